@@ -1,0 +1,133 @@
+"""Owns the names of the commands and their flags; each command's work is in its own module."""
+
+from pathlib import Path
+
+import click
+
+from thingmint import __version__
+from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, config_of, settings_options
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="thingmint", message="%(prog)s %(version)s")
+def main() -> None:
+    """A device certificate authority that speaks AWS IoT's API."""
+
+
+@main.command()
+@settings_options(ALL_SETTINGS)
+def serve(**flags: object) -> None:
+    """Create what is missing in the data directory, then serve until SIGTERM or Ctrl-C."""
+    from thingmint.cli.serve import serve_until_stopped
+
+    serve_until_stopped(config_of(flags))
+
+
+@main.command()
+@settings_options(("data_dir",))
+def env(**flags: object) -> None:
+    """Print the variables that point AWS's tools at the running service: eval "$(thingmint env)"."""
+    from thingmint.cli.env import print_environment
+
+    print_environment(config_of(flags).data_dir)
+
+
+@main.command()
+@settings_options(STORE_SETTINGS)
+@click.option("--count", type=click.IntRange(1, 999_999), default=1, show_default=True, help="How many identities.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("thingmint-identities"),
+    show_default=True,
+    help="Folder for keys, certificates and the manifest.",
+)
+@click.option("--active", is_flag=True, help="Register the certificates as ACTIVE; INACTIVE otherwise.")
+@click.option("--offline", is_flag=True, help="Work on the data directory itself; no service may be running on it.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="Seconds to go on trying while the service does not answer.",
+)
+def issue(count: int, out: Path, active: bool, offline: bool, patience: float, **flags: object) -> None:
+    """Issue identities in bulk, each exactly once; run the same command again to resume after an interruption."""
+    from thingmint.cli.issuing.command import issue_identities
+
+    issue_identities(config_of(flags), count=count, out=out, active=active, offline=offline, patience=patience)
+
+
+@main.group("access-key")
+def access_key() -> None:
+    """Create, list and delete the access keys that may call the service."""
+
+
+@access_key.command("create")
+@settings_options(STORE_SETTINGS)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.File("r", encoding="utf-8"),
+    required=True,
+    help="File with the IAM policy document that binds the key; - reads standard input.",
+)
+@click.option("--user", "user_name", default=None, help="Name in ARNs and the audit trail.  [default: the key's id]")
+@click.option(
+    "--expires-in",
+    type=click.IntRange(60, 129_600),
+    default=None,
+    help="Seconds until the credentials expire; makes temporary credentials with a session token.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in the shape of AWS's credential_process.")
+def create_access_key(
+    policy_file: click.utils.LazyFile, user_name: str | None, expires_in: int | None, as_json: bool, **flags: object
+) -> None:
+    """Create an access key; its secret is shown this one time."""
+    from thingmint.cli.access_key import create
+
+    create(config_of(flags), policy_file.read(), user_name=user_name, expires_in=expires_in, as_json=as_json)
+
+
+@access_key.command("list")
+@settings_options(STORE_SETTINGS)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_access_keys(as_json: bool, **flags: object) -> None:
+    """List the access keys, without their secrets."""
+    from thingmint.cli.access_key import list_all
+
+    list_all(config_of(flags), as_json=as_json)
+
+
+@access_key.command("delete")
+@settings_options(STORE_SETTINGS)
+@click.argument("access_key_id")
+def delete_access_key(access_key_id: str, **flags: object) -> None:
+    """Delete an access key; requests signed with it are refused from then on."""
+    from thingmint.cli.access_key import delete
+
+    delete(config_of(flags), access_key_id)
+
+
+@main.group()
+def issuer() -> None:
+    """Look at the certificate authorities."""
+
+
+@issuer.command("show")
+@settings_options(("data_dir",))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show_issuer(as_json: bool, **flags: object) -> None:
+    """Show the root, the issuing CA, the service CA and the server certificate."""
+    from thingmint.cli.issuer import show
+
+    show(config_of(flags).data_dir, as_json=as_json)
+
+
+@main.command()
+@settings_options(STORE_SETTINGS)
+def doctor(**flags: object) -> None:
+    """Check the data directory and the machine; exit 1 if something is wrong, 0 with warnings otherwise."""
+    from thingmint.cli.doctor import examine
+
+    examine(config_of(flags))

@@ -1,0 +1,148 @@
+"""Owns how the command line reaches a running service: where it is, with which credentials, and signed HTTPS calls."""
+
+import http.client
+import json
+import os
+import ssl
+import threading
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from thingmint.data_directory.handover import read_credentials, read_endpoints
+from thingmint.rest.sigv4 import Credentials as SigningCredentials
+from thingmint.rest.sigv4 import HttpRequest, sign
+
+_TIMEOUT_SECONDS = 60.0
+
+
+class ServiceUnreachable(Exception):
+    """No answer came; whether the call had an effect is not known."""
+
+
+class ServiceRefused(Exception):
+    """The service answered with an error; ``name`` is AWS's name of it."""
+
+    def __init__(self, status: int, name: str, message: str, retry_after: float) -> None:
+        super().__init__(f"{name}: {message}")
+        self.status = status
+        self.name = name
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the service is and who calls it."""
+
+    endpoint: str
+    ca_file: str | None
+    region: str
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(repr=False)
+
+
+def find_connection(data_dir: Path, environment: Mapping[str, str] = os.environ) -> Connection:
+    """Return the connection that AWS's variables name, or else that of the service in the data directory.
+
+    Raises LookupError, saying what is missing.
+    """
+    if endpoint := environment.get("AWS_ENDPOINT_URL_IOT"):
+        try:
+            return Connection(
+                endpoint=endpoint,
+                ca_file=environment.get("AWS_CA_BUNDLE"),
+                region=environment.get("AWS_REGION") or environment["AWS_DEFAULT_REGION"],
+                access_key_id=environment["AWS_ACCESS_KEY_ID"],
+                secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+                session_token=environment.get("AWS_SESSION_TOKEN") or None,
+            )
+        except KeyError as error:
+            raise LookupError(f"AWS_ENDPOINT_URL_IOT is set, but {error.args[0]} is not") from error
+    endpoints = read_endpoints(data_dir)
+    credentials = read_credentials(data_dir)
+    if endpoints is None or credentials is None:
+        raise LookupError(
+            f"no service is running on {data_dir}: start it with `thingmint serve`, name its data directory with "
+            "--data-dir, or set AWS_ENDPOINT_URL_IOT and the other variables that `thingmint env` prints"
+        )
+    return Connection(
+        endpoint=endpoints.api,
+        ca_file=endpoints.ca_file,
+        region=endpoints.region,
+        access_key_id=credentials.access_key_id,
+        secret_access_key=credentials.secret_access_key,
+        session_token=None,
+    )
+
+
+class SignedClient:
+    """Calls the service over kept-alive HTTPS connections, one for each thread that calls."""
+
+    def __init__(self, connection: Connection) -> None:
+        parts = urllib.parse.urlsplit(connection.endpoint)
+        if parts.scheme not in ("http", "https") or parts.hostname is None:
+            raise LookupError(f"the endpoint must be an http or https URL, not {connection.endpoint!r}")
+        self._host = parts.hostname
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._netloc = parts.netloc
+        self._context = ssl.create_default_context(cafile=connection.ca_file) if parts.scheme == "https" else None
+        self._region = connection.region
+        self._credentials = SigningCredentials(
+            connection.access_key_id, connection.secret_access_key, connection.session_token
+        )
+        self._local = threading.local()
+
+    def call(self, method: str, path: str, query: Mapping[str, str], body: object = None) -> dict[str, object]:
+        """Return the decoded answer; raise ServiceRefused for an error answer, ServiceUnreachable where none came."""
+        content = b"" if body is None else json.dumps(body).encode()
+        raw_query = urllib.parse.urlencode(query, quote_via=urllib.parse.quote)
+        headers = [(b"host", self._netloc.encode())]
+        request = HttpRequest(method, path.encode(), raw_query.encode(), headers, content)
+        signed = sign(request, self._credentials, self._region, datetime.now(UTC))
+        target = f"{path}?{raw_query}" if raw_query else path
+        wire_headers = {name.decode(): value.decode() for name, value in (*headers, *signed)}
+        status, answer_headers, answer = self._exchange(method, target, wire_headers, content)
+        return self._decoded(status, answer_headers, answer)
+
+    def _exchange(
+        self, method: str, target: str, headers: dict[str, str], content: bytes
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        connection = self._connection()
+        try:
+            connection.request(method, target, content, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            self._local.connection = None
+            raise ServiceUnreachable(f"{self._netloc}: {error or type(error).__name__}") from error
+
+    def _connection(self) -> http.client.HTTPConnection:
+        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            if self._context is not None:
+                connection = http.client.HTTPSConnection(
+                    self._host, self._port, timeout=_TIMEOUT_SECONDS, context=self._context
+                )
+            else:
+                connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS)
+            self._local.connection = connection
+        return connection
+
+    @staticmethod
+    def _decoded(status: int, headers: http.client.HTTPMessage, answer: bytes) -> dict[str, object]:
+        try:
+            decoded = json.loads(answer or b"{}")
+        except ValueError as error:
+            raise ServiceUnreachable(f"the answer (status {status}) is not JSON") from error
+        if status == http.HTTPStatus.OK:
+            return dict(decoded)
+        name = headers.get("x-amzn-ErrorType", "UnknownError")
+        try:
+            retry_after = float(headers.get("Retry-After", "1"))
+        except ValueError:
+            retry_after = 1.0
+        raise ServiceRefused(status, name, str(decoded.get("message", "")), retry_after)

@@ -1,0 +1,172 @@
+"""Owns the output folder of `thingmint issue`: its files, its order on disk, and what they say about unfinished work.
+
+The order of writes is what makes the work resumable. First the job, with the newest certificate that the service had
+before it; then each private key, durable before any request names its public key; then the certificate. A key without a
+certificate is in doubt: the service may or may not have issued one for it.
+"""
+
+import contextlib
+import csv
+import fcntl
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from thingmint.core.identifiers import certificate_id_of
+from thingmint.data_directory.files import make_directory, write_durably
+from thingmint.issuance.pem import certificate_pem
+
+JOB_FILE = "job.json"
+MANIFEST_CSV = "manifest.csv"
+MANIFEST_JSON_LINES = "manifest.jsonl"
+
+
+class FolderRefused(Exception):
+    """The folder cannot be used for this job; the message says why."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What is to be issued, the newest certificate that existed before, and what the ARNs start with once it is known."""
+
+    count: int
+    active: bool
+    newest_before: str | None
+    arn_prefix: str | None = None
+    version: int = 1
+
+
+class ManifestEntry(msgspec.Struct, frozen=True):
+    """One identity, as the manifest lists it. Paths are relative to the folder; times are ISO 8601, UTC."""
+
+    index: int
+    certificate_id: str
+    certificate_arn: str
+    certificate_file: str
+    private_key_file: str
+    serial_number: str
+    not_before: str
+    not_after: str
+    public_key_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The files of one job."""
+
+    path: Path
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for this process; raise FolderRefused if another run works in it."""
+        make_directory(self.path)
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FolderRefused(f"another run is working in {self.path}") from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def read_job(self) -> Job | None:
+        """Return the job that was begun here, None if none was; raise FolderRefused if it cannot be read."""
+        try:
+            return msgspec.json.decode((self.path / JOB_FILE).read_bytes(), type=Job)
+        except FileNotFoundError:
+            if any(self.path.glob("*.key.pem")):
+                raise FolderRefused(f"{self.path} holds keys but no {JOB_FILE}: choose another folder") from None
+            return None
+        except msgspec.DecodeError as error:
+            raise FolderRefused(f"{self.path / JOB_FILE} cannot be read: {error}") from error
+
+    def write_job(self, job: Job) -> None:
+        """Record the job durably."""
+        write_durably(self.path / JOB_FILE, msgspec.json.format(msgspec.json.encode(job)) + b"\n", 0o600)
+
+    def key_file(self, index: int) -> Path:
+        """Return where the private key of an identity is."""
+        return self.path / f"{index:06d}.key.pem"
+
+    def certificate_file(self, index: int) -> Path:
+        """Return where the certificate of an identity is."""
+        return self.path / f"{index:06d}.cert.pem"
+
+    def without_key(self, count: int) -> list[int]:
+        """Return the identities that were not begun."""
+        return [index for index in range(1, count + 1) if not self.key_file(index).exists()]
+
+    def in_doubt(self, count: int) -> list[int]:
+        """Return the identities that have a key and no certificate here."""
+        return [
+            index
+            for index in range(1, count + 1)
+            if self.key_file(index).exists() and not self.certificate_file(index).exists()
+        ]
+
+    def complete(self, count: int) -> int:
+        """Return how many identities are complete."""
+        return sum(self.certificate_file(index).exists() for index in range(1, count + 1))
+
+    def write_key(self, index: int, private_key_pem: bytes) -> None:
+        """Write a private key durably, readable by its owner alone."""
+        write_durably(self.key_file(index), private_key_pem, 0o600)
+
+    def read_key(self, index: int) -> rsa.RSAPrivateKey:
+        """Return a private key that was written here."""
+        # The key was generated and checked by this program; validating it again costs as much as generating it.
+        key = serialization.load_pem_private_key(
+            self.key_file(index).read_bytes(), None, unsafe_skip_rsa_key_validation=True
+        )
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise FolderRefused(f"{self.key_file(index)} is not an RSA key")
+        return key
+
+    def write_certificate(self, index: int, der: bytes) -> None:
+        """Write a certificate durably."""
+        write_durably(self.certificate_file(index), certificate_pem(der).encode(), 0o644)
+
+    def write_manifest(self, job: Job) -> list[ManifestEntry]:
+        """Write the manifest of all complete identities, as CSV and as JSON lines, and return its entries."""
+        entries = [
+            self._entry(job, index) for index in range(1, job.count + 1) if self.certificate_file(index).exists()
+        ]
+        lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
+        write_durably(self.path / MANIFEST_JSON_LINES, lines, 0o644)
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(ManifestEntry.__struct_fields__)
+        writer.writerows([msgspec.structs.astuple(entry) for entry in entries])
+        write_durably(self.path / MANIFEST_CSV, table.getvalue().encode(), 0o644)
+        return entries
+
+    def _entry(self, job: Job, index: int) -> ManifestEntry:
+        certificate = x509.load_pem_x509_certificate(self.certificate_file(index).read_bytes())
+        der = certificate.public_bytes(serialization.Encoding.DER)
+        certificate_id = certificate_id_of(der)
+        return ManifestEntry(
+            index=index,
+            certificate_id=certificate_id,
+            certificate_arn=f"{job.arn_prefix}{certificate_id}",
+            certificate_file=self.certificate_file(index).name,
+            private_key_file=self.key_file(index).name,
+            serial_number=f"{certificate.serial_number:x}",
+            not_before=certificate.not_valid_before_utc.isoformat(),
+            not_after=certificate.not_valid_after_utc.isoformat(),
+            public_key_sha256=public_key_sha256(certificate.public_key()),
+        )
+
+
+def public_key_sha256(public_key: x509.CertificatePublicKeyTypes | rsa.RSAPublicKey) -> str:
+    """Return the SHA-256 of the key's SubjectPublicKeyInfo in hexadecimal."""
+    return hashlib.sha256(
+        public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    ).hexdigest()

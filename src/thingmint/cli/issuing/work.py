@@ -1,0 +1,176 @@
+"""Owns the work of `thingmint issue`: every identity once, through interruptions, lost answers and refusals.
+
+Keys are generated here, so the private key never crosses the network and a lost answer can be found again by its public
+key: before an identity in doubt is asked for anew, the certificates registered since the job began are searched for it.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+from msgspec import structs
+
+from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
+from thingmint.cli.issuing.folder import Folder, FolderRefused, Job, public_key_sha256
+from thingmint.cli.issuing.registrar import Registered, Registrar
+from thingmint.core.identifiers import certificate_id_of
+from thingmint.registration.ports import KeySource
+
+_SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AWS IoT Certificate")])
+_THROTTLED = ("ThrottlingException", "TooManyRequestsException")
+_PAUSE_SECONDS = 1.0
+
+
+class WorkStopped(Exception):
+    """The service did not answer for as long as was to be waited; the job can be resumed."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One run of a job. ``on_progress`` is told how many identities are complete."""
+
+    folder: Folder
+    job: Job
+    registrar: Registrar
+    keys: KeySource
+    concurrency: int
+    patience: float
+    on_progress: Callable[[int], None]
+    _queue: deque[int] = field(default_factory=deque)
+    _in_doubt: set[int] = field(default_factory=set)
+    _ever_in_doubt: set[int] = field(default_factory=set)
+    _done: int = 0
+    _last_success: float = 0.0
+
+    async def run(self) -> None:
+        """Complete the job.
+
+        Raises WorkStopped if the service does not answer for ``patience`` seconds, ServiceRefused if it refuses.
+        """
+        self._last_success = time.monotonic()
+        self._done = self.folder.complete(self.job.count)
+        self.on_progress(self._done)
+        self._in_doubt = set(self.folder.in_doubt(self.job.count))
+        self._queue.extend(self.folder.without_key(self.job.count))
+        while self._queue or self._in_doubt:
+            await self._settle_doubts()
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.concurrency, len(self._queue))):
+                    group.create_task(self._issue_queued())
+        if self._ever_in_doubt:
+            await self._patiently(self._discard_doubles)
+
+    async def _issue_queued(self) -> None:
+        while self._queue:
+            index = self._queue.popleft()
+            try:
+                await self._issue(index)
+            except ServiceUnreachable as error:
+                self._in_doubt.add(index)
+                self._check_patience(error)
+                return
+
+    async def _issue(self, index: int) -> None:
+        key = await self._key(index)
+        csr = x509.CertificateSigningRequestBuilder().subject_name(_SUBJECT).sign(key, hashes.SHA256())
+        csr_pem = csr.public_bytes(serialization.Encoding.PEM).decode()
+        while True:
+            try:
+                registered = await self.registrar.issue(csr_pem, active=self.job.active)
+            except ServiceRefused as refusal:
+                if refusal.name in _THROTTLED:
+                    self._check_patience(refusal)
+                    await asyncio.sleep(refusal.retry_after)
+                    continue
+                if refusal.status >= 500:
+                    # The service may have committed before it failed.
+                    raise ServiceUnreachable(str(refusal)) from refusal
+                raise
+            break
+        await self._keep(index, registered)
+
+    async def _key(self, index: int) -> rsa.RSAPrivateKey:
+        if not self.folder.key_file(index).exists():
+            pair = await self.keys.take()
+            await asyncio.to_thread(self.folder.write_key, index, pair.private_key_pem)
+        return await asyncio.to_thread(self.folder.read_key, index)
+
+    async def _keep(self, index: int, registered: Registered) -> None:
+        arn_prefix = registered.arn.rpartition("/")[0] + "/"
+        if self.job.arn_prefix is None:
+            self.job = structs.replace(self.job, arn_prefix=arn_prefix)
+            self.folder.write_job(self.job)
+        elif self.job.arn_prefix != arn_prefix:
+            raise FolderRefused(
+                f"the job was begun for {self.job.arn_prefix}… and this service answers as {arn_prefix}…"
+            )
+        await asyncio.to_thread(self.folder.write_certificate, index, registered.der)
+        self._done += 1
+        self._last_success = time.monotonic()
+        self.on_progress(self._done)
+
+    async def _settle_doubts(self) -> None:
+        if not self._in_doubt:
+            return
+        self._ever_in_doubt |= self._in_doubt
+        await self._patiently(self._find_lost)
+        if self._in_doubt:
+            # A request that was under way when its sender died may still be answered; give it time to appear.
+            await asyncio.sleep(_PAUSE_SECONDS)
+            await self._patiently(self._find_lost)
+        self._queue.extendleft(sorted(self._in_doubt, reverse=True))
+        self._in_doubt.clear()
+
+    async def _find_lost(self) -> None:
+        wanted = {self._fingerprint(index): index for index in self._in_doubt}
+        async for registered, fingerprint in self._registered_since_start():
+            if (index := wanted.pop(fingerprint, None)) is not None:
+                await self._keep(index, registered)
+                self._in_doubt.discard(index)
+            if not wanted:
+                return
+
+    async def _discard_doubles(self) -> None:
+        owners = {self._fingerprint(index): index for index in self._ever_in_doubt}
+        kept = {certificate_id_of(self._certificate_der(index)) for index in self._ever_in_doubt}
+        async for registered, fingerprint in self._registered_since_start():
+            certificate_id = certificate_id_of(registered.der)
+            if fingerprint in owners and certificate_id not in kept:
+                await self.registrar.discard(certificate_id)
+
+    async def _registered_since_start(self) -> AsyncIterator[tuple[Registered, str]]:
+        async for certificate_id in self.registrar.newest_first():
+            if certificate_id == self.job.newest_before:
+                return
+            registered = await self.registrar.certificate(certificate_id)
+            certificate = x509.load_der_x509_certificate(registered.der)
+            yield registered, public_key_sha256(certificate.public_key())
+
+    def _fingerprint(self, index: int) -> str:
+        return public_key_sha256(self.folder.read_key(index).public_key())
+
+    def _certificate_der(self, index: int) -> bytes:
+        certificate = x509.load_pem_x509_certificate(self.folder.certificate_file(index).read_bytes())
+        return certificate.public_bytes(serialization.Encoding.DER)
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await attempt()
+            except ServiceUnreachable as error:
+                self._check_patience(error)
+            except ServiceRefused as refusal:
+                if refusal.name not in _THROTTLED and refusal.status < 500:
+                    raise
+                self._check_patience(refusal)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _check_patience(self, cause: Exception) -> None:
+        if time.monotonic() - self._last_success > self.patience:
+            raise WorkStopped(str(cause)) from cause

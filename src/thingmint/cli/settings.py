@@ -1,0 +1,53 @@
+"""Owns how settings become command-line flags: one table in `thingmint.config`, one decorator here."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from thingmint.config import BY_NAME, SETTINGS, Config, ConfigError, load_config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Every command that opens the data directory or its database needs these to find and read it.
+STORE_SETTINGS = ("data_dir", "database_url", "account", "region", "ca_passphrase_file")
+ALL_SETTINGS = tuple(setting.name for setting in SETTINGS if not setting.secret)
+
+
+def settings_options(names: tuple[str, ...]) -> Callable[[F], F]:
+    """Return a decorator that gives a command the flags of these settings."""
+
+    def decorate(command: F) -> F:
+        for name in reversed(names):
+            setting = BY_NAME[name]
+            shown = ", ".join(setting.default) if isinstance(setting.default, tuple) else setting.default
+            meaning = setting.meaning if shown in (None, False) else f"{setting.meaning}  [default: {shown}]"
+            command = click.option(
+                setting.flag,
+                name,
+                help=f"{meaning}  [env: {setting.variable}]",
+                multiple=setting.repeatable,
+                is_flag=setting.switch,
+                default=None if not setting.repeatable else (),
+                show_default=False,
+                metavar=None if setting.switch else "VALUE",
+            )(command)
+        return command
+
+    return decorate
+
+
+def config_of(flags: dict[str, object]) -> Config:
+    """Return the configuration that flags, environment and file give; end the program, saying why, if it is not valid."""
+    try:
+        return load_config(flags, os.environ)
+    except ConfigError as error:
+        fail(str(error))
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """End the program with a message on standard error."""
+    click.echo(f"thingmint: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,333 @@
+"""Owns the settings: their names, defaults and meaning, where they may be given, and what makes them valid.
+
+A setting is given by a flag, an environment variable or ``thingmint.toml`` in the data directory, in this order of
+precedence. `Settings` is what was given; `Config` is what was found to be valid. Reads no file but the named ones.
+"""
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+
+class ConfigError(Exception):
+    """A setting cannot be used; the message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its name in ``thingmint.toml``, what it means, and how it may be given."""
+
+    name: str
+    meaning: str
+    default: object = None
+    repeatable: bool = False
+    switch: bool = False
+    secret: bool = False
+    """A secret has no flag (process lists show flags); the variable may be suffixed ``_FILE`` to name a file."""
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return "THINGMINT_" + self.name.upper()
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("data_dir", "Directory of keys, certificates and the embedded database.", "./thingmint-data"),
+    Setting("api", "Address and port of the HTTPS API; port 0 lets the system choose.", "127.0.0.1:8443"),
+    Setting("database_url", "postgresql://… for PostgreSQL; SQLite in the data directory where absent."),
+    Setting("account", "The AWS account id that this service speaks for, twelve digits.", "000000000000"),
+    Setting("region", "The AWS region that this service speaks for.", "us-east-1"),
+    Setting(
+        "server_name",
+        "A DNS name or IP address in the server's certificate; the first is the device endpoint.",
+        ("localhost", "127.0.0.1"),
+        repeatable=True,
+    ),
+    Setting("insecure_http", "Serve plain HTTP; allowed on loopback addresses only.", False, switch=True),
+    Setting("root_access_key_id", "Presets the administrator's access key id.", secret=True),
+    Setting("root_secret_access_key", "Presets the administrator's secret access key.", secret=True),
+    Setting("ca_passphrase_file", "File with the passphrase that seals the keys in the data directory."),
+    Setting(
+        "ca_key_type",
+        "Key of the certificate authorities made at first start: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096.",
+        "ecdsa-p256",
+    ),
+    Setting("key_reserve", "Generated key pairs kept ready in memory; 0 turns the reserve off.", 64),
+    Setting("key_workers", "Processes that generate keys; 0 means one for each core.", 0),
+    Setting("max_waiting_for_keys", "Callers that may wait for a key before others are throttled.", 128),
+    Setting("max_requests", "Requests in flight before others are throttled.", 512),
+    Setting("max_connections", "Open connections before idle ones are closed in favour of new ones.", 2048),
+    Setting("quota", "Requests per second: none, or aws for the quotas that AWS documents.", "none"),
+    Setting(
+        "access_denied_as",
+        "How a refusal by policy is named: AccessDeniedException (403) or UnauthorizedException (401).",
+        "AccessDeniedException",
+    ),
+    Setting("log_format", "console or json; auto is console on a terminal.", "auto"),
+    Setting("log_level", "debug, info, warning or error.", "info"),
+)
+
+BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
+
+CA_KEY_TYPES = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096")
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "ca_key_type": CA_KEY_TYPES,
+    "access_denied_as": ("AccessDeniedException", "UnauthorizedException"),
+    "log_format": ("auto", "console", "json"),
+    "log_level": ("debug", "info", "warning", "error"),
+    "quota": ("none", "aws"),
+}
+_BOUNDS: Mapping[str, tuple[int, int]] = {
+    "key_reserve": (0, 100_000),
+    "key_workers": (0, 1024),
+    "max_waiting_for_keys": (1, 100_000),
+    "max_requests": (1, 100_000),
+    "max_connections": (8, 1_000_000),
+}
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
+_DNS_NAME = re.compile(
+    r"(?=.{1,253}$)(\*\.)?([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)*[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
+)
+_ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9_]{16,128}")
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+
+
+class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
+    """``thingmint.toml`` as it is written: settings by name, and the tables that have no flag."""
+
+    api: str | None = None
+    database_url: str | None = None
+    account: str | None = None
+    region: str | None = None
+    server_name: list[str] | None = None
+    insecure_http: bool | None = None
+    ca_passphrase_file: str | None = None
+    ca_key_type: str | None = None
+    key_reserve: int | None = None
+    key_workers: int | None = None
+    max_waiting_for_keys: int | None = None
+    max_requests: int | None = None
+    max_connections: int | None = None
+    quota: str | dict[str, float] | None = None
+    access_denied_as: str | None = None
+    log_format: str | None = None
+    log_level: str | None = None
+    profile: dict[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Valid settings. Secrets do not show in its repr."""
+
+    data_dir: Path
+    api_host: str
+    api_port: int
+    database_url: str | None = field(repr=False)
+    account: str
+    region: str
+    server_names: tuple[str, ...]
+    insecure_http: bool
+    root_access_key_id: str | None
+    root_secret_access_key: str | None = field(repr=False)
+    ca_passphrase_file: Path | None
+    ca_key_type: str
+    key_reserve: int
+    key_workers: int
+    max_waiting_for_keys: int
+    max_requests: int
+    max_connections: int
+    quota: Mapping[str, float] | str
+    access_denied_as: str
+    log_format: str
+    log_level: str
+    profile: Mapping[str, object]
+
+
+def load_config(flags: Mapping[str, object], environment: Mapping[str, str]) -> Config:
+    """Return the valid configuration; raise ConfigError naming the first setting that cannot be used."""
+    data_dir = Path(str(_first(flags.get("data_dir"), environment.get("THINGMINT_DATA_DIR"), "./thingmint-data")))
+    return _Reader(flags, environment, read_file(data_dir / "thingmint.toml")).config(data_dir)
+
+
+def read_file(path: Path) -> FileSettings:
+    """Return the settings of a file, none where it does not exist; raise ConfigError if it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return FileSettings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    try:
+        return msgspec.convert(tomllib.loads(text), FileSettings)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def parse_address(text: str, setting: str) -> tuple[str, int]:
+    """Return host and port of ``host:port`` or ``[v6]:port``; raise ConfigError otherwise."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 0xFFFF:
+        raise ConfigError(f"{setting} must be host:port, not {text!r}")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _Reader:
+    def __init__(self, flags: Mapping[str, object], environment: Mapping[str, str], file: FileSettings) -> None:
+        self._flags = flags
+        self._environment = environment
+        self._file = file
+
+    def config(self, data_dir: Path) -> Config:
+        host, port = parse_address(self._text("api"), "api")
+        insecure_http = self._switch("insecure_http")
+        if insecure_http and not is_loopback(host):
+            raise ConfigError(f"insecure_http is allowed on loopback addresses only, and api is {host}")
+        access_key_id, secret = self._root_access_key()
+        passphrase_file = self._optional("ca_passphrase_file")
+        return Config(
+            data_dir=data_dir,
+            api_host=host,
+            api_port=port,
+            database_url=self._database_url(),
+            account=self._matching("account", _ACCOUNT, "twelve digits"),
+            region=self._matching("region", _REGION, "formed like us-east-1"),
+            server_names=self._server_names(),
+            insecure_http=insecure_http,
+            root_access_key_id=access_key_id,
+            root_secret_access_key=secret,
+            ca_passphrase_file=Path(passphrase_file) if passphrase_file else None,
+            ca_key_type=self._choice("ca_key_type"),
+            key_reserve=self._number("key_reserve"),
+            key_workers=self._number("key_workers"),
+            max_waiting_for_keys=self._number("max_waiting_for_keys"),
+            max_requests=self._number("max_requests"),
+            max_connections=self._number("max_connections"),
+            quota=self._quota(),
+            access_denied_as=self._choice("access_denied_as"),
+            log_format=self._choice("log_format"),
+            log_level=self._choice("log_level"),
+            profile=self._file.profile or {},
+        )
+
+    def _given(self, name: str) -> object:
+        setting = BY_NAME[name]
+        flag = self._flags.get(name)
+        if flag == () or (setting.switch and flag is False):
+            flag = None
+        return _first(flag, self._environment.get(setting.variable), getattr(self._file, name, None), setting.default)
+
+    def _text(self, name: str) -> str:
+        return str(self._given(name))
+
+    def _optional(self, name: str) -> str | None:
+        value = self._given(name)
+        return None if value is None or value == "" else str(value)
+
+    def _matching(self, name: str, pattern: re.Pattern[str], form: str) -> str:
+        text = self._text(name)
+        if not pattern.fullmatch(text):
+            raise ConfigError(f"{name} must be {form}, not {text!r}")
+        return text
+
+    def _choice(self, name: str) -> str:
+        text = self._text(name)
+        if text not in _CHOICES[name]:
+            raise ConfigError(f"{name} must be one of {', '.join(_CHOICES[name])}, not {text!r}")
+        return text
+
+    def _number(self, name: str) -> int:
+        text = self._text(name)
+        least, most = _BOUNDS[name]
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise ConfigError(f"{name} must be a whole number from {least} to {most}, not {text!r}")
+        return int(text)
+
+    def _switch(self, name: str) -> bool:
+        text = self._text(name).lower()
+        if text not in _TRUE + _FALSE:
+            raise ConfigError(f"{name} must be true or false, not {text!r}")
+        return text in _TRUE
+
+    def _database_url(self) -> str | None:
+        url = self._optional("database_url")
+        if url is not None and not url.startswith(("postgresql://", "postgres://")):
+            # The text is not echoed: it may hold a password.
+            raise ConfigError("database_url must start with postgresql://")
+        return url
+
+    def _server_names(self) -> tuple[str, ...]:
+        given = self._given("server_name")
+        names = given.split(",") if isinstance(given, str) else [str(name) for name in _sequence(given)]
+        for name in names:
+            if not _is_server_name(name):
+                raise ConfigError(f"server_name must be a DNS name or an IP address, not {name!r}")
+        return tuple(dict.fromkeys(names))
+
+    def _quota(self) -> Mapping[str, float] | str:
+        if isinstance(self._file.quota, dict) and not any(
+            (self._flags.get("quota"), self._environment.get("THINGMINT_QUOTA"))
+        ):
+            for operation, rate in self._file.quota.items():
+                if not 0 < rate < float("inf"):
+                    raise ConfigError(f"quota.{operation} must be a positive number, not {rate}")
+            return self._file.quota
+        return self._choice("quota")
+
+    def _root_access_key(self) -> tuple[str | None, str | None]:
+        access_key_id, secret = self._secret("root_access_key_id"), self._secret("root_secret_access_key")
+        if (access_key_id is None) != (secret is None):
+            raise ConfigError("root_access_key_id and root_secret_access_key must be given together")
+        if access_key_id is not None and not _ACCESS_KEY_ID.fullmatch(access_key_id):
+            raise ConfigError("root_access_key_id must be 16 to 128 letters and digits")
+        if secret is not None and (not 8 <= len(secret) <= 256 or not secret.isascii() or not secret.isprintable()):
+            raise ConfigError("root_secret_access_key must be 8 to 256 printable ASCII characters")
+        return access_key_id, secret
+
+    def _secret(self, name: str) -> str | None:
+        variable = BY_NAME[name].variable
+        if (value := self._environment.get(variable)) is not None:
+            return value
+        if (path := self._environment.get(f"{variable}_FILE")) is None:
+            return None
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{variable}_FILE cannot be read: {error}") from error
+
+
+def _is_server_name(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return _DNS_NAME.fullmatch(name) is not None
+    return True
+
+
+def _sequence(value: object) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else ()
+
+
+def _first(*values: object) -> object:
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,30 @@
+"""Owns who is calling: an account, a region, a principal, what its policies say, and where the request came from."""
+
+from dataclasses import dataclass
+
+from thingmint.core.identifiers import AccountId, Region, Scope
+from thingmint.core.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A named identity and the policies that bind it; ``arn`` is what error messages and the audit trail show."""
+
+    arn: str
+    policies: tuple[Policy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One authenticated request's author."""
+
+    account: AccountId
+    region: Region
+    principal: Principal
+    request_id: str
+    source_address: str
+
+    @property
+    def scope(self) -> Scope:
+        """The account and region whose registry the caller works on."""
+        return Scope(self.account, self.region)

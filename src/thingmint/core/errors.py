@@ -1,0 +1,83 @@
+"""Owns the refusals and failures of the domain, in its own words; knows neither AWS's error names nor HTTP statuses.
+
+Every message is written for the caller: it names what the caller sent and never a secret or a cause inside the service.
+"""
+
+
+class ThingmintError(Exception):
+    """What was asked for did not happen, and nothing has changed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidRequest(ThingmintError):
+    """The request breaks a rule of its operation."""
+
+
+class MalformedPolicy(ThingmintError):
+    """A policy document does not follow the grammar of policies; the message names the position and the reason."""
+
+
+class ResourceNotFound(ThingmintError):
+    """The account has no such resource in this region."""
+
+
+class CertificateStateRefused(ThingmintError):
+    """The certificate's status does not allow the change."""
+
+
+class DeletionRefused(ThingmintError):
+    """Something is still attached to what was to be deleted."""
+
+
+class OperationUnknown(ThingmintError):
+    """No operation answers to this method and path."""
+
+
+class Throttled(ThingmintError):
+    """The service or the caller's quota has no room for the request now; the same request may succeed later."""
+
+    def __init__(self, message: str = "Rate exceeded", *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ServiceUnavailable(ThingmintError):
+    """A part that the service stands on does not answer: its database, its disk or its key workers."""
+
+    def __init__(self, message: str = "The service is temporarily unable to handle the request.") -> None:
+        super().__init__(message)
+
+
+class DuplicateCertificate(ThingmintError):
+    """A certificate with this issuer and serial number, or with this id, exists already."""
+
+
+class AccessDenied(ThingmintError):
+    """The caller is known, and its policies do not allow the action."""
+
+
+class AuthenticationFailure(ThingmintError):
+    """Who is calling could not be established."""
+
+
+class AuthenticationMissing(AuthenticationFailure):
+    """The request carries no signature."""
+
+
+class SignatureIncomplete(AuthenticationFailure):
+    """The signature lacks a part, or a part cannot be read."""
+
+
+class CredentialsUnknown(AuthenticationFailure):
+    """The access key does not exist, or the session token is not the one that belongs to it."""
+
+
+class CredentialsExpired(AuthenticationFailure):
+    """The temporary credentials are past their expiry."""
+
+
+class SignatureRefused(AuthenticationFailure):
+    """The signature does not match the request, its time or its scope."""

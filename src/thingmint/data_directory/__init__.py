@@ -1,0 +1,1 @@
+"""Owns the files of the data directory: who may hold it, how they are written, and what the first start creates."""

@@ -1,0 +1,90 @@
+"""Owns how files reach the data directory: whole, durable, with the right mode, and by one service at a time.
+
+A power cut leaves either the old file or the new one, never a part: the text goes to a temporary name, is synced, takes
+the name it was meant for, and the directory is synced too.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class DirectoryInUse(Exception):
+    """Another process holds the data directory."""
+
+
+def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace the file by this content, durably and with this mode; raise OSError if the disk refuses."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            # The process's umask may have taken bits away that the mode is meant to give.
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def make_directory(path: Path, mode: int = 0o700) -> None:
+    """Create the directory and its parents where they are missing, durably."""
+    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=mode)
+        sync_directory(directory.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def held(path: Path, holder: str) -> Iterator[None]:
+    """Hold the directory for this process; raise DirectoryInUse, naming the other holder, if it is held.
+
+    The kernel lets go when the process ends, however it ends, so no stale lock can be left behind.
+    """
+    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            other = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            raise DirectoryInUse(f"{path} is in use by {other}") from None
+        os.ftruncate(descriptor, 0)
+        with contextlib.suppress(OSError):
+            # Only for the message above: a full disk must not keep a service from starting.
+            os.pwrite(descriptor, f"{holder} (process {os.getpid()})\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Say whether a process holds the directory."""
+    try:
+        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

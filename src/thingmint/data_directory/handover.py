@@ -1,0 +1,74 @@
+"""Owns what the service leaves in the data directory for its users: the credentials file and the endpoints file."""
+
+import configparser
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from thingmint.data_directory.files import write_durably
+
+CREDENTIALS = "credentials"
+ENDPOINTS = "endpoints.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The administrator's access key."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+
+
+class Endpoints(msgspec.Struct, frozen=True):
+    """Where the running service can be reached, and how it names itself."""
+
+    api: str
+    ca_file: str | None
+    account: str
+    region: str
+    pid: int
+
+
+def read_credentials(data_dir: Path) -> Credentials | None:
+    """Return the administrator's access key, None where there is no file; raise ValueError if it cannot be read."""
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string((data_dir / CREDENTIALS).read_text(encoding="utf-8"))
+        section = parser["default"]
+        return Credentials(section["aws_access_key_id"], section["aws_secret_access_key"])
+    except FileNotFoundError:
+        return None
+    except (configparser.Error, KeyError, UnicodeDecodeError) as error:
+        raise ValueError(f"{data_dir / CREDENTIALS} is not in the format of AWS's shared credentials file") from error
+
+
+def write_credentials(data_dir: Path, credentials: Credentials) -> None:
+    """Write the administrator's access key in AWS's shared-credentials format, mode 0600."""
+    parser = configparser.RawConfigParser()
+    parser["default"] = {
+        "aws_access_key_id": credentials.access_key_id,
+        "aws_secret_access_key": credentials.secret_access_key,
+    }
+    text = io.StringIO()
+    parser.write(text)
+    write_durably(data_dir / CREDENTIALS, text.getvalue().encode(), 0o600)
+
+
+def read_endpoints(data_dir: Path) -> Endpoints | None:
+    """Return the endpoints that the service wrote when it was ready; None where there are none."""
+    try:
+        return msgspec.json.decode((data_dir / ENDPOINTS).read_bytes(), type=Endpoints)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def write_endpoints(data_dir: Path, endpoints: Endpoints) -> None:
+    """Tell other processes that the service is ready, and where."""
+    write_durably(data_dir / ENDPOINTS, msgspec.json.format(msgspec.json.encode(endpoints)) + b"\n", 0o644)
+
+
+def remove_endpoints(data_dir: Path) -> None:
+    """Tell other processes that no service is ready here."""
+    (data_dir / ENDPOINTS).unlink(missing_ok=True)

@@ -1,0 +1,95 @@
+"""Owns the key pairs that were generated in advance: how many, how old, and when none of them may be used any more.
+
+They are in this process's memory only. Whatever could make a second process hold the same keys empties the reserve:
+a fork, a machine that was suspended to disk or copied while it ran, a boot that is not the one it was filled in.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from thingmint.issuance.keys import KeyPair
+
+# NIST SP 800-57 part 1 calls a key that waits for its owner "pre-activation"; an hour keeps that state short.
+MAX_AGE = 3600.0
+# Clocks are slewed by at most 0.05 %, and the reserve compares them at least once a second while it is in use.
+CLOCK_JUMP = 1.0
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def read_boot_id() -> str:
+    """Return what names this boot of this machine, or nothing where the system does not say."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The clocks that the reserve reads; ``monotonic`` stands still while the machine sleeps, ``wall`` does not."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    boot_id: Callable[[], str] = read_boot_id
+
+
+@dataclass(slots=True)
+class Reserve:
+    """Up to ``size`` key pairs, each handed out once, the oldest first."""
+
+    size: int
+    clocks: Clocks
+    _entries: deque[tuple[float, KeyPair]] = field(init=False, repr=False, default_factory=deque)
+    _clock_gap: float = field(init=False, default=0.0)
+    _boot_id: str = field(init=False, default="")
+    _owner: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._remember_moment()
+
+    @property
+    def level(self) -> int:
+        """How many key pairs there are."""
+        return len(self._entries)
+
+    def put(self, key_pair: KeyPair) -> None:
+        """Keep a key pair that nobody has seen, if there is room for it; otherwise forget it."""
+        self.drop_unusable()
+        if self.level < self.size:
+            self._entries.append((self.clocks.monotonic(), key_pair))
+
+    def take(self) -> KeyPair | None:
+        """Return the oldest usable key pair and forget it; None if there is none."""
+        self.drop_unusable()
+        return self._entries.popleft()[1] if self._entries else None
+
+    def clear(self) -> None:
+        """Forget every key pair."""
+        self._entries.clear()
+
+    def drop_unusable(self) -> None:
+        """Forget the key pairs that are too old, and all of them if another process may hold them too."""
+        if self._may_have_a_twin():
+            self.clear()
+            self._remember_moment()
+        oldest_allowed = self.clocks.monotonic() - MAX_AGE
+        while self._entries and self._entries[0][0] < oldest_allowed:
+            self._entries.popleft()
+
+    def _may_have_a_twin(self) -> bool:
+        if os.getpid() != self._owner or self.clocks.boot_id() != self._boot_id:
+            return True
+        gap = self.clocks.wall() - self.clocks.monotonic()
+        jumped = abs(gap - self._clock_gap) > CLOCK_JUMP
+        # A slow drift is no jump, however long it lasts.
+        self._clock_gap = gap
+        return jumped
+
+    def _remember_moment(self) -> None:
+        self._clock_gap = self.clocks.wall() - self.clocks.monotonic()
+        self._boot_id = self.clocks.boot_id()
+        self._owner = os.getpid()

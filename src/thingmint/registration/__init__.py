@@ -1,0 +1,1 @@
+"""The registration authority: decides, issues and records; every edge ends here."""

@@ -1,0 +1,20 @@
+"""Owns the record of collaborators that every registration function is given; has no verbs of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from thingmint.issuance.issuer import Issuer
+from thingmint.registration.ports import Clock, EventSink, KeySource, SerialNumbers, Store
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationAuthority:
+    """Who stores, who makes keys, who signs, what time it is, where numbers come from and who listens."""
+
+    store: Store
+    key_source: KeySource
+    issuer: Issuer
+    clock: Clock
+    serial_numbers: SerialNumbers
+    new_generation_id: Callable[[], str]
+    events: EventSink

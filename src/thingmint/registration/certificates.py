@@ -1,0 +1,225 @@
+"""Owns the life of certificates that the service issues; knows neither HTTP nor MQTT nor SQL.
+
+Every change is one transaction that also holds its audit entry, and returns only after the commit: a certificate that a
+caller holds is in the registry. A private key is in none; it leaves with the returned value and is kept nowhere.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from thingmint.core.caller import Caller
+from thingmint.core.certificate import (
+    Certificate,
+    CertificateMode,
+    CertificateStatus,
+    CertificateSummary,
+    ensure_deletable,
+    with_status,
+)
+from thingmint.core.errors import CertificateStateRefused, ResourceNotFound
+from thingmint.core.identifiers import CertificateId, certificate_id_of
+from thingmint.issuance.csr import load_csr
+from thingmint.issuance.keys import KeyPair, PublicKey, load_public_key
+from thingmint.registration.audit import AuditEntry, audit_entry
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.ports import PageKey, Steps, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCertificate:
+    """A registered certificate and the key pair made for it, whose private key is given this one time."""
+
+    certificate: Certificate
+    key_pair: KeyPair
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """How many entries of a list, after which one, in which direction."""
+
+    size: int
+    after: PageKey | None
+    ascending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries of a list, and where the next page starts if there is one."""
+
+    items: tuple[CertificateSummary, ...]
+    next: PageKey | None
+
+
+async def issue_with_new_key(authority: RegistrationAuthority, caller: Caller, *, active: bool) -> IssuedCertificate:
+    """Make a key pair, issue and register a certificate for it, and return both.
+
+    Raises Throttled if too many callers wait for keys, ServiceUnavailable if no key can be made or nothing stored.
+    """
+    key_pair = await authority.key_source.take()
+    public_key = load_public_key(key_pair.public_key_der)
+    certificate = await _issue(authority, caller, "CreateKeysAndCertificate", public_key, None, active=active)
+    return IssuedCertificate(certificate, key_pair)
+
+
+async def issue_from_csr(
+    authority: RegistrationAuthority, caller: Caller, csr_pem: str, *, active: bool
+) -> Certificate:
+    """Issue and register a certificate for the key and subject of a signing request.
+
+    Raises InvalidRequest if the request cannot be read, is not signed by its key, or has a key that is not accepted;
+    ServiceUnavailable if nothing can be stored.
+    """
+    request = load_csr(csr_pem)
+    return await _issue(
+        authority, caller, "CreateCertificateFromCsr", request.public_key, request.subject, active=active
+    )
+
+
+async def describe(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> Certificate:
+    """Return the certificate; raise ResourceNotFound if the caller's account has none with this id in the region."""
+
+    def program(transaction: Transaction) -> Steps[Certificate | None]:
+        return transaction.certificate(caller.scope, certificate_id)
+
+    return _found(await authority.store.read(program), certificate_id)
+
+
+async def list_certificates(authority: RegistrationAuthority, caller: Caller, page: PageRequest) -> Page:
+    """Return a page of the account's certificates in the order of their creation, newest first unless ascending."""
+
+    def program(transaction: Transaction) -> Steps[tuple[CertificateSummary, ...]]:
+        # One more than was asked for tells whether another page follows, without counting.
+        rows = yield from transaction.certificate_summaries(
+            caller.scope, page.after, page.size + 1, ascending=page.ascending
+        )
+        return tuple(rows)
+
+    rows = await authority.store.read(program)
+    items = rows[: page.size]
+    return Page(items, PageKey(items[-1].position) if len(rows) > page.size else None)
+
+
+async def update_status(
+    authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, status: CertificateStatus
+) -> None:
+    """Give the certificate the status; do nothing if it has it.
+
+    Raises ResourceNotFound, InvalidRequest for a status that callers cannot set, CertificateStateRefused for a change
+    that the present status does not allow.
+    """
+    now = authority.clock.now()
+
+    def change(transaction: Transaction, before: Certificate) -> Steps[AuditEntry | None]:
+        after = with_status(before, status, now)
+        if after is before:
+            return None
+        _require_unchanged((yield from transaction.update_certificate(before, after)), before)
+        return audit_entry(
+            caller, now, "UpdateCertificate", before.arn, status=after.status, previous_status=before.status
+        )
+
+    await _change(authority, caller, certificate_id, change)
+
+
+async def delete(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> None:
+    """Delete the certificate from the registry.
+
+    Raises ResourceNotFound, CertificateStateRefused if its status does not allow it.
+    """
+    now = authority.clock.now()
+
+    def change(transaction: Transaction, before: Certificate) -> Steps[AuditEntry | None]:
+        ensure_deletable(before)
+        _require_unchanged((yield from transaction.delete_certificate(before)), before)
+        return audit_entry(
+            caller,
+            now,
+            "DeleteCertificate",
+            before.arn,
+            status=before.status,
+            issuer_id=before.issuer_id,
+            serial_number=f"{before.serial_number:x}",
+        )
+
+    await _change(authority, caller, certificate_id, change)
+
+
+async def _issue(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    action: str,
+    public_key: PublicKey,
+    subject: x509.Name | None,
+    *,
+    active: bool,
+) -> Certificate:
+    now = authority.clock.now()
+    serial_number = authority.serial_numbers()
+    prepared = authority.issuer.prepare(public_key, serial_number, now, subject)
+    der = authority.issuer.issue(prepared)
+    certificate = Certificate(
+        scope=caller.scope,
+        certificate_id=certificate_id_of(der),
+        der=der,
+        issuer_id=authority.issuer.issuer_id,
+        serial_number=serial_number,
+        status=CertificateStatus.ACTIVE if active else CertificateStatus.INACTIVE,
+        mode=CertificateMode.DEFAULT,
+        not_before=prepared.not_before,
+        not_after=prepared.not_after,
+        created_at=now,
+        modified_at=now,
+        customer_version=1,
+        generation_id=authority.new_generation_id(),
+    )
+    entry = audit_entry(
+        caller,
+        now,
+        action,
+        certificate.arn,
+        status=certificate.status,
+        issuer_id=certificate.issuer_id,
+        serial_number=f"{serial_number:x}",
+    )
+
+    def program(transaction: Transaction) -> Steps[None]:
+        yield from transaction.insert_certificate(certificate)
+        yield from transaction.append_audit(entry)
+
+    await authority.store.write(program)
+    authority.events.recorded(entry)
+    return certificate
+
+
+async def _change(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    certificate_id: CertificateId,
+    change: Callable[[Transaction, Certificate], Steps[AuditEntry | None]],
+) -> None:
+    def program(transaction: Transaction) -> Steps[AuditEntry | None]:
+        stored = yield from transaction.certificate_for_update(caller.scope, certificate_id)
+        entry = yield from change(transaction, _found(stored, certificate_id))
+        if entry is not None:
+            yield from transaction.append_audit(entry)
+        return entry
+
+    entry = await authority.store.write(program)
+    if entry is not None:
+        authority.events.recorded(entry)
+
+
+def _found(certificate: Certificate | None, certificate_id: CertificateId) -> Certificate:
+    if certificate is None:
+        raise ResourceNotFound(f"The certificate given in the request does not exist. Id: {certificate_id}")
+    return certificate
+
+
+def _require_unchanged(was_unchanged: bool, certificate: Certificate) -> None:
+    # The row is locked since it was read; only an engine that does not lock can arrive here with another version.
+    if not was_unchanged:
+        raise CertificateStateRefused(
+            f"Certificate was changed by another request at the same time. Id: {certificate.certificate_id}"
+        )

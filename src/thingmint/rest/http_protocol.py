@@ -1,0 +1,393 @@
+"""Owns one HTTP/1.1 connection: its limits, its time limits and its refusals; knows neither routes nor how sockets come.
+
+uvicorn's httptools protocol runs the application. What it leaves open is closed here: unbounded heads and pipelines,
+heads and bodies that never end, readers that never read, and errors that are not in AWS's form. One sweep of the server
+calls `enforce` on every connection; a timer for each phase of each request would cost more.
+"""
+
+import asyncio
+import logging
+import math
+import urllib.parse
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import httptools
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from thingmint.rest import http_head
+from thingmint.rest.http_head import Refusal, RequestRefused
+
+# The parser cannot be paused, so it is fed in small pieces: a piece holds at most 39 requests of the shortest form.
+_PIECE = 1024
+_NEVER = math.inf
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the server bears from its clients; raises ValueError unless every limit is positive."""
+
+    max_connections: int = 1024
+    max_requests: int = 512
+    target_bytes: int = 8 * 1024
+    header_bytes: int = 64 * 1024
+    header_count: int = 100
+    linger_bytes: int = 16 * 1024 * 1024
+    handshake_seconds: float = 10.0
+    header_seconds: float = 10.0
+    body_seconds: float = 60.0
+    body_stall_seconds: float = 15.0
+    keep_alive_seconds: float = 75.0
+    write_stall_seconds: float = 30.0
+    linger_seconds: float = 2.0
+    close_seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not getattr(self, field.name) > 0:
+                raise ValueError(f"{field.name} must be positive")
+
+
+async def _refuse_overload(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    await _send_refusal(send, http_head.OVERLOADED)
+
+
+async def _send_refusal(send: ASGISendCallable, refusal: Refusal) -> None:
+    body = http_head.refusal_body(refusal)
+    headers = http_head.refusal_headers(refusal, body, _new_request_id())
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _new_request_id() -> str:
+    return str(uuid.uuid4())
+
+
+class Exchange(RequestResponseCycle):
+    """One request and its response."""
+
+    leaves_body_unread = False
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a part of the response, or nothing once the connection is closing."""
+        if self.transport.is_closing():
+            self.disconnected = True
+        if not self.response_started and self.more_body:
+            # What is left of the body would be read as the next request: say "close", and linger before it.
+            self.leaves_body_unread = True
+            self.keep_alive = False
+        await super().send(message)
+        if self.leaves_body_unread and self.response_started and not self.response_complete:
+            self.keep_alive = True  # the header is written; the protocol closes, after lingering
+
+    async def send_500_response(self) -> None:
+        """Answer for an application that failed."""
+        await _send_refusal(self.send, http_head.INTERNAL_FAILURE)
+
+
+class HardenedProtocol(HttpToolsProtocol):
+    """An HTTP/1.1 connection on which no client can hold or grow anything for long."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        on_lost: Callable[[], None],
+    ) -> None:
+        super().__init__(config, server_state, {}, loop)
+        # uvicorn lets a request that follows "Connection: close" run; the parser's own refusal is right.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
+        self.access_log = False  # it would write query strings, and so presigned signatures
+        self._limits = limits
+        self._on_lost = on_lost
+        self._running: Exchange | None = None
+        self._unparsed = b""
+        self._deaf = False
+        self._in_head = False
+        self._head_bytes = 0
+        self._is_last_request = False
+        self._discarded = 0
+        self._farewell: Refusal | None = None
+        now = loop.time()
+        self._last_useful_at = now
+        self._head_deadline = self._body_deadline = self._stall_deadline = _NEVER
+        self._write_deadline = self._close_deadline = _NEVER
+        self._idle_deadline = now + limits.header_seconds
+
+    # What the server asks
+
+    @property
+    def idle_since(self) -> float | None:
+        """When the connection last did something useful; None while a whole request waits for its response."""
+        running = self._running
+        if running is not None and not running.response_complete and not running.more_body:
+            return None
+        return self._last_useful_at
+
+    def enforce(self, now: float) -> None:
+        """End the connection, or answer 408, if a time limit has passed."""
+        if self.transport.is_closing():
+            self._enforce_close(now)
+        elif now > self._write_deadline:
+            self.transport.abort()
+        elif now > self._idle_deadline:
+            self.transport.close()
+        elif self.flow.read_paused:
+            self._restart_reading_clocks(now)  # it is the service that does not read, not the client that is slow
+        elif now > min(self._head_deadline, self._body_deadline, self._stall_deadline):
+            self._refuse(http_head.TOO_SLOW)
+
+    def _enforce_close(self, now: float) -> None:
+        # A transport that closes waits for its buffer to drain, for ever if nobody reads.
+        if self._close_deadline == _NEVER:
+            self._close_deadline = now + self._limits.close_seconds
+        elif now > self._close_deadline:
+            self.transport.abort()
+
+    def _restart_reading_clocks(self, now: float) -> None:
+        if self._head_deadline != _NEVER:
+            self._head_deadline = now + self._limits.header_seconds
+        if self._body_deadline != _NEVER:
+            self._body_deadline = now + self._limits.body_seconds
+            self._stall_deadline = now + self._limits.body_stall_seconds
+
+    # What the transport reports
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application, and the server."""
+        running = self._running
+        if running is not None and not running.response_complete:
+            running.disconnected = True  # uvicorn tells the newest request of a pipeline only
+            running.message_event.set()
+        self.pipeline.clear()
+        self._unparsed = b""
+        super().connection_lost(exc)
+        self._on_lost()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio.Protocol allows a bool; uvicorn's None is narrower
+        """Answer what is unfinished; keep the writing side open for a response that is still to come."""
+        if not self._deaf and (self._in_head or (self.cycle is not None and self.cycle.more_body)):
+            self._refuse(http_head.TRUNCATED)
+            return None
+        running = self._running
+        if self.scheme == "https" or self._deaf or running is None or running.response_complete:
+            return None
+        self._deaf = True
+        self.cycle.keep_alive = False
+        return True
+
+    def pause_writing(self) -> None:
+        """Give a client that does not read its responses a time limit."""
+        self._write_deadline = self.loop.time() + self._limits.write_stall_seconds
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Forget the time limit."""
+        self._write_deadline = _NEVER
+        super().resume_writing()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived, or keep it while earlier requests of a pipeline wait."""
+        if self._deaf:
+            self._discard(len(data))
+        elif self._unparsed:
+            self._unparsed += data
+            self.flow.pause_reading()
+        else:
+            self._parse(data)
+
+    def _discard(self, count: int) -> None:
+        self._discarded += count
+        if self._discarded > self._limits.linger_bytes:
+            self.transport.abort()
+
+    def _parse(self, received: bytes) -> None:
+        if self._body_deadline != _NEVER:
+            self._stall_deadline = self.loop.time() + self._limits.body_stall_seconds
+        for start in range(0, len(received), _PIECE):
+            if self._deaf:
+                return
+            if self.pipeline:
+                self._unparsed = received[start:]
+                self.flow.pause_reading()
+                return
+            self._feed(received[start : start + _PIECE])
+
+    def _parse_rest(self) -> None:
+        if self._unparsed and not self.pipeline and not self.transport.is_closing():
+            received, self._unparsed = self._unparsed, b""
+            self.flow.resume_reading()
+            self._parse(received)
+
+    def _feed(self, piece: bytes) -> None:
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            self._deaf = True  # the request is served as if it had not asked; what follows is another protocol
+        except httptools.HttpParserError as error:
+            self._refuse_unparsable(error)
+        else:
+            # httptools gathers a header until it is whole, so bytes are counted as they come.
+            self._head_bytes += len(piece) if self._in_head else 0
+            if self._head_bytes > self._limits.header_bytes:
+                self._refuse(http_head.HEADERS_TOO_LARGE)
+
+    def _refuse_unparsable(self, error: httptools.HttpParserError) -> None:
+        if self._is_last_request and not self._in_head:
+            self._deaf = True  # RFC 9112, 9.6: what follows a request with "Connection: close" is not looked at
+            return
+        cause = error.__context__
+        if cause is not None and not isinstance(cause, RequestRefused):
+            log.error("a callback of the HTTP parser failed", exc_info=cause)
+        self._refuse(cause.refusal if isinstance(cause, RequestRefused) else http_head.MALFORMED)
+
+    # What the parser reports
+
+    def on_message_begin(self) -> None:
+        """Start the clock of a request's head."""
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
+        self._idle_deadline = _NEVER
+        self._head_deadline = self.loop.time() + self._limits.header_seconds
+
+    def on_url(self, url: bytes) -> None:
+        """Gather the target; raise RequestRefused if it grows too long."""
+        super().on_url(url)
+        if len(self.url) > self._limits.target_bytes:
+            raise RequestRefused(http_head.TARGET_TOO_LONG)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Gather a header; raise RequestRefused if there are too many."""
+        super().on_header(name, value)
+        if len(self.headers) > self._limits.header_count:
+            raise RequestRefused(http_head.HEADERS_TOO_MANY)
+
+    def on_headers_complete(self) -> None:
+        """Check the head and start the application, or queue the request behind the one that runs."""
+        version, upgrades = self.parser.get_http_version(), self.parser.should_upgrade()
+        http_head.check_head(version, self.url, self.headers, upgrades=upgrades)
+        self._in_head = False
+        self._head_deadline = _NEVER
+        path, _, query = self.url.partition(b"?")
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = version
+        self.scope["path"] = urllib.parse.unquote(path.decode("ascii"))
+        self.scope["raw_path"] = path
+        self.scope["query_string"] = query
+        keep_alive = version == "1.1" and not upgrades and self.parser.should_keep_alive()
+        self._is_last_request = not keep_alive
+        self._enqueue(self._new_exchange(keep_alive=keep_alive))
+
+    def _new_exchange(self, *, keep_alive: bool) -> Exchange:
+        return Exchange(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+
+    def _enqueue(self, exchange: Exchange) -> None:
+        now = self.loop.time()
+        self._body_deadline = now + self._limits.body_seconds
+        self._stall_deadline = now + self._limits.body_stall_seconds
+        self.cycle = exchange
+        if self._running is None or self._running.response_complete:
+            self._run(exchange)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
+
+    def _run(self, exchange: Exchange) -> None:
+        self._running = exchange
+        app: ASGI3Application = self.app
+        if len(self.tasks) >= self._limits.max_requests:
+            app = _refuse_overload
+        self._start_asgi_task(exchange, app)
+
+    def on_message_complete(self) -> None:
+        """Stop the clock of the request's body."""
+        self._body_deadline = self._stall_deadline = _NEVER
+        super().on_message_complete()
+
+    # How requests end
+
+    def on_response_complete(self) -> None:
+        """Go on with the pipeline, say what was held back, or wait for the next request."""
+        self.server_state.total_requests += 1
+        finished = self._running
+        self._last_useful_at = self.loop.time()
+        if self.transport.is_closing():
+            return
+        if finished is not None and finished.leaves_body_unread:
+            self._linger()
+        elif self.pipeline:
+            self._run_next()
+        elif self._farewell is not None:
+            self._say(self._farewell)
+        elif not self._unparsed:
+            self._await_request()
+        if self._unparsed:
+            self.loop.call_soon(self._parse_rest)
+
+    def _run_next(self) -> None:
+        exchange, _ = self.pipeline.pop()
+        assert isinstance(exchange, Exchange)
+        self._run(exchange)
+
+    def _await_request(self) -> None:
+        self.flow.resume_reading()
+        if not self._in_head:
+            self._idle_deadline = self.loop.time() + self._limits.keep_alive_seconds
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer what cannot be served, after the responses that come before it, and read no further request."""
+        self._deaf, self._in_head, self._unparsed = True, False, b""
+        self._head_deadline = self._body_deadline = self._stall_deadline = _NEVER
+        unfinished = self.cycle if self.cycle is not None and self.cycle.more_body else None
+        if unfinished is not None and unfinished is not self._running:
+            self.pipeline.popleft()
+        running = self._running
+        if running is None or running.response_complete:
+            self._say(refusal)
+        elif unfinished is running:
+            self._cut_short(running, refusal)
+        else:
+            self._farewell = refusal
+
+    def _cut_short(self, running: Exchange, refusal: Refusal) -> None:
+        running.disconnected = True
+        running.message_event.set()
+        self._running = None
+        if running.response_started:
+            self.transport.close()
+        else:
+            self._say(refusal)
+
+    def _say(self, refusal: Refusal) -> None:
+        self.transport.write(http_head.refusal_bytes(refusal, _new_request_id(), self.server_state.default_headers))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Read and drop what the client still sends: to close at once would reset the connection under the answer."""
+        self._deaf, self._unparsed = True, b""
+        self._head_deadline = self._body_deadline = self._stall_deadline = _NEVER
+        self._idle_deadline = self.loop.time() + self._limits.linger_seconds
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
