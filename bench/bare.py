@@ -1,6 +1,6 @@
-"""Owns the bare references: what the library does on its own, without a server; a process that answers lines of JSON."""
+"""Owns the bare references: what the library does on its own, without a server, in a process of its own."""
 
-import datetime
+import datetime as dt
 import itertools
 import json
 import os
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-NOT_AFTER = datetime.datetime(2049, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
+NOT_AFTER = dt.datetime(2049, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 ISSUER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Bare reference")])
 
 
@@ -44,7 +44,7 @@ class Issuing:
             .issuer_name(ISSUER)
             .public_key(public_key)
             .serial_number(secrets.randbits(159))
-            .not_valid_before(datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=120))
+            .not_valid_before(dt.datetime.now(dt.UTC) - dt.timedelta(seconds=120))
             .not_valid_after(NOT_AFTER)
             .add_extension(self._issuer_key_id, critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)

@@ -32,7 +32,9 @@ class Worker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         assert self._popen.stdin is not None
         self._popen.stdin.close()
         if error is not None:
@@ -66,7 +68,12 @@ class Server:
     """A server process, its output in a file, ended by its id."""
 
     def __init__(
-        self, command: Sequence[str], log: Path, *, environment: Mapping[str, str] | None = None, core: int | None = None
+        self,
+        command: Sequence[str],
+        log: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        core: int | None = None,
     ) -> None:
         self._log = log
         if core is not None:

@@ -1,7 +1,7 @@
 """Owns the load: a process of its own that sends requests over kept connections and times the answers.
 
 It is one epoll loop over non-blocking sockets, without asyncio: the clients share the machine with the server, so what
-they cost is taken from what is measured. Jobs arrive as lines of JSON on standard input, results leave on standard output.
+they cost is taken from what is measured. Jobs arrive as lines of JSON on standard input, results on standard output.
 """
 
 import heapq
@@ -20,7 +20,7 @@ from typing import Any
 
 import httptools
 
-from bench.wire import PreparedRequest, Request, Signer, Target, target_from_json
+from bench.wire import Endpoint, PreparedRequest, Request, Signer, endpoint_from_json
 
 RECEIVE_SIZE = 65536
 ANSWER_TIMEOUT_S = 60.0
@@ -43,18 +43,19 @@ class Tally:
 class Connection:
     """One client: a connection with at most one request in flight."""
 
-    def __init__(self, target: Target, context: ssl.SSLContext | None) -> None:
-        self._target = target
+    def __init__(self, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
+        self._endpoint = endpoint
         self._context = context
         self._connect()
 
     def _connect(self) -> None:
-        plain = socket.create_connection((self._target.host, self._target.port), timeout=ANSWER_TIMEOUT_S)
+        plain = socket.create_connection((self._endpoint.host, self._endpoint.port), timeout=ANSWER_TIMEOUT_S)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket = self._context.wrap_socket(plain, server_hostname=self._target.host) if self._context else plain
+        self.socket = self._context.wrap_socket(plain, server_hostname=self._endpoint.host) if self._context else plain
         self.socket.setblocking(False)
         self._parser = httptools.HttpResponseParser(self)
         self._complete = False
+        self._lives_on = True
         self._body: list[bytes] = []
         self.sent_at = 0.0
 
@@ -86,24 +87,25 @@ class Connection:
         """Return status and body of the complete answer, and whether the connection lives on."""
         body = b"".join(self._body)
         self._body.clear()
-        return self._parser.get_status_code(), body, self._parser.should_keep_alive()
+        return self._parser.get_status_code(), body, self._lives_on
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body (called by the parser)."""
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        """Note the end of the answer (called by the parser)."""
+        """Note the end of the answer (called by the parser, which forgets the headers after this)."""
         self._complete = True
+        self._lives_on = self._parser.should_keep_alive()
 
 
 class Job:
-    """One slice of load against one target."""
+    """One slice of load against one endpoint."""
 
     def __init__(self, description: dict[str, Any]) -> None:
-        target = target_from_json(description["target"])
-        context = ssl.create_default_context(cafile=target.ca_file) if target.ca_file else None
-        self._signer = Signer(target)
+        endpoint = endpoint_from_json(description["endpoint"])
+        context = ssl.create_default_context(cafile=endpoint.ca_file) if endpoint.ca_file else None
+        self._signer = Signer(endpoint)
         prepared = [self._signer.prepare(Request(**members)) for members in description["requests"]]
         self._requests: Iterator[PreparedRequest] = itertools.cycle(prepared)
         self._seconds = float(description["seconds"])
@@ -113,7 +115,7 @@ class Job:
         self._epoll = select.epoll()
         self._by_number: dict[int, Connection] = {}
         for _ in range(description["clients"]):
-            self._register(Connection(target, context))
+            self._register(Connection(endpoint, context))
         self._in_flight: set[Connection] = set()
         self._resting: list[tuple[float, int]] = []
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from cryptography.hazmat.backends.openssl import backend
 
 PROC = Path("/proc")
+QUIET_FOR_S = 3.0
+QUIET_SHARE = 0.03
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -24,10 +26,11 @@ class Machine:
     python: str
     cryptography: str
     openssl: str
+    file_system: str
 
 
-def this_machine() -> Machine:
-    """Describe the machine that this process runs on."""
+def this_machine(directory: Path) -> Machine:
+    """Describe the machine that this process runs on, and the file system of the directory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return Machine(
         cpu=_cpu_model(),
@@ -37,6 +40,7 @@ def this_machine() -> Machine:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         cryptography=metadata.version("cryptography"),
         openssl=backend.openssl_version_text(),
+        file_system=_file_system(directory),
     )
 
 
@@ -50,6 +54,15 @@ def _cpu_model() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def _file_system(directory: Path) -> str:
+    kinds = {}
+    for line in (PROC / "mounts").read_text().splitlines():
+        _, mount_point, kind, *_ = line.split()
+        kinds[Path(mount_point)] = kind
+    resolved = directory.resolve()
+    return next(kinds[place] for place in (resolved, *resolved.parents) if place in kinds)
 
 
 def process_tree(root: int) -> list[int]:
@@ -103,6 +116,16 @@ class ForeignLoad:
         elapsed = time.perf_counter() - began_at
         foreign = (_busy_s() - busy_before) - (tree_cpu_s(os.getpid()) - own_before)
         return max(0.0, foreign / (elapsed * (os.cpu_count() or 1)))
+
+
+def wait_for_quiet(patience_s: float) -> None:
+    """Return when others leave the machine alone for a moment, or when the patience is at its end."""
+    deadline = time.perf_counter() + patience_s
+    while time.perf_counter() < deadline:
+        load = ForeignLoad()
+        time.sleep(QUIET_FOR_S)
+        if load.share() < QUIET_SHARE:
+            return
 
 
 def _busy_s() -> float:

@@ -22,7 +22,7 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Endpoint:
     """A server under load; TLS where a trust anchor is named, SigV4 where credentials are."""
 
     host: str
@@ -52,48 +52,48 @@ def query_of(parameters: Mapping[str, str]) -> str:
     return "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted(parameters.items()))
 
 
-def target_as_json(target: Target) -> str:
-    """Return the target in a form that `target_from_json` reads in another process."""
-    return json.dumps(asdict(target))
+def endpoint_as_json(endpoint: Endpoint) -> str:
+    """Return the endpoint in a form that `endpoint_from_json` reads in another process."""
+    return json.dumps(asdict(endpoint))
 
 
-def target_from_json(text: str) -> Target:
-    """Return the target that `target_as_json` wrote."""
+def endpoint_from_json(text: str) -> Endpoint:
+    """Return the endpoint that `endpoint_as_json` wrote."""
     members: dict[str, Any] = json.loads(text)
     if members["credentials"] is not None:
         members["credentials"] = Credentials(**members["credentials"])
     members["headers"] = tuple((name, value) for name, value in members["headers"])
-    return Target(**members)
+    return Endpoint(**members)
 
 
 class Signer:
-    """Writes signed requests for one target; what does not depend on the time of sending is computed once."""
+    """Writes signed requests for one endpoint; what does not depend on the time of sending is computed once."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
         self._day = ""
         self._key = b""
         self._scope = ""
 
     def prepare(self, request: Request) -> "PreparedRequest":
         """Return the request with everything in place but its date and its signature."""
-        target = self._target
+        endpoint = self._endpoint
         url = f"{request.path}?{request.query}" if request.query else request.path
         body = request.body.encode()
-        lines = [f"{request.method} {url} HTTP/1.1", f"Host: {target.authority}", f"Content-Length: {len(body)}"]
+        lines = [f"{request.method} {url} HTTP/1.1", f"Host: {endpoint.authority}", f"Content-Length: {len(body)}"]
         if body:
             lines.append("Content-Type: application/json")
-        lines += [f"{name}: {value}" for name, value in target.headers]
+        lines += [f"{name}: {value}" for name, value in endpoint.headers]
         return PreparedRequest(
             head="\r\n".join(lines) + "\r\n",
             body=body,
-            canonical_start=f"{request.method}\n{request.path}\n{request.query}\nhost:{target.authority}\nx-amz-date:",
+            canonical_start=f"{request.method}\n{request.path}\n{request.query}\nhost:{endpoint.authority}\nx-amz-date:",
             canonical_end=f"\n\n{SIGNED_HEADERS}\n{hashlib.sha256(body).hexdigest()}",
         )
 
     def encode(self, prepared: "PreparedRequest") -> bytes:
-        """Return the bytes to send now, signed to the second if the target has credentials."""
-        credentials = self._target.credentials
+        """Return the bytes to send now, signed to the second if the endpoint has credentials."""
+        credentials = self._endpoint.credentials
         if credentials is None:
             return f"{prepared.head}\r\n".encode() + prepared.body
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())

@@ -99,7 +99,7 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 _DNS_NAME = re.compile(
     r"(?=.{1,253}$)(\*\.)?([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)*[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
 )
-_ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9_]{16,128}")
+_ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9_]{3,128}")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -300,9 +300,9 @@ class _Reader:
         if (access_key_id is None) != (secret is None):
             raise ConfigError("root_access_key_id and root_secret_access_key must be given together")
         if access_key_id is not None and not _ACCESS_KEY_ID.fullmatch(access_key_id):
-            raise ConfigError("root_access_key_id must be 16 to 128 letters and digits")
-        if secret is not None and (not 8 <= len(secret) <= 256 or not secret.isascii() or not secret.isprintable()):
-            raise ConfigError("root_secret_access_key must be 8 to 256 printable ASCII characters")
+            raise ConfigError("root_access_key_id must be 3 to 128 letters and digits")
+        if secret is not None and (not 4 <= len(secret) <= 256 or not secret.isascii() or not secret.isprintable()):
+            raise ConfigError("root_secret_access_key must be 4 to 256 printable ASCII characters")
         return access_key_id, secret
 
     def _secret(self, name: str) -> str | None:

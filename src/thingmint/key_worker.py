@@ -1,8 +1,8 @@
 """Owns the program of a key worker: generates a key pair for each byte it receives; keeps none and knows no caller.
 
-It runs as ``python -m thingmint.key_worker IDLE_FD DEMAND_FD PARENT_PID``, started by exec, never by a fork of a process
-that holds keys. Each lane is a stream socket with a thread of its own: one byte received is one key pair owed, and each
-answer is a frame of `encode_frame`. There is no pickle: a frame is two lengths and two byte strings.
+It runs as ``python -m thingmint.key_worker IDLE_FD DEMAND_FD PARENT_PID``, started by exec, never by a fork of a
+process that holds keys. Each lane is a stream socket with a thread of its own: one byte received is one key pair owed,
+and each answer is a frame of `encode_frame`. There is no pickle: a frame is two lengths and two byte strings.
 
 The threads of a process share its GIL, but the generation releases it. An unprivileged thread cannot come back from
 SCHED_IDLE, so the reserve (which may starve beside other programs) and the demand (which must not) need a thread each.
@@ -40,7 +40,7 @@ def encode_frame(public: bytes, private: bytes) -> bytearray:
 
 
 def serve_lane(lane: socket.socket, generate: Callable[[], KeyPair]) -> None:
-    """Answer each byte with a key pair until the other side goes; a failed generation is announced and ends the lane."""
+    """Answer each byte with a key pair until the other side goes; announce a failed generation, and end."""
     while credits_received := lane.recv(_CREDITS_AT_ONCE):
         for _ in credits_received:
             try:
@@ -73,6 +73,7 @@ def yield_to_the_service() -> None:
 def end_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent dies, and end now if that has happened."""
     if sys.platform == "linux":
+        # prctl(2): the parent is the thread that started this process, not its whole process.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     # Elsewhere, and where prctl is refused, the end of the stream ends the lanes.
     if os.getppid() != parent:

@@ -30,9 +30,7 @@ def print_environment(data_dir: Path) -> None:
         click.echo(line)
 
 
-def environment_lines(
-    endpoints: Endpoints, credentials: Credentials, environment: Mapping[str, str]
-) -> Iterator[str]:
+def environment_lines(endpoints: Endpoints, credentials: Credentials, environment: Mapping[str, str]) -> Iterator[str]:
     """Yield one shell line for each variable."""
     for name in _IN_THE_WAY:
         if name in environment:

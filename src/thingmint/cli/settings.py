@@ -40,7 +40,7 @@ def settings_options(names: tuple[str, ...]) -> Callable[[F], F]:
 
 
 def config_of(flags: dict[str, object]) -> Config:
-    """Return the configuration that flags, environment and file give; end the program, saying why, if it is not valid."""
+    """Return the valid configuration of flags, environment and file; end the program, saying why, if there is none."""
     try:
         return load_config(flags, os.environ)
     except ConfigError as error:

@@ -25,6 +25,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     """Where the running service can be reached, and how it names itself."""
 
     api: str
+    api_port: int
     ca_file: str | None
     account: str
     region: str

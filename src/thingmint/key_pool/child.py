@@ -6,7 +6,7 @@ The lanes are read by the event loop. The buffers that key pairs arrive in are o
 import asyncio
 import os
 import socket
-import subprocess  # noqa: S404 - the program is this interpreter, its arguments are ours
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -209,6 +209,29 @@ class Child:
                 return False
             await asyncio.sleep(0.002)
         return True
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def ask_evenly(lanes: Sequence[Lane], wanted: int) -> None:
+    """Have the lanes owe up to ``wanted`` key pairs together, spread evenly."""
+    owed = sum(lane.owed for lane in lanes)
+    while owed < wanted:
+        lane = min(lanes, key=_owed_by, default=None)
+        if lane is None or not lane.has_room:
+            return
+        lane.ask()
+        owed += 1
+
+
+def _owed_by(lane: Lane) -> int:
+    return lane.owed
 
 
 def _start(command: Sequence[str], idle: socket.socket, demand: socket.socket) -> subprocess.Popen[bytes]:

@@ -16,13 +16,14 @@ from typing import Protocol
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.issuance.keys import KeyPair
-from thingmint.key_pool.child import WORKER_COMMAND, Child, Lane
+from thingmint.key_pool.child import WORKER_COMMAND, Child, Lane, ask_evenly, usable_cores
 from thingmint.key_pool.reserve import Clocks, Reserve
 
 _log = logging.getLogger(__name__)
 
 TICK = 1.0
-# A worker at normal priority that has not finished one key in this many ticks is stuck, not unlucky. Ticks are counted, not seconds: a stopped process that is continued must not think its workers late.
+# A worker at normal priority that has not finished one key in this many ticks is stuck, not unlucky. Ticks are counted,
+# not seconds: a stopped process that is continued must not think its workers late.
 STUCK_TICKS = 5
 UNAVAILABLE_TICKS = 8
 
@@ -30,7 +31,7 @@ FIRST_RESTART_AFTER = 0.1
 LAST_RESTART_AFTER = 5.0
 REAP_WITHIN = 2.0
 
-# Until it has been measured: RSA-2048 takes 30-60 ms on machines of the last ten years.
+# Until the first keys have shown it; a core that does nothing else was measured at 31 ms.
 ASSUMED_SECONDS_PER_KEY = 0.05
 _NEWEST_WEIGHT = 0.05
 
@@ -65,7 +66,7 @@ class KeyPool:
         command: Sequence[str] = WORKER_COMMAND,
     ) -> None:
         """Describe a pool; ``reserve`` 0 keeps none, ``workers`` 0 means one for each core that may be used."""
-        self._reserve = Reserve(reserve, clocks or Clocks())
+        self._reserve = Reserve(reserve, clocks or Clocks(), self._distrust_workers)
         # Refilling starts an eighth below full, so that single requests on a quiet service wake no worker each time.
         self._low_water = reserve - max(1, reserve // 8)
         self._refilling = True
@@ -97,7 +98,7 @@ class KeyPool:
         return len(self._waiters)
 
     async def start(self) -> None:
-        """Start the workers, and return before the first key pair exists."""
+        """Start the workers, from a thread that outlives the pool, and return before the first key pair exists."""
         self._owner = os.getpid()
         os.register_at_fork(after_in_child=_forget_in_fork(weakref.ref(self)))
         first_children = [self._spawn() for _ in range(self._worker_count)]
@@ -105,7 +106,7 @@ class KeyPool:
         self._tasks.append(asyncio.create_task(self._tick_for_ever()))
 
     async def take(self) -> KeyPair:
-        """Return a key pair nobody else has; raise Throttled if too many wait, ServiceUnavailable if none can be made."""
+        """Return a key pair nobody else has; raise Throttled if too many wait, ServiceUnavailable if none is made."""
         if self._owner != os.getpid():
             raise ServiceUnavailable
         key_pair = self._reserve.take()
@@ -173,8 +174,10 @@ class KeyPool:
     # Key pairs in, credits out
 
     def _accept(self, key_pair: KeyPair) -> None:
-        """Give the key pair to whoever has waited longest, or to the reserve, which drops it if it is full."""
+        """Give the key pair to whoever has waited longest, or to the reserve; forget it if it may exist twice."""
         self._silent_ticks = 0
+        if self._reserve.drop_unusable():
+            return
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -182,7 +185,7 @@ class KeyPool:
                 self._observer.waiting(len(self._waiters))
                 break
         else:
-            if self._owner:
+            if self._owner:  # A waiter of a closed pool may give its key pair back late.
                 self._reserve.put(key_pair)
         self._reserve_changed()
 
@@ -206,9 +209,9 @@ class KeyPool:
 
     def _ask_workers(self) -> None:
         """Ask for a key pair for each waiter at once, and for the rest of the reserve whenever a core has time."""
-        _ask([child.demand for child in self._children], len(self._waiters))
+        ask_evenly([child.demand for child in self._children], len(self._waiters))
         if self._refilling:
-            _ask([child.idle for child in self._children], self._reserve.size - self._reserve.level)
+            ask_evenly([child.idle for child in self._children], self._reserve.size - self._reserve.level)
 
     # Workers
 
@@ -253,6 +256,12 @@ class KeyPool:
             if self._silent_ticks >= UNAVAILABLE_TICKS:
                 self._refuse_waiters()
 
+    def _distrust_workers(self) -> None:
+        # A copy of this machine has copies of the workers too, with the same state of their random generators: only a
+        # new process is seeded anew by the kernel. What they have made since is dropped with them.
+        for child in list(self._children):
+            child.drop("its random state may have been copied")
+
     def _drop_stuck_workers(self) -> None:
         for child in list(self._children):
             if child.demand.count_silent_tick() >= STUCK_TICKS:
@@ -264,29 +273,6 @@ class KeyPool:
         self._reserve.clear()
         for child in self._children:
             child.abandon()
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
-def _ask(lanes: Sequence[Lane], wanted: int) -> None:
-    """Have the lanes owe up to ``wanted`` key pairs together, spread evenly."""
-    owed = sum(lane.owed for lane in lanes)
-    while owed < wanted:
-        lane = min(lanes, key=_owed, default=None)
-        if lane is None or not lane.has_room:
-            return
-        lane.ask()
-        owed += 1
-
-
-def _owed(lane: Lane) -> int:
-    return lane.owed
 
 
 def _forget_in_fork(pool: "weakref.ref[KeyPool]") -> Callable[[], None]:

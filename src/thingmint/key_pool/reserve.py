@@ -1,7 +1,8 @@
 """Owns the key pairs that were generated in advance: how many, how old, and when none of them may be used any more.
 
 They are in this process's memory only. Whatever could make a second process hold the same keys empties the reserve:
-a fork, a machine that was suspended to disk or copied while it ran, a boot that is not the one it was filled in.
+a fork, a machine that was suspended to disk or copied while it ran, a boot that is not the one it was filled in. A copy
+whose clocks go on as if nothing had happened cannot be told from the original here.
 """
 
 import os
@@ -9,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from thingmint.issuance.keys import KeyPair
 
@@ -17,15 +17,20 @@ from thingmint.issuance.keys import KeyPair
 MAX_AGE = 3600.0
 # Clocks are slewed by at most 0.05 %, and the reserve compares them at least once a second while it is in use.
 CLOCK_JUMP = 1.0
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def read_boot_id() -> str:
     """Return what names this boot of this machine, or nothing where the system does not say."""
+    # Without the layers of a text file: it is read for each key pair that is taken.
     try:
-        return _BOOT_ID.read_text(encoding="ascii")
+        descriptor = os.open(_BOOT_ID, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        return os.read(descriptor, 64).decode("ascii")
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,11 @@ class Clocks:
 
 @dataclass(slots=True)
 class Reserve:
-    """Up to ``size`` key pairs, each handed out once, the oldest first."""
+    """Up to ``size`` key pairs, each handed out once, the oldest first; ``on_twin`` is called when it was emptied."""
 
     size: int
     clocks: Clocks
+    on_twin: Callable[[], None]
     _entries: deque[tuple[float, KeyPair]] = field(init=False, repr=False, default_factory=deque)
     _clock_gap: float = field(init=False, default=0.0)
     _boot_id: str = field(init=False, default="")
@@ -57,28 +63,31 @@ class Reserve:
         return len(self._entries)
 
     def put(self, key_pair: KeyPair) -> None:
-        """Keep a key pair that nobody has seen, if there is room for it; otherwise forget it."""
-        self.drop_unusable()
-        if self.level < self.size:
+        """Keep a key pair that nobody has seen, if it may be kept and there is room; otherwise forget it."""
+        if not self.drop_unusable() and self.level < self.size:
             self._entries.append((self.clocks.monotonic(), key_pair))
 
     def take(self) -> KeyPair | None:
         """Return the oldest usable key pair and forget it; None if there is none."""
-        self.drop_unusable()
+        if self._entries:
+            self.drop_unusable()
         return self._entries.popleft()[1] if self._entries else None
 
     def clear(self) -> None:
         """Forget every key pair."""
         self._entries.clear()
 
-    def drop_unusable(self) -> None:
-        """Forget the key pairs that are too old, and all of them if another process may hold them too."""
+    def drop_unusable(self) -> bool:
+        """Forget the key pairs that are too old; forget all, and say so, if another process may hold them too."""
         if self._may_have_a_twin():
             self.clear()
             self._remember_moment()
+            self.on_twin()
+            return True
         oldest_allowed = self.clocks.monotonic() - MAX_AGE
         while self._entries and self._entries[0][0] < oldest_allowed:
             self._entries.popleft()
+        return False
 
     def _may_have_a_twin(self) -> bool:
         if os.getpid() != self._owner or self.clocks.boot_id() != self._boot_id:

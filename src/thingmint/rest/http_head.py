@@ -1,4 +1,4 @@
-"""Owns which HTTP/1.1 request heads are served and how a refusal is worded; knows bytes, and neither sockets nor time."""
+"""Owns which HTTP/1.1 request heads are served and how a refusal is worded; knows bytes, neither sockets nor time."""
 
 import http
 import json

@@ -1,4 +1,4 @@
-"""Owns one HTTP/1.1 connection: its limits, its time limits and its refusals; knows neither routes nor how sockets come.
+"""Owns one HTTP/1.1 connection: its limits in size and time, and its refusals; knows neither routes nor listeners.
 
 uvicorn's httptools protocol runs the application. What it leaves open is closed here: unbounded heads and pipelines,
 heads and bodies that never end, readers that never read, and errors that are not in AWS's form. One sweep of the server
@@ -9,86 +9,24 @@ import asyncio
 import logging
 import math
 import urllib.parse
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 
 import httptools
-from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from thingmint.rest import http_head
+from thingmint.rest.http_exchange import Exchange, new_request_id, refuse_overload
 from thingmint.rest.http_head import Refusal, RequestRefused
+from thingmint.rest.limits import Limits
 
 # The parser cannot be paused, so it is fed in small pieces: a piece holds at most 39 requests of the shortest form.
 _PIECE = 1024
+_WRITE_BUFFER = 64 * 1024
 _NEVER = math.inf
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the server bears from its clients; raises ValueError unless every limit is positive."""
-
-    max_connections: int = 1024
-    max_requests: int = 512
-    target_bytes: int = 8 * 1024
-    header_bytes: int = 64 * 1024
-    header_count: int = 100
-    linger_bytes: int = 16 * 1024 * 1024
-    handshake_seconds: float = 10.0
-    header_seconds: float = 10.0
-    body_seconds: float = 60.0
-    body_stall_seconds: float = 15.0
-    keep_alive_seconds: float = 75.0
-    write_stall_seconds: float = 30.0
-    linger_seconds: float = 2.0
-    close_seconds: float = 5.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if not getattr(self, field.name) > 0:
-                raise ValueError(f"{field.name} must be positive")
-
-
-async def _refuse_overload(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    await _send_refusal(send, http_head.OVERLOADED)
-
-
-async def _send_refusal(send: ASGISendCallable, refusal: Refusal) -> None:
-    body = http_head.refusal_body(refusal)
-    headers = http_head.refusal_headers(refusal, body, _new_request_id())
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-def _new_request_id() -> str:
-    return str(uuid.uuid4())
-
-
-class Exchange(RequestResponseCycle):
-    """One request and its response."""
-
-    leaves_body_unread = False
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """Send a part of the response, or nothing once the connection is closing."""
-        if self.transport.is_closing():
-            self.disconnected = True
-        if not self.response_started and self.more_body:
-            # What is left of the body would be read as the next request: say "close", and linger before it.
-            self.leaves_body_unread = True
-            self.keep_alive = False
-        await super().send(message)
-        if self.leaves_body_unread and self.response_started and not self.response_complete:
-            self.keep_alive = True  # the header is written; the protocol closes, after lingering
-
-    async def send_500_response(self) -> None:
-        """Answer for an application that failed."""
-        await _send_refusal(self.send, http_head.INTERNAL_FAILURE)
 
 
 class HardenedProtocol(HttpToolsProtocol):
@@ -109,18 +47,19 @@ class HardenedProtocol(HttpToolsProtocol):
         self._limits = limits
         self._on_lost = on_lost
         self._running: Exchange | None = None
+        self._newest: Exchange | None = None
         self._unparsed = b""
         self._deaf = False
         self._in_head = False
+        self._client_is_done = False
         self._head_bytes = 0
         self._is_last_request = False
         self._discarded = 0
         self._farewell: Refusal | None = None
-        now = loop.time()
-        self._last_useful_at = now
+        self._last_useful_at = loop.time()
         self._head_deadline = self._body_deadline = self._stall_deadline = _NEVER
         self._write_deadline = self._close_deadline = _NEVER
-        self._idle_deadline = now + limits.header_seconds
+        self._idle_deadline = _NEVER
 
     # What the server asks
 
@@ -161,6 +100,12 @@ class HardenedProtocol(HttpToolsProtocol):
 
     # What the transport reports
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrowed by uvicorn
+        """Start the clock of a connection that may never say anything."""
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        self._idle_deadline = self.loop.time() + self._limits.header_seconds
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, and the server."""
         running = self._running
@@ -174,15 +119,15 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio.Protocol allows a bool; uvicorn's None is narrower
         """Answer what is unfinished; keep the writing side open for a response that is still to come."""
-        if not self._deaf and (self._in_head or (self.cycle is not None and self.cycle.more_body)):
+        self._client_is_done = True
+        if self._deaf:
+            return None
+        if not self._unparsed and (self._in_head or (self._newest is not None and self._newest.more_body)):
             self._refuse(http_head.TRUNCATED)
             return None
         running = self._running
-        if self.scheme == "https" or self._deaf or running is None or running.response_complete:
-            return None
-        self._deaf = True
-        self.cycle.keep_alive = False
-        return True
+        # TLS connections cannot be half open under asyncio.
+        return self.scheme == "http" and running is not None and not running.response_complete
 
     def pause_writing(self) -> None:
         """Give a client that does not read its responses a time limit."""
@@ -196,6 +141,8 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived, or keep it while earlier requests of a pipeline wait."""
+        if self.transport.is_closing():
+            return
         if self._deaf:
             self._discard(len(data))
         elif self._unparsed:
@@ -306,7 +253,7 @@ class HardenedProtocol(HttpToolsProtocol):
         now = self.loop.time()
         self._body_deadline = now + self._limits.body_seconds
         self._stall_deadline = now + self._limits.body_stall_seconds
-        self.cycle = exchange
+        self.cycle = self._newest = exchange
         if self._running is None or self._running.response_complete:
             self._run(exchange)
         else:
@@ -315,10 +262,8 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def _run(self, exchange: Exchange) -> None:
         self._running = exchange
-        app: ASGI3Application = self.app
-        if len(self.tasks) >= self._limits.max_requests:
-            app = _refuse_overload
-        self._start_asgi_task(exchange, app)
+        has_room = len(self.tasks) < self._limits.max_requests
+        self._start_asgi_task(exchange, self.app if has_room else refuse_overload)
 
     def on_message_complete(self) -> None:
         """Stop the clock of the request's body."""
@@ -340,7 +285,9 @@ class HardenedProtocol(HttpToolsProtocol):
             self._run_next()
         elif self._farewell is not None:
             self._say(self._farewell)
-        elif not self._unparsed:
+        elif self._client_is_done and not self._unparsed:
+            self.transport.close()
+        else:
             self._await_request()
         if self._unparsed:
             self.loop.call_soon(self._parse_rest)
@@ -359,7 +306,7 @@ class HardenedProtocol(HttpToolsProtocol):
         """Answer what cannot be served, after the responses that come before it, and read no further request."""
         self._deaf, self._in_head, self._unparsed = True, False, b""
         self._head_deadline = self._body_deadline = self._stall_deadline = _NEVER
-        unfinished = self.cycle if self.cycle is not None and self.cycle.more_body else None
+        unfinished = self._newest if self._newest is not None and self._newest.more_body else None
         if unfinished is not None and unfinished is not self._running:
             self.pipeline.popleft()
         running = self._running
@@ -380,7 +327,7 @@ class HardenedProtocol(HttpToolsProtocol):
             self._say(refusal)
 
     def _say(self, refusal: Refusal) -> None:
-        self.transport.write(http_head.refusal_bytes(refusal, _new_request_id(), self.server_state.default_headers))
+        self.transport.write(http_head.refusal_bytes(refusal, new_request_id(), self.server_state.default_headers))
         self._linger()
 
     def _linger(self) -> None:

@@ -22,9 +22,7 @@ from thingmint.data_directory.files import DirectoryInUse
 _INTERRUPTED = 130
 
 
-def issue_identities(
-    config: Config, *, count: int, out: Path, active: bool, offline: bool, patience: float
-) -> None:
+def issue_identities(config: Config, *, count: int, out: Path, active: bool, offline: bool, patience: float) -> None:
     """Issue the identities; end with an exit code that says whether all of them are complete."""
     folder = Folder(out)
     try:
@@ -39,9 +37,7 @@ def issue_identities(
         fail(str(error))
 
 
-async def _run(
-    config: Config, folder: Folder, *, count: int, active: bool, offline: bool, patience: float
-) -> None:
+async def _run(config: Config, folder: Folder, *, count: int, active: bool, offline: bool, patience: float) -> None:
     async with _registrar(config, offline=offline) as registrar:
         job = await _begin(folder, registrar, count=count, active=active)
         async with key_pool_of(config, reserve=0) as keys:
@@ -74,7 +70,9 @@ async def _begin(folder: Folder, registrar: Registrar, *, count: int, active: bo
     if job is not None and job.active is not active:
         raise FolderRefused(f"the job in {folder.path} was begun {'with' if job.active else 'without'} --active")
     if job is not None and job.count > count:
-        raise FolderRefused(f"the job in {folder.path} was begun for {job.count} identities, which is more than {count}")
+        raise FolderRefused(
+            f"the job in {folder.path} was begun for {job.count} identities, which is more than {count}"
+        )
     if job is None or not folder.in_doubt(job.count):
         # Nothing is in doubt, so a search would have to look at certificates from now on only.
         newest = await anext(aiter(registrar.newest_first()), None)

@@ -34,7 +34,7 @@ class FolderRefused(Exception):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What is to be issued, the newest certificate that existed before, and what the ARNs start with once it is known."""
+    """What is to be issued, the newest certificate there was before, and how ARNs start once that is known."""
 
     count: int
     active: bool

@@ -1,0 +1,17 @@
+"""The figures of the benchmark table, by the name of the group that measures them together."""
+
+from collections.abc import Callable, Mapping
+
+from bench.figures import core, csr, footprint, keys, latency, reads, rows
+from bench.measurement import Measurement, Skipped
+from bench.plan import Run
+
+GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
+    "keys": keys.measure,
+    "latency": latency.measure,
+    "csr": csr.measure,
+    "core": core.measure,
+    "reads": reads.measure,
+    "rows": rows.measure,
+    "footprint": footprint.measure,
+}

@@ -1,0 +1,284 @@
+"""Owns the messages and operations of device certificates; what they mean is decided in `registration.certificates`."""
+
+from functools import partial
+from typing import Annotated, TypeAlias
+
+from msgspec import Struct, field
+
+from thingmint.api.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.codec import epoch_seconds
+from thingmint.api.constraints import Constraint
+from thingmint.api.marker import decode_marker, encode_marker
+from thingmint.api.operation import Operation, implemented
+from thingmint.core.caller import Caller
+from thingmint.core.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary
+from thingmint.core.identifiers import Scope, iot_arn, parse_certificate_id
+from thingmint.issuance.keys import public_key_pem
+from thingmint.issuance.pem import certificate_pem
+from thingmint.registration import certificates
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.certificates import PageRequest
+
+CertificateIdText: TypeAlias = Annotated[str, Constraint(min_length=64, max_length=64, pattern="(0x)?[a-fA-F0-9]+")]
+CSRText: TypeAlias = Annotated[str, Constraint(min_length=1, max_length=4096, pattern=r"[\s\S]*")]
+Marker: TypeAlias = Annotated[str, Constraint(max_length=1024, pattern="[A-Za-z0-9+/]+={0,2}")]
+PageSize: TypeAlias = Annotated[int, Constraint(ge=1, le=250)]
+Timestamp: TypeAlias = float
+"""Seconds since 1970 with milliseconds."""
+
+# The default of AWS's lists, documented for CA certificates and seen for the others.
+_DEFAULT_PAGE_SIZE = 25
+
+
+class Message(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A message whose absent members do not travel."""
+
+
+class CreateKeysAndCertificateRequest(Message):
+    set_as_active: Annotated[bool | None, QUERY] = None
+
+
+class KeyPairMessage(Struct, frozen=True, kw_only=True, rename="pascal"):
+    public_key: str
+    private_key: str
+
+    def __repr__(self) -> str:
+        """Return no key: reprs end in logs."""
+        return "KeyPairMessage(...)"
+
+
+class CreateKeysAndCertificateResponse(Message):
+    certificate_arn: str
+    certificate_id: str
+    certificate_pem: str
+    key_pair: KeyPairMessage
+
+
+async def create_keys_and_certificate(
+    authority: RegistrationAuthority, caller: Caller, request: CreateKeysAndCertificateRequest
+) -> CreateKeysAndCertificateResponse:
+    """Answer with a new certificate and the key pair made for it."""
+    issued = await certificates.issue_with_new_key(authority, caller, active=bool(request.set_as_active))
+    return CreateKeysAndCertificateResponse(
+        certificate_arn=issued.certificate.arn,
+        certificate_id=issued.certificate.certificate_id,
+        certificate_pem=certificate_pem(issued.certificate.der),
+        key_pair=KeyPairMessage(
+            public_key=public_key_pem(issued.key_pair.public_key_der),
+            private_key=issued.key_pair.private_key_pem.decode("ascii"),
+        ),
+    )
+
+
+class CreateCertificateFromCsrRequest(Message):
+    certificate_signing_request: Annotated[CSRText, BODY]
+    set_as_active: Annotated[bool | None, QUERY] = None
+
+
+class CreateCertificateFromCsrResponse(Message):
+    certificate_arn: str
+    certificate_id: str
+    certificate_pem: str
+
+
+async def create_certificate_from_csr(
+    authority: RegistrationAuthority, caller: Caller, request: CreateCertificateFromCsrRequest
+) -> CreateCertificateFromCsrResponse:
+    """Answer with a new certificate for the key of the signing request."""
+    certificate = await certificates.issue_from_csr(
+        authority, caller, request.certificate_signing_request, active=bool(request.set_as_active)
+    )
+    return CreateCertificateFromCsrResponse(
+        certificate_arn=certificate.arn,
+        certificate_id=certificate.certificate_id,
+        certificate_pem=certificate_pem(certificate.der),
+    )
+
+
+class DescribeCertificateRequest(Message):
+    certificate_id: Annotated[CertificateIdText, PATH]
+
+
+class TransferData(Message):
+    transfer_message: str | None = None
+    reject_reason: str | None = None
+    transfer_date: Timestamp | None = None
+    accept_date: Timestamp | None = None
+    reject_date: Timestamp | None = None
+
+
+class CertificateValidity(Message):
+    not_before: Timestamp
+    not_after: Timestamp
+
+
+class CertificateDescription(Message):
+    certificate_arn: str
+    certificate_id: str
+    ca_certificate_id: str | None = None
+    status: CertificateStatus
+    certificate_pem: str
+    owned_by: str
+    previous_owned_by: str | None = None
+    creation_date: Timestamp
+    last_modified_date: Timestamp
+    customer_version: int
+    transfer_data: TransferData
+    generation_id: str
+    validity: CertificateValidity
+    certificate_mode: CertificateMode
+
+
+class DescribeCertificateResponse(Message):
+    certificate_description: CertificateDescription
+
+
+async def describe_certificate(
+    authority: RegistrationAuthority, caller: Caller, request: DescribeCertificateRequest
+) -> DescribeCertificateResponse:
+    """Answer with everything that is known of a certificate."""
+    certificate_id = parse_certificate_id(request.certificate_id)
+    certificate = await certificates.describe(authority, caller, certificate_id)
+    return DescribeCertificateResponse(certificate_description=_description(certificate))
+
+
+def _description(certificate: Certificate) -> CertificateDescription:
+    return CertificateDescription(
+        certificate_arn=certificate.arn,
+        certificate_id=certificate.certificate_id,
+        status=certificate.status,
+        certificate_pem=certificate_pem(certificate.der),
+        owned_by=certificate.scope.account,
+        creation_date=epoch_seconds(certificate.created_at),
+        last_modified_date=epoch_seconds(certificate.modified_at),
+        customer_version=certificate.customer_version,
+        transfer_data=TransferData(),
+        generation_id=certificate.generation_id,
+        validity=CertificateValidity(
+            not_before=epoch_seconds(certificate.not_before), not_after=epoch_seconds(certificate.not_after)
+        ),
+        certificate_mode=certificate.mode,
+    )
+
+
+class ListCertificatesRequest(Message):
+    page_size: Annotated[PageSize | None, QUERY] = None
+    marker: Annotated[Marker | None, QUERY] = None
+    ascending_order: Annotated[bool | None, QUERY] = field(default=None, name="isAscendingOrder")
+
+
+class CertificateEntry(Message):
+    certificate_arn: str
+    certificate_id: str
+    status: CertificateStatus
+    certificate_mode: CertificateMode
+    creation_date: Timestamp
+
+
+class ListCertificatesResponse(Message):
+    certificates: list[CertificateEntry]
+    next_marker: str | None = None
+
+
+async def list_certificates(
+    authority: RegistrationAuthority, caller: Caller, request: ListCertificatesRequest
+) -> ListCertificatesResponse:
+    """Answer with a page of the account's certificates, newest first unless asked otherwise."""
+    ascending = bool(request.ascending_order)
+    place = ("ListCertificates", caller.scope, ascending)
+    after = None if request.marker is None else decode_marker(*place, request.marker)
+    size = request.page_size or _DEFAULT_PAGE_SIZE
+    page = await certificates.list_certificates(authority, caller, PageRequest(size, after, ascending))
+    return ListCertificatesResponse(
+        certificates=[_entry(summary) for summary in page.items],
+        next_marker=None if page.next is None else encode_marker(*place, page.next),
+    )
+
+
+def _entry(summary: CertificateSummary) -> CertificateEntry:
+    return CertificateEntry(
+        certificate_arn=summary.arn,
+        certificate_id=summary.certificate_id,
+        status=summary.status,
+        certificate_mode=summary.mode,
+        creation_date=epoch_seconds(summary.created_at),
+    )
+
+
+class UpdateCertificateRequest(Message):
+    certificate_id: Annotated[CertificateIdText, PATH]
+    new_status: Annotated[CertificateStatus, QUERY]
+
+
+async def update_certificate(
+    authority: RegistrationAuthority, caller: Caller, request: UpdateCertificateRequest
+) -> None:
+    """Give a certificate another status."""
+    certificate_id = parse_certificate_id(request.certificate_id)
+    await certificates.update_status(authority, caller, certificate_id, request.new_status)
+
+
+class DeleteCertificateRequest(Message):
+    certificate_id: Annotated[CertificateIdText, PATH]
+    force_delete: Annotated[bool | None, QUERY] = None
+
+
+async def delete_certificate(
+    authority: RegistrationAuthority, caller: Caller, request: DeleteCertificateRequest
+) -> None:
+    """Delete a certificate. ``forceDelete`` would detach policies; nothing attaches them yet."""
+    await certificates.delete(authority, caller, parse_certificate_id(request.certificate_id))
+
+
+def certificate_resource(scope: Scope, request: RawRequest) -> str:
+    """Name the certificate in the path, in the case in which it is looked up: no other spelling escapes a Deny."""
+    return iot_arn(scope, f"cert/{request.labels['certificateId'].lower()}")
+
+
+def certificate_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
+    """Return the operations of this module, working for the authority."""
+    return (
+        implemented(
+            "CreateKeysAndCertificate",
+            "POST /keys-and-certificate",
+            partial(create_keys_and_certificate, authority),
+            CreateKeysAndCertificateRequest,
+            CreateKeysAndCertificateResponse,
+        ),
+        implemented(
+            "CreateCertificateFromCsr",
+            "POST /certificates",
+            partial(create_certificate_from_csr, authority),
+            CreateCertificateFromCsrRequest,
+            CreateCertificateFromCsrResponse,
+        ),
+        implemented(
+            "DescribeCertificate",
+            "GET /certificates/{certificateId}",
+            partial(describe_certificate, authority),
+            DescribeCertificateRequest,
+            DescribeCertificateResponse,
+            certificate_resource,
+        ),
+        implemented(
+            "ListCertificates",
+            "GET /certificates",
+            partial(list_certificates, authority),
+            ListCertificatesRequest,
+            ListCertificatesResponse,
+        ),
+        implemented(
+            "UpdateCertificate",
+            "PUT /certificates/{certificateId}",
+            partial(update_certificate, authority),
+            UpdateCertificateRequest,
+            resource=certificate_resource,
+        ),
+        implemented(
+            "DeleteCertificate",
+            "DELETE /certificates/{certificateId}",
+            partial(delete_certificate, authority),
+            DeleteCertificateRequest,
+            resource=certificate_resource,
+        ),
+    )

@@ -1,0 +1,76 @@
+"""Owns what an operation is: its name and route, what it needs of the caller's policies, and how it is called.
+
+Refuses to know who calls it (HTTP now, other edges later) and what its function does.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from thingmint.api.binding import RawRequest, compile_binder
+from thingmint.api.codec import encode_object
+from thingmint.core.caller import Caller
+from thingmint.core.errors import InvalidRequest
+from thingmint.core.identifiers import Scope
+
+RequestT = TypeVar("RequestT", bound=Struct)
+
+ResourceOf: TypeAlias = Callable[[Scope, RawRequest], str]
+"""Names the resource that a policy must allow; works on the unchecked request, because policies are asked first."""
+
+Invoke: TypeAlias = Callable[[Caller, RawRequest], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of AWS IoT's API, compiled; without ``resource`` there is nothing for a policy to allow."""
+
+    name: str
+    method: str
+    path: str
+    resource: ResourceOf | None
+    invoke: Invoke = field(repr=False)
+    request: type[Struct] | None = None
+    response: type[Struct] | None = None
+
+    @property
+    def action(self) -> str:
+        """The action that policies name."""
+        return f"iot:{self.name}"
+
+
+def any_resource(scope: Scope, request: RawRequest) -> str:
+    """Name every resource, as AWS does for operations that create and list."""
+    del scope, request
+    return "*"
+
+
+def implemented(
+    name: str,
+    route: str,
+    function: Callable[[Caller, RequestT], Awaitable[Struct | None]],
+    request: type[RequestT],
+    response: type[Struct] | None = None,
+    resource: ResourceOf = any_resource,
+) -> Operation:
+    """Return the operation for a route such as ``GET /certificates``, with its request's binder compiled."""
+    bind = compile_binder(request)
+
+    async def invoke(caller: Caller, raw: RawRequest) -> bytes:
+        return encode_object(await function(caller, bind(raw)))
+
+    method, path = route.split(" ")
+    return Operation(name, method, path, resource, invoke, request, response)
+
+
+def unimplemented(name: str, route: str) -> Operation:
+    """Return an operation that exists at AWS and says that it does not here."""
+
+    async def invoke(caller: Caller, raw: RawRequest) -> bytes:
+        del caller, raw
+        raise InvalidRequest(f"{name} is not implemented by Thingmint")
+
+    method, path = route.split(" ")
+    return Operation(name, method, path, None, invoke)

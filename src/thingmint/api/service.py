@@ -1,0 +1,24 @@
+"""Owns the whole of the API: every operation that AWS IoT has, behind one router."""
+
+from thingmint.api.certificates import certificate_operations
+from thingmint.api.endpoint import endpoint_operations
+from thingmint.api.operation import Operation, unimplemented
+from thingmint.api.routing import Router
+from thingmint.api.tags import tag_operations
+from thingmint.api.unimplemented import UNIMPLEMENTED
+from thingmint.registration.authority import RegistrationAuthority
+
+
+def implemented_operations(authority: RegistrationAuthority, endpoint_address: str) -> tuple[Operation, ...]:
+    """Return the operations that do something."""
+    return (
+        *certificate_operations(authority),
+        *endpoint_operations(endpoint_address),
+        *tag_operations(authority),
+    )
+
+
+def build_router(authority: RegistrationAuthority, endpoint_address: str) -> Router:
+    """Return the router to every operation, compiled; the address is what DescribeEndpoint answers."""
+    unavailable = (unimplemented(name, route) for name, route in UNIMPLEMENTED.items())
+    return Router((*implemented_operations(authority, endpoint_address), *unavailable))

@@ -1,0 +1,113 @@
+"""`thingmint access-key`: owns how access keys are made, listed and deleted from the command line."""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+import click
+
+from thingmint.app import Registry, StartRefused, operator, registry_beside_service
+from thingmint.cli.settings import fail
+from thingmint.config import Config
+from thingmint.core.access_key import AccessKey
+from thingmint.core.errors import ThingmintError
+from thingmint.data_directory.handover import CREDENTIALS, read_credentials
+from thingmint.registration.access_keys import (
+    AccessKeyRequest,
+    NewAccessKey,
+    create_access_key,
+    delete_access_key,
+    list_access_keys,
+)
+
+T = TypeVar("T")
+
+
+def create(config: Config, policy_text: str, *, user_name: str | None, expires_in: int | None, as_json: bool) -> None:
+    """Create an access key and print it with its secrets."""
+    lifetime = None if expires_in is None else timedelta(seconds=expires_in)
+
+    async def work(registry: Registry) -> NewAccessKey:
+        request = AccessKeyRequest(user_name or "operator-made", policy_text, lifetime)
+        caller = operator(registry.scope)
+        return await create_access_key(registry.store, registry.sealer, registry.clock, os.urandom, caller, request)
+
+    created = _with_registry(config, work)
+    fields = _credential_process(created)
+    if as_json:
+        click.echo(json.dumps(fields, indent=2))
+        return
+    click.echo(f"aws_access_key_id = {created.access_key.access_key_id}")
+    click.echo(f"aws_secret_access_key = {created.secret}")
+    if created.session_token is not None:
+        click.echo(f"aws_session_token = {created.session_token}")
+        click.echo(f"expires {fields['Expiration']}", err=True)
+    click.echo("The secret is shown this one time.", err=True)
+
+
+def list_all(config: Config, *, as_json: bool) -> None:
+    """Print the access keys without their secrets."""
+
+    async def work(registry: Registry) -> tuple[AccessKey, ...]:
+        return await list_access_keys(registry.store, registry.scope.account)
+
+    keys = _with_registry(config, work)
+    if as_json:
+        click.echo(json.dumps([_shown(key) for key in keys], indent=2))
+        return
+    for key in keys:
+        expires = "" if key.expires_at is None else f"  expires {key.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+        created = f"{key.created_at:%Y-%m-%dT%H:%M:%SZ}"
+        click.echo(f"{key.access_key_id}  {key.user_name}  {key.origin}  created {created}{expires}")
+
+
+def delete(config: Config, access_key_id: str) -> None:
+    """Delete an access key, and the credentials file if it names this key."""
+
+    async def work(registry: Registry) -> None:
+        await delete_access_key(registry.store, registry.clock, operator(registry.scope), access_key_id)
+
+    _with_registry(config, work)
+    present = read_credentials(config.data_dir)
+    if present is not None and present.access_key_id == access_key_id:
+        (config.data_dir / CREDENTIALS).unlink(missing_ok=True)
+        click.echo(f"{access_key_id} was the administrator's key: the credentials file is removed too", err=True)
+
+
+def _with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with registry_beside_service(config) as registry:
+            return await work(registry)
+
+    try:
+        return asyncio.run(run())
+    except (StartRefused, ThingmintError, OSError) as error:
+        fail(str(error))
+
+
+def _credential_process(created: NewAccessKey) -> dict[str, object]:
+    """Return the fields that AWS's tools read from a ``credential_process``."""
+    fields: dict[str, object] = {
+        "Version": 1,
+        "AccessKeyId": created.access_key.access_key_id,
+        "SecretAccessKey": created.secret,
+    }
+    if created.session_token is not None:
+        fields["SessionToken"] = created.session_token
+    if created.access_key.expires_at is not None:
+        fields["Expiration"] = created.access_key.expires_at.isoformat()
+    return fields
+
+
+def _shown(key: AccessKey) -> dict[str, object]:
+    return {
+        "AccessKeyId": key.access_key_id,
+        "UserName": key.user_name,
+        "Origin": key.origin,
+        "CreateDate": key.created_at.isoformat(),
+        "Expiration": None if key.expires_at is None else key.expires_at.isoformat(),
+        "Policy": json.loads(key.policy_text),
+    }

@@ -1,0 +1,91 @@
+"""`thingmint serve`: owns the process of the service: its signals, its first words, its exit code."""
+
+import asyncio
+import shlex
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import click
+import uvloop
+
+from thingmint import __version__
+from thingmint.app import StartRefused, serve
+from thingmint.cli.settings import fail
+from thingmint.config import Config
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.data_directory.files import DirectoryInUse
+from thingmint.data_directory.handover import Endpoints
+from thingmint.hardening import harden_process
+from thingmint.telemetry import configure_logging
+
+FIRST_CERTIFICATE = (
+    "aws iot create-keys-and-certificate --set-as-active "
+    "--certificate-pem-outfile c.pem --private-key-outfile k.pem --public-key-outfile p.pem"
+)
+
+
+def serve_until_stopped(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight; end with 1 if the service cannot start."""
+    harden_process()
+    configure_logging(_log_format(config), config.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config))
+    except (StartRefused, DirectoryInUse, ServiceUnavailable, OSError) as error:
+        fail(str(error))
+
+
+async def _serve(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(config, on_ready=lambda endpoints: _greet(config, endpoints), stop=stop)
+
+
+def _greet(config: Config, endpoints: Endpoints) -> None:
+    command = _own_name()
+    data_dir = config.data_dir.resolve()
+    option = "" if data_dir == Path("thingmint-data").resolve() else f" --data-dir {shlex.quote(str(data_dir))}"
+    database = "PostgreSQL" if config.database_url else "SQLite"
+    lines = [
+        f"Thingmint {__version__} is ready: account {config.account}, region {config.region}",
+        f"  AWS IoT API   {endpoints.api}",
+        f"  trust anchor  {endpoints.ca_file or 'none: plain HTTP'}",
+        f"  data          {data_dir} ({database})",
+        "",
+        "Your first certificate, in another terminal:",
+        "",
+        f'  eval "$({command} env{option})"',
+        f"  {FIRST_CERTIFICATE}",
+        "",
+        f"Without the AWS CLI:  {command} issue{option} --active",
+    ]
+    # A reader that has gone away must not keep the service from serving.
+    try:
+        click.echo("\n".join(lines))
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = None  # type: ignore[assignment] # print() and the interpreter's shutdown both allow None
+
+
+def _own_name() -> str:
+    """Return what starts this program from here: its bare name if the shell would find it."""
+    found = shutil.which("thingmint")
+    own = Path(sys.argv[0])
+    if found is not None and own.exists() and Path(found).samefile(own):
+        return "thingmint"
+    if own.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m thingmint"
+    try:
+        return shlex.quote(str(own.resolve().relative_to(Path.cwd())))
+    except ValueError:
+        return shlex.quote(str(own))
+
+
+def _log_format(config: Config) -> str:
+    if config.log_format != "auto":
+        return config.log_format
+    return "console" if sys.stderr.isatty() else "json"

@@ -1,0 +1,71 @@
+"""Owns what a policy is and what policies say about a request; knows no principals, no operations and no storage.
+
+One language serves IAM and AWS IoT policies: statements that allow or deny actions on resources under conditions. What
+nothing allows is denied, and a statement that denies wins over every statement that allows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from thingmint.core.errors import MalformedPolicy
+from thingmint.core.policy_conditions import RequestContext
+from thingmint.core.policy_document import Malformed, position, read_document
+from thingmint.core.policy_statements import Effect, Statement, parse_statements
+
+
+class DecisionEffect(Enum):
+    """What came out, and why it is a denial if it is one."""
+
+    ALLOWED = "allowed"
+    EXPLICIT_DENY = "explicitDeny"
+    IMPLICIT_DENY = "implicitDeny"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy that follows the grammar; two policies with the same text are equal."""
+
+    text: str
+    statements: tuple[Statement, ...] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What policies say, and the statement that decided: indexes count from zero, None where nothing applied."""
+
+    effect: DecisionEffect
+    policy_index: int | None = None
+    statement_index: int | None = None
+    sid: str | None = None
+
+
+_IMPLICIT_DENY = Decision(DecisionEffect.IMPLICIT_DENY)
+
+
+def parse_policy(text: str) -> Policy:
+    """Return the policy; raise MalformedPolicy naming line, column and reason if the text is not one."""
+    try:
+        return Policy(text, parse_statements(read_document(text)))
+    except Malformed as error:
+        raise MalformedPolicy(f"{position(text, error.offset)}: {error.reason}") from error
+
+
+def evaluate(
+    policies: Sequence[Policy], action: str, resource: str, context: Mapping[str, tuple[str, ...]]
+) -> Decision:
+    """Return what the policies say about the action on the resource; ``context`` maps condition keys to values."""
+    request = RequestContext(context)
+    folded_action = action.lower()
+    allowed: Decision | None = None
+    for policy_index, policy in enumerate(policies):
+        for statement_index, statement in enumerate(policy.statements):
+            # A second Allow changes nothing, so only a Deny is still worth matching.
+            if allowed is not None and statement.effect is Effect.ALLOW:
+                continue
+            if not statement.applies(folded_action, resource, request):
+                continue
+            if statement.effect is Effect.DENY:
+                return Decision(DecisionEffect.EXPLICIT_DENY, policy_index, statement_index, statement.sid)
+            allowed = Decision(DecisionEffect.ALLOWED, policy_index, statement_index, statement.sid)
+    return allowed or _IMPLICIT_DENY

@@ -1,0 +1,187 @@
+"""Owns the certificate authorities of a data directory: making them at the first start, and loading them after that.
+
+Each file is made where it is missing and never overwritten: a first start that was cut off is completed by the next one.
+A key is durable before a certificate names it. The root's private key is needed only while another authority is made,
+so it may be moved to a safe place afterwards.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from thingmint.data_directory.files import make_directory, write_durably
+from thingmint.issuance.private_keys import (
+    PrivateKey,
+    PrivateKeyError,
+    dump_private_key,
+    generate_private_key,
+    load_private_key,
+)
+from thingmint.issuance.trust_anchor import (
+    CertificateAuthority,
+    certificate_authority,
+    create_issuing_ca,
+    create_root_ca,
+    create_service_ca,
+)
+from thingmint.registration.ports import SerialNumbers
+
+TRUST_ANCHOR = "ca.pem"
+DEVICE_AUTHORITIES = "device-ca.pem"
+ROOT, ISSUING, SERVICE, SERVER = "root-ca", "issuing-ca", "service-ca", "server"
+SEALING = "sealing"
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
+
+
+class AuthorityUnusable(Exception):
+    """A file of the data directory is missing or cannot be used; the message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """The loaded authorities, and the key material that seals stored secrets, which no repr shows."""
+
+    root: x509.Certificate
+    issuing: CertificateAuthority
+    service: CertificateAuthority
+    sealing_key_material: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityFiles:
+    """The files of one data directory and what is needed to read and make them."""
+
+    data_dir: Path
+    passphrase: bytes | None = field(repr=False)
+    key_type: str
+    serial_numbers: SerialNumbers
+    now: Callable[[], datetime]
+    may_create: bool
+
+    def open(self) -> Authorities:
+        """Return the authorities; raise AuthorityUnusable, or OSError from the disk.
+
+        What is missing is made if that is allowed, which it is to the one process that holds the directory.
+        """
+        if self.may_create:
+            for directory in (self.data_dir, self.data_dir / "keys", self.data_dir / "certificates"):
+                make_directory(directory)
+                remove_leftovers(directory)
+        root = self._root()
+        issuing = self._subordinate(ISSUING, create_issuing_ca, root)
+        service = self._subordinate(SERVICE, create_service_ca, root)
+        if self.may_create:
+            write_where_different(self.data_dir / DEVICE_AUTHORITIES, pem_of(issuing.certificate, root))
+            write_where_different(self.data_dir / TRUST_ANCHOR, pem_of(root))
+        return Authorities(root, issuing, service, self._sealing_key_material())
+
+    def _root(self) -> x509.Certificate:
+        present = read_certificate(certificate_path(self.data_dir, ROOT))
+        if present is not None:
+            return present
+        self._require_creation(certificate_path(self.data_dir, ROOT))
+        private_key = self._key(ROOT, self.key_type)
+        certificate = create_root_ca(private_key, self.serial_numbers(), self.now())
+        write_durably(certificate_path(self.data_dir, ROOT), pem_of(certificate), 0o644)
+        return certificate
+
+    def _subordinate(
+        self, name: str, create: Callable[..., x509.Certificate], root: x509.Certificate
+    ) -> CertificateAuthority:
+        path = certificate_path(self.data_dir, name)
+        certificate = read_certificate(path)
+        if certificate is None:
+            self._require_creation(path)
+            private_key = self._key(name, self.key_type)
+            parent = self._paired(ROOT, root, self._existing_key(ROOT))
+            certificate = create(parent, private_key.public_key(), self.serial_numbers(), self.now())
+            write_durably(path, pem_of(certificate), 0o644)
+        return self._paired(name, certificate, self._existing_key(name))
+
+    def _paired(self, name: str, certificate: x509.Certificate, private_key: PrivateKey) -> CertificateAuthority:
+        try:
+            return certificate_authority(certificate, private_key)
+        except PrivateKeyError as error:
+            raise AuthorityUnusable(f"{key_path(self.data_dir, name)}: {error}") from error
+
+    def _key(self, name: str, key_type: str) -> PrivateKey:
+        if not key_path(self.data_dir, name).exists():
+            self._require_creation(key_path(self.data_dir, name))
+            private_key = generate_private_key(key_type)
+            write_durably(key_path(self.data_dir, name), dump_private_key(private_key, self.passphrase), 0o600)
+        return self._existing_key(name)
+
+    def _existing_key(self, name: str) -> PrivateKey:
+        path = key_path(self.data_dir, name)
+        try:
+            stored = path.read_bytes()
+        except FileNotFoundError as error:
+            raise AuthorityUnusable(f"{path} is missing") from error
+        try:
+            # A key from before a passphrase was given lies in the clear; `doctor` reports it.
+            return load_private_key(stored, self.passphrase if is_sealed(stored) else None)
+        except PrivateKeyError as error:
+            raise AuthorityUnusable(f"{path}: {error}") from error
+
+    def _require_creation(self, path: Path) -> None:
+        if not self.may_create:
+            raise AuthorityUnusable(f"{path} is missing: the service that holds the directory has not made it yet")
+
+    def _sealing_key_material(self) -> bytes:
+        private_key = self._key(SEALING, "ecdsa-p256")
+        if not isinstance(private_key, ec.EllipticCurvePrivateKey):
+            raise AuthorityUnusable(f"{key_path(self.data_dir, SEALING)} is not an ECDSA key")
+        return private_key.private_numbers().private_value.to_bytes(32, "big")
+
+
+def key_path(data_dir: Path, name: str) -> Path:
+    """Return where a private key is."""
+    return data_dir / "keys" / f"{name}.key"
+
+
+def certificate_path(data_dir: Path, name: str) -> Path:
+    """Return where a certificate is."""
+    return data_dir / "certificates" / f"{name}.pem"
+
+
+def is_sealed(stored: bytes) -> bool:
+    """Say whether a stored private key needs a passphrase."""
+    return b"-----BEGIN PRIVATE KEY-----" not in stored and b"-----BEGIN RSA PRIVATE KEY-----" not in stored
+
+
+def read_certificate(path: Path) -> x509.Certificate | None:
+    """Return the first certificate of a file, None where there is no file; raise AuthorityUnusable if it has none."""
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())[0]
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise AuthorityUnusable(f"{path} holds no certificate") from error
+
+
+def pem_of(*certificates: x509.Certificate) -> bytes:
+    """Return the certificates as PEM, one behind the other."""
+    return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in certificates)
+
+
+def write_where_different(path: Path, content: bytes) -> None:
+    """Write a public file unless it holds this content already."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_bytes() == content:
+            return
+    write_durably(path, content, 0o644)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what a write that was cut off has left; nobody else writes here while the directory is held."""
+    for path in directory.iterdir():
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink()

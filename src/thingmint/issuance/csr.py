@@ -1,0 +1,132 @@
+"""Owns reading certificate signing requests, the least trusted bytes of the service; knows no policy but acceptance.
+
+Nothing of a request is used but its subject and its key, and both only as they were checked.
+"""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from thingmint.core.errors import InvalidRequest
+from thingmint.issuance.der import children, only_element
+from thingmint.issuance.keys import PublicKey, WeakKey, accepted_public_key
+from thingmint.issuance.subject import SubjectRefused, check_subject
+
+_MAX_CHARACTERS = 65_536
+_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
+_BOUNDARY = re.compile(r"-----(BEGIN|END) ([^\n-]*)-----")
+_WHITE_SPACE = re.compile(r"[ \t\r\n]+")
+_EMPTY_NAME = b"\x30\x00"
+_NOT_PKCS10 = "The certificate signing request is not a PKCS#10 request"
+_SIGNATURE_HASHES = ("sha256", "sha384", "sha512")
+
+
+class MalformedCSR(InvalidRequest):
+    """The request is not one PEM block of a PKCS#10 certification request."""
+
+
+class CSRSignatureRefused(InvalidRequest):
+    """The request is not signed by its own key, or with a hash function that proves nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningRequest:
+    """A checked key and a checked subject; no subject means that the request leaves it to the certificate profile."""
+
+    subject: x509.Name | None
+    public_key: PublicKey
+
+
+def load_csr(pem: str) -> SigningRequest:
+    """Return what the request asks for.
+
+    Raises MalformedCSR, SubjectRefused, WeakKey or CSRSignatureRefused, all of them InvalidRequest, whatever it holds.
+    """
+    der = _der(pem)
+    subject_der, public_key_der = _parts(der)
+    # Before anything else reads the names: this says what is wrong with them, and where.
+    check_subject(subject_der)
+    csr = _parse(der)
+    public_key = _public_key(csr, public_key_der)
+    _verify(csr)
+    return SigningRequest(_subject(csr, subject_der), public_key)
+
+
+def _der(pem: str) -> bytes:
+    if len(pem) > _MAX_CHARACTERS:
+        raise MalformedCSR(f"The certificate signing request is longer than {_MAX_CHARACTERS} characters")
+    text = pem.strip(" \t\r\n")
+    boundaries = list(_BOUNDARY.finditer(text))
+    if [boundary[1] for boundary in boundaries] != ["BEGIN", "END"]:
+        raise MalformedCSR("The certificate signing request is not exactly one PEM block")
+    begin, end = boundaries
+    if begin[2] not in _LABELS or end[2] != begin[2]:
+        raise MalformedCSR("The PEM block is not labelled CERTIFICATE REQUEST")
+    if begin.start() != 0 or end.end() != len(text):
+        raise MalformedCSR("The certificate signing request has text outside its PEM block")
+    try:
+        return base64.b64decode(_WHITE_SPACE.sub("", text[begin.end() : end.start()]), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedCSR("The PEM block of the certificate signing request is not base64") from error
+
+
+def _parts(der: bytes) -> tuple[bytes, bytes]:
+    try:
+        tbs, _, _ = children(der, only_element(der))
+        # RFC 2986, 4.1: version, subject, subjectPKInfo, attributes.
+        _, subject, public_key, _ = children(der, tbs)
+    except ValueError as error:
+        raise MalformedCSR(_NOT_PKCS10) from error
+    return der[subject.start : subject.end], der[public_key.start : public_key.end]
+
+
+def _parse(der: bytes) -> x509.CertificateSigningRequest:
+    try:
+        return x509.load_der_x509_csr(der)
+    except (ValueError, x509.InvalidVersion) as error:
+        raise MalformedCSR(_NOT_PKCS10) from error
+
+
+def _public_key(csr: x509.CertificateSigningRequest, expected: bytes) -> PublicKey:
+    try:
+        public_key = accepted_public_key(csr.public_key())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise WeakKey("The public key of the certificate signing request cannot be read or is not supported") from error
+    encoded = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    # Else the certificate would name another key than the request: a compressed point, other algorithm parameters.
+    if encoded != expected:
+        raise WeakKey("The public key is not encoded as RFC 3279, 2.3.1 and RFC 5480, 2 with an uncompressed point ask")
+    return public_key
+
+
+def _verify(csr: x509.CertificateSigningRequest) -> None:
+    try:
+        signature_hash = csr.signature_hash_algorithm
+    except UnsupportedAlgorithm as error:
+        raise CSRSignatureRefused("The signature algorithm of the certificate signing request is unknown") from error
+    name = "no hash" if signature_hash is None else signature_hash.name
+    if name not in _SIGNATURE_HASHES:
+        raise CSRSignatureRefused(
+            f"The certificate signing request is signed with {name}; accepted are {', '.join(_SIGNATURE_HASHES)}"
+        )
+    try:
+        is_valid = csr.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise CSRSignatureRefused("The signature of the certificate signing request cannot be verified") from error
+    if not is_valid:
+        raise CSRSignatureRefused("The certificate signing request is not signed by the private key of its public key")
+
+
+def _subject(csr: x509.CertificateSigningRequest, encoded: bytes) -> x509.Name | None:
+    if encoded == _EMPTY_NAME:
+        # RFC 5280, 4.1.2.6: a certificate without a subject needs a critical subjectAltName, which devices do not get.
+        return None
+    subject = csr.subject
+    if subject.public_bytes() != encoded:
+        raise SubjectRefused("The subject is not encoded in DER, so that it could not be copied unchanged")
+    return subject

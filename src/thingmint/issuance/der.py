@@ -1,0 +1,58 @@
+"""Owns reading the outer shape of DER, so that bytes can be compared with bytes; refuses to know what they mean."""
+
+from typing import NamedTuple
+
+_LONG_FORM = 0x80
+_HIGH_TAG_NUMBER = 0x1F
+
+
+class MalformedDER(ValueError):
+    """The bytes are not a sequence of DER elements."""
+
+
+class Element(NamedTuple):
+    """Where an element is: its identifier octet, and the offsets of itself, of its content and of its end."""
+
+    tag: int
+    start: int
+    content: int
+    end: int
+
+
+def elements(der: bytes, start: int, end: int) -> list[Element]:
+    """Return the elements that fill ``der[start:end]``; raise MalformedDER if they do not fill it exactly."""
+    found: list[Element] = []
+    while start < end:
+        element = _element_at(der, start, end)
+        found.append(element)
+        start = element.end
+    return found
+
+
+def children(der: bytes, parent: Element) -> list[Element]:
+    """Return the elements inside an element; raise MalformedDER if they do not fill it exactly."""
+    return elements(der, parent.content, parent.end)
+
+
+def only_element(der: bytes) -> Element:
+    """Return the one element that is all of the bytes; raise MalformedDER if there is none or more."""
+    found = elements(der, 0, len(der))
+    if len(found) != 1:
+        raise MalformedDER(f"{len(found)} elements where one was expected")
+    return found[0]
+
+
+def _element_at(der: bytes, start: int, end: int) -> Element:
+    content = start + 2
+    if content > end:
+        raise MalformedDER("an element is cut short")
+    tag, length = der[start], der[start + 1]
+    if tag & _HIGH_TAG_NUMBER == _HIGH_TAG_NUMBER:
+        raise MalformedDER("a tag number above 30")
+    if length & _LONG_FORM:
+        octets = length & ~_LONG_FORM
+        length = int.from_bytes(der[content : content + octets], "big")
+        content += octets
+    if content + length > end:
+        raise MalformedDER("an element is longer than what holds it")
+    return Element(tag, start, content, content + length)

@@ -1,0 +1,222 @@
+"""Owns issuing: what is prepared is linted, and only what was linted is signed, once; knows no store and no clock."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtensionOID
+
+from thingmint.core.errors import InvalidRequest, ServiceUnavailable
+from thingmint.core.identifiers import SerialNumber
+from thingmint.issuance.keys import PublicKey
+from thingmint.issuance.lint import Expected, lint
+from thingmint.issuance.profile import CertificateProfile
+
+IssuerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+_ISSUER_CURVES = ("secp256r1", "secp384r1")
+_ISSUER_RSA_BITS = (2048, 3072, 4096)
+# Signs what nobody will see. Any RSA key gives the same TBSCertificate, and the shortest one costs the least.
+_DUMMY_RSA_BITS = 1024
+
+
+class IssuerUnfit(ValueError):
+    """A certificate, a private key and a profile do not make an issuer; the message says why."""
+
+
+class ValidityExhausted(ServiceUnavailable):
+    """A certificate issued now would not be valid, or would outlive its issuer."""
+
+
+class KeyUsageUnfit(InvalidRequest):
+    """The profile's key usages do not exist for the kind of key that was brought."""
+
+
+class PreparedCertificateRefused(Exception):
+    """A prepared certificate is not this issuer's, or was issued before; a mistake of this program."""
+
+
+class PreparedCertificate:
+    """A certificate that was linted and may be signed once, by the issuer that prepared it."""
+
+    __slots__ = ("_builder", "_issuer_seal", "_tbs", "not_after", "not_before", "serial_number")
+
+    def __init__(self, issuer_seal: object, builder: x509.CertificateBuilder, linted: x509.Certificate) -> None:
+        self._issuer_seal = issuer_seal
+        self._builder: x509.CertificateBuilder | None = builder
+        self._tbs = linted.tbs_certificate_bytes
+        self.serial_number = SerialNumber(linted.serial_number)
+        self.not_before = linted.not_valid_before_utc
+        self.not_after = linted.not_valid_after_utc
+
+    def redeem(self, issuer_seal: object) -> tuple[x509.CertificateBuilder, bytes]:
+        """Return what to sign, this one time; raise PreparedCertificateRefused to others, or the second time."""
+        if issuer_seal is not self._issuer_seal:
+            raise PreparedCertificateRefused("the certificate was prepared by another issuer")
+        if self._builder is None:
+            raise PreparedCertificateRefused("the certificate was issued before")
+        builder, self._builder = self._builder, None
+        return builder, self._tbs
+
+
+class Issuer:
+    """A certificate authority that issues device certificates of one profile."""
+
+    def __init__(self, certificate: x509.Certificate, private_key: IssuerKey, profile: CertificateProfile) -> None:
+        """Raise IssuerUnfit if the key is not the certificate's or of another kind, or the certificate is no CA's."""
+        _check_key(private_key)
+        if certificate.public_key() != private_key.public_key():
+            raise IssuerUnfit("the private key does not belong to the issuer's certificate")
+        key_identifier = _key_identifier_of_ca(certificate)
+        if profile.not_after is not None and profile.not_after > certificate.not_valid_after_utc:
+            end = certificate.not_valid_after_utc
+            raise IssuerUnfit(f"profile.not_after is {profile.not_after}, after the issuer's own end {end}")
+        der = certificate.public_bytes(serialization.Encoding.DER)
+        self.certificate = certificate
+        self.issuer_id = hashlib.sha256(der).hexdigest()
+        self.not_after = certificate.not_valid_after_utc
+        self.profile = profile
+        self._private_key = private_key
+        self._dummy_key = _dummy_key_like(private_key)
+        self._seal = object()
+        self._issuer_der = certificate.subject.public_bytes()
+        self._key_identifier = key_identifier
+        self._profile_subject_der = profile.subject.public_bytes()
+        # AWS IoT's order; the subject key identifier comes between these two.
+        self._builder = (
+            x509.CertificateBuilder()
+            .issuer_name(certificate.subject)
+            .add_extension(x509.AuthorityKeyIdentifier(key_identifier, None, None), critical=False)
+        )
+        self._constant_extensions = _constant_extensions(profile)
+        self._extension_order = (
+            ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+            ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+            *(extension.oid for extension, _ in self._constant_extensions),
+        )
+
+    def prepare(
+        self, public_key: PublicKey, serial_number: SerialNumber, at: datetime, subject: x509.Name | None = None
+    ) -> PreparedCertificate:
+        """Return a certificate that was linted under a throw-away signature and may be issued once.
+
+        Without a subject, the profile's is used. Raises KeyUsageUnfit if the profile's usages do not fit the key,
+        ValidityExhausted if the profile or the issuer has come to its end, LintFailed if a rule is broken.
+        """
+        _check_usages_fit(self.profile.key_usage, public_key)
+        not_before, not_after = self._validity(at)
+        builder = self._build(public_key, serial_number, not_before, not_after, subject or self.profile.subject)
+        dummy = builder.sign(self._dummy_key, self.profile.signature_hash)
+        lint(
+            dummy.public_bytes(serialization.Encoding.DER),
+            Expected(
+                issuer_der=self._issuer_der,
+                issuer_key_identifier=self._key_identifier,
+                issuer_not_after=self.not_after,
+                serial_number=serial_number,
+                not_before=not_before,
+                not_after=not_after,
+                subject_der=self._profile_subject_der if subject is None else subject.public_bytes(),
+                public_key_der=public_key.public_bytes(
+                    serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+                ),
+                key_usage=self.profile.key_usage,
+                extended_key_usage=self.profile.extended_key_usage,
+                extension_order=self._extension_order,
+            ),
+        )
+        return PreparedCertificate(self._seal, builder, dummy)
+
+    def issue(self, prepared: PreparedCertificate) -> bytes:
+        """Return the DER of the signed certificate, whose signed part is byte for byte what was linted.
+
+        Raises PreparedCertificateRefused if another issuer prepared it, it was issued before, or the bytes differ.
+        """
+        builder, linted_tbs = prepared.redeem(self._seal)
+        certificate = builder.sign(self._private_key, self.profile.signature_hash)
+        if certificate.tbs_certificate_bytes != linted_tbs:
+            raise PreparedCertificateRefused("what was signed is not what was linted")
+        return certificate.public_bytes(serialization.Encoding.DER)
+
+    def _validity(self, at: datetime) -> tuple[datetime, datetime]:
+        not_before, not_after = self.profile.validity_at(at)
+        if not_after <= at:
+            raise ValidityExhausted(f"The certificate profile ended at {not_after:%Y-%m-%dT%H:%M:%SZ}")
+        # The beginning is not compared: RFC 5280, 6.1.3 looks at each certificate's own period, and a clock that was
+        # set back must not stop a factory. A longer end would outlive every way to verify the certificate.
+        if not_after > self.not_after:
+            raise ValidityExhausted(
+                f"The certificate would outlive its issuer's end {self.not_after:%Y-%m-%dT%H:%M:%SZ}"
+            )
+        return not_before, not_after
+
+    def _build(
+        self,
+        public_key: PublicKey,
+        serial_number: SerialNumber,
+        not_before: datetime,
+        not_after: datetime,
+        subject: x509.Name,
+    ) -> x509.CertificateBuilder:
+        builder = (
+            self._builder.subject_name(subject)
+            .public_key(public_key)
+            .serial_number(serial_number)
+            .not_valid_before(not_before)
+            .not_valid_after(not_after)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        )
+        for extension, critical in self._constant_extensions:
+            builder = builder.add_extension(extension, critical)
+        return builder
+
+
+def _check_key(private_key: IssuerKey) -> None:
+    if isinstance(private_key, rsa.RSAPrivateKey):
+        if private_key.key_size not in _ISSUER_RSA_BITS:
+            raise IssuerUnfit(f"an RSA issuer has 2048, 3072 or 4096 bits, not {private_key.key_size}")
+    elif private_key.curve.name not in _ISSUER_CURVES:
+        raise IssuerUnfit(f"an ECDSA issuer is on P-256 or P-384, not on {private_key.curve.name}")
+
+
+def _key_identifier_of_ca(certificate: x509.Certificate) -> bytes:
+    try:
+        extensions = certificate.extensions
+        constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+        key_identifier = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound as error:
+        raise IssuerUnfit("the issuer's certificate lacks an extension that every CA's has") from error
+    if not constraints.ca or not usage.key_cert_sign:
+        raise IssuerUnfit("the issuer's certificate may not sign certificates")
+    return key_identifier
+
+
+def _dummy_key_like(private_key: IssuerKey) -> IssuerKey:
+    if isinstance(private_key, rsa.RSAPrivateKey):
+        return rsa.generate_private_key(65537, _DUMMY_RSA_BITS)
+    return ec.generate_private_key(private_key.curve)
+
+
+def _constant_extensions(profile: CertificateProfile) -> Sequence[tuple[x509.ExtensionType, bool]]:
+    # RFC 5280, 4.2.1.3 and 4.2.1.9; critical, as AWS IoT has them.
+    extensions: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (profile.key_usage, True),
+    ]
+    if profile.extended_key_usage is not None:
+        extensions.append((profile.extended_key_usage, False))
+    return extensions
+
+
+def _check_usages_fit(usage: x509.KeyUsage, public_key: PublicKey) -> None:
+    is_rsa = isinstance(public_key, rsa.RSAPublicKey)
+    # RFC 3279, 2.3.1 for RSA keys; RFC 5480, 3 for keys on elliptic curves.
+    if is_rsa and usage.key_agreement:
+        raise KeyUsageUnfit("The certificate profile's key usage keyAgreement does not exist for RSA keys")
+    if not is_rsa and usage.key_encipherment:
+        raise KeyUsageUnfit("The certificate profile's key usage keyEncipherment does not exist for ECDSA keys")

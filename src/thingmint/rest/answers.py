@@ -1,0 +1,42 @@
+"""Owns how an answer of the API looks on HTTP: its header fields, and errors in AWS's form."""
+
+from dataclasses import dataclass, field
+
+from uvicorn._types import ASGISendCallable
+
+from thingmint.api.errors import ErrorAnswer
+
+JSON = b"application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, a body and what is special about its header; the body may hold a private key and is in no repr."""
+
+    status: int
+    body: bytes = field(repr=False)
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def error_answer(error: ErrorAnswer) -> Answer:
+    """Return the answer that AWS's clients understand as this error."""
+    headers = [(b"x-amzn-errortype", error.name.encode("ascii"))]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    return Answer(error.status, error.body, headers=tuple(headers))
+
+
+async def send_answer(send: ASGISendCallable, method: str, request_id: str, answer: Answer) -> None:
+    """Send the answer; to HEAD, without its body (RFC 9110, 9.3.2)."""
+    headers = [
+        (b"content-type", answer.content_type),
+        (b"content-length", b"%d" % len(answer.body)),
+        # An answer may hold a private key: no cache on the way may keep it.
+        (b"cache-control", b"no-store"),
+        (b"x-amzn-requestid", request_id.encode("ascii")),
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers, "trailers": False})
+    body = b"" if method == "HEAD" else answer.body
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,91 @@
+"""Owns the way from a signed request to its caller: the access key, its secret, its policy; knows no operations."""
+
+import hmac
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
+
+from thingmint.core.access_key import AccessKey
+from thingmint.core.caller import Caller, Principal
+from thingmint.core.errors import AccessDenied, CredentialsExpired, CredentialsUnknown, MalformedPolicy
+from thingmint.core.identifiers import Region, Scope, user_arn
+from thingmint.core.policy import Policy, parse_policy
+from thingmint.registration.access_keys import sealing_name, session_token_digest
+from thingmint.registration.ports import Clock, SecretSealer, Steps, Store, Transaction
+from thingmint.rest.sigv4 import (
+    CredentialScope,
+    HttpRequest,
+    read_signature,
+    require_current,
+    require_scope,
+    require_signature,
+    signing_key,
+)
+
+# Each access key has one signing key a day and service, and mostly shares its policy with others.
+_CACHED_SIGNING_KEYS = 4096
+_CACHED_POLICIES = 1024
+
+
+class Authenticator:
+    """Finds out who signed a request; an access key counts as long as the store has it.
+
+    What is kept between requests are signing keys, each good for a day, found by the sealed secret; a secret itself
+    is in memory only while a signing key is made of it.
+    """
+
+    def __init__(
+        self, store: Store, sealer: SecretSealer, clock: Clock, region: Region, services: AbstractSet[str]
+    ) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._clock = clock
+        self._region = region
+        self._services = services
+        self._signing_key = lru_cache(_CACHED_SIGNING_KEYS)(self._make_signing_key)
+        self._policy = lru_cache(_CACHED_POLICIES)(parse_policy)
+
+    async def authenticate(self, request: HttpRequest, request_id: str, source_address: str) -> Caller:
+        """Return the request's author.
+
+        Raises a kind of AuthenticationFailure, checked in AWS's order: the signature can be read, the key is known, the
+        time is right, the signature matches, the credentials last; AccessDenied if the stored policy cannot be read.
+        """
+        signed = read_signature(request)
+        access_key = await self._access_key(signed.claim.access_key_id, signed.claim.session_token)
+        now = self._clock.now()
+        require_current(signed, now)
+        require_scope(signed, self._region, self._services)
+        key = self._signing_key(access_key.access_key_id, access_key.sealed_secret, signed.claim.scope)
+        require_signature(signed, key)
+        if access_key.expires_at is not None and access_key.expires_at <= now:
+            raise CredentialsExpired("The security token included in the request is expired")
+        return Caller(access_key.account, self._region, self._principal(access_key), request_id, source_address)
+
+    async def _access_key(self, access_key_id: str, session_token: str | None) -> AccessKey:
+        def program(transaction: Transaction) -> Steps[AccessKey | None]:
+            return transaction.access_key(access_key_id)
+
+        access_key = await self._store.read(program)
+        if access_key is None or not _has_token(access_key, session_token):
+            raise CredentialsUnknown("The security token included in the request is invalid.")
+        return access_key
+
+    def _make_signing_key(self, access_key_id: str, sealed_secret: bytes, scope: CredentialScope) -> bytes:
+        return signing_key(self._sealer.unseal(sealed_secret, sealing_name(access_key_id)).decode(), scope)
+
+    def _principal(self, access_key: AccessKey) -> Principal:
+        arn = user_arn(Scope(access_key.account, self._region), access_key.user_name)
+        return Principal(arn, (self._readable_policy(arn, access_key),))
+
+    def _readable_policy(self, arn: str, access_key: AccessKey) -> Policy:
+        try:
+            return self._policy(access_key.policy_text)
+        except MalformedPolicy as error:
+            # It could be read when it was stored; whatever it allowed, nothing is allowed now.
+            raise AccessDenied(f"The policy of {arn} cannot be read.") from error
+
+
+def _has_token(access_key: AccessKey, session_token: str | None) -> bool:
+    if access_key.session_token_sha256 is None or session_token is None:
+        return access_key.session_token_sha256 is None and session_token is None
+    return hmac.compare_digest(access_key.session_token_sha256, session_token_digest(session_token))

@@ -1,0 +1,54 @@
+"""Owns how listening sockets are made and how many descriptors connections may take; accepts nothing."""
+
+import errno
+import resource
+import socket
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+# Host, port and, with IPv6, more: the standard library types it per family.
+Address: TypeAlias = tuple[Any, ...]
+
+_BACKLOG = 1024
+_ANY_NUMBER = 2**31
+# Left to the database, the key workers, logs and files when descriptors are scarce.
+_RESERVED_DESCRIPTORS = 64
+
+
+def descriptors_for_connections() -> int:
+    """Return how many sockets may be open, so that descriptors are left for everything else."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _ANY_NUMBER
+    return max(soft - _RESERVED_DESCRIPTORS, soft // 2)
+
+
+def listen(addresses: Sequence[tuple[int, Address]]) -> list[socket.socket]:
+    """Return a listening socket for each address that can be bound, on one port; raise OSError if none can."""
+    listeners: list[socket.socket] = []
+    refusal: OSError | None = None
+    for family, address in addresses:
+        # With port 0 the first address chooses, and the others (localhost has two) follow.
+        port = listeners[0].getsockname()[1] if listeners else address[1]
+        try:
+            listeners.append(_listening_socket(family, (address[0], port, *address[2:])))
+        except OSError as error:
+            refusal = error
+    if not listeners:
+        raise refusal or OSError(errno.EADDRNOTAVAIL, "the host has no address")
+    return listeners
+
+
+def _listening_socket(family: int, address: Address) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener

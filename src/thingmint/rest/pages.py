@@ -1,0 +1,33 @@
+"""Owns the pages for those who watch the service: alive, ready, metrics. They need no signature and tell no secret."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from thingmint.rest.answers import Answer
+
+_TEXT = b"text/plain; charset=utf-8"
+# Prometheus's text format; its later versions read this one too.
+_PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """``check_ready`` returns if requests can be served and raises ServiceUnavailable otherwise."""
+
+    check_ready: Callable[[], Awaitable[None]]
+    metrics: Callable[[], bytes]
+
+    def name_of(self, method: str, raw_path: bytes) -> str | None:
+        """Return the name of the page that this is a request for, or None."""
+        return _NAMES.get(raw_path) if method in ("GET", "HEAD") else None
+
+    async def answer(self, name: str) -> Answer:
+        """Return the page; raise ServiceUnavailable if the service is to say that it is not ready."""
+        if name == "metrics":
+            return Answer(200, self.metrics(), _PROMETHEUS)
+        if name == "readyz":
+            await self.check_ready()
+        return Answer(200, b"ok\n", _TEXT)
+
+
+_NAMES = {b"/healthz": "healthz", b"/readyz": "readyz", b"/metrics": "metrics"}

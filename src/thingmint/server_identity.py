@@ -1,0 +1,70 @@
+"""Owns the server's certificate: made at every start and again before it ends; its private key is in no file.
+
+Clients trust the root, so the server may change its key as often as it likes. OpenSSL reads certificate and key by a
+path; they are given to it through an anonymous file in memory.
+"""
+
+import os
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from thingmint.data_directory.authorities import SERVER, Authorities, certificate_path, pem_of, write_where_different
+from thingmint.issuance.trust_anchor import create_server_certificate, server_certificate_is_due
+from thingmint.registration.ports import SerialNumbers
+from thingmint.rest.tls import server_tls_context
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """A server certificate, and the TLS context that proves it."""
+
+    certificate: x509.Certificate
+    context: ssl.SSLContext
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentities:
+    """Makes the server's identity, and says when it is due for another."""
+
+    authorities: Authorities
+    names: Sequence[str]
+    serial_numbers: SerialNumbers
+    now: Callable[[], datetime]
+    data_dir: Path
+
+    def create(self) -> ServerIdentity:
+        """Return a new identity; its certificate is also left in the data directory, for people to look at."""
+        private_key = ec.generate_private_key(ec.SECP256R1())
+        service = self.authorities.service
+        certificate = create_server_certificate(
+            service, private_key.public_key(), self.names, self.serial_numbers(), self.now()
+        )
+        chain = pem_of(certificate, service.certificate)
+        context = _context(chain, private_key)
+        write_where_different(certificate_path(self.data_dir, SERVER), chain)
+        return ServerIdentity(certificate, context)
+
+    def is_due(self, identity: ServerIdentity) -> bool:
+        """Say whether the certificate should be replaced by now."""
+        service = self.authorities.service.certificate
+        return server_certificate_is_due(identity.certificate, service, self.names, self.now())
+
+
+def _context(chain: bytes, private_key: ec.EllipticCurvePrivateKey) -> ssl.SSLContext:
+    key = private_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    descriptor = os.memfd_create("server-identity", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, chain + key)
+        path = Path(f"/proc/self/fd/{descriptor}")
+        return server_tls_context(path, path)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,25 @@
+"""Owns where certificates, access keys and the audit trail are kept, on SQLite or PostgreSQL; decides nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from thingmint.registration.ports import Store
+from thingmint.storage.database_url import InvalidDatabaseURL, parse_database_url
+from thingmint.storage.postgresql import open_postgresql
+from thingmint.storage.schema import DatabaseTooNew
+from thingmint.storage.sqlite import open_sqlite
+
+__all__ = ["SQLITE_FILE_NAME", "DatabaseTooNew", "InvalidDatabaseURL", "open_store"]
+
+SQLITE_FILE_NAME = "thingmint.sqlite"
+
+
+async def open_store(database_url: str | None, data_directory: Path, *, observe: Callable[[str, float], None]) -> Store:
+    """Return a migrated store: on the PostgreSQL database if a URL is given, else on a file in the data directory.
+
+    ``observe`` is told the seconds that each read, write and commit took. Raises ServiceUnavailable if the database
+    cannot be used, DatabaseTooNew if a later version migrated it, InvalidDatabaseURL.
+    """
+    if database_url is not None:
+        return await open_postgresql(parse_database_url(database_url), observe=observe)
+    return await open_sqlite(data_directory / SQLITE_FILE_NAME, observe=observe)

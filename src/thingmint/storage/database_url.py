@@ -1,0 +1,39 @@
+"""Owns how a PostgreSQL URL is read; lets no part of it into an error, for it holds a password."""
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode
+
+_SCHEMES = ("postgresql://", "postgres://")
+_DEFAULT_STATEMENT_CACHE_SIZE = 100
+_STATEMENT_CACHE_SIZE = "statement_cache_size"
+
+
+class InvalidDatabaseURL(ValueError):
+    """The database URL cannot be read; the message does not repeat it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseURL:
+    """A PostgreSQL URL without our own parameters, and those.
+
+    ``statement_cache_size=0`` in the URL's query makes the store safe behind pgbouncer in transaction mode, where a
+    prepared statement does not outlive its transaction.
+    """
+
+    dsn: str = field(repr=False)
+    statement_cache_size: int
+
+
+def parse_database_url(url: str) -> DatabaseURL:
+    """Return the parts of the URL; raise InvalidDatabaseURL."""
+    if not url.startswith(_SCHEMES):
+        raise InvalidDatabaseURL("a database URL begins with postgresql://")
+    base, _, query = url.partition("?")
+    try:
+        parameters = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+        cache_size = int(parameters.pop(_STATEMENT_CACHE_SIZE, _DEFAULT_STATEMENT_CACHE_SIZE))
+    except ValueError:
+        raise InvalidDatabaseURL("the query of the database URL cannot be read") from None
+    if cache_size < 0:
+        raise InvalidDatabaseURL(f"{_STATEMENT_CACHE_SIZE} in the database URL is negative")
+    return DatabaseURL(f"{base}?{urlencode(parameters)}" if parameters else base, cache_size)

@@ -1,0 +1,48 @@
+"""Owns the few words in which SQLite and PostgreSQL differ; knows no table but the one that counts migrations."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Words for the tokens in migrations, and the statements that have no common form.
+
+    ``summary_columns`` is what a list's index carries beside its key. SQLite then answers a list from the index and
+    never touches the pages that hold DER; PostgreSQL reads the heap for visibility in any case, and would pay for
+    the columns at each change of status.
+    """
+
+    primary_key: str
+    blob: str
+    summary_columns: str
+    for_update: str
+    migration_lock: str | None
+    schema_version_exists: str
+
+    def translate(self, sql: str) -> str:
+        """Return the migration's text in this dialect."""
+        tokens = {"{PK}": self.primary_key, "{BLOB}": self.blob, "{SUMMARY_COLUMNS}": self.summary_columns}
+        for token, words in tokens.items():
+            sql = sql.replace(token, words)
+        return sql
+
+
+SQLITE = Dialect(
+    # AUTOINCREMENT: without it the position of a deleted newest row is given out again.
+    primary_key="INTEGER PRIMARY KEY AUTOINCREMENT",
+    blob="BLOB",
+    summary_columns=", certificate_id, status, mode, created_at",
+    for_update="",
+    migration_lock=None,
+    schema_version_exists="SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_version'",
+)
+
+POSTGRESQL = Dialect(
+    primary_key="BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+    blob="BYTEA",
+    summary_columns="",
+    for_update=" FOR UPDATE",
+    # Any number that no other user of the database takes; held until the migrating transaction ends.
+    migration_lock="SELECT pg_advisory_xact_lock(8391465205717003)",
+    schema_version_exists="SELECT count(*) FROM pg_class WHERE oid = to_regclass('schema_version')",
+)

@@ -1,0 +1,203 @@
+"""Owns the Store on PostgreSQL: a pool that heals, retries and time limits; knows no statement by name."""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import asyncpg
+
+from thingmint.core.errors import ServiceUnavailable, Throttled
+from thingmint.registration.ports import Steps
+from thingmint.storage.database_url import DatabaseURL, InvalidDatabaseURL
+from thingmint.storage.dialect import POSTGRESQL
+from thingmint.storage.postgresql_session import (
+    COMMAND_SECONDS,
+    CONNECT_SECONDS,
+    Connection,
+    drive,
+    drive_single_select,
+    is_outage,
+    is_repeatable,
+    read_in_snapshot,
+    write_in_transaction,
+)
+from thingmint.storage.schema import migrate, migrations
+from thingmint.storage.transaction import SqlTransaction, check_write
+
+T = TypeVar("T")
+
+MAX_IN_FLIGHT = 1024
+MAX_CONNECTIONS = 10
+# Waiting for a free connection and, where it must be made, for the connection.
+ACQUIRE_SECONDS = 5.0
+ATTEMPTS = 4
+
+
+class PostgreSQLStore:
+    """Implements `registration.ports.Store`; belongs to the event loop and the process that opened it."""
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        *,
+        observe: Callable[[str, float], None],
+        pooled_by_transaction: bool,
+        max_in_flight: int,
+    ) -> None:
+        self._pool = pool
+        self._observe = observe
+        self._pooled_by_transaction = pooled_by_transaction
+        self._max_in_flight = max_in_flight
+        self._process_id = os.getpid()
+        self._in_flight = 0
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def read(self, program: Callable[[SqlTransaction], Steps[T]]) -> T:
+        """Run a program that changes nothing."""
+
+        async def attempt(connection: Connection) -> T:
+            # One statement is a snapshot of its own; a program that turns out to have more is run again in a real one.
+            # Behind a pooler by transaction, even preparing and executing one statement needs a transaction.
+            if not self._pooled_by_transaction:
+                finished, result = await drive_single_select(connection, program)
+                if finished:
+                    return result[0]
+            return await read_in_snapshot(connection, program)
+
+        return await self._admitted("read", attempt)
+
+    async def write(self, program: Callable[[SqlTransaction], Steps[T]]) -> T:
+        """Run a program in one transaction and return when its result is durable.
+
+        Raises Throttled if too many wait already, ServiceUnavailable if the database is lost or the outcome unknown.
+        """
+        return await self._admitted(
+            "write", lambda connection: write_in_transaction(connection, program, self._observe)
+        )
+
+    async def check(self) -> None:
+        """Return if the database answers and can be written to; raise ServiceUnavailable otherwise."""
+        self._require_open()
+        # Past the bound of write(): a service that is busy is not one that is broken.
+        await self._counted("write", lambda connection: write_in_transaction(connection, _check, self._observe))
+
+    async def close(self) -> None:
+        """Finish what is queued, then let go of the database."""
+        self._require_own_process()
+        self._closing = True
+        # Every step in flight has a time limit, so this ends.
+        await self._idle.wait()
+        try:
+            await asyncio.wait_for(self._pool.close(), CONNECT_SECONDS)
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def _admitted(self, kind: str, attempt: Callable[[Connection], Awaitable[T]]) -> T:
+        self._require_open()
+        if self._in_flight >= self._max_in_flight:
+            raise Throttled
+        return await self._counted(kind, attempt)
+
+    async def _counted(self, kind: str, attempt: Callable[[Connection], Awaitable[T]]) -> T:
+        self._in_flight += 1
+        self._idle.clear()
+        started = time.perf_counter()
+        try:
+            return await self._attempted(attempt)
+        finally:
+            self._observe(kind, time.perf_counter() - started)
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def _attempted(self, attempt: Callable[[Connection], Awaitable[T]]) -> T:
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                return await self._on_connection(attempt)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                if not is_repeatable(error) or attempts == ATTEMPTS:
+                    raise ServiceUnavailable from error
+
+    async def _on_connection(self, attempt: Callable[[Connection], Awaitable[T]]) -> T:
+        try:
+            connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+        except Exception as error:
+            # Nobody listens, the password changed, the database is gone: trying again at once would only take longer.
+            raise ServiceUnavailable from error
+        try:
+            return await attempt(connection)
+        finally:
+            # What was committed stays committed, however the connection takes its return to the pool.
+            with contextlib.suppress(Exception):
+                await self._pool.release(connection, timeout=COMMAND_SECONDS)
+
+    def _require_open(self) -> None:
+        self._require_own_process()
+        if self._closing:
+            raise ServiceUnavailable
+
+    def _require_own_process(self) -> None:
+        # Two processes on one inherited socket would mix up each other's answers.
+        if os.getpid() != self._process_id:
+            raise RuntimeError("a store does not serve a forked process")
+
+
+def _check(_transaction: SqlTransaction) -> Steps[None]:
+    return check_write()
+
+
+async def open_postgresql(
+    url: DatabaseURL,
+    *,
+    observe: Callable[[str, float], None],
+    max_in_flight: int = MAX_IN_FLIGHT,
+) -> PostgreSQLStore:
+    """Return a store on a migrated database; raise ServiceUnavailable, DatabaseTooNew, InvalidDatabaseURL."""
+    await _migrate(url)
+    pool = await asyncpg.create_pool(
+        url.dsn,
+        # Connections are made when they are needed, so a database that is away for a while heals by itself.
+        min_size=0,
+        max_size=MAX_CONNECTIONS,
+        timeout=CONNECT_SECONDS,
+        command_timeout=COMMAND_SECONDS,
+        statement_cache_size=url.statement_cache_size,
+        reset=_leave_session,
+    )
+    return PostgreSQLStore(
+        pool, observe=observe, pooled_by_transaction=url.statement_cache_size == 0, max_in_flight=max_in_flight
+    )
+
+
+async def _leave_session(_connection: object) -> None:
+    # Settings are made with SET LOCAL, so a session holds nothing; the usual reset would cost a round trip a request.
+    return
+
+
+async def _migrate(url: DatabaseURL) -> None:
+    try:
+        connection = await asyncpg.connect(
+            url.dsn, timeout=CONNECT_SECONDS, statement_cache_size=url.statement_cache_size
+        )
+    except (ValueError, asyncpg.ClientConfigurationError):
+        # The driver's message may quote the URL, and with it the password.
+        raise InvalidDatabaseURL("the database URL cannot be read") from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise ServiceUnavailable(f"The database cannot be reached: {type(error).__name__}") from error
+    try:
+        # Without the time limits of requests: on a large table a migration may take minutes.
+        async with connection.transaction():
+            await drive(connection, lambda _: migrate(POSTGRESQL, migrations()))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise ServiceUnavailable(f"The database cannot be migrated: {type(error).__name__}") from error
+    finally:
+        await connection.close(timeout=COMMAND_SECONDS)

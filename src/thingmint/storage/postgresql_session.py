@@ -1,0 +1,168 @@
+"""Owns one transaction on one PostgreSQL connection, its settings, and which errors are outages; knows no pool."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar, Union
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.registration.ports import Steps
+from thingmint.storage.dialect import POSTGRESQL
+from thingmint.storage.statement import Statement, require_select
+from thingmint.storage.transaction import SqlTransaction
+
+T = TypeVar("T")
+
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+AnyConnection: TypeAlias = Union["asyncpg.Connection[asyncpg.Record]", Connection]
+
+TRANSACTION = SqlTransaction(POSTGRESQL)
+
+CONNECT_SECONDS = 3.0
+COMMAND_SECONDS = 5.0
+
+# SET LOCAL ends with the transaction, so it is right behind any pooler, and whatever the role's defaults are. With
+# synchronous_commit off, a commit is acknowledged before it is durable; every other value is the operator's choice.
+_LIMITS = (
+    "SET LOCAL lock_timeout = '3s'; "
+    "SET LOCAL statement_timeout = '4s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = '10s'"
+)
+_BEGIN_WRITE = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_LIMITS}; "
+    "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+)
+_BEGIN_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LIMITS}"
+
+# Raised for a transaction that the server has undone as a whole; the program is run again.
+_UNDONE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
+
+# Classes of SQLSTATE that tell of the server's state and not of the statement (PostgreSQL, appendix A): connection,
+# authorisation, invalid transaction state (a standby is read-only), catalogue, rollback, resources, operator, system.
+_OUTAGE_CLASSES = frozenset({"08", "25", "28", "3D", "40", "53", "55", "57", "58", "XX"})
+
+
+class OutcomeUnknown(ServiceUnavailable):
+    """The commit was sent and its answer never came: it may have happened, so it is not repeated."""
+
+
+def is_outage(error: Exception) -> bool:
+    """Say whether the error concerns the server or the way to it rather than the program that met it."""
+    if isinstance(error, asyncpg.PostgresError):
+        return isinstance(error, _UNDONE) or str(error.sqlstate)[:2] in _OUTAGE_CLASSES
+    # asyncpg.DataError, a ValueError too, is a parameter that does not fit: the program's own fault.
+    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError) and not isinstance(
+        error, ValueError
+    )
+
+
+def is_repeatable(error: Exception) -> bool:
+    """Say whether the program, which is certainly undone, may do better at once and on another connection."""
+    if isinstance(error, TimeoutError):
+        return False
+    # A pooled connection that died since its last use says so at the first statement.
+    lost = isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError)
+    return lost or isinstance(error, (*_UNDONE, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError))
+
+
+async def drive(
+    connection: AnyConnection, program: Callable[[SqlTransaction], Steps[T]], *, read_only: bool = False
+) -> T:
+    """Run the program's statements one after the other and return its result."""
+    steps = program(TRANSACTION)
+    try:
+        statement = next(steps)
+        while True:
+            rows = await _fetch(connection, statement, read_only=read_only)
+            statement = steps.send(rows)
+    except StopIteration as finished:
+        result: T = finished.value
+        return result
+    finally:
+        steps.close()
+
+
+async def drive_single_select(
+    connection: Connection, program: Callable[[SqlTransaction], Steps[T]]
+) -> tuple[bool, list[T]]:
+    """Run a program of at most one statement without a transaction; say whether it was one, and its result."""
+    steps = program(TRANSACTION)
+    try:
+        rows = await _fetch(connection, next(steps), read_only=True)
+        steps.send(rows)
+    except StopIteration as finished:
+        return True, [finished.value]
+    except TimeoutError:
+        # The answer may still come, and would be taken for that of the next statement's.
+        connection.terminate()
+        raise
+    finally:
+        steps.close()
+    return False, []
+
+
+async def read_in_snapshot(connection: Connection, program: Callable[[SqlTransaction], Steps[T]]) -> T:
+    """Run a program that changes nothing, all of it on one snapshot."""
+    try:
+        await connection.execute(_BEGIN_READ)
+        result = await drive(connection, program, read_only=True)
+        await connection.execute("ROLLBACK")
+    except BaseException as error:
+        await _undo(connection, error)
+        raise
+    return result
+
+
+async def write_in_transaction(
+    connection: Connection, program: Callable[[SqlTransaction], Steps[T]], observe: Callable[[str, float], None]
+) -> T:
+    """Run the program and commit it; raise OutcomeUnknown if the answer to the commit never came."""
+    try:
+        await connection.execute(_BEGIN_WRITE)
+        result = await drive(connection, program)
+    except BaseException as error:
+        await _undo(connection, error)
+        raise
+    started = time.perf_counter()
+    await _commit(connection)
+    observe("commit", time.perf_counter() - started)
+    return result
+
+
+async def _fetch(connection: AnyConnection, statement: object, *, read_only: bool) -> object:
+    assert isinstance(statement, Statement)
+    if read_only:
+        require_select(statement)
+    return await connection.fetch(statement.sql, *statement.parameters)
+
+
+async def _commit(connection: Connection) -> None:
+    try:
+        ended = await connection.execute("COMMIT")
+    except _UNDONE:
+        raise
+    except BaseException as error:
+        connection.terminate()
+        if isinstance(error, Exception):
+            raise OutcomeUnknown from error
+        raise
+    if ended != "COMMIT":
+        # PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK, and with no error.
+        raise ServiceUnavailable
+
+
+async def _undo(connection: Connection, error: BaseException) -> None:
+    """Roll back, or end the connection where an answer cannot be counted on; the server rolls back then."""
+    rolled_back = False
+    try:
+        if isinstance(error, Exception) and not isinstance(error, TimeoutError):
+            # Whatever goes wrong here, the program's own error is the one to tell.
+            with contextlib.suppress(Exception):
+                await connection.execute("ROLLBACK")
+                rolled_back = True
+    finally:
+        if not rolled_back:
+            connection.terminate()

@@ -1,0 +1,75 @@
+"""Owns the order in which migrations run and which schema this code understands; knows no engine's driver."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.registration.ports import Steps
+from thingmint.storage import queries
+from thingmint.storage.dialect import Dialect
+from thingmint.storage.statement import row_of, rows_of
+
+_FILE_NAME = re.compile(r"([0-9]{4})_([a-z0-9_]+)\.sql")
+_COMMENT = re.compile(r"^--.*$", re.MULTILINE)
+
+
+class DatabaseTooNew(ServiceUnavailable):
+    """The database was migrated by a later version of Thingmint; this one would misread it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema's history."""
+
+    version: int
+    name: str
+    sql: str
+
+    def statements(self, dialect: Dialect) -> Iterator[str]:
+        """Yield the statements of the step in the dialect."""
+        for statement in _COMMENT.sub("", dialect.translate(self.sql)).split(";\n"):
+            if statement.strip():
+                yield statement.strip()
+
+
+def migrations() -> tuple[Migration, ...]:
+    """Return all migrations, oldest first."""
+    folder = resources.files("thingmint.storage").joinpath("migrations")
+    found = [
+        Migration(int(match[1]), match[2], file.read_text(encoding="utf-8"))
+        for file in folder.iterdir()
+        if (match := _FILE_NAME.fullmatch(file.name))
+    ]
+    return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+def migrate(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[None]:
+    """Bring the schema to the last known migration, in one transaction.
+
+    Raises DatabaseTooNew if the schema is past it.
+    """
+    if dialect.migration_lock is not None:
+        yield from rows_of(dialect.migration_lock)
+    version = yield from _version(dialect)
+    if version > known[-1].version:
+        raise DatabaseTooNew(
+            f"The database has schema version {version}, this version of Thingmint understands up to "
+            f"{known[-1].version}. Start the version that migrated it, or restore a backup from before."
+        )
+    for migration in known:
+        if migration.version > version:
+            for statement in migration.statements(dialect):
+                yield from rows_of(statement)
+            yield from rows_of(queries.INSERT_SCHEMA_VERSION, migration.version, migration.name)
+
+
+def _version(dialect: Dialect) -> Steps[int]:
+    # Asked, not created "if not exists": a service whose role may not create tables must start on a migrated database.
+    exists = yield from row_of(dialect.schema_version_exists)
+    if exists is None or not exists[0]:
+        yield from rows_of(queries.CREATE_SCHEMA_VERSION)
+        return 0
+    row = yield from row_of(queries.SCHEMA_VERSION)
+    return int(row[0]) if row is not None else 0

@@ -1,0 +1,116 @@
+"""Owns the Store on one SQLite file: reads inline, writes through the group commit; knows no statement by name."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+import apsw
+
+from thingmint.core.errors import ServiceUnavailable, Throttled
+from thingmint.registration.ports import Steps
+from thingmint.storage.group_commit import GroupCommit
+from thingmint.storage.schema import migrations
+from thingmint.storage.sqlite_connection import close, connect, create, is_outage, transact
+from thingmint.storage.transaction import SqlTransaction, check_write
+
+T = TypeVar("T")
+
+MAX_IN_FLIGHT = 4096
+CHECK_SECONDS = 10.0
+
+
+class SQLiteStore:
+    """Implements `registration.ports.Store`; belongs to the event loop and the process that opened it."""
+
+    def __init__(
+        self, path: Path, *, observe: Callable[[str, float], None], vfs: str | None, max_in_flight: int
+    ) -> None:
+        self._path = path
+        self._vfs = vfs
+        self._observe = observe
+        self._max_in_flight = max_in_flight
+        self._process_id = os.getpid()
+        self._reader: apsw.Connection | None = None
+        self._writer = GroupCommit(lambda: connect(path, vfs=vfs), observe)
+
+    async def read(self, program: Callable[[SqlTransaction], Steps[T]]) -> T:
+        """Run a program that changes nothing, here and now: a read takes microseconds, a thread hop a hundred."""
+        self._require_open()
+        started = time.perf_counter()
+        try:
+            if self._reader is None:
+                self._reader = connect(self._path, vfs=self._vfs, reader=True)
+            return transact(self._reader, "BEGIN", program, read_only=True)
+        except apsw.Error as error:
+            if not is_outage(error):
+                raise
+            self._let_go_of_reader()
+            raise ServiceUnavailable from error
+        finally:
+            self._observe("read", time.perf_counter() - started)
+
+    async def write(self, program: Callable[[SqlTransaction], Steps[T]]) -> T:
+        """Run a program in one transaction and return when its result is durable.
+
+        Raises Throttled if too many wait already, ServiceUnavailable if the database cannot be written to.
+        """
+        self._require_open()
+        if self._writer.in_flight >= self._max_in_flight:
+            raise Throttled
+        return await self._submit(program)
+
+    async def check(self) -> None:
+        """Return if the database answers and can be written to; raise ServiceUnavailable otherwise."""
+        self._require_open()
+        try:
+            # Past the bound of write(): a service that is busy is not one that is broken.
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._submit(lambda _: check_write())
+        except TimeoutError as error:
+            raise ServiceUnavailable from error
+
+    async def close(self) -> None:
+        """Finish what is queued, then let go of the database."""
+        self._require_own_process()
+        await self._writer.stop()
+        self._let_go_of_reader()
+
+    async def _submit(self, program: Callable[[SqlTransaction], Steps[T]]) -> T:
+        started = time.perf_counter()
+        try:
+            outcome = await self._writer.submit(program)
+        finally:
+            self._observe("write", time.perf_counter() - started)
+        if outcome.error is not None:
+            raise outcome.error
+        return cast("T", outcome.result)
+
+    def _require_open(self) -> None:
+        self._require_own_process()
+        if self._writer.stopping:
+            raise ServiceUnavailable
+
+    def _require_own_process(self) -> None:
+        # A fork has neither the writer's thread nor SQLite's locks: what it wrote would corrupt the file.
+        if os.getpid() != self._process_id:
+            raise RuntimeError("a store does not serve a forked process")
+
+    def _let_go_of_reader(self) -> None:
+        if self._reader is not None:
+            close(self._reader)
+            self._reader = None
+
+
+async def open_sqlite(
+    path: Path,
+    *,
+    observe: Callable[[str, float], None],
+    vfs: str | None = None,
+    max_in_flight: int = MAX_IN_FLIGHT,
+) -> SQLiteStore:
+    """Return a store on the file, created and migrated; raise ServiceUnavailable if that cannot be, DatabaseTooNew."""
+    await asyncio.to_thread(create, path, migrations(), vfs=vfs)
+    return SQLiteStore(path, observe=observe, vfs=vfs, max_in_flight=max_in_flight)

@@ -1,0 +1,113 @@
+"""Owns the live services that AWS's clients are tried on: one for each storage and session, with a small key reserve."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.aws import AccessKey, ClientOf, IoT, Live
+from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
+    new_database,
+    postgresql_cluster,
+    postgresql_server_url,
+)
+from tests.support.service import running_service
+
+IDENTITIES = 36
+"""Enough that each bit of the serial numbers shows both values, but for one session in a hundred million."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_elses_settings() -> Iterator[None]:
+    """Keep the developer's own AWS settings and proxies away from clients, and clients away from the network."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        for name in ("NO_PROXY", "no_proxy"):
+            patch.setenv(name, ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost"))))
+        yield
+
+
+@pytest.fixture(scope="session")
+def live_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """The session's service on SQLite."""
+    with running_service(tmp_path_factory.mktemp("sqlite") / "data") as service:
+        yield Live(service, None)
+
+
+@pytest.fixture(scope="session")
+def live_on_postgresql(tmp_path_factory: pytest.TempPathFactory, postgresql_server_url: str) -> Iterator[Live]:
+    """The session's service on PostgreSQL."""
+    for url in new_database(postgresql_server_url):
+        with running_service(tmp_path_factory.mktemp("postgresql") / "data", "--database-url", url) as service:
+            yield Live(service, url)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def live(request: pytest.FixtureRequest) -> Live:
+    """The session's service on each storage in turn; neither stops when the storage changes."""
+    service: Live = request.getfixturevalue(f"live_on_{request.param}")
+    return service
+
+
+@pytest.fixture(scope="session")
+def closing() -> Iterator[ExitStack]:
+    """Closes at the session's end what is pushed on it."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def administrators(closing: ExitStack) -> Callable[[Live], IoT]:
+    """Returns the administrator's client of a service, always the same one."""
+    clients: dict[str, IoT] = {}
+
+    def administrator_of(live: Live) -> IoT:
+        endpoint = live.service.endpoints.api
+        if endpoint not in clients:
+            clients[endpoint] = live.client()
+            closing.callback(clients[endpoint].close)
+        return clients[endpoint]
+
+    return administrator_of
+
+
+@pytest.fixture
+def iot(live: Live, administrators: Callable[[Live], IoT]) -> IoT:
+    """The administrator's client."""
+    return administrators(live)
+
+
+@pytest.fixture
+def client_of() -> Iterator[ClientOf]:
+    """Makes clients with other keys or settings, and closes them after the test."""
+    with ExitStack() as stack:
+
+        def make(live: Live, key: AccessKey | None = None, **settings: object) -> IoT:
+            client = live.client(key, **settings)
+            stack.callback(client.close)
+            return client
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def identities(live: Live, administrators: Callable[[Live], IoT]) -> tuple[dict[str, Any], ...]:
+    """Some dozens of answers to CreateKeysAndCertificate."""
+    client = administrators(live)
+    return tuple(client.create_keys_and_certificate(setAsActive=True) for _ in range(IDENTITIES))
+
+
+@pytest.fixture
+def identity_files(identities: tuple[dict[str, Any], ...], tmp_path: Path) -> Path:
+    """A folder with one issued identity: ``cert.pem``, ``key.pem``, ``pub.pem``."""
+    (tmp_path / "cert.pem").write_text(identities[0]["certificatePem"])
+    (tmp_path / "key.pem").write_text(identities[0]["keyPair"]["PrivateKey"])
+    (tmp_path / "pub.pem").write_text(identities[0]["keyPair"]["PublicKey"])
+    return tmp_path

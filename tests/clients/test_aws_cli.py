@@ -1,0 +1,111 @@
+"""The AWS CLI in a real shell: what `thingmint serve` prints is typed in as it stands, then the certificate is operated."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from tests.support.aws import Live
+from tests.support.required import require
+from tests.support.signing_requests import csr_pem
+
+OUTFILES = ("c.pem", "k.pem", "p.pem")
+GREETING_WITHIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A POSIX shell in an empty home, with nothing set but where programs are and what `thingmint env` says."""
+
+    home: Path
+    to_the_service: str
+
+    def run(self, script: str, *, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        """Run a script after the line that the service printed."""
+        programs = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+        finished = subprocess.run(
+            ["/bin/sh", "-euc", f"{self.to_the_service}\n{script}"],
+            cwd=self.home,
+            env={"PATH": programs, "HOME": str(self.home), "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0 or not check, finished.stderr
+        return finished
+
+    def json(self, script: str) -> dict[str, Any]:
+        """Return what the script prints."""
+        printed: dict[str, Any] = json.loads(self.run(script).stdout)
+        return printed
+
+
+def printed_line(live: Live, start: str) -> str:
+    """Return the line of the service's first words that starts so; they may still be on their way through the pipe."""
+    tick = threading.Event()
+    for _ in range(int(GREETING_WITHIN_SECONDS / 0.02)):
+        for line in live.service.greeting:
+            if line.strip().startswith(start):
+                return line.strip()
+        tick.wait(0.02)
+    raise AssertionError(f"no line starts with {start!r}: {live.service.greeting}")
+
+
+@pytest.fixture
+def shell(live: Live, tmp_path: Path) -> Shell:
+    """A shell that has typed the first of the lines that the service prints."""
+    require(Path(sys.executable).with_name("aws").exists(), "the AWS CLI is not in the virtual environment")
+    return Shell(tmp_path, printed_line(live, 'eval "$('))
+
+
+def test_the_lines_that_the_service_prints_make_the_first_certificate(live: Live, shell: Shell) -> None:
+    created = shell.json(printed_line(live, "aws iot create-keys-and-certificate"))
+
+    modes = {name: stat.S_IMODE((shell.home / name).stat().st_mode) for name in OUTFILES}
+    assert modes == dict.fromkeys(OUTFILES, 0o600)
+    certificate, private_key, public_key = ((shell.home / name).read_bytes() for name in OUTFILES)
+    loaded = serialization.load_pem_private_key(private_key, None)
+    assert loaded.public_key() == x509.load_pem_x509_certificate(certificate).public_key()
+    assert loaded.public_key() == serialization.load_pem_public_key(public_key)
+    described = shell.json(f"aws iot describe-certificate --certificate-id {created['certificateId']}")
+    assert described["certificateDescription"]["status"] == "ACTIVE"
+    assert described["certificateDescription"]["certificatePem"].encode() == certificate
+
+
+def test_a_certificate_is_operated_from_the_shell(shell: Shell) -> None:
+    (shell.home / "device.csr").write_text(csr_pem("p-256"))
+    script = """
+    id=$(aws iot create-certificate-from-csr --certificate-signing-request file://device.csr --set-as-active \
+      --query certificateId --output text)
+    aws iot update-certificate --certificate-id "$id" --new-status INACTIVE
+    aws iot list-certificates --page-size 2 --max-items 3 --query 'length(certificates)' --output text
+    aws iot delete-certificate --certificate-id "$id"
+    aws iot describe-certificate --certificate-id "$id" || echo "exit $?"
+    """
+
+    finished = shell.run(script)
+
+    assert finished.stdout.split("\n") == ["1", "exit 254", ""] or finished.stdout.split("\n")[1:] == ["exit 254", ""]
+    assert "(ResourceNotFoundException) when calling the DescribeCertificate operation" in finished.stderr
+
+
+def test_small_pages_list_the_same_certificates(live: Live, shell: Shell) -> None:
+    for _ in range(3):
+        shell_client = live.client()
+        shell_client.create_certificate_from_csr(certificateSigningRequest=csr_pem("p-256"))
+        shell_client.close()
+
+    paged = shell.json("aws iot list-certificates --page-size 1 --max-items 3")
+    whole = shell.json("aws iot list-certificates --page-size 250 --max-items 3")
+
+    assert len(paged["certificates"]) == 3
+    assert paged["certificates"] == whole["certificates"]

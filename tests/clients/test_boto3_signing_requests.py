@@ -1,0 +1,81 @@
+"""CreateCertificateFromCsr through AWS's SDK: what is kept of a signing request, and which ones are refused."""
+
+import datetime
+
+import pytest
+from cryptography import x509
+
+from tests.support.aws import IoT, refusal_of
+from tests.support.signing_requests import (
+    DEVICE,
+    csr_pem,
+    csr_pem_with_bad_signature,
+    csr_pem_with_extensions,
+    key_of,
+)
+
+ACCEPTED = ("rsa-2048", "rsa-3072", "p-256", "p-384", "p-521")
+
+
+def issue(iot: IoT, signing_request: str) -> x509.Certificate:
+    created = iot.create_certificate_from_csr(certificateSigningRequest=signing_request)
+    return x509.load_pem_x509_certificate(created["certificatePem"].encode())
+
+
+@pytest.mark.parametrize("kind", ACCEPTED)
+def test_key_and_subject_are_those_of_the_request(iot: IoT, kind: str) -> None:
+    certificate = issue(iot, csr_pem(kind))
+
+    assert certificate.public_key() == key_of(kind).public_key()
+    assert certificate.subject.public_bytes() == DEVICE.public_bytes()
+
+
+def test_the_answer_holds_no_key_pair(iot: IoT) -> None:
+    created = iot.create_certificate_from_csr(certificateSigningRequest=csr_pem("p-256"))
+
+    assert set(created) - {"ResponseMetadata"} == {"certificateArn", "certificateId", "certificatePem"}
+
+
+def test_nothing_else_of_the_request_reaches_the_certificate(iot: IoT) -> None:
+    certificate = issue(iot, csr_pem_with_extensions("p-256"))
+
+    assert [(extension.oid, extension.critical) for extension in certificate.extensions] == [
+        (x509.ExtensionOID.AUTHORITY_KEY_IDENTIFIER, False),
+        (x509.ExtensionOID.SUBJECT_KEY_IDENTIFIER, False),
+        (x509.ExtensionOID.BASIC_CONSTRAINTS, True),
+        (x509.ExtensionOID.KEY_USAGE, True),
+    ]
+    assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert certificate.not_valid_after_utc == datetime.datetime(2049, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
+
+
+def test_the_same_request_gives_another_certificate_each_time(iot: IoT) -> None:
+    first, second = issue(iot, csr_pem("p-256")), issue(iot, csr_pem("p-256"))
+
+    assert first.serial_number != second.serial_number
+    assert first.public_key() == second.public_key()
+
+
+REFUSED = {
+    "a weak RSA key": (lambda: csr_pem("rsa-1024"), "2048"),
+    "a small curve": (lambda: csr_pem("p-224"), "P-256"),
+    "a curve of another family": (lambda: csr_pem("secp256k1"), "P-256"),
+    "another kind of key": (lambda: csr_pem("ed25519"), "RSA"),
+    "a signature that does not match": (lambda: csr_pem_with_bad_signature("p-256"), "signature"),
+    "text": (lambda: "a certificate, please", "PEM"),
+    "PEM around noise": (
+        lambda: "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
+        "signing request",
+    ),
+    "a request beyond the model's length": (lambda: csr_pem("p-256") + "\n" * 4096, "4096"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_bad_request_is_refused_and_the_refusal_says_why(iot: IoT, name: str) -> None:
+    signing_request, reason = REFUSED[name]
+
+    refusal = refusal_of(iot.create_certificate_from_csr, certificateSigningRequest=signing_request())
+
+    assert (refusal.name, refusal.status) == ("InvalidRequestException", 400)
+    assert reason.lower() in refusal.message.lower()

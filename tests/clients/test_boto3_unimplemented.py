@@ -1,0 +1,31 @@
+"""What AWS IoT has and Thingmint has not: named in the refusal, and no reason for a client to try again."""
+
+import pytest
+
+from tests.support.aws import IoT, refusal_of
+
+ABSENT: dict[str, dict[str, object]] = {
+    "create_thing": {"thingName": "sensor:1"},
+    "list_things": {},
+    "attach_thing_principal": {"thingName": "sensor", "principal": "arn:aws:iot:us-east-1:000000000000:cert/1"},
+    "list_policies": {},
+    "create_policy": {"policyName": "a@b=c,+", "policyDocument": "{}"},
+    "list_attached_policies": {"target": "arn:aws:iot:us-east-1:000000000000:cert/1"},
+    "get_registration_code": {},
+    "register_ca_certificate": {"caCertificate": "-----BEGIN CERTIFICATE-----"},
+    "list_ca_certificates": {},
+    "register_thing": {"templateBody": "{}"},
+    "create_provisioning_template": {"templateName": "t", "templateBody": "{}", "provisioningRoleArn": "a" * 20},
+    "create_topic_rule": {"ruleName": "r", "topicRulePayload": {"sql": "SELECT 1", "actions": []}},
+    "search_index": {"queryString": "*"},
+    "tag_resource": {"resourceArn": "arn:aws:iot:us-east-1:000000000000:cert/1", "tags": []},
+    "delete_topic_rule_destination": {"arn": "arn:aws:iot:us-east-1:000000000000:ruledestination/http/1"},
+}
+
+
+@pytest.mark.parametrize("method", ABSENT)
+def test_an_operation_that_does_not_exist_here_says_so_by_name(iot: IoT, method: str) -> None:
+    refusal = refusal_of(getattr(iot, method), **ABSENT[method])
+
+    assert (refusal.name, refusal.status) == ("InvalidRequestException", 400)
+    assert refusal.message == f"{iot.meta.method_to_api_mapping[method]} is not implemented by Thingmint"

@@ -1,0 +1,120 @@
+"""AWS's SDK for JavaScript, installed from npm as it is, calls a live service over HTTPS."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.aws import IoT, Live
+from tests.support.required import require, required_program
+from tests.support.signing_requests import csr_pem
+
+HERE = Path(__file__).parent
+PACKAGES = HERE / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The path of Node.js, with the SDK installed beside the script."""
+    path = required_program("node")
+    if installed_version() != wanted_version():
+        npm = required_program("npm")
+        options = ("--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock", "--loglevel=error")
+        finished = subprocess.run([npm, "install", *options], cwd=HERE, capture_output=True, text=True, check=False)
+        require(finished.returncode == 0, f"npm cannot install AWS's SDK: {finished.stderr}")
+    return path
+
+
+def wanted_version() -> str:
+    package = json.loads((HERE / "package.json").read_text())
+    return str(package["dependencies"]["@aws-sdk/client-iot"])
+
+
+def installed_version() -> str | None:
+    package = PACKAGES / "@aws-sdk" / "client-iot" / "package.json"
+    return str(json.loads(package.read_text())["version"]) if package.exists() else None
+
+
+@pytest.fixture(scope="module")
+def seen(node: str, live_on_sqlite: Live) -> dict[str, Any]:
+    """What the SDK made of the answers."""
+    finished = subprocess.run(
+        [node, str(HERE / "javascript.mjs")],
+        env=live_on_sqlite.service.environment | {"CSR_PEM": csr_pem("p-384")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    answers: dict[str, Any] = json.loads(finished.stdout)
+    return answers
+
+
+def test_the_sdk_creates_and_describes(seen: dict[str, Any]) -> None:
+    assert seen["created"]["certificateArn"].endswith(f":cert/{seen['created']['certificateId']}")
+    assert seen["created"]["keyPair"]["PrivateKey"].startswith("-----BEGIN RSA PRIVATE KEY-----\n")
+    assert (seen["statusAtFirst"], seen["statusFromRequest"]) == ("ACTIVE", "INACTIVE")
+
+
+def test_the_sdk_reads_timestamps_as_dates(seen: dict[str, Any]) -> None:
+    created_at, not_after = seen["dates"]
+
+    assert created_at.endswith("Z")
+    assert not_after == "2049-12-31T23:59:59.000Z"
+
+
+def test_the_sdks_paginator_walks_all_pages(seen: dict[str, Any]) -> None:
+    assert len(set(seen["listed"])) == len(seen["listed"])
+    assert {seen["created"]["certificateId"], seen["fromRequest"]} <= set(seen["listed"])
+    assert seen["pages"] == (len(seen["listed"]) + 1) // 2
+
+
+def test_the_sdk_updates_and_deletes(seen: dict[str, Any], live_on_sqlite: Live) -> None:
+    client: IoT = live_on_sqlite.client()
+
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.describe_certificate(certificateId=seen["created"]["certificateId"])
+    client.close()
+    assert seen["statusAfterUpdate"] == "INACTIVE"
+
+
+def test_the_sdk_reads_the_rest(seen: dict[str, Any]) -> None:
+    assert seen["tags"] == []
+    assert seen["endpoint"].partition(":")[0] == "localhost"
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "status"),
+    [
+        ("activeCannotBeDeleted", "CertificateStateException", 406),
+        ("gone", "ResourceNotFoundException", 404),
+        ("shortId", "InvalidRequestException", 400),
+        ("absent", "InvalidRequestException", 400),
+        ("wrongSecret", "InvalidSignatureException", 403),
+    ],
+)
+def test_refusals_are_instances_of_the_sdks_classes(seen: dict[str, Any], case: str, name: str, status: int) -> None:
+    refusal = seen[case]
+
+    assert (refusal["name"], refusal["status"]) == (name, status)
+    assert refusal["isOfItsClass"]
+    assert refusal["hasRequestId"]
+    assert refusal["message"]
+
+
+def test_without_the_trust_anchor_the_sdk_refuses_the_service(node: str, live_on_sqlite: Live) -> None:
+    environment = live_on_sqlite.service.environment
+    del environment["NODE_EXTRA_CA_CERTS"]
+
+    finished = subprocess.run(
+        [node, str(HERE / "javascript.mjs")],
+        env=environment | {"CSR_PEM": "", "AWS_MAX_ATTEMPTS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert finished.returncode != 0
+    assert "certificate" in finished.stderr

@@ -1,0 +1,97 @@
+"""Files of the data directory: whole or absent, with the right mode, held by one process."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thingmint.data_directory.files import DirectoryInUse, held, is_held, make_directory, write_durably
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_file_gets_its_mode_whatever_the_umask(tmp_path: Path, mode: int) -> None:
+    before = os.umask(0o077)
+    try:
+        write_durably(tmp_path / "file", b"content", mode)
+    finally:
+        os.umask(before)
+    assert mode_of(tmp_path / "file") == mode
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_file_is_replaced_whole(tmp_path: Path) -> None:
+    write_durably(tmp_path / "file", b"the first content")
+    write_durably(tmp_path / "file", b"second")
+    assert (tmp_path / "file").read_bytes() == b"second"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_failed_sync_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_durably(tmp_path / "file", b"old")
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        write_durably(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_content_is_synced_before_it_takes_its_name_and_the_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    real_fsync, real_rename = os.fsync, Path.rename
+
+    def fsync(descriptor: int) -> None:
+        steps.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        real_fsync(descriptor)
+
+    def rename(self: Path, target: Path) -> Path:
+        steps.append("rename")
+        return real_rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "rename", rename)
+    write_durably(tmp_path / "file", b"content")
+    assert steps == ["file", "rename", "directory"]
+
+
+def test_directories_are_made_for_their_owner_alone(tmp_path: Path) -> None:
+    make_directory(tmp_path / "a" / "b")
+    make_directory(tmp_path / "a" / "b")
+    assert mode_of(tmp_path / "a" / "b") == 0o700
+
+
+def test_second_holder_is_refused_and_told_who_holds(tmp_path: Path) -> None:
+    message = f"thingmint serve .process {os.getpid()}"
+    with held(tmp_path, "thingmint serve"), pytest.raises(DirectoryInUse, match=message), held(tmp_path, "another"):
+        raise AssertionError("held twice")
+    assert not is_held(tmp_path)
+
+
+def test_directory_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from thingmint.data_directory.files import held\n"
+        f"with held(Path({str(tmp_path)!r}), 'child'):\n    print('held', flush=True)\n    sys.stdin.read()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        assert is_held(tmp_path)
+        child.kill()
+    assert not is_held(tmp_path)
+
+
+def test_directory_that_was_never_held_is_free(tmp_path: Path) -> None:
+    assert not is_held(tmp_path)

@@ -1,0 +1,262 @@
+"""What is true of the SQLite store alone: files, the log, other processes, kills, bounds."""
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+from tests.support.stores import SCOPE, Timings, fetch, insert, page, sample_certificate
+
+from thingmint.core.errors import ServiceUnavailable, Throttled
+from thingmint.registration.ports import Steps, Transaction
+from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, group_commit, open_store, queries
+from thingmint.storage.schema import migrations
+from thingmint.storage.sqlite import SQLiteStore, open_sqlite
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "registry.sqlite"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SQLiteStore]:
+    opened = await open_sqlite(path, observe=Timings())
+    yield opened
+    await opened.close()
+
+
+async def test_only_the_owner_may_read_the_files(store: SQLiteStore, path: Path) -> None:
+    await insert(store, sample_certificate(1))
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes == {path.name: 0o600, f"{path.name}-wal": 0o600, f"{path.name}-shm": 0o600}
+
+
+async def test_open_store_keeps_its_file_in_the_data_directory(tmp_path: Path) -> None:
+    store = await open_store(None, tmp_path, observe=Timings())
+    await store.close()
+    assert os.listdir(tmp_path) == [SQLITE_FILE_NAME]  # noqa: PTH208  a blocking Path is refused in coroutines
+
+
+async def test_what_was_stored_is_there_after_opening_again(path: Path) -> None:
+    certificate = sample_certificate(1)
+    for _ in range(2):
+        store = await open_sqlite(path, observe=Timings())
+        if await fetch(store, certificate) is None:
+            await insert(store, certificate)
+        await store.close()
+    store = await open_sqlite(path, observe=Timings())
+    assert await fetch(store, certificate) == certificate
+    await store.close()
+
+
+async def test_a_database_of_a_later_version_is_refused(path: Path) -> None:
+    await (await open_sqlite(path, observe=Timings())).close()
+    newest = migrations()[-1].version
+    connection = apsw.Connection(str(path))
+    connection.execute(queries.INSERT_SCHEMA_VERSION, (newest + 1, "later"))
+    connection.close()
+    with pytest.raises(DatabaseTooNew, match=f"schema version {newest + 1}"):
+        await open_sqlite(path, observe=Timings())
+
+
+@pytest.mark.parametrize("query", [queries.SUMMARIES_NEWEST_FIRST, queries.SUMMARIES_OLDEST_FIRST])
+async def test_a_list_is_answered_from_its_index_alone(store: SQLiteStore, path: Path, query: str) -> None:
+    connection = apsw.Connection(str(path))
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", ("1", "2", 3, 4)).fetchall()
+    connection.close()
+    bound = "<" if "DESC" in query else ">"
+    expected = f"SEARCH certificate USING COVERING INDEX certificate_list (account=? AND region=? AND position{bound}?)"
+    assert [step[3] for step in plan] == [expected]
+    await store.check()
+
+
+async def test_the_settings_that_durability_rests_on_are_set(store: SQLiteStore) -> None:
+    await store.check()
+    writer = store._writer._connection
+    assert writer is not None
+    assert writer.pragma("journal_mode") == "wal"
+    assert writer.pragma("synchronous") == 2
+    assert writer.pragma("foreign_keys") == 1
+    assert writer.pragma("mmap_size") == 0
+    assert writer.pragma("fullfsync") == 1
+
+
+async def test_over_the_bound_a_write_is_refused_at_once(path: Path) -> None:
+    store = await open_sqlite(path, observe=Timings(), max_in_flight=3)
+    tasks = [asyncio.create_task(insert(store, sample_certificate(number))) for number in range(5)]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [type(None)] * 3 + [Throttled] * 2
+    await insert(store, sample_certificate(9))
+    await store.close()
+
+
+async def test_a_busy_store_still_passes_its_check(path: Path) -> None:
+    store = await open_sqlite(path, observe=Timings(), max_in_flight=0)
+    with pytest.raises(Throttled):
+        await insert(store, sample_certificate(1))
+    await store.check()
+    await store.close()
+
+
+async def test_many_waiting_programs_share_a_commit(path: Path) -> None:
+    timings = Timings()
+    store = await open_sqlite(path, observe=timings)
+    await asyncio.gather(*(insert(store, sample_certificate(number)) for number in range(600)))
+    assert timings.kinds.count("write") == 600
+    assert timings.kinds.count("commit") < 60
+    await store.close()
+
+
+async def test_the_log_stays_bounded_under_load_that_never_pauses(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "FORCED_CHECKPOINT_PAGES", 100)
+    store = await open_sqlite(path, observe=Timings())
+    log = path.with_name(f"{path.name}-wal")
+    largest = 0
+    for start in range(0, 3000, 50):
+        writes = [insert(store, sample_certificate(number)) for number in range(start, start + 50)]
+        reads = [page(store, 20) for _ in range(20)]
+        await asyncio.gather(*writes, *reads)
+        largest = max(largest, log.stat().st_size)
+    # The bound, and what one batch may add before it is looked at again.
+    assert largest < (100 + 300) * 4120
+    assert os.path.getsize(path) > 2500 * 870
+    await store.close()
+
+
+async def test_an_idle_writer_copies_the_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "IDLE_CHECKPOINT_PAGES", 10)
+    monkeypatch.setattr(group_commit, "IDLE_SECONDS", 0.01)
+    copied = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    real = group_commit.GroupCommit._checkpoint
+
+    def checkpoint(writer: group_commit.GroupCommit) -> None:
+        real(writer)
+        assert writer._log_pages == 0
+        loop.call_soon_threadsafe(copied.set)
+
+    monkeypatch.setattr(group_commit.GroupCommit, "_checkpoint", checkpoint)
+    store = await open_sqlite(path, observe=Timings())
+    await insert(store, *(sample_certificate(number) for number in range(50)))
+    await copied.wait()
+    await store.close()
+
+
+async def test_a_foreign_reader_delays_the_copying_of_the_log_and_nothing_else(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "FORCED_CHECKPOINT_PAGES", 20)
+    monkeypatch.setattr(group_commit, "CHECKPOINT_BUSY_MILLISECONDS", 1)
+    store = await open_sqlite(path, observe=Timings())
+    await insert(store, sample_certificate(0))
+    foreign = apsw.Connection(str(path))
+    foreign.execute("BEGIN")
+    foreign.execute("SELECT count(*) FROM certificate").fetchall()
+    certificates = [sample_certificate(number) for number in range(1, 60)]
+    for certificate in certificates:
+        await insert(store, certificate)
+    assert [await fetch(store, certificate) for certificate in certificates] == certificates
+    foreign.close()
+    for number in range(60, 120):
+        await insert(store, sample_certificate(number))
+    assert store._writer._log_pages < 200
+    await store.close()
+
+
+async def test_a_second_process_may_write_at_the_same_time(store: SQLiteStore, path: Path) -> None:
+    other = await open_sqlite(path, observe=Timings())
+    certificates = [sample_certificate(number) for number in range(200)]
+    await asyncio.gather(
+        *(insert(store if number % 2 else other, certificate) for number, certificate in enumerate(certificates))
+    )
+    await other.close()
+    assert [await fetch(store, certificate) for certificate in certificates] == certificates
+
+
+async def test_a_lock_that_is_never_released_is_an_outage_that_heals(
+    store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thingmint.storage.sqlite_connection.WRITER_BUSY_MILLISECONDS", 20)
+    foreign = apsw.Connection(str(path))
+    foreign.execute("BEGIN IMMEDIATE")
+    with pytest.raises(ServiceUnavailable):
+        await insert(store, sample_certificate(1))
+    assert await page(store, 10) == ()
+    foreign.execute("ROLLBACK")
+    foreign.close()
+    await insert(store, sample_certificate(1))
+
+
+async def test_an_exception_that_is_no_error_still_answers_its_waiter(store: SQLiteStore) -> None:
+    def leave(transaction: Transaction) -> Steps[None]:
+        yield from transaction.insert_certificate(sample_certificate(1))
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await store.write(leave)
+    assert await fetch(store, sample_certificate(1)) is None
+
+
+async def test_a_forked_process_is_refused(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as forked:
+        forked.setattr("thingmint.storage.sqlite.os.getpid", lambda: -1)
+        with pytest.raises(RuntimeError, match="forked"):
+            await page(store, 1)
+        with pytest.raises(RuntimeError, match="forked"):
+            await insert(store, sample_certificate(1))
+
+
+WRITING_CHILD = """
+import asyncio, sys
+from pathlib import Path
+from tests.support.stores import insert, sample_certificate
+from thingmint.storage.sqlite import open_sqlite
+
+async def write(store, first, step):
+    number = first
+    while True:
+        await insert(store, sample_certificate(number))
+        sys.stdout.write(f"{number}\\n")
+        sys.stdout.flush()
+        number += step
+
+async def main():
+    store = await open_sqlite(Path(sys.argv[1]), observe=lambda kind, seconds: None)
+    await asyncio.gather(*(write(store, first, 16) for first in range(16)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("acknowledgements", [1, 200, 3000])
+async def test_what_a_killed_process_acknowledged_is_there(path: Path, acknowledgements: int) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        WRITING_CHILD,
+        str(path),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), *sys.path]))},
+    )
+    assert child.stdout is not None
+    told = [int(await child.stdout.readline()) for _ in range(acknowledgements)]
+    child.send_signal(signal.SIGKILL)
+    rest = (await child.stdout.read()).decode()
+    told += [int(line) for line in rest.split("\n")[:-1]]
+    await child.wait()
+    store = await open_sqlite(path, observe=Timings())
+    for number in told:
+        assert await fetch(store, sample_certificate(number)) is not None
+    stored = [summary.certificate_id for summary in await page(store, 100_000, ascending=True)]
+    # At most what was in flight was stored and not told of.
+    assert len(told) <= len(stored) <= len(told) + 16
+    (intact,) = apsw.Connection(str(path)).execute("PRAGMA integrity_check").fetchall()
+    assert intact == ("ok",)
+    assert (await fetch(store, sample_certificate(told[0]))).scope == SCOPE  # type: ignore[union-attr]  # found above
+    await store.close()

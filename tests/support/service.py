@@ -1,0 +1,117 @@
+"""A real `thingmint serve` in a process of its own, for the tests that judge it from the outside."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from thingmint.data_directory.handover import Endpoints, read_credentials, read_endpoints
+
+ENDED_WITHIN_SECONDS = 60.0
+
+
+@dataclass
+class Service:
+    """A running service and what a client needs to call it."""
+
+    process: "subprocess.Popen[str]"
+    data_dir: Path
+    endpoints: Endpoints
+    log_file: Path
+    greeting: list[str] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that `thingmint env` would give to a client, and nothing of this process's own AWS settings."""
+        credentials = read_credentials(self.data_dir)
+        assert credentials is not None
+        own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return own | {
+            "AWS_ENDPOINT_URL_IOT": self.endpoints.api,
+            "AWS_CA_BUNDLE": str(self.data_dir / "ca.pem"),
+            "NODE_EXTRA_CA_CERTS": str(self.data_dir / "ca.pem"),
+            "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+            "AWS_REGION": self.endpoints.region,
+            "AWS_DEFAULT_REGION": self.endpoints.region,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+    @property
+    def log(self) -> str:
+        """What the service has logged."""
+        return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+    def kill(self) -> None:
+        """End the service as a power cut would, as far as a process can see one."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> int:
+        """Ask the service to stop, and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(ENDED_WITHIN_SECONDS)
+
+
+def thingmint(*arguments: str, environment: dict[str, str] | None = None, **options: object) -> list[str]:
+    """Return the command line that runs Thingmint as this interpreter has it installed."""
+    return [sys.executable, "-m", "thingmint", *arguments]
+
+
+def start_service(
+    data_dir: Path,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    log_file: Path | None = None,
+    key_reserve: int = 4,
+) -> Service:
+    """Start a service on free ports and return when it is ready; raise AssertionError with its log if it ends first."""
+    log_file = log_file or data_dir.with_name(data_dir.name + ".log")
+    command = thingmint(
+        "serve", "--data-dir", str(data_dir), "--api", "127.0.0.1:0", "--key-reserve", str(key_reserve), *arguments
+    )
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
+    with log_file.open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env=own | (environment or {}),
+            text=True,
+        )
+    assert process.stdout is not None
+    greeting = [process.stdout.readline()]
+    if "is ready" not in greeting[0]:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        raise AssertionError(f"the service did not start: {greeting[0]}{log_file.read_text(errors='replace')}")
+    endpoints = read_endpoints(data_dir)
+    assert endpoints is not None
+    service = Service(process, data_dir, endpoints, log_file, greeting)
+    threading.Thread(target=_drain, args=(process, greeting), daemon=True).start()
+    return service
+
+
+@contextlib.contextmanager
+def running_service(data_dir: Path, *arguments: str, **options: object) -> Iterator[Service]:
+    """Yield a service that is killed at the end if the test has not ended it."""
+    service = start_service(data_dir, *arguments, **options)  # type: ignore[arg-type] # passed through unchanged
+    try:
+        yield service
+    finally:
+        if service.process.poll() is None:
+            service.terminate()
+
+
+def _drain(process: "subprocess.Popen[str]", greeting: list[str]) -> None:
+    assert process.stdout is not None
+    with process.stdout:
+        greeting.extend(process.stdout)

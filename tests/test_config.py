@@ -1,0 +1,169 @@
+"""Settings: where they may be given, which wins, and what is refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from thingmint.config import SETTINGS, Config, ConfigError, is_loopback, load_config, parse_address
+
+DOCUMENTED = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
+
+
+def config(tmp_path: Path, *, toml: str = "", flags: dict[str, object] | None = None, **environment: str) -> Config:
+    (tmp_path / "thingmint.toml").write_text(toml)
+    return load_config({"data_dir": str(tmp_path), **(flags or {})}, environment)
+
+
+def refusal(tmp_path: Path, environment: dict[str, str], toml: str = "") -> str:
+    with pytest.raises(ConfigError) as refused:
+        config(tmp_path, toml=toml, flags=None, **environment)
+    return str(refused.value)
+
+
+def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
+    plain = config(tmp_path)
+    assert (plain.api_host, plain.api_port) == ("127.0.0.1", 8443)
+    assert (plain.account, plain.region) == ("000000000000", "us-east-1")
+    assert plain.server_names == ("localhost", "127.0.0.1")
+    assert plain.key_reserve == 64
+    assert plain.quota == "none"
+    assert not plain.insecure_http
+    assert plain.database_url is None
+
+
+def test_data_directory_defaults_to_a_folder_beside_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config({}, {}).data_dir == Path("thingmint-data")
+
+
+def test_flag_wins_over_environment_and_environment_over_file(tmp_path: Path) -> None:
+    toml = 'region = "eu-west-1"\naccount = "111111111111"\nkey_reserve = 3\n'
+    given = config(
+        tmp_path, toml=toml, flags={"region": "us-west-2"}, THINGMINT_REGION="eu-north-1", THINGMINT_KEY_RESERVE="5"
+    )
+    assert (given.region, given.account, given.key_reserve) == ("us-west-2", "111111111111", 5)
+
+
+def test_repeatable_and_switch_flags_that_are_absent_leave_the_file_in_force(tmp_path: Path) -> None:
+    toml = 'server_name = ["ca.example.com"]\ninsecure_http = true\n'
+    given = config(tmp_path, toml=toml, flags={"server_name": (), "insecure_http": False})
+    assert given.server_names == ("ca.example.com",)
+    assert given.insecure_http
+
+
+def test_server_names_in_the_environment_are_separated_by_commas(tmp_path: Path) -> None:
+    assert config(tmp_path, THINGMINT_SERVER_NAME="a.example,10.0.0.1,a.example").server_names == (
+        "a.example",
+        "10.0.0.1",
+    )
+
+
+def test_quota_is_a_profile_or_a_table_of_rates(tmp_path: Path) -> None:
+    assert config(tmp_path, toml='quota = "aws"').quota == "aws"
+    assert config(tmp_path, toml="[quota]\nCreateKeysAndCertificate = 2.5\n").quota == {"CreateKeysAndCertificate": 2.5}
+    assert config(tmp_path, toml="[quota]\nX = 1\n", THINGMINT_QUOTA="aws").quota == "aws"
+
+
+def test_administrator_key_is_read_from_files(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a-secret-of-some-length\n")
+    given = config(
+        tmp_path,
+        THINGMINT_ROOT_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE",
+        THINGMINT_ROOT_SECRET_ACCESS_KEY_FILE=str(secret),
+    )
+    assert given.root_secret_access_key == "a-secret-of-some-length"
+
+
+def test_secrets_do_not_show_in_the_repr(tmp_path: Path) -> None:
+    given = config(
+        tmp_path,
+        THINGMINT_ROOT_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE",
+        THINGMINT_ROOT_SECRET_ACCESS_KEY="a-secret-of-some-length",
+        THINGMINT_DATABASE_URL="postgresql://u:pa55word@db/x",
+    )
+    assert "a-secret" not in repr(given)
+    assert "pa55word" not in repr(given)
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"THINGMINT_API": "8443"}, "api"),
+        ({"THINGMINT_API": "localhost:99999"}, "api"),
+        ({"THINGMINT_API": ":8443"}, "api"),
+        ({"THINGMINT_ACCOUNT": "123"}, "account"),
+        ({"THINGMINT_REGION": "moon"}, "region"),
+        ({"THINGMINT_SERVER_NAME": "not a name"}, "server_name"),
+        ({"THINGMINT_SERVER_NAME": ""}, "server_name"),
+        ({"THINGMINT_INSECURE_HTTP": "maybe"}, "insecure_http"),
+        ({"THINGMINT_INSECURE_HTTP": "1", "THINGMINT_API": "0.0.0.0:80"}, "insecure_http"),
+        ({"THINGMINT_KEY_RESERVE": "-1"}, "key_reserve"),
+        ({"THINGMINT_KEY_RESERVE": "many"}, "key_reserve"),
+        ({"THINGMINT_CA_KEY_TYPE": "rsa-1024"}, "ca_key_type"),
+        ({"THINGMINT_QUOTA": "azure"}, "quota"),
+        ({"THINGMINT_LOG_LEVEL": "loud"}, "log_level"),
+        ({"THINGMINT_DATABASE_URL": "mysql://u:pa55word@db/x"}, "database_url"),
+        ({"THINGMINT_ROOT_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE"}, "root_secret_access_key"),
+        (
+            {"THINGMINT_ROOT_ACCESS_KEY_ID": "x", "THINGMINT_ROOT_SECRET_ACCESS_KEY": "long-enough"},
+            "root_access_key_id",
+        ),
+        (
+            {"THINGMINT_ROOT_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "THINGMINT_ROOT_SECRET_ACCESS_KEY": "abc"},
+            "root_secret_access_key",
+        ),
+        (
+            {
+                "THINGMINT_ROOT_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+                "THINGMINT_ROOT_SECRET_ACCESS_KEY_FILE": "/nonexistent",
+            },
+            "THINGMINT_ROOT_SECRET_ACCESS_KEY_FILE",
+        ),
+    ],
+)
+def test_refusal_names_the_setting(tmp_path: Path, environment: dict[str, str], named: str) -> None:
+    message = refusal(tmp_path, environment)
+    assert named in message
+    assert "pa55word" not in message
+
+
+@pytest.mark.parametrize(
+    "toml", ["colour = 1", "region = ", 'key_reserve = "x"', "[quota]\nX = 0\n", "[quota]\nX = inf\n"]
+)
+def test_file_with_a_mistake_is_refused(tmp_path: Path, toml: str) -> None:
+    assert refusal(tmp_path, {}, toml)
+
+
+def test_unreadable_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thingmint.toml").mkdir()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config({"data_dir": str(tmp_path)}, {})
+
+
+def test_addresses_of_ip_version_6_are_written_in_brackets() -> None:
+    assert parse_address("[::1]:8443", "api") == ("::1", 8443)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("host", False)]
+)
+def test_loopback_addresses_are_known(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_is_documented(setting: object) -> None:
+    text = DOCUMENTED.read_text(encoding="utf-8")
+    name = getattr(setting, "name", "")
+    assert f"`{getattr(setting, 'variable', '')}`" in text
+    assert f"`{name}`" in text or getattr(setting, "secret", False)
+
+
+def test_environment_of_the_test_run_is_not_read(tmp_path: Path) -> None:
+    os.environ["THINGMINT_REGION"] = "moon"
+    try:
+        assert config(tmp_path).region == "us-east-1"
+    finally:
+        del os.environ["THINGMINT_REGION"]
