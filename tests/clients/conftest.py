@@ -1,4 +1,4 @@
-"""Owns the live services that AWS's clients are tried on: one for each storage and session, with a small key reserve."""
+"""Owns the live services that AWS's clients are tried on: one for each storage and session."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.support.aws import AccessKey, ClientOf, IoT, Live
 from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     new_database,
@@ -42,9 +41,9 @@ def live_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 @pytest.fixture(scope="session")
-def live_on_postgresql(tmp_path_factory: pytest.TempPathFactory, postgresql_server_url: str) -> Iterator[Live]:
+def live_on_postgresql(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The session's service on PostgreSQL."""
-    for url in new_database(postgresql_server_url):
+    for url in new_database(request.getfixturevalue("postgresql_server_url")):
         with running_service(tmp_path_factory.mktemp("postgresql") / "data", "--database-url", url) as service:
             yield Live(service, url)
 

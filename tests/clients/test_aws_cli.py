@@ -1,4 +1,4 @@
-"""The AWS CLI in a real shell: what `thingmint serve` prints is typed in as it stands, then the certificate is operated."""
+"""The AWS CLI in a real shell: what `thingmint serve` prints is typed in as it stands."""
 
 import json
 import os
@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-
 from tests.support.aws import Live
 from tests.support.required import require
 from tests.support.signing_requests import csr_pem

@@ -13,7 +13,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-
 from tests.support.aws import ClientOf, IoT, Live, refusal_of
 from tests.support.signing_requests import csr_pem
 

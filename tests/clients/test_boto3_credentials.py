@@ -1,7 +1,7 @@
-"""Who is calling: wrong secrets, temporary credentials, clocks that are off, presigned URLs; AWS's names for refusals."""
+"""Who is calling: wrong secrets, temporary credentials, clocks that are off, presigned URLs."""
 
 import contextlib
-import datetime
+import datetime as dt
 import secrets
 import sqlite3
 import subprocess
@@ -10,7 +10,6 @@ from dataclasses import replace
 import botocore.auth
 import pytest
 from botocore.auth import SigV4QueryAuth
-
 from tests.support.aws import AccessKey, ClientOf, IoT, Live, allow, policy, refusal_of
 from tests.support.required import required_program
 
@@ -92,7 +91,7 @@ def test_expired_credentials_are_refused_as_expired(live: Live, client_of: Clien
 def test_a_clock_may_be_off_by_five_minutes_and_no_more(
     iot: IoT, monkeypatch: pytest.MonkeyPatch, minutes: int, text: str | None
 ) -> None:
-    skew = datetime.timedelta(minutes=minutes)
+    skew = dt.timedelta(minutes=minutes)
     true_time = botocore.auth.get_current_datetime
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *arguments: true_time(*arguments) + skew)
 
@@ -148,7 +147,7 @@ def test_a_presigned_url_is_good_for_its_own_query_only(live: Live) -> None:
 
 def test_a_presigned_url_ends_with_its_time(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     request = live.request("GET", "/endpoint")
-    minute_ago = botocore.auth.get_current_datetime() - datetime.timedelta(seconds=60)
+    minute_ago = botocore.auth.get_current_datetime() - dt.timedelta(seconds=60)
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_: minute_ago)
     SigV4QueryAuth(live.administrator.credentials, "iot", "us-east-1", expires=30).add_auth(request)
 

@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 import pytest
-
 from tests.support.aws import ClientOf, IoT, Live, refusal_of
 from tests.support.signing_requests import csr_pem
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-
 from tests.support.aws import AccessKey, ClientOf, IoT, Live, allow, deny, policy, refusal_of
 from tests.support.signing_requests import csr_pem
 

@@ -1,10 +1,11 @@
 """CreateCertificateFromCsr through AWS's SDK: what is kept of a signing request, and which ones are refused."""
 
-import datetime
+import datetime as dt
+from collections.abc import Callable
 
 import pytest
 from cryptography import x509
-
+from cryptography.x509.oid import ExtensionOID
 from tests.support.aws import IoT, refusal_of
 from tests.support.signing_requests import (
     DEVICE,
@@ -40,13 +41,13 @@ def test_nothing_else_of_the_request_reaches_the_certificate(iot: IoT) -> None:
     certificate = issue(iot, csr_pem_with_extensions("p-256"))
 
     assert [(extension.oid, extension.critical) for extension in certificate.extensions] == [
-        (x509.ExtensionOID.AUTHORITY_KEY_IDENTIFIER, False),
-        (x509.ExtensionOID.SUBJECT_KEY_IDENTIFIER, False),
-        (x509.ExtensionOID.BASIC_CONSTRAINTS, True),
-        (x509.ExtensionOID.KEY_USAGE, True),
+        (ExtensionOID.AUTHORITY_KEY_IDENTIFIER, False),
+        (ExtensionOID.SUBJECT_KEY_IDENTIFIER, False),
+        (ExtensionOID.BASIC_CONSTRAINTS, True),
+        (ExtensionOID.KEY_USAGE, True),
     ]
     assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    assert certificate.not_valid_after_utc == datetime.datetime(2049, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
+    assert certificate.not_valid_after_utc == dt.datetime(2049, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 
 
 def test_the_same_request_gives_another_certificate_each_time(iot: IoT) -> None:
@@ -56,7 +57,7 @@ def test_the_same_request_gives_another_certificate_each_time(iot: IoT) -> None:
     assert first.public_key() == second.public_key()
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Callable[[], str], str]] = {
     "a weak RSA key": (lambda: csr_pem("rsa-1024"), "2048"),
     "a small curve": (lambda: csr_pem("p-224"), "P-256"),
     "a curve of another family": (lambda: csr_pem("secp256k1"), "P-256"),

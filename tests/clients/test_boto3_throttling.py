@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-
 from tests.support.aws import ClientOf, Live, refusal_of
 from tests.support.service import running_service
 
@@ -52,7 +51,7 @@ def test_the_sdks_own_retries_succeed_by_themselves(
     limited: Live, client_of: ClientOf, retries: dict[str, object]
 ) -> None:
     client = client_of(limited, retries=retries)
-    attempts = []
+    attempts: list[int] = []
 
     while not any(attempts):
         answer = client.describe_endpoint()

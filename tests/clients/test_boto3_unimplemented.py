@@ -1,7 +1,6 @@
 """What AWS IoT has and Thingmint has not: named in the refusal, and no reason for a client to try again."""
 
 import pytest
-
 from tests.support.aws import IoT, refusal_of
 
 ABSENT: dict[str, dict[str, object]] = {

@@ -5,7 +5,6 @@ import subprocess
 from typing import Any
 
 import pytest
-
 from tests.support.aws import AccessKey, Live
 from tests.support.required import require, required_program
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.support.aws import IoT, Live
 from tests.support.required import require, required_program
 from tests.support.signing_requests import csr_pem

@@ -1,4 +1,4 @@
-"""Judges of keys that others wrote: badkeys, the greatest common divisors of all moduli, the spread of serial numbers."""
+"""Judges of keys that others wrote: badkeys, common divisors of moduli, the spread of serial numbers."""
 
 import math
 import os
@@ -9,7 +9,6 @@ import badkeys
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-
 from tests.support.aws import Live
 
 # badkeys's blocklist is a download of its own, and looks for keys that others have published.

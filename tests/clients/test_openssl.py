@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from tests.support.aws import Live
 from tests.support.required import required_program
 

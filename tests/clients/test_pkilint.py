@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from pkilint import loader, validation
 from pkilint.pkix import certificate, extension, name
-
 from tests.support.aws import IoT, Live
 from tests.support.signing_requests import csr_pem, csr_pem_with_extensions
 
@@ -14,7 +13,7 @@ SERIOUS = (validation.ValidationFindingSeverity.FATAL, validation.ValidationFind
 
 
 @pytest.fixture(scope="module")
-def linter() -> Any:  # noqa: ANN401
+def linter() -> Any:
     """pkilint's rules of RFC 5280."""
     return certificate.create_pkix_certificate_validator_container(
         certificate.create_decoding_validators(name.ATTRIBUTE_TYPE_MAPPINGS, extension.EXTENSION_MAPPINGS),
@@ -28,7 +27,7 @@ def linter() -> Any:  # noqa: ANN401
     )
 
 
-def errors_in(linter: Any, der: bytes) -> list[str]:  # noqa: ANN401
+def errors_in(linter: Any, der: bytes) -> list[str]:
     """Return the codes of pkilint's errors."""
     document = loader.RFC5280CertificateDocumentLoader().load_der_document(der)
     return [

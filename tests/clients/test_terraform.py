@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-
 from tests.support.aws import IoT, Live
 from tests.support.signing_requests import DEVICE, csr_pem, key_of
 

@@ -1,4 +1,4 @@
-"""Owns what a missing program or service means for a test: skipped on a user's machine, failed where all is required."""
+"""Owns what a missing program or service means for a test: skipped for users, failed where all is required."""
 
 import os
 import shutil

@@ -1,15 +1,17 @@
 """Owns certificate signing requests for tests, good and bad; knows nothing of who reads them."""
 
 import functools
+from collections.abc import Callable
 from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 SigningKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
-_NEW_KEY = {
+_NEW_KEY: dict[str, Callable[[], SigningKey]] = {
     "rsa-1024": lambda: rsa.generate_private_key(65537, 1024),
     "rsa-2048": lambda: rsa.generate_private_key(65537, 2048),
     "rsa-3072": lambda: rsa.generate_private_key(65537, 3072),
@@ -48,7 +50,7 @@ def csr_pem_with_extensions(kind: str) -> str:
         .subject_name(DEVICE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     )
     return _pem(builder.sign(key_of(kind), hashes.SHA256()))
 

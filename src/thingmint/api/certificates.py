@@ -112,7 +112,7 @@ class CertificateValidity(Message):
     not_after: Timestamp
 
 
-class CertificateDescription(Message):
+class CertificateDescription(Message, kw_only=True):
     certificate_arn: str
     certificate_id: str
     ca_certificate_id: str | None = None

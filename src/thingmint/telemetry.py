@@ -1,0 +1,168 @@
+"""Owns what the service tells about itself: metrics in a registry of its own, and structured logs without secrets."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from datetime import datetime
+from typing import Any, TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_DATABASE_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
+_ISSUING = frozenset({"CreateKeysAndCertificate", "CreateCertificateFromCsr"})
+_SECRET_WORDS = ("secret", "private", "password", "passphrase", "token", "signature", "authorization", "credential")
+_MASKED = "[masked]"
+
+
+class Metrics:
+    """Counts and times; a registry for each instance, so that several services can live in one process."""
+
+    def __init__(self, version: str) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "thingmint_requests", "Requests by operation and error.", ("operation", "error"), registry=registry
+        )
+        self._request_seconds = Histogram(
+            "thingmint_request_seconds", "Time to serve a request.", ("operation",), buckets=_SECONDS, registry=registry
+        )
+        self._issuance_seconds = Histogram(
+            "thingmint_issuance_seconds", "Time to issue a certificate.", buckets=_SECONDS, registry=registry
+        )
+        self._throttled = Counter(
+            "thingmint_throttled", "Requests refused for want of room or quota.", ("operation",), registry=registry
+        )
+        self._in_flight = Gauge("thingmint_requests_in_flight", "Requests being worked on.", registry=registry)
+        self._connections = Gauge("thingmint_connections", "Open connections.", registry=registry)
+        self._reserve = Gauge("thingmint_key_reserve", "Key pairs in the reserve.", registry=registry)
+        self._reserve_wait = Histogram(
+            "thingmint_key_wait_seconds", "Time that a caller waited for a key.", buckets=_SECONDS, registry=registry
+        )
+        self._waiting = Gauge("thingmint_waiting_for_keys", "Callers that wait for a key.", registry=registry)
+        self._database_seconds = Histogram(
+            "thingmint_database_seconds", "Database time.", ("kind",), buckets=_DATABASE_SECONDS, registry=registry
+        )
+        self._expiry = Gauge(
+            "thingmint_certificate_expiry_timestamp_seconds", "When a certificate ends.", ("name",), registry=registry
+        )
+        Info("thingmint_build", "The version that runs.", registry=registry).info({"version": version})
+        # Finding a child by its labels costs more than counting; the names come from tables, so these stay few.
+        self._request_counters: dict[tuple[str, str], Counter] = {}
+        self._request_timers: dict[str, Histogram] = {}
+        self._database_timers: dict[str, Histogram] = {}
+
+    def observe_request(self, operation: str, error: str, seconds: float) -> None:
+        """Take note of a served request; ``error`` is empty for success."""
+        counter = self._request_counters.get((operation, error))
+        if counter is None:
+            counter = self._request_counters[operation, error] = self._requests.labels(operation, error)
+            self._request_timers[operation] = self._request_seconds.labels(operation)
+        counter.inc()
+        self._request_timers[operation].observe(seconds)
+        if operation in _ISSUING and not error:
+            self._issuance_seconds.observe(seconds)
+
+    def throttled(self, operation: str) -> None:
+        """Take note of a request that was refused for want of room."""
+        self._throttled.labels(operation).inc()
+
+    def in_flight(self, delta: int) -> None:
+        """Take note that a request has begun (1) or ended (-1) to be worked on."""
+        self._in_flight.inc(delta)
+
+    def connections(self, count: int) -> None:
+        """Take note of how many connections are open."""
+        self._connections.set(count)
+
+    def reserve_level(self, level: int) -> None:
+        """Take note of how many key pairs are in the reserve."""
+        self._reserve.set(level)
+
+    def observe_reserve_wait(self, seconds: float) -> None:
+        """Take note of how long a caller waited for its key pair."""
+        self._reserve_wait.observe(seconds)
+
+    def waiting(self, count: int) -> None:
+        """Take note of how many callers wait for a key."""
+        self._waiting.set(count)
+
+    def observe_database(self, kind: str, seconds: float) -> None:
+        """Take note of the time that the database took; ``kind`` is read, write or commit."""
+        timer = self._database_timers.get(kind)
+        if timer is None:
+            timer = self._database_timers[kind] = self._database_seconds.labels(kind)
+        timer.observe(seconds)
+
+    def certificate_expiry(self, name: str, not_after: datetime) -> None:
+        """Take note of when one of the service's own certificates ends."""
+        self._expiry.labels(name).set(not_after.timestamp())
+
+    def render(self) -> bytes:
+        """Return the metrics in Prometheus's text format, version 0.0.4."""
+        return generate_latest(self._registry)
+
+
+def configure_logging(log_format: str, level: str, stream: TextIO | None = None) -> None:
+    """Log to standard error, as JSON lines or for people; what the libraries log goes the same way."""
+    stream = stream or sys.stderr
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    )
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        mask_secrets,
+    ]
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda *_: SteadyLogger(stream),
+        cache_logger_on_first_use=False,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
+    handler = _SteadyHandler(SteadyLogger(stream))
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(number, logging.INFO))
+
+
+def mask_secrets(
+    logger: object, method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Mask the values of names that sound secret, and every text that holds a private key."""
+    for name, value in event.items():
+        if any(word in name.lower() for word in _SECRET_WORDS) or (isinstance(value, str) and "PRIVATE KEY" in value):
+            event[name] = _MASKED
+    return event
+
+
+class SteadyLogger:
+    """Writes lines; a reader that has gone away or a full disk costs the line, never the request."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        try:
+            self._stream.write(message + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            return
+
+    debug = info = warning = error = critical = msg
+
+
+class _SteadyHandler(logging.Handler):
+    def __init__(self, logger: SteadyLogger) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._logger.msg(self.format(record))
