@@ -50,14 +50,14 @@ def test_a_key_may_do_what_its_wildcards_cover(live: Live, iot: IoT, client_of: 
 
 
 def test_an_explicit_deny_wins_and_the_refusal_names_it(live: Live, client_of: ClientOf) -> None:
-    key = live.create_access_key(policy(allow("iot:*"), deny(CREATE)), "--user", "line 7")
+    key = live.create_access_key(policy(allow("iot:*"), deny(CREATE)), "--user", "line-7")
     client = client_of(live, key)
 
     refusal = refusal_of(client.create_keys_and_certificate)
 
     assert (refusal.name, refusal.status) == DENIED
     assert refusal.message == (
-        f"User: arn:aws:iam::000000000000:user/line 7 is not authorized to perform: {CREATE} on resource: * "
+        f"User: arn:aws:iam::000000000000:user/line-7 is not authorized to perform: {CREATE} on resource: * "
         "with an explicit deny in an identity-based policy"
     )
     assert client.create_certificate_from_csr(certificateSigningRequest=csr_pem("p-256"))["certificateId"]

@@ -62,7 +62,7 @@ REFUSED: dict[str, tuple[Callable[[], str], str]] = {
     "a small curve": (lambda: csr_pem("p-224"), "P-256"),
     "a curve of another family": (lambda: csr_pem("secp256k1"), "P-256"),
     "another kind of key": (lambda: csr_pem("ed25519"), "RSA"),
-    "a signature that does not match": (lambda: csr_pem_with_bad_signature("p-256"), "signature"),
+    "a signature that does not match": (lambda: csr_pem_with_bad_signature("p-256"), "not signed by"),
     "text": (lambda: "a certificate, please", "PEM"),
     "PEM around noise": (
         lambda: "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",

@@ -14,6 +14,7 @@ from tests.support.aws import Live
 from tests.support.required import required_program
 
 HANDSHAKE_SECONDS = 30
+END = "-----END CERTIFICATE-----\n"
 
 
 def openssl(*arguments: str | Path, ok: bool = True) -> str:
@@ -106,28 +107,23 @@ def test_the_api_verifies_and_speaks_the_versions_of_today(live: Live, option: s
 def test_the_api_refuses_the_versions_of_yesterday(live: Live, option: str) -> None:
     said = s_client(live, option, "-cipher", "DEFAULT:@SECLEVEL=0", ok=False)
 
-    # The alert is the server's; a client that refuses by itself says "no protocols available".
-    assert "alert protocol version" in said
+    # It is the server that ends it; a client that refuses by itself says "no protocols available".
+    assert "alert protocol version" in said or "unexpected eof while reading" in said
+    assert "Protocol version" not in said
 
 
-def test_the_api_is_not_trusted_by_those_who_trust_devices_only(live: Live) -> None:
+def test_the_api_does_not_verify_against_another_authority(live: Live, tmp_path: Path) -> None:
     address = urllib.parse.urlsplit(live.service.endpoints.api)
+    issuing_ca_alone = tmp_path / "issuing-ca.pem"
+    issuing_ca_alone.write_text(live.device_ca_file.read_text().partition(END)[0] + END)
 
     said = openssl(
-        *("s_client", "-connect", f"127.0.0.1:{address.port}", "-CAfile", identity_of_nobody(live)),
+        *("s_client", "-connect", f"127.0.0.1:{address.port}", "-CAfile", issuing_ca_alone),
         *("-verify_return_error", "-brief"),
         ok=False,
     )
 
     assert "verify error" in said
-
-
-def identity_of_nobody(live: Live) -> Path:
-    """Return a file with a certificate of the service that is no trust anchor: the issuing CA alone."""
-    issuing_ca = live.device_ca_file.read_text().split("-----END CERTIFICATE-----\n")[0] + "-----END CERTIFICATE-----\n"
-    path = live.service.data_dir.parent / "issuing-ca-alone.pem"
-    path.write_text(issuing_ca)
-    return path
 
 
 @contextmanager
@@ -167,6 +163,6 @@ def test_a_device_cannot_pass_for_the_service(live: Live, identity_files: Path) 
         socket.create_connection(("127.0.0.1", port), HANDSHAKE_SECONDS) as connection,
         pytest.raises(ssl.SSLCertVerificationError) as caught,
     ):
-        victim.wrap_socket(connection)
+        victim.wrap_socket(connection).close()
 
     assert caught.value.verify_message

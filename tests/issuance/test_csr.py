@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.der import bits, context, integer, oid, sequence, set_of, tlv
 
 from thingmint.core.errors import InvalidRequest
-from thingmint.issuance.csr import CSRSignatureRefused, MalformedCSR, load_csr
+from thingmint.issuance.csr import CSRSignatureRefused, MalformedCSR, _subject, load_csr
 from thingmint.issuance.keys import WeakKey
 from thingmint.issuance.subject import SubjectRefused
 
@@ -151,6 +151,7 @@ def test_an_rsa_signature_over_an_ec_key_is_refused(
         (sequence(oid("1.2.840.10045.4.3.1")), "sha224"),
         (sequence(oid("1.3.101.112")), "no hash"),
         (sequence(oid("1.2.3.4.5")), "unknown"),
+        (sequence(oid("1.2.840.113549.1.1.10")), "unknown|PKCS#10"),
     ],
 )
 def test_weak_and_unknown_signature_algorithms_are_refused(
@@ -158,7 +159,7 @@ def test_weak_and_unknown_signature_algorithms_are_refused(
 ) -> None:
     tbs = sequence(integer(0), sequence(), spki(ec_key.public_key()), context(0, b""))
     signature = ec_key.sign(tbs, ec.ECDSA(hashes.SHA256()))
-    with pytest.raises(CSRSignatureRefused, match=reason):
+    with pytest.raises(InvalidRequest, match=reason):
         load_csr(pem(sequence(tbs, algorithm, bits(signature))))
 
 
@@ -227,8 +228,17 @@ def test_a_common_name_may_fill_its_bound_in_any_script(ec_key: ec.EllipticCurve
 
 def test_a_subject_that_is_not_in_der_order_is_refused(ec_key: ec.EllipticCurvePrivateKey) -> None:
     first, second = (sequence(tlv(0x06, CN), tlv(UTF8, value)) for value in (b"b", b"a"))
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(MalformedCSR):
         load_csr(signed_request(ec_key, sequence(set_of(first, second))))
+
+
+def test_a_subject_that_would_be_written_in_another_way_is_refused(
+    ec_key: ec.EllipticCurvePrivateKey, request_for: RequestFor
+) -> None:
+    # No request is known that gets here; this is the net below the parser.
+    csr = x509.load_pem_x509_csr(request_for(ec_key).encode())
+    with pytest.raises(SubjectRefused, match="copied unchanged"):
+        _subject(csr, sequence(attribute(b"another")))
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-
 from tests.support.live_server import LOOPS, LiveServer, live_server
+
 from thingmint.rest.limits import Limits
 
 HEAD = b"GET /things HTTP/1.1\r\nHost: localhost\r\n"
@@ -120,7 +120,8 @@ SERVED: dict[str, bytes] = {
     "a body": POST + b"Content-Length: 4\r\n\r\nbody",
     "chunks": POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nbod\r\n1;extension\r\ny\r\n0\r\n\r\n",
     "trailers": POST + b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Trailer: v\r\n\r\n",
-    "an upgrade to HTTP/2": HEAD + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n\r\n",
+    "an upgrade to HTTP/2": HEAD
+    + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n\r\n",
     "an upgrade to a web socket": HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     "100 headers": HEAD + b"".join(b"X-%d: v\r\n" % n for n in range(99)) + b"\r\n",
     "headers of 60 kB": HEAD + b"".join(b"X-%d: %s\r\n" % (n, b"v" * 800) for n in range(70)) + b"\r\n",
@@ -173,7 +174,8 @@ def test_connection_is_kept_for_the_next_request(live: LiveServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_head", [HEAD + b"Connection: close\r\n\r\n", b"GET /things HTTP/1.0\r\n\r\n", SERVED["an upgrade to HTTP/2"]]
+    "request_head",
+    [HEAD + b"Connection: close\r\n\r\n", b"GET /things HTTP/1.0\r\n\r\n", SERVED["an upgrade to HTTP/2"]],
 )
 def test_nothing_after_the_last_request_is_served(live: LiveServer, request_head: bytes) -> None:
     with live.client() as client:
@@ -233,9 +235,7 @@ def test_bad_body_in_a_pipeline_is_refused_after_the_answers_before_it(live: Liv
         assert client.is_closed_by_server()
 
 
-@pytest.mark.parametrize(
-    "truncated", [b"GET /thi", HEAD, HEAD + b"X-Half", POST + b"Content-Length: 10\r\n\r\nhalf"]
-)
+@pytest.mark.parametrize("truncated", [b"GET /thi", HEAD, HEAD + b"X-Half", POST + b"Content-Length: 10\r\n\r\nhalf"])
 def test_truncated_request_is_refused(live: LiveServer, truncated: bytes) -> None:
     with live.client() as client:
         client.send(truncated)

@@ -1,16 +1,15 @@
 """Slow, stalled and numerous clients: each meets its limit, and an honest client is served meanwhile."""
 
+import asyncio
 import contextlib
 import socket
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 
 import pytest
+from tests.support.live_server import LOOPS, Client, LiveServer, TinyApplication, live_server
 
-from tests.support.live_server import LOOPS, Client, LiveServer, live_server
 from thingmint.rest.limits import Limits
+from thingmint.rest.server import Server
 
 GET = b"GET /things HTTP/1.1\r\nHost: localhost\r\n\r\n"
 WAITS = b"GET /waits HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -197,13 +196,7 @@ def test_request_in_flight_is_finished_by_a_stop(loop_name: str) -> None:
         busy.send(WAITS)
         live.wait_until(lambda: "/waits" in live.application.served)
         port = live.server.port
-
-        async def stop() -> None:
-            stopping = live.loop.create_task(live.server.stop(20.0))
-            await stopping
-
-        import asyncio
-        stopping = asyncio.run_coroutine_threadsafe(stop(), live.loop)
+        stopping = asyncio.run_coroutine_threadsafe(live.server.stop(20.0), live.loop)
         assert idle.is_closed_by_server()
         assert silent.is_closed_by_server()
         with pytest.raises(ConnectionRefusedError):
@@ -242,42 +235,6 @@ def test_localhost_is_served_on_every_address_it_has_and_one_port() -> None:
 
 def test_address_in_use_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        import asyncio
-        from thingmint.rest.server import Server
-        from tests.support.live_server import TinyApplication
-
         server = Server(TinyApplication(), host="127.0.0.1", port=taken.getsockname()[1], ssl_context=None)
         with pytest.raises(OSError, match="in use"):
             asyncio.run(server.start())
-
-
-EXHAUSTION = textwrap.dedent("""
-    import os, resource, socket, sys, time
-    from tests.support.live_server import Client, live_server
-    from thingmint.rest.limits import Limits
-
-    GET = b"GET /things HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n"
-    with live_server(loop_name=sys.argv[1]) as live:
-        in_use = len(os.listdir("/proc/self/fd"))
-        # Client and server share this process's descriptors: the clients are sockets in the backlog of a full process.
-        waiting = [socket.socket() for _ in range(12)]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 12 + 4, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-        for each in waiting:
-            each.settimeout(30)
-            each.connect(("127.0.0.1", live.server.port))
-        # Some of the first connections are evicted for the later ones; the last one is served in the end.
-        waiting[-1].sendall(GET)
-        answer = waiting[-1].recv(65536)
-        assert answer.startswith(b"HTTP/1.1 200"), answer
-        before = time.process_time()
-        starved = [os.dup(0) for _ in range(in_use + 12 + 4 - len(os.listdir("/proc/self/fd")) + 1)]
-        late = waiting[0]
-        time.sleep(1.0)
-        print("cpu", time.process_time() - before)
-        for each in (*starved, *waiting):
-            os.close(each) if isinstance(each, int) else each.close()
-        with live.client() as honest:
-            answer = honest.ask(GET)
-            assert answer is not None and answer.status == 200
-        print("healthy")
-""")

@@ -130,12 +130,12 @@ async def test_a_commit_whose_answer_is_lost_is_not_repeated(
     real = asyncpg.Connection.execute
     commits = 0
 
-    async def lose_commit(connection: asyncpg.Connection, query: str, **options: object) -> str:  # type: ignore[type-arg]  # rows are not looked at
+    async def lose_commit(connection: asyncpg.Connection, query: str, timeout: float | None = None) -> str:  # noqa: ASYNC109  the signature of asyncpg
         nonlocal commits
         if query == "COMMIT":
             commits += 1
             raise ConnectionResetError
-        result: str = await real(connection, query, **options)
+        result: str = await real(connection, query, timeout=timeout)
         return result
 
     with monkeypatch.context() as lossy:
@@ -219,6 +219,25 @@ async def test_a_database_of_a_later_version_is_refused(store: PostgreSQLStore, 
     await connection.close()
     with pytest.raises(DatabaseTooNew, match=f"schema version {newest + 1}"):
         await opened(postgresql_url)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [queries.CERTIFICATE, queries.UPDATE_CERTIFICATE, queries.DELETE_CERTIFICATE],
+    ids=["select", "update", "delete"],
+)
+async def test_one_certificate_is_found_by_its_id_before_there_are_statistics(
+    store: PostgreSQLStore, postgresql_url: str, query: str
+) -> None:
+    await insert(store, *(sample_certificate(number) for number in range(1000)))
+    connection = await asyncpg.connect(postgresql_url)
+    # A generic plan, as it is kept for a prepared statement, knows none of the values.
+    await connection.execute(f"SET plan_cache_mode = force_generic_plan; PREPARE one AS {query}")
+    values = ", ".join(["'1'"] * query.count("$"))
+    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE one ({values})"))
+    await connection.close()
+    assert "certificate_list" not in plan
+    assert "Index Cond: (certificate_id = " in plan
 
 
 async def test_without_a_statement_cache_everything_works_in_transactions(postgresql_url: str) -> None:

@@ -263,23 +263,17 @@ async def test_a_summary_shows_what_the_certificate_has(store: Store) -> None:
 async def test_pages_neither_repeat_nor_miss_while_others_insert_and_delete(store: Store, ascending: bool) -> None:
     certificates = [sample_certificate(number) for number in range(20)]
     await insert(store, *certificates)
+    by_id = {certificate.certificate_id: certificate for certificate in certificates}
+    later = iter([sample_certificate(number) for number in range(100, 104)])
     seen: list[str] = []
     after: PageKey | None = None
-    extra = 100
     while found := await page(store, 3, after=after, ascending=ascending):
         seen += [summary.certificate_id for summary in found]
         after = PageKey(found[-1].position)
-        if extra < 104:
-            await insert(store, sample_certificate(extra))
-            extra += 1
-        # The entry that the marker names disappears: the next page starts behind it all the same.
-        shown = (
-            next(known for known in certificates if known.certificate_id == found[-1].certificate_id)
-            if len(seen) <= 6
-            else None
-        )
-        if shown is not None:
-            await delete(store, shown)
+        if (late := next(later, None)) is not None:
+            await insert(store, late)
+            # The entry that the page key names disappears: the next page starts behind it all the same.
+            await delete(store, by_id[found[-1].certificate_id])
     expected = certificates if ascending else certificates[::-1]
     assert seen[:20] == [certificate.certificate_id for certificate in expected]
     assert len(seen) == len(set(seen)) == (24 if ascending else 20)

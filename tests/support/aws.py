@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -128,10 +129,10 @@ class Live:
                 urllib.request.ProxyHandler({}),
                 urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=self.ca_file)),
             ).open(wire, timeout=_TIMEOUT_SECONDS) as answer:
-                return Answer(answer.status, dict(answer.headers), json.loads(answer.read()))
+                return Answer(answer.status, answer.headers, json.loads(answer.read()))
         except urllib.error.HTTPError as error:
             with error:
-                return Answer(error.code, dict(error.headers), json.loads(error.read()))
+                return Answer(error.code, error.headers, json.loads(error.read()))
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Answer:
     """A raw answer."""
 
     status: int
-    headers: dict[str, str]
+    headers: Message
     body: dict[str, Any]
 
     @property

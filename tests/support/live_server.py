@@ -219,10 +219,12 @@ def live_server(
         yield live
     finally:
         application.release.set()
-        live.run(server.stop(5.0))
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        try:
+            live.run(server.stop(5.0))
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
 
 
 def write_certificate(directory: Path, common_name: str) -> tuple[Path, Path]:

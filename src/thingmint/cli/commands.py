@@ -1,6 +1,7 @@
 """Owns the names of the commands and their flags; each command's work is in its own module."""
 
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -81,7 +82,7 @@ def access_key() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in the shape of AWS's credential_process.")
 def create_access_key(
-    policy_file: click.utils.LazyFile, user_name: str | None, expires_in: int | None, as_json: bool, **flags: object
+    policy_file: TextIO, user_name: str | None, expires_in: int | None, as_json: bool, **flags: object
 ) -> None:
     """Create an access key; its secret is shown this one time."""
     from thingmint.cli.access_key import create

@@ -3,7 +3,6 @@
 Nothing of a request is used but its subject and its key, and both only as they were checked.
 """
 
-import base64
 import binascii
 import re
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from thingmint.issuance.subject import SubjectRefused, check_subject
 _MAX_CHARACTERS = 65_536
 _LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 _BOUNDARY = re.compile(r"-----(BEGIN|END) ([^\n-]*)-----")
-_WHITE_SPACE = re.compile(r"[ \t\r\n]+")
+_WHITE_SPACE = "\r\n\t "
 _EMPTY_NAME = b"\x30\x00"
 _NOT_PKCS10 = "The certificate signing request is not a PKCS#10 request"
 _SIGNATURE_HASHES = ("sha256", "sha384", "sha512")
@@ -60,7 +59,7 @@ def load_csr(pem: str) -> SigningRequest:
 def _der(pem: str) -> bytes:
     if len(pem) > _MAX_CHARACTERS:
         raise MalformedCSR(f"The certificate signing request is longer than {_MAX_CHARACTERS} characters")
-    text = pem.strip(" \t\r\n")
+    text = pem.strip(_WHITE_SPACE)
     boundaries = list(_BOUNDARY.finditer(text))
     if [boundary[1] for boundary in boundaries] != ["BEGIN", "END"]:
         raise MalformedCSR("The certificate signing request is not exactly one PEM block")
@@ -69,9 +68,12 @@ def _der(pem: str) -> bytes:
         raise MalformedCSR("The PEM block is not labelled CERTIFICATE REQUEST")
     if begin.start() != 0 or end.end() != len(text):
         raise MalformedCSR("The certificate signing request has text outside its PEM block")
+    body = text[begin.end() : end.start()]
+    for white_space in _WHITE_SPACE:
+        body = body.replace(white_space, "")
     try:
-        return base64.b64decode(_WHITE_SPACE.sub("", text[begin.end() : end.start()]), validate=True)
-    except (binascii.Error, ValueError) as error:
+        return binascii.a2b_base64(body, strict_mode=True)
+    except ValueError as error:
         raise MalformedCSR("The PEM block of the certificate signing request is not base64") from error
 
 
@@ -107,17 +109,14 @@ def _public_key(csr: x509.CertificateSigningRequest, expected: bytes) -> PublicK
 def _verify(csr: x509.CertificateSigningRequest) -> None:
     try:
         signature_hash = csr.signature_hash_algorithm
-    except UnsupportedAlgorithm as error:
+        is_valid = csr.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise CSRSignatureRefused("The signature algorithm of the certificate signing request is unknown") from error
     name = "no hash" if signature_hash is None else signature_hash.name
     if name not in _SIGNATURE_HASHES:
         raise CSRSignatureRefused(
             f"The certificate signing request is signed with {name}; accepted are {', '.join(_SIGNATURE_HASHES)}"
         )
-    try:
-        is_valid = csr.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise CSRSignatureRefused("The signature of the certificate signing request cannot be verified") from error
     if not is_valid:
         raise CSRSignatureRefused("The certificate signing request is not signed by the private key of its public key")
 

@@ -1,8 +1,9 @@
-"""Owns reading the outer shape of DER, so that bytes can be compared with bytes; refuses to know what they mean."""
+"""Owns the outer shape of DER, so that bytes can be compared and signed as they are; refuses to know what they mean."""
 
 from typing import NamedTuple
 
 _LONG_FORM = 0x80
+_SEQUENCE, _BIT_STRING = 0x30, 0x03
 _HIGH_TAG_NUMBER = 0x1F
 
 
@@ -40,6 +41,23 @@ def only_element(der: bytes) -> Element:
     if len(found) != 1:
         raise MalformedDER(f"{len(found)} elements where one was expected")
     return found[0]
+
+
+def with_signature(signed: bytes, signature: bytes) -> bytes:
+    """Return a signed structure (RFC 5280, 4.1.1) with another signature of the same algorithm."""
+    outer = only_element(signed)
+    _, algorithm, _ = children(signed, outer)
+    # A BIT STRING begins with the number of its unused bits.
+    replaced = _element(_BIT_STRING, b"\0" + signature)
+    return _element(_SEQUENCE, signed[outer.content : algorithm.end] + replaced)
+
+
+def _element(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    if length < _LONG_FORM:
+        return bytes((tag, length)) + content
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((tag, _LONG_FORM | len(octets))) + octets + content
 
 
 def _element_at(der: bytes, start: int, end: int) -> Element:

@@ -7,11 +7,12 @@ from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtensionOID
 
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
+from thingmint.issuance.der import with_signature
 from thingmint.issuance.keys import PublicKey
 from thingmint.issuance.lint import Expected, lint
 from thingmint.issuance.profile import CertificateProfile
@@ -20,7 +21,8 @@ IssuerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 _ISSUER_CURVES = ("secp256r1", "secp384r1")
 _ISSUER_RSA_BITS = (2048, 3072, 4096)
-# Signs what nobody will see. Any RSA key gives the same TBSCertificate, and the shortest one costs the least.
+# Sign what nobody will see. The signature algorithm, which the TBSCertificate names, is the same for keys of any size
+# and any curve; the fastest ones cost the least.
 _DUMMY_RSA_BITS = 1024
 
 
@@ -43,24 +45,23 @@ class PreparedCertificateRefused(Exception):
 class PreparedCertificate:
     """A certificate that was linted and may be signed once, by the issuer that prepared it."""
 
-    __slots__ = ("_builder", "_issuer_seal", "_tbs", "not_after", "not_before", "serial_number")
+    __slots__ = ("_issuer_seal", "_linted", "not_after", "not_before", "serial_number")
 
-    def __init__(self, issuer_seal: object, builder: x509.CertificateBuilder, linted: x509.Certificate) -> None:
+    def __init__(self, issuer_seal: object, linted: x509.Certificate) -> None:
         self._issuer_seal = issuer_seal
-        self._builder: x509.CertificateBuilder | None = builder
-        self._tbs = linted.tbs_certificate_bytes
+        self._linted: x509.Certificate | None = linted
         self.serial_number = SerialNumber(linted.serial_number)
         self.not_before = linted.not_valid_before_utc
         self.not_after = linted.not_valid_after_utc
 
-    def redeem(self, issuer_seal: object) -> tuple[x509.CertificateBuilder, bytes]:
-        """Return what to sign, this one time; raise PreparedCertificateRefused to others, or the second time."""
+    def redeem(self, issuer_seal: object) -> x509.Certificate:
+        """Return what was linted, this one time; raise PreparedCertificateRefused to others, or the second time."""
         if issuer_seal is not self._issuer_seal:
             raise PreparedCertificateRefused("the certificate was prepared by another issuer")
-        if self._builder is None:
+        if self._linted is None:
             raise PreparedCertificateRefused("the certificate was issued before")
-        builder, self._builder = self._builder, None
-        return builder, self._tbs
+        linted, self._linted = self._linted, None
+        return linted
 
 
 class Issuer:
@@ -109,7 +110,11 @@ class Issuer:
         """
         _check_usages_fit(self.profile.key_usage, public_key)
         not_before, not_after = self._validity(at)
-        builder = self._build(public_key, serial_number, not_before, not_after, subject or self.profile.subject)
+        if subject is None:
+            subject, subject_der = self.profile.subject, self._profile_subject_der
+        else:
+            subject_der = subject.public_bytes()
+        builder = self._build(public_key, serial_number, not_before, not_after, subject)
         dummy = builder.sign(self._dummy_key, self.profile.signature_hash)
         lint(
             dummy.public_bytes(serialization.Encoding.DER),
@@ -120,7 +125,7 @@ class Issuer:
                 serial_number=serial_number,
                 not_before=not_before,
                 not_after=not_after,
-                subject_der=self._profile_subject_der if subject is None else subject.public_bytes(),
+                subject_der=subject_der,
                 public_key_der=public_key.public_bytes(
                     serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
                 ),
@@ -129,18 +134,24 @@ class Issuer:
                 extension_order=self._extension_order,
             ),
         )
-        return PreparedCertificate(self._seal, builder, dummy)
+        return PreparedCertificate(self._seal, dummy)
 
     def issue(self, prepared: PreparedCertificate) -> bytes:
         """Return the DER of the signed certificate, whose signed part is byte for byte what was linted.
 
         Raises PreparedCertificateRefused if another issuer prepared it, it was issued before, or the bytes differ.
         """
-        builder, linted_tbs = prepared.redeem(self._seal)
-        certificate = builder.sign(self._private_key, self.profile.signature_hash)
-        if certificate.tbs_certificate_bytes != linted_tbs:
+        linted = prepared.redeem(self._seal)
+        tbs = linted.tbs_certificate_bytes
+        der = with_signature(linted.public_bytes(serialization.Encoding.DER), self._sign(tbs))
+        if x509.load_der_x509_certificate(der).tbs_certificate_bytes != tbs:
             raise PreparedCertificateRefused("what was signed is not what was linted")
-        return certificate.public_bytes(serialization.Encoding.DER)
+        return der
+
+    def _sign(self, tbs: bytes) -> bytes:
+        if isinstance(self._private_key, rsa.RSAPrivateKey):
+            return self._private_key.sign(tbs, padding.PKCS1v15(), self.profile.signature_hash)
+        return self._private_key.sign(tbs, ec.ECDSA(self.profile.signature_hash))
 
     def _validity(self, at: datetime) -> tuple[datetime, datetime]:
         not_before, not_after = self.profile.validity_at(at)
@@ -199,7 +210,7 @@ def _key_identifier_of_ca(certificate: x509.Certificate) -> bytes:
 def _dummy_key_like(private_key: IssuerKey) -> IssuerKey:
     if isinstance(private_key, rsa.RSAPrivateKey):
         return rsa.generate_private_key(65537, _DUMMY_RSA_BITS)
-    return ec.generate_private_key(private_key.curve)
+    return ec.generate_private_key(ec.SECP256R1())
 
 
 def _constant_extensions(profile: CertificateProfile) -> Sequence[tuple[x509.ExtensionType, bool]]:

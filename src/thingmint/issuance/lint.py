@@ -68,6 +68,10 @@ class Candidate:
         self.der = der
         self.expected = expected
         self.certificate = x509.load_der_x509_certificate(der)
+        # Read once: each access would convert them again.
+        self.serial_number = self.certificate.serial_number
+        self.not_before = self.certificate.not_valid_before_utc
+        self.not_after = self.certificate.not_valid_after_utc
         tbs, self._outer_algorithm, _ = children(der, only_element(der))
         self.fields = children(der, tbs)
 
@@ -125,16 +129,16 @@ def _is_version_3(candidate: Candidate) -> bool:
 
 
 def _serial_is_positive_and_short(candidate: Candidate) -> bool:
-    serial_number = candidate.certificate.serial_number
+    serial_number = candidate.serial_number
     return serial_number > 0 and serial_number.bit_length() <= _BITS_OF_LARGEST_SERIAL
 
 
 def _serial_is_long(candidate: Candidate) -> bool:
-    return candidate.certificate.serial_number.bit_length() > _BITS_OF_SMALLEST_SERIAL
+    return candidate.serial_number.bit_length() > _BITS_OF_SMALLEST_SERIAL
 
 
 def _serial_is_as_prepared(candidate: Candidate) -> bool:
-    return candidate.certificate.serial_number == candidate.expected.serial_number
+    return candidate.serial_number == candidate.expected.serial_number
 
 
 def _signature_algorithms_agree(candidate: Candidate) -> bool:
@@ -150,26 +154,22 @@ def _issuer_is_the_ca_subject(candidate: Candidate) -> bool:
 
 
 def _times_are_encoded_by_their_year(candidate: Candidate) -> bool:
-    certificate = candidate.certificate
-    tags = [time.tag for time in children(candidate.der, candidate.fields[4])]
-    moments = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    tags = [element.tag for element in children(candidate.der, candidate.fields[4])]
+    moments = (candidate.not_before, candidate.not_after)
     return tags == [_UTC_TIME if moment.year <= _LAST_YEAR_OF_UTC_TIME else _GENERALIZED_TIME for moment in moments]
 
 
 def _validity_is_a_period(candidate: Candidate) -> bool:
-    return candidate.certificate.not_valid_before_utc < candidate.certificate.not_valid_after_utc
+    return candidate.not_before < candidate.not_after
 
 
 def _validity_is_as_prepared(candidate: Candidate) -> bool:
-    certificate, expected = candidate.certificate, candidate.expected
-    return (
-        certificate.not_valid_before_utc == expected.not_before
-        and certificate.not_valid_after_utc == expected.not_after
-    )
+    expected = candidate.expected
+    return candidate.not_before == expected.not_before and candidate.not_after == expected.not_after
 
 
 def _validity_ends_with_the_issuer(candidate: Candidate) -> bool:
-    return candidate.certificate.not_valid_after_utc <= candidate.expected.issuer_not_after
+    return candidate.not_after <= candidate.expected.issuer_not_after
 
 
 def _subject_is_not_empty(candidate: Candidate) -> bool:

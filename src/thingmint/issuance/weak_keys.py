@@ -4,9 +4,10 @@ The classes are those of the CA/Browser Forum's baseline requirements, 6.1.1.3 a
 from the public key alone. docs/decisions/0002-weak-keys.md holds the measurements, and what is not covered.
 """
 
-import hashlib
 import math
 from functools import cache
+
+from cryptography.hazmat.primitives import hashes
 
 _SMALLEST_FACTOR_ALLOWED = 752
 _FERMAT_ROUNDS = 100
@@ -15,8 +16,7 @@ _ROCA_GENERATOR = 65537
 _FINGERPRINT_OCTETS = 15
 
 # A square leaves few residues modulo these, so nearly every round of Fermat's method ends without a square root.
-_SIEVES = (63, 65, 11, 17)
-_SIEVE_PRODUCT = 64 * math.prod(_SIEVES)
+_FIRST_SIEVE, _SECOND_SIEVE, _THIRD_SIEVE = 64, 63 * 65, 11 * 17 * 19
 
 # Keys whose private half is public: the first 15 octets of the SHA-256 of the modulus, or of a point's x coordinate, in
 # the fewest octets. This is the form that the badkeys project publishes its lists in.
@@ -75,8 +75,10 @@ def modulus_weakness(modulus: int) -> str | None:
 
 def publication_of(number: int) -> str | None:
     """Return, as the end of a sentence, that the private key is public if this modulus or x coordinate is listed."""
-    octets = number.to_bytes((number.bit_length() + 7) // 8, "big")
-    if hashlib.sha256(octets).digest()[:_FINGERPRINT_OCTETS].hex() in PUBLISHED:
+    # Not hashlib: it would load a second OpenSSL, four megabytes of it, into every key worker.
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(number.to_bytes((number.bit_length() + 7) // 8, "big"))
+    if digest.finalize()[:_FINGERPRINT_OCTETS].hex() in PUBLISHED:
         return "its private key has been published"
     return None
 
@@ -107,11 +109,12 @@ def has_roca_fingerprint(modulus: int) -> bool:
 def has_close_primes(modulus: int) -> bool:
     """Say whether a hundred rounds of Fermat's factorisation find the primes (baseline requirements, 6.1.1.3)."""
     mean = math.isqrt(modulus - 1) + 1
-    small_mean, small_modulus = mean % _SIEVE_PRODUCT, modulus % _SIEVE_PRODUCT
-    squares_of_64, sieves = _squares()
-    for step in range(_FERMAT_ROUNDS):
+    small_mean = mean % (_SECOND_SIEVE * _THIRD_SIEVE)
+    small_modulus = modulus % (_SECOND_SIEVE * _THIRD_SIEVE)
+    second_squares, third_squares = _squares_modulo(_SECOND_SIEVE), _squares_modulo(_THIRD_SIEVE)
+    for step in _promising_steps(mean % _FIRST_SIEVE, modulus % _FIRST_SIEVE):
         residue = (small_mean + step) ** 2 - small_modulus
-        if residue & 63 in squares_of_64 and all(residue % sieve in squares for sieve, squares in sieves):
+        if residue % _SECOND_SIEVE in second_squares and residue % _THIRD_SIEVE in third_squares:
             difference = (mean + step) ** 2 - modulus
             if math.isqrt(difference) ** 2 == difference:
                 return True
@@ -135,11 +138,15 @@ def _roca_residues() -> tuple[int, tuple[tuple[int, frozenset[int]], ...]]:
 
 
 @cache
-def _squares() -> tuple[frozenset[int], tuple[tuple[int, frozenset[int]], ...]]:
-    def squares_modulo(number: int) -> frozenset[int]:
-        return frozenset(root * root % number for root in range(number))
+def _promising_steps(mean: int, modulus: int) -> tuple[int, ...]:
+    # At most 64 * 64 answers, of some twenty small numbers each.
+    squares = _squares_modulo(_FIRST_SIEVE)
+    return tuple(step for step in range(_FERMAT_ROUNDS) if ((mean + step) ** 2 - modulus) % _FIRST_SIEVE in squares)
 
-    return squares_modulo(64), tuple((sieve, squares_modulo(sieve)) for sieve in _SIEVES)
+
+@cache
+def _squares_modulo(number: int) -> frozenset[int]:
+    return frozenset(root * root % number for root in range(number))
 
 
 def _primes_below(limit: int) -> list[int]:

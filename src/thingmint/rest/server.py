@@ -82,6 +82,7 @@ class Server:
         )
         self._state = ServerState()
         self._listeners: list[socket.socket] = []
+        self._addresses: tuple[tuple[str, int], ...] = ()
         self._connections: set[_Connection] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._paused_accepts: list[asyncio.TimerHandle] = []
@@ -95,7 +96,7 @@ class Server:
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """The addresses and ports that the server listens on."""
-        return tuple((name[0], name[1]) for name in (listener.getsockname() for listener in self._listeners))
+        return self._addresses
 
     @property
     def open_connections(self) -> int:
@@ -115,6 +116,8 @@ class Server:
             self._host, self._requested_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         self._listeners = listen([(family, address) for family, _, _, _, address in dict.fromkeys(found)])
+        names = [listener.getsockname() for listener in self._listeners]
+        self._addresses = tuple((name[0], name[1]) for name in names)
         for listener in self._listeners:
             self._loop.add_reader(listener, self._accept, listener)
         self._sweep()
@@ -139,6 +142,7 @@ class Server:
         for listener in self._listeners:
             self._loop.remove_reader(listener)
             listener.close()
+        self._listeners, self._paused_accepts = [], []
 
     async def _settle(self, is_settled: Callable[[], bool], seconds: float) -> None:
         deadline = self._loop.time() + seconds
@@ -158,12 +162,15 @@ class Server:
     # Accepting
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_ACCEPTS_PER_TURN):
+        for turn in range(_ACCEPTS_PER_TURN):
             try:
                 accepted, _address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
+                # Linux says so for an empty queue, too: only the first refusal shows that somebody waits.
+                if error.errno in _EXHAUSTED and turn == 0:
+                    self._evict()
                 self._pause_accepting(listener, error)
                 return
             self._admit(accepted)
@@ -171,8 +178,6 @@ class Server:
     def _pause_accepting(self, listener: socket.socket, error: OSError) -> None:
         """Wait a little: the socket stays readable, and the loop would spin on it."""
         log.warning("cannot accept a connection: %s", error.strerror)
-        if error.errno in _EXHAUSTED:
-            self._evict()
         self._loop.remove_reader(listener)
         resume = self._loop.call_later(
             _EXHAUSTION_PAUSE_SECONDS, self._loop.add_reader, listener, self._accept, listener

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from thingmint.core.errors import AuthenticationMissing, SignatureIncomplete
 from thingmint.rest.sigv4_canonical import ALGORITHM, CredentialScope, query_pairs
@@ -23,13 +23,13 @@ _HEADER_PARAMETERS = ("Credential", "Signature", "SignedHeaders")
 _REQUIRED_IN_QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date")
 _ALLOWED_IN_QUERY = frozenset({*_REQUIRED_IN_QUERY, "X-Amz-Expires", "X-Amz-Security-Token"})
 _SIGNATURE_IN_QUERY = re.compile(rb"(?:^|&)X-Amz-Signature=[^&]*")
-_TIMESTAMP = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
+_TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 # RFC 9110, 5.6.7 says GMT; botocore writes RFC 5322's -0000, which means the same.
 _HTTP_DATE = re.compile(r"([A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}) (?:GMT|-0000)")
 _HTTP_DATE_FORMAT = "%a, %d %b %Y %H:%M:%S"
 _HEADER_NAMES = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+(?:;[a-z0-9!#$%&'*+.^_`|~-]+)*")
-# Visible ASCII but the slash, so that a refusal may quote it.
-_CREDENTIAL = re.compile("/".join([r"([!-.0-~]{1,128})"] * 5))
+_CREDENTIAL_PARTS = 5
+_MAX_ACCESS_KEY_ID = 128
 _EXPIRES = re.compile(r"[0-9]{1,6}")
 
 
@@ -155,12 +155,14 @@ def _query_parameters(raw_query: bytes) -> dict[str, str]:
 
 
 def _read_credential(credential: str) -> tuple[str, CredentialScope]:
-    match = _CREDENTIAL.fullmatch(credential)
-    if match is None:
+    access_key_id, *scope = credential.split("/")
+    # Visible characters only, so that a refusal may quote the scope.
+    if len(scope) != _CREDENTIAL_PARTS - 1 or not credential.isprintable() or " " in credential:
         raise SignatureIncomplete(
             "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term."
         )
-    access_key_id, *scope = match.groups()
+    if not 0 < len(access_key_id) <= _MAX_ACCESS_KEY_ID:
+        raise SignatureIncomplete(f"The access key id has 1 to {_MAX_ACCESS_KEY_ID} characters.")
     return access_key_id, CredentialScope(*scope)
 
 
@@ -186,15 +188,12 @@ def _header_timestamp(headers: Headers) -> str | None:
 
 
 def _read_timestamp(text: str) -> datetime:
-    match = _TIMESTAMP.fullmatch(text)
+    # The expression comes first: fromisoformat reads more ways of writing a time than signatures may use.
+    written = text if _TIMESTAMP.fullmatch(text) else ""
     try:
-        if match is not None:
-            year, month, day, hour, minute, second = map(int, match.groups())
-            return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        # A month 13, say: refused as every other text that is not a time.
-        match = None
-    raise SignatureIncomplete("Date must be in ISO-8601 'basic format', like 20150830T123600Z.")
+        return datetime.fromisoformat(written)
+    except ValueError as error:
+        raise SignatureIncomplete("Date must be in ISO-8601 'basic format', like 20150830T123600Z.") from error
 
 
 def _read_expires(text: str) -> timedelta:

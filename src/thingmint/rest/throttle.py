@@ -36,8 +36,9 @@ _PROFILES: Mapping[str, Mapping[str, float]] = {"none": {}, "aws": AWS_QUOTAS}
 
 # More buckets than accounts have operations to call; the least recently used one is forgotten first.
 _MAX_BUCKETS = 65_536
-# Waiting for exactly as long as told must suffice although floating-point sums of tokens fall short.
-_ROUNDING = 1e-9
+# Waiting for exactly as long as told must suffice although a clock in floating-point seconds falls short by a few
+# nanoseconds. A bucket is never emptied by more than this, so it is not given away again and again.
+_ROUNDING = 1e-3
 
 
 @dataclass(slots=True)

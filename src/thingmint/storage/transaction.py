@@ -26,13 +26,13 @@ class SqlTransaction:
 
     def certificate(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
         """Return the certificate, or None."""
-        row = yield from row_of(queries.CERTIFICATE, scope.account, scope.region, certificate_id)
+        row = yield from row_of(queries.CERTIFICATE, certificate_id, scope.account, scope.region)
         return None if row is None else rows.certificate_of_row(row)
 
     def certificate_for_update(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
         """Return the certificate and keep others from changing it until this transaction ends."""
         sql = queries.CERTIFICATE + self.dialect.for_update
-        row = yield from row_of(sql, scope.account, scope.region, certificate_id)
+        row = yield from row_of(sql, certificate_id, scope.account, scope.region)
         return None if row is None else rows.certificate_of_row(row)
 
     def certificate_summaries(
@@ -42,7 +42,7 @@ class SqlTransaction:
         sql = queries.SUMMARIES_OLDEST_FIRST if ascending else queries.SUMMARIES_NEWEST_FIRST
         position = _position(after, ascending=ascending)
         found = yield from rows_of(sql, scope.account, scope.region, position, limit)
-        return tuple(map(rows.summary_of_row, found))
+        return tuple([rows.summary_of_row(scope, row) for row in found])
 
     def insert_certificate(self, certificate: Certificate) -> Steps[None]:
         """Store a new certificate; raise DuplicateCertificate if its id, or its issuer and serial number, exist."""
@@ -57,9 +57,9 @@ class SqlTransaction:
             after.status.value,
             rows.column_of_time(after.modified_at),
             after.customer_version,
+            before.certificate_id,
             before.scope.account,
             before.scope.region,
-            before.certificate_id,
             before.customer_version,
         )
         return updated is not None
@@ -68,7 +68,7 @@ class SqlTransaction:
         """Delete the certificate if its stored version is still this one; say whether it was."""
         scope, version = certificate.scope, certificate.customer_version
         deleted = yield from row_of(
-            queries.DELETE_CERTIFICATE, scope.account, scope.region, certificate.certificate_id, version
+            queries.DELETE_CERTIFICATE, certificate.certificate_id, scope.account, scope.region, version
         )
         return deleted is not None
 

@@ -18,7 +18,7 @@ CREATE TABLE certificate (
   customer_version BIGINT NOT NULL,
   generation_id TEXT NOT NULL,
   der {BLOB} NOT NULL,
-  UNIQUE (account, region, certificate_id),
+  UNIQUE (certificate_id, account, region),
   UNIQUE (issuer_id, serial_number)
 );
 
