@@ -241,9 +241,7 @@ async def _serve_registry(
         _log.info("stopping")
 
 
-def _application(
-    authority: RegistrationAuthority, registry: Registry, keys: KeyPool, metrics: Metrics
-) -> Application:
+def _application(authority: RegistrationAuthority, registry: Registry, keys: KeyPool, metrics: Metrics) -> Application:
     config = registry.config
     return Application(
         router=build_router(authority, config.server_names[0]),

@@ -132,9 +132,7 @@ def configure_logging(log_format: str, level: str, stream: TextIO | None = None)
     root.setLevel(max(number, logging.INFO))
 
 
-def mask_secrets(
-    logger: object, method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def mask_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Mask the values of names that sound secret, and every text that holds a private key."""
     for name, value in event.items():
         if any(word in name.lower() for word in _SECRET_WORDS) or (isinstance(value, str) and "PRIVATE KEY" in value):

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,22 @@ def printed_line(live: Live, start: str) -> str:
     raise AssertionError(f"no line starts with {start!r}: {live.service.greeting}")
 
 
+def shell_of(live: Live, home: Path) -> Shell:
+    """Return a shell that has typed the first of the lines that the service prints."""
+    require(Path(sys.executable).with_name("aws").exists(), "the AWS CLI is not in the virtual environment")
+    return Shell(home, printed_line(live, 'eval "$('))
+
+
 @pytest.fixture
 def shell(live: Live, tmp_path: Path) -> Shell:
-    """A shell that has typed the first of the lines that the service prints."""
-    require(Path(sys.executable).with_name("aws").exists(), "the AWS CLI is not in the virtual environment")
-    return Shell(tmp_path, printed_line(live, 'eval "$('))
+    """A shell for the service on each storage."""
+    return shell_of(live, tmp_path)
+
+
+@pytest.fixture
+def shell_on_sqlite(live_on_sqlite: Live, tmp_path: Path) -> Shell:
+    """A shell for one service: each command takes most of a second to start."""
+    return shell_of(live_on_sqlite, tmp_path)
 
 
 def test_the_lines_that_the_service_prints_make_the_first_certificate(live: Live, shell: Shell) -> None:
@@ -80,8 +92,8 @@ def test_the_lines_that_the_service_prints_make_the_first_certificate(live: Live
     assert described["certificateDescription"]["certificatePem"].encode() == certificate
 
 
-def test_a_certificate_is_operated_from_the_shell(shell: Shell) -> None:
-    (shell.home / "device.csr").write_text(csr_pem("p-256"))
+def test_a_certificate_is_operated_from_the_shell(shell_on_sqlite: Shell) -> None:
+    (shell_on_sqlite.home / "device.csr").write_text(csr_pem("p-256"))
     script = """
     id=$(aws iot create-certificate-from-csr --certificate-signing-request file://device.csr --set-as-active \
       --query certificateId --output text)
@@ -92,20 +104,22 @@ def test_a_certificate_is_operated_from_the_shell(shell: Shell) -> None:
     aws iot describe-certificate --certificate-id "$id" || echo refused
     """
 
-    finished = shell.run(script)
+    finished = shell_on_sqlite.run(script)
 
     assert finished.stdout.split() == ["true", "refused", "refused"]
     assert "(CertificateStateException) when calling the DeleteCertificate operation" in finished.stderr
     assert "(ResourceNotFoundException) when calling the DescribeCertificate operation" in finished.stderr
 
 
-def test_pages_follow_each_other_by_hand_and_by_itself(iot: IoT, shell: Shell) -> None:
+def test_pages_follow_each_other_by_hand_and_by_itself(
+    shell_on_sqlite: Shell, live_on_sqlite: Live, administrators: Callable[[Live], IoT]
+) -> None:
     for _ in range(5):
-        iot.create_certificate_from_csr(certificateSigningRequest=csr_pem("p-256"))
+        administrators(live_on_sqlite).create_certificate_from_csr(certificateSigningRequest=csr_pem("p-256"))
 
-    first = shell.json("aws iot list-certificates --page-size 2")
-    second = shell.json(f"aws iot list-certificates --page-size 2 --marker '{first['nextMarker']}'")
-    paginated = shell.json("aws iot list-certificates --max-items 4")
+    first = shell_on_sqlite.json("aws iot list-certificates --page-size 2")
+    second = shell_on_sqlite.json(f"aws iot list-certificates --page-size 2 --marker '{first['nextMarker']}'")
+    paginated = shell_on_sqlite.json("aws iot list-certificates --max-items 4")
 
     assert [len(page["certificates"]) for page in (first, second)] == [2, 2]
     assert first["certificates"] + second["certificates"] == paginated["certificates"]

@@ -36,8 +36,8 @@ def needles(pem: str) -> Iterable[bytes]:
     numbers = key.private_numbers()
     body = pem.splitlines()[1:-1]
     yield from encodings_of(pem.encode())
-    # The first lines tell the version and the modulus, which is public; any later one is enough to notice a copy. A dump
-    # of the database shows bytes in hexadecimal.
+    # The first lines tell the version and the modulus, which is public; any later one is enough to notice a copy.
+    # A dump of the database shows bytes in hexadecimal.
     yield from (form for line in body[6:-1] for form in (line.encode(), line.encode().hex().encode()))
     secret_parts = [
         base64.b64decode("".join(body)),

@@ -51,6 +51,7 @@ class Load:
         self._pool.shutdown()
         for client in self._clients:
             client.result()
+        self._service.close_clients()
 
     def _create_until_gone(self, number: int) -> None:
         client = client_of(self._service)
@@ -146,6 +147,7 @@ def test_whole_process_group_may_be_told_to_stop(tmp_path: Path) -> None:
         ["ps", "--ppid", str(service.process.pid), "-o", "pid="], capture_output=True, text=True, check=True
     ).stdout.split()
     assert children
+    service.close_clients()
     for pid in (*children, str(service.process.pid)):
         os.kill(int(pid), 15)
     assert service.process.wait(60) == 0

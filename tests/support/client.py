@@ -27,7 +27,7 @@ def client_of(service: Service) -> SignedClient:
     """Return a client with the administrator's key."""
     credentials = read_credentials(service.data_dir)
     assert credentials is not None
-    return SignedClient(
+    client = SignedClient(
         Connection(
             endpoint=service.endpoints.api,
             ca_file=service.endpoints.ca_file,
@@ -37,6 +37,8 @@ def client_of(service: Service) -> SignedClient:
             session_token=None,
         )
     )
+    service.closers.append(client.close)
+    return client
 
 
 def create_keys(client: SignedClient, *, active: bool = True) -> Created:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class Service:
     endpoints: Endpoints
     log_file: Path
     greeting: list[str] = field(default_factory=list)
+    closers: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -57,6 +58,11 @@ class Service:
         """Ask the service to stop, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(ENDED_WITHIN_SECONDS)
+
+    def close_clients(self) -> None:
+        """Close what the test's clients have left open."""
+        while self.closers:
+            self.closers.pop()()
 
 
 def thingmint(*arguments: str, environment: dict[str, str] | None = None, **options: object) -> list[str]:
@@ -107,6 +113,7 @@ def running_service(data_dir: Path, *arguments: str, **options: object) -> Itera
     try:
         yield service
     finally:
+        service.close_clients()
         if service.process.poll() is None:
             service.terminate()
 

@@ -5,7 +5,6 @@ no secret and needs none, because what a list shows is decided by the caller's s
 """
 
 import base64
-import binascii
 import hashlib
 
 from thingmint.core.errors import InvalidRequest
@@ -29,7 +28,7 @@ def decode_marker(list_name: str, scope: Scope, ascending: bool, marker: str) ->
     """Return the place that the marker stands for; raise InvalidRequest unless it was made for this list."""
     try:
         raw = base64.b64decode(marker, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise InvalidRequest("The marker is not valid") from None
     position = raw[len(_VERSION) : len(_VERSION) + _POSITION_BYTES]
     expected = _VERSION + position + _digest(list_name, scope, ascending, position)

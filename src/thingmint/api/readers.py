@@ -138,7 +138,10 @@ def _enum(bare: object) -> Reader:
 def _text_integer(value: object, path: str, violations: Violations) -> object:
     text = str(value)
     number = int(text) if _INTEGER.fullmatch(text) else None
-    return number if number in _LONG else _break(value, path, violations, "Member must be an integer")
+    # Asking a range for what is no number would compare all of its members.
+    if number is None or number not in _LONG:
+        return _break(value, path, violations, "Member must be an integer")
+    return number
 
 
 def _text_number(value: object, path: str, violations: Violations) -> object:

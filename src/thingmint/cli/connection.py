@@ -94,6 +94,12 @@ class SignedClient:
             connection.access_key_id, connection.secret_access_key, connection.session_token
         )
         self._local = threading.local()
+        self._opened: list[http.client.HTTPConnection] = []
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        while self._opened:
+            self._opened.pop().close()
 
     def call(self, method: str, path: str, query: Mapping[str, str], body: object = None) -> dict[str, object]:
         """Return the decoded answer; raise ServiceRefused for an error answer, ServiceUnreachable where none came."""
@@ -130,6 +136,7 @@ class SignedClient:
             else:
                 connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS)
             self._local.connection = connection
+            self._opened.append(connection)
         return connection
 
     @staticmethod

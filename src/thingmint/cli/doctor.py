@@ -1,0 +1,111 @@
+"""`thingmint doctor`: owns the checks of a data directory and its machine, and what is said of each."""
+
+import asyncio
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+import click
+
+from thingmint.app import StartRefused, registry_beside_service
+from thingmint.config import Config
+from thingmint.core.errors import ThingmintError
+from thingmint.data_directory.authorities import (
+    ISSUING,
+    ROOT,
+    SERVICE,
+    AuthorityUnusable,
+    certificate_path,
+    is_sealed,
+    read_certificate,
+)
+from thingmint.data_directory.files import is_held
+from thingmint.data_directory.handover import CREDENTIALS
+
+_LITTLE_SPACE_BYTES = 512 * 1024 * 1024
+_EXPIRES_SOON = timedelta(days=365)
+
+
+class Verdict(StrEnum):
+    """What a check found."""
+
+    OK = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the examination."""
+
+    verdict: Verdict
+    text: str
+
+
+def examine(config: Config) -> None:
+    """Print what was found; end with 1 if something is wrong."""
+    findings = list(findings_of(config))
+    for finding in findings:
+        click.echo(f"{finding.verdict:<8} {finding.text}")
+    if any(finding.verdict is Verdict.WRONG for finding in findings):
+        sys.exit(1)
+
+
+def findings_of(config: Config) -> Iterator[Finding]:
+    """Yield the findings on a data directory."""
+    data_dir = config.data_dir
+    if not certificate_path(data_dir, ROOT).exists():
+        yield Finding(Verdict.WRONG, f"{data_dir} holds no authorities: `thingmint serve` makes them")
+        return
+    yield Finding(Verdict.OK, f"a service is {'running' if is_held(data_dir) else 'not running'} on {data_dir}")
+    yield from _files(data_dir)
+    yield from _certificates(data_dir)
+    yield _space(data_dir)
+    yield asyncio.run(_registry(config))
+
+
+def _files(data_dir: Path) -> Iterator[Finding]:
+    keys = sorted((data_dir / "keys").glob("*.key"))
+    for path in (*keys, data_dir / CREDENTIALS):
+        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            yield Finding(Verdict.WRONG, f"{path} can be read by others: chmod 600 {path}")
+    for path in keys:
+        if is_sealed(path.read_bytes()):
+            yield Finding(Verdict.OK, f"{path} is sealed by a passphrase")
+        else:
+            yield Finding(Verdict.WARNING, f"{path} is not sealed: give ca_passphrase_file before the first start")
+
+
+def _certificates(data_dir: Path) -> Iterator[Finding]:
+    for name in (ROOT, ISSUING, SERVICE):
+        try:
+            certificate = read_certificate(certificate_path(data_dir, name))
+        except AuthorityUnusable as error:
+            yield Finding(Verdict.WRONG, str(error))
+            continue
+        if certificate is None:
+            yield Finding(Verdict.WRONG, f"{certificate_path(data_dir, name)} is missing")
+            continue
+        left = certificate.not_valid_after_utc - datetime.now(UTC)
+        verdict = Verdict.WRONG if left <= timedelta() else Verdict.WARNING if left < _EXPIRES_SOON else Verdict.OK
+        yield Finding(verdict, f"{name} is valid until {certificate.not_valid_after_utc:%Y-%m-%d}")
+
+
+def _space(data_dir: Path) -> Finding:
+    free = shutil.disk_usage(data_dir).free
+    verdict = Verdict.WARNING if free < _LITTLE_SPACE_BYTES else Verdict.OK
+    return Finding(verdict, f"{free // (1024 * 1024)} MiB are free on the disk of {data_dir}")
+
+
+async def _registry(config: Config) -> Finding:
+    try:
+        async with registry_beside_service(config) as registry:
+            await registry.store.check()
+    except (StartRefused, ThingmintError, OSError) as error:
+        return Finding(Verdict.WRONG, str(error))
+    return Finding(Verdict.OK, "keys match their certificates, and the database can be written to")
