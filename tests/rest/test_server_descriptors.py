@@ -1,6 +1,7 @@
 """File descriptors run out: the server neither spins nor falls, and is healthy as soon as some are free again."""
 
 import contextlib
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 from tests.support.live_server import LOOPS, Client
 
-from thingmint.rest import listening
 from thingmint.rest.listening import descriptors_for_connections, listen
 
 GET = b"GET /things HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -119,12 +119,12 @@ def test_server_without_descriptors_takes_them_from_idle_connections(server: Chi
 
 @pytest.mark.parametrize(
     ("soft_limit", "expected"),
-    [(1024, 960), (100, 50), (listening.resource.RLIM_INFINITY, 2**31)],
+    [(1024, 960), (100, 50), (resource.RLIM_INFINITY, 2**31)],
 )
 def test_some_descriptors_are_kept_from_connections(
     monkeypatch: pytest.MonkeyPatch, soft_limit: int, expected: int
 ) -> None:
-    monkeypatch.setattr(listening.resource, "getrlimit", lambda which: (soft_limit, soft_limit))
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (soft_limit, soft_limit))
     assert descriptors_for_connections() == expected
 
 

@@ -1,4 +1,4 @@
-"""A small signed client for tests that need load rather than fidelity: the project's own, as its command line has it."""
+"""A small signed client for tests that need load rather than fidelity: the one of the project's command line."""
 
 import ssl
 from dataclasses import dataclass

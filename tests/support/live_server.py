@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import datetime
+import datetime as dt
 import json
 import socket
 import ssl
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import uvloop
 from cryptography import x509
@@ -66,7 +66,7 @@ class TinyApplication:
             body += message["body"]
             if not message["more_body"]:
                 break
-        while path.startswith("/waits") and not self.release.is_set():
+        while path.startswith("/waits") and not self.release.is_set():  # noqa: ASYNC110 - set from another thread
             await asyncio.sleep(0.005)
         seen = {
             "path": path,
@@ -152,7 +152,7 @@ class Client:
         """Close the socket."""
         self.socket.close()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -185,7 +185,7 @@ class LiveServer:
 
         async def poll() -> None:
             async with asyncio.timeout(GENEROUS):
-                while not condition():
+                while not condition():  # noqa: ASYNC110 - the condition sets no event
                     await asyncio.sleep(0.005)
 
         self.run(poll())
@@ -231,15 +231,15 @@ def write_certificate(directory: Path, common_name: str) -> tuple[Path, Path]:
     """Write a self-signed certificate for localhost and its key; return their paths."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )

@@ -34,7 +34,7 @@ class Message(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     """A message whose absent members do not travel."""
 
 
-class CreateKeysAndCertificateRequest(Message):
+class CreateKeysAndCertificateRequest(Message, frozen=True, kw_only=True):
     set_as_active: Annotated[bool | None, QUERY] = None
 
 
@@ -47,7 +47,7 @@ class KeyPairMessage(Struct, frozen=True, kw_only=True, rename="pascal"):
         return "KeyPairMessage(...)"
 
 
-class CreateKeysAndCertificateResponse(Message):
+class CreateKeysAndCertificateResponse(Message, frozen=True, kw_only=True):
     certificate_arn: str
     certificate_id: str
     certificate_pem: str
@@ -70,12 +70,12 @@ async def create_keys_and_certificate(
     )
 
 
-class CreateCertificateFromCsrRequest(Message):
+class CreateCertificateFromCsrRequest(Message, frozen=True, kw_only=True):
     certificate_signing_request: Annotated[CSRText, BODY]
     set_as_active: Annotated[bool | None, QUERY] = None
 
 
-class CreateCertificateFromCsrResponse(Message):
+class CreateCertificateFromCsrResponse(Message, frozen=True, kw_only=True):
     certificate_arn: str
     certificate_id: str
     certificate_pem: str
@@ -95,11 +95,11 @@ async def create_certificate_from_csr(
     )
 
 
-class DescribeCertificateRequest(Message):
+class DescribeCertificateRequest(Message, frozen=True, kw_only=True):
     certificate_id: Annotated[CertificateIdText, PATH]
 
 
-class TransferData(Message):
+class TransferData(Message, frozen=True, kw_only=True):
     transfer_message: str | None = None
     reject_reason: str | None = None
     transfer_date: Timestamp | None = None
@@ -107,12 +107,12 @@ class TransferData(Message):
     reject_date: Timestamp | None = None
 
 
-class CertificateValidity(Message):
+class CertificateValidity(Message, frozen=True, kw_only=True):
     not_before: Timestamp
     not_after: Timestamp
 
 
-class CertificateDescription(Message, kw_only=True):
+class CertificateDescription(Message, frozen=True, kw_only=True):
     certificate_arn: str
     certificate_id: str
     ca_certificate_id: str | None = None
@@ -129,7 +129,7 @@ class CertificateDescription(Message, kw_only=True):
     certificate_mode: CertificateMode
 
 
-class DescribeCertificateResponse(Message):
+class DescribeCertificateResponse(Message, frozen=True, kw_only=True):
     certificate_description: CertificateDescription
 
 
@@ -161,13 +161,13 @@ def _description(certificate: Certificate) -> CertificateDescription:
     )
 
 
-class ListCertificatesRequest(Message):
+class ListCertificatesRequest(Message, frozen=True, kw_only=True):
     page_size: Annotated[PageSize | None, QUERY] = None
     marker: Annotated[Marker | None, QUERY] = None
     ascending_order: Annotated[bool | None, QUERY] = field(default=None, name="isAscendingOrder")
 
 
-class CertificateEntry(Message):
+class CertificateEntry(Message, frozen=True, kw_only=True):
     certificate_arn: str
     certificate_id: str
     status: CertificateStatus
@@ -175,7 +175,7 @@ class CertificateEntry(Message):
     creation_date: Timestamp
 
 
-class ListCertificatesResponse(Message):
+class ListCertificatesResponse(Message, frozen=True, kw_only=True):
     certificates: list[CertificateEntry]
     next_marker: str | None = None
 
@@ -205,7 +205,7 @@ def _entry(summary: CertificateSummary) -> CertificateEntry:
     )
 
 
-class UpdateCertificateRequest(Message):
+class UpdateCertificateRequest(Message, frozen=True, kw_only=True):
     certificate_id: Annotated[CertificateIdText, PATH]
     new_status: Annotated[CertificateStatus, QUERY]
 
@@ -218,7 +218,7 @@ async def update_certificate(
     await certificates.update_status(authority, caller, certificate_id, request.new_status)
 
 
-class DeleteCertificateRequest(Message):
+class DeleteCertificateRequest(Message, frozen=True, kw_only=True):
     certificate_id: Annotated[CertificateIdText, PATH]
     force_delete: Annotated[bool | None, QUERY] = None
 

@@ -124,7 +124,7 @@ class SignedClient:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             self._local.connection = None
-            raise ServiceUnreachable(f"{self._netloc}: {error or type(error).__name__}") from error
+            raise ServiceUnreachable(f"{self._netloc}: {type(error).__name__} {error}") from error
 
     def _connection(self) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)

@@ -68,7 +68,7 @@ def _greet(config: Config, endpoints: Endpoints) -> None:
         click.echo("\n".join(lines))
         sys.stdout.flush()
     except OSError:
-        sys.stdout = None  # type: ignore[assignment] # print() and the interpreter's shutdown both allow None
+        sys.stdout = None
 
 
 def _own_name() -> str:

@@ -1,6 +1,6 @@
 """Owns the certificate authorities of a data directory: making them at the first start, and loading them after that.
 
-Each file is made where it is missing and never overwritten: a first start that was cut off is completed by the next one.
+Each file is made where it is missing, never overwritten: a first start that was cut off is completed by the next.
 A key is durable before a certificate names it. The root's private key is needed only while another authority is made,
 so it may be moved to a safe place afterwards.
 """

@@ -97,6 +97,11 @@ class KeyPool:
         """How many callers wait."""
         return len(self._waiters)
 
+    @property
+    def workers(self) -> int:
+        """How many worker processes generate keys."""
+        return self._worker_count
+
     async def start(self) -> None:
         """Start the workers, from a thread that outlives the pool, and return before the first key pair exists."""
         self._owner = os.getpid()

@@ -19,6 +19,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.data_directory.files import make_directory, write_durably
@@ -165,7 +166,7 @@ class Folder:
         )
 
 
-def public_key_sha256(public_key: x509.CertificatePublicKeyTypes | rsa.RSAPublicKey) -> str:
+def public_key_sha256(public_key: CertificatePublicKeyTypes) -> str:
     """Return the SHA-256 of the key's SubjectPublicKeyInfo in hexadecimal."""
     return hashlib.sha256(
         public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

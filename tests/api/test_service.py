@@ -1,0 +1,26 @@
+"""The whole of the API behind one router."""
+
+import pytest
+
+from tests.api.conftest import Api
+from thingmint.core.errors import InvalidRequest
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("POST", "/things/lamp", "CreateThing"),
+        ("GET", "/destinations/arn%3Aaws/a/b", "GetTopicRuleDestination"),
+        ("GET", "/authorizers/", "ListAuthorizers"),
+        ("PUT", "/thing-groups/addThingToThingGroup", "AddThingToThingGroup"),
+    ],
+)
+async def test_an_operation_that_thingmint_does_not_have_says_so_by_name(
+    api: Api, method: str, path: str, name: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=f"^{name} is not implemented by Thingmint$"):
+        await api.call(method, path, b"\xff")
+
+
+def test_no_policy_is_asked_for_what_cannot_be_done(api: Api) -> None:
+    assert api.resource_of("POST", "/things/lamp") is None

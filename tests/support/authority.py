@@ -1,0 +1,87 @@
+"""Owns a registration authority for tests: the real issuer and rules, a store in memory, a clock that stands still."""
+
+import functools
+import itertools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from thingmint.core.caller import Caller, Principal
+from thingmint.core.identifiers import AccountId, Region, SerialNumber
+from thingmint.core.policy import Policy, parse_policy
+from thingmint.issuance.issuer import Issuer
+from thingmint.issuance.keys import KeyPair, generate_key_pair
+from thingmint.issuance.profile import default_profile
+from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
+from thingmint.registration.audit import AuditEntry
+from thingmint.registration.authority import RegistrationAuthority
+
+from tests.support.memory_store import MemoryStore
+
+NOW = datetime(2018, 10, 31, 21, 52, 31, 983123, tzinfo=UTC)
+ACCOUNT = AccountId("123456789012")
+REGION = Region("eu-west-1")
+EVERYTHING = parse_policy('{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}')
+
+
+class StandingClock:
+    """A `ports.Clock` that stands still."""
+
+    def now(self) -> datetime:
+        """Return the same time always."""
+        return NOW
+
+
+class OneKey:
+    """A `ports.KeySource` that breaks its promise of fresh keys, because they take long to make."""
+
+    async def take(self) -> KeyPair:
+        """Return the session's key pair."""
+        return shared_key_pair()
+
+
+@dataclass
+class Listener:
+    """A `ports.EventSink` that remembers."""
+
+    entries: list[AuditEntry] = field(default_factory=list)
+
+    def recorded(self, entry: AuditEntry) -> None:
+        """Remember the entry."""
+        self.entries.append(entry)
+
+
+@functools.cache
+def shared_key_pair() -> KeyPair:
+    """Return the one RSA key pair of a test session."""
+    return generate_key_pair()
+
+
+@functools.cache
+def shared_issuer() -> Issuer:
+    """Return the one issuer of a test session."""
+    root_key, issuing_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root = CertificateAuthority(create_root_ca(root_key, SerialNumber(1 << 100), NOW), root_key)
+    certificate = create_issuing_ca(root, issuing_key.public_key(), SerialNumber(1 << 101), NOW)
+    return Issuer(certificate, issuing_key, default_profile())
+
+
+def new_authority(store: MemoryStore | None = None) -> RegistrationAuthority:
+    """Return an authority with an empty registry, or with this one."""
+    serial_numbers = itertools.count(1 << 102)
+    return RegistrationAuthority(
+        store=store or MemoryStore(),
+        key_source=OneKey(),
+        issuer=shared_issuer(),
+        clock=StandingClock(),
+        serial_numbers=lambda: SerialNumber(next(serial_numbers)),
+        new_generation_id=lambda: "5d6c2a0c-6f7d-4a8e-9c1b-0e2f3a4b5c6d",
+        events=Listener(),
+    )
+
+
+def caller_with(*policies: Policy, account: AccountId = ACCOUNT, region: Region = REGION) -> Caller:
+    """Return a caller whom these policies bind."""
+    principal = Principal(f"arn:aws:iam::{account}:user/operator", policies)
+    return Caller(account, region, principal, "8c2ab6d1-0000-4000-8000-000000000000", "192.0.2.1")
