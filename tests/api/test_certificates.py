@@ -8,10 +8,10 @@ from urllib.parse import quote
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-
-from tests.api.conftest import Api
+from tests.support.api import Api
 from tests.support.authority import shared_key_pair
 from tests.support.signing_requests import csr_pem, csr_pem_with_bad_signature
+
 from thingmint.api.certificates import KeyPairMessage
 from thingmint.core.certificate import CertificateMode
 from thingmint.core.errors import CertificateStateRefused, InvalidRequest, ResourceNotFound
@@ -159,9 +159,7 @@ async def test_a_certificate_of_another_account_or_region_is_not_found(api: Api,
     certificate_id = await new_certificate(api)
 
     with pytest.raises(ResourceNotFound):
-        await api.call(
-            "GET", f"/certificates/{certificate_id}", account=AccountId(account), region=Region(region)
-        )
+        await api.call("GET", f"/certificates/{certificate_id}", account=AccountId(account), region=Region(region))
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])

@@ -1,8 +1,8 @@
 """DescribeEndpoint."""
 
 import pytest
+from tests.support.api import Api
 
-from tests.api.conftest import Api
 from thingmint.core.errors import InvalidRequest
 
 

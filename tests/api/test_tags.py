@@ -3,8 +3,8 @@
 from urllib.parse import quote
 
 import pytest
+from tests.support.api import Api
 
-from tests.api.conftest import Api
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 
 OURS = "arn:aws:iot:eu-west-1:123456789012"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.support.memory_store import MemoryStore
 
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.identifiers import AccountId, Region, SerialNumber
@@ -16,8 +17,6 @@ from thingmint.issuance.profile import default_profile
 from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
-
-from tests.support.memory_store import MemoryStore
 
 NOW = datetime(2018, 10, 31, 21, 52, 31, 983123, tzinfo=UTC)
 ACCOUNT = AccountId("123456789012")

@@ -1,0 +1,165 @@
+"""Every message, route and error status, held against AWS's service model."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeAlias, get_args, get_origin
+
+import botocore.session
+import pytest
+from msgspec import Struct
+from msgspec.structs import FieldInfo, fields
+from tests.support.authority import new_authority
+
+from thingmint.api.binding import BODY, HEADER, PATH, QUERY, location_of
+from thingmint.api.constraints import Constraint, translate_pattern
+from thingmint.api.errors import ERRORS, INTERNAL_FAILURE, AccessDeniedName, ErrorMap
+from thingmint.api.operation import Operation
+from thingmint.api.readers import is_required, shape_of
+from thingmint.api.service import implemented_operations
+from thingmint.api.unimplemented import UNIMPLEMENTED
+from thingmint.core.errors import AccessDenied
+
+Json: TypeAlias = Mapping[str, Any]  # parsed JSON of a third party's format
+
+MODEL: Json = botocore.session.get_session().get_component("data_loader").load_service_model("iot", "service-2")
+SHAPES: Json = MODEL["shapes"]
+LOCATIONS = {None: BODY, "uri": PATH, "querystring": QUERY, "header": HEADER}
+SCALARS: dict[str, tuple[object, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "long": (int,),
+    "boolean": (bool,),
+    "timestamp": (float, datetime),
+    "double": (float,),
+}
+# The model's numbers of operations and of patterns that no message may use until they are translated.
+OPERATIONS_OF_THE_MODEL = 272
+UNTRANSLATED_CLASSES = {r"\p{C}", r"\p{L}"}
+
+
+def operations() -> tuple[Operation, ...]:
+    return implemented_operations(new_authority(), "devices.example")
+
+
+def by_name(operation: Operation) -> str:
+    return operation.name
+
+
+def input_of(operation: Operation) -> Json:
+    shape: Json = SHAPES[MODEL["operations"][operation.name]["input"]["shape"]]
+    return shape
+
+
+def test_the_routes_are_those_of_the_model_and_all_of_them() -> None:
+    ours = {operation.name: f"{operation.method} {operation.path}" for operation in operations()}
+
+    assert not ours.keys() & UNIMPLEMENTED.keys()
+    assert ours | UNIMPLEMENTED == {
+        name: f"{operation['http']['method']} {operation['http']['requestUri']}"
+        for name, operation in MODEL["operations"].items()
+    }
+    assert len(MODEL["operations"]) == OPERATIONS_OF_THE_MODEL
+
+
+@pytest.mark.parametrize("operation", operations(), ids=by_name)
+def test_a_request_has_the_members_of_the_model_in_their_places(operation: Operation) -> None:
+    assert operation.request is not None
+    ours = {(field.encode_name, location_of(field), is_required(field)) for field in fields(operation.request)}
+
+    shape = input_of(operation)
+    assert ours == {
+        (member.get("locationName", name), LOCATIONS[member.get("location")], name in shape.get("required", ()))
+        for name, member in shape["members"].items()
+    }
+
+
+@pytest.mark.parametrize("operation", operations(), ids=by_name)
+def test_the_members_of_a_request_have_the_types_and_limits_of_the_model(operation: Operation) -> None:
+    assert operation.request is not None
+
+    differences = list(_struct_differences(operation.request, input_of(operation), limits=True))
+
+    assert differences == []
+
+
+@pytest.mark.parametrize("operation", operations(), ids=by_name)
+def test_a_response_has_the_members_and_types_of_the_model(operation: Operation) -> None:
+    output = MODEL["operations"][operation.name].get("output")
+    shape = SHAPES[output["shape"]] if output else {"members": {}}
+
+    if operation.response is None:
+        assert shape["members"] == {}
+    else:
+        assert list(_struct_differences(operation.response, shape, limits=False)) == []
+
+
+def test_the_statuses_of_errors_are_those_of_the_model() -> None:
+    known = dict(ERRORS.values()) | {INTERNAL_FAILURE: 500}
+    for name in AccessDeniedName:
+        answer = ErrorMap(name).answer(AccessDenied("x"))
+        known[answer.name] = answer.status
+
+    modelled = {name: SHAPES[name]["error"]["httpStatusCode"] for name in known if name in SHAPES}
+
+    assert modelled == {name: known[name] for name in modelled}
+    assert modelled.keys() >= {"InvalidRequestException", "ThrottlingException", "UnauthorizedException"}
+    assert "AccessDeniedException" not in modelled
+
+
+def test_the_patterns_of_the_model_can_be_translated_except_for_unicode_categories() -> None:
+    untranslated = set()
+    for shape in SHAPES.values():
+        try:
+            translate_pattern(shape.get("pattern", ""))
+        except ValueError as refusal:
+            untranslated.add(str(refusal).partition(" ")[0])
+
+    assert untranslated == UNTRANSLATED_CLASSES
+
+
+def _struct_differences(struct: type[Struct], shape: Json, *, limits: bool) -> Iterator[str]:
+    members = {member.get("locationName", name): member["shape"] for name, member in shape["members"].items()}
+    ours = {field.encode_name: field for field in fields(struct)}
+    if ours.keys() != members.keys():
+        yield f"{struct.__name__} differs in {sorted(ours.keys() ^ members.keys())}"
+    for name in ours.keys() & members.keys():
+        yield from _member_differences(ours[name], SHAPES[members[name]], limits=limits)
+
+
+def _member_differences(field: FieldInfo, shape: Json, *, limits: bool) -> Iterator[str]:
+    yield from _type_differences(field.encode_name, field.type, shape, limits=limits)
+
+
+def _type_differences(name: str, annotation: object, shape: Json, *, limits: bool) -> Iterator[str]:
+    ours = shape_of(annotation)
+    if limits:
+        constraints = [extra for extra in ours.annotations if isinstance(extra, Constraint)]
+        if constraints != _constraints(shape):
+            yield f"{name} is limited by {constraints}, in the model by {_constraints(shape)}"
+    match shape["type"]:
+        case "structure":
+            assert isinstance(ours.bare, type)
+            assert issubclass(ours.bare, Struct)
+            yield from _struct_differences(ours.bare, shape, limits=limits)
+        case "list":
+            assert get_origin(ours.bare) is list
+            (element,) = get_args(ours.bare)
+            yield from _type_differences(f"{name}[]", element, SHAPES[shape["member"]["shape"]], limits=limits)
+        case "string" if "enum" in shape:
+            assert isinstance(ours.bare, type)
+            assert issubclass(ours.bare, StrEnum)
+            if [member.value for member in ours.bare] != shape["enum"]:
+                yield f"{name} has other values than {shape['enum']}"
+        case scalar:
+            if ours.bare not in SCALARS[scalar]:
+                yield f"{name} is {ours.bare}, in the model {scalar}"
+
+
+def _constraints(shape: Json) -> list[Constraint]:
+    low, high = shape.get("min"), shape.get("max")
+    if "enum" in shape or (low, high, shape.get("pattern")) == (None, None, None):
+        return []
+    if shape["type"] in ("integer", "long", "double"):
+        return [Constraint(ge=low, le=high)]
+    return [Constraint(min_length=low, max_length=high, pattern=shape.get("pattern"))]

@@ -1,0 +1,47 @@
+"""Owns the whole API on an authority of its own, called as an edge would call it."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.authority import ACCOUNT, EVERYTHING, REGION, caller_with, new_authority
+from tests.support.memory_store import MemoryStore
+
+from thingmint.api.routing import Router
+from thingmint.api.service import build_router
+from thingmint.core.identifiers import AccountId, Region
+
+
+@dataclass
+class Api:
+    """The API as an edge would call it, one request at a time."""
+
+    router: Router
+    store: MemoryStore
+
+    async def call(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        *,
+        account: AccountId = ACCOUNT,
+        region: Region = REGION,
+    ) -> Any:  # parsed JSON, looked into by tests
+        """Return the answer to a request of a caller who may do everything; raise what an edge would answer with."""
+        path, _, query = target.partition("?")
+        match = self.router.match(method, path.encode())
+        caller = caller_with(EVERYTHING, account=account, region=region)
+        return json.loads(await match.invoke(caller, match.read(query.encode(), [], body)))
+
+    def resource_of(self, method: str, target: str) -> str | None:
+        """Return the resource that policies would be asked about."""
+        path, _, query = target.partition("?")
+        match = self.router.match(method, path.encode())
+        return match.resource(caller_with().scope, match.read(query.encode(), [], b""))
+
+
+def new_api() -> Api:
+    """Return the API with an empty registry."""
+    store = MemoryStore()
+    return Api(build_router(new_authority(store), "devices.example"), store)
