@@ -52,6 +52,7 @@ def test_a_broken_limit_is_named(constraint: Constraint, value: object, rule: st
         (Constraint(min_length=1, max_length=1), "x"),
         (Constraint(ge=1, le=1), 1),
         (Constraint(pattern="a|ab"), "ab"),
+        (Constraint(pattern=r"[\s\S]*"), "any\ntext"),
         (Constraint(), "anything"),
     ],
 )

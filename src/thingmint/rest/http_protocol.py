@@ -8,6 +8,7 @@ calls `enforce` on every connection; a timer for each phase of each request woul
 import asyncio
 import logging
 import math
+import time
 import urllib.parse
 from collections.abc import Callable
 
@@ -56,7 +57,7 @@ class HardenedProtocol(HttpToolsProtocol):
         self._is_last_request = False
         self._discarded = 0
         self._farewell: Refusal | None = None
-        self._last_useful_at = loop.time()
+        self._last_useful_at = time.monotonic()
         self._head_deadline = self._body_deadline = self._stall_deadline = _NEVER
         self._write_deadline = self._close_deadline = _NEVER
         self._idle_deadline = _NEVER
@@ -276,7 +277,8 @@ class HardenedProtocol(HttpToolsProtocol):
         """Go on with the pipeline, say what was held back, or wait for the next request."""
         self.server_state.total_requests += 1
         finished = self._running
-        self._last_useful_at = self.loop.time()
+        # uvloop's clock has milliseconds, too coarse to tell which of two connections was idle first.
+        self._last_useful_at = time.monotonic()
         if self.transport.is_closing():
             return
         if finished is not None and finished.leaves_body_unread:

@@ -10,6 +10,7 @@ import errno
 import logging
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -190,7 +191,7 @@ class Server:
             accepted.close()
             return
         accepted.setblocking(False)
-        connection = _Connection(accepted, self._loop.time())
+        connection = _Connection(accepted, time.monotonic())
         self._connections.add(connection)
         self._observe_connections(len(self._connections))
         connection.task = self._loop.create_task(self._establish(connection))
