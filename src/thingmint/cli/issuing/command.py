@@ -18,12 +18,14 @@ from thingmint.cli.issuing.work import Work, WorkStopped
 from thingmint.cli.settings import fail
 from thingmint.config import Config
 from thingmint.data_directory.files import DirectoryInUse
+from thingmint.telemetry import configure_logging
 
 _INTERRUPTED = 130
 
 
 def issue_identities(config: Config, *, count: int, out: Path, active: bool, offline: bool, patience: float) -> None:
     """Issue the identities; end with an exit code that says whether all of them are complete."""
+    configure_logging("console", "warning")
     folder = Folder(out)
     try:
         with folder.held():

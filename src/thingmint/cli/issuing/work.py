@@ -60,11 +60,18 @@ class Work:
         self._queue.extend(self.folder.without_key(self.job.count))
         while self._queue or self._in_doubt:
             await self._settle_doubts()
+            await self._issue_together()
+        if self._ever_in_doubt:
+            await self._patiently(self._discard_doubles)
+
+    async def _issue_together(self) -> None:
+        try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self.concurrency, len(self._queue))):
                     group.create_task(self._issue_queued())
-        if self._ever_in_doubt:
-            await self._patiently(self._discard_doubles)
+        except ExceptionGroup as failures:
+            # The first one ended the others; the command line knows what to say of it.
+            raise failures.exceptions[0] from None
 
     async def _issue_queued(self) -> None:
         while self._queue:
