@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 from msgspec import structs
 
-from thingmint.app import key_pool_of, offline_authority
-from thingmint.cli.connection import ServiceRefused, SignedClient, find_connection
+from thingmint.app import StartRefused, key_pool_of, offline_authority
+from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient, find_connection
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job
 from thingmint.cli.issuing.offline import OfflineRegistrar
 from thingmint.cli.issuing.registrar import HttpsRegistrar, Registrar
@@ -35,7 +35,15 @@ def issue_identities(config: Config, *, count: int, out: Path, active: bool, off
         sys.exit(_INTERRUPTED)
     except WorkStopped as error:
         fail(f"the service does not answer ({error}). Run the same command again to resume in {out}.")
-    except (FolderRefused, ServiceRefused, DirectoryInUse, LookupError, OSError) as error:
+    except (
+        FolderRefused,
+        ServiceRefused,
+        ServiceUnreachable,
+        StartRefused,
+        DirectoryInUse,
+        LookupError,
+        OSError,
+    ) as error:
         fail(str(error))
 
 
