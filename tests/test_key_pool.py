@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
+from thingmint.hardening import WIPING_ENVIRONMENT
 from thingmint.issuance.keys import KeyPair
 from thingmint.key_pool import Clocks, KeyPool
 from thingmint.key_pool import pool as pool_module
@@ -636,7 +637,7 @@ def test_worker_gets_no_setting_and_no_secret_of_the_service() -> None:
         "AWS_SECRET_ACCESS_KEY": "secret",
         "PGPASSWORD": "secret",
     }
-    assert worker_environment(environment) == {"PATH": "/bin", "PYTHONPATH": "/srv"}
+    assert worker_environment(environment) == {"PATH": "/bin", "PYTHONPATH": "/srv", **WIPING_ENVIRONMENT}
 
 
 def test_cores_are_counted_where_affinity_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

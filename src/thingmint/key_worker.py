@@ -49,6 +49,7 @@ def serve_lane(lane: socket.socket, generate: Callable[[], KeyPair]) -> None:
                 lane.sendall(encode_frame(b"", type(error).__name__.encode()))
                 return
             frame = encode_frame(key_pair.public_key_der, key_pair.private_key_pem)
+            del key_pair  # it would stay readable here until the next one is asked for
             try:
                 lane.sendall(frame)
             finally:
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str]) -> None:
     # A signal to the process group is meant for the parent, which may still have requests that wait for keys.
     for signal_of_the_parent in _SIGNALS_OF_THE_PARENT:
         signal.signal(signal_of_the_parent, signal.SIG_IGN)
-    harden_process()
+    harden_process(wipe_freed_memory=True)
     end_with_parent(parent)
     threading.Thread(target=_run_lane, args=(idle_lane, yield_to_everyone), daemon=True).start()
     _run_lane(demand_lane, yield_to_the_service)

@@ -115,6 +115,13 @@ def test_ordinary_primes_are_not_close(modulus: int) -> None:
     assert not has_close_primes(modulus)
 
 
+def test_a_difference_that_only_looks_like_a_square_gives_nothing_away() -> None:
+    # A square plus the product of all sieves passes each of them, and has no whole root.
+    difference = 7**2 + 64 * (63 * 65) * (11 * 17 * 19)
+    assert math.isqrt(difference) ** 2 != difference
+    assert not has_close_primes((1 << 1023) ** 2 - difference)
+
+
 def test_the_published_key_of_rfc_9500_is_known() -> None:
     assert "published" in str(modulus_weakness(RFC_9500_MODULUS))
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from thingmint.hardening import WIPING_ENVIRONMENT
 from thingmint.issuance.keys import KeyPair
 from thingmint.key_worker import CREDIT, FRAME_HEADER, MAX_FRAME
 
@@ -30,12 +31,16 @@ class FrameBroken(Exception):
 
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of the environment that a worker gets: nothing that configures the service."""
-    return {
+    """Return the environment that a worker gets: nothing that configures the service, and what wipes freed keys.
+
+    The interpreter and its linker read these names before any code of ours can run.
+    """
+    kept = {
         name: value
         for name, value in environment.items()
         if name in _ENVIRONMENT_NAMES or name.startswith(_ENVIRONMENT_PREFIXES)
     }
+    return {**kept, **WIPING_ENVIRONMENT}
 
 
 class FrameReader:
