@@ -1,9 +1,9 @@
-"""Drafts code from the AWS IoT service model: the table of unimplemented operations, or the messages of an operation.
+"""Drafts code from the AWS IoT service model: the table of operations, or the messages of an operation.
 
-    python tools/draft_messages.py table > src/thingmint/api/unimplemented.py
+    python tools/draft_messages.py table > src/thingmint/api/routes.py
     python tools/draft_messages.py messages RegisterCertificate
 
-The table is regenerated when operations are implemented or AWS adds some; a contract test says when. Messages are a
+The table is regenerated when AWS adds operations; a contract test says when. Messages are a
 first draft that people own from then on (docs/decisions/0003-messages.md).
 """
 
@@ -11,21 +11,17 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import botocore.session
 
-from thingmint.api.service import implemented_operations
-from thingmint.registration.authority import RegistrationAuthority
+TABLE_HEADER = '''"""Owns the names and routes of all operations of AWS IoT, whether Thingmint has them or not.
 
-TABLE_HEADER = '''"""Owns the names and routes of the operations that AWS IoT has and Thingmint does not.
-
-Drafted from AWS's service model by `tools/draft_messages.py`, and held against it by a contract test. An operation
-that gets implemented leaves this table.
+Drafted from AWS's service model by `tools/draft_messages.py`, and held against it by a contract test.
 """
 
 # Name: method and path template.
-UNIMPLEMENTED: dict[str, str] = {
+ROUTES: dict[str, str] = {
 '''
 SCALARS = {
     "string": "str",
@@ -42,13 +38,10 @@ Model = Mapping[str, Any]  # parsed JSON of a third party's format
 
 
 def table(model: Model) -> Iterator[str]:
-    """Yield the source of the table: what the model has and the service does not."""
-    # Nothing is called here, so that no authority is needed.
-    present = {operation.name for operation in implemented_operations(cast("RegistrationAuthority", None), "")}
+    """Yield the source of the table."""
     yield TABLE_HEADER
     for name, operation in sorted(model["operations"].items()):
-        if name not in present:
-            yield f'    "{name}": "{operation["http"]["method"]} {operation["http"]["requestUri"]}",\n'
+        yield f'    "{name}": "{operation["http"]["method"]} {operation["http"]["requestUri"]}",\n'
     yield "}\n"
 
 

@@ -79,6 +79,13 @@ def test_only_a_throttled_caller_is_told_when_to_come_back() -> None:
     assert ErrorMap().answer(errors.InvalidRequest("x")).retry_after is None
 
 
+def test_a_resource_that_exists_is_told_by_both_its_identifiers() -> None:
+    refusal = errors.ResourceExists("there is one", resource_id="id", resource_arn="arn:aws:iot:r:1:policy/id")
+
+    assert ErrorMap().answer(refusal).members == {"resourceId": "id", "resourceArn": "arn:aws:iot:r:1:policy/id"}
+    assert ErrorMap().answer(errors.ResourceExists("there is one")).members == {}
+
+
 def test_a_body_carries_name_message_and_further_members() -> None:
     answer = ErrorAnswer("ResourceAlreadyExistsException", 409, "there is one", {"resourceId": "id"})
 

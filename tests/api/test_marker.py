@@ -9,55 +9,54 @@ from hypothesis import strategies as st
 
 from thingmint.api.marker import decode_marker, encode_marker
 from thingmint.core.errors import InvalidRequest
-from thingmint.core.identifiers import AccountId, Region, Scope
-from thingmint.registration.ports import PageKey
+from thingmint.registration.paging import PageKey
 
-SCOPE = Scope(AccountId("123456789012"), Region("eu-west-1"))
-OTHER_ACCOUNT = Scope(AccountId("210987654321"), Region("eu-west-1"))
-OTHER_REGION = Scope(AccountId("123456789012"), Region("eu-west-2"))
+PLACE = ("List", "123456789012", "eu-west-1", "True")
 
 
-@given(st.integers(min_value=0, max_value=2**63 - 1), st.booleans())
-def test_a_marker_leads_back_to_its_place(position: int, ascending: bool) -> None:
-    marker = encode_marker("List", SCOPE, ascending, PageKey(position))
+@given(st.integers(min_value=0, max_value=2**63 - 1), st.text())
+def test_a_marker_leads_back_to_its_place(position: int, filtered_by: str) -> None:
+    marker = encode_marker((*PLACE, filtered_by), PageKey(position))
 
     assert re.fullmatch("[A-Za-z0-9+/]+={0,2}", marker)
-    assert decode_marker("List", SCOPE, ascending, marker) == PageKey(position)
+    assert decode_marker((*PLACE, filtered_by), marker) == PageKey(position)
 
 
 @pytest.mark.parametrize(
-    ("list_name", "scope", "ascending"),
+    "place",
     [
-        ("Other", SCOPE, True),
-        ("List", OTHER_ACCOUNT, True),
-        ("List", OTHER_REGION, True),
-        ("List", SCOPE, False),
+        ("Other", *PLACE[1:]),
+        ("List", "210987654321", "eu-west-1", "True"),
+        ("List", "123456789012", "eu-west-2", "True"),
+        (*PLACE[:3], "False"),
+        (*PLACE, "filter"),
+        ("List1", "23456789012", "eu-west-1", "True"),
     ],
 )
-def test_a_marker_of_another_list_is_refused(list_name: str, scope: Scope, ascending: bool) -> None:
-    marker = encode_marker("List", SCOPE, True, PageKey(7))
+def test_a_marker_of_another_place_is_refused(place: tuple[str, ...]) -> None:
+    marker = encode_marker(PLACE, PageKey(7))
 
     with pytest.raises(InvalidRequest, match="not valid for this list"):
-        decode_marker(list_name, scope, ascending, marker)
+        decode_marker(place, marker)
 
 
 @pytest.mark.parametrize("marker", ["", "A", "AAAA", "=", "AAAA====", "A" * 28, "A" * 1024, "ä", "AA AA"])
 def test_a_marker_that_nobody_made_is_refused(marker: str) -> None:
     with pytest.raises(InvalidRequest, match="The marker is not valid"):
-        decode_marker("List", SCOPE, True, marker)
+        decode_marker(PLACE, marker)
 
 
 @given(st.integers(min_value=0, max_value=20), st.integers(min_value=1, max_value=255))
 def test_a_damaged_marker_is_refused(at: int, difference: int) -> None:
-    raw = bytearray(base64.b64decode(encode_marker("List", SCOPE, True, PageKey(7))))
+    raw = bytearray(base64.b64decode(encode_marker(PLACE, PageKey(7))))
     raw[at] ^= difference
 
     with pytest.raises(InvalidRequest):
-        decode_marker("List", SCOPE, True, base64.b64encode(raw).decode())
+        decode_marker(PLACE, base64.b64encode(raw).decode())
 
 
 def test_a_marker_with_something_after_it_is_refused() -> None:
-    raw = base64.b64decode(encode_marker("List", SCOPE, True, PageKey(7)))
+    raw = base64.b64decode(encode_marker(PLACE, PageKey(7)))
 
     with pytest.raises(InvalidRequest):
-        decode_marker("List", SCOPE, True, base64.b64encode(raw + b"x").decode())
+        decode_marker(PLACE, base64.b64encode(raw + b"x").decode())

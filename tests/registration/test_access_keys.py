@@ -185,9 +185,9 @@ async def test_administrator_may_do_everything(store: MemoryStore, origin: Acces
 @pytest.mark.parametrize("origin", [FIRST_START, PRESET])
 async def test_ensuring_twice_changes_nothing(store: MemoryStore, origin: AccessKeyOrigin) -> None:
     await ensured(store, "AKIAROOT", "secret", origin)
-    before = store.tables.copy()
+    before = store.tables.dump()
     assert not await ensured(store, "AKIAROOT", "secret", origin)
-    assert store.tables == before
+    assert store.tables.dump() == before
 
 
 async def test_key_of_the_first_start_is_not_stored_beside_any_other(store: MemoryStore) -> None:
@@ -228,7 +228,7 @@ async def test_preset_key_takes_over_its_id_from_the_first_start(store: MemorySt
 
 async def test_preset_key_gets_the_administrators_policy_back(store: MemoryStore) -> None:
     await ensured(store, "AKIAROOT", "secret", PRESET)
-    store.tables.access_keys["AKIAROOT"] = replace(store.tables.access_keys["AKIAROOT"], policy_text=POLICY)
+    store.execute("UPDATE access_key SET policy_text = $1", POLICY)
     assert await ensured(store, "AKIAROOT", "secret", PRESET)
     assert store.tables.access_keys["AKIAROOT"].policy_text != POLICY
 
@@ -242,7 +242,7 @@ async def test_preset_keys_of_another_account_stay(store: MemoryStore) -> None:
 async def test_stale_preset_goes_even_if_the_wanted_one_stands(store: MemoryStore) -> None:
     await ensured(store, "AKIAROOT", "secret", PRESET)
     stale: AccessKey = replace(store.tables.access_keys["AKIAROOT"], access_key_id="AKIASTALE")
-    store.tables.access_keys["AKIASTALE"] = stale
+    await store.write(lambda transaction: transaction.insert_access_key(stale))
     assert await ensured(store, "AKIAROOT", "secret", PRESET)
     assert list(store.tables.access_keys) == ["AKIAROOT"]
 

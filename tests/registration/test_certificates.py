@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.memory_store import MemoryStore, MemoryTransaction
+from tests.support.memory_store import MemoryStore
 
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.certificate import Certificate, CertificateStatus
@@ -22,8 +22,9 @@ from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing
 from thingmint.registration import certificates
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.certificates import PageRequest
-from thingmint.registration.ports import Steps
+from thingmint.registration.paging import PageRequest
+from thingmint.registration.steps import Steps
+from thingmint.storage.transaction import SqlTransaction
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CALLER = Caller(AccountId("123456789012"), Region("us-east-1"), Principal("arn:caller", ()), "request-1", "127.0.0.1")
@@ -109,7 +110,7 @@ async def test_new_key_gets_a_registered_certificate(
     authority: RegistrationAuthority, store: MemoryStore, issuer: Issuer, *, active: bool, status: CertificateStatus
 ) -> None:
     given = await certificates.issue_with_new_key(authority, CALLER, active=active)
-    assert list(store.tables.certificates.values()) == [given.certificate]
+    assert store.tables.certificates == [given.certificate]
     assert given.certificate.status is status
     assert given.certificate.certificate_id == certificate_id_of(given.certificate.der)
     parsed = x509.load_der_x509_certificate(given.certificate.der)
@@ -222,6 +223,6 @@ async def test_change_that_another_request_overtook_is_refused(
         yield from ()
         return False
 
-    monkeypatch.setattr(MemoryTransaction, "delete_certificate", overtaken)
+    monkeypatch.setattr(SqlTransaction, "delete_certificate", overtaken)
     with pytest.raises(CertificateStateRefused, match="at the same time"):
         await certificates.delete(authority, CALLER, certificate.certificate_id)

@@ -98,9 +98,9 @@ async def test_replaced_secret_counts_at_once(house: House) -> None:
     credentials = await house.credentials()
     await house.author(by_botocore(unsigned(), credentials))
     newer = await house.credentials()
-    keys = house.store.tables.access_keys
     sealed = house.sealer.seal(newer.secret.encode(), f"access-key/{credentials.access_key_id}")
-    keys[credentials.access_key_id] = replace(keys[credentials.access_key_id], sealed_secret=sealed)
+    update = "UPDATE access_key SET sealed_secret = $1 WHERE access_key_id = $2"
+    house.store.execute(update, sealed, credentials.access_key_id)
     await house.author(by_botocore(unsigned(), replace(credentials, secret=newer.secret)))
     with pytest.raises(SignatureRefused):
         await house.author(by_botocore(unsigned(), credentials))
@@ -167,8 +167,7 @@ async def test_other_services_are_refused(house: House) -> None:
 
 async def test_policy_that_can_no_longer_be_read_allows_nothing(house: House) -> None:
     credentials = await house.credentials()
-    keys = house.store.tables.access_keys
-    keys[credentials.access_key_id] = replace(keys[credentials.access_key_id], policy_text="{}")
+    house.store.execute("UPDATE access_key SET policy_text = '{}'")
     with pytest.raises(AccessDenied, match=r"policy of arn:aws:iam::000000000000:user/ada cannot be read"):
         await house.author(by_botocore(unsigned(), credentials))
 

@@ -10,7 +10,8 @@ from tests.support.stores import SCOPE, changed, delete, fetch, insert, page, sa
 from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import DuplicateCertificate
 from thingmint.core.identifiers import Region, Scope
-from thingmint.registration.ports import PageKey, Store
+from thingmint.registration.paging import PageKey
+from thingmint.registration.ports import Store
 
 _examples = itertools.count()
 

@@ -13,12 +13,14 @@ from tests.support.stores import SCOPE, Timings, changed, fetch, insert, page, s
 
 from thingmint.core.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, Throttled
-from thingmint.registration.ports import Steps, Transaction
-from thingmint.storage import DatabaseTooNew, InvalidDatabaseURL, open_store, postgresql, queries
+from thingmint.registration.ports import Transaction
+from thingmint.registration.steps import Steps
+from thingmint.storage import DatabaseTooNew, InvalidDatabaseURL, open_store, postgresql, schema
 from thingmint.storage.database_url import parse_database_url
 from thingmint.storage.postgresql import PostgreSQLStore, open_postgresql
 from thingmint.storage.schema import migrations
 from thingmint.storage.statement import rows_of
+from thingmint.storage.tables import certificates
 
 
 async def opened(url: str, **options: int) -> PostgreSQLStore:
@@ -215,7 +217,7 @@ async def test_nodes_that_start_together_migrate_once(postgresql_url: str) -> No
 async def test_a_database_of_a_later_version_is_refused(store: PostgreSQLStore, postgresql_url: str) -> None:
     newest = migrations()[-1].version
     connection = await asyncpg.connect(postgresql_url)
-    await connection.execute(queries.INSERT_SCHEMA_VERSION, newest + 1, "later")
+    await connection.execute(schema.INSERT_SCHEMA_VERSION, newest + 1, "later")
     await connection.close()
     with pytest.raises(DatabaseTooNew, match=f"schema version {newest + 1}"):
         await opened(postgresql_url)
@@ -223,7 +225,7 @@ async def test_a_database_of_a_later_version_is_refused(store: PostgreSQLStore, 
 
 @pytest.mark.parametrize(
     "query",
-    [queries.CERTIFICATE, queries.UPDATE_CERTIFICATE, queries.DELETE_CERTIFICATE],
+    [certificates.CERTIFICATE, certificates.UPDATE_CERTIFICATE, certificates.DELETE_CERTIFICATE],
     ids=["select", "update", "delete"],
 )
 async def test_one_certificate_is_found_by_its_id_before_there_are_statistics(

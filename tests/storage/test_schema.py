@@ -1,14 +1,24 @@
 """The texts that both engines share: their parameters, and the history of the schema."""
 
+import importlib
+import pkgutil
 import re
 
 import pytest
 
-from thingmint.storage import queries
+from thingmint.storage import schema, tables, transaction
 from thingmint.storage.dialect import POSTGRESQL, SQLITE, Dialect
 from thingmint.storage.schema import migrations
 
-STATEMENTS = {name: text for name, text in vars(queries).items() if name.isupper() and not name.startswith("_")}
+TABLES = [
+    importlib.import_module(f"{tables.__name__}.{module.name}") for module in pkgutil.iter_modules(tables.__path__)
+]
+STATEMENTS = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": text
+    for module in (schema, transaction, *TABLES)
+    for name, text in vars(module).items()
+    if isinstance(text, str) and re.match("SELECT |INSERT |UPDATE |DELETE ", text)
+}
 
 
 @pytest.mark.parametrize("text", STATEMENTS.values(), ids=STATEMENTS.keys())
@@ -18,7 +28,7 @@ def test_parameters_first_appear_in_the_order_of_their_numbers(text: str) -> Non
 
 
 def test_lists_never_read_the_certificate_itself() -> None:
-    for name in ("SUMMARIES_NEWEST_FIRST", "SUMMARIES_OLDEST_FIRST"):
+    for name in ("certificates.SUMMARIES_NEWEST_FIRST", "certificates.SUMMARIES_OLDEST_FIRST"):
         assert "der" not in re.findall(r"[a-z_]+", STATEMENTS[name])
 
 

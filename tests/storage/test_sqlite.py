@@ -13,10 +13,12 @@ import pytest
 from tests.support.stores import SCOPE, Timings, fetch, insert, page, sample_certificate
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
-from thingmint.registration.ports import Steps, Transaction
-from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, group_commit, open_store, queries
+from thingmint.registration.ports import Transaction
+from thingmint.registration.steps import Steps
+from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, group_commit, open_store, schema
 from thingmint.storage.schema import migrations
 from thingmint.storage.sqlite import SQLiteStore, open_sqlite
+from thingmint.storage.tables import certificates
 
 
 @pytest.fixture
@@ -59,13 +61,13 @@ async def test_a_database_of_a_later_version_is_refused(path: Path) -> None:
     await (await open_sqlite(path, observe=Timings())).close()
     newest = migrations()[-1].version
     connection = apsw.Connection(str(path))
-    connection.execute(queries.INSERT_SCHEMA_VERSION, (newest + 1, "later"))
+    connection.execute(schema.INSERT_SCHEMA_VERSION, (newest + 1, "later"))
     connection.close()
     with pytest.raises(DatabaseTooNew, match=f"schema version {newest + 1}"):
         await open_sqlite(path, observe=Timings())
 
 
-@pytest.mark.parametrize("query", [queries.SUMMARIES_NEWEST_FIRST, queries.SUMMARIES_OLDEST_FIRST])
+@pytest.mark.parametrize("query", [certificates.SUMMARIES_NEWEST_FIRST, certificates.SUMMARIES_OLDEST_FIRST])
 async def test_a_list_is_answered_from_its_index_alone(store: SQLiteStore, path: Path, query: str) -> None:
     connection = apsw.Connection(str(path))
     plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", ("1", "2", 3, 4)).fetchall()
@@ -76,7 +78,9 @@ async def test_a_list_is_answered_from_its_index_alone(store: SQLiteStore, path:
     await store.check()
 
 
-@pytest.mark.parametrize("query", [queries.CERTIFICATE, queries.UPDATE_CERTIFICATE, queries.DELETE_CERTIFICATE])
+@pytest.mark.parametrize(
+    "query", [certificates.CERTIFICATE, certificates.UPDATE_CERTIFICATE, certificates.DELETE_CERTIFICATE]
+)
 async def test_one_certificate_is_found_by_its_id(store: SQLiteStore, path: Path, query: str) -> None:
     connection = apsw.Connection(str(path))
     plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", (None,) * query.count("$")).fetchall()

@@ -23,7 +23,9 @@ from tests.support.stores import (
 from thingmint.core.certificate import CertificateStatus
 from thingmint.core.errors import DuplicateCertificate, InvalidRequest, ResourceNotFound, ServiceUnavailable
 from thingmint.core.identifiers import AccountId, SerialNumber
-from thingmint.registration.ports import PageKey, Steps, Store, Transaction
+from thingmint.registration.paging import PageKey, PageRequest
+from thingmint.registration.ports import Store, Transaction
+from thingmint.registration.steps import Steps
 from thingmint.storage.statement import ReadOnlyProgramWrites
 
 
@@ -198,7 +200,7 @@ async def test_a_read_of_several_statements_is_one_snapshot(store: Store) -> Non
     await insert(store, certificate)
 
     def program(transaction: Transaction) -> Steps[tuple[object, object]]:
-        summaries = yield from transaction.certificate_summaries(SCOPE, None, 10, ascending=True)
+        summaries = yield from transaction.certificate_summaries(SCOPE, PageRequest(10, None, ascending=True))
         return summaries[0].certificate_id, (yield from transaction.certificate(SCOPE, certificate.certificate_id))
 
     assert await store.read(program) == (certificate.certificate_id, certificate)

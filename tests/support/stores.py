@@ -9,7 +9,9 @@ from thingmint.core.access_key import AccessKey, AccessKeyOrigin
 from thingmint.core.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber, certificate_id_of
 from thingmint.registration.audit import AuditEntry
-from thingmint.registration.ports import PageKey, Steps, Store, Transaction
+from thingmint.registration.paging import PageKey, PageRequest
+from thingmint.registration.ports import Store, Transaction
+from thingmint.registration.steps import Steps
 
 SCOPE = Scope(AccountId("123456789012"), Region("eu-central-1"))
 OTHER_SCOPE = Scope(AccountId("123456789012"), Region("us-east-1"))
@@ -111,9 +113,8 @@ async def page(
     store: Store, limit: int, *, after: PageKey | None = None, ascending: bool = False, scope: Scope = SCOPE
 ) -> Sequence[CertificateSummary]:
     """Return a page of the scope's certificates."""
-    return await store.read(
-        lambda transaction: transaction.certificate_summaries(scope, after, limit, ascending=ascending)
-    )
+    request = PageRequest(limit, after, ascending)
+    return await store.read(lambda transaction: transaction.certificate_summaries(scope, request))
 
 
 async def audit(store: Store, limit: int = 100, *, after: PageKey | None = None) -> Sequence[AuditEntry]:

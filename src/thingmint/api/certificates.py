@@ -8,7 +8,8 @@ from msgspec import Struct, field
 from thingmint.api.binding import BODY, PATH, QUERY, RawRequest
 from thingmint.api.codec import epoch_seconds
 from thingmint.api.constraints import Constraint
-from thingmint.api.marker import decode_marker, encode_marker
+from thingmint.api.listing import Listing
+from thingmint.api.messages import CertificateIdText, Marker, Message, PageSize, Timestamp
 from thingmint.api.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary
@@ -17,21 +18,8 @@ from thingmint.issuance.keys import public_key_pem
 from thingmint.issuance.pem import certificate_pem
 from thingmint.registration import certificates
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.certificates import PageRequest
 
-CertificateIdText: TypeAlias = Annotated[str, Constraint(min_length=64, max_length=64, pattern="(0x)?[a-fA-F0-9]+")]
 CSRText: TypeAlias = Annotated[str, Constraint(min_length=1, max_length=4096, pattern=r"[\s\S]*")]
-Marker: TypeAlias = Annotated[str, Constraint(max_length=1024, pattern="[A-Za-z0-9+/]+={0,2}")]
-PageSize: TypeAlias = Annotated[int, Constraint(ge=1, le=250)]
-Timestamp: TypeAlias = float
-"""Seconds since 1970 with milliseconds."""
-
-# The default of AWS's lists, documented for CA certificates and seen for the others.
-_DEFAULT_PAGE_SIZE = 25
-
-
-class Message(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A message whose absent members do not travel."""
 
 
 class CreateKeysAndCertificateRequest(Message, frozen=True, kw_only=True):
@@ -184,14 +172,11 @@ async def list_certificates(
     authority: RegistrationAuthority, caller: Caller, request: ListCertificatesRequest
 ) -> ListCertificatesResponse:
     """Answer with a page of the account's certificates, newest first unless asked otherwise."""
-    ascending = bool(request.ascending_order)
-    place = ("ListCertificates", caller.scope, ascending)
-    after = None if request.marker is None else decode_marker(*place, request.marker)
-    size = request.page_size or _DEFAULT_PAGE_SIZE
-    page = await certificates.list_certificates(authority, caller, PageRequest(size, after, ascending))
+    listing = Listing("ListCertificates", caller.scope, ascending=bool(request.ascending_order))
+    page_request = listing.page_request(request.page_size, request.marker)
+    page = await certificates.list_certificates(authority, caller, page_request)
     return ListCertificatesResponse(
-        certificates=[_entry(summary) for summary in page.items],
-        next_marker=None if page.next is None else encode_marker(*place, page.next),
+        certificates=[_entry(summary) for summary in page.items], next_marker=listing.marker(page.next)
     )
 
 
@@ -240,21 +225,18 @@ def certificate_operations(authority: RegistrationAuthority) -> tuple[Operation,
     return (
         implemented(
             "CreateKeysAndCertificate",
-            "POST /keys-and-certificate",
             partial(create_keys_and_certificate, authority),
             CreateKeysAndCertificateRequest,
             CreateKeysAndCertificateResponse,
         ),
         implemented(
             "CreateCertificateFromCsr",
-            "POST /certificates",
             partial(create_certificate_from_csr, authority),
             CreateCertificateFromCsrRequest,
             CreateCertificateFromCsrResponse,
         ),
         implemented(
             "DescribeCertificate",
-            "GET /certificates/{certificateId}",
             partial(describe_certificate, authority),
             DescribeCertificateRequest,
             DescribeCertificateResponse,
@@ -262,21 +244,18 @@ def certificate_operations(authority: RegistrationAuthority) -> tuple[Operation,
         ),
         implemented(
             "ListCertificates",
-            "GET /certificates",
             partial(list_certificates, authority),
             ListCertificatesRequest,
             ListCertificatesResponse,
         ),
         implemented(
             "UpdateCertificate",
-            "PUT /certificates/{certificateId}",
             partial(update_certificate, authority),
             UpdateCertificateRequest,
             resource=certificate_resource,
         ),
         implemented(
             "DeleteCertificate",
-            "DELETE /certificates/{certificateId}",
             partial(delete_certificate, authority),
             DeleteCertificateRequest,
             resource=certificate_resource,

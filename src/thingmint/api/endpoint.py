@@ -32,7 +32,4 @@ def endpoint_operations(address: str) -> tuple[Operation, ...]:
             raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not one of {', '.join(sorted(_TYPES))}")
         return DescribeEndpointResponse(endpoint_address=address)
 
-    route = "GET /endpoint"
-    return (
-        implemented("DescribeEndpoint", route, describe_endpoint, DescribeEndpointRequest, DescribeEndpointResponse),
-    )
+    return (implemented("DescribeEndpoint", describe_endpoint, DescribeEndpointRequest, DescribeEndpointResponse),)

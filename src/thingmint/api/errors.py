@@ -10,20 +10,32 @@ from thingmint.core.errors import (
     AccessDenied,
     AuthenticationFailure,
     AuthenticationMissing,
+    CertificateConflict,
+    CertificateInvalid,
     CertificateStateRefused,
     CredentialsExpired,
     CredentialsUnknown,
     DeletionRefused,
     DuplicateCertificate,
     InvalidRequest,
+    LimitExceeded,
     MalformedPolicy,
     OperationUnknown,
+    RegistrationCodeInvalid,
+    RegistrationFailed,
+    ResourceExists,
     ResourceNotFound,
     ServiceUnavailable,
     SignatureIncomplete,
     SignatureRefused,
+    TaskExists,
     ThingmintError,
     Throttled,
+    TransferCompleted,
+    TransferRefused,
+    UpdateConflict,
+    VersionMismatch,
+    VersionsLimitExceeded,
 )
 
 
@@ -52,6 +64,18 @@ ERRORS: dict[type, tuple[str, int]] = {
     CertificateStateRefused: ("CertificateStateException", 406),
     DeletionRefused: ("DeleteConflictException", 409),
     DuplicateCertificate: ("ResourceAlreadyExistsException", 409),
+    ResourceExists: ("ResourceAlreadyExistsException", 409),
+    LimitExceeded: ("LimitExceededException", 410),
+    VersionsLimitExceeded: ("VersionsLimitExceededException", 409),
+    VersionMismatch: ("VersionConflictException", 409),
+    UpdateConflict: ("ConflictingResourceUpdateException", 409),
+    TransferRefused: ("TransferConflictException", 409),
+    TransferCompleted: ("TransferAlreadyCompletedException", 410),
+    CertificateInvalid: ("CertificateValidationException", 400),
+    CertificateConflict: ("CertificateConflictException", 409),
+    RegistrationCodeInvalid: ("RegistrationCodeValidationException", 400),
+    RegistrationFailed: ("ResourceRegistrationFailureException", 400),
+    TaskExists: ("TaskAlreadyExistsException", 400),
     ServiceUnavailable: ("ServiceUnavailableException", 503),
     OperationUnknown: ("UnknownOperationException", 400),
     AuthenticationMissing: ("MissingAuthenticationTokenException", 403),
@@ -97,7 +121,14 @@ class ErrorMap:
         if entry is None or not isinstance(error, ThingmintError):
             return ErrorAnswer(INTERNAL_FAILURE, 500, "An internal failure occurred")
         name, status = entry
-        return ErrorAnswer(name, status, error.message, retry_after=_retry_after(error))
+        return ErrorAnswer(name, status, error.message, _members(error), _retry_after(error))
+
+
+def _members(error: ThingmintError) -> dict[str, str]:
+    if not isinstance(error, ResourceExists):
+        return {}
+    members = {"resourceId": error.resource_id, "resourceArn": error.resource_arn}
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _retry_after(error: ThingmintError) -> int | None:

@@ -1,15 +1,15 @@
 """Owns the markers of lists: opaque text for the place where the next page starts; knows no list's content.
 
-A marker belongs to one list of one account and region in one direction. Its digest notices damage and strangers; it is
-no secret and needs none, because what a list shows is decided by the caller's scope and never by the marker.
+A marker belongs to one place: a list of one account and region in one direction, and whatever filters it. Its digest
+notices damage and strangers; it is no secret and needs none, because what a list shows is decided by the caller's scope
+and never by the marker.
 """
 
 import base64
 import hashlib
 
 from thingmint.core.errors import InvalidRequest
-from thingmint.core.identifiers import Scope
-from thingmint.registration.ports import PageKey
+from thingmint.registration.paging import PageKey
 
 _VERSION = b"\x01"
 _POSITION_BYTES = 8
@@ -17,26 +17,27 @@ _DIGEST_BYTES = 12
 _LENGTH = len(_VERSION) + _POSITION_BYTES + _DIGEST_BYTES
 
 
-def encode_marker(list_name: str, scope: Scope, ascending: bool, key: PageKey) -> str:
+def encode_marker(place: tuple[str, ...], key: PageKey) -> str:
     """Return the marker in standard base64, which is the alphabet of the model's pattern."""
     position = key.position.to_bytes(_POSITION_BYTES, "big")
-    digest = _digest(list_name, scope, ascending, position)
+    digest = _digest(place, position)
     return base64.b64encode(_VERSION + position + digest).decode("ascii")
 
 
-def decode_marker(list_name: str, scope: Scope, ascending: bool, marker: str) -> PageKey:
+def decode_marker(place: tuple[str, ...], marker: str) -> PageKey:
     """Return the place that the marker stands for; raise InvalidRequest unless it was made for this list."""
     try:
         raw = base64.b64decode(marker, validate=True)
     except ValueError:
         raise InvalidRequest("The marker is not valid") from None
     position = raw[len(_VERSION) : len(_VERSION) + _POSITION_BYTES]
-    expected = _VERSION + position + _digest(list_name, scope, ascending, position)
+    expected = _VERSION + position + _digest(place, position)
     if len(raw) != _LENGTH or raw != expected:
-        raise InvalidRequest("The marker is not valid for this list, account, region and order")
+        raise InvalidRequest("The marker is not valid for this list, account, region, order and filter")
     return PageKey(int.from_bytes(position, "big"))
 
 
-def _digest(list_name: str, scope: Scope, ascending: bool, position: bytes) -> bytes:
-    described = "\n".join((list_name, scope.account, scope.region, str(ascending)))
-    return hashlib.sha256(described.encode() + b"\n" + position).digest()[:_DIGEST_BYTES]
+def _digest(place: tuple[str, ...], position: bytes) -> bytes:
+    # Each part with its length: a filter may hold any character, and two lists must never be described alike.
+    described = "".join(f"{len(part)}:{part}" for part in place)
+    return hashlib.sha256(described.encode("utf-8", "surrogatepass") + position).digest()[:_DIGEST_BYTES]

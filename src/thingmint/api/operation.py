@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from thingmint.api.binding import RawRequest, compile_binder
 from thingmint.api.codec import encode_object
+from thingmint.api.routes import ROUTES
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import Scope
@@ -49,19 +50,18 @@ def any_resource(scope: Scope, request: RawRequest) -> str:
 
 def implemented(
     name: str,
-    route: str,
     function: Callable[[Caller, RequestT], Awaitable[Struct | None]],
     request: type[RequestT],
     response: type[Struct] | None = None,
     resource: ResourceOf = any_resource,
 ) -> Operation:
-    """Return the operation for a route such as ``GET /certificates``, with its request's binder compiled."""
+    """Return the operation of AWS's model with this name, its request's binder compiled."""
     bind = compile_binder(request)
 
     async def invoke(caller: Caller, raw: RawRequest) -> bytes:
         return encode_object(await function(caller, bind(raw)))
 
-    method, path = route.split(" ")
+    method, path = ROUTES[name].split(" ")
     return Operation(name, method, path, resource, invoke, request, response)
 
 

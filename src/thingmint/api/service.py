@@ -3,9 +3,9 @@
 from thingmint.api.certificates import certificate_operations
 from thingmint.api.endpoint import endpoint_operations
 from thingmint.api.operation import Operation, unimplemented
+from thingmint.api.routes import ROUTES
 from thingmint.api.routing import Router
 from thingmint.api.tags import tag_operations
-from thingmint.api.unimplemented import UNIMPLEMENTED
 from thingmint.registration.authority import RegistrationAuthority
 
 
@@ -20,5 +20,6 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
 
 def build_router(authority: RegistrationAuthority, endpoint_address: str) -> Router:
     """Return the router to every operation, compiled; the address is what DescribeEndpoint answers."""
-    unavailable = (unimplemented(name, route) for name, route in UNIMPLEMENTED.items())
-    return Router((*implemented_operations(authority, endpoint_address), *unavailable))
+    present = implemented_operations(authority, endpoint_address)
+    absent = ROUTES.keys() - {operation.name for operation in present}
+    return Router((*present, *(unimplemented(name, ROUTES[name]) for name in sorted(absent))))

@@ -60,7 +60,6 @@ def tag_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
     return (
         implemented(
             "ListTagsForResource",
-            "GET /tags",
             partial(list_tags_for_resource, authority),
             ListTagsForResourceRequest,
             ListTagsForResourceResponse,

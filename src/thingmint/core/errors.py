@@ -55,6 +55,59 @@ class DuplicateCertificate(ThingmintError):
     """A certificate with this issuer and serial number, or with this id, exists already."""
 
 
+class ResourceExists(ThingmintError):
+    """A resource with this name, or with this content, exists already; both identifiers are told where it has them."""
+
+    def __init__(self, message: str, *, resource_id: str | None = None, resource_arn: str | None = None) -> None:
+        super().__init__(message)
+        self.resource_id = resource_id
+        self.resource_arn = resource_arn
+
+
+class LimitExceeded(ThingmintError):
+    """There are as many of these already as there may be."""
+
+
+class VersionsLimitExceeded(ThingmintError):
+    """The resource has as many versions already as it may have."""
+
+
+class VersionMismatch(ThingmintError):
+    """The resource is not in the version that the caller expects."""
+
+
+class UpdateConflict(ThingmintError):
+    """Another request changed the resource at the same time, or what stands there conflicts with what was asked."""
+
+
+class TransferRefused(ThingmintError):
+    """What is attached to the certificate keeps it from being transferred."""
+
+
+class TransferCompleted(ThingmintError):
+    """The transfer was accepted, rejected or cancelled already."""
+
+
+class CertificateInvalid(ThingmintError):
+    """A certificate that was to be registered does not hold: its chain, its key, its validity or its form."""
+
+
+class CertificateConflict(ThingmintError):
+    """It cannot be told which of several CA certificates issued the certificate."""
+
+
+class RegistrationCodeInvalid(ThingmintError):
+    """The verification certificate does not carry the account's registration code."""
+
+
+class RegistrationFailed(ThingmintError):
+    """A thing could not be registered from its template and parameters."""
+
+
+class TaskExists(ThingmintError):
+    """A registration task of the account is in progress already."""
+
+
 class AccessDenied(ThingmintError):
     """The caller is known, and its policies do not allow the action."""
 

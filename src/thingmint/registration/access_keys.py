@@ -17,7 +17,8 @@ from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import AccountId, Scope, partition_of, user_arn
 from thingmint.core.policy import parse_policy
 from thingmint.registration.audit import AuditEntry, audit_entry
-from thingmint.registration.ports import Clock, SecretSealer, Steps, Store, Transaction
+from thingmint.registration.ports import Clock, SecretSealer, Store, Transaction
+from thingmint.registration.steps import Steps
 
 ADMINISTRATOR = "administrator"
 ADMINISTRATOR_POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'

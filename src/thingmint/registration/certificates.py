@@ -24,7 +24,10 @@ from thingmint.issuance.csr import load_csr
 from thingmint.issuance.keys import KeyPair, PublicKey, load_public_key
 from thingmint.registration.audit import AuditEntry, audit_entry
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.ports import PageKey, Steps, Transaction
+from thingmint.registration.mutation import Change, change
+from thingmint.registration.paging import Page, PageRequest, read_page
+from thingmint.registration.ports import Transaction
+from thingmint.registration.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +36,6 @@ class IssuedCertificate:
 
     certificate: Certificate
     key_pair: KeyPair
-
-
-@dataclass(frozen=True, slots=True)
-class PageRequest:
-    """How many entries of a list, after which one, in which direction."""
-
-    size: int
-    after: PageKey | None
-    ascending: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some entries of a list, and where the next page starts if there is one."""
-
-    items: tuple[CertificateSummary, ...]
-    next: PageKey | None
 
 
 async def issue_with_new_key(authority: RegistrationAuthority, caller: Caller, *, active: bool) -> IssuedCertificate:
@@ -86,19 +72,15 @@ async def describe(authority: RegistrationAuthority, caller: Caller, certificate
     return _found(await authority.store.read(program), certificate_id)
 
 
-async def list_certificates(authority: RegistrationAuthority, caller: Caller, page: PageRequest) -> Page:
+async def list_certificates(
+    authority: RegistrationAuthority, caller: Caller, request: PageRequest
+) -> Page[CertificateSummary]:
     """Return a page of the account's certificates in the order of their creation, newest first unless ascending."""
 
-    def program(transaction: Transaction) -> Steps[tuple[CertificateSummary, ...]]:
-        # One more than was asked for tells whether another page follows, without counting.
-        rows = yield from transaction.certificate_summaries(
-            caller.scope, page.after, page.size + 1, ascending=page.ascending
-        )
-        return tuple(rows)
+    def program(transaction: Transaction) -> Steps[Page[CertificateSummary]]:
+        return read_page(request, lambda page: transaction.certificate_summaries(caller.scope, page))
 
-    rows = await authority.store.read(program)
-    items = rows[: page.size]
-    return Page(items, PageKey(items[-1].position) if len(rows) > page.size else None)
+    return await authority.store.read(program)
 
 
 async def update_status(
@@ -111,7 +93,7 @@ async def update_status(
     """
     now = authority.clock.now()
 
-    def change(transaction: Transaction, before: Certificate) -> Steps[AuditEntry | None]:
+    def update(transaction: Transaction, before: Certificate) -> Steps[AuditEntry | None]:
         after = with_status(before, status, now)
         if after is before:
             return None
@@ -120,7 +102,7 @@ async def update_status(
             caller, now, "UpdateCertificate", before.arn, status=after.status, previous_status=before.status
         )
 
-    await _change(authority, caller, certificate_id, change)
+    await _change(authority, caller, certificate_id, update)
 
 
 async def delete(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> None:
@@ -130,7 +112,7 @@ async def delete(authority: RegistrationAuthority, caller: Caller, certificate_i
     """
     now = authority.clock.now()
 
-    def change(transaction: Transaction, before: Certificate) -> Steps[AuditEntry | None]:
+    def remove(transaction: Transaction, before: Certificate) -> Steps[AuditEntry | None]:
         ensure_deletable(before)
         _require_unchanged((yield from transaction.delete_certificate(before)), before)
         return audit_entry(
@@ -143,7 +125,7 @@ async def delete(authority: RegistrationAuthority, caller: Caller, certificate_i
             serial_number=f"{before.serial_number:x}",
         )
 
-    await _change(authority, caller, certificate_id, change)
+    await _change(authority, caller, certificate_id, remove)
 
 
 async def _issue(
@@ -184,31 +166,25 @@ async def _issue(
         serial_number=f"{serial_number:x}",
     )
 
-    def program(transaction: Transaction) -> Steps[None]:
+    def program(transaction: Transaction) -> Steps[Change[Certificate]]:
         yield from transaction.insert_certificate(certificate)
-        yield from transaction.append_audit(entry)
+        return Change(certificate, (entry,))
 
-    await authority.store.write(program)
-    authority.events.recorded(entry)
-    return certificate
+    return await change(authority, program)
 
 
 async def _change(
     authority: RegistrationAuthority,
     caller: Caller,
     certificate_id: CertificateId,
-    change: Callable[[Transaction, Certificate], Steps[AuditEntry | None]],
+    apply: Callable[[Transaction, Certificate], Steps[AuditEntry | None]],
 ) -> None:
-    def program(transaction: Transaction) -> Steps[AuditEntry | None]:
+    def program(transaction: Transaction) -> Steps[Change[None]]:
         stored = yield from transaction.certificate_for_update(caller.scope, certificate_id)
-        entry = yield from change(transaction, _found(stored, certificate_id))
-        if entry is not None:
-            yield from transaction.append_audit(entry)
-        return entry
+        entry = yield from apply(transaction, _found(stored, certificate_id))
+        return Change(None, () if entry is None else (entry,))
 
-    entry = await authority.store.write(program)
-    if entry is not None:
-        authority.events.recorded(entry)
+    await change(authority, program)
 
 
 def _found(certificate: Certificate | None, certificate_id: CertificateId) -> Certificate:

@@ -10,7 +10,8 @@ from thingmint.core.errors import AccessDenied, CredentialsExpired, CredentialsU
 from thingmint.core.identifiers import Region, Scope, user_arn
 from thingmint.core.policy import Policy, parse_policy
 from thingmint.registration.access_keys import sealing_name, session_token_digest
-from thingmint.registration.ports import Clock, SecretSealer, Steps, Store, Transaction
+from thingmint.registration.ports import Clock, SecretSealer, Store, Transaction
+from thingmint.registration.steps import Steps
 from thingmint.rest.sigv4 import (
     CredentialScope,
     HttpRequest,

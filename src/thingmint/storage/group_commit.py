@@ -21,7 +21,7 @@ from typing import NamedTuple
 import apsw
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.registration.ports import Steps
+from thingmint.registration.steps import Steps
 from thingmint.storage.sqlite_connection import WRITER_BUSY_MILLISECONDS, close, drive, is_outage
 from thingmint.storage.transaction import SqlTransaction
 

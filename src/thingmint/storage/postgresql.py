@@ -10,7 +10,7 @@ from typing import TypeVar
 import asyncpg
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
-from thingmint.registration.ports import Steps
+from thingmint.registration.steps import Steps
 from thingmint.storage.database_url import DatabaseURL, InvalidDatabaseURL
 from thingmint.storage.dialect import POSTGRESQL
 from thingmint.storage.postgresql_session import (

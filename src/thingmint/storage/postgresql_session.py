@@ -9,7 +9,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.registration.ports import Steps
+from thingmint.registration.steps import Steps
 from thingmint.storage.dialect import POSTGRESQL
 from thingmint.storage.statement import Statement, require_select
 from thingmint.storage.transaction import SqlTransaction

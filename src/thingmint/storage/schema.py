@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from importlib import resources
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.registration.ports import Steps
-from thingmint.storage import queries
+from thingmint.registration.steps import Steps
 from thingmint.storage.dialect import Dialect
 from thingmint.storage.statement import row_of, rows_of
+
+SCHEMA_VERSION = "SELECT coalesce(max(version), 0) FROM schema_version"
+
+CREATE_SCHEMA_VERSION = "CREATE TABLE schema_version (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL)"
+
+INSERT_SCHEMA_VERSION = "INSERT INTO schema_version (version, name) VALUES ($1, $2)"
 
 _FILE_NAME = re.compile(r"([0-9]{4})_([a-z0-9_]+)\.sql")
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
@@ -62,14 +67,14 @@ def migrate(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[None]:
         if migration.version > version:
             for statement in migration.statements(dialect):
                 yield from rows_of(statement)
-            yield from rows_of(queries.INSERT_SCHEMA_VERSION, migration.version, migration.name)
+            yield from rows_of(INSERT_SCHEMA_VERSION, migration.version, migration.name)
 
 
 def _version(dialect: Dialect) -> Steps[int]:
     # Asked, not created "if not exists": a service whose role may not create tables must start on a migrated database.
     exists = yield from row_of(dialect.schema_version_exists)
     if exists is None or not exists[0]:
-        yield from rows_of(queries.CREATE_SCHEMA_VERSION)
+        yield from rows_of(CREATE_SCHEMA_VERSION)
         return 0
-    row = yield from row_of(queries.SCHEMA_VERSION)
+    row = yield from row_of(SCHEMA_VERSION)
     return int(row[0]) if row is not None else 0

@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 import apsw
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
-from thingmint.registration.ports import Steps
+from thingmint.registration.steps import Steps
 from thingmint.storage.group_commit import GroupCommit
 from thingmint.storage.schema import migrations
 from thingmint.storage.sqlite_connection import close, connect, create, is_outage, transact

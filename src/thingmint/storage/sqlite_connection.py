@@ -9,7 +9,7 @@ from typing import TypeVar
 import apsw
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.registration.ports import Steps
+from thingmint.registration.steps import Steps
 from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import Migration, migrate
 from thingmint.storage.statement import Statement, require_select

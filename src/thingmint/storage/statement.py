@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from thingmint.registration.ports import Steps
+from thingmint.registration.steps import Steps
 
 # What a column holds is known where it is named: in rows.py.
 Row: TypeAlias = Sequence[Any]

@@ -10,7 +10,7 @@ from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import CertificateId
 from thingmint.registration import certificates
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.certificates import PageRequest
+from thingmint.registration.paging import PageRequest
 
 _PAGE = 250
 

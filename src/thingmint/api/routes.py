@@ -1,11 +1,10 @@
-"""Owns the names and routes of the operations that AWS IoT has and Thingmint does not.
+"""Owns the names and routes of all operations of AWS IoT, whether Thingmint has them or not.
 
-Drafted from AWS's service model by `tools/draft_messages.py`, and held against it by a contract test. An operation
-that gets implemented leaves this table.
+Drafted from AWS's service model by `tools/draft_messages.py`, and held against it by a contract test.
 """
 
 # Name: method and path template.
-UNIMPLEMENTED: dict[str, str] = {
+ROUTES: dict[str, str] = {
     "AcceptCertificateTransfer": "PATCH /accept-certificate-transfer/{certificateId}",
     "AddThingToBillingGroup": "PUT /billing-groups/addThingToBillingGroup",
     "AddThingToThingGroup": "PUT /thing-groups/addThingToThingGroup",
@@ -26,6 +25,7 @@ UNIMPLEMENTED: dict[str, str] = {
     "CreateAuditSuppression": "POST /audit/suppressions/create",
     "CreateAuthorizer": "POST /authorizer/{authorizerName}",
     "CreateBillingGroup": "POST /billing-groups/{billingGroupName}",
+    "CreateCertificateFromCsr": "POST /certificates",
     "CreateCertificateProvider": "POST /certificate-providers/{certificateProviderName}",
     "CreateCommand": "PUT /commands/{commandId}",
     "CreateCustomMetric": "POST /custom-metric/{metricName}",
@@ -35,6 +35,7 @@ UNIMPLEMENTED: dict[str, str] = {
     "CreateFleetMetric": "PUT /fleet-metric/{metricName}",
     "CreateJob": "PUT /jobs/{jobId}",
     "CreateJobTemplate": "PUT /job-templates/{jobTemplateId}",
+    "CreateKeysAndCertificate": "POST /keys-and-certificate",
     "CreateMitigationAction": "POST /mitigationactions/actions/{actionName}",
     "CreateOTAUpdate": "POST /otaUpdates/{otaUpdateId}",
     "CreatePackage": "PUT /packages/{packageName}",
@@ -58,6 +59,7 @@ UNIMPLEMENTED: dict[str, str] = {
     "DeleteAuthorizer": "DELETE /authorizer/{authorizerName}",
     "DeleteBillingGroup": "DELETE /billing-groups/{billingGroupName}",
     "DeleteCACertificate": "DELETE /cacertificate/{caCertificateId}",
+    "DeleteCertificate": "DELETE /certificates/{certificateId}",
     "DeleteCertificateProvider": "DELETE /certificate-providers/{certificateProviderName}",
     "DeleteCommand": "DELETE /commands/{commandId}",
     "DeleteCommandExecution": "DELETE /command-executions/{executionId}",
@@ -97,6 +99,7 @@ UNIMPLEMENTED: dict[str, str] = {
     "DescribeAuthorizer": "GET /authorizer/{authorizerName}",
     "DescribeBillingGroup": "GET /billing-groups/{billingGroupName}",
     "DescribeCACertificate": "GET /cacertificate/{caCertificateId}",
+    "DescribeCertificate": "GET /certificates/{certificateId}",
     "DescribeCertificateProvider": "GET /certificate-providers/{certificateProviderName}",
     "DescribeCustomMetric": "GET /custom-metric/{metricName}",
     "DescribeDefaultAuthorizer": "GET /default-authorizer",
@@ -104,6 +107,7 @@ UNIMPLEMENTED: dict[str, str] = {
     "DescribeDimension": "GET /dimensions/{name}",
     "DescribeDomainConfiguration": "GET /domainConfigurations/{domainConfigurationName}",
     "DescribeEncryptionConfiguration": "GET /encryption-configuration",
+    "DescribeEndpoint": "GET /endpoint",
     "DescribeEventConfigurations": "GET /event-configurations",
     "DescribeFleetMetric": "GET /fleet-metric/{metricName}",
     "DescribeIndex": "GET /indices/{indexName}",
@@ -162,6 +166,7 @@ UNIMPLEMENTED: dict[str, str] = {
     "ListBillingGroups": "GET /billing-groups",
     "ListCACertificates": "GET /cacertificates",
     "ListCertificateProviders": "GET /certificate-providers/",
+    "ListCertificates": "GET /certificates",
     "ListCertificatesByCA": "GET /certificates-by-ca/{caCertificateId}",
     "ListCommandExecutions": "POST /command-executions",
     "ListCommands": "GET /commands",
@@ -198,6 +203,7 @@ UNIMPLEMENTED: dict[str, str] = {
     "ListSecurityProfiles": "GET /security-profiles",
     "ListSecurityProfilesForTarget": "GET /security-profiles-for-target",
     "ListStreams": "GET /streams",
+    "ListTagsForResource": "GET /tags",
     "ListTargetsForPolicy": "POST /policy-targets/{policyName}",
     "ListTargetsForSecurityProfile": "GET /security-profiles/{securityProfileName}/targets",
     "ListThingGroups": "GET /thing-groups",
@@ -244,6 +250,7 @@ UNIMPLEMENTED: dict[str, str] = {
     "UpdateAuthorizer": "PUT /authorizer/{authorizerName}",
     "UpdateBillingGroup": "PATCH /billing-groups/{billingGroupName}",
     "UpdateCACertificate": "PUT /cacertificate/{caCertificateId}",
+    "UpdateCertificate": "PUT /certificates/{certificateId}",
     "UpdateCertificateProvider": "PUT /certificate-providers/{certificateProviderName}",
     "UpdateCommand": "PATCH /commands/{commandId}",
     "UpdateCustomMetric": "PATCH /custom-metric/{metricName}",

@@ -1,0 +1,17 @@
+"""Owns what messages of several operations share: their form, and the limits of members that recur."""
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Struct
+
+from thingmint.api.constraints import Constraint
+
+CertificateIdText: TypeAlias = Annotated[str, Constraint(min_length=64, max_length=64, pattern="(0x)?[a-fA-F0-9]+")]
+Marker: TypeAlias = Annotated[str, Constraint(max_length=1024, pattern="[A-Za-z0-9+/]+={0,2}")]
+PageSize: TypeAlias = Annotated[int, Constraint(ge=1, le=250)]
+Timestamp: TypeAlias = float
+"""Seconds since 1970 with milliseconds."""
+
+
+class Message(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A message whose absent members do not travel."""

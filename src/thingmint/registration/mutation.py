@@ -1,0 +1,38 @@
+"""Owns how the registry changes: one transaction with its audit entries, and the news of it after the commit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from thingmint.registration.audit import AuditEntry
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.ports import Transaction
+from thingmint.registration.steps import Steps
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[T]):
+    """What a program returns: its result, and an audit entry for each thing that it changed."""
+
+    result: T
+    entries: tuple[AuditEntry, ...]
+
+
+async def change(authority: RegistrationAuthority, program: Callable[[Transaction], Steps[Change[T]]]) -> T:
+    """Run the program, append its audit entries in the same transaction, and tell of them once they are durable.
+
+    Raises what the program raises, which undoes all of it, and ServiceUnavailable if nothing can be stored.
+    """
+
+    def audited(transaction: Transaction) -> Steps[Change[T]]:
+        done = yield from program(transaction)
+        for entry in done.entries:
+            yield from transaction.append_audit(entry)
+        return done
+
+    done = await authority.store.write(audited)
+    for entry in done.entries:
+        authority.events.recorded(entry)
+    return done.result

@@ -1,0 +1,15 @@
+"""Owns the type of a program's steps; knows neither verbs nor stores.
+
+A transaction is written as a generator: each verb is a generator too, composed with ``yield from``. The store drives
+it. On SQLite it runs in the writer's thread inside a savepoint; on PostgreSQL every step is awaited inside a
+transaction. An exception that leaves the generator undoes everything it did. A program may be run again from the start
+(after a deadlock, say), so it must have no effect but its statements.
+"""
+
+from collections.abc import Generator
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+# What is yielded and sent belongs to the store alone; a program only passes it through.
+Steps: TypeAlias = Generator[object, object, T]

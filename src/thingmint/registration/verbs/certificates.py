@@ -1,0 +1,37 @@
+"""Owns what a transaction does with device certificates; knows no SQL."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from thingmint.core.certificate import Certificate, CertificateSummary
+from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.registration.paging import PageRequest
+from thingmint.registration.steps import Steps
+
+
+class CertificateVerbs(Protocol):
+    """Reads see the transaction's own writes."""
+
+    def certificate(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
+        """Return the certificate, or None."""
+        ...
+
+    def certificate_for_update(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
+        """Return the certificate and keep others from changing it until this transaction ends."""
+        ...
+
+    def certificate_summaries(self, scope: Scope, page: PageRequest) -> Steps[Sequence[CertificateSummary]]:
+        """Return up to ``page.size`` certificates in the order of their creation, newest first unless ascending."""
+        ...
+
+    def insert_certificate(self, certificate: Certificate) -> Steps[None]:
+        """Store a new certificate; raise DuplicateCertificate if its id, or its issuer and serial number, exist."""
+        ...
+
+    def update_certificate(self, before: Certificate, after: Certificate) -> Steps[bool]:
+        """Store status, times and version if the stored version is still that of ``before``; say whether it was."""
+        ...
+
+    def delete_certificate(self, certificate: Certificate) -> Steps[bool]:
+        """Delete the certificate if its stored version is still this one; say whether it was."""
+        ...

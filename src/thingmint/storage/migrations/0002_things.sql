@@ -1,0 +1,103 @@
+-- Names that refer to other tables are names, not positions: what is listed is told by name, and nothing is renamed.
+-- Attributes and other small structures are JSON.
+
+CREATE TABLE thing_type (
+  position {PK},
+  account TEXT NOT NULL,
+  region TEXT NOT NULL,
+  name TEXT NOT NULL,
+  type_id TEXT NOT NULL,
+  properties TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  deprecated_at BIGINT,
+  UNIQUE (name, account, region)
+);
+
+CREATE INDEX thing_type_list ON thing_type (account, region, position);
+
+CREATE TABLE billing_group (
+  position {PK},
+  account TEXT NOT NULL,
+  region TEXT NOT NULL,
+  name TEXT NOT NULL,
+  group_id TEXT NOT NULL,
+  description TEXT,
+  version BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,
+  UNIQUE (name, account, region)
+);
+
+CREATE INDEX billing_group_list ON billing_group (account, region, position);
+
+CREATE TABLE thing (
+  position {PK},
+  account TEXT NOT NULL,
+  region TEXT NOT NULL,
+  name TEXT NOT NULL,
+  thing_id TEXT NOT NULL,
+  type_name TEXT,
+  billing_group TEXT,
+  attributes TEXT NOT NULL,
+  version BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,
+  UNIQUE (name, account, region)
+);
+
+CREATE INDEX thing_list ON thing (account, region, position);
+CREATE INDEX thing_by_type ON thing (account, region, type_name, position);
+CREATE INDEX thing_by_billing_group ON thing (account, region, billing_group, position);
+
+CREATE TABLE thing_attribute (
+  account TEXT NOT NULL,
+  region TEXT NOT NULL,
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  position BIGINT NOT NULL,
+  thing_name TEXT NOT NULL,
+  PRIMARY KEY (account, region, name, value, position)
+);
+
+CREATE INDEX thing_attribute_of_thing ON thing_attribute (account, region, thing_name);
+
+CREATE TABLE thing_group (
+  position {PK},
+  account TEXT NOT NULL,
+  region TEXT NOT NULL,
+  name TEXT NOT NULL,
+  group_id TEXT NOT NULL,
+  parent_name TEXT,
+  description TEXT,
+  attributes TEXT NOT NULL,
+  version BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,
+  UNIQUE (name, account, region)
+);
+
+CREATE INDEX thing_group_list ON thing_group (account, region, position);
+CREATE INDEX thing_group_children ON thing_group (account, region, parent_name, position);
+
+CREATE TABLE thing_group_member (
+  position {PK},
+  account TEXT NOT NULL,
+  region TEXT NOT NULL,
+  group_name TEXT NOT NULL,
+  thing_name TEXT NOT NULL,
+  UNIQUE (group_name, thing_name, account, region)
+);
+
+CREATE INDEX thing_group_members ON thing_group_member (account, region, group_name, position);
+CREATE INDEX thing_groups_of_thing ON thing_group_member (account, region, thing_name, position);
+
+-- The principal is an ARN. Its type is EXCLUSIVE_THING or NON_EXCLUSIVE_THING.
+CREATE TABLE thing_principal (
+  position {PK},
+  account TEXT NOT NULL,
+  region TEXT NOT NULL,
+  thing_name TEXT NOT NULL,
+  principal TEXT NOT NULL,
+  principal_type TEXT NOT NULL,
+  UNIQUE (thing_name, principal, account, region)
+);
+
+CREATE INDEX principals_of_thing ON thing_principal (account, region, thing_name, position);
+CREATE INDEX things_of_principal ON thing_principal (account, region, principal, position);

@@ -1,0 +1,38 @@
+-- A version's number is never given twice: last_version only grows. The target of an attachment is an ARN.
+
+CREATE TABLE policy (
+  position {PK},
+  account TEXT NOT NULL,
+  region TEXT NOT NULL,
+  name TEXT NOT NULL,
+  default_version BIGINT NOT NULL,
+  last_version BIGINT NOT NULL,
+  generation_id TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  modified_at BIGINT NOT NULL,
+  UNIQUE (name, account, region)
+);
+
+CREATE INDEX policy_list ON policy (account, region, position);
+
+CREATE TABLE policy_version (
+  account TEXT NOT NULL,
+  region TEXT NOT NULL,
+  policy_name TEXT NOT NULL,
+  version BIGINT NOT NULL,
+  document TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  PRIMARY KEY (account, region, policy_name, version)
+);
+
+CREATE TABLE policy_attachment (
+  position {PK},
+  account TEXT NOT NULL,
+  region TEXT NOT NULL,
+  policy_name TEXT NOT NULL,
+  target TEXT NOT NULL,
+  UNIQUE (policy_name, target, account, region)
+);
+
+CREATE INDEX policies_of_target ON policy_attachment (account, region, target, position);
+CREATE INDEX targets_of_policy ON policy_attachment (account, region, policy_name, position);
