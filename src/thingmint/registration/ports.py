@@ -9,13 +9,14 @@ from thingmint.issuance.keys import KeyPair
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.access_keys import AccessKeyVerbs
+from thingmint.registration.verbs.attachments import AttachmentVerbs
 from thingmint.registration.verbs.audit import AuditVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
 
 T = TypeVar("T")
 
 
-class Transaction(CertificateVerbs, AccessKeyVerbs, AuditVerbs, Protocol):
+class Transaction(AccessKeyVerbs, AttachmentVerbs, AuditVerbs, CertificateVerbs, Protocol):
     """The verbs of one transaction. Reads see the transaction's own writes."""
 
 
