@@ -11,11 +11,16 @@ from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.access_keys import AccessKeyVerbs
 from thingmint.registration.verbs.audit import AuditVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
+from thingmint.registration.verbs.changes import ChangeVerbs
+from thingmint.registration.verbs.policies import PolicyVerbs
+from thingmint.registration.verbs.policy_attachments import PolicyAttachmentVerbs
 
 T = TypeVar("T")
 
 
-class Transaction(CertificateVerbs, AccessKeyVerbs, AuditVerbs, Protocol):
+class Transaction(
+    CertificateVerbs, AccessKeyVerbs, AuditVerbs, ChangeVerbs, PolicyVerbs, PolicyAttachmentVerbs, Protocol
+):
     """The verbs of one transaction. Reads see the transaction's own writes."""
 
 
