@@ -9,6 +9,7 @@ from thingmint.issuance.keys import KeyPair
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.access_keys import AccessKeyVerbs
+from thingmint.registration.verbs.attachments import AttachmentVerbs
 from thingmint.registration.verbs.audit import AuditVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
 from thingmint.registration.verbs.changes import ChangeVerbs
@@ -19,7 +20,14 @@ T = TypeVar("T")
 
 
 class Transaction(
-    CertificateVerbs, AccessKeyVerbs, AuditVerbs, ChangeVerbs, PolicyVerbs, PolicyAttachmentVerbs, Protocol
+    AccessKeyVerbs,
+    AttachmentVerbs,
+    AuditVerbs,
+    CertificateVerbs,
+    ChangeVerbs,
+    PolicyAttachmentVerbs,
+    PolicyVerbs,
+    Protocol,
 ):
     """The verbs of one transaction. Reads see the transaction's own writes."""
 

@@ -6,6 +6,7 @@ from thingmint.registration.steps import Steps
 from thingmint.storage.dialect import Dialect
 from thingmint.storage.statement import rows_of
 from thingmint.storage.tables.access_keys import AccessKeyTable
+from thingmint.storage.tables.attachments import AttachmentTables
 from thingmint.storage.tables.audit import AuditTable
 from thingmint.storage.tables.certificates import CertificateTable
 from thingmint.storage.tables.changes import ChangeTable
@@ -20,7 +21,13 @@ CHECK_WRITE = (
 
 @dataclass(frozen=True, slots=True)
 class SqlTransaction(
-    CertificateTable, AccessKeyTable, AuditTable, ChangeTable, PolicyTable, PolicyAttachmentTable
+    AccessKeyTable,
+    AttachmentTables,
+    AuditTable,
+    CertificateTable,
+    ChangeTable,
+    PolicyAttachmentTable,
+    PolicyTable,
 ):
     """Implements `registration.ports.Transaction` for one dialect; has no state, so one object serves everybody."""
 
