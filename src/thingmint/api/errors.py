@@ -24,6 +24,7 @@ from thingmint.core.errors import (
     SignatureRefused,
     ThingmintError,
     Throttled,
+    VersionConflict,
 )
 
 
@@ -50,6 +51,7 @@ ERRORS: dict[type, tuple[str, int]] = {
     Throttled: ("ThrottlingException", 400),
     ResourceNotFound: ("ResourceNotFoundException", 404),
     CertificateStateRefused: ("CertificateStateException", 406),
+    VersionConflict: ("VersionConflictException", 409),
     DeletionRefused: ("DeleteConflictException", 409),
     DuplicateCertificate: ("ResourceAlreadyExistsException", 409),
     ServiceUnavailable: ("ServiceUnavailableException", 503),
