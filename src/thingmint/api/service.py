@@ -1,8 +1,11 @@
 """Owns the whole of the API: every operation that AWS IoT has, behind one router."""
 
 from thingmint.api.certificates import certificate_operations
+from thingmint.api.effective_policies import effective_policy_operations
 from thingmint.api.endpoint import endpoint_operations
 from thingmint.api.operation import Operation, unimplemented
+from thingmint.api.policies import policy_operations
+from thingmint.api.policy_attachments import policy_attachment_operations
 from thingmint.api.routes import ROUTES
 from thingmint.api.routing import Router
 from thingmint.api.tags import tag_operations
@@ -13,6 +16,9 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
     """Return the operations that do something."""
     return (
         *certificate_operations(authority),
+        *policy_operations(authority),
+        *policy_attachment_operations(authority),
+        *effective_policy_operations(authority),
         *endpoint_operations(endpoint_address),
         *tag_operations(authority),
     )
