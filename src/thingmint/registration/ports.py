@@ -10,12 +10,27 @@ from thingmint.registration.audit import AuditEntry
 from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.access_keys import AccessKeyVerbs
 from thingmint.registration.verbs.audit import AuditVerbs
+from thingmint.registration.verbs.billing_groups import BillingGroupVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
+from thingmint.registration.verbs.thing_groups import ThingGroupVerbs
+from thingmint.registration.verbs.thing_principals import ThingPrincipalVerbs
+from thingmint.registration.verbs.thing_types import ThingTypeVerbs
+from thingmint.registration.verbs.things import ThingVerbs
 
 T = TypeVar("T")
 
 
-class Transaction(CertificateVerbs, AccessKeyVerbs, AuditVerbs, Protocol):
+class Transaction(
+    CertificateVerbs,
+    ThingVerbs,
+    ThingTypeVerbs,
+    ThingGroupVerbs,
+    ThingPrincipalVerbs,
+    BillingGroupVerbs,
+    AccessKeyVerbs,
+    AuditVerbs,
+    Protocol,
+):
     """The verbs of one transaction. Reads see the transaction's own writes."""
 
 

@@ -9,19 +9,27 @@ class Dialect:
 
     ``summary_columns`` is what a list's index carries beside its key. SQLite then answers a list from the index and
     never touches the pages that hold DER; PostgreSQL reads the heap for visibility in any case, and would pay for
-    the columns at each change of status.
+    the columns at each change of status. ``ordered_text`` is compared byte by byte whatever the language of the
+    database: in another order, what starts alike does not stand together.
     """
 
     primary_key: str
     blob: str
+    ordered_text: str
     summary_columns: str
     for_update: str
+    for_share: str
     migration_lock: str | None
     schema_version_exists: str
 
     def translate(self, sql: str) -> str:
         """Return the migration's text in this dialect."""
-        tokens = {"{PK}": self.primary_key, "{BLOB}": self.blob, "{SUMMARY_COLUMNS}": self.summary_columns}
+        tokens = {
+            "{PK}": self.primary_key,
+            "{BLOB}": self.blob,
+            "{ORDERED_TEXT}": self.ordered_text,
+            "{SUMMARY_COLUMNS}": self.summary_columns,
+        }
         for token, words in tokens.items():
             sql = sql.replace(token, words)
         return sql
@@ -31,8 +39,10 @@ SQLITE = Dialect(
     # AUTOINCREMENT: without it the position of a deleted newest row is given out again.
     primary_key="INTEGER PRIMARY KEY AUTOINCREMENT",
     blob="BLOB",
+    ordered_text="TEXT",
     summary_columns=", certificate_id, status, mode, created_at",
     for_update="",
+    for_share="",
     migration_lock=None,
     schema_version_exists="SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_version'",
 )
@@ -40,8 +50,10 @@ SQLITE = Dialect(
 POSTGRESQL = Dialect(
     primary_key="BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     blob="BYTEA",
+    ordered_text='TEXT COLLATE "C"',
     summary_columns="",
     for_update=" FOR UPDATE",
+    for_share=" FOR SHARE",
     # Any number that no other user of the database takes; held until the migrating transaction ends.
     migration_lock="SELECT pg_advisory_xact_lock(8391465205717003)",
     schema_version_exists="SELECT count(*) FROM pg_class WHERE oid = to_regclass('schema_version')",

@@ -7,7 +7,12 @@ from thingmint.storage.dialect import Dialect
 from thingmint.storage.statement import rows_of
 from thingmint.storage.tables.access_keys import AccessKeyTable
 from thingmint.storage.tables.audit import AuditTable
+from thingmint.storage.tables.billing_groups import BillingGroupTable
 from thingmint.storage.tables.certificates import CertificateTable
+from thingmint.storage.tables.thing_groups import ThingGroupTable
+from thingmint.storage.tables.thing_principals import ThingPrincipalTable
+from thingmint.storage.tables.thing_types import ThingTypeTable
+from thingmint.storage.tables.things import ThingTable
 
 # The value changes each time, so that the commit has something to make durable.
 CHECK_WRITE = (
@@ -16,7 +21,16 @@ CHECK_WRITE = (
 
 
 @dataclass(frozen=True, slots=True)
-class SqlTransaction(CertificateTable, AccessKeyTable, AuditTable):
+class SqlTransaction(
+    CertificateTable,
+    ThingTable,
+    ThingTypeTable,
+    ThingGroupTable,
+    ThingPrincipalTable,
+    BillingGroupTable,
+    AccessKeyTable,
+    AuditTable,
+):
     """Implements `registration.ports.Transaction` for one dialect; has no state, so one object serves everybody."""
 
     dialect: Dialect
