@@ -9,9 +9,13 @@ from thingmint.issuance.keys import KeyPair
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.access_keys import AccessKeyVerbs
+from thingmint.registration.verbs.attachments import AttachmentVerbs
 from thingmint.registration.verbs.audit import AuditVerbs
 from thingmint.registration.verbs.billing_groups import BillingGroupVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
+from thingmint.registration.verbs.changes import ChangeVerbs
+from thingmint.registration.verbs.policies import PolicyVerbs
+from thingmint.registration.verbs.policy_attachments import PolicyAttachmentVerbs
 from thingmint.registration.verbs.thing_groups import ThingGroupVerbs
 from thingmint.registration.verbs.thing_principals import ThingPrincipalVerbs
 from thingmint.registration.verbs.thing_types import ThingTypeVerbs
@@ -21,14 +25,18 @@ T = TypeVar("T")
 
 
 class Transaction(
+    AccessKeyVerbs,
+    AttachmentVerbs,
+    AuditVerbs,
+    BillingGroupVerbs,
     CertificateVerbs,
-    ThingVerbs,
-    ThingTypeVerbs,
+    ChangeVerbs,
+    PolicyAttachmentVerbs,
+    PolicyVerbs,
     ThingGroupVerbs,
     ThingPrincipalVerbs,
-    BillingGroupVerbs,
-    AccessKeyVerbs,
-    AuditVerbs,
+    ThingTypeVerbs,
+    ThingVerbs,
     Protocol,
 ):
     """The verbs of one transaction. Reads see the transaction's own writes."""

@@ -71,7 +71,7 @@ class ThingGroupTable(ThingGroupMemberTable, ThingGroupVerbs):
 
     def thing_group_for_share(self, scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
         """Return the thing group and keep it as it is until this transaction ends; others may do the same."""
-        return (yield from _thing_group(THING_GROUP + self.dialect.for_share, scope, name))
+        return (yield from _thing_group(THING_GROUP + self.dialect.for_key_share, scope, name))
 
     def thing_group_for_update(self, scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
         """Return the thing group and keep others from changing or joining it until this transaction ends."""
