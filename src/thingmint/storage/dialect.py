@@ -9,7 +9,8 @@ class Dialect:
 
     ``summary_columns`` is what a list's index carries beside its key. SQLite then answers a list from the index and
     never touches the pages that hold DER; PostgreSQL reads the heap for visibility in any case, and would pay for
-    the columns at each change of status.
+    the columns at each change of status. ``ordered_text`` is compared byte by byte whatever the language of the
+    database: in another order, what starts alike does not stand together.
 
     ``for_key_share`` keeps a row from being deleted while others do the same. A change's stamp orders changes so that
     whoever asks for those from ``change_horizon`` on misses none: on SQLite commits follow one another, and a counter
@@ -20,6 +21,7 @@ class Dialect:
 
     primary_key: str
     blob: str
+    ordered_text: str
     summary_columns: str
     for_update: str
     for_key_share: str
@@ -31,7 +33,12 @@ class Dialect:
 
     def translate(self, sql: str) -> str:
         """Return the migration's text in this dialect."""
-        tokens = {"{PK}": self.primary_key, "{BLOB}": self.blob, "{SUMMARY_COLUMNS}": self.summary_columns}
+        tokens = {
+            "{PK}": self.primary_key,
+            "{BLOB}": self.blob,
+            "{ORDERED_TEXT}": self.ordered_text,
+            "{SUMMARY_COLUMNS}": self.summary_columns,
+        }
         for token, words in tokens.items():
             sql = sql.replace(token, words)
         return sql
@@ -41,6 +48,7 @@ SQLITE = Dialect(
     # AUTOINCREMENT: without it the position of a deleted newest row is given out again.
     primary_key="INTEGER PRIMARY KEY AUTOINCREMENT",
     blob="BLOB",
+    ordered_text="TEXT",
     summary_columns=", certificate_id, status, mode, created_at",
     for_update="",
     for_key_share="",
@@ -54,6 +62,7 @@ SQLITE = Dialect(
 POSTGRESQL = Dialect(
     primary_key="BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     blob="BYTEA",
+    ordered_text='TEXT COLLATE "C"',
     summary_columns="",
     for_update=" FOR UPDATE",
     for_key_share=" FOR KEY SHARE",

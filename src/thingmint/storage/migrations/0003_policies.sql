@@ -1,4 +1,5 @@
--- A version's number is never given twice: last_version only grows. The target of an attachment is an ARN.
+-- A version's number is never given twice: last_version only grows. The target of an attachment is an ARN, ordered as
+-- the names of groups are: PostgreSQL looks nothing up in an index of another order.
 
 CREATE TABLE policy (
   position {PK},
@@ -31,7 +32,7 @@ CREATE TABLE policy_attachment (
   account TEXT NOT NULL,
   region TEXT NOT NULL,
   policy_name TEXT NOT NULL,
-  target TEXT NOT NULL,
+  target {ORDERED_TEXT} NOT NULL,
   UNIQUE (policy_name, target, account, region)
 );
 

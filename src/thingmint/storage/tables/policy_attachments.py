@@ -21,12 +21,9 @@ from thingmint.registration.verbs.policy_attachments import (
     EffectivePolicy,
     PolicyAttachmentVerbs,
 )
-from thingmint.storage.dialect import Dialect
 from thingmint.storage.statement import Row, row_of, rows_of
 from thingmint.storage.tables.columns import position_after
 from thingmint.storage.tables.policies import summary_of_row
-
-THING_GROUP = "SELECT position FROM thing_group WHERE name = $1 AND account = $2 AND region = $3"
 
 ATTACH = (
     "INSERT INTO policy_attachment (account, region, policy_name, target) "
@@ -103,18 +100,6 @@ INHERITED_EARLIEST_FIRST = f"{_INHERITED} > $8 ORDER BY first ASC LIMIT $9"
 class PolicyAttachmentTable(PolicyAttachmentVerbs):
     """The verbs of attached policies."""
 
-    dialect: Dialect
-
-    def has_thing_group(self, scope: Scope, name: ThingGroupName) -> Steps[bool]:
-        """Say whether the group exists."""
-        row = yield from row_of(THING_GROUP, name, scope.account, scope.region)
-        return row is not None
-
-    def thing_group_kept(self, scope: Scope, name: ThingGroupName) -> Steps[bool]:
-        """Say whether the group exists; keep it from being changed until this transaction ends."""
-        row = yield from row_of(THING_GROUP + self.dialect.for_update, name, scope.account, scope.region)
-        return row is not None
-
     def attach_policy(self, scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
         """Attach the policy; say whether it was not attached yet."""
         row = yield from row_of(ATTACH, scope.account, scope.region, name, target)
@@ -177,15 +162,14 @@ def _columns_of_beginning(scope: Scope, beginning: Beginning) -> tuple[str, ...]
 
 
 def _effective(scope: Scope, rows: Sequence[Row]) -> EffectivePolicies:
-    depends_on = {arn for arn, *_ in rows if arn}
     targets: dict[str, list[str]] = {}
-    versions: dict[str, Row] = {}
-    for arn, name, *version in rows:
+    versions: dict[str, tuple[int, str]] = {}
+    for arn, name, version, document in rows:
         if name is not None:
             targets.setdefault(name, []).append(arn)
-            versions[name] = version
+            versions[name] = version, document
     policies = tuple(
-        EffectivePolicy(scope, PolicyName(name), *versions[name], targets=tuple(reached))
-        for name, reached in targets.items()
+        EffectivePolicy(scope, PolicyName(name), *versions[name], tuple(reached)) for name, reached in targets.items()
     )
-    return EffectivePolicies(policies, frozenset(depends_on | {policy_arn(scope, policy.name) for policy in policies}))
+    arns = {arn for arn, *_ in rows if arn}
+    return EffectivePolicies(policies, frozenset(arns | {policy_arn(scope, policy.name) for policy in policies}))
