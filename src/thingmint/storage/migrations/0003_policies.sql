@@ -33,10 +33,9 @@ CREATE TABLE policy_attachment (
   region TEXT NOT NULL,
   policy_name TEXT NOT NULL,
   target {ORDERED_TEXT} NOT NULL,
-  UNIQUE (policy_name, target, account, region)
+  UNIQUE (target, policy_name, account, region)
 );
 
-CREATE INDEX policies_of_target ON policy_attachment (account, region, target, position);
 CREATE INDEX targets_of_policy ON policy_attachment (account, region, policy_name, position);
 
 -- Which resources changed in a way that bears on what devices may do, and when last; a row for each that ever did.

@@ -30,25 +30,24 @@ ATTACH = (
     "VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING position"
 )
 
-DETACH = (
-    "DELETE FROM policy_attachment "
-    "WHERE policy_name = $1 AND target = $2 AND account = $3 AND region = $4 RETURNING position"
-)
+# A target has ten policies at most, and is looked for by its name alone; see `one_named`.
+_OF_ONE_TARGET = "FROM policy_attachment WHERE account || '' = $1 AND region || '' = $2 AND target = $3"
 
-# A target has ten at most.
-COUNT_OF_TARGET = "SELECT count(*) FROM policy_attachment WHERE account = $1 AND region = $2 AND target = $3"
+DETACH = f"DELETE {_OF_ONE_TARGET} AND policy_name = $4 RETURNING position"
+
+COUNT_OF_TARGET = f"SELECT count(*) {_OF_ONE_TARGET}"
 
 ANY_TARGET = (
     "SELECT position FROM policy_attachment "
     "WHERE account = $1 AND region = $2 AND policy_name = $3 ORDER BY position LIMIT 1"
 )
 
-_OF_TARGET = (
-    "SELECT policy_name, position FROM policy_attachment "
-    "WHERE account = $1 AND region = $2 AND target = $3 AND position"
+OF_TARGET_LATEST_FIRST = (
+    f"SELECT policy_name, position {_OF_ONE_TARGET} AND position < $4 ORDER BY position DESC LIMIT $5"
 )
-OF_TARGET_LATEST_FIRST = f"{_OF_TARGET} < $4 ORDER BY position DESC LIMIT $5"
-OF_TARGET_EARLIEST_FIRST = f"{_OF_TARGET} > $4 ORDER BY position ASC LIMIT $5"
+OF_TARGET_EARLIEST_FIRST = (
+    f"SELECT policy_name, position {_OF_ONE_TARGET} AND position > $4 ORDER BY position ASC LIMIT $5"
+)
 
 _OF_POLICY = (
     "SELECT target, position FROM policy_attachment "
@@ -59,34 +58,38 @@ OF_POLICY_EARLIEST_FIRST = f"{_OF_POLICY} > $4 ORDER BY position ASC LIMIT $5"
 
 # From a principal ($3), a thing ($4) and a group ($5) to the ARNs of all of them, of the principal's things, of the
 # groups of the things, and of every group above. UNION, not UNION ALL: it ends even if groups ever formed a circle.
+# PostgreSQL cannot guess how few groups these are and would read whole tables to join them; what stands in a SELECT of
+# its own is looked up row by row.
 _REACHED = (
     "(WITH RECURSIVE reached_thing (name) AS ("
     "SELECT thing_name FROM thing_principal WHERE account = $1 AND region = $2 AND principal = $3 "
     "UNION "
-    "SELECT name FROM thing WHERE name = $4 AND account = $1 AND region = $2"
+    "SELECT name FROM thing WHERE name = $4 AND account || '' = $1 AND region || '' = $2"
     "), reached_group (name) AS ("
-    "SELECT name FROM thing_group WHERE name = $5 AND account = $1 AND region = $2 "
+    "SELECT name FROM thing_group WHERE name = $5 AND account || '' = $1 AND region || '' = $2 "
     "UNION "
     "SELECT member.group_name FROM reached_thing JOIN thing_group_member AS member "
-    "ON member.account = $1 AND member.region = $2 AND member.thing_name = reached_thing.name "
+    "ON member.account || '' = $1 AND member.region || '' = $2 AND member.thing_name = reached_thing.name "
     "UNION "
-    "SELECT child.parent_name FROM reached_group JOIN thing_group AS child "
-    "ON child.name = reached_group.name AND child.account = $1 AND child.region = $2 "
-    "WHERE child.parent_name IS NOT NULL"
+    "SELECT (SELECT parent_name FROM thing_group WHERE name = reached_group.name "
+    "AND account || '' = $1 AND region || '' = $2) FROM reached_group WHERE name IS NOT NULL"
     ") "
     "SELECT CAST($3 AS TEXT) AS arn "
     "UNION ALL SELECT CAST($6 AS TEXT) || name FROM reached_thing "
-    "UNION ALL SELECT CAST($7 AS TEXT) || name FROM reached_group) AS reached"
+    "UNION ALL SELECT CAST($7 AS TEXT) || name FROM reached_group WHERE name IS NOT NULL) AS reached"
 )
-_ATTACHED = "policy_attachment AS attached ON attached.account = $1 AND attached.region = $2 AND attached.target = arn"
+_ATTACHED = (
+    "policy_attachment AS attached "
+    "ON attached.account || '' = $1 AND attached.region || '' = $2 AND attached.target = arn"
+)
 
 EFFECTIVE = (
-    "SELECT arn, version.policy_name, version.version, version.document "  # noqa: S608  the constants above
-    f"FROM {_REACHED} LEFT JOIN {_ATTACHED} "
-    "LEFT JOIN policy ON policy.name = attached.policy_name AND policy.account = $1 AND policy.region = $2 "
-    "LEFT JOIN policy_version AS version ON version.account = $1 AND version.region = $2 "
-    "AND version.policy_name = policy.name AND version.version = policy.default_version "
-    "ORDER BY attached.position"
+    "SELECT arn, attached.policy_name, version, "  # noqa: S608  the constants above
+    "(SELECT document FROM policy_version AS stored WHERE stored.account = $1 AND stored.region = $2 "
+    "AND stored.policy_name = attached.policy_name AND stored.version = attached.version) "
+    "FROM (SELECT arn, policy_name, attached.position, (SELECT default_version FROM policy "
+    "WHERE policy.name = attached.policy_name AND policy.account || '' = $1 AND policy.region || '' = $2) AS version "
+    f"FROM {_REACHED} LEFT JOIN {_ATTACHED}) AS attached ORDER BY attached.position"
 )
 
 _INHERITED = (
@@ -107,7 +110,7 @@ class PolicyAttachmentTable(PolicyAttachmentVerbs):
 
     def detach_policy(self, scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
         """Detach the policy; say whether it was attached."""
-        row = yield from row_of(DETACH, name, target, scope.account, scope.region)
+        row = yield from row_of(DETACH, scope.account, scope.region, target, name)
         return row is not None
 
     def count_policies(self, scope: Scope, target: str) -> Steps[int]:
