@@ -144,7 +144,8 @@ async def list_things(
 ) -> ListThingsResponse:
     """Answer with a page of the account's things: all, those of a type, those with an attribute, or both."""
     wanted = _filter(request)
-    listing = Listing("ListThings", caller.scope, ascending=True, filters=(repr(wanted),))
+    filters = (wanted.type_name or "", *_described(wanted.attribute))
+    listing = Listing("ListThings", caller.scope, ascending=True, filters=filters)
     page_request = listing.page_request(request.max_results, request.next_token)
     page = await things.list_things(authority, caller, wanted, page_request)
     return ListThingsResponse(things=[_entry(thing) for thing in page.items], next_token=listing.marker(page.next))
@@ -160,6 +161,10 @@ def _filter(request: ListThingsRequest) -> ThingFilter:
         if name is None or value is None
         else AttributeFilter(name, value, is_prefix=bool(request.use_prefix_attribute_value)),
     )
+
+
+def _described(attribute: AttributeFilter | None) -> tuple[str, ...]:
+    return () if attribute is None else (attribute.name, attribute.value, str(attribute.is_prefix))
 
 
 def _entry(thing: Thing) -> ThingAttribute:
