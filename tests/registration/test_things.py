@@ -123,7 +123,7 @@ async def test_a_thing_of_another_region_is_not_found(registry: Registry) -> Non
         await elsewhere.thing("lamp")
     await elsewhere.delete_thing("lamp")
 
-    assert await registry.thing("lamp")
+    assert (await registry.thing("lamp")).name == "lamp"
 
 
 async def test_updates_count_versions_and_are_recorded(registry: Registry) -> None:
