@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -161,6 +161,7 @@ def registration_authority(registry: Registry, key_source: KeySource) -> Registr
         serial_numbers=serial_numbers,
         new_generation_id=lambda: str(uuid.uuid4()),
         events=LoggedEvents(),
+        thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
     )
 
 

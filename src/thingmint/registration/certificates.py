@@ -192,7 +192,7 @@ async def _change(
     def program(transaction: Transaction) -> Steps[Change[None]]:
         stored = yield from transaction.certificate_for_update(caller.scope, certificate_id)
         entry = yield from apply(transaction, _found(stored, certificate_id))
-        return Change(None, () if entry is None else (entry,))
+        return Change(None, ()) if entry is None else Change(None, (entry,), (entry.resource,))
 
     await change(authority, program)
 
