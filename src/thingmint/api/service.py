@@ -1,11 +1,15 @@
 """Owns the whole of the API: every operation that AWS IoT has, behind one router."""
 
+from thingmint.api.ca_certificates import ca_certificate_operations
 from thingmint.api.certificates import certificate_operations
 from thingmint.api.endpoint import endpoint_operations
 from thingmint.api.operation import Operation, unimplemented
+from thingmint.api.registered_certificates import registered_certificate_operations
+from thingmint.api.registration_codes import registration_code_operations
 from thingmint.api.routes import ROUTES
 from thingmint.api.routing import Router
 from thingmint.api.tags import tag_operations
+from thingmint.api.transfers import transfer_operations
 from thingmint.registration.authority import RegistrationAuthority
 
 
@@ -13,6 +17,10 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
     """Return the operations that do something."""
     return (
         *certificate_operations(authority),
+        *registration_code_operations(authority),
+        *ca_certificate_operations(authority),
+        *registered_certificate_operations(authority),
+        *transfer_operations(authority),
         *endpoint_operations(endpoint_address),
         *tag_operations(authority),
     )

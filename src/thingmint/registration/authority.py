@@ -17,4 +17,5 @@ class RegistrationAuthority:
     clock: Clock
     serial_numbers: SerialNumbers
     new_generation_id: Callable[[], str]
+    new_registration_code: Callable[[], str]
     events: EventSink

@@ -11,12 +11,16 @@ from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.access_keys import AccessKeyVerbs
 from thingmint.registration.verbs.attachments import AttachmentVerbs
 from thingmint.registration.verbs.audit import AuditVerbs
+from thingmint.registration.verbs.ca_certificates import CACertificateVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
+from thingmint.registration.verbs.transfers import TransferVerbs
 
 T = TypeVar("T")
 
 
-class Transaction(AccessKeyVerbs, AttachmentVerbs, AuditVerbs, CertificateVerbs, Protocol):
+class Transaction(
+    AccessKeyVerbs, AttachmentVerbs, AuditVerbs, CertificateVerbs, CACertificateVerbs, TransferVerbs, Protocol
+):
     """The verbs of one transaction. Reads see the transaction's own writes."""
 
 

@@ -8,7 +8,9 @@ from thingmint.storage.statement import rows_of
 from thingmint.storage.tables.access_keys import AccessKeyTable
 from thingmint.storage.tables.attachments import AttachmentTables
 from thingmint.storage.tables.audit import AuditTable
+from thingmint.storage.tables.ca_certificates import CACertificateTable
 from thingmint.storage.tables.certificates import CertificateTable
+from thingmint.storage.tables.transfers import TransferTable
 
 # The value changes each time, so that the commit has something to make durable.
 CHECK_WRITE = (
@@ -17,7 +19,7 @@ CHECK_WRITE = (
 
 
 @dataclass(frozen=True, slots=True)
-class SqlTransaction(AccessKeyTable, AttachmentTables, AuditTable, CertificateTable):
+class SqlTransaction(AccessKeyTable, AttachmentTables, AuditTable, CertificateTable, CACertificateTable, TransferTable):
     """Implements `registration.ports.Transaction` for one dialect; has no state, so one object serves everybody."""
 
     dialect: Dialect
