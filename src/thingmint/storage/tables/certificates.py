@@ -31,14 +31,15 @@ def _one_certificate(first: int) -> str:
 CERTIFICATE = f"SELECT {COLUMNS} FROM certificate {_one_certificate(1)}"  # noqa: S608  constants above
 
 
-# A list holds the account's certificates and those that wait for it to accept them. Both engines merge the two indexes
-# and stop at the page's end.
+# A list holds the account's certificates and those that wait for it to accept them: a page of each, merged. Without
+# limits of their own, PostgreSQL would read all that stands behind the page of either and sort it.
 def _summaries(comparison: str, direction: str) -> str:
+    page = f"region = $2 AND position {comparison} $3 ORDER BY position {direction} LIMIT $4"
     return (
-        f"SELECT {SUMMARY_COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
-        f"WHERE account = $1 AND region = $2 AND position {comparison} $3 "
-        f"UNION ALL SELECT {SUMMARY_COLUMNS} FROM certificate "
-        f"WHERE transfer_to = $1 AND region = $2 AND position {comparison} $3 "
+        f"SELECT {SUMMARY_COLUMNS} FROM ("  # noqa: S608  the columns are the constants above
+        f"SELECT {SUMMARY_COLUMNS} FROM certificate WHERE account = $1 AND {page}) AS own "
+        f"UNION ALL SELECT {SUMMARY_COLUMNS} FROM ("
+        f"SELECT {SUMMARY_COLUMNS} FROM certificate WHERE transfer_to = $1 AND {page}) AS incoming "
         f"ORDER BY position {direction} LIMIT $4"
     )
 
