@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from tests.support import der as asn1
 from tests.support.authority import NOW
 from tests.support.signing_requests import key_of
-from tests.support.user_ca import CAKey, UserCA, der_of, device_key, name_of, new_ca, pem_of
+from tests.support.user_ca import CAKey, SignatureHash, UserCA, der_of, device_key, name_of, new_ca, pem_of
 
 from thingmint.core.errors import CertificateInvalid
 from thingmint.issuance.der import children, only_element
@@ -155,7 +155,7 @@ def dsa_key() -> dsa.DSAPrivateKey:
 
 @pytest.mark.parametrize("algorithm", [hashes.SHA256(), hashes.SHA384(), hashes.SHA512()])
 @pytest.mark.parametrize(("kind", "pss"), [("rsa-2048", False), ("rsa-2048", True), ("p-256", False)])
-def test_signatures_that_aws_accepts_are_accepted(kind: str, pss: bool, algorithm: hashes.HashAlgorithm) -> None:
+def test_signatures_that_aws_accepts_are_accepted(kind: str, pss: bool, algorithm: SignatureHash) -> None:
     key = key_of(kind)
     assert isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
     ensure_accepted_signature(loaded(new_ca(key=key).issue(hash_=algorithm, pss=pss)))

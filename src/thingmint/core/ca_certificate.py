@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from thingmint.core.certificate import CertificateMode
 from thingmint.core.errors import CertificateStateRefused, InvalidRequest
-from thingmint.core.identifiers import CertificateId, Scope, iot_arn
+from thingmint.core.identifiers import CertificateId, Scope, ca_certificate_arn
 
 # From RegisterCACertificate's documentation in the service model.
 MAX_CAS_WITH_ONE_SUBJECT = 10
@@ -91,11 +91,6 @@ class CACertificateUpdate:
     auto_registration: AutoRegistrationStatus | None = None
     registration_config: RegistrationConfig | None = None
     remove_auto_registration: bool = False
-
-
-def ca_certificate_arn(scope: Scope, certificate_id: CertificateId) -> str:
-    """Return the ARN of a registered CA certificate."""
-    return iot_arn(scope, f"cacert/{certificate_id}")
 
 
 def registration_config(

@@ -11,15 +11,37 @@ from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.access_keys import AccessKeyVerbs
 from thingmint.registration.verbs.attachments import AttachmentVerbs
 from thingmint.registration.verbs.audit import AuditVerbs
+from thingmint.registration.verbs.billing_groups import BillingGroupVerbs
 from thingmint.registration.verbs.ca_certificates import CACertificateVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
+from thingmint.registration.verbs.changes import ChangeVerbs
+from thingmint.registration.verbs.policies import PolicyVerbs
+from thingmint.registration.verbs.policy_attachments import PolicyAttachmentVerbs
+from thingmint.registration.verbs.thing_groups import ThingGroupVerbs
+from thingmint.registration.verbs.thing_principals import ThingPrincipalVerbs
+from thingmint.registration.verbs.thing_types import ThingTypeVerbs
+from thingmint.registration.verbs.things import ThingVerbs
 from thingmint.registration.verbs.transfers import TransferVerbs
 
 T = TypeVar("T")
 
 
 class Transaction(
-    AccessKeyVerbs, AttachmentVerbs, AuditVerbs, CertificateVerbs, CACertificateVerbs, TransferVerbs, Protocol
+    AccessKeyVerbs,
+    AttachmentVerbs,
+    AuditVerbs,
+    BillingGroupVerbs,
+    CACertificateVerbs,
+    CertificateVerbs,
+    ChangeVerbs,
+    PolicyAttachmentVerbs,
+    PolicyVerbs,
+    ThingGroupVerbs,
+    ThingPrincipalVerbs,
+    ThingTypeVerbs,
+    ThingVerbs,
+    TransferVerbs,
+    Protocol,
 ):
     """The verbs of one transaction. Reads see the transaction's own writes."""
 

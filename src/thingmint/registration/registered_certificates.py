@@ -70,7 +70,8 @@ async def register(
         # Only read: all registrations with one CA would wait for each other's commits if this locked its row.
         _ensure_active((yield from transaction.ca_certificate(caller.scope, ca_id)))
         yield from _insert(transaction, registered)
-        return Change(registered, (_entry(authority, caller, "RegisterCertificate", registered),))
+        entry = _entry(authority, caller, "RegisterCertificate", registered)
+        return Change(registered, (entry,), (registered.arn,))
 
     return await change(authority, program)
 
@@ -88,7 +89,8 @@ async def register_without_ca(
 
     def program(transaction: Transaction) -> Steps[Change[Certificate]]:
         yield from _insert(transaction, registered)
-        return Change(registered, (_entry(authority, caller, "RegisterCertificateWithoutCA", registered),))
+        entry = _entry(authority, caller, "RegisterCertificateWithoutCA", registered)
+        return Change(registered, (entry,), (registered.arn,))
 
     return await change(authority, program)
 
