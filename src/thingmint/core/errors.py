@@ -32,6 +32,10 @@ class CertificateStateRefused(ThingmintError):
     """The certificate's status does not allow the change."""
 
 
+class ResourceConflict(ThingmintError):
+    """A provisioning template forbids that what it declares exists already."""
+
+
 class VersionConflict(ThingmintError):
     """What was to be changed has another version than the caller expected."""
 
