@@ -219,6 +219,7 @@ def test_device_configuration_is_for_fleets_alone(kind: TemplateKind) -> None:
     text = template(*parameters, DeviceConfiguration={"a": "b"})
     assert parse_template(text, FLEET).device_configuration
     assert refusal(text, kind) == "DeviceConfiguration: only templates for fleet provisioning have one"
+    assert not parse_template(template(*parameters, DeviceConfiguration={}), kind).device_configuration
 
 
 @pytest.mark.parametrize(
