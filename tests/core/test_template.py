@@ -320,6 +320,14 @@ def test_any_text_is_a_template_or_refused_and_comes_to_a_plan_or_not(
             plan(parsed, parameters, CertificateFacts(CertificateId("ab" * 32)))
 
 
+def test_fifty_attributes_are_accepted() -> None:
+    fifty: Json = {f"a{number}": "1" for number in range(50)}
+    its = parse_template(template(resources={"it": thing(AttributePayload=fifty)}), FLEET).thing
+    assert its is not None
+    assert its.attributes is not None
+    assert len(its.attributes) == 50
+
+
 def test_certificate_id_may_be_spelled_as_the_guide_lists_it() -> None:
     its: dict[str, Json] = {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateID": CERTIFICATE_ID}}
     assert parse_template(json.dumps({"Resources": {"its": its}}), FLEET).certificate is not None
