@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -41,6 +42,7 @@ from thingmint.registration.access_keys import ensure_administrator
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.ports import KeySource, Store
+from thingmint.registration.tags import stored_tags
 from thingmint.rest.asgi import Application
 from thingmint.rest.identity import Authenticator
 from thingmint.rest.limits import Limits
@@ -258,6 +260,7 @@ def _application(authority: RegistrationAuthority, registry: Registry, keys: Key
         observer=metrics,
         log=_log,
         new_request_id=lambda: str(uuid.uuid4()),
+        tags_of=partial(stored_tags, registry.store),
         max_in_flight=config.max_requests,
     )
 

@@ -17,6 +17,7 @@ from thingmint.registration.verbs.certificates import CertificateVerbs
 from thingmint.registration.verbs.changes import ChangeVerbs
 from thingmint.registration.verbs.policies import PolicyVerbs
 from thingmint.registration.verbs.policy_attachments import PolicyAttachmentVerbs
+from thingmint.registration.verbs.tags import TagVerbs
 from thingmint.registration.verbs.thing_groups import ThingGroupVerbs
 from thingmint.registration.verbs.thing_principals import ThingPrincipalVerbs
 from thingmint.registration.verbs.thing_types import ThingTypeVerbs
@@ -36,6 +37,7 @@ class Transaction(
     ChangeVerbs,
     PolicyAttachmentVerbs,
     PolicyVerbs,
+    TagVerbs,
     ThingGroupVerbs,
     ThingPrincipalVerbs,
     ThingTypeVerbs,

@@ -14,6 +14,7 @@ from thingmint.storage.tables.certificates import CertificateTable
 from thingmint.storage.tables.changes import ChangeTable
 from thingmint.storage.tables.policies import PolicyTable
 from thingmint.storage.tables.policy_attachments import PolicyAttachmentTable
+from thingmint.storage.tables.tags import TagTable
 from thingmint.storage.tables.thing_groups import ThingGroupTable
 from thingmint.storage.tables.thing_principals import ThingPrincipalTable
 from thingmint.storage.tables.thing_types import ThingTypeTable
@@ -37,6 +38,7 @@ class SqlTransaction(
     ChangeTable,
     PolicyAttachmentTable,
     PolicyTable,
+    TagTable,
     ThingGroupTable,
     ThingPrincipalTable,
     ThingTable,
