@@ -34,6 +34,7 @@ from thingmint.core.errors import (
     TransferCompleted,
     TransferRefused,
     UpdateConflict,
+    VersionConflict,
     VersionMismatch,
     VersionsLimitExceeded,
 )
@@ -62,6 +63,7 @@ ERRORS: dict[type, tuple[str, int]] = {
     Throttled: ("ThrottlingException", 400),
     ResourceNotFound: ("ResourceNotFoundException", 404),
     CertificateStateRefused: ("CertificateStateException", 406),
+    VersionConflict: ("VersionConflictException", 409),
     DeletionRefused: ("DeleteConflictException", 409),
     DuplicateCertificate: ("ResourceAlreadyExistsException", 409),
     ResourceExists: ("ResourceAlreadyExistsException", 409),

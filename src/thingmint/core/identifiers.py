@@ -1,4 +1,7 @@
-"""Owns the identifiers of accounts, regions and certificates, and the ARNs that name them to the outside."""
+"""Owns the identifiers of accounts, regions, certificates and everything in the registry, and their ARNs.
+
+Knows which names may exist, never which do.
+"""
 
 import hashlib
 import re
@@ -11,11 +14,25 @@ AccountId = NewType("AccountId", str)
 Region = NewType("Region", str)
 CertificateId = NewType("CertificateId", str)
 SerialNumber = NewType("SerialNumber", int)
+ThingName = NewType("ThingName", str)
+ThingTypeName = NewType("ThingTypeName", str)
+ThingGroupName = NewType("ThingGroupName", str)
+BillingGroupName = NewType("BillingGroupName", str)
+PolicyName = NewType("PolicyName", str)
+TemplateName = NewType("TemplateName", str)
+RoleAliasName = NewType("RoleAliasName", str)
+CertificateProviderName = NewType("CertificateProviderName", str)
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 _CERTIFICATE_ID = re.compile(r"(0x)?[a-fA-F0-9]+")
 _CERTIFICATE_ID_LENGTH = 64
+
+# Patterns and lengths are the service model's. Its \w is that of Java, which knows ASCII alone.
+_REGISTRY_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+_POLICY_NAME = re.compile(r"[a-zA-Z0-9_+=,.@-]{1,128}")
+_ALIAS_NAME = re.compile(r"[a-zA-Z0-9_=,@-]{1,128}")
+_TEMPLATE_NAME = re.compile(r"[0-9A-Za-z_-]{1,36}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +64,52 @@ def parse_certificate_id(text: str) -> CertificateId:
     return CertificateId(text.lower())
 
 
+def parse_thing_name(text: str) -> ThingName:
+    """Return the name; raise InvalidRequest unless a thing may bear it."""
+    return ThingName(_named("a thing", _REGISTRY_NAME, text))
+
+
+def parse_thing_type_name(text: str) -> ThingTypeName:
+    """Return the name; raise InvalidRequest unless a thing type may bear it."""
+    return ThingTypeName(_named("a thing type", _REGISTRY_NAME, text))
+
+
+def parse_thing_group_name(text: str) -> ThingGroupName:
+    """Return the name; raise InvalidRequest unless a thing group may bear it."""
+    return ThingGroupName(_named("a thing group", _REGISTRY_NAME, text))
+
+
+def parse_billing_group_name(text: str) -> BillingGroupName:
+    """Return the name; raise InvalidRequest unless a billing group may bear it."""
+    return BillingGroupName(_named("a billing group", _REGISTRY_NAME, text))
+
+
+def parse_policy_name(text: str) -> PolicyName:
+    """Return the name; raise InvalidRequest unless a policy may bear it."""
+    return PolicyName(_named("a policy", _POLICY_NAME, text))
+
+
+def parse_template_name(text: str) -> TemplateName:
+    """Return the name; raise InvalidRequest unless a provisioning template may bear it."""
+    return TemplateName(_named("a provisioning template", _TEMPLATE_NAME, text))
+
+
+def parse_role_alias_name(text: str) -> RoleAliasName:
+    """Return the name; raise InvalidRequest unless a role alias may bear it."""
+    return RoleAliasName(_named("a role alias", _ALIAS_NAME, text))
+
+
+def parse_certificate_provider_name(text: str) -> CertificateProviderName:
+    """Return the name; raise InvalidRequest unless a certificate provider may bear it."""
+    return CertificateProviderName(_named("a certificate provider", _ALIAS_NAME, text))
+
+
+def _named(what: str, pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise InvalidRequest(f"the name of {what} matches {pattern.pattern}; {text!r} does not")
+    return text
+
+
 def certificate_id_of(der: bytes) -> CertificateId:
     """Return the id that AWS IoT gives to a certificate: the SHA-256 of its DER, in lower-case hexadecimal."""
     return CertificateId(hashlib.sha256(der).hexdigest())
@@ -69,6 +132,51 @@ def iot_arn(scope: Scope, resource: str) -> str:
 def certificate_arn(scope: Scope, certificate_id: CertificateId) -> str:
     """Return the ARN of a certificate."""
     return iot_arn(scope, f"cert/{certificate_id}")
+
+
+def ca_certificate_arn(scope: Scope, certificate_id: CertificateId) -> str:
+    """Return the ARN of a registered CA certificate."""
+    return iot_arn(scope, f"cacert/{certificate_id}")
+
+
+def thing_arn(scope: Scope, name: ThingName) -> str:
+    """Return the ARN of a thing."""
+    return iot_arn(scope, f"thing/{name}")
+
+
+def thing_type_arn(scope: Scope, name: ThingTypeName) -> str:
+    """Return the ARN of a thing type."""
+    return iot_arn(scope, f"thingtype/{name}")
+
+
+def thing_group_arn(scope: Scope, name: ThingGroupName) -> str:
+    """Return the ARN of a thing group."""
+    return iot_arn(scope, f"thinggroup/{name}")
+
+
+def billing_group_arn(scope: Scope, name: BillingGroupName) -> str:
+    """Return the ARN of a billing group."""
+    return iot_arn(scope, f"billinggroup/{name}")
+
+
+def policy_arn(scope: Scope, name: PolicyName) -> str:
+    """Return the ARN of an AWS IoT policy."""
+    return iot_arn(scope, f"policy/{name}")
+
+
+def provisioning_template_arn(scope: Scope, name: TemplateName) -> str:
+    """Return the ARN of a provisioning template."""
+    return iot_arn(scope, f"provisioningtemplate/{name}")
+
+
+def role_alias_arn(scope: Scope, name: RoleAliasName) -> str:
+    """Return the ARN of a role alias."""
+    return iot_arn(scope, f"rolealias/{name}")
+
+
+def certificate_provider_arn(scope: Scope, name: CertificateProviderName) -> str:
+    """Return the ARN of a certificate provider."""
+    return iot_arn(scope, f"certificateprovider/{name}")
 
 
 def user_arn(scope: Scope, user_name: str) -> str:

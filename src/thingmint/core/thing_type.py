@@ -1,0 +1,106 @@
+"""Owns what a thing type is, and when one may be given to a thing or deleted; knows no things."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from thingmint.core.attributes import ensure_attribute_name
+from thingmint.core.description import ensure_description
+from thingmint.core.errors import InvalidRequest
+from thingmint.core.identifiers import Scope, ThingTypeName, thing_type_arn
+
+# AWS's developer guide, "Thing types": at most three searchable attributes, which a change cannot reach, and five
+# minutes between deprecation and deletion.
+MAX_SEARCHABLE_ATTRIBUTES = 3
+DELETABLE_AFTER = timedelta(minutes=5)
+
+_USER_PROPERTY_KEY = re.compile(r"[a-zA-Z0-9:$.]{1,128}")
+_CONNECTION_ATTRIBUTE = re.compile(r"[a-zA-Z0-9:.]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class PropagatingAttribute:
+    """An attribute of the thing or of its connection that MQTT 5 messages carry as a user property."""
+
+    user_property_key: str
+    thing_attribute: str | None = None
+    connection_attribute: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InvalidRequest if it names no source or two, or breaks a pattern."""
+        if not _USER_PROPERTY_KEY.fullmatch(self.user_property_key):
+            raise InvalidRequest(
+                f"a userPropertyKey matches {_USER_PROPERTY_KEY.pattern}; {self.user_property_key!r} does not"
+            )
+        if (self.thing_attribute is None) is (self.connection_attribute is None):
+            raise InvalidRequest("a propagating attribute has one of thingAttribute and connectionAttribute")
+        if self.thing_attribute is not None:
+            ensure_attribute_name(self.thing_attribute)
+        elif not _CONNECTION_ATTRIBUTE.fullmatch(self.connection_attribute or ""):
+            raise InvalidRequest(
+                f"a connectionAttribute matches {_CONNECTION_ATTRIBUTE.pattern}; {self.connection_attribute!r} does not"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ThingTypeProperties:
+    """What is told about a thing type when it is created."""
+
+    description: str = ""
+    searchable_attributes: tuple[str, ...] = ()
+    propagating_attributes: tuple[PropagatingAttribute, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise InvalidRequest if the description or the searchable attributes cannot be."""
+        ensure_description(self.description)
+        if len(self.searchable_attributes) > MAX_SEARCHABLE_ATTRIBUTES:
+            raise InvalidRequest(f"a thing type has at most {MAX_SEARCHABLE_ATTRIBUTES} searchable attributes")
+        for name in self.searchable_attributes:
+            ensure_attribute_name(name)
+
+
+@dataclass(frozen=True, slots=True)
+class ThingType:
+    """A thing type in the registry; ``deprecated_at`` tells since when no further thing may get it."""
+
+    scope: Scope
+    name: ThingTypeName
+    type_id: str
+    properties: ThingTypeProperties
+    created_at: datetime
+    deprecated_at: datetime | None = None
+
+    @property
+    def arn(self) -> str:
+        """The thing type's ARN."""
+        return thing_type_arn(self.scope, self.name)
+
+    @property
+    def is_deprecated(self) -> bool:
+        """Whether no further thing may get the type."""
+        return self.deprecated_at is not None
+
+
+def deprecated(thing_type: ThingType, at: datetime) -> ThingType:
+    """Return the type as deprecated; one that is deprecated already keeps its date."""
+    return thing_type if thing_type.is_deprecated else replace(thing_type, deprecated_at=at)
+
+
+def reinstated(thing_type: ThingType) -> ThingType:
+    """Return the type as one that things may get."""
+    return replace(thing_type, deprecated_at=None)
+
+
+def ensure_assignable(thing_type: ThingType) -> None:
+    """Raise InvalidRequest if the type is deprecated."""
+    if thing_type.is_deprecated:
+        raise InvalidRequest(f"Can not associate a thing with the deprecated thing type {thing_type.name}")
+
+
+def ensure_type_deletable(thing_type: ThingType, at: datetime, wait: timedelta = DELETABLE_AFTER) -> None:
+    """Raise InvalidRequest unless the type has been deprecated for long enough."""
+    if thing_type.deprecated_at is None:
+        raise InvalidRequest(f"The thing type {thing_type.name} must be deprecated before deletion")
+    if at < thing_type.deprecated_at + wait:
+        minutes = int(wait.total_seconds()) // 60
+        raise InvalidRequest(f"The thing type {thing_type.name} can be deleted {minutes} minutes after its deprecation")
