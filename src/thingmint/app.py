@@ -34,7 +34,7 @@ from thingmint.data_directory.handover import (
     write_endpoints,
 )
 from thingmint.issuance.issuer import Issuer, IssuerUnfit
-from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile
+from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.key_pool import KeyPool
 from thingmint.registration.access_keys import ensure_administrator
@@ -151,12 +151,14 @@ def registration_authority(registry: Registry, key_source: KeySource) -> Registr
     try:
         profile = certificate_profile(ProfileConfig.from_table(registry.config.profile))
         issuer = Issuer(issuing.certificate, issuing.private_key, profile)
+        claim_issuer = Issuer(issuing.certificate, issuing.private_key, claim_profile())
     except (ProfileError, IssuerUnfit) as error:
         raise StartRefused(str(error)) from error
     return RegistrationAuthority(
         store=registry.store,
         key_source=key_source,
         issuer=issuer,
+        claim_issuer=claim_issuer,
         clock=registry.clock,
         serial_numbers=serial_numbers,
         new_generation_id=lambda: str(uuid.uuid4()),

@@ -82,6 +82,7 @@ def authority(store: MemoryStore, key_pair: KeyPair, issuer: Issuer) -> Registra
         store=store,
         key_source=OneKey(key_pair),
         issuer=issuer,
+        claim_issuer=issuer,
         clock=FixedClock(),
         serial_numbers=lambda: random_serial_number(os.urandom),
         new_generation_id=lambda: "generation",

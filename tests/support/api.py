@@ -34,11 +34,11 @@ class Api:
         caller = caller_with(EVERYTHING, account=account, region=region)
         return json.loads(await match.invoke(caller, match.read(query.encode(), [], body)))
 
-    def resource_of(self, method: str, target: str) -> str | None:
+    def resource_of(self, method: str, target: str, body: bytes = b"") -> str | None:
         """Return the resource that policies would be asked about."""
         path, _, query = target.partition("?")
         match = self.router.match(method, path.encode())
-        return match.resource(caller_with().scope, match.read(query.encode(), [], b""))
+        return match.resource(caller_with().scope, match.read(query.encode(), [], body))
 
 
 def new_api() -> Api:

@@ -13,7 +13,7 @@ from thingmint.core.identifiers import AccountId, Region, SerialNumber
 from thingmint.core.policy import Policy, parse_policy
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys import KeyPair, generate_key_pair
-from thingmint.issuance.profile import default_profile
+from thingmint.issuance.profile import claim_profile, default_profile
 from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
@@ -58,21 +58,23 @@ def shared_key_pair() -> KeyPair:
 
 
 @functools.cache
-def shared_issuer() -> Issuer:
-    """Return the one issuer of a test session."""
+def shared_issuers() -> tuple[Issuer, Issuer]:
+    """Return the one issuer of a test session, and the one of its claims."""
     root_key, issuing_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = CertificateAuthority(create_root_ca(root_key, SerialNumber(1 << 100), NOW), root_key)
     certificate = create_issuing_ca(root, issuing_key.public_key(), SerialNumber(1 << 101), NOW)
-    return Issuer(certificate, issuing_key, default_profile())
+    return Issuer(certificate, issuing_key, default_profile()), Issuer(certificate, issuing_key, claim_profile())
 
 
 def new_authority(store: MemoryStore | None = None) -> RegistrationAuthority:
     """Return an authority with an empty registry, or with this one."""
     serial_numbers = itertools.count(1 << 102)
+    issuer, claim_issuer = shared_issuers()
     return RegistrationAuthority(
         store=store or MemoryStore(),
         key_source=OneKey(),
-        issuer=shared_issuer(),
+        issuer=issuer,
+        claim_issuer=claim_issuer,
         clock=StandingClock(),
         serial_numbers=lambda: SerialNumber(next(serial_numbers)),
         new_generation_id=lambda: "5d6c2a0c-6f7d-4a8e-9c1b-0e2f3a4b5c6d",

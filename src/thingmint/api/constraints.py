@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from thingmint.api.unicode_patterns import unicode_matcher
 from thingmint.core.errors import InvalidRequest
 
 # A value that broke a rule is shown to its author; a megabyte of it would help nobody.
@@ -109,9 +110,8 @@ def translate_pattern(pattern: str) -> str:
 
 def _rules(constraint: Constraint) -> Iterable[Rule]:
     if constraint.pattern is not None and constraint.pattern != _ANY_TEXT:
-        # Java's matches() takes the whole value, and its \w and \d are ASCII.
-        matches = re.compile(translate_pattern(constraint.pattern), re.ASCII).fullmatch
-        yield Rule(lambda value: matches(str(value)) is not None, _PATTERN + constraint.pattern)
+        matches = unicode_matcher(constraint.pattern) or _matcher(constraint.pattern)
+        yield Rule(lambda value: matches(str(value)), _PATTERN + constraint.pattern)
     if constraint.max_length is not None:
         yield Rule(_at_most(constraint.max_length), f"{_LENGTH} less than or equal to {constraint.max_length}")
     if constraint.min_length is not None:
@@ -122,6 +122,12 @@ def _rules(constraint: Constraint) -> Iterable[Rule]:
     if constraint.ge is not None:
         ge = constraint.ge
         yield Rule(lambda value: _number(value) >= ge, f"{_VALUE} greater than or equal to {ge}")
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    # Java's matches() takes the whole value, and its \w and \d are ASCII.
+    match = re.compile(translate_pattern(pattern), re.ASCII).fullmatch
+    return lambda text: match(text) is not None
 
 
 # A pattern of the model that every text keeps; trying it on a signing request would cost more than all other checks.

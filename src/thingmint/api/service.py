@@ -3,9 +3,11 @@
 from thingmint.api.certificates import certificate_operations
 from thingmint.api.endpoint import endpoint_operations
 from thingmint.api.operation import Operation, unimplemented
+from thingmint.api.provisioning_templates import provisioning_template_operations
 from thingmint.api.routes import ROUTES
 from thingmint.api.routing import Router
 from thingmint.api.tags import tag_operations
+from thingmint.api.template_versions import template_version_operations
 from thingmint.registration.authority import RegistrationAuthority
 
 
@@ -14,6 +16,8 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
     return (
         *certificate_operations(authority),
         *endpoint_operations(endpoint_address),
+        *provisioning_template_operations(authority),
+        *template_version_operations(authority),
         *tag_operations(authority),
     )
 

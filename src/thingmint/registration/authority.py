@@ -14,6 +14,7 @@ class RegistrationAuthority:
     store: Store
     key_source: KeySource
     issuer: Issuer
+    claim_issuer: Issuer
     clock: Clock
     serial_numbers: SerialNumbers
     new_generation_id: Callable[[], str]

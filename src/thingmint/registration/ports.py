@@ -11,11 +11,13 @@ from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.access_keys import AccessKeyVerbs
 from thingmint.registration.verbs.audit import AuditVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
+from thingmint.registration.verbs.claims import ClaimVerbs
+from thingmint.registration.verbs.provisioning_templates import ProvisioningTemplateVerbs
 
 T = TypeVar("T")
 
 
-class Transaction(CertificateVerbs, AccessKeyVerbs, AuditVerbs, Protocol):
+class Transaction(CertificateVerbs, AccessKeyVerbs, AuditVerbs, ProvisioningTemplateVerbs, ClaimVerbs, Protocol):
     """The verbs of one transaction. Reads see the transaction's own writes."""
 
 

@@ -8,6 +8,8 @@ from thingmint.storage.statement import rows_of
 from thingmint.storage.tables.access_keys import AccessKeyTable
 from thingmint.storage.tables.audit import AuditTable
 from thingmint.storage.tables.certificates import CertificateTable
+from thingmint.storage.tables.claims import ClaimTable
+from thingmint.storage.tables.provisioning_templates import ProvisioningTemplateTable
 
 # The value changes each time, so that the commit has something to make durable.
 CHECK_WRITE = (
@@ -16,7 +18,7 @@ CHECK_WRITE = (
 
 
 @dataclass(frozen=True, slots=True)
-class SqlTransaction(CertificateTable, AccessKeyTable, AuditTable):
+class SqlTransaction(CertificateTable, AccessKeyTable, AuditTable, ProvisioningTemplateTable, ClaimTable):
     """Implements `registration.ports.Transaction` for one dialect; has no state, so one object serves everybody."""
 
     dialect: Dialect
