@@ -159,8 +159,11 @@ async def test_versions_are_kept_apart_by_template(store: Store) -> None:
 
 
 async def test_claims_are_recognised_by_their_fingerprint_and_swept_when_they_end(store: Store) -> None:
-    for number in (1, 2, 3):
-        await store.write(lambda transaction, number=number: transaction.insert_claim_certificate(claim(number)))
+    def program(transaction: Transaction) -> Steps[None]:
+        for number in (1, 2, 3):
+            yield from transaction.insert_claim_certificate(claim(number))
+
+    await store.write(program)
     assert await store.read(lambda transaction: transaction.claim_certificate(claim(2).certificate_id)) == claim(2)
     at = claim(3).expires_at
     assert await store.write(lambda transaction: transaction.delete_expired_claims(at, 1)) == 1
