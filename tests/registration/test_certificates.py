@@ -12,7 +12,13 @@ from tests.support.memory_store import MemoryStore
 
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.certificate import Certificate, CertificateStatus
-from thingmint.core.errors import CertificateStateRefused, InvalidRequest, ResourceNotFound, ServiceUnavailable
+from thingmint.core.errors import (
+    CertificateStateRefused,
+    DeletionRefused,
+    InvalidRequest,
+    ResourceNotFound,
+    ServiceUnavailable,
+)
 from thingmint.core.identifiers import AccountId, Region, SerialNumber, certificate_id_of
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys import KeyPair, generate_key_pair
@@ -213,6 +219,38 @@ async def test_active_certificate_is_not_deleted(authority: RegistrationAuthorit
     with pytest.raises(CertificateStateRefused):
         await certificates.delete(authority, CALLER, certificate.certificate_id)
     assert len(store.tables.certificates) == 1
+
+
+async def test_a_certificate_of_a_thing_is_not_deleted_even_by_force(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    certificate = await issued(authority)
+    insert = (
+        "INSERT INTO thing_principal (account, region, thing_name, principal, principal_type) "
+        "VALUES ($1, $2, 'pump', $3, 'NON_EXCLUSIVE_THING')"
+    )
+    store.execute(insert, CALLER.account, CALLER.region, certificate.arn)
+    for force in (False, True):
+        with pytest.raises(DeletionRefused) as refusal:
+            await certificates.delete(authority, CALLER, certificate.certificate_id, detach_policies=force)
+        assert refusal.value.message == f"Things must be detached before deletion (arn: {certificate.arn})"
+    assert store.tables.certificates == [certificate]
+
+
+async def test_a_certificate_with_policies_is_deleted_by_force_only(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    certificate, other = await issued(authority), await issued(authority)
+    insert = "INSERT INTO policy_attachment (account, region, policy_name, target) VALUES ($1, $2, $3, $4)"
+    for name, target in (("read", certificate.arn), ("admit", certificate.arn), ("read", other.arn)):
+        store.execute(insert, CALLER.account, CALLER.region, name, target)
+    with pytest.raises(DeletionRefused) as refusal:
+        await certificates.delete(authority, CALLER, certificate.certificate_id)
+    assert refusal.value.message == f"Certificate policies must be detached before deletion (arn: {certificate.arn})"
+    await certificates.delete(authority, CALLER, certificate.certificate_id, detach_policies=True)
+    assert store.tables.certificates == [other]
+    assert [row[4] for row in store.tables.rows("policy_attachment")] == [other.arn]
+    assert store.tables.audit[-1].detail["detached_policies"] == "admit,read"
 
 
 async def test_change_that_another_request_overtook_is_refused(

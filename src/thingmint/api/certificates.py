@@ -211,8 +211,9 @@ class DeleteCertificateRequest(Message, frozen=True, kw_only=True):
 async def delete_certificate(
     authority: RegistrationAuthority, caller: Caller, request: DeleteCertificateRequest
 ) -> None:
-    """Delete a certificate. ``forceDelete`` would detach policies; nothing attaches them yet."""
-    await certificates.delete(authority, caller, parse_certificate_id(request.certificate_id))
+    """Delete a certificate; ``forceDelete`` detaches its policies, but neither things nor an ACTIVE status."""
+    certificate_id = parse_certificate_id(request.certificate_id)
+    await certificates.delete(authority, caller, certificate_id, detach_policies=bool(request.force_delete))
 
 
 def certificate_resource(scope: Scope, request: RawRequest) -> str:

@@ -15,7 +15,7 @@ from thingmint.core.certificate import (
     ensure_deletable,
     with_status,
 )
-from thingmint.core.errors import CertificateStateRefused, ResourceNotFound
+from thingmint.core.errors import CertificateStateRefused, DeletionRefused, ResourceNotFound
 from thingmint.core.identifiers import CertificateId
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.keys import KeyPair, load_public_key
@@ -104,15 +104,24 @@ async def update_status(
     await _change(authority, caller, certificate_id, update)
 
 
-async def delete(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> None:
-    """Delete the certificate from the registry.
+async def delete(
+    authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, *, detach_policies: bool = False
+) -> None:
+    """Delete the certificate from the registry, and detach its policies before if asked to.
 
-    Raises ResourceNotFound, CertificateStateRefused if its status does not allow it.
+    Raises ResourceNotFound, CertificateStateRefused if its status does not allow it, DeletionRefused if a thing is
+    attached to it, or a policy that was not asked to be detached.
     """
     now = authority.clock.now()
 
     def remove(transaction: Transaction, before: Certificate) -> Steps[AuditEntry | None]:
         ensure_deletable(before)
+        attached = yield from transaction.principal_attachments(before.scope, before.arn)
+        if attached.things:
+            raise DeletionRefused(f"Things must be detached before deletion (arn: {before.arn})")
+        if attached.policies and not detach_policies:
+            raise DeletionRefused(f"Certificate policies must be detached before deletion (arn: {before.arn})")
+        detached = yield from transaction.detach_policies(before.scope, before.arn)
         _require_unchanged((yield from transaction.delete_certificate(before)), before)
         return audit_entry(
             caller,
@@ -122,6 +131,7 @@ async def delete(authority: RegistrationAuthority, caller: Caller, certificate_i
             status=before.status,
             issuer_id=before.issuer_id,
             serial_number=f"{before.serial_number:x}",
+            **({"detached_policies": ",".join(detached)} if detached else {}),
         )
 
     await _change(authority, caller, certificate_id, remove)

@@ -9,6 +9,7 @@ from thingmint.issuance.keys import KeyPair
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.access_keys import AccessKeyVerbs
+from thingmint.registration.verbs.attachments import AttachmentVerbs
 from thingmint.registration.verbs.audit import AuditVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
 from thingmint.registration.verbs.claims import ClaimVerbs
@@ -17,7 +18,9 @@ from thingmint.registration.verbs.provisioning_templates import ProvisioningTemp
 T = TypeVar("T")
 
 
-class Transaction(CertificateVerbs, AccessKeyVerbs, AuditVerbs, ProvisioningTemplateVerbs, ClaimVerbs, Protocol):
+class Transaction(
+    AccessKeyVerbs, AttachmentVerbs, AuditVerbs, CertificateVerbs, ClaimVerbs, ProvisioningTemplateVerbs, Protocol
+):
     """The verbs of one transaction. Reads see the transaction's own writes."""
 
 

@@ -6,6 +6,7 @@ from thingmint.registration.steps import Steps
 from thingmint.storage.dialect import Dialect
 from thingmint.storage.statement import rows_of
 from thingmint.storage.tables.access_keys import AccessKeyTable
+from thingmint.storage.tables.attachments import AttachmentTables
 from thingmint.storage.tables.audit import AuditTable
 from thingmint.storage.tables.certificates import CertificateTable
 from thingmint.storage.tables.claims import ClaimTable
@@ -18,7 +19,9 @@ CHECK_WRITE = (
 
 
 @dataclass(frozen=True, slots=True)
-class SqlTransaction(CertificateTable, AccessKeyTable, AuditTable, ProvisioningTemplateTable, ClaimTable):
+class SqlTransaction(
+    AccessKeyTable, AttachmentTables, AuditTable, CertificateTable, ClaimTable, ProvisioningTemplateTable
+):
     """Implements `registration.ports.Transaction` for one dialect; has no state, so one object serves everybody."""
 
     dialect: Dialect
