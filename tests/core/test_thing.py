@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from thingmint.core.attributes import AttributePayload, Attributes
-from thingmint.core.errors import InvalidRequest, VersionConflict
+from thingmint.core.errors import InvalidRequest, VersionMismatch
 from thingmint.core.identifiers import AccountId, BillingGroupName, Region, Scope, ThingName, ThingTypeName
 from thingmint.core.thing import Thing, ThingUpdate, ensure_version, updated
 
@@ -56,7 +56,7 @@ def test_type_is_not_set_and_removed_at_once() -> None:
 
 def test_update_of_another_version_is_refused() -> None:
     assert updated(THING, ThingUpdate(expected_version=1)).version == 2
-    with pytest.raises(VersionConflict, match="lamp has version 1, not 2"):
+    with pytest.raises(VersionMismatch, match="lamp has version 1, not 2"):
         updated(THING, ThingUpdate(expected_version=2))
     ensure_version(THING, None)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from thingmint.core.attributes import AttributePayload, Attributes
-from thingmint.core.errors import InvalidRequest, VersionConflict
+from thingmint.core.errors import InvalidRequest, VersionMismatch
 from thingmint.core.identifiers import AccountId, BillingGroupName, Region, Scope, ThingGroupName
 from thingmint.core.thing_group import (
     BillingGroup,
@@ -53,9 +53,9 @@ def test_update_replaces_the_description_and_counts() -> None:
 
 
 def test_update_of_another_version_is_refused() -> None:
-    with pytest.raises(VersionConflict, match="lamps has version 1, not 3"):
+    with pytest.raises(VersionMismatch, match="lamps has version 1, not 3"):
         updated_group(GROUP, "", AttributePayload(), expected_version=3)
-    with pytest.raises(VersionConflict, match="ward has version 1, not 0"):
+    with pytest.raises(VersionMismatch, match="ward has version 1, not 0"):
         ensure_group_version(BILLING, 0)
     ensure_group_version(BILLING, None)
 

@@ -63,7 +63,6 @@ ERRORS: dict[type, tuple[str, int]] = {
     Throttled: ("ThrottlingException", 400),
     ResourceNotFound: ("ResourceNotFoundException", 404),
     CertificateStateRefused: ("CertificateStateException", 406),
-    VersionConflict: ("VersionConflictException", 409),
     DeletionRefused: ("DeleteConflictException", 409),
     DuplicateCertificate: ("ResourceAlreadyExistsException", 409),
     ResourceExists: ("ResourceAlreadyExistsException", 409),

@@ -28,10 +28,6 @@ class CertificateStateRefused(ThingmintError):
     """The certificate's status does not allow the change."""
 
 
-class VersionConflict(ThingmintError):
-    """What was to be changed has another version than the caller expected."""
-
-
 class DeletionRefused(ThingmintError):
     """Something is still attached to what was to be deleted."""
 

@@ -29,6 +29,10 @@ class Policy:
     text: str
     statements: tuple[Statement, ...] = field(repr=False, compare=False)
 
+    def statement_position(self, index: int) -> str:
+        """Return the line and column where a statement starts; indexes count from zero."""
+        return position(self.text, self.statements[index].offset)
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -52,10 +56,10 @@ def parse_policy(text: str) -> Policy:
 
 
 def evaluate(
-    policies: Sequence[Policy], action: str, resource: str, context: Mapping[str, tuple[str, ...]]
+    policies: Sequence[Policy], action: str, resource: str, context: Mapping[str, tuple[str, ...]] | RequestContext
 ) -> Decision:
     """Return what the policies say about the action on the resource; ``context`` maps condition keys to values."""
-    request = RequestContext(context)
+    request = context if isinstance(context, RequestContext) else RequestContext(context)
     folded_action = action.lower()
     allowed: Decision | None = None
     for policy_index, policy in enumerate(policies):

@@ -18,7 +18,9 @@ from thingmint.core.policy_patterns import (
     fixed_tokens,
     glob,
     literal,
+    nothing,
     parse_tokens,
+    required_variables,
     resolved,
 )
 
@@ -39,22 +41,37 @@ _NULL = "Null"
 class RequestContext:
     """The condition keys of a request; names of keys do not depend on case, as in IAM."""
 
-    def __init__(self, values: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, values: Mapping[str, tuple[str, ...]], unsubstitutable: frozenset[str] = frozenset()) -> None:
+        """Take the values by key, and the keys (in lower case) whose values must not be put in for a variable."""
         self._values = values
+        self._unsubstitutable = unsubstitutable
         self._folded: dict[str, tuple[str, ...]] | None = None
+
+    def has(self, key: str) -> bool:
+        """Say whether the request has the key, be it without values."""
+        return key in self._values or key.lower() in self._by_folded_key()
+
+    def extended(self, values: Mapping[str, tuple[str, ...]]) -> "RequestContext":
+        """Return a context that has these values too."""
+        return RequestContext({**self._values, **values}, self._unsubstitutable)
 
     def values(self, key: str) -> tuple[str, ...]:
         """Return the values of a key, none where the request has no such key."""
         exact = self._values.get(key)
         if exact is not None:
             return exact
-        if self._folded is None:
-            self._folded = {name.lower(): values for name, values in self._values.items()}
-        return self._folded.get(key.lower(), ())
+        return self._by_folded_key().get(key.lower(), ())
 
     def variable(self, key: str) -> str | None:
         """Return what a policy variable stands for: the first value, or None."""
+        if self._unsubstitutable and key.lower() in self._unsubstitutable:
+            return None
         return next(iter(self.values(key)), None)
+
+    def _by_folded_key(self) -> dict[str, tuple[str, ...]]:
+        if self._folded is None:
+            self._folded = {name.lower(): values for name, values in self._values.items()}
+        return self._folded
 
 
 class Quantifier(Enum):
@@ -109,6 +126,11 @@ class Clause:
             return any(match is not self.operator.negated for match in matches)
         return any(matches) is not self.operator.negated
 
+    def required_keys(self) -> frozenset[str]:
+        """Return the keys without which the clause cannot hold as its author meant it."""
+        keys = {variable.key for operand in self.operands for variable in required_variables(operand.tokens)}
+        return frozenset(keys if self.if_exists else keys | {self.key})
+
     def _holds_without_key(self) -> bool:
         if self.quantifier is Quantifier.NONE:
             return self.operator.negated
@@ -137,6 +159,10 @@ class NullClause:
     def holds(self, context: RequestContext) -> bool:
         """Say whether the request satisfies the clause."""
         return (not context.values(self.key)) in self.missing
+
+    def required_keys(self) -> frozenset[str]:
+        """Return no key: the clause asks whether there is one."""
+        return frozenset()
 
 
 Condition: TypeAlias = tuple[Clause | NullClause, ...]
@@ -177,11 +203,7 @@ def _compiled_or_nothing(named: Operator, tokens: tuple[Fixed, ...]) -> Predicat
     try:
         return named.compile(tokens)
     except ValueError:
-        return _never
-
-
-def _never(_value: str) -> bool:
-    return False
+        return nothing
 
 
 def _equals(tokens: tuple[Fixed, ...]) -> Predicate:

@@ -64,14 +64,15 @@ class Members:
 Value: TypeAlias = str | Number | bool | tuple[Node, ...] | Members | None
 
 
-def read_document(text: str) -> Node:
-    """Return the JSON value that the text is; raise Malformed if it is not strict JSON or breaks a bound."""
+def read_document(text: str, max_significant: int = MAX_SIGNIFICANT_CHARACTERS) -> Node:
+    """Return the JSON value that the text is; raise Malformed if it is not strict JSON or breaks a bound.
+
+    ``max_significant`` bounds the characters that are not white space.
+    """
     if len(text) > MAX_CHARACTERS:
         raise Malformed(MAX_CHARACTERS, f"a policy has at most {MAX_CHARACTERS} characters")
-    if len("".join(text.split())) > MAX_SIGNIFICANT_CHARACTERS:
-        raise Malformed(
-            len(text), f"a policy has at most {MAX_SIGNIFICANT_CHARACTERS} characters, not counting white space"
-        )
+    if len("".join(text.split())) > max_significant:
+        raise Malformed(len(text), f"a policy has at most {max_significant} characters, not counting white space")
     try:
         text.encode()
     except UnicodeEncodeError as error:

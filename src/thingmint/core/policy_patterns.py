@@ -4,6 +4,7 @@ No regular expression is built from a policy: matching takes time in proportion 
 and a pattern with variables needs no compilation for each request.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -36,6 +37,8 @@ Token: TypeAlias = Fixed | Variable
 
 _WILDCARDS = {wildcard.value: wildcard for wildcard in Wildcard}
 _ESCAPES = ("*", "?", "$")
+# A key, where it names an attribute with the attribute's name in brackets, which may hold commas; then the default.
+_VARIABLE = re.compile(r"([^,:\[\]${']*:[^,\[\]${']*(?:\[[^\[\]${']*\]\s*)?)(?:,\s*'(.*)'\s*)?", re.DOTALL)
 
 
 def parse_tokens(text: str, *, wildcards: bool, variables: bool) -> tuple[Token, ...]:
@@ -75,6 +78,11 @@ def fixed_tokens(tokens: tuple[Token, ...]) -> tuple[Fixed, ...] | None:
     """Return the tokens if none of them is a variable, None otherwise."""
     fixed = tuple(token for token in tokens if not isinstance(token, Variable))
     return fixed if len(fixed) == len(tokens) else None
+
+
+def required_variables(tokens: tuple[Token, ...]) -> tuple[Variable, ...]:
+    """Return the variables that have no text of their own for requests that lack the key."""
+    return tuple(token for token in tokens if isinstance(token, Variable) and token.default is None)
 
 
 def literal(tokens: tuple[Fixed, ...]) -> str:
@@ -190,12 +198,11 @@ def _split_at_colons(tokens: tuple[Fixed, ...]) -> list[tuple[Fixed, ...]]:
 def _variable(inner: str) -> Token:
     if inner in _ESCAPES:
         return inner
-    key, comma, rest = inner.partition(",")
-    default = rest.strip()
-    quoted = len(default) > 1 and default[0] == default[-1] == "'"
-    if ":" not in key or not key.isascii() or any(character in "${'" for character in key) or (comma and not quoted):
+    match = _VARIABLE.fullmatch(inner)
+    if match is None or not match[1].isascii():
         raise ValueError(f"${{{inner}}} is neither ${{prefix:key}}, ${{prefix:key, 'default'}} nor an escape")
-    return Variable(key.strip(), default[1:-1] if comma else None)
+    key, default = match.groups()
+    return Variable(key.strip(), default)
 
 
 def _joined(tokens: list[Token]) -> tuple[Token, ...]:
@@ -210,6 +217,11 @@ def _joined(tokens: list[Token]) -> tuple[Token, ...]:
             text = []
         joined.append(token)
     return (*joined, "".join(text)) if text else tuple(joined)
+
+
+def nothing(_text: str) -> bool:
+    """Match no text."""
+    return False
 
 
 def _anything(_text: str) -> bool:

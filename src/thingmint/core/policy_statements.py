@@ -15,7 +15,16 @@ from thingmint.core.policy_conditions import (
     ensure_operator,
 )
 from thingmint.core.policy_document import Entry, Malformed, Members, Node, Number
-from thingmint.core.policy_patterns import Predicate, Token, fixed_tokens, glob, parse_tokens, resolved
+from thingmint.core.policy_patterns import (
+    Predicate,
+    Token,
+    fixed_tokens,
+    glob,
+    nothing,
+    parse_tokens,
+    required_variables,
+    resolved,
+)
 
 # Variables and escapes exist since this version; in the older one they are plain text.
 VERSION_WITH_VARIABLES = "2012-10-17"
@@ -43,10 +52,15 @@ class ResourcePattern:
 
     def matches(self, resource: str, context: RequestContext) -> bool | None:
         """Say whether the resource matches; None if the request lacks a variable of the pattern."""
+        predicate = self.bound(context)
+        return None if predicate is None else predicate(resource)
+
+    def bound(self, context: RequestContext) -> Predicate | None:
+        """Return the pattern with the variables of the request put in; None if the request lacks one of them."""
         if self.predicate is not None:
-            return self.predicate(resource)
+            return self.predicate
         tokens = resolved(self.tokens, context.variable)
-        return None if tokens is None else glob(tokens)(resource)
+        return None if tokens is None else glob(tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +74,36 @@ class Statement:
     resources: tuple[ResourcePattern, ...]
     other_resources: bool
     condition: Condition
+    offset: int
 
     def applies(self, folded_action: str, resource: str, context: RequestContext) -> bool:
         """Say whether the statement speaks of this request; the action is given in lower case."""
-        return (
-            any(predicate(folded_action) for predicate in self.actions) is not self.other_actions
-            and self._has_resource(resource, context)
-            and all(clause.holds(context) for clause in self.condition)
-        )
+        return self.speaks_of(folded_action) and self._has_resource(resource, context) and self.holds(context)
+
+    def speaks_of(self, folded_action: str) -> bool:
+        """Say whether the statement is about the action, which is given in lower case."""
+        return any(predicate(folded_action) for predicate in self.actions) is not self.other_actions
+
+    def holds(self, context: RequestContext) -> bool:
+        """Say whether the request satisfies the condition."""
+        return all(clause.holds(context) for clause in self.condition)
+
+    def bound(self, context: RequestContext) -> Predicate:
+        """Return whether the statement is about a resource, with the variables of this request put in once for all."""
+        patterns = [pattern.bound(context) for pattern in self.resources]
+        known = tuple(pattern for pattern in patterns if pattern is not None)
+        if not self.other_resources:
+            return lambda resource: any(pattern(resource) for pattern in known)
+        if len(known) < len(patterns) and self.effect is Effect.ALLOW:
+            return nothing
+        return lambda resource: not any(pattern(resource) for pattern in known)
+
+    def missing_keys(self, context: RequestContext) -> frozenset[str]:
+        """Return the condition keys that the statement asks for and the request lacks."""
+        keys = {variable.key for pattern in self.resources for variable in required_variables(pattern.tokens)}
+        for clause in self.condition:
+            keys |= clause.required_keys()
+        return frozenset(key for key in keys if not context.has(key))
 
     def _has_resource(self, resource: str, context: RequestContext) -> bool:
         if not self.other_resources:
@@ -79,8 +115,11 @@ class Statement:
         return True not in matches
 
 
-def parse_statements(document: Node) -> tuple[Statement, ...]:
-    """Return the statements of a policy document; raise Malformed if it breaks the grammar."""
+def parse_statements(document: Node, services: frozenset[str] | None = None) -> tuple[Statement, ...]:
+    """Return the statements of a policy document; raise Malformed if it breaks the grammar.
+
+    ``services`` are the prefixes that actions may have; None allows those of every service.
+    """
     elements = _members(document, "a policy", _DOCUMENT_KEYS)
     version = _VERSIONS[0]
     if "Version" in elements:
@@ -90,13 +129,14 @@ def parse_statements(document: Node) -> tuple[Statement, ...]:
     if "Statement" not in elements:
         raise Malformed(document.offset, "the policy has no Statement")
     nodes = _one_or_more(elements["Statement"].node, "Statement")
-    reader = _StatementReader(variables=version == VERSION_WITH_VARIABLES)
+    reader = _StatementReader(variables=version == VERSION_WITH_VARIABLES, services=services)
     return tuple(reader.statement(node) for node in nodes)
 
 
 class _StatementReader:
-    def __init__(self, *, variables: bool) -> None:
+    def __init__(self, *, variables: bool, services: frozenset[str] | None) -> None:
         self._variables = variables
+        self._services = services
         self._sids: set[str] = set()
 
     def statement(self, node: Node) -> Statement:
@@ -111,11 +151,12 @@ class _StatementReader:
         return Statement(
             sid=self._sid(elements.get("Sid")),
             effect=Effect(_choice(elements["Effect"].node, tuple(effect.value for effect in Effect), "Effect")),
-            actions=tuple(_action(each) for each in _one_or_more(actions.node, actions.key)),
+            actions=tuple(self._action(each) for each in _one_or_more(actions.node, actions.key)),
             other_actions=other_actions,
             resources=tuple(self._resource(each) for each in _one_or_more(resources.node, resources.key)),
             other_resources=other_resources,
             condition=tuple(self._condition(elements["Condition"].node)) if "Condition" in elements else (),
+            offset=node.offset,
         )
 
     def _sid(self, entry: Entry | None) -> str | None:
@@ -126,6 +167,18 @@ class _StatementReader:
             raise Malformed(entry.node.offset, f"the Sid {sid!r} appears twice")
         self._sids.add(sid)
         return sid
+
+    def _action(self, node: Node) -> Predicate:
+        text = _text(node, "an action")
+        if not _ACTION.fullmatch(text):
+            raise Malformed(node.offset, f'an action is formed like iot:DescribeCertificate, or "*", not {text!r}')
+        service, colon, _ = text.lower().partition(":")
+        if colon and self._services is not None and service not in self._services:
+            known = ", ".join(sorted(self._services))
+            raise Malformed(node.offset, f"an action of this policy is one of {known}, not of {service!r}")
+        fixed = fixed_tokens(parse_tokens(text.lower(), wildcards=True, variables=False))
+        assert fixed is not None, "without variables every token is fixed"
+        return glob(fixed)
 
     def _resource(self, node: Node) -> ResourcePattern:
         text = _text(node, "a resource")
@@ -194,15 +247,6 @@ def _choice(node: Node, choices: tuple[str, ...], what: str) -> str:
     if text not in choices:
         raise Malformed(node.offset, f"{what} is {' or '.join(choices)}, not {text!r}")
     return text
-
-
-def _action(node: Node) -> Predicate:
-    text = _text(node, "an action")
-    if not _ACTION.fullmatch(text):
-        raise Malformed(node.offset, f'an action is formed like iot:DescribeCertificate, or "*", not {text!r}')
-    fixed = fixed_tokens(parse_tokens(text.lower(), wildcards=True, variables=False))
-    assert fixed is not None, "without variables every token is fixed"
-    return glob(fixed)
 
 
 def _condition_value(node: Node) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from thingmint.core.attributes import AttributePayload, Attributes
-from thingmint.core.errors import InvalidRequest, VersionConflict
+from thingmint.core.errors import InvalidRequest, VersionMismatch
 from thingmint.core.identifiers import BillingGroupName, Scope, ThingName, ThingTypeName, thing_arn
 
 # AWS IoT's quotas: a thing with a type may have more attributes than one without.
@@ -76,7 +76,7 @@ class ThingUpdate:
 def updated(thing: Thing, update: ThingUpdate) -> Thing:
     """Return the thing after the update, one version later.
 
-    Raises VersionConflict if the caller expected another version, InvalidRequest if the thing would have more
+    Raises VersionMismatch if the caller expected another version, InvalidRequest if the thing would have more
     attributes than it may.
     """
     ensure_version(thing, update.expected_version)
@@ -89,9 +89,9 @@ def updated(thing: Thing, update: ThingUpdate) -> Thing:
 
 
 def ensure_version(thing: Thing, expected: int | None) -> None:
-    """Raise VersionConflict if the caller expects another version than the thing has."""
+    """Raise VersionMismatch if the caller expects another version than the thing has."""
     if expected is not None and expected != thing.version:
-        raise VersionConflict(f"The thing {thing.name} has version {thing.version}, not {expected}")
+        raise VersionMismatch(f"The thing {thing.name} has version {thing.version}, not {expected}")
 
 
 def ensure_attribute_count(attributes: Attributes, *, with_type: bool) -> None:

@@ -7,7 +7,7 @@ from typing import NewType
 
 from thingmint.core.attributes import AttributePayload, Attributes
 from thingmint.core.description import ensure_description
-from thingmint.core.errors import InvalidRequest, VersionConflict
+from thingmint.core.errors import InvalidRequest, VersionMismatch
 from thingmint.core.identifiers import BillingGroupName, Scope, ThingGroupName, billing_group_arn, thing_group_arn
 
 # AWS IoT's quotas for thing groups.
@@ -71,16 +71,16 @@ class BillingGroup:
 def updated_group(
     group: ThingGroup, description: str, payload: AttributePayload, expected_version: int | None = None
 ) -> ThingGroup:
-    """Return the group after an update, one version later; raise VersionConflict or InvalidRequest."""
+    """Return the group after an update, one version later; raise VersionMismatch or InvalidRequest."""
     ensure_group_version(group, expected_version)
     attributes = payload.applied_to(group.attributes)
     return replace(group, description=description, attributes=attributes, version=group.version + 1)
 
 
 def ensure_group_version(group: ThingGroup | BillingGroup, expected: int | None) -> None:
-    """Raise VersionConflict if the caller expects another version than the group has."""
+    """Raise VersionMismatch if the caller expects another version than the group has."""
     if expected is not None and expected != group.version:
-        raise VersionConflict(f"The group {group.name} has version {group.version}, not {expected}")
+        raise VersionMismatch(f"The group {group.name} has version {group.version}, not {expected}")
 
 
 def ensure_depth(parent: GroupPath) -> None:

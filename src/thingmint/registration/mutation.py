@@ -14,10 +14,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[T]):
-    """What a program returns: its result, and an audit entry for each thing that it changed."""
+    """What a program returns: its result, and an audit entry for each thing that it changed.
+
+    ``touched`` holds the ARNs of the resources whose change bears on what devices may do: certificates, things, thing
+    groups, policies. Whoever follows `registration.changes` is told of them.
+    """
 
     result: T
     entries: tuple[AuditEntry, ...]
+    touched: tuple[str, ...] = ()
 
 
 async def change(authority: RegistrationAuthority, program: Callable[[Transaction], Steps[Change[T]]]) -> T:
@@ -30,6 +35,9 @@ async def change(authority: RegistrationAuthority, program: Callable[[Transactio
         done = yield from program(transaction)
         for entry in done.entries:
             yield from transaction.append_audit(entry)
+        # Last, and in one order: notes lock their rows, and two changes must not wait for each other.
+        for resource in sorted(set(done.touched)):
+            yield from transaction.note_change(resource)
         return done
 
     done = await authority.store.write(audited)

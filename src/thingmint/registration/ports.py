@@ -14,12 +14,23 @@ from thingmint.registration.verbs.audit import AuditVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
 from thingmint.registration.verbs.claims import ClaimVerbs
 from thingmint.registration.verbs.provisioning_templates import ProvisioningTemplateVerbs
+from thingmint.registration.verbs.changes import ChangeVerbs
+from thingmint.registration.verbs.policies import PolicyVerbs
+from thingmint.registration.verbs.policy_attachments import PolicyAttachmentVerbs
 
 T = TypeVar("T")
 
 
 class Transaction(
     AccessKeyVerbs, AttachmentVerbs, AuditVerbs, CertificateVerbs, ClaimVerbs, ProvisioningTemplateVerbs, Protocol
+    AccessKeyVerbs,
+    AttachmentVerbs,
+    AuditVerbs,
+    CertificateVerbs,
+    ChangeVerbs,
+    PolicyAttachmentVerbs,
+    PolicyVerbs,
+    Protocol,
 ):
     """The verbs of one transaction. Reads see the transaction's own writes."""
 

@@ -11,6 +11,9 @@ from thingmint.storage.tables.audit import AuditTable
 from thingmint.storage.tables.certificates import CertificateTable
 from thingmint.storage.tables.claims import ClaimTable
 from thingmint.storage.tables.provisioning_templates import ProvisioningTemplateTable
+from thingmint.storage.tables.changes import ChangeTable
+from thingmint.storage.tables.policies import PolicyTable
+from thingmint.storage.tables.policy_attachments import PolicyAttachmentTable
 
 # The value changes each time, so that the commit has something to make durable.
 CHECK_WRITE = (
@@ -21,6 +24,13 @@ CHECK_WRITE = (
 @dataclass(frozen=True, slots=True)
 class SqlTransaction(
     AccessKeyTable, AttachmentTables, AuditTable, CertificateTable, ClaimTable, ProvisioningTemplateTable
+    AccessKeyTable,
+    AttachmentTables,
+    AuditTable,
+    CertificateTable,
+    ChangeTable,
+    PolicyAttachmentTable,
+    PolicyTable,
 ):
     """Implements `registration.ports.Transaction` for one dialect; has no state, so one object serves everybody."""
 

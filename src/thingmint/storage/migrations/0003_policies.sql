@@ -22,6 +22,7 @@ CREATE TABLE policy_version (
   version BIGINT NOT NULL,
   document TEXT NOT NULL,
   created_at BIGINT NOT NULL,
+  modified_at BIGINT NOT NULL,
   PRIMARY KEY (account, region, policy_name, version)
 );
 
@@ -36,3 +37,11 @@ CREATE TABLE policy_attachment (
 
 CREATE INDEX policies_of_target ON policy_attachment (account, region, target, position);
 CREATE INDEX targets_of_policy ON policy_attachment (account, region, policy_name, position);
+
+-- Which resources changed in a way that bears on what devices may do, and when last; a row for each that ever did.
+CREATE TABLE resource_change (
+  resource TEXT NOT NULL PRIMARY KEY,
+  stamp BIGINT NOT NULL
+);
+
+CREATE INDEX resource_change_stamp ON resource_change (stamp);

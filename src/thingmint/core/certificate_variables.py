@@ -1,0 +1,70 @@
+"""Owns how the names in a device's certificate become condition keys of policies; refuses to read certificates.
+
+``iot:Certificate.Subject.Title`` is an attribute's first value, ``….1`` its second, ``….List`` stands for all of them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+CertificateNames: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Values, in the certificate's order, by attributes such as ``Subject.Title`` or ``Issuer.AlternativeName.DNSName``."""
+
+SERIAL_NUMBER = "SerialNumber"
+SUBJECT = "Subject"
+ISSUER = "Issuer"
+
+# AWS's developer guide, "X.509 certificate policy variable limitations".
+MAX_VALUES = 5
+MAX_VALUE_LENGTH = 1024
+_WILDCARDS = frozenset("*$+?#")
+_ESCAPED = frozenset(',"\\+=<>;')
+
+_PREFIX = "iot:Certificate."
+_AVAILABLE_KEYS = "iot:Certificate.AvailableKeys"
+_LIST = ".List"
+_ALTERNATIVE_NAME = ".AlternativeName."
+
+
+def escaped(value: str) -> str:
+    """Return a value of a name as policies have to write it: with a backslash before the characters of RFC 4514."""
+    return "".join(f"\\{character}" if character in _ESCAPED else character for character in value)
+
+
+def directory_name(attributes: Iterable[tuple[str, str]]) -> str:
+    """Return a name, given from its root on as keywords and values, as policies write one: ``cn=lamp,o=IoT,c=US``."""
+    return ",".join(f"{keyword}={escaped(value)}" for keyword, value in reversed(list(attributes)))
+
+
+def certificate_keys(names: CertificateNames) -> dict[str, tuple[str, ...]]:
+    """Return the condition keys that a certificate with these names has."""
+    bounded = {name: _written(name, values[:MAX_VALUES]) for name, values in names.items() if values}
+    keys = {key: values for name, given in bounded.items() for key, values in _variants(name, given)}
+    return keys | {_AVAILABLE_KEYS: tuple(_PREFIX + name for name in sorted(bounded))}
+
+
+def unsubstitutable_certificate_keys(keys: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+    """Return, in lower case, which of the keys must not be put in for a variable."""
+    return frozenset(
+        key.lower()
+        for key, values in keys.items()
+        if key == _AVAILABLE_KEYS or key.endswith(_LIST) or not _is_substitutable(values[0])
+    )
+
+
+def _written(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    # Of the alternative names a directory name alone is one of RFC 4514, and comes written as such.
+    return values if _ALTERNATIVE_NAME in name else tuple(escaped(value) for value in values)
+
+
+def _variants(name: str, values: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    key = _PREFIX + name
+    yield key, values[:1]
+    if name == SERIAL_NUMBER:
+        return
+    yield key + _LIST, values
+    for index, value in enumerate(values):
+        yield f"{key}.{index}", (value,)
+
+
+def _is_substitutable(value: str) -> bool:
+    return len(value) <= MAX_VALUE_LENGTH and _WILDCARDS.isdisjoint(value)
