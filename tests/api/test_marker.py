@@ -2,11 +2,13 @@
 
 import base64
 import re
+import string
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thingmint.api import marker
 from thingmint.api.marker import decode_marker, encode_marker
 from thingmint.core.errors import InvalidRequest
 from thingmint.registration.paging import PageKey
@@ -20,6 +22,22 @@ def test_a_marker_leads_back_to_its_place(position: int, filtered_by: str) -> No
 
     assert re.fullmatch("[A-Za-z0-9+/]+={0,2}", marker)
     assert decode_marker((*PLACE, filtered_by), marker) == PageKey(position)
+
+
+@given(st.integers(min_value=0, max_value=2**63 - 1), st.text(string.printable))
+def test_a_marker_of_a_list_in_the_order_of_a_text_leads_back_to_both(position: int, text: str) -> None:
+    assert decode_marker(PLACE, encode_marker(PLACE, PageKey(position, text))) == PageKey(position, text)
+
+
+@given(st.binary())
+def test_a_marker_whose_digest_a_stranger_computed_holds_harmless_text(written: bytes) -> None:
+    digest = marker._digest(PLACE, b"\0" * 8 + written)  # what a stranger would compute
+    forged = base64.b64encode(b"\x01" + digest + b"\0" * 8 + written).decode()
+
+    text = decode_marker(PLACE, forged).text
+
+    assert "\0" not in text
+    assert text.encode().decode() == text
 
 
 @pytest.mark.parametrize(

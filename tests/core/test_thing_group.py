@@ -11,10 +11,13 @@ from thingmint.core.identifiers import AccountId, BillingGroupName, Region, Scop
 from thingmint.core.thing_group import (
     BillingGroup,
     GroupPath,
+    GroupUpdate,
     ThingGroup,
     ensure_depth,
     ensure_group_version,
     ensure_may_join,
+    ensure_room_for_child,
+    updated_billing_group,
     updated_group,
 )
 
@@ -47,14 +50,46 @@ def test_group_has_fifty_attributes_at_most() -> None:
 
 
 def test_update_replaces_the_description_and_counts() -> None:
-    payload = AttributePayload(Attributes.of({"floor": "3"}))
-    after = updated_group(GROUP, "all lamps", payload, expected_version=1)
+    update = GroupUpdate("all lamps", AttributePayload(Attributes.of({"floor": "3"})), expected_version=1)
+    after = updated_group(GROUP, update)
     assert after == replace(GROUP, description="all lamps", attributes=Attributes.of({"floor": "3"}), version=2)
+    assert updated_billing_group(BILLING, update) == replace(BILLING, description="all lamps", version=2)
+
+
+def test_update_that_says_nothing_counts_and_keeps_everything() -> None:
+    described = replace(GROUP, description="all lamps", attributes=Attributes.of({"floor": "3"}))
+    assert updated_group(described, GroupUpdate()) == replace(described, version=2)
+    assert updated_group(described, GroupUpdate("")) == replace(described, description="", version=2)
+    assert updated_billing_group(replace(BILLING, description="x"), GroupUpdate()).description == "x"
+
+
+def test_group_knows_where_it_stands() -> None:
+    below = replace(GROUP, ancestors=path("root", "floor"))
+    assert (below.parent_name, below.path) == ("floor", ("root", "floor", "lamps"))
+    assert (GROUP.parent_name, GROUP.path) == (None, ("lamps",))
+
+
+def test_group_asked_for_in_other_words_has_another_configuration() -> None:
+    assert GROUP.has_configuration_of(replace(GROUP, group_id="other", version=3))
+    for other in (
+        replace(GROUP, description="x"),
+        replace(GROUP, ancestors=path("root")),
+        replace(GROUP, attributes=Attributes.of({"floor": "3"})),
+    ):
+        assert not GROUP.has_configuration_of(other)
+    assert BILLING.has_configuration_of(replace(BILLING, group_id="other", version=3))
+    assert not BILLING.has_configuration_of(replace(BILLING, description="x"))
+
+
+def test_group_has_a_hundred_children_at_most() -> None:
+    ensure_room_for_child(99)
+    with pytest.raises(InvalidRequest, match="at most 100 direct child groups"):
+        ensure_room_for_child(100)
 
 
 def test_update_of_another_version_is_refused() -> None:
     with pytest.raises(VersionMismatch, match="lamps has version 1, not 3"):
-        updated_group(GROUP, "", AttributePayload(), expected_version=3)
+        updated_group(GROUP, GroupUpdate(expected_version=3))
     with pytest.raises(VersionMismatch, match="ward has version 1, not 0"):
         ensure_group_version(BILLING, 0)
     ensure_group_version(BILLING, None)

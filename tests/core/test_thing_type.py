@@ -43,7 +43,7 @@ def test_type_is_deletable_five_minutes_after_its_deprecation() -> None:
     with pytest.raises(InvalidRequest, match="must be deprecated before deletion"):
         ensure_type_deletable(LAMP, AT)
     gone = deprecated(LAMP, AT)
-    with pytest.raises(InvalidRequest, match="5 minutes after its deprecation"):
+    with pytest.raises(InvalidRequest, match=r"^Please wait for 5 minutes after deprecation and then retry"):
         ensure_type_deletable(gone, AT + timedelta(minutes=5, microseconds=-1))
     ensure_type_deletable(gone, AT + timedelta(minutes=5))
     ensure_type_deletable(gone, AT, wait=timedelta())
@@ -85,3 +85,8 @@ def test_other_propagating_attributes_are_refused(
 ) -> None:
     with pytest.raises(InvalidRequest, match=reason):
         PropagatingAttribute(key, thing_attribute, connection_attribute)
+
+
+def test_type_asked_for_in_other_words_has_another_configuration() -> None:
+    assert LAMP.has_configuration_of(replace(LAMP, type_id="other", deprecated_at=AT))
+    assert not LAMP.has_configuration_of(replace(LAMP, properties=ThingTypeProperties("a lamp")))

@@ -14,14 +14,12 @@ from thingmint.registration.paging import PageKey
 _VERSION = b"\x01"
 _POSITION_BYTES = 8
 _DIGEST_BYTES = 12
-_LENGTH = len(_VERSION) + _POSITION_BYTES + _DIGEST_BYTES
 
 
 def encode_marker(place: tuple[str, ...], key: PageKey) -> str:
     """Return the marker in standard base64, which is the alphabet of the model's pattern."""
-    position = key.position.to_bytes(_POSITION_BYTES, "big")
-    digest = _digest(place, position)
-    return base64.b64encode(_VERSION + position + digest).decode("ascii")
+    after = key.position.to_bytes(_POSITION_BYTES, "big") + key.text.encode()
+    return base64.b64encode(_VERSION + _digest(place, after) + after).decode("ascii")
 
 
 def decode_marker(place: tuple[str, ...], marker: str) -> PageKey:
@@ -30,14 +28,15 @@ def decode_marker(place: tuple[str, ...], marker: str) -> PageKey:
         raw = base64.b64decode(marker, validate=True)
     except ValueError:
         raise InvalidRequest("The marker is not valid") from None
-    position = raw[len(_VERSION) : len(_VERSION) + _POSITION_BYTES]
-    expected = _VERSION + position + _digest(place, position)
-    if len(raw) != _LENGTH or raw != expected:
+    after = raw[len(_VERSION) + _DIGEST_BYTES :]
+    if len(after) < _POSITION_BYTES or raw != _VERSION + _digest(place, after) + after:
         raise InvalidRequest("The marker is not valid for this list, account, region, order and filter")
-    return PageKey(int.from_bytes(position, "big"))
+    # A stranger who computes the digest may write any bytes: they must not become an error of the decoder or database.
+    text = after[_POSITION_BYTES:].decode("utf-8", "replace").replace("\0", "")
+    return PageKey(int.from_bytes(after[:_POSITION_BYTES], "big"), text)
 
 
-def _digest(place: tuple[str, ...], position: bytes) -> bytes:
+def _digest(place: tuple[str, ...], after: bytes) -> bytes:
     # Each part with its length: a filter may hold any character, and two lists must never be described alike.
     described = "".join(f"{len(part)}:{part}" for part in place)
-    return hashlib.sha256(described.encode("utf-8", "surrogatepass") + position).digest()[:_DIGEST_BYTES]
+    return hashlib.sha256(described.encode("utf-8", "surrogatepass") + after).digest()[:_DIGEST_BYTES]

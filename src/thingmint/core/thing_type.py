@@ -13,6 +13,8 @@ from thingmint.core.identifiers import Scope, ThingTypeName, thing_type_arn
 # minutes between deprecation and deletion.
 MAX_SEARCHABLE_ATTRIBUTES = 3
 DELETABLE_AFTER = timedelta(minutes=5)
+# AWS's words, whatever the wait is: Terraform's provider waits and tries again when it reads them.
+WAIT_BEFORE_DELETION = "Please wait for 5 minutes after deprecation and then retry deleting the thing type"
 
 _USER_PROPERTY_KEY = re.compile(r"[a-zA-Z0-9:$.]{1,128}")
 _CONNECTION_ATTRIBUTE = re.compile(r"[a-zA-Z0-9:.]{1,128}")
@@ -80,6 +82,10 @@ class ThingType:
         """Whether no further thing may get the type."""
         return self.deprecated_at is not None
 
+    def has_configuration_of(self, other: "ThingType") -> bool:
+        """Say whether both were asked for in the same words, so that creating one again changes nothing."""
+        return self.name == other.name and self.properties == other.properties
+
 
 def deprecated(thing_type: ThingType, at: datetime) -> ThingType:
     """Return the type as deprecated; one that is deprecated already keeps its date."""
@@ -102,5 +108,4 @@ def ensure_type_deletable(thing_type: ThingType, at: datetime, wait: timedelta =
     if thing_type.deprecated_at is None:
         raise InvalidRequest(f"The thing type {thing_type.name} must be deprecated before deletion")
     if at < thing_type.deprecated_at + wait:
-        minutes = int(wait.total_seconds()) // 60
-        raise InvalidRequest(f"The thing type {thing_type.name} can be deleted {minutes} minutes after its deprecation")
+        raise InvalidRequest(WAIT_BEFORE_DELETION)

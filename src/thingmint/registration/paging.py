@@ -1,7 +1,8 @@
 """Owns pages of lists: where one starts, how long it is, and whether another follows; knows no list's content.
 
 A list is in the order in which its entries were stored. Every entry has a position, which grows and never comes back,
-so that a page costs the same wherever it starts.
+so that a page costs the same wherever it starts. A list that is filtered by the start of a text (a name, an attribute's
+value, a path) is in the order of that text instead, because that is the order in which an index finds it.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,13 +22,23 @@ class Positioned(Protocol):
 
 
 EntryT = TypeVar("EntryT", bound=Positioned)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class PageKey:
-    """Where a page of a list starts: after this position."""
+    """Where a page of a list starts: after this position; in a list ordered by a text, after both."""
 
     position: int
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """An entry of a list, and where the page after it starts."""
+
+    item: T
+    key: PageKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +51,10 @@ class PageRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[EntryT]):
+class Page(Generic[T]):
     """Some entries of a list, and where the next page starts if there is one."""
 
-    items: tuple[EntryT, ...]
+    items: tuple[T, ...]
     next: PageKey | None
 
 
@@ -52,3 +63,10 @@ def read_page(request: PageRequest, entries: Callable[[PageRequest], Steps[Seque
     rows = yield from entries(PageRequest(request.size + 1, request.after, request.ascending))
     items = tuple(rows[: request.size])
     return Page(items, PageKey(items[-1].position) if len(rows) > request.size else None)
+
+
+def read_listed(request: PageRequest, entries: Callable[[PageRequest], Steps[Sequence[Listed[T]]]]) -> Steps[Page[T]]:
+    """Return the page as `read_page` does, of entries that carry their own keys."""
+    rows = yield from entries(PageRequest(request.size + 1, request.after, request.ascending))
+    shown = rows[: request.size]
+    return Page(tuple([row.item for row in shown]), shown[-1].key if len(rows) > request.size else None)

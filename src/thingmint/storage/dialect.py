@@ -16,22 +16,31 @@ class Dialect:
     does. On PostgreSQL they overlap; the stamp is the transaction's id, and the horizon the id of the oldest one that
     was not finished when it was asked for. Ids from ``change_ceiling`` on are of no transaction that can be seen: they
     came with a dump of another cluster.
+    the columns at each change of status. ``ordered_text`` is compared byte by byte whatever the language of the
+    database: in another order, what starts alike does not stand together.
     """
 
     primary_key: str
     blob: str
+    ordered_text: str
     summary_columns: str
     for_update: str
     for_key_share: str
     change_stamp: str
     change_horizon: str
     change_ceiling: str
+    for_share: str
     migration_lock: str | None
     schema_version_exists: str
 
     def translate(self, sql: str) -> str:
         """Return the migration's text in this dialect."""
-        tokens = {"{PK}": self.primary_key, "{BLOB}": self.blob, "{SUMMARY_COLUMNS}": self.summary_columns}
+        tokens = {
+            "{PK}": self.primary_key,
+            "{BLOB}": self.blob,
+            "{ORDERED_TEXT}": self.ordered_text,
+            "{SUMMARY_COLUMNS}": self.summary_columns,
+        }
         for token, words in tokens.items():
             sql = sql.replace(token, words)
         return sql
@@ -41,12 +50,14 @@ SQLITE = Dialect(
     # AUTOINCREMENT: without it the position of a deleted newest row is given out again.
     primary_key="INTEGER PRIMARY KEY AUTOINCREMENT",
     blob="BLOB",
+    ordered_text="TEXT",
     summary_columns=", certificate_id, status, mode, created_at",
     for_update="",
     for_key_share="",
     change_stamp="(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
     change_horizon="(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
     change_ceiling="9223372036854775807",
+    for_share="",
     migration_lock=None,
     schema_version_exists="SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_version'",
 )
@@ -54,12 +65,14 @@ SQLITE = Dialect(
 POSTGRESQL = Dialect(
     primary_key="BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     blob="BYTEA",
+    ordered_text='TEXT COLLATE "C"',
     summary_columns="",
     for_update=" FOR UPDATE",
     for_key_share=" FOR KEY SHARE",
     change_stamp="CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
     change_horizon="CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
     change_ceiling="CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)",
+    for_share=" FOR SHARE",
     # Any number that no other user of the database takes; held until the migrating transaction ends.
     migration_lock="SELECT pg_advisory_xact_lock(8391465205717003)",
     schema_version_exists="SELECT count(*) FROM pg_class WHERE oid = to_regclass('schema_version')",

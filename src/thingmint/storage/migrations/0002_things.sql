@@ -1,5 +1,5 @@
 -- Names that refer to other tables are names, not positions: what is listed is told by name, and nothing is renamed.
--- Attributes and other small structures are JSON.
+-- Attributes and other small structures are JSON. Where names are listed by how they start, they are ordered text.
 
 CREATE TABLE thing_type (
   position {PK},
@@ -19,15 +19,15 @@ CREATE TABLE billing_group (
   position {PK},
   account TEXT NOT NULL,
   region TEXT NOT NULL,
-  name TEXT NOT NULL,
+  name {ORDERED_TEXT} NOT NULL,
   group_id TEXT NOT NULL,
-  description TEXT,
+  description TEXT NOT NULL,
   version BIGINT NOT NULL,
   created_at BIGINT NOT NULL,
   UNIQUE (name, account, region)
 );
 
-CREATE INDEX billing_group_list ON billing_group (account, region, position);
+CREATE INDEX billing_group_list ON billing_group (account, region, name);
 
 CREATE TABLE thing (
   position {PK},
@@ -47,46 +47,52 @@ CREATE INDEX thing_list ON thing (account, region, position);
 CREATE INDEX thing_by_type ON thing (account, region, type_name, position);
 CREATE INDEX thing_by_billing_group ON thing (account, region, billing_group, position);
 
+-- One row for each attribute of a thing; the position is the thing's. A thing without a type has the type ''.
 CREATE TABLE thing_attribute (
   account TEXT NOT NULL,
   region TEXT NOT NULL,
   name TEXT NOT NULL,
-  value TEXT NOT NULL,
+  value {ORDERED_TEXT} NOT NULL,
+  type_name TEXT NOT NULL,
   position BIGINT NOT NULL,
-  thing_name TEXT NOT NULL,
   PRIMARY KEY (account, region, name, value, position)
 );
 
-CREATE INDEX thing_attribute_of_thing ON thing_attribute (account, region, thing_name);
+CREATE INDEX thing_attribute_by_type ON thing_attribute (account, region, name, type_name, value, position);
+CREATE INDEX thing_attribute_of_thing ON thing_attribute (position);
 
+-- A path is the names from the root of the hierarchy down to the group, each followed by a slash; a group never moves.
+-- The parent of a root is ''.
 CREATE TABLE thing_group (
   position {PK},
   account TEXT NOT NULL,
   region TEXT NOT NULL,
-  name TEXT NOT NULL,
+  name {ORDERED_TEXT} NOT NULL,
   group_id TEXT NOT NULL,
-  parent_name TEXT,
-  description TEXT,
+  parent_name TEXT NOT NULL,
+  path {ORDERED_TEXT} NOT NULL,
+  description TEXT NOT NULL,
   attributes TEXT NOT NULL,
   version BIGINT NOT NULL,
   created_at BIGINT NOT NULL,
   UNIQUE (name, account, region)
 );
 
-CREATE INDEX thing_group_list ON thing_group (account, region, position);
-CREATE INDEX thing_group_children ON thing_group (account, region, parent_name, position);
+CREATE INDEX thing_group_list ON thing_group (account, region, name);
+CREATE INDEX thing_group_children ON thing_group (account, region, parent_name, name);
+CREATE INDEX thing_group_descendants ON thing_group (account, region, path);
 
+-- The path is that of the group: what stands below a group is then one stretch of an index.
 CREATE TABLE thing_group_member (
   position {PK},
   account TEXT NOT NULL,
   region TEXT NOT NULL,
-  group_name TEXT NOT NULL,
+  path {ORDERED_TEXT} NOT NULL,
   thing_name TEXT NOT NULL,
-  UNIQUE (group_name, thing_name, account, region)
+  UNIQUE (thing_name, path, account, region)
 );
 
-CREATE INDEX thing_group_members ON thing_group_member (account, region, group_name, position);
-CREATE INDEX thing_groups_of_thing ON thing_group_member (account, region, thing_name, position);
+CREATE INDEX thing_group_members ON thing_group_member (account, region, path, position);
 
 -- The principal is an ARN. Its type is EXCLUSIVE_THING or NON_EXCLUSIVE_THING.
 CREATE TABLE thing_principal (

@@ -1,7 +1,9 @@
-"""Owns what columns hold of times and places in lists; knows no table."""
+"""Owns what columns hold of times, attributes and places in lists, and how one row is found; knows no table."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
+from thingmint.core.attributes import Attributes
 from thingmint.registration.paging import PageKey
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,3 +30,29 @@ def position_after(after: PageKey | None, *, ascending: bool) -> int:
         return _BEFORE_FIRST if ascending else _AFTER_LAST
     # A page key comes back from outside: a number of any size must not become an error of the database.
     return min(max(after.position, _BEFORE_FIRST), _AFTER_LAST)
+
+
+def column_of_attributes(attributes: Attributes) -> str:
+    """Return the attributes as JSON."""
+    return json.dumps(attributes.as_dict(), separators=(",", ":"))
+
+
+def attributes_of_column(text: str) -> Attributes:
+    """Return the attributes of a column."""
+    return Attributes.of(json.loads(text))
+
+
+def one_named(first: int) -> str:
+    """Return the condition for the row of a name, account and region, in parameters from this number on.
+
+    The expressions keep the planner from any index by account and region: see `certificates`.
+    """
+    return f"WHERE name = ${first} AND account || '' = ${first + 1} AND region || '' = ${first + 2}"
+
+
+def after_prefix(prefix: str) -> str:
+    """Return a text behind all that start with the prefix and before all others that follow it.
+
+    Names, paths and values of attributes are printable ASCII, which ends before DEL.
+    """
+    return prefix + "\x7f"

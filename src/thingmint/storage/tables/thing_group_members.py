@@ -1,0 +1,103 @@
+"""Owns the table of the things in thing groups; knows no engine.
+
+A member's row has the path of its group, so that the things below a group, at any depth, are one stretch of an index.
+"""
+
+from collections.abc import Sequence
+
+from thingmint.core.identifiers import Scope, ThingGroupName, ThingName
+from thingmint.core.thing_group import GroupPath
+from thingmint.registration.paging import Listed, PageKey, PageRequest
+from thingmint.registration.steps import Steps
+from thingmint.storage.statement import row_of, rows_of
+from thingmint.storage.tables.columns import after_prefix, position_after
+
+_ONE = "WHERE thing_name = $1 AND path = $2 AND account || '' = $3 AND region || '' = $4"
+
+INSERT_MEMBER = (
+    "INSERT INTO thing_group_member (account, region, path, thing_name) VALUES ($1, $2, $3, $4) "
+    "ON CONFLICT DO NOTHING RETURNING position"
+)
+
+DELETE_MEMBER = f"DELETE FROM thing_group_member {_ONE} RETURNING position"  # noqa: S608  constants above
+
+DELETE_MEMBERSHIPS = "DELETE FROM thing_group_member WHERE thing_name = $1 AND account || '' = $2 AND region || '' = $3"
+
+# In portions: a statement over a million rows would outlast the time limit of statements.
+DELETE_MEMBERS = (
+    "DELETE FROM thing_group_member WHERE position IN (SELECT position FROM thing_group_member "
+    "WHERE account = $1 AND region = $2 AND path = $3 LIMIT $4) RETURNING position"
+)
+
+# Ten at most.
+GROUPS_OF_THING = (
+    "SELECT path, position FROM thing_group_member WHERE thing_name = $1 AND account || '' = $2 AND region || '' = $3 "
+    "AND position > $4 ORDER BY position LIMIT $5"
+)
+
+MEMBERS = (
+    "SELECT thing_name, position FROM thing_group_member WHERE account = $1 AND region = $2 AND path = $3 "
+    "AND position > $4 ORDER BY position LIMIT $5"
+)
+
+MEMBERS_BELOW = (
+    "SELECT thing_name, position, path FROM thing_group_member WHERE account = $1 AND region = $2 "
+    "AND path >= $3 AND path < $4 AND (path, position) > ($5, $6) ORDER BY path, position LIMIT $7"
+)
+
+_PORTION = 5000
+
+
+class ThingGroupMemberTable:
+    """The verbs of the things in thing groups."""
+
+    def groups_of_thing(self, scope: Scope, name: ThingName, page: PageRequest) -> Steps[Sequence[Listed[GroupPath]]]:
+        """Return the paths of up to ``page.size`` groups that the thing is in, in the order in which it joined."""
+        after = position_after(page.after, ascending=True)
+        rows = yield from rows_of(GROUPS_OF_THING, name, scope.account, scope.region, after, page.size)
+        return tuple([Listed(path_of_column(path), PageKey(position)) for path, position in rows])
+
+    def things_in_group(
+        self, scope: Scope, path: GroupPath, page: PageRequest, *, recursive: bool
+    ) -> Steps[Sequence[Listed[ThingName]]]:
+        """Return the names of up to ``page.size`` things in the group, or also in those below it, group by group."""
+        column, after = column_of_path(path), position_after(page.after, ascending=True)
+        if not recursive:
+            found = yield from rows_of(MEMBERS, scope.account, scope.region, column, after, page.size)
+            return tuple([Listed(ThingName(name), PageKey(position)) for name, position in found])
+        after_path = "" if page.after is None else page.after.text
+        rows = yield from rows_of(
+            MEMBERS_BELOW, scope.account, scope.region, column, after_prefix(column), after_path, after, page.size
+        )
+        return tuple([Listed(ThingName(name), PageKey(position, path)) for name, position, path in rows])
+
+    def add_thing_to_group(self, scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
+        """Put a thing that this transaction holds into a group that it holds; say whether that changed anything."""
+        inserted = yield from row_of(INSERT_MEMBER, scope.account, scope.region, column_of_path(path), name)
+        return inserted is not None
+
+    def remove_thing_from_group(self, scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
+        """Take the thing out of the group; say whether it was in it."""
+        deleted = yield from row_of(DELETE_MEMBER, name, column_of_path(path), scope.account, scope.region)
+        return deleted is not None
+
+    def remove_thing_from_groups(self, scope: Scope, name: ThingName) -> Steps[None]:
+        """Take the thing out of every group."""
+        yield from rows_of(DELETE_MEMBERSHIPS, name, scope.account, scope.region)
+
+
+def remove_members(scope: Scope, path: GroupPath) -> Steps[None]:
+    """Take every thing out of the group."""
+    removed: Sequence[object] = [None] * _PORTION
+    while len(removed) == _PORTION:
+        removed = yield from rows_of(DELETE_MEMBERS, scope.account, scope.region, column_of_path(path), _PORTION)
+
+
+def column_of_path(path: GroupPath) -> str:
+    """Return the names, each followed by a slash, which no name holds."""
+    return "".join([f"{name}/" for name in path])
+
+
+def path_of_column(column: str) -> GroupPath:
+    """Return the path of a column."""
+    return GroupPath(tuple([ThingGroupName(name) for name in column[:-1].split("/")]))
