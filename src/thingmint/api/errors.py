@@ -34,7 +34,6 @@ from thingmint.core.errors import (
     TransferCompleted,
     TransferRefused,
     UpdateConflict,
-    VersionConflict,
     VersionMismatch,
     VersionsLimitExceeded,
 )

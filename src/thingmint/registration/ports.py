@@ -27,19 +27,20 @@ T = TypeVar("T")
 
 
 class Transaction(
-    AccessKeyVerbs, AttachmentVerbs, AuditVerbs, CertificateVerbs, ClaimVerbs, ProvisioningTemplateVerbs, Protocol
     AccessKeyVerbs,
     AttachmentVerbs,
     AuditVerbs,
+    BillingGroupVerbs,
     CertificateVerbs,
     ChangeVerbs,
+    ClaimVerbs,
     PolicyAttachmentVerbs,
     PolicyVerbs,
-    ThingVerbs,
-    ThingTypeVerbs,
+    ProvisioningTemplateVerbs,
     ThingGroupVerbs,
     ThingPrincipalVerbs,
-    BillingGroupVerbs,
+    ThingTypeVerbs,
+    ThingVerbs,
     Protocol,
 ):
     """The verbs of one transaction. Reads see the transaction's own writes."""

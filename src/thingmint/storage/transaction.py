@@ -28,19 +28,20 @@ CHECK_WRITE = (
 
 @dataclass(frozen=True, slots=True)
 class SqlTransaction(
-    AccessKeyTable, AttachmentTables, AuditTable, CertificateTable, ClaimTable, ProvisioningTemplateTable
     AccessKeyTable,
     AttachmentTables,
     AuditTable,
+    BillingGroupTable,
     CertificateTable,
     ChangeTable,
+    ClaimTable,
     PolicyAttachmentTable,
     PolicyTable,
-    ThingTable,
-    ThingTypeTable,
+    ProvisioningTemplateTable,
     ThingGroupTable,
     ThingPrincipalTable,
-    BillingGroupTable,
+    ThingTable,
+    ThingTypeTable,
 ):
     """Implements `registration.ports.Transaction` for one dialect; has no state, so one object serves everybody."""
 
