@@ -22,7 +22,9 @@ from thingmint.api.service import build_router
 from thingmint.config import Config
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.caller import Caller, Principal
+from thingmint.core.hook import HookFailed, HookQuestion
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber, user_arn
+from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.data_directory.authorities import TRUST_ANCHOR, Authorities, AuthorityFiles, AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse, held, make_directory
 from thingmint.data_directory.handover import (
@@ -33,6 +35,7 @@ from thingmint.data_directory.handover import (
     write_credentials,
     write_endpoints,
 )
+from thingmint.hooks import Hooks, HookTargetRefused, hook_targets
 from thingmint.issuance.issuer import Issuer, IssuerUnfit
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
@@ -40,7 +43,7 @@ from thingmint.key_pool import KeyPool
 from thingmint.registration.access_keys import ensure_administrator
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.ports import KeySource, Store
+from thingmint.registration.ports import HookClient, KeySource, Store
 from thingmint.rest.asgi import Application
 from thingmint.rest.identity import Authenticator
 from thingmint.rest.limits import Limits
@@ -87,6 +90,24 @@ class LoggedEvents:
             request_id=entry.request_id,
             **entry.detail,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedHooks:
+    """Writes a log line for every hook that fails: its operator must learn why, and the device must not."""
+
+    hooks: HookClient
+
+    async def ask(self, hook: PreProvisioningHook, question: HookQuestion) -> object:
+        """Return the hook's answer as it came; raise HookFailed if there is none."""
+        try:
+            return await self.hooks.ask(hook, question)
+        except HookFailed as error:
+            _log.warning("hook failed", hook=hook.target_arn, template=question.template_arn, cause=str(error))
+            raise
+        except asyncio.CancelledError:
+            _log.warning("hook gave no answer in time", hook=hook.target_arn, template=question.template_arn)
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +167,14 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
 
 
 def registration_authority(registry: Registry, key_source: KeySource) -> RegistrationAuthority:
-    """Return the authority that issues from this registry; raise StartRefused if profile and issuer do not fit."""
+    """Return the authority that issues from this registry; raise StartRefused if profile, issuer or hooks do not fit."""
     issuing = registry.authorities.issuing
     try:
         profile = certificate_profile(ProfileConfig.from_table(registry.config.profile))
         issuer = Issuer(issuing.certificate, issuing.private_key, profile)
         claim_issuer = Issuer(issuing.certificate, issuing.private_key, claim_profile())
-    except (ProfileError, IssuerUnfit) as error:
+        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks)))
+    except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
         raise StartRefused(str(error)) from error
     return RegistrationAuthority(
         store=registry.store,
@@ -163,6 +185,8 @@ def registration_authority(registry: Registry, key_source: KeySource) -> Registr
         serial_numbers=serial_numbers,
         new_generation_id=lambda: str(uuid.uuid4()),
         events=LoggedEvents(),
+        sealer=registry.sealer,
+        hooks=hooks,
     )
 
 

@@ -124,6 +124,7 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     log_format: str | None = None
     log_level: str | None = None
     profile: dict[str, object] | None = None
+    hooks: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ class Config:
     log_format: str
     log_level: str
     profile: Mapping[str, object]
+    hooks: Mapping[str, str] = field(repr=False)
 
 
 def load_config(flags: Mapping[str, object], environment: Mapping[str, str]) -> Config:
@@ -229,6 +231,7 @@ class _Reader:
             log_format=self._choice("log_format"),
             log_level=self._choice("log_level"),
             profile=self._file.profile or {},
+            hooks=self._file.hooks or {},
         )
 
     def _given(self, name: str) -> object:

@@ -1,4 +1,4 @@
-"""Owns the certificates that devices hold on their way to an identity: what they may be used for, and how long."""
+"""Owns the certificates of CreateProvisioningClaim: what they may be used for, and how long."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,12 +21,3 @@ class ClaimCertificate:
     def is_valid_at(self, at: datetime) -> bool:
         """Say whether the claim may still be used. RFC 5280, 4.1.2.5: the period includes its last second."""
         return at < self.expires_at + timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Ownership:
-    """A certificate that was given to a device with a token, and when the token ends."""
-
-    scope: Scope
-    certificate_id: CertificateId
-    expires_at: datetime

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from thingmint.issuance.issuer import Issuer
-from thingmint.registration.ports import Clock, EventSink, KeySource, SerialNumbers, Store
+from thingmint.registration.ports import Clock, EventSink, HookClient, KeySource, SecretSealer, SerialNumbers, Store
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrationAuthority:
-    """Who stores, who makes keys, who signs, what time it is, where numbers come from and who listens."""
+    """Who stores, makes keys, signs, listens, seals and is asked; what time it is, and where numbers come from."""
 
     store: Store
     key_source: KeySource
@@ -19,3 +19,5 @@ class RegistrationAuthority:
     serial_numbers: SerialNumbers
     new_generation_id: Callable[[], str]
     events: EventSink
+    sealer: SecretSealer
+    hooks: HookClient

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 
+from thingmint.core.hook import HookQuestion
 from thingmint.core.identifiers import SerialNumber
+from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.issuance.keys import KeyPair
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.steps import Steps
@@ -99,6 +101,14 @@ class SecretSealer(Protocol):
 
     def unseal(self, sealed: bytes, bound_to: str) -> bytes:
         """Return the secret; raise ServiceUnavailable if it was sealed by another key or for another name."""
+        ...
+
+
+class HookClient(Protocol):
+    """Asks pre-provisioning hooks, which are the operator's own code."""
+
+    async def ask(self, hook: PreProvisioningHook, question: HookQuestion) -> object:
+        """Return the hook's answer as it came; raise HookFailed if there is none. Whoever asks sets the time limit."""
         ...
 
 

@@ -16,8 +16,9 @@ class Dialect:
     does. On PostgreSQL they overlap; the stamp is the transaction's id, and the horizon the id of the oldest one that
     was not finished when it was asked for. Ids from ``change_ceiling`` on are of no transaction that can be seen: they
     came with a dump of another cluster.
-    the columns at each change of status. ``ordered_text`` is compared byte by byte whatever the language of the
-    database: in another order, what starts alike does not stand together.
+
+    ``ordered_text`` is compared byte by byte whatever the language of the database: in another order, what starts alike
+    does not stand together.
     """
 
     primary_key: str

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from thingmint.core.claim import ClaimCertificate, Ownership
+from thingmint.core.claim import ClaimCertificate
+from thingmint.core.ownership import Ownership
 from thingmint.core.identifiers import CertificateId
 from thingmint.registration.steps import Steps
 
