@@ -9,16 +9,14 @@ class Dialect:
 
     ``summary_columns`` is what a list's index carries beside its key. SQLite then answers a list from the index and
     never touches the pages that hold DER; PostgreSQL reads the heap for visibility in any case, and would pay for
-    the columns at each change of status.
+    the columns at each change of status. ``ordered_text`` is compared byte by byte whatever the language of the
+    database: in another order, what starts alike does not stand together.
 
     ``for_key_share`` keeps a row from being deleted while others do the same. A change's stamp orders changes so that
     whoever asks for those from ``change_horizon`` on misses none: on SQLite commits follow one another, and a counter
     does. On PostgreSQL they overlap; the stamp is the transaction's id, and the horizon the id of the oldest one that
     was not finished when it was asked for. Ids from ``change_ceiling`` on are of no transaction that can be seen: they
     came with a dump of another cluster.
-
-    ``ordered_text`` is compared byte by byte whatever the language of the database: in another order, what starts alike
-    does not stand together.
     """
 
     primary_key: str
@@ -30,7 +28,6 @@ class Dialect:
     change_stamp: str
     change_horizon: str
     change_ceiling: str
-    for_share: str
     migration_lock: str | None
     schema_version_exists: str
 
@@ -58,7 +55,6 @@ SQLITE = Dialect(
     change_stamp="(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
     change_horizon="(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
     change_ceiling="9223372036854775807",
-    for_share="",
     migration_lock=None,
     schema_version_exists="SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_version'",
 )
@@ -73,7 +69,6 @@ POSTGRESQL = Dialect(
     change_stamp="CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
     change_horizon="CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
     change_ceiling="CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)",
-    for_share=" FOR SHARE",
     # Any number that no other user of the database takes; held until the migrating transaction ends.
     migration_lock="SELECT pg_advisory_xact_lock(8391465205717003)",
     schema_version_exists="SELECT count(*) FROM pg_class WHERE oid = to_regclass('schema_version')",

@@ -62,14 +62,13 @@ CREATE INDEX thing_attribute_by_type ON thing_attribute (account, region, name, 
 CREATE INDEX thing_attribute_of_thing ON thing_attribute (position);
 
 -- A path is the names from the root of the hierarchy down to the group, each followed by a slash; a group never moves.
--- The parent of a root is ''.
 CREATE TABLE thing_group (
   position {PK},
   account TEXT NOT NULL,
   region TEXT NOT NULL,
   name {ORDERED_TEXT} NOT NULL,
   group_id TEXT NOT NULL,
-  parent_name TEXT NOT NULL,
+  parent_name TEXT,
   path {ORDERED_TEXT} NOT NULL,
   description TEXT NOT NULL,
   attributes TEXT NOT NULL,
@@ -87,9 +86,10 @@ CREATE TABLE thing_group_member (
   position {PK},
   account TEXT NOT NULL,
   region TEXT NOT NULL,
+  group_name TEXT NOT NULL,
   path {ORDERED_TEXT} NOT NULL,
   thing_name TEXT NOT NULL,
-  UNIQUE (thing_name, path, account, region)
+  UNIQUE (thing_name, group_name, account, region)
 );
 
 CREATE INDEX thing_group_members ON thing_group_member (account, region, path, position);

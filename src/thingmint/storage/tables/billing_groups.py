@@ -41,7 +41,7 @@ class BillingGroupTable(BillingGroupVerbs):
 
     def billing_group_for_share(self, scope: Scope, name: BillingGroupName) -> Steps[BillingGroup | None]:
         """Return the billing group and keep it as it is until this transaction ends; others may do the same."""
-        return (yield from _billing_group(BILLING_GROUP + self.dialect.for_share, scope, name))
+        return (yield from _billing_group(BILLING_GROUP + self.dialect.for_key_share, scope, name))
 
     def billing_group_for_update(self, scope: Scope, name: BillingGroupName) -> Steps[BillingGroup | None]:
         """Return the billing group and keep others from changing or joining it until this transaction ends."""

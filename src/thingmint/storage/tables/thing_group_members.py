@@ -12,10 +12,10 @@ from thingmint.registration.steps import Steps
 from thingmint.storage.statement import row_of, rows_of
 from thingmint.storage.tables.columns import after_prefix, position_after
 
-_ONE = "WHERE thing_name = $1 AND path = $2 AND account || '' = $3 AND region || '' = $4"
+_ONE = "WHERE thing_name = $1 AND group_name = $2 AND account || '' = $3 AND region || '' = $4"
 
 INSERT_MEMBER = (
-    "INSERT INTO thing_group_member (account, region, path, thing_name) VALUES ($1, $2, $3, $4) "
+    "INSERT INTO thing_group_member (account, region, group_name, path, thing_name) VALUES ($1, $2, $3, $4, $5) "
     "ON CONFLICT DO NOTHING RETURNING position"
 )
 
@@ -73,12 +73,12 @@ class ThingGroupMemberTable:
 
     def add_thing_to_group(self, scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
         """Put a thing that this transaction holds into a group that it holds; say whether that changed anything."""
-        inserted = yield from row_of(INSERT_MEMBER, scope.account, scope.region, column_of_path(path), name)
+        inserted = yield from row_of(INSERT_MEMBER, scope.account, scope.region, path[-1], column_of_path(path), name)
         return inserted is not None
 
     def remove_thing_from_group(self, scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
         """Take the thing out of the group; say whether it was in it."""
-        deleted = yield from row_of(DELETE_MEMBER, name, column_of_path(path), scope.account, scope.region)
+        deleted = yield from row_of(DELETE_MEMBER, name, path[-1], scope.account, scope.region)
         return deleted is not None
 
     def remove_thing_from_groups(self, scope: Scope, name: ThingName) -> Steps[None]:

@@ -42,6 +42,11 @@ THING_GROUPS = (
     "AND name >= $3 AND name < $4 AND name > $5 ORDER BY name LIMIT $6"
 )
 
+ROOTS = (
+    "SELECT name FROM thing_group WHERE account = $1 AND region = $2 AND parent_name IS NULL "
+    "AND name >= $3 AND name < $4 AND name > $5 ORDER BY name LIMIT $6"
+)
+
 CHILDREN = (
     "SELECT name FROM thing_group WHERE account = $1 AND region = $2 AND parent_name = $3 "
     "AND name >= $4 AND name < $5 AND name > $6 ORDER BY name LIMIT $7"
@@ -53,8 +58,6 @@ DESCENDANTS = (
     "SELECT name, path FROM thing_group WHERE account = $1 AND region = $2 AND path > $3 AND path < $4 AND path > $5 "
     "AND name >= $6 AND name < $7 ORDER BY path LIMIT $8"
 )
-
-_NO_PARENT = ""
 
 
 class ThingGroupTable(ThingGroupMemberTable, ThingGroupVerbs):
@@ -68,7 +71,7 @@ class ThingGroupTable(ThingGroupMemberTable, ThingGroupVerbs):
 
     def thing_group_for_share(self, scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
         """Return the thing group and keep it as it is until this transaction ends; others may do the same."""
-        return (yield from _thing_group(THING_GROUP + self.dialect.for_share, scope, name))
+        return (yield from _thing_group(THING_GROUP + self.dialect.for_key_share, scope, name))
 
     def thing_group_for_update(self, scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
         """Return the thing group and keep others from changing or joining it until this transaction ends."""
@@ -107,11 +110,11 @@ class ThingGroupTable(ThingGroupMemberTable, ThingGroupVerbs):
             within = (path, after_prefix(path), after)
             rows = yield from rows_of(DESCENDANTS, scope.account, scope.region, *within, *names, page.size)
             return tuple([Listed(ThingGroupName(name), PageKey(0, path)) for name, path in rows])
-        if below is None or wanted.is_recursive:
-            rows = yield from rows_of(THING_GROUPS, scope.account, scope.region, *names, after, page.size)
+        if below:
+            rows = yield from rows_of(CHILDREN, scope.account, scope.region, below[-1], *names, after, page.size)
         else:
-            parent = below[-1] if below else _NO_PARENT
-            rows = yield from rows_of(CHILDREN, scope.account, scope.region, parent, *names, after, page.size)
+            sql = THING_GROUPS if below is None or wanted.is_recursive else ROOTS
+            rows = yield from rows_of(sql, scope.account, scope.region, *names, after, page.size)
         return tuple([Listed(ThingGroupName(name), PageKey(0, name)) for (name,) in rows])
 
 
@@ -127,7 +130,7 @@ def _columns_of_thing_group(group: ThingGroup) -> tuple[object, ...]:
         group.scope.region,
         group.name,
         group.group_id,
-        group.parent_name or _NO_PARENT,
+        group.parent_name,
         column_of_path(group.path),
         group.description,
         column_of_attributes(group.attributes),

@@ -45,7 +45,7 @@ class ThingTypeTable(ThingTypeVerbs):
 
     def thing_type_for_share(self, scope: Scope, name: ThingTypeName) -> Steps[ThingType | None]:
         """Return the thing type and keep it as it is until this transaction ends; others may do the same."""
-        return (yield from _thing_type(THING_TYPE + self.dialect.for_share, scope, name))
+        return (yield from _thing_type(THING_TYPE + self.dialect.for_key_share, scope, name))
 
     def thing_type_for_update(self, scope: Scope, name: ThingTypeName) -> Steps[ThingType | None]:
         """Return the thing type and keep others from changing or giving it until this transaction ends."""
