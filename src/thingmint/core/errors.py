@@ -16,6 +16,10 @@ class InvalidRequest(ThingmintError):
     """The request breaks a rule of its operation."""
 
 
+class InvalidParameters(InvalidRequest):
+    """A provisioning template cannot be carried out with the parameters that came with it."""
+
+
 class MalformedPolicy(ThingmintError):
     """A policy document does not follow the grammar of policies; the message names the position and the reason."""
 
