@@ -28,7 +28,23 @@ from thingmint.registration.verbs.things import ThingVerbs
 T = TypeVar("T")
 
 
-class Transaction(AccessKeyVerbs, AttachmentVerbs, AuditVerbs, BillingGroupVerbs, CertificateVerbs, ChangeVerbs, ClaimVerbs, PolicyAttachmentVerbs, PolicyVerbs, ProvisioningTemplateVerbs, ThingGroupVerbs, ThingPrincipalVerbs, ThingTypeVerbs, ThingVerbs, Protocol):
+class Transaction(
+    AccessKeyVerbs,
+    AttachmentVerbs,
+    AuditVerbs,
+    BillingGroupVerbs,
+    CertificateVerbs,
+    ChangeVerbs,
+    ClaimVerbs,
+    PolicyAttachmentVerbs,
+    PolicyVerbs,
+    ProvisioningTemplateVerbs,
+    ThingGroupVerbs,
+    ThingPrincipalVerbs,
+    ThingTypeVerbs,
+    ThingVerbs,
+    Protocol,
+):
     """The verbs of one transaction. Reads see the transaction's own writes."""
 
 

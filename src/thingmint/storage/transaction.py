@@ -27,7 +27,22 @@ CHECK_WRITE = (
 
 
 @dataclass(frozen=True, slots=True)
-class SqlTransaction(AccessKeyTable, AttachmentTables, AuditTable, BillingGroupTable, CertificateTable, ChangeTable, ClaimTable, PolicyAttachmentTable, PolicyTable, ProvisioningTemplateTable, ThingGroupTable, ThingPrincipalTable, ThingTable, ThingTypeTable):
+class SqlTransaction(
+    AccessKeyTable,
+    AttachmentTables,
+    AuditTable,
+    BillingGroupTable,
+    CertificateTable,
+    ChangeTable,
+    ClaimTable,
+    PolicyAttachmentTable,
+    PolicyTable,
+    ProvisioningTemplateTable,
+    ThingGroupTable,
+    ThingPrincipalTable,
+    ThingTable,
+    ThingTypeTable,
+):
     """Implements `registration.ports.Transaction` for one dialect; has no state, so one object serves everybody."""
 
     dialect: Dialect
