@@ -56,6 +56,7 @@ from thingmint.storage import open_store
 from thingmint.telemetry import Metrics
 
 GRACE_SECONDS = 20.0
+REGISTRATION_CODE_OCTETS = 32
 # How often the wall clock is compared with the server certificate's end, and how long a readiness check is believed.
 _ROTATION_CHECK_SECONDS = 60.0
 _READY_FOR_SECONDS = 1.0
@@ -167,7 +168,7 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
 
 
 def registration_authority(registry: Registry, key_source: KeySource) -> RegistrationAuthority:
-    """Return the authority that issues from this registry; raise StartRefused if profile, issuer or hooks do not fit."""
+    """Return the authority that issues from this registry; raise StartRefused for unfit settings."""
     issuing = registry.authorities.issuing
     try:
         profile = certificate_profile(ProfileConfig.from_table(registry.config.profile))
@@ -184,6 +185,7 @@ def registration_authority(registry: Registry, key_source: KeySource) -> Registr
         clock=registry.clock,
         serial_numbers=serial_numbers,
         new_generation_id=lambda: str(uuid.uuid4()),
+        new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
         events=LoggedEvents(),
         sealer=registry.sealer,
         hooks=hooks,

@@ -9,9 +9,9 @@ from tests.support.provisioning import HOOK_ARN, ROLE_ARN
 from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE
 
 from thingmint.core.claim import ClaimCertificate
-from thingmint.core.ownership import Ownership
 from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import CertificateId, TemplateName
+from thingmint.core.ownership import Ownership
 from thingmint.core.provisioning_template import (
     PreProvisioningHook,
     ProvisioningTemplate,

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -9,14 +10,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.memory_store import MemoryStore
 
 from thingmint.core.caller import Caller, Principal
+from thingmint.core.hook import HookQuestion
 from thingmint.core.identifiers import AccountId, Region, SerialNumber
 from thingmint.core.policy import Policy, parse_policy
+from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys import KeyPair, generate_key_pair
 from thingmint.issuance.profile import claim_profile, default_profile
 from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
+from thingmint.sealing import Sealer
 
 NOW = datetime(2018, 10, 31, 21, 52, 31, 983123, tzinfo=UTC)
 ACCOUNT = AccountId("123456789012")
@@ -51,6 +55,22 @@ class Listener:
         self.entries.append(entry)
 
 
+@dataclass
+class Hook:
+    """A `ports.HookClient` that says what it was told to say, or fails, and remembers what it was asked."""
+
+    answer: object = field(default_factory=lambda: {"allowProvisioning": True})
+    asked: list[HookQuestion] = field(default_factory=list)
+
+    async def ask(self, hook: PreProvisioningHook, question: HookQuestion) -> object:
+        """Remember the question and answer it."""
+        del hook
+        self.asked.append(question)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
 @functools.cache
 def shared_key_pair() -> KeyPair:
     """Return the one RSA key pair of a test session."""
@@ -68,7 +88,7 @@ def shared_issuers() -> tuple[Issuer, Issuer]:
 
 def new_authority(store: MemoryStore | None = None) -> RegistrationAuthority:
     """Return an authority with an empty registry, or with this one."""
-    serial_numbers = itertools.count(1 << 102)
+    serial_numbers, codes = itertools.count(1 << 102), itertools.count(1 << 200)
     issuer, claim_issuer = shared_issuers()
     return RegistrationAuthority(
         store=store or MemoryStore(),
@@ -78,7 +98,10 @@ def new_authority(store: MemoryStore | None = None) -> RegistrationAuthority:
         clock=StandingClock(),
         serial_numbers=lambda: SerialNumber(next(serial_numbers)),
         new_generation_id=lambda: "5d6c2a0c-6f7d-4a8e-9c1b-0e2f3a4b5c6d",
+        new_registration_code=lambda: f"{next(codes):064x}",
         events=Listener(),
+        sealer=Sealer(bytes(32), os.urandom),
+        hooks=Hook(),
     )
 
 

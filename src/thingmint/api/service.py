@@ -1,13 +1,17 @@
 """Owns the whole of the API: every operation that AWS IoT has, behind one router."""
 
+from thingmint.api.ca_certificates import ca_certificate_operations
 from thingmint.api.certificates import certificate_operations
 from thingmint.api.endpoint import endpoint_operations
 from thingmint.api.operation import Operation, unimplemented
 from thingmint.api.provisioning_templates import provisioning_template_operations
+from thingmint.api.registered_certificates import registered_certificate_operations
+from thingmint.api.registration_codes import registration_code_operations
 from thingmint.api.routes import ROUTES
 from thingmint.api.routing import Router
 from thingmint.api.tags import tag_operations
 from thingmint.api.template_versions import template_version_operations
+from thingmint.api.transfers import transfer_operations
 from thingmint.registration.authority import RegistrationAuthority
 
 
@@ -15,6 +19,10 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
     """Return the operations that do something."""
     return (
         *certificate_operations(authority),
+        *registration_code_operations(authority),
+        *ca_certificate_operations(authority),
+        *registered_certificate_operations(authority),
+        *transfer_operations(authority),
         *endpoint_operations(endpoint_address),
         *provisioning_template_operations(authority),
         *template_version_operations(authority),

@@ -29,9 +29,7 @@ def python_hook(function: Callable[..., object]) -> Callable[[Mapping[str, objec
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[object] = loop.create_future()
         # A daemon: the service must be able to end while the operator's code does not.
-        threading.Thread(
-            target=_run, args=(function, question, loop, answered, room), name="hook", daemon=True
-        ).start()
+        threading.Thread(target=_run, args=(function, question, loop, answered, room), name="hook", daemon=True).start()
         return await answered
 
     return ask_coroutine if inspect.iscoroutinefunction(function) else ask_in_thread

@@ -18,6 +18,7 @@ class RegistrationAuthority:
     clock: Clock
     serial_numbers: SerialNumbers
     new_generation_id: Callable[[], str]
+    new_registration_code: Callable[[], str]
     events: EventSink
     sealer: SecretSealer
     hooks: HookClient

@@ -20,7 +20,7 @@ from thingmint.core.template import TemplateKind
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.keys import KeyPair, load_public_key
 from thingmint.issuance.pem import certificate_pem
-from thingmint.registration import certificates, provisioning_templates
+from thingmint.registration import provisioning_templates
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.issuing import issue
 from thingmint.registration.ownership import note_ownership, ownership_of_new, ownership_token, redeemed_token

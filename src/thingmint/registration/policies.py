@@ -203,5 +203,5 @@ def _store_tags(transaction: Transaction, arn: str, tags: Mapping[str, str]) -> 
         raise InvalidRequest("Tags on policies are not implemented by Thingmint")
 
 
-def _text(flag: bool) -> str:  # noqa: FBT001
+def _text(flag: bool) -> str:
     return "true" if flag else "false"

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Protocol
 
 from thingmint.core.claim import ClaimCertificate
-from thingmint.core.ownership import Ownership
 from thingmint.core.identifiers import CertificateId
+from thingmint.core.ownership import Ownership
 from thingmint.registration.steps import Steps
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from thingmint.core.claim import ClaimCertificate
-from thingmint.core.ownership import Ownership
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, TemplateName
+from thingmint.core.ownership import Ownership
 from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.claims import ClaimVerbs
 from thingmint.storage.statement import row_of, rows_of
