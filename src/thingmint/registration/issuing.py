@@ -81,7 +81,7 @@ def issuance_entry(caller: Caller, action: str, certificate: Certificate) -> Aud
         action,
         certificate.arn,
         status=certificate.status,
-        issuer_id=certificate.issuer_id,
+        issuer_id=certificate.issuer_id or "",
         serial_number=f"{certificate.serial_number:x}",
     )
 

@@ -95,7 +95,7 @@ def _entry(authority: RegistrationAuthority, certificate: Certificate) -> AuditE
         resource=certificate.arn,
         detail={
             "status": certificate.status,
-            "issuer_id": certificate.issuer_id,
+            "issuer_id": certificate.issuer_id or "",
             "serial_number": f"{certificate.serial_number:x}",
             "reason": "ownership token ended",
         },

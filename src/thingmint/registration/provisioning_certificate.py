@@ -1,0 +1,82 @@
+"""Owns the certificate of a provisioning plan: issued for a request, registered, or there already.
+
+Signatures are made and verified before the transaction, where nobody waits for them; what is recorded is recorded in it.
+"""
+
+from dataclasses import dataclass
+
+from thingmint.core.caller import Caller
+from thingmint.core.certificate import Certificate
+from thingmint.core.errors import RegistrationFailed
+from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.provisioning_plan import CertificatePlan, FromId, FromPem, FromSigningRequest
+from thingmint.issuance.csr import load_csr
+from thingmint.issuance.foreign import load_foreign_pem
+from thingmint.registration.audit import AuditEntry
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.issuing import issuance_entry, new_certificate
+from thingmint.registration.ports import Transaction
+from thingmint.registration.registered_certificates import (
+    acceptable_registration,
+    insert_registered,
+    registration_entry,
+)
+from thingmint.registration.steps import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class GivenCertificate:
+    """The certificate that a plan names; ``new`` is what is not recorded yet, and ``entry`` what tells of it."""
+
+    certificate_id: CertificateId
+    new: Certificate | None = None
+    entry: AuditEntry | None = None
+
+
+async def given_certificate(
+    authority: RegistrationAuthority, caller: Caller, planned: CertificatePlan
+) -> GivenCertificate:
+    """Return the certificate of the plan, issued or found acceptable where it is new.
+
+    Raises InvalidRequest for a request or a certificate that cannot be read; what `registered_certificates.register`
+    raises for one that cannot be registered.
+    """
+    match planned.source:
+        case FromId(certificate_id):
+            return GivenCertificate(certificate_id)
+        case FromSigningRequest(signing_request):
+            request = load_csr(signing_request)
+            issued = new_certificate(authority, caller, request.public_key, request.subject, planned.status)
+            entry = issuance_entry(caller, "CreateCertificateFromCsr", issued)
+            return GivenCertificate(issued.certificate_id, issued, entry)
+        case FromPem(certificate_pem, ca_certificate_pem):
+            return await _registered(authority, caller, planned, certificate_pem, ca_certificate_pem)
+
+
+def held_certificate(transaction: Transaction, scope: Scope, given: GivenCertificate) -> Steps[Certificate]:
+    """Record the certificate if it is new, and hold it for update; raise RegistrationFailed if there is none."""
+    if given.new is not None:
+        if given.new.issuer_id is None:
+            yield from insert_registered(transaction, given.new)
+        else:
+            yield from transaction.insert_certificate(given.new)
+    certificate = yield from transaction.certificate_for_update(scope, given.certificate_id)
+    if certificate is None:
+        raise RegistrationFailed(f"The certificate {given.certificate_id} does not exist")
+    return certificate
+
+
+async def _registered(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    planned: CertificatePlan,
+    certificate_pem: str,
+    ca_certificate_pem: str | None,
+) -> GivenCertificate:
+    certificate_id = load_foreign_pem(certificate_pem, "certificate").certificate_id
+    present = await authority.store.read(lambda transaction: transaction.certificate(caller.scope, certificate_id))
+    if present is not None:
+        return GivenCertificate(certificate_id)
+    registered = await acceptable_registration(authority, caller, certificate_pem, ca_certificate_pem, planned.status)
+    entry = registration_entry(authority, caller, "RegisterCertificate", registered)
+    return GivenCertificate(certificate_id, registered, entry)
