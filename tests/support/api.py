@@ -1,6 +1,7 @@
 """Owns the whole API on an authority of its own, called as an edge would call it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ class Api:
         target: str,
         body: bytes = b"",
         *,
+        headers: Sequence[tuple[bytes, bytes]] = (),
         account: AccountId = ACCOUNT,
         region: Region = REGION,
     ) -> Any:  # parsed JSON, looked into by tests
@@ -32,13 +34,18 @@ class Api:
         path, _, query = target.partition("?")
         match = self.router.match(method, path.encode())
         caller = caller_with(EVERYTHING, account=account, region=region)
-        return json.loads(await match.invoke(caller, match.read(query.encode(), [], body)))
+        return json.loads(await match.invoke(caller, match.read(query.encode(), list(headers), body)))
 
     def resource_of(self, method: str, target: str, body: bytes = b"") -> str | None:
         """Return the resource that policies would be asked about."""
         path, _, query = target.partition("?")
         match = self.router.match(method, path.encode())
         return match.resource(caller_with().scope, match.read(query.encode(), [], body))
+
+    def resource_of(
+        self, method: str, target: str, body: bytes = b"", *, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> str | None:
+        return match.resource(caller_with().scope, match.read(query.encode(), list(headers), body))
 
 
 def new_api() -> Api:

@@ -2,8 +2,11 @@
 
 from thingmint.api.ca_certificates import ca_certificate_operations
 from thingmint.api.certificates import certificate_operations
+from thingmint.api.effective_policies import effective_policy_operations
 from thingmint.api.endpoint import endpoint_operations
 from thingmint.api.operation import Operation, unimplemented
+from thingmint.api.policies import policy_operations
+from thingmint.api.policy_attachments import policy_attachment_operations
 from thingmint.api.provisioning_templates import provisioning_template_operations
 from thingmint.api.registered_certificates import registered_certificate_operations
 from thingmint.api.registration_codes import registration_code_operations
@@ -23,6 +26,9 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
         *ca_certificate_operations(authority),
         *registered_certificate_operations(authority),
         *transfer_operations(authority),
+        *policy_operations(authority),
+        *policy_attachment_operations(authority),
+        *effective_policy_operations(authority),
         *endpoint_operations(endpoint_address),
         *provisioning_template_operations(authority),
         *template_version_operations(authority),

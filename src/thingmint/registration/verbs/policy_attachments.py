@@ -85,17 +85,17 @@ class PolicyAttachmentVerbs(Protocol):
         ...
 
     def attached_policies(self, scope: Scope, target: str, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
-        """Return up to ``page.size`` policies of the target in the order of attachment, latest first unless ascending."""
+        """Return up to ``page.size`` policies of the target as they were attached, latest first unless ascending."""
         ...
 
     def inherited_policies(
         self, scope: Scope, beginning: Beginning, page: PageRequest
     ) -> Steps[Sequence[PolicySummary]]:
-        """Return up to ``page.size`` policies in force from the beginning on, in the order of their first attachment."""
+        """Return up to ``page.size`` policies in force from the beginning on, by their first attachment."""
         ...
 
     def policy_targets(self, scope: Scope, name: PolicyName, page: PageRequest) -> Steps[Sequence[AttachedTarget]]:
-        """Return up to ``page.size`` targets of the policy in the order of attachment, latest first unless ascending."""
+        """Return up to ``page.size`` targets of the policy as they were attached, latest first unless ascending."""
         ...
 
     def effective_policies(self, scope: Scope, beginning: Beginning) -> Steps[EffectivePolicies]:

@@ -51,6 +51,13 @@ OF_TARGET_LATEST_FIRST = f"{_OF_TARGET} < $4 ORDER BY position DESC LIMIT $5"
 OF_TARGET_EARLIEST_FIRST = f"{_OF_TARGET} > $4 ORDER BY position ASC LIMIT $5"
 
 _OF_POLICY = "SELECT target, position FROM policy_attachment WHERE account = $1 AND region = $2 AND policy_name = $3 AND position"
+_OF_TARGET = (
+    "SELECT policy_name, position FROM policy_attachment "
+    "WHERE account = $1 AND region = $2 AND target = $3 AND position"
+)
+_OF_POLICY = (
+    "SELECT target, position FROM policy_attachment "
+    "WHERE account = $1 AND region = $2 AND policy_name = $3 AND position"
 OF_POLICY_LATEST_FIRST = f"{_OF_POLICY} < $4 ORDER BY position DESC LIMIT $5"
 OF_POLICY_EARLIEST_FIRST = f"{_OF_POLICY} > $4 ORDER BY position ASC LIMIT $5"
 
@@ -130,7 +137,7 @@ class PolicyAttachmentTable(PolicyAttachmentVerbs):
         return row is not None
 
     def attached_policies(self, scope: Scope, target: str, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
-        """Return up to ``page.size`` policies of the target in the order of attachment, latest first unless ascending."""
+        """Return up to ``page.size`` policies of the target as they were attached, latest first unless ascending."""
         sql = OF_TARGET_EARLIEST_FIRST if page.ascending else OF_TARGET_LATEST_FIRST
         position = position_after(page.after, ascending=page.ascending)
         found = yield from rows_of(sql, scope.account, scope.region, target, position, page.size)
@@ -139,14 +146,14 @@ class PolicyAttachmentTable(PolicyAttachmentVerbs):
     def inherited_policies(
         self, scope: Scope, beginning: Beginning, page: PageRequest
     ) -> Steps[Sequence[PolicySummary]]:
-        """Return up to ``page.size`` policies in force from the beginning on, in the order of their first attachment."""
+        """Return up to ``page.size`` policies in force from the beginning on, by their first attachment."""
         sql = INHERITED_EARLIEST_FIRST if page.ascending else INHERITED_LATEST_FIRST
         position = position_after(page.after, ascending=page.ascending)
         found = yield from rows_of(sql, *_columns_of_beginning(scope, beginning), position, page.size)
         return tuple([summary_of_row(scope, row) for row in found])
 
     def policy_targets(self, scope: Scope, name: PolicyName, page: PageRequest) -> Steps[Sequence[AttachedTarget]]:
-        """Return up to ``page.size`` targets of the policy in the order of attachment, latest first unless ascending."""
+        """Return up to ``page.size`` targets of the policy as they were attached, latest first unless ascending."""
         sql = OF_POLICY_EARLIEST_FIRST if page.ascending else OF_POLICY_LATEST_FIRST
         position = position_after(page.after, ascending=page.ascending)
         found = yield from rows_of(sql, scope.account, scope.region, name, position, page.size)
