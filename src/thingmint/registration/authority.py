@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
+from thingmint.core.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuer import Issuer
 from thingmint.registration.ports import Clock, EventSink, HookClient, KeySource, SecretSealer, SerialNumbers, Store
 
@@ -22,3 +24,4 @@ class RegistrationAuthority:
     events: EventSink
     sealer: SecretSealer
     hooks: HookClient
+    thing_type_deletable_after: timedelta = DELETABLE_AFTER
