@@ -36,15 +36,12 @@ class Api:
         caller = caller_with(EVERYTHING, account=account, region=region)
         return json.loads(await match.invoke(caller, match.read(query.encode(), list(headers), body)))
 
-    def resource_of(self, method: str, target: str, body: bytes = b"") -> str | None:
-        """Return the resource that policies would be asked about."""
-        path, _, query = target.partition("?")
-        match = self.router.match(method, path.encode())
-        return match.resource(caller_with().scope, match.read(query.encode(), [], body))
-
     def resource_of(
         self, method: str, target: str, body: bytes = b"", *, headers: Sequence[tuple[bytes, bytes]] = ()
     ) -> str | None:
+        """Return the resource that policies would be asked about."""
+        path, _, query = target.partition("?")
+        match = self.router.match(method, path.encode())
         return match.resource(caller_with().scope, match.read(query.encode(), list(headers), body))
 
 

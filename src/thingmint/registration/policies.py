@@ -196,12 +196,5 @@ def _replace(transaction: Transaction, before: DevicePolicy, after: DevicePolicy
             yield from transaction.touch_policy_version(after, version, after.modified_at)
 
 
-def _store_tags(transaction: Transaction, arn: str, tags: Mapping[str, str]) -> Steps[None]:
-    del transaction, arn
-    yield from ()
-    if tags:
-        raise InvalidRequest("Tags on policies are not implemented by Thingmint")
-
-
 def _text(flag: bool) -> str:
     return "true" if flag else "false"

@@ -46,18 +46,17 @@ ANY_TARGET = (
     "WHERE account = $1 AND region = $2 AND policy_name = $3 ORDER BY position LIMIT 1"
 )
 
-_OF_TARGET = "SELECT policy_name, position FROM policy_attachment WHERE account = $1 AND region = $2 AND target = $3 AND position"
-OF_TARGET_LATEST_FIRST = f"{_OF_TARGET} < $4 ORDER BY position DESC LIMIT $5"
-OF_TARGET_EARLIEST_FIRST = f"{_OF_TARGET} > $4 ORDER BY position ASC LIMIT $5"
-
-_OF_POLICY = "SELECT target, position FROM policy_attachment WHERE account = $1 AND region = $2 AND policy_name = $3 AND position"
 _OF_TARGET = (
     "SELECT policy_name, position FROM policy_attachment "
     "WHERE account = $1 AND region = $2 AND target = $3 AND position"
 )
+OF_TARGET_LATEST_FIRST = f"{_OF_TARGET} < $4 ORDER BY position DESC LIMIT $5"
+OF_TARGET_EARLIEST_FIRST = f"{_OF_TARGET} > $4 ORDER BY position ASC LIMIT $5"
+
 _OF_POLICY = (
     "SELECT target, position FROM policy_attachment "
     "WHERE account = $1 AND region = $2 AND policy_name = $3 AND position"
+)
 OF_POLICY_LATEST_FIRST = f"{_OF_POLICY} < $4 ORDER BY position DESC LIMIT $5"
 OF_POLICY_EARLIEST_FIRST = f"{_OF_POLICY} > $4 ORDER BY position ASC LIMIT $5"
 
