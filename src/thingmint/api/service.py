@@ -8,6 +8,7 @@ from thingmint.api.operation import Operation, unimplemented
 from thingmint.api.policies import policy_operations
 from thingmint.api.policy_attachments import policy_attachment_operations
 from thingmint.api.provisioning_templates import provisioning_template_operations
+from thingmint.api.register_thing import register_thing_operations
 from thingmint.api.registered_certificates import registered_certificate_operations
 from thingmint.api.registration_codes import registration_code_operations
 from thingmint.api.routes import ROUTES
@@ -32,6 +33,7 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
         *endpoint_operations(endpoint_address),
         *provisioning_template_operations(authority),
         *template_version_operations(authority),
+        *register_thing_operations(authority),
         *tag_operations(authority),
     )
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import AccessDenied, InvalidRequest
-from thingmint.core.hook import HOOK_SECONDS, HookAnswer, HookFailed, HookQuestion, hook_answer
+from thingmint.core.hook import HOOK_SECONDS, HookFailed, HookQuestion, hook_answer
 from thingmint.core.identifiers import CertificateId, TemplateName
 from thingmint.core.ownership import Ownership, OwnershipTokenInvalid
 from thingmint.core.provisioning_plan import CertificateFacts, plan
-from thingmint.core.provisioning_template import ProvisioningTemplate, TemplateType
+from thingmint.core.provisioning_template import PreProvisioningHook, ProvisioningTemplate, TemplateType
 from thingmint.core.template import TemplateKind
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.keys import KeyPair, load_public_key
@@ -25,6 +25,9 @@ from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.issuing import issue
 from thingmint.registration.ownership import note_ownership, ownership_of_new, ownership_token, redeemed_token
 from thingmint.registration.provisioning import Provisioned, parsed_template, provision
+
+# The same for every reason: what a hook says and how it fails is its operator's business, not the device's.
+_NOT_ALLOWED = "The pre-provisioning hook did not allow the device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,18 @@ async def register_thing(
         raise AccessDenied("The claim certificate is for another provisioning template")
     template, version = await provisioning_templates.describe(authority, device.caller, name)
     _ensure_usable(template)
-    parameters = await _answered_parameters(authority, device, template, ownership, parameters, client_id)
-    facts = CertificateFacts(ownership.certificate_id)
+    certificate = await _certificate(authority, device.caller, ownership)
+    if template.hook is not None:
+        question = HookQuestion(
+            claim_certificate_id=device.certificate_id,
+            certificate_id=certificate.certificate_id,
+            certificate_pem=certificate_pem(certificate.der),
+            template_arn=template.arn,
+            client_id=client_id,
+            parameters=parameters,
+        )
+        parameters = {**parameters, **await _overrides(authority, template.hook, question)}
+    facts = CertificateFacts(certificate.certificate_id)
     planned = plan(parsed_template(version.body, TemplateKind.FLEET_PROVISIONING), parameters, facts)
     return await provision(authority, device.caller, planned, template=name)
 
@@ -116,33 +129,17 @@ def _ensure_usable(template: ProvisioningTemplate) -> None:
         raise InvalidRequest(f"The provisioning template {template.name} is not enabled")
 
 
-async def _answered_parameters(
-    authority: RegistrationAuthority,
-    device: Device,
-    template: ProvisioningTemplate,
-    ownership: Ownership,
-    parameters: Mapping[str, str],
-    client_id: str,
+async def _overrides(
+    authority: RegistrationAuthority, hook: PreProvisioningHook, question: HookQuestion
 ) -> Mapping[str, str]:
-    if template.hook is None:
-        return parameters
-    certificate = await _certificate(authority, device.caller, ownership)
-    question = HookQuestion(
-        claim_certificate_id=device.certificate_id,
-        certificate_id=certificate.certificate_id,
-        certificate_pem=certificate_pem(certificate.der),
-        template_arn=template.arn,
-        client_id=client_id,
-        parameters=parameters,
-    )
     try:
         async with asyncio.timeout(HOOK_SECONDS):
-            answer: HookAnswer = hook_answer(await authority.hooks.ask(template.hook, question))
+            answer = hook_answer(await authority.hooks.ask(hook, question))
     except (HookFailed, TimeoutError) as error:
-        raise AccessDenied("The pre-provisioning hook did not allow the device") from error
+        raise AccessDenied(_NOT_ALLOWED) from error
     if not answer.allow_provisioning:
-        raise AccessDenied("The pre-provisioning hook did not allow the device")
-    return {**parameters, **answer.parameter_overrides}
+        raise AccessDenied(_NOT_ALLOWED)
+    return answer.parameter_overrides
 
 
 async def _certificate(authority: RegistrationAuthority, caller: Caller, ownership: Ownership) -> Certificate:

@@ -1,6 +1,6 @@
 """Owns the certificate of a provisioning plan: issued for a request, registered, or there already.
 
-Signatures are made and verified before the transaction, where nobody waits for them; what is recorded is recorded in it.
+Signatures are made and verified before the transaction, where nobody waits for them; it records what they cover.
 """
 
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from thingmint.registration.steps import Steps
 class GivenCertificate:
     """The certificate that a plan names; ``new`` is what is not recorded yet, and ``entry`` what tells of it."""
 
+    planned: CertificatePlan
     certificate_id: CertificateId
     new: Certificate | None = None
     entry: AuditEntry | None = None
@@ -43,12 +44,12 @@ async def given_certificate(
     """
     match planned.source:
         case FromId(certificate_id):
-            return GivenCertificate(certificate_id)
+            return GivenCertificate(planned, certificate_id)
         case FromSigningRequest(signing_request):
             request = load_csr(signing_request)
             issued = new_certificate(authority, caller, request.public_key, request.subject, planned.status)
             entry = issuance_entry(caller, "CreateCertificateFromCsr", issued)
-            return GivenCertificate(issued.certificate_id, issued, entry)
+            return GivenCertificate(planned, issued.certificate_id, issued, entry)
         case FromPem(certificate_pem, ca_certificate_pem):
             return await _registered(authority, caller, planned, certificate_pem, ca_certificate_pem)
 
@@ -76,7 +77,7 @@ async def _registered(
     certificate_id = load_foreign_pem(certificate_pem, "certificate").certificate_id
     present = await authority.store.read(lambda transaction: transaction.certificate(caller.scope, certificate_id))
     if present is not None:
-        return GivenCertificate(certificate_id)
+        return GivenCertificate(planned, certificate_id)
     registered = await acceptable_registration(authority, caller, certificate_pem, ca_certificate_pem, planned.status)
     entry = registration_entry(authority, caller, "RegisterCertificate", registered)
-    return GivenCertificate(certificate_id, registered, entry)
+    return GivenCertificate(planned, certificate_id, registered, entry)

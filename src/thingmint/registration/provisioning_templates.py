@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from thingmint.core.caller import Caller
-from thingmint.core.errors import ResourceNotFound
+from thingmint.core.errors import DeletionRefused, ResourceNotFound
 from thingmint.core.identifiers import TemplateName
 from thingmint.core.provisioning_template import (
     FIRST_VERSION,
@@ -19,6 +19,7 @@ from thingmint.core.provisioning_template import (
     updated_template,
     with_next_version,
 )
+from thingmint.core.template import TemplateKind, parse_template
 from thingmint.registration.audit import audit_entry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.mutation import Change, change
@@ -26,6 +27,8 @@ from thingmint.registration.paging import Page, PageRequest, read_page
 from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
 from thingmint.registration.tags import store_tags
+
+_ONE = PageRequest(1, None, ascending=True)
 
 
 async def create(
@@ -45,6 +48,7 @@ async def create(
 
     Raises InvalidRequest for what no template can be, ResourceExists for a name that is taken, LimitExceeded.
     """
+    parse_template(body, TemplateKind(kind))
     now = authority.clock.now()
     template = ProvisioningTemplate(caller.scope, name, kind, description, enabled, role_arn, hook, now, now)
 
@@ -106,11 +110,16 @@ async def update(authority: RegistrationAuthority, caller: Caller, name: Templat
 
 
 async def delete(authority: RegistrationAuthority, caller: Caller, name: TemplateName) -> None:
-    """Delete the template, all its versions and the claims on it; raise ResourceNotFound."""
+    """Delete the template, all its versions and the claims on it.
+
+    Raises ResourceNotFound, DeletionRefused while a CA certificate registers its devices with it.
+    """
     now = authority.clock.now()
 
     def program(transaction: Transaction) -> Steps[Change[None]]:
         template = yield from _locked_template(transaction, caller, name)
+        if (yield from transaction.ca_certificate_summaries(caller.scope, name, _ONE)):
+            raise DeletionRefused(f"A CA certificate registers its devices with the provisioning template {name}")
         yield from transaction.delete_provisioning_template(template)
         return Change(None, (audit_entry(caller, now, "DeleteProvisioningTemplate", template.arn),))
 
@@ -122,12 +131,13 @@ async def create_version(
 ) -> tuple[ProvisioningTemplate, int]:
     """Store the body as the next version; return the template and the version's number.
 
-    Raises ResourceNotFound, VersionsLimitExceeded.
+    Raises ResourceNotFound, VersionsLimitExceeded, InvalidRequest for a body that is no template of this type.
     """
     now = authority.clock.now()
 
     def program(transaction: Transaction) -> Steps[Change[tuple[ProvisioningTemplate, int]]]:
         before = yield from _locked_template(transaction, caller, name)
+        parse_template(body, TemplateKind(before.type))
         count = yield from transaction.template_version_count(before)
         after = with_next_version(before, count, now, as_default=as_default)
         version = TemplateVersion(after.last_version, body, now)
