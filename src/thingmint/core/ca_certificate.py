@@ -1,5 +1,6 @@
 """Owns what a user's own CA certificate is in the registry, and which changes of it exist; refuses to know X.509."""
 
+import json
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -102,7 +103,8 @@ def registration_config(
 ) -> RegistrationConfig | None:
     """Return the configuration, None where nothing is configured.
 
-    Raises InvalidRequest for two templates, for a template's text without a role, and for a role that is no role.
+    Raises InvalidRequest for two templates, for a template's text that is no JSON object or comes without a role, and
+    for a role that is no role.
     """
     if template_body is not None and template_name is not None:
         raise InvalidRequest("registrationConfig takes either templateBody or templateName, not both")
@@ -110,6 +112,8 @@ def registration_config(
         raise InvalidRequest("registrationConfig with a templateBody must have a roleArn")
     if role_arn is not None and not _ROLE_ARN.fullmatch(role_arn):
         raise InvalidRequest("registrationConfig.roleArn is not the ARN of an IAM role")
+    if template_body is not None and not _is_json_object(template_body):
+        raise InvalidRequest("registrationConfig.templateBody is not a JSON object")
     config = RegistrationConfig(template_body, template_name, role_arn)
     return None if config == RegistrationConfig() else config
 
@@ -143,3 +147,10 @@ def ensure_ca_deletable(ca_certificate: CACertificate) -> None:
         raise CertificateStateRefused(
             f"CA certificate must be deactivated (not ACTIVE) before deletion. Id: {ca_certificate.certificate_id}"
         )
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -19,6 +19,8 @@ from thingmint.issuance.pem_blocks import MalformedPEM, read_block
 
 _LABELS = ("CERTIFICATE",)
 _MAX_SERIAL_OCTETS = 20
+# RFC 5280, 4.1.2.1: the INTEGER 2 in an explicit tag.
+_VERSION_3 = b"\xa0\x03\x02\x01\x02"
 # A certificate that was made a moment ago, on a machine whose clock is ahead of this one's, is no fault of its user.
 _CLOCK_SKEW = timedelta(minutes=5)
 # The algorithms that AWS IoT's developer guide names for certificates of devices.
@@ -121,7 +123,9 @@ def _signature_refused(certificate: ForeignCertificate) -> CertificateInvalid:
 def _read(der: bytes, what: str) -> ForeignCertificate:
     tbs, algorithm, _ = children(der, only_element(der))
     # RFC 5280, 4.1: version, serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo and the rest.
-    _, serial, inner_algorithm, issuer, _, subject, _, *_ = children(der, tbs)
+    version, serial, inner_algorithm, issuer, _, subject, _, *_ = children(der, tbs)
+    if der[version.start : version.end] != _VERSION_3:
+        raise ValueError("the certificate is not of version 3")
     serial_number = int.from_bytes(der[serial.content : serial.end], "big", signed=True)
     # RFC 5280, 4.1.2.2. The library would warn of such numbers once it has read them.
     if serial_number <= 0 or serial.end - serial.content > _MAX_SERIAL_OCTETS:
@@ -130,8 +134,6 @@ def _read(der: bytes, what: str) -> ForeignCertificate:
     if der[inner_algorithm.start : inner_algorithm.end] != der[algorithm.start : algorithm.end]:
         raise ValueError("the certificate names two signature algorithms")
     parsed = x509.load_der_x509_certificate(der)
-    if parsed.version is not x509.Version.v3:
-        raise ValueError("the certificate is not of version 3")
     return ForeignCertificate(
         what=what,
         der=der,
