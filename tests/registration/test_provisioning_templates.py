@@ -10,8 +10,11 @@ from tests.support.authority import ACCOUNT, NOW, Listener, caller_with, new_aut
 from tests.support.memory_store import MemoryStore
 from tests.support.provisioning import BODY, HOOK_ARN, ROLE_ARN
 from tests.support.signing import SettableClock
+from tests.support.user_ca import new_ca
 
+from thingmint.core.ca_certificate import RegistrationConfig
 from thingmint.core.caller import Caller
+from thingmint.core.certificate import CertificateMode
 from thingmint.core.errors import (
     DeletionRefused,
     InvalidRequest,
@@ -29,13 +32,15 @@ from thingmint.core.provisioning_template import (
     TemplateUpdate,
 )
 from thingmint.issuance.keys import KeyPair
-from thingmint.registration import claims, provisioning_templates
+from thingmint.registration import ca_certificates, claims, provisioning_templates
 from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.ca_certificates import CARegistration
 from thingmint.registration.paging import PageRequest
 
 CALLER = caller_with()
 ELSEWHERE = caller_with(region=Region("eu-west-2"))
 FLEET, OTHER = TemplateName("fleet"), TemplateName("other")
+OTHER_BODY = BODY.replace("sensor-", "meter-")
 FIRST = PageRequest(10, None, ascending=True)
 
 
@@ -170,20 +175,22 @@ async def test_a_version_that_does_not_exist_is_no_default(
 
 async def test_the_default_version_gives_the_body(authority: RegistrationAuthority) -> None:
     await created(authority)
-    template, number = await provisioning_templates.create_version(authority, CALLER, FLEET, "{}", as_default=False)
+    template, number = await provisioning_templates.create_version(
+        authority, CALLER, FLEET, OTHER_BODY, as_default=False
+    )
     assert (number, template.default_version) == (2, 1)
     await provisioning_templates.update(authority, CALLER, FLEET, TemplateUpdate(default_version=2))
     _, version = await provisioning_templates.describe(authority, CALLER, FLEET)
-    assert (version.version, version.body) == (2, "{}")
+    assert (version.version, version.body) == (2, OTHER_BODY)
     _, first = await provisioning_templates.describe_version(authority, CALLER, FLEET, 1)
     assert first.body == BODY
 
 
 async def test_a_number_of_a_version_is_never_given_again(authority: RegistrationAuthority) -> None:
     await created(authority)
-    await provisioning_templates.create_version(authority, CALLER, FLEET, "{}", as_default=False)
+    await provisioning_templates.create_version(authority, CALLER, FLEET, OTHER_BODY, as_default=False)
     await provisioning_templates.delete_version(authority, CALLER, FLEET, 2)
-    _, number = await provisioning_templates.create_version(authority, CALLER, FLEET, "{}", as_default=True)
+    _, number = await provisioning_templates.create_version(authority, CALLER, FLEET, OTHER_BODY, as_default=True)
     assert number == 3
     assert await versions_of(authority) == [1, 3]
 
@@ -191,10 +198,10 @@ async def test_a_number_of_a_version_is_never_given_again(authority: Registratio
 async def test_a_template_has_five_versions_at_most(authority: RegistrationAuthority, store: MemoryStore) -> None:
     await created(authority)
     for _ in range(4):
-        await provisioning_templates.create_version(authority, CALLER, FLEET, "{}", as_default=False)
+        await provisioning_templates.create_version(authority, CALLER, FLEET, OTHER_BODY, as_default=False)
     before = store.tables.dump()
     with pytest.raises(VersionsLimitExceeded):
-        await provisioning_templates.create_version(authority, CALLER, FLEET, "{}", as_default=False)
+        await provisioning_templates.create_version(authority, CALLER, FLEET, OTHER_BODY, as_default=False)
     assert store.tables.dump() == before
     assert await versions_of(authority) == [1, 2, 3, 4, 5]
 
@@ -202,7 +209,10 @@ async def test_a_template_has_five_versions_at_most(authority: RegistrationAutho
 async def test_versions_that_race_get_numbers_of_their_own(authority: RegistrationAuthority) -> None:
     await created(authority)
     made = await asyncio.gather(
-        *(provisioning_templates.create_version(authority, CALLER, FLEET, "{}", as_default=True) for _ in range(6)),
+        *(
+            provisioning_templates.create_version(authority, CALLER, FLEET, OTHER_BODY, as_default=True)
+            for _ in range(6)
+        ),
         return_exceptions=True,
     )
     numbers = [each[1] for each in made if isinstance(each, tuple)]
@@ -247,7 +257,7 @@ async def test_what_does_not_exist_is_not_found(authority: RegistrationAuthority
         provisioning_templates.list_versions(authority, CALLER, FLEET, FIRST),
         provisioning_templates.update(authority, CALLER, FLEET, TemplateUpdate(enabled=True)),
         provisioning_templates.delete(authority, CALLER, FLEET),
-        provisioning_templates.create_version(authority, CALLER, FLEET, "{}", as_default=True),
+        provisioning_templates.create_version(authority, CALLER, FLEET, OTHER_BODY, as_default=True),
         provisioning_templates.delete_version(authority, CALLER, FLEET, 1),
         claims.create_claim(authority, CALLER, FLEET),
     ):
@@ -313,3 +323,39 @@ async def test_a_template_that_goes_while_the_key_is_made_gives_no_claim(
     with pytest.raises(ResourceNotFound):
         await claims.create_claim(replace(authority, key_source=Slow()), CALLER, FLEET)
     assert not store.tables.rows("claim_certificate")
+
+
+async def test_a_body_that_is_no_template_is_refused_and_nothing_stored(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    await created(authority)
+    before = store.tables.dump()
+    with pytest.raises(InvalidRequest, match="Resources is missing"):
+        await provisioning_templates.create_version(authority, CALLER, FLEET, "{}", as_default=True)
+    with pytest.raises(InvalidRequest, match="line 1"):
+        await provisioning_templates.create(
+            authority,
+            CALLER,
+            OTHER,
+            "{",
+            kind=TemplateType.FLEET_PROVISIONING,
+            description=None,
+            enabled=True,
+            role_arn=ROLE_ARN,
+            hook=None,
+            tags={},
+        )
+    assert store.tables.dump() == before
+
+
+async def test_a_template_that_a_ca_certificate_names_is_not_deleted(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    await created(authority)
+    config = RegistrationConfig(template_body=None, template_name=FLEET, role_arn=ROLE_ARN)
+    request = CARegistration(new_ca().pem, None, CertificateMode.SNI_ONLY, registration_config=config)
+    await ca_certificates.register(authority, CALLER, request)
+    before = store.tables.dump()
+    with pytest.raises(DeletionRefused, match="CA certificate registers its devices"):
+        await provisioning_templates.delete(authority, CALLER, FLEET)
+    assert store.tables.dump() == before

@@ -9,7 +9,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.certificate import Certificate
 from thingmint.core.errors import RegistrationFailed
 from thingmint.core.identifiers import CertificateId, Scope
-from thingmint.core.provisioning_plan import CertificatePlan, FromId, FromPem, FromSigningRequest
+from thingmint.core.provisioning_plan import CertificatePlan, FromId, FromPem
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.foreign import load_foreign_pem
 from thingmint.registration.audit import AuditEntry
@@ -42,16 +42,15 @@ async def given_certificate(
     Raises InvalidRequest for a request or a certificate that cannot be read; what `registered_certificates.register`
     raises for one that cannot be registered.
     """
-    match planned.source:
-        case FromId(certificate_id):
-            return GivenCertificate(planned, certificate_id)
-        case FromSigningRequest(signing_request):
-            request = load_csr(signing_request)
-            issued = new_certificate(authority, caller, request.public_key, request.subject, planned.status)
-            entry = issuance_entry(caller, "CreateCertificateFromCsr", issued)
-            return GivenCertificate(planned, issued.certificate_id, issued, entry)
-        case FromPem(certificate_pem, ca_certificate_pem):
-            return await _registered(authority, caller, planned, certificate_pem, ca_certificate_pem)
+    source = planned.source
+    if isinstance(source, FromId):
+        return GivenCertificate(planned, source.certificate_id)
+    if isinstance(source, FromPem):
+        return await _registered(authority, caller, planned, source)
+    request = load_csr(source.signing_request)
+    issued = new_certificate(authority, caller, request.public_key, request.subject, planned.status)
+    entry = issuance_entry(caller, "CreateCertificateFromCsr", issued)
+    return GivenCertificate(planned, issued.certificate_id, issued, entry)
 
 
 def held_certificate(transaction: Transaction, scope: Scope, given: GivenCertificate) -> Steps[Certificate]:
@@ -68,16 +67,14 @@ def held_certificate(transaction: Transaction, scope: Scope, given: GivenCertifi
 
 
 async def _registered(
-    authority: RegistrationAuthority,
-    caller: Caller,
-    planned: CertificatePlan,
-    certificate_pem: str,
-    ca_certificate_pem: str | None,
+    authority: RegistrationAuthority, caller: Caller, planned: CertificatePlan, source: FromPem
 ) -> GivenCertificate:
-    certificate_id = load_foreign_pem(certificate_pem, "certificate").certificate_id
+    certificate_id = load_foreign_pem(source.certificate_pem, "certificate").certificate_id
     present = await authority.store.read(lambda transaction: transaction.certificate(caller.scope, certificate_id))
     if present is not None:
         return GivenCertificate(planned, certificate_id)
-    registered = await acceptable_registration(authority, caller, certificate_pem, ca_certificate_pem, planned.status)
+    registered = await acceptable_registration(
+        authority, caller, source.certificate_pem, source.ca_certificate_pem, planned.status
+    )
     entry = registration_entry(authority, caller, "RegisterCertificate", registered)
     return GivenCertificate(planned, certificate_id, registered, entry)
