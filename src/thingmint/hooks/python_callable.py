@@ -1,6 +1,7 @@
 """Owns the call of a hook that is a Python callable, plain or asynchronous, without letting it stop the service."""
 
 import asyncio
+import contextlib
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -59,5 +60,6 @@ def _run(
             else:
                 answered.set_exception(failure)
 
-    if not loop.is_closed():
+    # The service may have ended meanwhile, and its loop been closed.
+    with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(tell)
