@@ -9,9 +9,10 @@ import os
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -19,6 +20,7 @@ import structlog
 from thingmint import __version__
 from thingmint.api.errors import AccessDeniedName, ErrorMap
 from thingmint.api.service import build_router
+from thingmint.buckets import Buckets, NoBuckets
 from thingmint.config import Config
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.caller import Caller, Principal
@@ -43,7 +45,9 @@ from thingmint.key_pool import KeyPool
 from thingmint.registration.access_keys import ensure_administrator
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.ports import HookClient, KeySource, Store
+from thingmint.registration.bulk_runner import BulkRunner
+from thingmint.registration.ports import HookClient, KeySource, RegistrationFiles, Store
+from thingmint.registration.sweep import sweep
 from thingmint.rest.asgi import Application
 from thingmint.rest.identity import Authenticator
 from thingmint.rest.limits import Limits
@@ -60,6 +64,7 @@ REGISTRATION_CODE_OCTETS = 32
 # How often the wall clock is compared with the server certificate's end, and how long a readiness check is believed.
 _ROTATION_CHECK_SECONDS = 60.0
 _READY_FOR_SECONDS = 1.0
+_BACKGROUND_PAUSE_SECONDS = 5.0
 # Control-plane calls are signed for `iot`; the mobile SDKs of 2017 sign them for `execute-api`.
 _SIGNED_FOR = frozenset({"iot", "execute-api"})
 
@@ -189,7 +194,39 @@ def registration_authority(registry: Registry, key_source: KeySource) -> Registr
         events=LoggedEvents(),
         sealer=registry.sealer,
         hooks=hooks,
+        files=_files(registry.config),
     )
+
+
+def _files(config: Config) -> RegistrationFiles:
+    if config.registration_dir is None:
+        return NoBuckets()
+    if not config.registration_dir.is_dir():
+        raise StartRefused(f"registration_dir {config.registration_dir} is not a directory")
+    return Buckets(config.registration_dir)
+
+
+@contextlib.asynccontextmanager
+async def background(authority: RegistrationAuthority) -> AsyncIterator[None]:
+    """Carry out bulk registrations and sweep what has ended, until the context ends."""
+    runner = BulkRunner(authority, str(uuid.uuid4()))
+    tasks = [asyncio.create_task(_kept_up(runner.run)), asyncio.create_task(_kept_up(partial(sweep, authority)))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  whatever it is, the rest of the service goes on
+            # By type alone: the texts of foreign errors may quote what they were given.
+            _log.error("background work failed", cause=type(error).__name__)
+            await asyncio.sleep(_BACKGROUND_PAUSE_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -261,6 +298,7 @@ async def _serve_registry(
         if identities is not None and identity is not None:
             rotation = asyncio.create_task(_rotate(identities, identity, server, registry, metrics))
             stack.callback(rotation.cancel)
+        await stack.enter_async_context(background(authority))
         endpoints = _endpoints(config, server.port)
         write_endpoints(config.data_dir, endpoints)
         _log.info("ready", api=endpoints.api, account=config.account, region=config.region, version=__version__)

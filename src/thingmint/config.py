@@ -67,6 +67,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_waiting_for_keys", "Callers that may wait for a key before others are throttled.", 128),
     Setting("max_requests", "Requests in flight before others are throttled.", 512),
     Setting("max_connections", "Open connections before idle ones are closed in favour of new ones.", 2048),
+    Setting(
+        "registration_dir", "Directory whose folders are the buckets of bulk registrations, and get their reports."
+    ),
     Setting("quota", "Requests per second: none, or aws for the quotas that AWS documents.", "none"),
     Setting(
         "access_denied_as",
@@ -119,6 +122,7 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_waiting_for_keys: int | None = None
     max_requests: int | None = None
     max_connections: int | None = None
+    registration_dir: str | None = None
     quota: str | dict[str, float] | None = None
     access_denied_as: str | None = None
     log_format: str | None = None
@@ -148,6 +152,7 @@ class Config:
     max_waiting_for_keys: int
     max_requests: int
     max_connections: int
+    registration_dir: Path | None
     quota: Mapping[str, float] | str
     access_denied_as: str
     log_format: str
@@ -208,6 +213,7 @@ class _Reader:
             raise ConfigError(f"insecure_http is allowed on loopback addresses only, and api is {host}")
         access_key_id, secret = self._root_access_key()
         passphrase_file = self._optional("ca_passphrase_file")
+        registration_dir = self._optional("registration_dir")
         return Config(
             data_dir=data_dir,
             api_host=host,
@@ -226,6 +232,7 @@ class _Reader:
             max_waiting_for_keys=self._number("max_waiting_for_keys"),
             max_requests=self._number("max_requests"),
             max_connections=self._number("max_connections"),
+            registration_dir=Path(registration_dir) if registration_dir else None,
             quota=self._quota(),
             access_denied_as=self._choice("access_denied_as"),
             log_format=self._choice("log_format"),

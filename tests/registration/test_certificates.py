@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.authority import Hook
 from tests.support.memory_store import MemoryStore
 
+from thingmint.buckets import NoBuckets
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import (
@@ -98,6 +99,7 @@ def authority(store: MemoryStore, key_pair: KeyPair, issuer: Issuer) -> Registra
         events=Heard(store),
         sealer=Sealer(bytes(32), os.urandom),
         hooks=Hook(),
+        files=NoBuckets(),
     )
 
 

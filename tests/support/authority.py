@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.memory_store import MemoryStore
 
+from thingmint.buckets import NoBuckets
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.hook import HookQuestion
 from thingmint.core.identifiers import AccountId, Region, SerialNumber
@@ -102,6 +103,7 @@ def new_authority(store: MemoryStore | None = None) -> RegistrationAuthority:
         events=Listener(),
         sealer=Sealer(bytes(32), os.urandom),
         hooks=Hook(),
+        files=NoBuckets(),
     )
 
 

@@ -11,6 +11,7 @@ from thingmint.api.provisioning_templates import provisioning_template_operation
 from thingmint.api.register_thing import register_thing_operations
 from thingmint.api.registered_certificates import registered_certificate_operations
 from thingmint.api.registration_codes import registration_code_operations
+from thingmint.api.registration_tasks import registration_task_operations
 from thingmint.api.routes import ROUTES
 from thingmint.api.routing import Router
 from thingmint.api.tags import tag_operations
@@ -34,6 +35,7 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
         *provisioning_template_operations(authority),
         *template_version_operations(authority),
         *register_thing_operations(authority),
+        *registration_task_operations(authority),
         *tag_operations(authority),
     )
 

@@ -6,7 +6,16 @@ from datetime import timedelta
 
 from thingmint.core.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuer import Issuer
-from thingmint.registration.ports import Clock, EventSink, HookClient, KeySource, SecretSealer, SerialNumbers, Store
+from thingmint.registration.ports import (
+    Clock,
+    EventSink,
+    HookClient,
+    KeySource,
+    RegistrationFiles,
+    SecretSealer,
+    SerialNumbers,
+    Store,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,4 +33,5 @@ class RegistrationAuthority:
     events: EventSink
     sealer: SecretSealer
     hooks: HookClient
+    files: RegistrationFiles
     thing_type_deletable_after: timedelta = DELETABLE_AFTER

@@ -16,6 +16,7 @@ from thingmint.storage.tables.claims import ClaimTable
 from thingmint.storage.tables.policies import PolicyTable
 from thingmint.storage.tables.policy_attachments import PolicyAttachmentTable
 from thingmint.storage.tables.provisioning_templates import ProvisioningTemplateTable
+from thingmint.storage.tables.registration_tasks import RegistrationTaskTable
 from thingmint.storage.tables.thing_groups import ThingGroupTable
 from thingmint.storage.tables.thing_principals import ThingPrincipalTable
 from thingmint.storage.tables.thing_types import ThingTypeTable
@@ -41,6 +42,7 @@ class SqlTransaction(
     PolicyAttachmentTable,
     PolicyTable,
     ProvisioningTemplateTable,
+    RegistrationTaskTable,
     ThingGroupTable,
     ThingPrincipalTable,
     ThingTable,
