@@ -104,6 +104,7 @@ class BulkRunner:
         if task.status is TaskStatus.IN_PROGRESS:
             lines = list(await self.authority.files.lines(task.input, progress.offset, progress.lines + 1, _BATCH))
             await self._register(task, lines)
+        await self._renew(task)
         outcomes = await self.authority.store.read(lambda transaction: transaction.outcomes(task))
         return await self._checkpoint(task, lines, outcomes)
 
@@ -147,6 +148,15 @@ class BulkRunner:
             yield from _record(transaction, task, outcome)
 
         await self.authority.store.write(program)
+
+    async def _renew(self, task: RegistrationTask) -> None:
+        # Transactions tell by themselves that the task is somebody else's; files do not. So the reports are written at
+        # the beginning of a lease, when nobody else can have the task for as long as it lasts.
+        until = self.authority.clock.now() + self.lease
+        if not await self.authority.store.write(
+            lambda transaction: transaction.own_registration_task(task, self.owner, until)
+        ):
+            raise TaskTaken
 
     async def _checkpoint(
         self, task: RegistrationTask, lines: Sequence[InputLine], outcomes: Sequence[Outcome]
