@@ -211,6 +211,7 @@ versioned: list[Step] = [
     Create(NAMES[0], DOCUMENTS[0]),
     *(CreateVersion(NAMES[0], document, as_default=False) for document in DOCUMENTS),
     DeleteVersion(NAMES[0], 2),
+    CreateVersion(NAMES[0], DOCUMENTS[0], as_default=True),
 ]
 
 
