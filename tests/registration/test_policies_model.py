@@ -206,7 +206,10 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.builds(Detach, names, targets),
 )
 # Some examples begin where limits are near: with a full target, and with versions of which some are gone.
-full: list[Step] = [Create(name, DOCUMENTS[0]) for name in NAMES] + [Attach(name, TARGETS[0]) for name in NAMES[2:]]
+full: list[Step] = [
+    *(Create(name, DOCUMENTS[0]) for name in NAMES),
+    *(Attach(name, TARGETS[0]) for name in NAMES[2:]),
+]
 versioned: list[Step] = [
     Create(NAMES[0], DOCUMENTS[0]),
     *(CreateVersion(NAMES[0], document, as_default=False) for document in DOCUMENTS),
