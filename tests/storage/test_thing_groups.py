@@ -14,7 +14,7 @@ from tests.support.things import (
 )
 
 from thingmint.core.attributes import Attributes
-from thingmint.core.identifiers import ThingName, ThingTypeName
+from thingmint.core.identifiers import ThingGroupName, ThingName, ThingTypeName
 from thingmint.core.thing_group import GroupPath, ThingGroup
 from thingmint.core.thing_type import PropagatingAttribute, ThingTypeProperties
 from thingmint.registration.ports import Store
@@ -47,15 +47,18 @@ async def test_a_group_comes_back_as_it_was_stored(store: Store) -> None:
     full = replace(BOX, description="a box", attributes=Attributes.of({"floor": "3"}), version=4)
     await insert(store, full, HOUSE)
 
-    for name, group in (("box", full), ("house", HOUSE)):
-        found = await write(
-            store,
-            lambda t, name=name: t.thing_group(SCOPE, name),
-            lambda t, name=name: t.thing_group_for_share(SCOPE, name),
-            lambda t, name=name: t.thing_group_for_update(SCOPE, name),
-            lambda t, name=name: t.thing_group(OTHER_SCOPE, name),
-        )
-        assert found == [group, group, group, None]
+    for group in (full, HOUSE):
+        assert await read_three_ways(store, group.name) == [group, group, group]
+        assert await store.read(lambda t: t.thing_group(OTHER_SCOPE, HOUSE.name)) is None
+
+
+async def read_three_ways(store: Store, name: ThingGroupName) -> list[object]:
+    return await write(
+        store,
+        lambda t: t.thing_group(SCOPE, name),
+        lambda t: t.thing_group_for_share(SCOPE, name),
+        lambda t: t.thing_group_for_update(SCOPE, name),
+    )
 
 
 async def test_a_taken_name_of_a_group_changes_nothing(store: Store) -> None:

@@ -71,9 +71,12 @@ class Registry:
         *,
         expected: int | None = None,
         remove_type: bool = False,
+        attribute: str | None = None,
         **attributes: str,
     ) -> None:
-        """Give the thing a type, or these attributes besides those it has."""
+        """Give the thing a type, or these attributes besides those it has, of which one may be any name."""
+        if attribute is not None:
+            attributes[attribute] = "1"
         update = ThingUpdate(
             None if type_name is None else ThingTypeName(type_name),
             remove_type,
