@@ -53,6 +53,7 @@ from thingmint.storage import open_store
 from thingmint.telemetry import Metrics
 
 GRACE_SECONDS = 20.0
+REGISTRATION_CODE_OCTETS = 32
 # How often the wall clock is compared with the server certificate's end, and how long a readiness check is believed.
 _ROTATION_CHECK_SECONDS = 60.0
 _READY_FOR_SECONDS = 1.0
@@ -160,6 +161,7 @@ def registration_authority(registry: Registry, key_source: KeySource) -> Registr
         clock=registry.clock,
         serial_numbers=serial_numbers,
         new_generation_id=lambda: str(uuid.uuid4()),
+        new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
         events=LoggedEvents(),
         thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
     )

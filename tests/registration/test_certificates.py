@@ -91,6 +91,7 @@ def authority(store: MemoryStore, key_pair: KeyPair, issuer: Issuer) -> Registra
         clock=FixedClock(),
         serial_numbers=lambda: random_serial_number(os.urandom),
         new_generation_id=lambda: "generation",
+        new_registration_code=lambda: "ab" * 32,
         events=Heard(store),
     )
 

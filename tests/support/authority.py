@@ -68,7 +68,7 @@ def shared_issuer() -> Issuer:
 
 def new_authority(store: MemoryStore | None = None) -> RegistrationAuthority:
     """Return an authority with an empty registry, or with this one."""
-    serial_numbers = itertools.count(1 << 102)
+    serial_numbers, codes = itertools.count(1 << 102), itertools.count(1 << 200)
     return RegistrationAuthority(
         store=store or MemoryStore(),
         key_source=OneKey(),
@@ -76,6 +76,7 @@ def new_authority(store: MemoryStore | None = None) -> RegistrationAuthority:
         clock=StandingClock(),
         serial_numbers=lambda: SerialNumber(next(serial_numbers)),
         new_generation_id=lambda: "5d6c2a0c-6f7d-4a8e-9c1b-0e2f3a4b5c6d",
+        new_registration_code=lambda: f"{next(codes):064x}",
         events=Listener(),
     )
 

@@ -1,5 +1,6 @@
 """Owns the messages and operations of device certificates; what they mean is decided in `registration.certificates`."""
 
+from datetime import datetime
 from functools import partial
 from typing import Annotated, TypeAlias
 
@@ -12,8 +13,8 @@ from thingmint.api.listing import Listing
 from thingmint.api.messages import CertificateIdText, Marker, Message, PageSize, Timestamp
 from thingmint.api.operation import Operation, implemented
 from thingmint.core.caller import Caller
-from thingmint.core.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary
-from thingmint.core.identifiers import Scope, iot_arn, parse_certificate_id
+from thingmint.core.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary, Transfer
+from thingmint.core.identifiers import Scope, certificate_arn, iot_arn, parse_certificate_id
 from thingmint.issuance.keys import public_key_pem
 from thingmint.issuance.pem import certificate_pem
 from thingmint.registration import certificates
@@ -127,26 +128,45 @@ async def describe_certificate(
     """Answer with everything that is known of a certificate."""
     certificate_id = parse_certificate_id(request.certificate_id)
     certificate = await certificates.describe(authority, caller, certificate_id)
-    return DescribeCertificateResponse(certificate_description=_description(certificate))
+    return DescribeCertificateResponse(certificate_description=_description(certificate, caller.scope))
 
 
-def _description(certificate: Certificate) -> CertificateDescription:
+def _description(certificate: Certificate, scope: Scope) -> CertificateDescription:
+    """Return the description as an account sees it: with its own ARN, even of what it has yet to accept."""
     return CertificateDescription(
-        certificate_arn=certificate.arn,
+        certificate_arn=certificate_arn(scope, certificate.certificate_id),
         certificate_id=certificate.certificate_id,
+        ca_certificate_id=certificate.ca_certificate_id,
         status=certificate.status,
         certificate_pem=certificate_pem(certificate.der),
         owned_by=certificate.scope.account,
+        previous_owned_by=certificate.previous_account,
         creation_date=epoch_seconds(certificate.created_at),
         last_modified_date=epoch_seconds(certificate.modified_at),
         customer_version=certificate.customer_version,
-        transfer_data=TransferData(),
+        transfer_data=_transfer_data(certificate.transfer),
         generation_id=certificate.generation_id,
         validity=CertificateValidity(
             not_before=epoch_seconds(certificate.not_before), not_after=epoch_seconds(certificate.not_after)
         ),
         certificate_mode=certificate.mode,
     )
+
+
+def _transfer_data(transfer: Transfer | None) -> TransferData:
+    if transfer is None:
+        return TransferData()
+    return TransferData(
+        transfer_message=transfer.message,
+        reject_reason=transfer.reject_reason,
+        transfer_date=epoch_seconds(transfer.started_at),
+        accept_date=_optional_seconds(transfer.accepted_at),
+        reject_date=_optional_seconds(transfer.rejected_at),
+    )
+
+
+def _optional_seconds(at: datetime | None) -> Timestamp | None:
+    return None if at is None else epoch_seconds(at)
 
 
 class ListCertificatesRequest(Message, frozen=True, kw_only=True):
@@ -176,11 +196,12 @@ async def list_certificates(
     page_request = listing.page_request(request.page_size, request.marker)
     page = await certificates.list_certificates(authority, caller, page_request)
     return ListCertificatesResponse(
-        certificates=[_entry(summary) for summary in page.items], next_marker=listing.marker(page.next)
+        certificates=[certificate_entry(summary) for summary in page.items], next_marker=listing.marker(page.next)
     )
 
 
-def _entry(summary: CertificateSummary) -> CertificateEntry:
+def certificate_entry(summary: CertificateSummary) -> CertificateEntry:
+    """Return what a list shows of the certificate."""
     return CertificateEntry(
         certificate_arn=summary.arn,
         certificate_id=summary.certificate_id,

@@ -7,6 +7,7 @@ from msgspec import Struct
 from thingmint.api.constraints import Constraint
 
 CertificateIdText: TypeAlias = Annotated[str, Constraint(min_length=64, max_length=64, pattern="(0x)?[a-fA-F0-9]+")]
+CertificateText: TypeAlias = Annotated[str, Constraint(min_length=1, max_length=65536, pattern=r"[\s\S]*")]
 Marker: TypeAlias = Annotated[str, Constraint(max_length=1024, pattern="[A-Za-z0-9+/]+={0,2}")]
 PageSize: TypeAlias = Annotated[int, Constraint(ge=1, le=250)]
 Timestamp: TypeAlias = float

@@ -1,10 +1,17 @@
 """Owns the whole of the API: every operation that AWS IoT has, behind one router."""
 
+from thingmint.api.authorization import authorization_operations
 from thingmint.api.billing_groups import billing_group_operations
 from thingmint.api.billing_members import billing_member_operations
+from thingmint.api.ca_certificates import ca_certificate_operations
 from thingmint.api.certificates import certificate_operations
+from thingmint.api.effective_policies import effective_policy_operations
 from thingmint.api.endpoint import endpoint_operations
 from thingmint.api.operation import Operation, unimplemented
+from thingmint.api.policies import policy_operations
+from thingmint.api.policy_attachments import policy_attachment_operations
+from thingmint.api.registered_certificates import registered_certificate_operations
+from thingmint.api.registration_codes import registration_code_operations
 from thingmint.api.routes import ROUTES
 from thingmint.api.routing import Router
 from thingmint.api.tags import tag_operations
@@ -13,6 +20,7 @@ from thingmint.api.thing_groups import thing_group_operations
 from thingmint.api.thing_principals import thing_principal_operations
 from thingmint.api.thing_types import thing_type_operations
 from thingmint.api.things import thing_operations
+from thingmint.api.transfers import transfer_operations
 from thingmint.registration.authority import RegistrationAuthority
 
 
@@ -20,6 +28,14 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
     """Return the operations that do something."""
     return (
         *certificate_operations(authority),
+        *registration_code_operations(authority),
+        *ca_certificate_operations(authority),
+        *registered_certificate_operations(authority),
+        *transfer_operations(authority),
+        *policy_operations(authority),
+        *policy_attachment_operations(authority),
+        *effective_policy_operations(authority),
+        *authorization_operations(authority),
         *endpoint_operations(endpoint_address),
         *tag_operations(authority),
         *thing_operations(authority),

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from thingmint.core.errors import CertificateStateRefused, InvalidRequest
-from thingmint.core.identifiers import CertificateId, Scope, SerialNumber, certificate_arn
+from thingmint.core.identifiers import AccountId, CertificateId, Scope, SerialNumber, certificate_arn
 
 
 class CertificateStatus(StrEnum):
@@ -52,13 +52,30 @@ DELETABLE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """The latest transfer of a certificate to another account; it is pending while the status says so."""
+
+    target: AccountId
+    message: str | None
+    started_at: datetime
+    accepted_at: datetime | None = None
+    rejected_at: datetime | None = None
+    reject_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate in the registry. Times are aware UTC; ``issuer_id`` is the SHA-256 of the issuer's DER in hex."""
+    """A certificate in the registry. Times are aware UTC.
+
+    ``issuer_id`` is the SHA-256 of the DER of the service's own issuer in hex. A certificate that somebody else issued
+    has none: nothing vouches for its serial number. ``ca_certificate_id`` names the registered CA certificate that it
+    was registered with.
+    """
 
     scope: Scope
     certificate_id: CertificateId
     der: bytes
-    issuer_id: str
+    issuer_id: str | None
     serial_number: SerialNumber
     status: CertificateStatus
     mode: CertificateMode
@@ -68,16 +85,26 @@ class Certificate:
     modified_at: datetime
     customer_version: int
     generation_id: str
+    ca_certificate_id: CertificateId | None = None
+    previous_account: AccountId | None = None
+    transfer: Transfer | None = None
 
     @property
     def arn(self) -> str:
         """The certificate's ARN."""
         return certificate_arn(self.scope, self.certificate_id)
 
+    @property
+    def transfer_to(self) -> AccountId | None:
+        """The account that may accept the certificate, None while no transfer is pending."""
+        if self.transfer is None or self.status is not CertificateStatus.PENDING_TRANSFER:
+            return None
+        return self.transfer.target
+
 
 @dataclass(frozen=True, slots=True)
 class CertificateSummary:
-    """What a list shows of a certificate; ``position`` orders the list by creation and never repeats."""
+    """What a list shows of a certificate; ``scope`` is that of the list, ``position`` orders it and never repeats."""
 
     scope: Scope
     certificate_id: CertificateId

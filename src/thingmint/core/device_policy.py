@@ -4,10 +4,8 @@ A policy's versions are numbered from one, and no number is given twice. One of 
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
 
 from thingmint.core.errors import (
     DeletionRefused,
@@ -17,19 +15,17 @@ from thingmint.core.errors import (
     VersionsLimitExceeded,
 )
 from thingmint.core.identifiers import PolicyName, Scope, policy_arn
+from thingmint.core.iot_policy import parse_iot_policy
+from thingmint.core.policy import Policy
 
-# AWS IoT's quotas. A document's white space is not counted.
+# AWS IoT's quotas.
 MAX_VERSIONS = 5
 MAX_POLICIES_OF_A_TARGET = 10
-MAX_DOCUMENT_CHARACTERS = 2048
 
 FIRST_VERSION = 1
 # What fits the integers of every store; no policy lives to see it.
 _MAX_VERSION = 2**63 - 1
-_WHITE_SPACE = re.compile(r"\s+")
 _VERSION_ID = re.compile(r"[1-9][0-9]{0,18}")
-
-PolicyT = TypeVar("PolicyT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +79,10 @@ class PolicySummary:
         return policy_arn(self.scope, self.name)
 
 
-def parse_document(text: str, parse: Callable[[str], PolicyT]) -> PolicyT:
-    """Return what ``parse`` makes of a document of allowed size; raise MalformedPolicy in AWS's words."""
-    characters = len(_WHITE_SPACE.sub("", text))
-    if characters > MAX_DOCUMENT_CHARACTERS:
-        raise MalformedPolicy(
-            f"Policy document is Malformed: it has {characters} characters besides white space, "
-            f"more than {MAX_DOCUMENT_CHARACTERS}"
-        )
+def parse_document(text: str) -> Policy:
+    """Return the policy of a document; raise MalformedPolicy with position and reason if it is none."""
     try:
-        return parse(text)
+        return parse_iot_policy(text)
     except MalformedPolicy as refusal:
         raise MalformedPolicy(f"Policy document is Malformed: {refusal.message}") from refusal
 
@@ -106,7 +96,7 @@ def parse_version_id(name: PolicyName, text: str) -> int:
 
 
 def with_next_version(policy: DevicePolicy, versions: int, at: datetime, *, as_default: bool) -> DevicePolicy:
-    """Return the policy with one version more than those it has; raise VersionsLimitExceeded if it has its full number."""
+    """Return the policy with one version more than it has; raise VersionsLimitExceeded if it may have no more."""
     if versions >= MAX_VERSIONS:
         raise VersionsLimitExceeded(
             f"The policy {policy.name} already has the maximum number of versions ({MAX_VERSIONS})"

@@ -3,8 +3,6 @@
 Nothing of a request is used but its subject and its key, and both only as they were checked.
 """
 
-import binascii
-import re
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -14,12 +12,10 @@ from cryptography.hazmat.primitives import serialization
 from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.der import children, only_element
 from thingmint.issuance.keys import PublicKey, WeakKey, accepted_public_key
+from thingmint.issuance.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.subject import SubjectRefused, check_subject
 
-_MAX_CHARACTERS = 65_536
 _LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
-_BOUNDARY = re.compile(r"-----(BEGIN|END) ([^\n-]*)-----")
-_WHITE_SPACE = "\r\n\t "
 _EMPTY_NAME = b"\x30\x00"
 _NOT_PKCS10 = "The certificate signing request is not a PKCS#10 request"
 _SIGNATURE_HASHES = ("sha256", "sha384", "sha512")
@@ -57,24 +53,10 @@ def load_csr(pem: str) -> SigningRequest:
 
 
 def _der(pem: str) -> bytes:
-    if len(pem) > _MAX_CHARACTERS:
-        raise MalformedCSR(f"The certificate signing request is longer than {_MAX_CHARACTERS} characters")
-    text = pem.strip(_WHITE_SPACE)
-    boundaries = list(_BOUNDARY.finditer(text))
-    if [boundary[1] for boundary in boundaries] != ["BEGIN", "END"]:
-        raise MalformedCSR("The certificate signing request is not exactly one PEM block")
-    begin, end = boundaries
-    if begin[2] not in _LABELS or end[2] != begin[2]:
-        raise MalformedCSR("The PEM block is not labelled CERTIFICATE REQUEST")
-    if begin.start() != 0 or end.end() != len(text):
-        raise MalformedCSR("The certificate signing request has text outside its PEM block")
-    body = text[begin.end() : end.start()]
-    for white_space in _WHITE_SPACE:
-        body = body.replace(white_space, "")
     try:
-        return binascii.a2b_base64(body, strict_mode=True)
-    except ValueError as error:
-        raise MalformedCSR("The PEM block of the certificate signing request is not base64") from error
+        return read_block(pem, _LABELS, "certificate signing request")
+    except MalformedPEM as error:
+        raise MalformedCSR(str(error)) from error
 
 
 def _parts(der: bytes) -> tuple[bytes, bytes]:

@@ -19,5 +19,6 @@ class RegistrationAuthority:
     clock: Clock
     serial_numbers: SerialNumbers
     new_generation_id: Callable[[], str]
+    new_registration_code: Callable[[], str]
     events: EventSink
     thing_type_deletable_after: timedelta = DELETABLE_AFTER

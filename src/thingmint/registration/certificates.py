@@ -64,10 +64,14 @@ async def issue_from_csr(
 
 
 async def describe(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> Certificate:
-    """Return the certificate; raise ResourceNotFound if the caller's account has none with this id in the region."""
+    """Return the certificate, or another account's that waits for the caller's to accept it.
+
+    Raises ResourceNotFound if there is none with this id in the region.
+    """
 
     def program(transaction: Transaction) -> Steps[Certificate | None]:
-        return transaction.certificate(caller.scope, certificate_id)
+        own = yield from transaction.certificate(caller.scope, certificate_id)
+        return own or (yield from transaction.incoming_certificate(caller.scope, certificate_id))
 
     return _found(await authority.store.read(program), certificate_id)
 
@@ -130,8 +134,8 @@ async def delete(
             "DeleteCertificate",
             before.arn,
             status=before.status,
-            issuer_id=before.issuer_id,
             serial_number=f"{before.serial_number:x}",
+            **({} if before.issuer_id is None else {"issuer_id": before.issuer_id}),
             **({"detached_policies": ",".join(detached)} if detached else {}),
         )
 
@@ -172,7 +176,7 @@ async def _issue(
         action,
         certificate.arn,
         status=certificate.status,
-        issuer_id=certificate.issuer_id,
+        issuer_id=authority.issuer.issuer_id,
         serial_number=f"{serial_number:x}",
     )
 
@@ -191,8 +195,12 @@ async def _change(
 ) -> None:
     def program(transaction: Transaction) -> Steps[Change[None]]:
         stored = yield from transaction.certificate_for_update(caller.scope, certificate_id)
+        if stored is None and (yield from transaction.incoming_certificate(caller.scope, certificate_id)) is not None:
+            raise CertificateStateRefused(
+                f"Certificate cannot be changed before its transfer is accepted. Id: {certificate_id}"
+            )
         entry = yield from apply(transaction, _found(stored, certificate_id))
-        return Change(None, () if entry is None else (entry,))
+        return Change(None, ()) if entry is None else Change(None, (entry,), (entry.resource,))
 
     await change(authority, program)
 

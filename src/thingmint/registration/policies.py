@@ -1,4 +1,4 @@
-"""Owns the life of policies and their versions; knows neither HTTP nor SQL, and leaves attachments to their own module."""
+"""Owns the life of policies and their versions; knows neither HTTP nor SQL, and attaches nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -17,15 +17,15 @@ from thingmint.core.device_policy import (
     with_default_version,
     with_next_version,
 )
-from thingmint.core.errors import InvalidRequest, ResourceExists
+from thingmint.core.errors import ResourceExists
 from thingmint.core.identifiers import PolicyName
-from thingmint.core.policy import parse_policy
 from thingmint.registration.audit import AuditEntry, audit_entry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.paging import Page, PageRequest, read_page
 from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
+from thingmint.registration.tags import store_tags
 
 
 async def create(
@@ -35,7 +35,7 @@ async def create(
 
     Raises MalformedPolicy, naming position and reason, and ResourceExists if the name is taken.
     """
-    parse_document(document, parse_policy)
+    parse_document(document)
     now = authority.clock.now()
     policy = DevicePolicy(caller.scope, name, FIRST_VERSION, FIRST_VERSION, authority.new_generation_id(), now, now)
     entry = audit_entry(caller, now, "CreatePolicy", policy.arn)
@@ -48,7 +48,7 @@ async def create(
                 resource_arn=policy.arn,
             )
         yield from transaction.insert_policy_version(policy, PolicyVersion(FIRST_VERSION, document, now, now))
-        yield from _store_tags(transaction, policy.arn, tags)
+        yield from store_tags(transaction, policy.arn, tags)
         return Change(policy, (entry,))
 
     return await change(authority, program)
@@ -93,7 +93,7 @@ async def create_version(
 
     Raises MalformedPolicy, ResourceNotFound, and VersionsLimitExceeded if the policy has its full number of versions.
     """
-    parse_document(document, parse_policy)
+    parse_document(document)
     now = authority.clock.now()
 
     def program(transaction: Transaction) -> Steps[Change[tuple[DevicePolicy, PolicyVersion]]]:
@@ -196,12 +196,5 @@ def _replace(transaction: Transaction, before: DevicePolicy, after: DevicePolicy
             yield from transaction.touch_policy_version(after, version, after.modified_at)
 
 
-def _store_tags(transaction: Transaction, arn: str, tags: Mapping[str, str]) -> Steps[None]:
-    del transaction, arn
-    yield from ()
-    if tags:
-        raise InvalidRequest("Tags on policies are not implemented by Thingmint")
-
-
-def _text(flag: bool) -> str:  # noqa: FBT001
+def _text(flag: bool) -> str:
     return "true" if flag else "false"

@@ -11,7 +11,6 @@ from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import PolicyName
 from thingmint.core.policy_target import (
     CertificateTarget,
-    CognitoTarget,
     PolicyTarget,
     ThingGroupTarget,
     target_not_found,
@@ -125,13 +124,11 @@ def beginning_of(target: PolicyTarget) -> Beginning:
 
 def require_target(transaction: Transaction, target: PolicyTarget) -> Steps[None]:
     """Raise ResourceNotFound if the target does not exist; of a Cognito identity that cannot be known."""
-    match target:
-        case CertificateTarget():
-            exists = (yield from transaction.certificate(target.scope, target.certificate_id)) is not None
-        case ThingGroupTarget():
-            exists = yield from transaction.has_thing_group(target.scope, target.group_name)
-        case CognitoTarget():
-            exists = True
+    exists = True
+    if isinstance(target, CertificateTarget):
+        exists = (yield from transaction.certificate(target.scope, target.certificate_id)) is not None
+    elif isinstance(target, ThingGroupTarget):
+        exists = (yield from transaction.thing_group(target.scope, target.group_name)) is not None
     if not exists:
         raise target_not_found(target.name)
 
@@ -141,17 +138,15 @@ def _lock(
 ) -> Steps[Certificate | None]:
     if not (yield from transaction.policy_kept(caller.scope, name)):
         raise policy_not_found(name)
-    certificate = None
-    match target:
-        case CertificateTarget():
-            certificate = yield from transaction.certificate_for_update(target.scope, target.certificate_id)
-            exists = certificate is not None
-        case ThingGroupTarget():
-            exists = yield from transaction.thing_group_kept(target.scope, target.group_name)
-        case CognitoTarget():
-            # The registry has no row of an identity; that of its changes serves to count its policies one at a time.
-            yield from transaction.note_change(target.name)
-            exists = True
+    certificate, exists = None, True
+    if isinstance(target, CertificateTarget):
+        certificate = yield from transaction.certificate_for_update(target.scope, target.certificate_id)
+        exists = certificate is not None
+    elif isinstance(target, ThingGroupTarget):
+        exists = (yield from transaction.thing_group_for_update(target.scope, target.group_name)) is not None
+    else:
+        # The registry has no row of an identity; that of its changes serves to count its policies one at a time.
+        yield from transaction.note_change(target.name)
     if not exists:
         raise target_not_found(target.name)
     return certificate

@@ -12,6 +12,7 @@ from thingmint.registration.verbs.access_keys import AccessKeyVerbs
 from thingmint.registration.verbs.attachments import AttachmentVerbs
 from thingmint.registration.verbs.audit import AuditVerbs
 from thingmint.registration.verbs.billing_groups import BillingGroupVerbs
+from thingmint.registration.verbs.ca_certificates import CACertificateVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
 from thingmint.registration.verbs.changes import ChangeVerbs
 from thingmint.registration.verbs.policies import PolicyVerbs
@@ -20,6 +21,7 @@ from thingmint.registration.verbs.thing_groups import ThingGroupVerbs
 from thingmint.registration.verbs.thing_principals import ThingPrincipalVerbs
 from thingmint.registration.verbs.thing_types import ThingTypeVerbs
 from thingmint.registration.verbs.things import ThingVerbs
+from thingmint.registration.verbs.transfers import TransferVerbs
 
 T = TypeVar("T")
 
@@ -29,6 +31,7 @@ class Transaction(
     AttachmentVerbs,
     AuditVerbs,
     BillingGroupVerbs,
+    CACertificateVerbs,
     CertificateVerbs,
     ChangeVerbs,
     PolicyAttachmentVerbs,
@@ -37,6 +40,7 @@ class Transaction(
     ThingPrincipalVerbs,
     ThingTypeVerbs,
     ThingVerbs,
+    TransferVerbs,
     Protocol,
 ):
     """The verbs of one transaction. Reads see the transaction's own writes."""

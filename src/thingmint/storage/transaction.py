@@ -9,6 +9,7 @@ from thingmint.storage.tables.access_keys import AccessKeyTable
 from thingmint.storage.tables.attachments import AttachmentTables
 from thingmint.storage.tables.audit import AuditTable
 from thingmint.storage.tables.billing_groups import BillingGroupTable
+from thingmint.storage.tables.ca_certificates import CACertificateTable
 from thingmint.storage.tables.certificates import CertificateTable
 from thingmint.storage.tables.changes import ChangeTable
 from thingmint.storage.tables.policies import PolicyTable
@@ -17,6 +18,7 @@ from thingmint.storage.tables.thing_groups import ThingGroupTable
 from thingmint.storage.tables.thing_principals import ThingPrincipalTable
 from thingmint.storage.tables.thing_types import ThingTypeTable
 from thingmint.storage.tables.things import ThingTable
+from thingmint.storage.tables.transfers import TransferTable
 
 # The value changes each time, so that the commit has something to make durable.
 CHECK_WRITE = (
@@ -30,6 +32,7 @@ class SqlTransaction(
     AttachmentTables,
     AuditTable,
     BillingGroupTable,
+    CACertificateTable,
     CertificateTable,
     ChangeTable,
     PolicyAttachmentTable,
@@ -38,6 +41,7 @@ class SqlTransaction(
     ThingPrincipalTable,
     ThingTable,
     ThingTypeTable,
+    TransferTable,
 ):
     """Implements `registration.ports.Transaction` for one dialect; has no state, so one object serves everybody."""
 

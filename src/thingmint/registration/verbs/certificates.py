@@ -21,7 +21,10 @@ class CertificateVerbs(Protocol):
         ...
 
     def certificate_summaries(self, scope: Scope, page: PageRequest) -> Steps[Sequence[CertificateSummary]]:
-        """Return up to ``page.size`` certificates in the order of their creation, newest first unless ascending."""
+        """Return up to ``page.size`` certificates in the order of their creation, newest first unless ascending.
+
+        Those of other accounts that wait for this one to accept them are among them.
+        """
         ...
 
     def insert_certificate(self, certificate: Certificate) -> Steps[None]:
@@ -29,7 +32,7 @@ class CertificateVerbs(Protocol):
         ...
 
     def update_certificate(self, before: Certificate, after: Certificate) -> Steps[bool]:
-        """Store status, times and version if the stored version is still that of ``before``; say whether it was."""
+        """Store status, transfer, times and version if the stored version is that of ``before``; say if it was."""
         ...
 
     def delete_certificate(self, certificate: Certificate) -> Steps[bool]:

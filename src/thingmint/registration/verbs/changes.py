@@ -14,5 +14,5 @@ class ChangeVerbs(Protocol):
         ...
 
     def changes_from(self, stamp: int, limit: int) -> Steps[tuple[int, Sequence[str]]]:
-        """Return the stamp from which to ask next, and up to ``limit`` resources that may have changed since this one."""
+        """Return the stamp to ask from next, and up to ``limit`` resources that may have changed since this one."""
         ...

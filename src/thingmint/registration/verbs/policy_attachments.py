@@ -60,14 +60,6 @@ class EffectivePolicies:
 class PolicyAttachmentVerbs(Protocol):
     """Reads see the transaction's own writes."""
 
-    def has_thing_group(self, scope: Scope, name: ThingGroupName) -> Steps[bool]:
-        """Say whether the group exists."""
-        ...
-
-    def thing_group_kept(self, scope: Scope, name: ThingGroupName) -> Steps[bool]:
-        """Say whether the group exists; keep it from being changed until this transaction ends."""
-        ...
-
     def attach_policy(self, scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
         """Attach the policy; say whether it was not attached yet."""
         ...
@@ -85,17 +77,17 @@ class PolicyAttachmentVerbs(Protocol):
         ...
 
     def attached_policies(self, scope: Scope, target: str, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
-        """Return up to ``page.size`` policies of the target in the order of attachment, latest first unless ascending."""
+        """Return up to ``page.size`` policies of the target as they were attached, latest first unless ascending."""
         ...
 
     def inherited_policies(
         self, scope: Scope, beginning: Beginning, page: PageRequest
     ) -> Steps[Sequence[PolicySummary]]:
-        """Return up to ``page.size`` policies in force from the beginning on, in the order of their first attachment."""
+        """Return up to ``page.size`` policies in force from the beginning on, by their first attachment."""
         ...
 
     def policy_targets(self, scope: Scope, name: PolicyName, page: PageRequest) -> Steps[Sequence[AttachedTarget]]:
-        """Return up to ``page.size`` targets of the policy in the order of attachment, latest first unless ascending."""
+        """Return up to ``page.size`` targets of the policy as they were attached, latest first unless ascending."""
         ...
 
     def effective_policies(self, scope: Scope, beginning: Beginning) -> Steps[EffectivePolicies]:

@@ -1,5 +1,6 @@
 -- Times are microseconds since 1970-01-01T00:00:00Z. Positions are given at insertion, grow, and never come back.
--- Serial numbers are lower-case hexadecimal: 159 bits fit no integer of either engine.
+-- Serial numbers are lower-case hexadecimal: 159 bits fit no integer of either engine. They are unique for each issuer of
+-- the service; what somebody else issued has no issuer here, and two NULLs are never the same.
 -- Each statement ends with a semicolon at the end of a line. This file is never edited once released.
 
 CREATE TABLE certificate (
@@ -7,7 +8,7 @@ CREATE TABLE certificate (
   account TEXT NOT NULL,
   region TEXT NOT NULL,
   certificate_id TEXT NOT NULL,
-  issuer_id TEXT NOT NULL,
+  issuer_id TEXT,
   serial_number TEXT NOT NULL,
   status TEXT NOT NULL,
   mode TEXT NOT NULL,

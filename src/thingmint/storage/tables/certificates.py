@@ -1,8 +1,10 @@
 """Owns the table of device certificates; knows no engine but by its dialect."""
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
 
-from thingmint.core.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary
+from thingmint.core.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary, Transfer
 from thingmint.core.errors import DuplicateCertificate
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, SerialNumber
 from thingmint.registration.paging import PageRequest
@@ -14,9 +16,10 @@ from thingmint.storage.tables.columns import column_of_time, position_after, tim
 
 COLUMNS = (
     "account, region, certificate_id, der, issuer_id, serial_number, status, mode, not_before, not_after, "
-    "created_at, modified_at, customer_version, generation_id"
+    "created_at, modified_at, customer_version, generation_id, ca_certificate_id, previous_account, transfer_to, "
+    "transfer"
 )
-_SUMMARY_COLUMNS = "certificate_id, status, mode, created_at, position"
+SUMMARY_COLUMNS = "certificate_id, status, mode, created_at, position"
 
 
 # One certificate is looked for by its id; the expressions keep the planner from any index by account and region. Until
@@ -27,26 +30,35 @@ def _one_certificate(first: int) -> str:
 
 CERTIFICATE = f"SELECT {COLUMNS} FROM certificate {_one_certificate(1)}"  # noqa: S608  constants above
 
-SUMMARIES_NEWEST_FIRST = (
-    f"SELECT {_SUMMARY_COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
-    "WHERE account = $1 AND region = $2 AND position < $3 ORDER BY position DESC LIMIT $4"
-)
 
-SUMMARIES_OLDEST_FIRST = (
-    f"SELECT {_SUMMARY_COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
-    "WHERE account = $1 AND region = $2 AND position > $3 ORDER BY position ASC LIMIT $4"
-)
+# A list holds the account's certificates and those that wait for it to accept them: a page of each, merged. Without
+# limits of their own, PostgreSQL would read all that stands behind the page of either and sort it.
+def _summaries(comparison: str, direction: str) -> str:
+    page = f"region = $2 AND position {comparison} $3 ORDER BY position {direction} LIMIT $4"
+    return (
+        f"SELECT {SUMMARY_COLUMNS} FROM ("  # noqa: S608  the columns are the constants above
+        f"SELECT {SUMMARY_COLUMNS} FROM certificate WHERE account = $1 AND {page}) AS own "
+        f"UNION ALL SELECT {SUMMARY_COLUMNS} FROM ("
+        f"SELECT {SUMMARY_COLUMNS} FROM certificate WHERE transfer_to = $1 AND {page}) AS incoming "
+        f"ORDER BY position {direction} LIMIT $4"
+    )
+
+
+SUMMARIES_NEWEST_FIRST = _summaries("<", "DESC")
+
+SUMMARIES_OLDEST_FIRST = _summaries(">", "ASC")
 
 # A conflict yields no row rather than an error: an error would end the whole transaction on PostgreSQL.
 INSERT_CERTIFICATE = (
     f"INSERT INTO certificate ({COLUMNS}) "  # noqa: S608  the columns are the constants above
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING RETURNING position"
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) "
+    "ON CONFLICT DO NOTHING RETURNING position"
 )
 
 # The version in WHERE decides races between requests, not what they read before.
 UPDATE_CERTIFICATE = (
-    "UPDATE certificate SET status = $1, modified_at = $2, customer_version = $3 "  # noqa: S608  constants above
-    f"{_one_certificate(4)} AND customer_version = $7 RETURNING position"
+    "UPDATE certificate SET status = $1, modified_at = $2, customer_version = $3, "  # noqa: S608  constants above
+    f"transfer_to = $4, transfer = $5 {_one_certificate(6)} AND customer_version = $9 RETURNING position"
 )
 
 DELETE_CERTIFICATE = f"DELETE FROM certificate {_one_certificate(1)} AND customer_version = $4 RETURNING position"  # noqa: S608  as above
@@ -77,7 +89,7 @@ class CertificateTable(CertificateVerbs):
         sql = SUMMARIES_OLDEST_FIRST if page.ascending else SUMMARIES_NEWEST_FIRST
         position = position_after(page.after, ascending=page.ascending)
         found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
-        return tuple([_summary_of_row(scope, row) for row in found])
+        return tuple([summary_of_row(scope, row) for row in found])
 
     def insert_certificate(self, certificate: Certificate) -> Steps[None]:
         """Store a new certificate; raise DuplicateCertificate if its id, or its issuer and serial number, exist."""
@@ -86,12 +98,14 @@ class CertificateTable(CertificateVerbs):
             raise DuplicateCertificate(f"The certificate is already registered. Id: {certificate.certificate_id}")
 
     def update_certificate(self, before: Certificate, after: Certificate) -> Steps[bool]:
-        """Store status, times and version if the stored version is still that of ``before``; say whether it was."""
+        """Store status, transfer, times and version if the stored version is that of ``before``; say if it was."""
         updated = yield from row_of(
             UPDATE_CERTIFICATE,
             after.status.value,
             column_of_time(after.modified_at),
             after.customer_version,
+            after.transfer_to,
+            _column_of_transfer(after.transfer),
             before.certificate_id,
             before.scope.account,
             before.scope.region,
@@ -125,13 +139,18 @@ def _columns_of_certificate(certificate: Certificate) -> tuple[object, ...]:
         column_of_time(certificate.modified_at),
         certificate.customer_version,
         certificate.generation_id,
+        certificate.ca_certificate_id,
+        certificate.previous_account,
+        certificate.transfer_to,
+        _column_of_transfer(certificate.transfer),
     )
 
 
 def certificate_of_row(row: Row) -> Certificate:
     """Return the certificate of a row."""
     account, region, certificate_id, der, issuer_id, serial_number, status, mode, *rest = row
-    not_before, not_after, created_at, modified_at, customer_version, generation_id = rest
+    not_before, not_after, created_at, modified_at, customer_version, generation_id, *rest = rest
+    ca_certificate_id, previous_account, _, transfer = rest
     return Certificate(
         scope=Scope(AccountId(account), Region(region)),
         certificate_id=CertificateId(certificate_id),
@@ -146,10 +165,13 @@ def certificate_of_row(row: Row) -> Certificate:
         modified_at=time_of_column(modified_at),
         customer_version=customer_version,
         generation_id=generation_id,
+        ca_certificate_id=None if ca_certificate_id is None else CertificateId(ca_certificate_id),
+        previous_account=None if previous_account is None else AccountId(previous_account),
+        transfer=None if transfer is None else transfer_of_column(transfer),
     )
 
 
-def _summary_of_row(scope: Scope, row: Row) -> CertificateSummary:
+def summary_of_row(scope: Scope, row: Row) -> CertificateSummary:
     """Return what a list shows of a certificate."""
     certificate_id, status, mode, created_at, position = row
     return CertificateSummary(
@@ -160,3 +182,41 @@ def _summary_of_row(scope: Scope, row: Row) -> CertificateSummary:
         created_at=time_of_column(created_at),
         position=position,
     )
+
+
+def _column_of_transfer(transfer: Transfer | None) -> str | None:
+    if transfer is None:
+        return None
+    # Escaped to ASCII: a message may hold what the text of an engine cannot.
+    return json.dumps(
+        {
+            "target": transfer.target,
+            "message": transfer.message,
+            "started_at": column_of_time(transfer.started_at),
+            "accepted_at": _column_of_optional_time(transfer.accepted_at),
+            "rejected_at": _column_of_optional_time(transfer.rejected_at),
+            "reject_reason": transfer.reject_reason,
+        },
+        separators=(",", ":"),
+    )
+
+
+def transfer_of_column(column: str) -> Transfer:
+    """Return the transfer that the column holds."""
+    stored = json.loads(column)
+    return Transfer(
+        target=AccountId(stored["target"]),
+        message=stored["message"],
+        started_at=time_of_column(stored["started_at"]),
+        accepted_at=_optional_time_of_column(stored["accepted_at"]),
+        rejected_at=_optional_time_of_column(stored["rejected_at"]),
+        reject_reason=stored["reject_reason"],
+    )
+
+
+def _column_of_optional_time(at: datetime | None) -> int | None:
+    return None if at is None else column_of_time(at)
+
+
+def _optional_time_of_column(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else time_of_column(microseconds)

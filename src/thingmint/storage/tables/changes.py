@@ -22,7 +22,7 @@ class ChangeTable(ChangeVerbs):
         )
 
     def changes_from(self, stamp: int, limit: int) -> Steps[tuple[int, Sequence[str]]]:
-        """Return the stamp from which to ask next, and up to ``limit`` resources that may have changed since this one."""
+        """Return the stamp to ask from next, and up to ``limit`` resources that may have changed since this one."""
         found = yield from rows_of(
             f"SELECT {self.dialect.change_horizon}, changed.resource "  # noqa: S608  constants of the dialect
             "FROM (SELECT 1 AS one) AS always LEFT JOIN "

@@ -1,0 +1,37 @@
+"""Owns reading PEM text that somebody else wrote: one block and nothing around it; knows not what it means."""
+
+import binascii
+import re
+
+_MAX_CHARACTERS = 65_536
+_BOUNDARY = re.compile(r"-----(BEGIN|END) ([^\n-]*)-----")
+_WHITE_SPACE = "\r\n\t "
+
+
+class MalformedPEM(ValueError):
+    """The text is not one PEM block with an expected label; the message says why, in words for its author."""
+
+
+def read_block(text: str, labels: tuple[str, ...], what: str) -> bytes:
+    """Return the bytes of the one PEM block that is all of the text; raise MalformedPEM.
+
+    Line ends may be of any kind, and lines of any length.
+    """
+    if len(text) > _MAX_CHARACTERS:
+        raise MalformedPEM(f"The {what} is longer than {_MAX_CHARACTERS} characters")
+    text = text.strip(_WHITE_SPACE)
+    boundaries = list(_BOUNDARY.finditer(text))
+    if [boundary[1] for boundary in boundaries] != ["BEGIN", "END"]:
+        raise MalformedPEM(f"The {what} is not exactly one PEM block")
+    begin, end = boundaries
+    if begin[2] not in labels or end[2] != begin[2]:
+        raise MalformedPEM(f"The PEM block is not labelled {labels[0]}")
+    if begin.start() != 0 or end.end() != len(text):
+        raise MalformedPEM(f"The {what} has text outside its PEM block")
+    body = text[begin.end() : end.start()]
+    for white_space in _WHITE_SPACE:
+        body = body.replace(white_space, "")
+    try:
+        return binascii.a2b_base64(body, strict_mode=True)
+    except ValueError as error:
+        raise MalformedPEM(f"The PEM block of the {what} is not base64") from error

@@ -1,0 +1,227 @@
+"""Owns the life of users' own CA certificates in the registry; knows neither HTTP nor SQL.
+
+A CA certificate is trusted because its account registered it: in DEFAULT mode by whoever proved to have its private
+key, in SNI_ONLY mode by anybody, for the devices of their own account alone.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from thingmint.core.ca_certificate import (
+    MAX_CAS_WITH_ONE_SUBJECT,
+    AutoRegistrationStatus,
+    CACertificate,
+    CACertificateStatus,
+    CACertificateSummary,
+    CACertificateUpdate,
+    RegistrationConfig,
+    ensure_ca_deletable,
+    updated,
+)
+from thingmint.core.caller import Caller
+from thingmint.core.certificate import CertificateMode, CertificateSummary
+from thingmint.core.errors import (
+    InvalidRequest,
+    RegistrationCodeInvalid,
+    ResourceExists,
+    ResourceNotFound,
+    UpdateConflict,
+)
+from thingmint.core.identifiers import CertificateId
+from thingmint.issuance.foreign import ForeignCertificate, ensure_acceptable, load_foreign_pem
+from thingmint.issuance.user_ca import carries_code, ensure_ca, ensure_issued_by
+from thingmint.registration.audit import AuditEntry, audit_entry
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.mutation import Change, change
+from thingmint.registration.paging import Page, PageRequest, read_page
+from thingmint.registration.ports import Transaction
+from thingmint.registration.steps import Steps
+from thingmint.registration.tags import store_tags
+
+
+@dataclass(frozen=True, slots=True)
+class CARegistration:
+    """What a caller brings to register a CA certificate."""
+
+    ca_certificate_pem: str
+    verification_pem: str | None
+    mode: CertificateMode = CertificateMode.DEFAULT
+    active: bool = False
+    auto_registration: bool = False
+    registration_config: RegistrationConfig | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+async def register(authority: RegistrationAuthority, caller: Caller, brought: CARegistration) -> CACertificate:
+    """Register a CA certificate and return it.
+
+    Raises InvalidRequest if mode and verification do not fit, CertificateInvalid for a certificate that is no CA's or a
+    verification that it did not sign, RegistrationCodeInvalid for one without the account's code, ResourceExists,
+    LimitExceeded if the account has ten with the same subject.
+    """
+    _ensure_mode_fits(brought)
+    now = authority.clock.now()
+    certificate = load_foreign_pem(brought.ca_certificate_pem, "CA certificate")
+    ensure_acceptable(certificate, now)
+    ensure_ca(certificate)
+    verification = None
+    if brought.verification_pem is not None:
+        verification = load_foreign_pem(brought.verification_pem, "verification certificate")
+        ensure_acceptable(verification, now)
+        ensure_issued_by(verification, certificate)
+    registered = _registered(authority, caller, brought, certificate)
+    entry = _entry(authority, caller, "RegisterCACertificate", registered)
+
+    def program(transaction: Transaction) -> Steps[Change[CACertificate]]:
+        if verification is not None:
+            code = yield from transaction.registration_code(caller.scope)
+            if code is None or not carries_code(verification, code):
+                raise RegistrationCodeInvalid(
+                    "The common name of the verification certificate is not the registration code of the account"
+                )
+        if (yield from transaction.ca_certificate(caller.scope, registered.certificate_id)) is not None:
+            raise ResourceExists(
+                "The CA certificate is already registered",
+                resource_id=registered.certificate_id,
+                resource_arn=registered.arn,
+            )
+        yield from transaction.insert_ca_certificate(registered, MAX_CAS_WITH_ONE_SUBJECT)
+        yield from store_tags(transaction, registered.arn, brought.tags)
+        return Change(registered, (entry,))
+
+    return await change(authority, program)
+
+
+async def describe(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> CACertificate:
+    """Return the CA certificate; raise ResourceNotFound if the caller's account has none with this id in the region."""
+
+    def program(transaction: Transaction) -> Steps[CACertificate | None]:
+        return transaction.ca_certificate(caller.scope, certificate_id)
+
+    return _found(await authority.store.read(program), certificate_id)
+
+
+async def list_ca_certificates(
+    authority: RegistrationAuthority, caller: Caller, template_name: str | None, request: PageRequest
+) -> Page[CACertificateSummary]:
+    """Return a page of the account's CA certificates, of those with this template if one is given."""
+
+    def program(transaction: Transaction) -> Steps[Page[CACertificateSummary]]:
+        return read_page(request, lambda page: transaction.ca_certificate_summaries(caller.scope, template_name, page))
+
+    return await authority.store.read(program)
+
+
+async def list_certificates_by_ca(
+    authority: RegistrationAuthority, caller: Caller, ca_certificate_id: CertificateId, request: PageRequest
+) -> Page[CertificateSummary]:
+    """Return a page of the account's certificates that were registered with the CA certificate, present or gone."""
+
+    def program(transaction: Transaction) -> Steps[Page[CertificateSummary]]:
+        return read_page(request, lambda page: transaction.summaries_by_ca(caller.scope, ca_certificate_id, page))
+
+    return await authority.store.read(program)
+
+
+async def update(
+    authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, requested: CACertificateUpdate
+) -> None:
+    """Change the CA certificate's status and how its devices are registered; do nothing if nothing changes.
+
+    Raises ResourceNotFound, InvalidRequest for an update that contradicts itself.
+    """
+    now = authority.clock.now()
+
+    def apply(transaction: Transaction, before: CACertificate) -> Steps[AuditEntry | None]:
+        after = updated(before, requested, now)
+        if after is before:
+            return None
+        _require_unchanged((yield from transaction.update_ca_certificate(before, after)), before)
+        return _entry(authority, caller, "UpdateCACertificate", after)
+
+    await _change(authority, caller, certificate_id, apply)
+
+
+async def delete(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> None:
+    """Delete the CA certificate; what was registered with it works on.
+
+    Raises ResourceNotFound, CertificateStateRefused while it is active.
+    """
+
+    def remove(transaction: Transaction, before: CACertificate) -> Steps[AuditEntry | None]:
+        ensure_ca_deletable(before)
+        _require_unchanged((yield from transaction.delete_ca_certificate(before)), before)
+        return _entry(authority, caller, "DeleteCACertificate", before)
+
+    await _change(authority, caller, certificate_id, remove)
+
+
+def _ensure_mode_fits(brought: CARegistration) -> None:
+    if brought.mode is CertificateMode.DEFAULT and brought.verification_pem is None:
+        raise InvalidRequest("A CA certificate in DEFAULT mode is registered with a verificationCertificate")
+    if brought.mode is CertificateMode.SNI_ONLY and brought.verification_pem is not None:
+        raise InvalidRequest("A CA certificate in SNI_ONLY mode is registered without a verificationCertificate")
+
+
+def _registered(
+    authority: RegistrationAuthority, caller: Caller, brought: CARegistration, certificate: ForeignCertificate
+) -> CACertificate:
+    now = authority.clock.now()
+    return CACertificate(
+        scope=caller.scope,
+        certificate_id=certificate.certificate_id,
+        der=certificate.der,
+        subject_digest=certificate.subject_digest,
+        status=CACertificateStatus.ACTIVE if brought.active else CACertificateStatus.INACTIVE,
+        mode=brought.mode,
+        auto_registration=(
+            AutoRegistrationStatus.ENABLE if brought.auto_registration else AutoRegistrationStatus.DISABLE
+        ),
+        registration_config=brought.registration_config,
+        not_before=certificate.not_before,
+        not_after=certificate.not_after,
+        created_at=now,
+        modified_at=now,
+        customer_version=1,
+        generation_id=authority.new_generation_id(),
+    )
+
+
+def _entry(authority: RegistrationAuthority, caller: Caller, action: str, ca_certificate: CACertificate) -> AuditEntry:
+    return audit_entry(
+        caller,
+        authority.clock.now(),
+        action,
+        ca_certificate.arn,
+        status=ca_certificate.status,
+        mode=ca_certificate.mode,
+        auto_registration=ca_certificate.auto_registration,
+    )
+
+
+async def _change(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    certificate_id: CertificateId,
+    apply: Callable[[Transaction, CACertificate], Steps[AuditEntry | None]],
+) -> None:
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        stored = yield from transaction.ca_certificate_for_update(caller.scope, certificate_id)
+        entry = yield from apply(transaction, _found(stored, certificate_id))
+        return Change(None, () if entry is None else (entry,))
+
+    await change(authority, program)
+
+
+def _found(ca_certificate: CACertificate | None, certificate_id: CertificateId) -> CACertificate:
+    if ca_certificate is None:
+        raise ResourceNotFound(f"The CA certificate given in the request does not exist. Id: {certificate_id}")
+    return ca_certificate
+
+
+def _require_unchanged(was_unchanged: bool, ca_certificate: CACertificate) -> None:
+    # The row is locked since it was read; only an engine that does not lock can arrive here with another version.
+    if not was_unchanged:
+        raise UpdateConflict(
+            f"CA certificate was changed by another request at the same time. Id: {ca_certificate.certificate_id}"
+        )

@@ -1,0 +1,183 @@
+"""Owns the registration of device certificates that somebody else issued; knows neither HTTP nor SQL."""
+
+from dataclasses import dataclass
+
+from thingmint.core.ca_certificate import CACertificate, CACertificateStatus
+from thingmint.core.caller import Caller
+from thingmint.core.certificate import SET_BY_CALLER, Certificate, CertificateMode, CertificateStatus
+from thingmint.core.errors import (
+    CertificateConflict,
+    CertificateInvalid,
+    CertificateStateRefused,
+    DuplicateCertificate,
+    InvalidRequest,
+    ResourceExists,
+)
+from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.issuance.foreign import (
+    ForeignCertificate,
+    ensure_acceptable,
+    ensure_accepted_signature,
+    load_foreign,
+    load_foreign_pem,
+)
+from thingmint.issuance.user_ca import ensure_issued_by
+from thingmint.registration.audit import AuditEntry, audit_entry
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.mutation import Change, change
+from thingmint.registration.ports import Transaction
+from thingmint.registration.steps import Steps
+
+_EXISTS = "The certificate is already provisioned or registered"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """With which registered CA certificate a certificate is registered, if with any, and so in which mode."""
+
+    mode: CertificateMode
+    ca_certificate_id: CertificateId | None
+
+
+# Nobody vouches for these being the only ones, so that a device must say which account it means.
+WITHOUT_CA = Provenance(CertificateMode.SNI_ONLY, None)
+
+
+async def register(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    certificate_pem: str,
+    ca_certificate_pem: str | None,
+    status: CertificateStatus,
+) -> Certificate:
+    """Register a certificate with the account's active CA certificate that signed it, and return it.
+
+    Raises InvalidRequest for a status that callers cannot set, CertificateInvalid if a certificate does not hold or its
+    CA is not registered, CertificateConflict if several registered CAs have the issuer's name and none was given,
+    CertificateStateRefused if the CA is not active, ResourceExists.
+    """
+    certificate = _acceptable(authority, certificate_pem, status)
+    given = None if ca_certificate_pem is None else load_foreign_pem(ca_certificate_pem, "CA certificate")
+    ca_certificate = await _registered_ca(authority, caller.scope, certificate, given)
+    ca_id = ca_certificate.certificate_id
+    # Signatures are verified here and not in the transaction, where others would wait: what they cover never changes.
+    issuer = load_foreign(ca_certificate.der, "CA certificate")
+    ensure_acceptable(issuer, authority.clock.now())
+    ensure_issued_by(certificate, issuer)
+    registered = new_certificate(authority, caller.scope, certificate, status, Provenance(ca_certificate.mode, ca_id))
+
+    def program(transaction: Transaction) -> Steps[Change[Certificate]]:
+        # Only read: all registrations with one CA would wait for each other's commits if this locked its row.
+        _ensure_active((yield from transaction.ca_certificate(caller.scope, ca_id)))
+        yield from _insert(transaction, registered)
+        entry = _entry(authority, caller, "RegisterCertificate", registered)
+        return Change(registered, (entry,), (registered.arn,))
+
+    return await change(authority, program)
+
+
+async def register_without_ca(
+    authority: RegistrationAuthority, caller: Caller, certificate_pem: str, status: CertificateStatus
+) -> Certificate:
+    """Register a certificate whoever issued it, and return it.
+
+    Raises InvalidRequest for a status that callers cannot set, CertificateInvalid, ResourceExists.
+    """
+    certificate = _acceptable(authority, certificate_pem, status)
+    ensure_accepted_signature(certificate)
+    registered = new_certificate(authority, caller.scope, certificate, status, WITHOUT_CA)
+
+    def program(transaction: Transaction) -> Steps[Change[Certificate]]:
+        yield from _insert(transaction, registered)
+        entry = _entry(authority, caller, "RegisterCertificateWithoutCA", registered)
+        return Change(registered, (entry,), (registered.arn,))
+
+    return await change(authority, program)
+
+
+def new_certificate(
+    authority: RegistrationAuthority,
+    scope: Scope,
+    certificate: ForeignCertificate,
+    status: CertificateStatus,
+    provenance: Provenance,
+) -> Certificate:
+    """Return the certificate as the registry will hold it."""
+    now = authority.clock.now()
+    return Certificate(
+        scope=scope,
+        certificate_id=certificate.certificate_id,
+        der=certificate.der,
+        issuer_id=None,
+        serial_number=certificate.serial_number,
+        status=status,
+        mode=provenance.mode,
+        not_before=certificate.not_before,
+        not_after=certificate.not_after,
+        created_at=now,
+        modified_at=now,
+        customer_version=1,
+        generation_id=authority.new_generation_id(),
+        ca_certificate_id=provenance.ca_certificate_id,
+    )
+
+
+def registration_detail(certificate: Certificate) -> dict[str, str]:
+    """Return what the audit trail tells of a registered certificate."""
+    detail = {
+        "status": str(certificate.status),
+        "mode": str(certificate.mode),
+        "serial_number": f"{certificate.serial_number:x}",
+    }
+    if certificate.ca_certificate_id is not None:
+        detail["ca_certificate_id"] = certificate.ca_certificate_id
+    return detail
+
+
+def _acceptable(authority: RegistrationAuthority, pem: str, status: CertificateStatus) -> ForeignCertificate:
+    if status not in SET_BY_CALLER:
+        raise InvalidRequest(f"A certificate cannot be registered with the status {status}")
+    certificate = load_foreign_pem(pem, "certificate")
+    ensure_acceptable(certificate, authority.clock.now())
+    return certificate
+
+
+async def _registered_ca(
+    authority: RegistrationAuthority, scope: Scope, certificate: ForeignCertificate, given: ForeignCertificate | None
+) -> CACertificate:
+    def named(transaction: Transaction) -> Steps[tuple[CACertificate, ...]]:
+        return tuple((yield from transaction.ca_certificates_of_subject(scope, certificate.issuer_digest)))
+
+    candidates = await authority.store.read(named)
+    if given is not None:
+        candidates = tuple(each for each in candidates if each.certificate_id == given.certificate_id)
+    if len(candidates) > 1:
+        raise CertificateConflict(
+            "Several registered CA certificates have the subject that the certificate names as its issuer; "
+            "caCertificatePem must say which of them signed it"
+        )
+    if not candidates:
+        raise CertificateInvalid("The CA certificate that signed the certificate is not registered in the account")
+    _ensure_active(candidates[0])
+    return candidates[0]
+
+
+def _ensure_active(ca_certificate: CACertificate | None) -> None:
+    if ca_certificate is None:
+        raise CertificateInvalid("The CA certificate that signed the certificate is not registered in the account")
+    if ca_certificate.status is not CACertificateStatus.ACTIVE:
+        raise CertificateStateRefused(f"The CA certificate is not ACTIVE. Id: {ca_certificate.certificate_id}")
+
+
+def _insert(transaction: Transaction, certificate: Certificate) -> Steps[None]:
+    if (yield from transaction.certificate(certificate.scope, certificate.certificate_id)) is not None:
+        raise ResourceExists(_EXISTS, resource_id=certificate.certificate_id, resource_arn=certificate.arn)
+    try:
+        yield from transaction.insert_certificate(certificate)
+    except DuplicateCertificate as error:
+        # Another account has it in DEFAULT mode, or another request was faster.
+        raise ResourceExists(_EXISTS, resource_id=certificate.certificate_id) from error
+
+
+def _entry(authority: RegistrationAuthority, caller: Caller, action: str, certificate: Certificate) -> AuditEntry:
+    return audit_entry(caller, authority.clock.now(), action, certificate.arn, **registration_detail(certificate))
