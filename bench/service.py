@@ -96,6 +96,6 @@ def _api_port(endpoints: str) -> int:
 def reserve_level(caller: Caller) -> float:
     """Return how many key pairs the service holds ready, by its metrics."""
     for line in caller.text(METRICS).splitlines():
-        if line.startswith("thingmint_key_reserve_level"):
+        if line.startswith("thingmint_key_reserve "):
             return float(line.rpartition(" ")[2])
     raise RuntimeError("the metrics do not show the level of the reserve")

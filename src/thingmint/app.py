@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -163,6 +163,7 @@ def registration_authority(registry: Registry, key_source: KeySource) -> Registr
         new_generation_id=lambda: str(uuid.uuid4()),
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
         events=LoggedEvents(),
+        thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
     )
 
 

@@ -4,8 +4,10 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TextIO
 
+import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
@@ -107,7 +109,7 @@ def configure_logging(log_format: str, level: str, stream: TextIO | None = None)
     """Log to standard error, as JSON lines or for people; what the libraries log goes the same way."""
     stream = stream or sys.stderr
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(_as_json)
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
     )
@@ -135,9 +137,20 @@ def configure_logging(log_format: str, level: str, stream: TextIO | None = None)
 def mask_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Mask the values of names that sound secret, and every text that holds a private key."""
     for name, value in event.items():
-        if any(word in name.lower() for word in _SECRET_WORDS) or (isinstance(value, str) and "PRIVATE KEY" in value):
+        if _sounds_secret(name) or (isinstance(value, str) and "PRIVATE KEY" in value):
             event[name] = _MASKED
     return event
+
+
+@lru_cache(1024)
+def _sounds_secret(name: str) -> bool:
+    folded = name.lower()
+    return any(word in folded for word in _SECRET_WORDS)
+
+
+def _as_json(event: object, **_: object) -> str:
+    # What msgspec cannot write (an exception, an object of a library) is shown as it shows itself.
+    return msgspec.json.encode(event, enc_hook=repr).decode()
 
 
 class SteadyLogger:

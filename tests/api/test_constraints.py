@@ -122,7 +122,14 @@ def test_a_java_pattern_is_translated(java: str, python: str) -> None:
 
 def test_a_class_without_translation_is_refused_when_the_service_is_wired() -> None:
     with pytest.raises(ValueError, match=r"\\p\{L\} in"):
-        rules_of([Constraint(pattern=r"[\p{L}]+")])
+        rules_of([Constraint(pattern=r"x[\p{L}]+")])
+
+
+def test_a_set_of_classes_of_unicode_limits_a_text() -> None:
+    (rule,) = rules_of([Constraint(pattern=r"[^\p{C}]*")])
+
+    assert rule.holds("Größe")
+    assert r"regular expression pattern: [^\p{C}]*" in violations_of("\0", Constraint(pattern=r"[^\p{C}]*"))
 
 
 def test_a_length_is_never_asked_of_a_number() -> None:

@@ -4,9 +4,8 @@ import pytest
 from tests.support.aws import IoT, refusal_of
 
 ABSENT: dict[str, dict[str, object]] = {
-    "create_thing": {"thingName": "sensor:1"},
-    "list_things": {},
-    "attach_thing_principal": {"thingName": "sensor", "principal": "arn:aws:iot:us-east-1:000000000000:cert/1"},
+    "create_job": {"jobId": "update-1", "targets": ["arn:aws:iot:us-east-1:000000000000:thing/sensor:1"]},
+    "create_dynamic_thing_group": {"thingGroupName": "lamps", "queryString": "*"},
     "list_policies": {},
     "create_policy": {"policyName": "a@b=c,+", "policyDocument": "{}"},
     "list_attached_policies": {"target": "arn:aws:iot:us-east-1:000000000000:cert/1"},

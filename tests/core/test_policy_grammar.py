@@ -38,6 +38,7 @@ def refusal(text: str) -> str:
         ('{"Id":"\\x"}', "line 1, column 8: the string cannot be read: Invalid \\escape"),
         ('{"Id":"\n"}', "line 1, column 8: the string cannot be read: Invalid control character at"),
         ('{"Id":"\ud800"}', "line 1, column 8: the text has half of a surrogate pair"),
+        ('{"Id":"\\ud800"}', "line 1, column 7: the string has half of a surrogate pair"),
         ('{"Id":01}', "line 1, column 8: a comma or '}' is expected"),
         ('{"Id":"a",\n "Id":"b"}', "line 2, column 2: the key 'Id' appears twice"),
         (f'{{"Statement":{{{ALLOW}}}}} more', "line 1, column 62: the document has ended, and more text follows"),

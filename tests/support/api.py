@@ -44,6 +44,14 @@ class Api:
         match = self.router.match(method, path.encode())
         return match.resource(caller_with().scope, match.read(query.encode(), list(headers), body))
 
+    def resources_of(
+        self, method: str, target: str, body: bytes = b"", *, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> tuple[str, ...]:
+        """Return all resources that policies would be asked about."""
+        path, _, query = target.partition("?")
+        match = self.router.match(method, path.encode())
+        return match.resources(caller_with().scope, match.read(query.encode(), list(headers), body))
+
 
 def new_api() -> Api:
     """Return the API with an empty registry."""

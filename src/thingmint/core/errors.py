@@ -16,6 +16,10 @@ class InvalidRequest(ThingmintError):
     """The request breaks a rule of its operation."""
 
 
+class InvalidParameters(InvalidRequest):
+    """A provisioning template cannot be carried out with the parameters that came with it."""
+
+
 class MalformedPolicy(ThingmintError):
     """A policy document does not follow the grammar of policies; the message names the position and the reason."""
 
@@ -26,6 +30,14 @@ class ResourceNotFound(ThingmintError):
 
 class CertificateStateRefused(ThingmintError):
     """The certificate's status does not allow the change."""
+
+
+class UpdateConflict(ThingmintError):
+    """A provisioning template forbids that what it declares exists already."""
+
+
+class VersionMismatch(ThingmintError):
+    """What was to be changed has another version than the caller expected."""
 
 
 class DeletionRefused(ThingmintError):
@@ -70,14 +82,6 @@ class LimitExceeded(ThingmintError):
 
 class VersionsLimitExceeded(ThingmintError):
     """The resource has as many versions already as it may have."""
-
-
-class VersionMismatch(ThingmintError):
-    """The resource is not in the version that the caller expects."""
-
-
-class UpdateConflict(ThingmintError):
-    """Another request changed the resource at the same time, or what stands there conflicts with what was asked."""
 
 
 class TransferRefused(ThingmintError):

@@ -5,8 +5,9 @@ The language is that of every policy. MQTT's own wildcards, + and #, are plain c
 
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.policy import Policy
-from thingmint.core.policy_document import Malformed, position, read_document
+from thingmint.core.policy_document import read_document
 from thingmint.core.policy_statements import parse_statements
+from thingmint.core.strict_json import Malformed, position
 
 # AWS IoT's quota, which does not count white space.
 MAX_SIGNIFICANT_CHARACTERS = 2048

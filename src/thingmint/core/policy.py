@@ -10,8 +10,9 @@ from enum import Enum
 
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.policy_conditions import RequestContext
-from thingmint.core.policy_document import Malformed, position, read_document
+from thingmint.core.policy_document import read_document
 from thingmint.core.policy_statements import Effect, Statement, parse_statements
+from thingmint.core.strict_json import Malformed, position
 
 
 class DecisionEffect(Enum):

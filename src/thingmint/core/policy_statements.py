@@ -14,7 +14,6 @@ from thingmint.core.policy_conditions import (
     compile_clause,
     ensure_operator,
 )
-from thingmint.core.policy_document import Entry, Malformed, Members, Node, Number
 from thingmint.core.policy_patterns import (
     Predicate,
     Token,
@@ -25,6 +24,7 @@ from thingmint.core.policy_patterns import (
     required_variables,
     resolved,
 )
+from thingmint.core.strict_json import Entry, Malformed, Members, Node, Number
 
 # Variables and escapes exist since this version; in the older one they are plain text.
 VERSION_WITH_VARIABLES = "2012-10-17"

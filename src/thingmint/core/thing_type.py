@@ -87,6 +87,14 @@ class ThingType:
         return self.name == other.name and self.properties == other.properties
 
 
+def updated_type(thing_type: ThingType, properties: ThingTypeProperties) -> ThingType:
+    """Return the type with these properties; raise InvalidRequest for other searchable attributes than it has."""
+    if properties.searchable_attributes not in ((), thing_type.properties.searchable_attributes):
+        raise InvalidRequest(f"The searchable attributes of the thing type {thing_type.name} cannot be changed")
+    kept = replace(properties, searchable_attributes=thing_type.properties.searchable_attributes)
+    return replace(thing_type, properties=kept)
+
+
 def deprecated(thing_type: ThingType, at: datetime) -> ThingType:
     """Return the type as deprecated; one that is deprecated already keeps its date."""
     return thing_type if thing_type.is_deprecated else replace(thing_type, deprecated_at=at)

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
+from thingmint.core.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuer import Issuer
 from thingmint.registration.ports import Clock, EventSink, KeySource, SerialNumbers, Store
 
@@ -19,3 +21,4 @@ class RegistrationAuthority:
     new_generation_id: Callable[[], str]
     new_registration_code: Callable[[], str]
     events: EventSink
+    thing_type_deletable_after: timedelta = DELETABLE_AFTER

@@ -1,0 +1,140 @@
+"""Owns which thing groups a thing is in; knows neither HTTP nor SQL.
+
+A function whose first parameter is a transaction is a step: other programs make it a part of their own.
+"""
+
+from collections.abc import Callable, Sequence
+
+from thingmint.core.caller import Caller
+from thingmint.core.identifiers import ThingGroupName, ThingName
+from thingmint.core.thing import Thing
+from thingmint.core.thing_group import MAX_GROUPS_OF_A_THING, ThingGroup, ensure_may_join
+from thingmint.registration.audit import audit_entry
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.mutation import Change, change
+from thingmint.registration.paging import Page, PageRequest, read_listed
+from thingmint.registration.ports import Transaction
+from thingmint.registration.steps import Steps
+from thingmint.registration.thing_groups import found_group
+from thingmint.registration.things import found_thing, thing_for_update
+
+_ALL_GROUPS = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
+
+
+def join_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[bool]:
+    """Put the thing, held by the transaction, into the group; say whether that changed anything.
+
+    Raises ResourceNotFound if there is no such group, InvalidRequest if the thing is in as many as it may be, or in
+    another one of the same hierarchy.
+    """
+    group = yield from _kept_group(transaction, thing, name)
+    memberships = yield from transaction.groups_of_thing(thing.scope, thing.name, _ALL_GROUPS)
+    ensure_may_join([membership.item for membership in memberships], group.path)
+    return (yield from transaction.add_thing_to_group(thing.scope, thing.name, group.path))
+
+
+def leave_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[bool]:
+    """Take the thing, held by the transaction, out of the group; say whether it was in it.
+
+    Raises ResourceNotFound if there is no such group.
+    """
+    group = yield from _kept_group(transaction, thing, name)
+    return (yield from transaction.remove_thing_from_group(thing.scope, thing.name, group.path))
+
+
+async def add_thing(
+    authority: RegistrationAuthority, caller: Caller, name: ThingGroupName, thing_name: ThingName
+) -> None:
+    """Put the thing into the group; raise what `join_group` raises, and ResourceNotFound for the thing."""
+    await _move(authority, caller, "AddThingToThingGroup", thing_name, add=(name,))
+
+
+async def remove_thing(
+    authority: RegistrationAuthority, caller: Caller, name: ThingGroupName, thing_name: ThingName
+) -> None:
+    """Take the thing out of the group; do nothing if it is not in it.
+
+    Raises ResourceNotFound if the thing or the group does not exist.
+    """
+    await _move(authority, caller, "RemoveThingFromThingGroup", thing_name, remove=(name,))
+
+
+async def update_groups(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    thing_name: ThingName,
+    *,
+    add: Sequence[ThingGroupName],
+    remove: Sequence[ThingGroupName],
+) -> None:
+    """Take the thing out of groups, then put it into others, all or nothing; raise what `join_group` raises."""
+    await _move(authority, caller, "UpdateThingGroupsForThing", thing_name, add=add, remove=remove)
+
+
+async def list_groups(
+    authority: RegistrationAuthority, caller: Caller, name: ThingName, request: PageRequest
+) -> Page[ThingGroupName]:
+    """Return a page of the groups that the thing is in as it joined them; raise ResourceNotFound for the thing."""
+
+    def program(transaction: Transaction) -> Steps[Page[ThingGroupName]]:
+        found_thing((yield from transaction.thing(caller.scope, name)), name)
+        page = yield from read_listed(request, lambda page: transaction.groups_of_thing(caller.scope, name, page))
+        return Page(tuple([path[-1] for path in page.items]), page.next)
+
+    return await authority.store.read(program)
+
+
+async def list_things(
+    authority: RegistrationAuthority, caller: Caller, name: ThingGroupName, request: PageRequest, *, recursive: bool
+) -> Page[ThingName]:
+    """Return a page of the things in the group, or also in those below it; raise ResourceNotFound for the group."""
+
+    def program(transaction: Transaction) -> Steps[Page[ThingName]]:
+        path = found_group((yield from transaction.thing_group(caller.scope, name)), name).path
+        return (
+            yield from read_listed(
+                request, lambda page: transaction.things_in_group(caller.scope, path, page, recursive=recursive)
+            )
+        )
+
+    return await authority.store.read(program)
+
+
+async def _move(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    action: str,
+    thing_name: ThingName,
+    *,
+    add: Sequence[ThingGroupName] = (),
+    remove: Sequence[ThingGroupName] = (),
+) -> None:
+    now = authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        thing = yield from thing_for_update(transaction, caller, thing_name)
+        left = yield from _each(leave_group, transaction, thing, remove)
+        joined = yield from _each(join_group, transaction, thing, add)
+        if not left and not joined:
+            return Change(None, ())
+        detail = {"joined": ",".join(joined), "left": ",".join(left)}
+        entry = audit_entry(caller, now, action, thing.arn, **{name: text for name, text in detail.items() if text})
+        return Change(None, (entry,), (thing.arn,))
+
+    await change(authority, program)
+
+
+def _each(
+    step: Callable[[Transaction, Thing, ThingGroupName], Steps[bool]],
+    transaction: Transaction,
+    thing: Thing,
+    names: Sequence[ThingGroupName],
+) -> Steps[list[ThingGroupName]]:
+    changed: list[ThingGroupName] = []
+    for name in names:
+        changed += [name] if (yield from step(transaction, thing, name)) else []
+    return changed
+
+
+def _kept_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[ThingGroup]:
+    return found_group((yield from transaction.thing_group_for_share(thing.scope, name)), name)
