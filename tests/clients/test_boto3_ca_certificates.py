@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from tests.support.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
+from tests.support.templates import template
 from tests.support.user_ca import UserCA, new_ca
 
 ROLE = "arn:aws:iam::000000000000:role/JITP"
 STRANGER = "333333333333"
-CONFIG = {"templateBody": '{"Resources": {}}', "roleArn": ROLE}
+CONFIG = {"templateBody": template(), "roleArn": ROLE}
 
 
 def now() -> datetime:

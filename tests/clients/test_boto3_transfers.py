@@ -1,6 +1,7 @@
 """Transfers between accounts through AWS's SDK for Python: each account is a client of its own."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -73,7 +74,7 @@ def test_a_certificate_comes_back_when_it_is_rejected_or_cancelled(iot: IoT, tar
 
 
 def test_a_transfer_ends_once_for_everybody(iot: IoT, target: IoT) -> None:
-    ends = {
+    ends: dict[str, Callable[[str], object]] = {
         "accept": lambda id_: target.accept_certificate_transfer(certificateId=id_),
         "reject": lambda id_: target.reject_certificate_transfer(certificateId=id_),
         "cancel": lambda id_: iot.cancel_certificate_transfer(certificateId=id_),
