@@ -13,7 +13,7 @@ MAX_SLASHES: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class TopicFilter:
-    """A valid filter. ``group`` is that of a shared subscription; ``pattern`` is the filter without ``$share/GROUP/``."""
+    """A valid filter. ``group`` is a shared subscription's; ``pattern`` is the filter without ``$share/GROUP/``."""
 
     text: str
     pattern: str
