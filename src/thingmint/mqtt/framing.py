@@ -25,6 +25,10 @@ class Frame(NamedTuple):
     body: bytes
     padded: bool = False
 
+    def __repr__(self) -> str:
+        # Bodies carry private keys and passwords.
+        return f"Frame(first_byte=0x{self.first_byte:02x}, {len(self.body)} bytes)"
+
     @property
     def wire(self) -> bytes:
         """The packet's bytes, as a relay passes them on."""
