@@ -1,4 +1,4 @@
-"""Owns the bounds of what one client and all clients may occupy: AWS's where AWS states one, and those of one process."""
+"""Owns the bounds of what one client, and all of them, may occupy: AWS's where AWS has one, else our own."""
 
 from dataclasses import dataclass
 from typing import Final
