@@ -431,6 +431,25 @@ def test_the_bytes_that_wait_for_one_client_are_bounded() -> None:
     assert device.ended_with is ReasonCode.QUOTA_EXCEEDED
 
 
+@pytest.mark.parametrize(
+    "properties",
+    [
+        PublishProperties(user_properties=(("", ""),) * 100),
+        PublishProperties(user_properties=(("x" * 9_000, "x" * 9_000),)),
+        PublishProperties(correlation_data=b"x" * 9_000),
+        PublishProperties(content_type="x" * 9_000, response_topic="x" * 9_000),
+    ],
+)
+def test_properties_count_as_bytes_that_wait(properties: PublishProperties) -> None:
+    bench = Bench(BrokerLimits(queued_bytes=10_000))
+    device = bench.connect("device")
+    device.receive_window = 0
+    bench.subscribe(device, "a")
+    for _ in range(3):
+        bench.send(device, Publish("a", b"m", AT_LEAST_ONCE, packet_id=1, properties=properties))
+    assert device.ended_with is ReasonCode.QUOTA_EXCEEDED
+
+
 def test_a_client_that_is_away_or_replaying_loses_what_does_not_fit() -> None:
     bench = Bench(BrokerLimits(queued_messages=15))
     bench.subscribe(first := bench.connect("device", expiry=60), "a")

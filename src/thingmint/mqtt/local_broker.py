@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from thingmint.mqtt.data_plane import DeviceConnection, Opened
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.outbox import Budget, Outbox, Outgoing
+from thingmint.mqtt.outbox import Budget, Outbox, Outgoing, size_of
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, RetainHandling, Subscription
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.retained import RetainedMessages
@@ -176,16 +176,17 @@ class LocalBroker:
         retained = self._retained.get(topic_filter.pattern, now) if topic_filter.group is None else None
         if retained is not None:
             message = replace(retained.message, qos=min(retained.message.qos, qos))
-            session.outbox.put(Outgoing(message, retained.expires_at))
+            session.outbox.put(Outgoing(message, retained.expires_at, retained.size))
 
     def _publish(self, publisher: str, message: Publish, now: float) -> ReasonCode:
         if not _may_be_published(message.topic):
             return ReasonCode.TOPIC_NAME_INVALID
         expiry = message.properties.message_expiry_interval
-        outgoing = Outgoing(replace(message, packet_id=0, dup=False), None if expiry is None else now + expiry)
+        expires_at, size = None if expiry is None else now + expiry, size_of(message)
+        message = replace(message, packet_id=0, dup=False)
         if message.retain and not message.payload:
             self._retained.discard(message.topic)
-        elif message.retain and not self._retained.put(outgoing, now):
+        elif message.retain and not self._retained.put(Outgoing(message, expires_at, size), now):
             return ReasonCode.QUOTA_EXCEEDED
 
         def readiness(client_id: str) -> Readiness:
@@ -196,8 +197,8 @@ class LocalBroker:
         for receiver in self._router.receivers(message.topic, publisher, readiness):
             way = min(message.qos, receiver.qos), message.retain and receiver.retain_as_published
             if way not in copies:
-                copies[way] = replace(outgoing.message, qos=way[0], retain=way[1])
-            self._give(self._sessions[receiver.client_id], Outgoing(copies[way], outgoing.expires_at), now)
+                copies[way] = replace(message, qos=way[0], retain=way[1])
+            self._give(self._sessions[receiver.client_id], Outgoing(copies[way], expires_at, size), now)
         return ReasonCode.SUCCESS
 
     def _give(self, session: Session, outgoing: Outgoing, now: float) -> None:

@@ -11,23 +11,24 @@ from dataclasses import dataclass, replace
 from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, Delivery, DeviceConnection
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.packets import Publish
+from thingmint.mqtt.properties import NO_PUBLISH_PROPERTIES
 
-# What a message occupies besides its topic and its payload, roughly.
-_OVERHEAD = 500
+# What Python's objects take besides the bytes in them, roughly: for a message on its way, and for a user property.
+_MESSAGE_OVERHEAD = 500
+_USER_PROPERTY_OVERHEAD = 200
 
 
 @dataclass(slots=True)
 class Outgoing:
-    """A message for one client, with its QoS and RETAIN as this client gets them; ``packet_id`` once it was sent."""
+    """A message for one client, with its QoS and RETAIN as this client gets them; ``packet_id`` once it was sent.
+
+    ``size`` is the number of bytes that it is taken to occupy.
+    """
 
     message: Publish
     expires_at: float | None
+    size: int
     packet_id: int = 0
-
-    @property
-    def size(self) -> int:
-        """How many bytes it is taken to occupy."""
-        return len(self.message.payload) + len(self.message.topic) + _OVERHEAD
 
     def has_expired(self, now: float) -> bool:
         """Say whether its time is over."""
@@ -183,3 +184,14 @@ def as_sent(outgoing: Outgoing, packet_id: int, is_duplicate: bool, now: float) 
     if outgoing.expires_at is not None:
         properties = replace(properties, message_expiry_interval=math.ceil(outgoing.expires_at - now))
     return Publish(message.topic, message.payload, message.qos, message.retain, is_duplicate, packet_id, properties)
+
+
+def size_of(message: Publish) -> int:
+    """Return how many bytes a message is taken to occupy while it waits."""
+    properties = message.properties
+    size = _MESSAGE_OVERHEAD + len(message.payload) + len(message.topic)
+    if properties is NO_PUBLISH_PROPERTIES:
+        return size
+    size += sum(len(name) + len(value) + _USER_PROPERTY_OVERHEAD for name, value in properties.user_properties)
+    texts = properties.response_topic, properties.content_type, properties.correlation_data
+    return size + sum(len(text) for text in texts if text is not None)
