@@ -8,6 +8,7 @@ whether it may connect, is the registry's answer at CONNECT.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,7 +21,7 @@ MQTT_ALPN = b"x-amzn-mqtt-ca"
 _TLS_1_2_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384"
 # RFC 8446 leaves the length open. A device shows its own certificate and at most a few issuers.
 _MAX_CHAIN_DEPTH = 8
-_CHAIN_TOO_LONG = SSL.X509VerificationCodes.ERR_CERT_CHAIN_TOO_LONG
+_CHAIN_TOO_LONG: Final[int] = SSL.X509VerificationCodes.ERR_CERT_CHAIN_TOO_LONG
 
 
 @dataclass(frozen=True, slots=True)
