@@ -1,10 +1,15 @@
 """Owns the topic aliases that one MQTT 5 client has set on one connection; refuses to know what topics mean."""
 
+from dataclasses import replace
+
 from thingmint.mqtt.packets import Publish
+from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 
 
 class TopicAliases:
     """Kept by the connection: a message has its whole topic before anybody asks a policy about it."""
+
+    __slots__ = ("_maximum", "_topics")
 
     def __init__(self, maximum: int) -> None:
         self._maximum = maximum
@@ -16,4 +21,13 @@ class TopicAliases:
         Raises PacketRefused if the alias is above the maximum (TOPIC_ALIAS_INVALID) or stands for nothing
         (PROTOCOL_ERROR).
         """
-        raise NotImplementedError
+        alias = message.properties.topic_alias
+        if alias is None:
+            return message
+        if alias > self._maximum:
+            raise PacketRefused(ReasonCode.TOPIC_ALIAS_INVALID, f"Topic aliases go up to {self._maximum}")
+        if message.topic:
+            self._topics[alias] = message.topic
+        elif alias not in self._topics:
+            raise PacketRefused(ReasonCode.PROTOCOL_ERROR, "The topic alias stands for no topic yet")
+        return replace(message, topic=self._topics[alias], properties=replace(message.properties, topic_alias=None))

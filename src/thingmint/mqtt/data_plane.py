@@ -5,8 +5,8 @@ itself, because an answer with a private key must not exist anywhere but on the 
 gateway also decides iot:Connect, iot:Publish and iot:Subscribe, and resolves topic aliases, before it asks; iot:Receive
 is asked of the connection for each delivery.
 
-Packet ids of messages towards the client: a data plane takes them from ``DATA_PLANE_PACKET_IDS``, the gateway takes those
-of its own answers from ``GATEWAY_PACKET_IDS``; so a PUBACK says whose message it acknowledges.
+Packet ids of messages towards the client: a data plane takes them from ``DATA_PLANE_PACKET_IDS``, the gateway takes
+those of its own answers from ``GATEWAY_PACKET_IDS``; so a PUBACK says whose message it acknowledges.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """Owns what MQTT's control packets hold, for both versions at once; refuses to know their bytes.
 
-What only MQTT 5 has stays at its default in MQTT 3.1.1: properties, reason codes of acknowledgements and the options of
-a subscription. Payloads, passwords and authentication data are left out of reprs: answers to devices carry private keys.
+What only MQTT 5 has stays at its default in MQTT 3.1.1: properties, reason codes of acknowledgements and the options
+of a subscription. Payloads, passwords and authentication data are left out of reprs: answers to devices carry private
+keys.
 """
 
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Connack:
-    """The server's first packet; MQTT 3.1.1 can say the codes of ``codec.RETURN_CODES`` only."""
+    """The server's first packet; MQTT 3.1.1 can say the codes of ``reason_tables.RETURN_CODES`` only."""
 
     session_present: bool
     reason_code: ReasonCode
@@ -139,7 +140,7 @@ class Pubcomp:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A topic filter as the client wrote it, and how messages shall come. Whether the filter is valid is not decided."""
+    """A topic filter as the client wrote it, valid or not, and how messages shall come."""
 
     topic_filter: str
     qos: QoS = QoS.AT_MOST_ONCE
