@@ -13,7 +13,7 @@ from tests.support.device_identities import client_context, new_identity
 from tests.support.loop_thread import GENEROUS, LOOPS
 from tests.support.tls_echo import Echo, EchoServer, echo_server
 
-from thingmint.mqtt.limits import Limits
+from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.listener import network_of
 
 CHUNK = b"x" * 16_384
@@ -64,7 +64,7 @@ def only_protocol(server: EchoServer) -> Echo:
 
 @pytest.mark.parametrize("beginning", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01"])
 def test_handshake_that_does_not_go_on_is_cut_off(loop_name: str, beginning: bytes) -> None:
-    with echo_server(loop_name=loop_name, limits=Limits(handshake_seconds=0.1)) as server:
+    with echo_server(loop_name=loop_name, limits=GatewayLimits(handshake_seconds=0.1)) as server:
         with contextlib.ExitStack() as stack:
             half_open = silent(server, stack)
             half_open.sendall(beginning)
@@ -73,7 +73,7 @@ def test_handshake_that_does_not_go_on_is_cut_off(loop_name: str, beginning: byt
 
 
 def test_stranger_that_is_not_admitted_in_time_is_cut_off(loop_name: str, device: ssl.SSLContext) -> None:
-    limits = Limits(connect_seconds=0.2)
+    limits = GatewayLimits(connect_seconds=0.2)
     with echo_server(loop_name=loop_name, limits=limits) as server, contextlib.ExitStack() as stack:
         admitted = stack.enter_context(connected(server, device))
         assert is_echoed(admitted, b"Admit")
@@ -83,7 +83,7 @@ def test_stranger_that_is_not_admitted_in_time_is_cut_off(loop_name: str, device
 
 
 def test_flood_of_strangers_leaves_room_for_a_device(loop_name: str, device: ssl.SSLContext) -> None:
-    limits = Limits(max_strangers_per_address=20)
+    limits = GatewayLimits(max_strangers_per_address=20)
     with echo_server(loop_name=loop_name, limits=limits) as server, contextlib.ExitStack() as stack:
         admitted = stack.enter_context(connected(server, device))
         assert is_echoed(admitted, b"Admit")
@@ -98,7 +98,7 @@ def test_flood_of_strangers_leaves_room_for_a_device(loop_name: str, device: ssl
 
 
 def test_strangers_make_way_where_connections_are_scarce(loop_name: str, device: ssl.SSLContext) -> None:
-    with echo_server(loop_name=loop_name, limits=Limits(max_connections=2)) as server, contextlib.ExitStack() as stack:
+    with echo_server(loop_name=loop_name, limits=GatewayLimits(max_connections=2)) as server, contextlib.ExitStack() as stack:
         first = stack.enter_context(connected(server, device))
         assert is_echoed(first, b"Admit")
         stranger = silent(server, stack)
@@ -113,7 +113,7 @@ def test_strangers_make_way_where_connections_are_scarce(loop_name: str, device:
 
 
 def test_peer_that_does_not_read_is_paused_then_cut_off(loop_name: str, device: ssl.SSLContext) -> None:
-    limits = Limits(write_stall_seconds=0.2)
+    limits = GatewayLimits(write_stall_seconds=0.2)
     with echo_server(loop_name=loop_name, limits=limits) as server, connected(server, device) as deaf:
         assert is_echoed(deaf, b"Admit")
         with pytest.raises((ConnectionError, ssl.SSLError)):
@@ -142,7 +142,7 @@ def test_slow_reader_gets_everything(loop_name: str, device: ssl.SSLContext) -> 
 
 
 def test_protocol_that_writes_far_too_much_loses_the_connection(loop_name: str, device: ssl.SSLContext) -> None:
-    limits = Limits(write_limit_bytes=1_000_000)
+    limits = GatewayLimits(write_limit_bytes=1_000_000)
     with echo_server(loop_name=loop_name, limits=limits) as server, connected(server, device) as deaf:
         protocol = only_protocol(server)
 
@@ -185,7 +185,7 @@ def test_close_sends_what_was_written_and_says_so(loop_name: str, device: ssl.SS
 
 
 def test_close_does_not_wait_for_ever(loop_name: str, device: ssl.SSLContext) -> None:
-    limits = Limits(close_seconds=0.1)
+    limits = GatewayLimits(close_seconds=0.1)
     with echo_server(loop_name=loop_name, limits=limits) as server, connected(server, device) as client:
         client.sendall(b"Close")
         server.thread.wait_until(lambda: server.listener.open_connections == 0)
@@ -193,7 +193,7 @@ def test_close_does_not_wait_for_ever(loop_name: str, device: ssl.SSLContext) ->
 
 
 def test_what_is_sent_after_the_end_is_thrown_away(loop_name: str, device: ssl.SSLContext) -> None:
-    limits = Limits(close_seconds=GENEROUS)
+    limits = GatewayLimits(close_seconds=GENEROUS)
     with echo_server(loop_name=loop_name, limits=limits) as server, connected(server, device) as client:
         client.sendall(b"Close")
         with pytest.raises((ConnectionError, ssl.SSLError)):
@@ -301,4 +301,4 @@ def test_strangers_are_counted_by_what_one_can_be_expected_to_own(address: str, 
 
 def test_limits_must_be_positive() -> None:
     with pytest.raises(ValueError, match="max_strangers must be positive"):
-        Limits(max_strangers=0)
+        GatewayLimits(max_strangers=0)

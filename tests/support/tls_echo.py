@@ -9,7 +9,7 @@ from OpenSSL import SSL
 from tests.support.device_identities import Identity, server_identity
 from tests.support.loop_thread import LoopThread, loop_thread
 
-from thingmint.mqtt.limits import Limits
+from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.listener import Listener
 from thingmint.mqtt.tls import Peer, device_tls_context
 from thingmint.mqtt.tls_transport import TLSTransport
@@ -82,7 +82,7 @@ class EchoServer:
 def echo_server(
     *,
     loop_name: str = "uvloop",
-    limits: Limits | None = None,
+    limits: GatewayLimits | None = None,
     identity: Identity | None = None,
     host: str = "127.0.0.1",
 ) -> Iterator[EchoServer]:
@@ -98,7 +98,7 @@ def echo_server(
         host=host,
         port=0,
         tls_context=tls_context_of(server_identity()),
-        limits=limits or Limits(),
+        limits=limits or GatewayLimits(),
     )
     with loop_thread(loop_name) as thread:
         thread.run(listener.start())

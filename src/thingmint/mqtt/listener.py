@@ -10,7 +10,7 @@ from collections.abc import Callable
 from OpenSSL import SSL
 
 from thingmint.listening import descriptors_for_connections, listen
-from thingmint.mqtt.limits import Limits
+from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.strangers import Strangers
 from thingmint.mqtt.tls_transport import TLSProtocol, TLSTransport, new_read_buffer
 
@@ -33,7 +33,7 @@ class Listener:
         host: str,
         port: int,
         tls_context: SSL.Context,
-        limits: Limits,
+        limits: GatewayLimits,
         observe_connections: Callable[[int], None] | None = None,
     ) -> None:
         self._new_protocol = new_protocol

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 from OpenSSL import SSL
 
-from thingmint.mqtt.limits import Limits
+from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.tls import Peer, peer_of
 
 # A record carries at most 16 KiB. OpenSSL's memory buffers grow to what they once held, so they get no more than that.
@@ -104,7 +104,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         new_upper: Callable[[], TLSProtocol],
         *,
         address: str,
-        limits: Limits,
+        limits: GatewayLimits,
         owner: Owner,
         read_buffer: memoryview,
         loop: asyncio.AbstractEventLoop,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GatewayLimits:
     """What the gateway bears; raises ValueError unless every limit is positive.
 
     A connection is a stranger until its CONNECT is accepted. Where strangers take all the room they may have, the one
@@ -19,8 +19,12 @@ class Limits:
     close_seconds: float = 2.0
     write_stall_seconds: float = 30.0
     handshake_bytes: int = 32 * 1024
+    connect_bytes: int = 32 * 1024
+    request_backlog_bytes: int = 64 * 1024
     write_high_bytes: int = 64 * 1024
     write_limit_bytes: int = 1024 * 1024
+    max_provisioning: int = 128
+    max_provisioning_per_connection: int = 4
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -1,0 +1,57 @@
+"""Owns which topics that start with ``$`` the gateway serves, and how; decides nothing about who may use them.
+
+AWS IoT reserves them all. Requests for certificates go to three of them; the answers come on the same topics with
+``/accepted`` or ``/rejected``, on the connection that asked and on no other.
+"""
+
+from typing import Final
+
+_FORMATS: Final = ("json", "cbor")
+_OUTCOMES: Final = ("accepted", "rejected")
+_ANY: Final = None
+# None stands for a level that the client chooses.
+_REQUESTS: Final[tuple[tuple[tuple[str, ...] | None, ...], ...]] = (
+    (("$aws",), ("certificates",), ("create",), _FORMATS),
+    (("$aws",), ("certificates",), ("create-from-csr",), _FORMATS),
+    (("$aws",), ("provisioning-templates",), _ANY, ("provision",), _FORMATS),
+)
+_ANSWERS: Final = tuple((*request, _OUTCOMES) for request in _REQUESTS)
+
+
+def is_reserved(topic: str) -> bool:
+    """Say whether the topic or filter is not for messages between devices."""
+    return topic.startswith("$")
+
+
+def is_provisioning_request(topic: str) -> bool:
+    """Say whether a message to the topic asks for a certificate or for its provisioning."""
+    levels = topic.split("/")
+    return any(
+        len(levels) == len(request)
+        and all(
+            level != "" if choices is None else level in choices for level, choices in zip(levels, request, strict=True)
+        )
+        for request in _REQUESTS
+    )
+
+
+def may_match_an_answer(pattern: str) -> bool:
+    """Say whether answers exist that the valid filter matches: others would wait for ever."""
+    levels = pattern.split("/")
+    return any(_meets(levels, answer) for answer in _ANSWERS)
+
+
+def _meets(levels: list[str], answer: tuple[tuple[str, ...] | None, ...]) -> bool:
+    if levels[-1] == "#":
+        levels = levels[:-1]
+        if len(levels) >= len(answer):
+            return False
+        answer = answer[: len(levels)]
+    # The first level is never matched by a wildcard: it starts with $.
+    return (
+        len(levels) == len(answer)
+        and levels[:1] == ["$aws"]
+        and all(
+            choices is None or level == "+" or level in choices for level, choices in zip(levels, answer, strict=True)
+        )
+    )
