@@ -5,7 +5,7 @@ from tests.support.packets import V3, V5, frame_of, read_client, read_server
 
 from thingmint.mqtt.codec import UNSUPPORTED_VERSION_ANSWER, decode_client_packet, encode
 from thingmint.mqtt.framing import Frame, FrameReader
-from thingmint.mqtt.packets import Connack, Connect, Disconnect, ProtocolVersion, Publish, QoS, Subscribe
+from thingmint.mqtt.packets import Auth, Connack, Connect, Disconnect, ProtocolVersion, Publish, QoS, Subscribe
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 
 MALFORMED, PROTOCOL_ERROR = ReasonCode.MALFORMED_PACKET, ReasonCode.PROTOCOL_ERROR
@@ -286,6 +286,11 @@ def test_a_filter_that_is_not_valid_is_read_so_that_suback_can_refuse_it() -> No
 def test_disconnect_says_its_reason_in_the_shortest_form() -> None:
     assert encode(Disconnect(), V5) == b"\xe0\x00"
     assert encode(Disconnect(ReasonCode.SESSION_TAKEN_OVER), V5) == b"\xe0\x01\x8e"
+
+
+def test_the_server_ends_authentication_with_nothing_at_all() -> None:
+    assert encode(Auth(), V5) == b"\xf0\x00"
+    assert read_server(b"\xf0\x00", V5) == Auth()
 
 
 def test_thousands_of_user_properties_are_read() -> None:

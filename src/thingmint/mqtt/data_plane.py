@@ -5,12 +5,16 @@ itself, because an answer with a private key must not exist anywhere but on the 
 gateway also decides iot:Connect, iot:Publish and iot:Subscribe, and resolves topic aliases, before it asks; iot:Receive
 is asked of the connection for each delivery.
 
+On its side of this line the gateway also checks each SUBSCRIBE as a whole (``limits.check_subscribe``), answers what a
+client id, a will's QoS or a QoS 2 message deserve, and counts what it sends itself against Receive Maximum.
+
 Packet ids of messages towards the client: a data plane takes them from ``DATA_PLANE_PACKET_IDS``, the gateway takes
 those of its own answers from ``GATEWAY_PACKET_IDS``; so a PUBACK says whose message it acknowledges.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final, Protocol
 
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscription
@@ -18,6 +22,16 @@ from thingmint.mqtt.reason_codes import ReasonCode
 
 DATA_PLANE_PACKET_IDS: Final = range(1, 0x8000)
 GATEWAY_PACKET_IDS: Final = range(0x8000, 0x10000)
+
+
+class Delivery(Enum):
+    """What became of a message that a connection was given."""
+
+    WRITTEN = auto()
+    FULL = auto()
+    """Nothing was written: the client does not read fast enough. ``resume`` will say when it does."""
+    TOO_LARGE = auto()
+    """Nothing was written, nor will it be: the client takes no packet of this size (MQTT-3.1.2-25)."""
 
 
 class DeviceConnection(Protocol):
@@ -47,8 +61,8 @@ class DeviceConnection(Protocol):
         """Say whether its policies allow iot:Receive on the topic."""
         ...
 
-    def deliver(self, message: Publish) -> bool:
-        """Write the message; return False, having written nothing, if the client does not read fast enough."""
+    def deliver(self, message: Publish) -> Delivery:
+        """Write the message whole, or nothing of it."""
         ...
 
     def disconnect(self, reason_code: ReasonCode) -> None:

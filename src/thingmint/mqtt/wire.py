@@ -42,10 +42,6 @@ class Cursor:
         self.offset = end
         return self.body[start:end]
 
-    def rest(self) -> bytes:
-        """Return all that is left."""
-        return self.take(len(self.body) - self.offset)
-
     def end(self) -> None:
         """Return if nothing is left."""
         if self.offset != len(self.body):
