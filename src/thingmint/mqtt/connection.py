@@ -1,4 +1,4 @@
-"""Owns one device's connection from its handshake to its end; what its requests lead to is written in `device_requests`.
+"""Owns one device's connection from its handshake to its end; what its requests lead to is decided elsewhere.
 
 Requests are worked through one after the other, by a task that exists only while there are any: so answers keep their
 order, and the data plane hears of one connection one thing at a time. The task also takes leave of the data plane.
@@ -7,15 +7,16 @@ order, and the data plane hears of one connection one thing at a time. The task 
 import asyncio
 import logging
 import uuid
-from dataclasses import dataclass
 from typing import Final
 
 from thingmint.core.identifiers import CertificateId, certificate_id_of
 from thingmint.mqtt.admission import Admitted, NotAdmitted, admit
-from thingmint.mqtt.data_plane import GATEWAY_PACKET_IDS
+from thingmint.mqtt.data_plane import Delivery, Opened
+from thingmint.mqtt.deliveries import Deliveries
+from thingmint.mqtt.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.device_requests import publish, subscribe, unsubscribe
+from thingmint.mqtt.endings import Leave, reason_of
 from thingmint.mqtt.events import ClientConnected, ClientDisconnected, ConnectRefused, DisconnectReason, Link
-from thingmint.mqtt.writer import Writer
 from thingmint.mqtt.own_filters import OwnFilters
 from thingmint.mqtt.packets import (
     Connect,
@@ -25,7 +26,6 @@ from thingmint.mqtt.packets import (
     ProtocolVersion,
     Puback,
     Publish,
-    QoS,
     ServerPacket,
     Subscribe,
     Unsubscribe,
@@ -35,32 +35,13 @@ from thingmint.mqtt.ports import Authorizer, FleetAnswer, FleetRequester
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.roster import Roster
 from thingmint.mqtt.services import Services
-from thingmint.mqtt.device_protocol import Request, DeviceProtocol
 from thingmint.mqtt.tls import Peer
 from thingmint.mqtt.tls_transport import TLSTransport
+from thingmint.mqtt.writer import Writer
 
 # How many requests of one device are worked through before others have their turn.
 _REQUESTS_PER_TURN: Final = 64
-_REASONS: Final = {
-    ReasonCode.NOT_AUTHORIZED: DisconnectReason.AUTH_ERROR,
-    ReasonCode.SESSION_TAKEN_OVER: DisconnectReason.DUPLICATE_CLIENTID,
-    ReasonCode.KEEP_ALIVE_TIMEOUT: DisconnectReason.MQTT_KEEP_ALIVE_TIMEOUT,
-    ReasonCode.ADMINISTRATIVE_ACTION: DisconnectReason.SERVER_INITIATED_DISCONNECT,
-    ReasonCode.SERVER_SHUTTING_DOWN: DisconnectReason.SERVER_INITIATED_DISCONNECT,
-    ReasonCode.UNSPECIFIED_ERROR: DisconnectReason.SERVER_ERROR,
-    ReasonCode.SERVER_UNAVAILABLE: DisconnectReason.SERVER_ERROR,
-    ReasonCode.SERVER_BUSY: DisconnectReason.SERVER_ERROR,
-}
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Leave:
-    """How the data plane is to be told of the end; a connection that is cut off has not left cleanly."""
-
-    cleanly: bool = False
-    session_expiry_interval: int | None = None
 
 
 class Connection:
@@ -68,36 +49,33 @@ class Connection:
 
     __slots__ = (
         "_admitted",
-        "_answers",
+        "_deliveries",
         "_ending",
-        "_in_flight",
         "_is_open_above",
-        "_last_answer",
         "_last_heard_at",
         "_leave",
-        "_writer",
         "_peer",
         "_roster",
         "_services",
         "_session_id",
         "_transport",
         "_worker",
+        "_writer",
         "certificate_id",
-        "filters",
         "is_stale",
+        "protocol",
         "provisioning",
-        "session",
     )
 
     certificate_id: CertificateId
     _transport: TLSTransport
     _writer: Writer
+    _deliveries: Deliveries
 
     def __init__(self, services: Services, roster: "Roster[Connection]") -> None:
         self._services = services
         self._roster = roster
-        self.session = DeviceProtocol(services.limits.connect_bytes)
-        self.filters = OwnFilters()
+        self.protocol = DeviceProtocol(services.limits.connect_bytes)
         self.provisioning = 0
         # Set by the gateway when policies change.
         self.is_stale = False
@@ -105,13 +83,10 @@ class Connection:
         self._admitted: Admitted | None = None
         self._is_open_above = False
         self._ending: DisconnectReason | None = None
-        self._leave = _Leave()
+        self._leave = Leave()
         self._worker: asyncio.Task[None] | None = None
         self._last_heard_at = 0.0
         self._session_id = ""
-        self._in_flight: set[int] = set()
-        self._answers: set[int] = set()
-        self._last_answer = GATEWAY_PACKET_IDS.start
 
     # For the transport
 
@@ -119,6 +94,7 @@ class Connection:
         """Begin: CONNECT comes next."""
         self._transport, self._peer = transport, peer
         self._writer = Writer(transport, self._services.limits, self._services.loop)
+        self._deliveries = Deliveries(self.protocol, self._writer)
         self.certificate_id = certificate_id_of(peer.leaf)
         self._roster.arrived(self)
 
@@ -126,10 +102,10 @@ class Connection:
         """Work through what has arrived; while that takes its time, take only so much more."""
         if self._ending is not None:
             return
-        self.session.feed(data)
+        self.protocol.feed(data)
         if self._worker is None:
             self._start_working()
-        elif self.session.buffered > self._services.limits.request_backlog_bytes:
+        elif self.protocol.buffered > self._services.limits.request_backlog_bytes:
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
@@ -151,19 +127,19 @@ class Connection:
     @property
     def client_id(self) -> str:
         """The client id, also when the server chose it."""
-        return self.session.client_id
+        return self.protocol.client_id
 
     @property
     def version(self) -> ProtocolVersion:
         """The version of its CONNECT."""
-        version = self.session.version
+        version = self.protocol.version
         assert version is not None, "the data plane hears of a connection at its CONNECT"
         return version
 
     @property
     def receive_window(self) -> int:
         """How many unacknowledged messages of the data plane the client takes."""
-        return self.session.receive_maximum - len(self._answers)
+        return self._deliveries.receive_window
 
     @property
     def own_filters(self) -> int:
@@ -174,19 +150,9 @@ class Connection:
         """Say whether its policies allow iot:Receive on the topic."""
         return to_receive(topic).is_given_by(self.authorizer)
 
-    def deliver(self, message: Publish) -> bool:
-        """Write the message; return False, having written nothing, if the client does not read fast enough."""
-        if self._ending is not None or self._writer.is_congested:
-            return False
-        encoded = self.session.bytes_of(message)
-        if encoded is not None:
-            self._writer.write(encoded)
-        if message.packet_id and encoded is None:
-            # Nobody will acknowledge what was dropped for its size.
-            self._services.loop.call_soon(self._services.data_plane.acknowledge, self, message.packet_id)
-        elif message.packet_id:
-            self._in_flight.add(message.packet_id)
-        return True
+    def deliver(self, message: Publish) -> Delivery:
+        """Write the message whole, or nothing of it."""
+        return self._deliveries.deliver(message) if self._ending is None else Delivery.FULL
 
     def disconnect(self, reason_code: ReasonCode) -> None:
         """End the connection with the reason."""
@@ -203,22 +169,22 @@ class Connection:
         """End the connection; ``cut`` throws away what the client has not read yet."""
         if self._ending is not None:
             return
-        last_words = self.session.farewell(reason, message)
+        last_words = self.protocol.farewell(reason, message)
         if cut:
             self._writer.cut(last_words)
         else:
             self._writer.close(last_words)
-        self._mark_over(_REASONS.get(reason, DisconnectReason.CLIENT_ERROR))
+        self._mark_over(reason_of(reason))
 
     def remove(self, *, clean_session: bool, prevent_will: bool) -> None:
         """End the connection by an operator's wish, and with it its session or its will."""
-        self._leave = _Leave(cleanly=prevent_will, session_expiry_interval=0 if clean_session else None)
+        self._leave = Leave(cleanly=prevent_will, session_expiry_interval=0 if clean_session else None)
         self.end(ReasonCode.ADMINISTRATIVE_ACTION, "The connection was deleted")
 
     def enforce_keep_alive(self, now: float) -> None:
         """End the connection if its client has been silent for too long."""
         # A client whose requests wait for the service is not silent.
-        if self._worker is None and now - self._last_heard_at > self.session.silence_limit:
+        if self._worker is None and now - self._last_heard_at > self.protocol.silence_limit:
             self.end(ReasonCode.KEEP_ALIVE_TIMEOUT, "Nothing was heard within the keep-alive time")
 
     async def refresh_policies(self) -> None:
@@ -250,24 +216,20 @@ class Connection:
         """How events call it."""
         return Link(self.client_id, self.certificate_id, self._session_id, self._transport.address)
 
+    @property
+    def filters(self) -> OwnFilters:
+        """The filters that it keeps to itself."""
+        return self._deliveries.filters
+
     def send(self, packet: ServerPacket) -> None:
-        """Write an answer to a request, unless it is larger than the client takes or the connection is over."""
-        encoded = self.session.bytes_of(packet)
-        if encoded is not None and self._ending is None:
-            self._writer.write(encoded)
+        """Write the answer to a request, if the connection is not over."""
+        if self._ending is None:
+            self._deliveries.send(packet)
 
     def answered(self, answer: FleetAnswer) -> None:
-        """Write the answer of a provisioning request to this connection, or forget it with the connection.
-
-        Its packet id is remembered here only. The payload is not: it is sent once or never.
-        """
-        if self._ending is not None:
-            return
-        qos, packet_id = QoS.AT_MOST_ONCE, 0
-        has_room = len(self._in_flight) + len(self._answers) < self.session.receive_maximum
-        if self.filters.qos_for(answer.topic) is QoS.AT_LEAST_ONCE and has_room:
-            qos, packet_id = QoS.AT_LEAST_ONCE, self._next_answer()
-        self.send(Publish(answer.topic, answer.payload, qos, packet_id=packet_id))
+        """Write the answer of a provisioning request to this connection, or forget it with the connection."""
+        if self._ending is None:
+            self._deliveries.answer(answer)
 
     # Work
 
@@ -278,15 +240,6 @@ class Connection:
     def _whom(self) -> Admitted:
         assert self._admitted is not None, "nothing is asked before CONNECT was accepted"
         return self._admitted
-
-    def _next_answer(self) -> int:
-        # Receive Maximum keeps most ids free.
-        packet_id = self._last_answer
-        while packet_id in self._answers:
-            packet_id = packet_id + 1 if packet_id + 1 in GATEWAY_PACKET_IDS else GATEWAY_PACKET_IDS.start
-        self._last_answer = packet_id + 1 if packet_id + 1 in GATEWAY_PACKET_IDS else GATEWAY_PACKET_IDS.start
-        self._answers.add(packet_id)
-        return packet_id
 
     def _start_working(self) -> None:
         self._worker = self._services.loop.create_task(self._work())
@@ -309,14 +262,13 @@ class Connection:
         except Exception:
             log.exception("a request of a device failed")
             self.end(ReasonCode.UNSPECIFIED_ERROR)
-        if self._ending is not None:
-            await self._take_leave()
+        await self._take_leave_if_over()
         self._worker = None
         self._transport.resume_reading()
 
     async def _work_through(self) -> None:
         in_this_turn = 0
-        while self._ending is None and (request := self.session.next_request()) is not None:
+        while self._ending is None and (request := self.protocol.next_request()) is not None:
             self._last_heard_at = self._services.loop.time()
             await self._meet(request)
             in_this_turn += 1
@@ -342,21 +294,23 @@ class Connection:
                 self._left(request)
 
     async def _connect(self, connect: Connect) -> None:
-        services = self._services
         admitted = await self._ask_admission(connect)
-        if self._ending is not None:
-            return
-        opened = await services.data_plane.open(self, connect)
-        self._is_open_above = True
-        while self.is_stale and self._ending is None:
+        if not self.is_over:
+            opened = await self._services.data_plane.open(self, connect)
+            self._is_open_above = True
+            await self._accept(connect, admitted, opened)
+
+    async def _accept(self, connect: Connect, admitted: Admitted, opened: Opened) -> None:
+        while self.is_stale and not self.is_over:
             admitted = await self._ask_admission(connect)
-        if self._ending is not None:
+        if self.is_over:
             return
+        services = self._services
         self._admitted, self._peer = admitted, None
         self._session_id = str(uuid.uuid4())
         self._roster.was_accepted(self)
         services.admit(self._transport)
-        self._writer.write(self.session.accept(opened))
+        self._writer.write(self.protocol.accept(opened))
         services.events.heard(ClientConnected(self.link, services.clock.now()))
         services.data_plane.resume(self)
 
@@ -372,23 +326,21 @@ class Connection:
             raise
 
     def _acknowledged(self, packet_id: int) -> None:
-        if packet_id in GATEWAY_PACKET_IDS:
-            self._answers.discard(packet_id)
-        else:
-            self._in_flight.discard(packet_id)
+        if not self._deliveries.was_own(packet_id):
             self._services.data_plane.acknowledge(self, packet_id)
         self._services.data_plane.resume(self)
 
     def _left(self, disconnect: Disconnect) -> None:
-        self._leave = _Leave(
+        self._leave = Leave(
             cleanly=disconnect.reason_code is not ReasonCode.DISCONNECT_WITH_WILL_MESSAGE,
             session_expiry_interval=disconnect.properties.session_expiry_interval,
         )
         self._writer.close(b"")
         self._mark_over(DisconnectReason.CLIENT_INITIATED_DISCONNECT)
 
-    async def _take_leave(self) -> None:
-        assert self._ending is not None
+    async def _take_leave_if_over(self) -> None:
+        if self._ending is None:
+            return
         services = self._services
         if self._is_open_above:
             self._is_open_above = False

@@ -242,4 +242,3 @@ def _check_message(message: Publish | Will) -> None:
         check_topic(message.topic)
     except InvalidTopic as error:
         raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, str(error)) from error
-

@@ -1,4 +1,4 @@
-"""Owns what becomes of PUBLISH, SUBSCRIBE and UNSUBSCRIBE: refused, kept on the connection, or handed to the data plane.
+"""Owns what becomes of PUBLISH, SUBSCRIBE and UNSUBSCRIBE: refused, kept on the connection, or given to the data plane.
 
 MQTT 3.1.1 has no way to refuse a message or to say why, so AWS IoT ends the connection there. MQTT 5 has, for all but
 messages of QoS 0.
@@ -7,6 +7,7 @@ messages of QoS 0.
 from typing import Final, Protocol
 
 from thingmint.mqtt.data_plane import DeviceConnection
+from thingmint.mqtt.device_protocol import DeviceProtocol
 from thingmint.mqtt.events import ClientSubscribed, ClientUnsubscribed, Link
 from thingmint.mqtt.limits import MAX_SUBSCRIPTIONS
 from thingmint.mqtt.own_filters import OwnFilters
@@ -27,7 +28,6 @@ from thingmint.mqtt.provisioning import Asker
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.reserved_topics import is_provisioning_request, is_reserved, may_match_an_answer
 from thingmint.mqtt.services import Services
-from thingmint.mqtt.device_protocol import DeviceProtocol
 from thingmint.mqtt.topics import InvalidTopic, parse_filter
 
 _NOT_AUTHORIZED: Final = "Not authorized"
@@ -42,7 +42,7 @@ class Speaker(DeviceConnection, Asker, Protocol):
     """The connection that a request came from."""
 
     @property
-    def session(self) -> DeviceProtocol:
+    def protocol(self) -> DeviceProtocol:
         """Its protocol's state."""
         ...
 
@@ -92,7 +92,7 @@ async def publish(speaker: Speaker, services: Services, message: Publish) -> Non
 async def subscribe(speaker: Speaker, services: Services, packet: Subscribe) -> None:
     """Answer each filter by its own code; raise PacketRefused where MQTT 3.1.1 cannot say that it is not allowed."""
     codes = [_judge(speaker, each) for each in packet.subscriptions]
-    if ReasonCode.NOT_AUTHORIZED in codes and not speaker.session.is_5:
+    if ReasonCode.NOT_AUTHORIZED in codes and not speaker.protocol.is_5:
         raise PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
     judged = list(zip(packet.subscriptions, codes, strict=True))
     foreign = [each for each, code in judged if code is None]
@@ -135,7 +135,7 @@ def _refusal(speaker: Speaker, message: Publish) -> PacketRefused | None:
 
 
 def _refuse(speaker: Speaker, message: Publish, refusal: PacketRefused) -> None:
-    if not speaker.session.is_5 or message.qos is QoS.AT_MOST_ONCE:
+    if not speaker.protocol.is_5 or message.qos is QoS.AT_MOST_ONCE:
         raise refusal
     _acknowledge(speaker, message, refusal.reason_code)
 

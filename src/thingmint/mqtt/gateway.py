@@ -5,6 +5,7 @@ disconnected, or bound to the new policies, at once and not when they connect ne
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -60,7 +61,8 @@ class Gateway:
             observe_connections=observe_connections,
         )
         self._data_plane = data_plane
-        self._new_services = lambda: Services(
+        self._new_services = functools.partial(
+            Services,
             registry=registry,
             data_plane=data_plane,
             provisioning=self._desk,
@@ -68,7 +70,6 @@ class Gateway:
             clock=clock,
             limits=self._limits,
             admit=self._listener.admit,
-            loop=asyncio.get_running_loop(),
         )
         self._refresher: asyncio.Task[None] | None = None
         self._to_refresh: set[Connection] = set()
@@ -99,7 +100,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Listen and serve; raise OSError if no address of the host can be bound."""
-        self._services = self._new_services()
+        self._services = self._new_services(loop=asyncio.get_running_loop())
         await self._listener.start()
         self._tick()
 

@@ -47,7 +47,6 @@ class Outbox:
     """Sends as much as the connection takes, and keeps the rest within its bounds."""
 
     __slots__ = (
-        "_bytes",
         "_ids_in_use",
         "_in_flight",
         "_last_id",
@@ -55,6 +54,7 @@ class Outbox:
         "_replaying",
         "_shared",
         "_waiting",
+        "size",
         "turn",
     )
 

@@ -4,18 +4,19 @@ AWS IoT reserves them all. Requests for certificates go to three of them; the an
 ``/accepted`` or ``/rejected``, on the connection that asked and on no other.
 """
 
-from typing import Final
+from typing import Final, TypeAlias
 
 _FORMATS: Final = ("json", "cbor")
 _OUTCOMES: Final = ("accepted", "rejected")
+# A level that the client chooses.
 _ANY: Final = None
-# None stands for a level that the client chooses.
-_REQUESTS: Final[tuple[tuple[tuple[str, ...] | None, ...], ...]] = (
+_Form: TypeAlias = tuple[tuple[str, ...] | None, ...]
+_REQUESTS: Final[tuple[_Form, ...]] = (
     (("$aws",), ("certificates",), ("create",), _FORMATS),
     (("$aws",), ("certificates",), ("create-from-csr",), _FORMATS),
     (("$aws",), ("provisioning-templates",), _ANY, ("provision",), _FORMATS),
 )
-_ANSWERS: Final = tuple((*request, _OUTCOMES) for request in _REQUESTS)
+_ANSWERS: Final[tuple[_Form, ...]] = tuple((*request, _OUTCOMES) for request in _REQUESTS)
 
 
 def is_reserved(topic: str) -> bool:
@@ -38,20 +39,24 @@ def is_provisioning_request(topic: str) -> bool:
 def may_match_an_answer(pattern: str) -> bool:
     """Say whether answers exist that the valid filter matches: others would wait for ever."""
     levels = pattern.split("/")
-    return any(_meets(levels, answer) for answer in _ANSWERS)
+    return any(_meets(levels, form) for form in _ANSWERS)
 
 
-def _meets(levels: list[str], answer: tuple[tuple[str, ...] | None, ...]) -> bool:
+def _is(levels: list[str], form: _Form) -> bool:
+    return len(levels) == len(form) and all(
+        level != "" if choices is _ANY else level in choices for level, choices in zip(levels, form, strict=True)
+    )
+
+
+def _meets(levels: list[str], form: _Form) -> bool:
+    # No wildcard matches the first level: it starts with $.
+    if levels[0] != "$aws":
+        return False
     if levels[-1] == "#":
         levels = levels[:-1]
-        if len(levels) >= len(answer):
+        if len(levels) >= len(form):
             return False
-        answer = answer[: len(levels)]
-    # The first level is never matched by a wildcard: it starts with $.
-    return (
-        len(levels) == len(answer)
-        and levels[:1] == ["$aws"]
-        and all(
-            choices is None or level == "+" or level in choices for level, choices in zip(levels, answer, strict=True)
-        )
+        form = form[: len(levels)]
+    return len(levels) == len(form) and all(
+        choices is _ANY or level == "+" or level in choices for level, choices in zip(levels, form, strict=True)
     )

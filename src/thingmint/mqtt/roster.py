@@ -37,7 +37,7 @@ class Roster(Generic[T]):
         return frozenset(self._accepted)
 
     def arrived(self, connection: T) -> None:
-        """List a connection whose handshake is done, before anybody asks who it is: so no change of status is missed."""
+        """List a connection whose handshake is done: before anybody asks who it is, so that no change is missed."""
         self._by_certificate.setdefault(connection.certificate_id, set()).add(connection)
 
     def was_accepted(self, connection: T) -> None:

@@ -10,7 +10,7 @@ from thingmint.mqtt.tls_transport import TLSTransport
 
 
 class Writer:
-    """The way to a transport. What is in it is bounded by the caller's asking ``is_congested``, and by the transport."""
+    """The way to a transport. Callers with a choice ask ``is_congested``; the transport cuts off what is too much."""
 
     __slots__ = ("_high", "_loop", "_scheduled", "_transport", "_waiting", "paused")
 
