@@ -98,7 +98,10 @@ def test_flood_of_strangers_leaves_room_for_a_device(loop_name: str, device: ssl
 
 
 def test_strangers_make_way_where_connections_are_scarce(loop_name: str, device: ssl.SSLContext) -> None:
-    with echo_server(loop_name=loop_name, limits=GatewayLimits(max_connections=2)) as server, contextlib.ExitStack() as stack:
+    with (
+        echo_server(loop_name=loop_name, limits=GatewayLimits(max_connections=2)) as server,
+        contextlib.ExitStack() as stack,
+    ):
         first = stack.enter_context(connected(server, device))
         assert is_echoed(first, b"Admit")
         stranger = silent(server, stack)
