@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.device_gateway import CREATE, LiveGateway, live_gateway, policy
@@ -227,7 +228,7 @@ def test_deletion_may_keep_the_will_back(live: LiveGateway, device: Identity, pr
 
 @pytest.mark.parametrize("cleaned", [False, True])
 def test_deletion_may_end_the_session(live: LiveGateway, device: Identity, cleaned: bool) -> None:
-    lasting = {"clean_start": False, "properties": ConnectProperties(session_expiry_interval=3600)}
+    lasting: dict[str, Any] = {"clean_start": False, "properties": ConnectProperties(session_expiry_interval=3600)}
     with connected_peer(live, device, V5, **lasting) as connection:
         live.thread.call(lambda: live.gateway.delete_connection("device", clean_session=cleaned))
         assert was_ended(connection, ReasonCode.ADMINISTRATIVE_ACTION)

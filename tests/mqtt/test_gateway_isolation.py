@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.device_gateway import CREATE, PRIVATE_KEY, LiveGateway, live_gateway, policy
@@ -177,7 +178,7 @@ def test_answer_has_the_qos_of_the_subscription(
 def test_answer_is_not_kept_for_the_next_connection_of_the_session(
     live: LiveGateway, claim: Identity, version: ProtocolVersion
 ) -> None:
-    lasting = {"clean_start": False, "properties": ConnectProperties(session_expiry_interval=3600)}
+    lasting: dict[str, Any] = {"clean_start": False, "properties": ConnectProperties(session_expiry_interval=3600)}
     with connected_peer(live, claim, version, "same", **lasting) as first:
         first.subscribe(ACCEPTED, "a")
         first.publish(CREATE, b"{}")
@@ -197,7 +198,7 @@ def test_answer_is_dropped_with_the_connection_that_asked(
     live: LiveGateway, claim: Identity, version: ProtocolVersion
 ) -> None:
     gate = hold_answers(live)
-    lasting = {"clean_start": False, "properties": ConnectProperties(session_expiry_interval=3600)}
+    lasting: dict[str, Any] = {"clean_start": False, "properties": ConnectProperties(session_expiry_interval=3600)}
     with connected_peer(live, claim, version, "same", **lasting) as first:
         first.subscribe(ACCEPTED)
         first.publish(CREATE, b"{}")

@@ -1,6 +1,7 @@
 """What AWS IoT's rules make of CONNECT, PUBLISH and SUBSCRIBE, packet by packet, in both versions of MQTT."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tests.support.device_gateway import LiveGateway, live_gateway, policy
@@ -246,7 +247,7 @@ def test_username_is_ignored_and_nowhere_in_the_log(
     live: LiveGateway, device: Identity, version: ProtocolVersion, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    fields = {"username": "?SDK=IoTDeviceSDK/Python&Secret=of-the-user", "password": b"secret-word"}
+    fields: dict[str, Any] = {"username": "?SDK=IoTDeviceSDK/Python&Secret=of-the-user", "password": b"secret-word"}
 
     with connected_peer(live, device, version, **fields) as connection:
         assert connection.is_served()

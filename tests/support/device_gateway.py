@@ -109,26 +109,45 @@ class FakeRegistry:
 
 @dataclass
 class FakeFleet:
-    """Answers provisioning requests with a private key of its own; ``hold`` makes it wait for ``release``."""
+    """Answers provisioning requests with made-up keys, or identities of its own; a gate makes them wait."""
 
     requests: list[tuple[FleetRequester, str, bytes]] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     gate: asyncio.Event | None = None
     answer_bytes: int = 0
+    identities: dict[str, Identity] = field(default_factory=dict)
+    provisioned: Callable[[Identity], object] | None = None
 
     async def answer(self, requester: FleetRequester, topic: str, payload: bytes) -> FleetAnswer:
         self.requests.append((requester, topic, payload))
-        number = len(self.requests)
         if self.gate is not None:
             await self.gate.wait()
         if self.failures:
             raise self.failures.pop()
-        answer = {"privateKey": PRIVATE_KEY, "certificateId": requester.client_id, "number": number}
+        answer = self._registered(payload) if "/provision/" in topic else self._created(requester)
         return FleetAnswer(f"{topic}/accepted", json.dumps(answer).encode().ljust(self.answer_bytes))
 
     def rejection(self, topic: str, error: ThingmintError) -> FleetAnswer:
         answer = {"statusCode": 429, "errorCode": type(error).__name__, "errorMessage": error.message}
         return FleetAnswer(f"{topic}/rejected", json.dumps(answer).encode())
+
+    def _created(self, requester: FleetRequester) -> dict[str, str]:
+        if self.provisioned is None:
+            return {"privateKey": PRIVATE_KEY, "certificateId": requester.client_id}
+        identity = new_identity()
+        self.identities[identity.certificate_id] = identity
+        return {
+            "certificateId": identity.certificate_id,
+            "certificatePem": identity.chain_pem.decode(),
+            "privateKey": identity.key_pem.decode(),
+            "certificateOwnershipToken": identity.certificate_id,
+        }
+
+    def _registered(self, payload: bytes) -> dict[str, object]:
+        request = json.loads(payload)
+        if self.provisioned is not None:
+            self.provisioned(self.identities[request["certificateOwnershipToken"]])
+        return {"thingName": "thing", "deviceConfiguration": {}}
 
 
 @dataclass

@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.support.device_gateway import LiveGateway
 from tests.support.device_identities import Identity
@@ -89,9 +89,9 @@ class Peer:
 
     # Doing
 
-    def connect(self, client_id: str = "device", **fields: object) -> Connack:
+    def connect(self, client_id: str = "device", **fields: Any) -> Connack:
         """Send CONNECT and return the CONNACK."""
-        self.send(Connect(self.version, client_id, **fields))  # type: ignore[arg-type]  # passed through
+        self.send(Connect(self.version, client_id, **fields))
         return self.expect(Connack)
 
     def subscribe(self, *topic_filters: str, qos: QoS = QoS.AT_LEAST_ONCE) -> tuple[ReasonCode, ...]:
@@ -100,10 +100,10 @@ class Peer:
         self.send(Subscribe(self.new_id(), subscriptions))
         return self.expect(Suback).reason_codes
 
-    def publish(self, topic: str, payload: bytes = b"", **fields: object) -> ReasonCode:
+    def publish(self, topic: str, payload: bytes = b"", **fields: Any) -> ReasonCode:
         """Publish at QoS 1 and return PUBACK's code."""
         packet_id = self.new_id()
-        self.send(Publish(topic, payload, QoS.AT_LEAST_ONCE, packet_id=packet_id, **fields))  # type: ignore[arg-type]  # passed through
+        self.send(Publish(topic, payload, QoS.AT_LEAST_ONCE, packet_id=packet_id, **fields))
         # A client that has subscribed to what it publishes may hear of that first.
         heard_meanwhile = []
         while isinstance(packet := self.next_packet(), Publish):
@@ -136,7 +136,7 @@ def connected_peer(
     identity: Identity,
     version: ProtocolVersion = V3,
     client_id: str = "device",
-    **fields: object,
+    **fields: Any,
 ) -> Iterator[Peer]:
     """Open a connection, and send the CONNECT that is accepted."""
     with peer(live, identity, version) as opened:

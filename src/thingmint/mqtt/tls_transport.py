@@ -295,8 +295,12 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._state = _State.CLOSING
         self._lower.resume_reading()
         self._closing_timer = self._loop.call_later(self._limits.close_seconds, self.abort)
-        if self._lower.can_write_eof() and not self._lower.is_closing():
-            self._lower.write_eof()
+        if not self._lower.is_closing():
+            try:
+                self._lower.write_eof()
+            except OSError:
+                # The peer has reset the connection, and the loop is yet to notice.
+                self._lower.abort()
 
     def _discard(self, count: int) -> None:
         self._discarded += count
