@@ -15,7 +15,7 @@ from awscrt import mqtt, mqtt5, mqtt_request_response
 from awsiot import iotidentity, mqtt5_client_builder, mqtt_connection_builder
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.support.device_gateway import CREATE, LiveGateway, live_gateway, policy
 from tests.support.device_identities import Identity, new_identity, rsa_key
 from tests.support.loop_thread import GENEROUS
@@ -55,7 +55,7 @@ def live(tmp_path: Path) -> Iterator[LiveGateway]:
 class PahoDevice:
     """A paho client in its thread, and all that it hears."""
 
-    def __init__(self, live: LiveGateway, identity: Identity, client_id: str, version: int) -> None:
+    def __init__(self, live: LiveGateway, identity: Identity, client_id: str, version: MQTTProtocolVersion) -> None:
         self.connected: queue.Queue[Any] = queue.Queue()
         self.disconnected: queue.Queue[Any] = queue.Queue()
         self.subscribed: queue.Queue[Any] = queue.Queue()
@@ -79,8 +79,8 @@ class PahoDevice:
         self.client.loop_stop()
 
 
-@pytest.mark.parametrize("version", [paho.MQTTv311, paho.MQTTv5])
-def test_paho_publishes_subscribes_and_asks_for_a_certificate(live: LiveGateway, version: int) -> None:
+@pytest.mark.parametrize("version", [MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5])
+def test_paho_publishes_subscribes_and_asks_for_a_certificate(live: LiveGateway, version: MQTTProtocolVersion) -> None:
     with contextlib.closing(PahoDevice(live, live.register(), "paho", version)) as device:
         assert not device.connected.get(timeout=GENEROUS).is_failure
         assert not device.subscribe("a/+")[0].is_failure
@@ -97,16 +97,16 @@ def test_paho_publishes_subscribes_and_asks_for_a_certificate(live: LiveGateway,
 
 def test_paho_is_told_by_mqtt_5_what_is_refused(live: LiveGateway) -> None:
     allowed = live.register(allowed=policy(("iot:Connect", "client/paho"), ("iot:Publish", "topic/a")))
-    with contextlib.closing(PahoDevice(live, allowed, "paho", paho.MQTTv5)) as device:
+    with contextlib.closing(PahoDevice(live, allowed, "paho", MQTTProtocolVersion.MQTTv5)) as device:
         assert not device.connected.get(timeout=GENEROUS).is_failure
         assert str(device.subscribe("a")[0]) == "Not authorized"
-    with contextlib.closing(PahoDevice(live, new_identity(), "paho", paho.MQTTv5)) as stranger:
+    with contextlib.closing(PahoDevice(live, new_identity(), "paho", MQTTProtocolVersion.MQTTv5)) as stranger:
         assert str(stranger.connected.get(timeout=GENEROUS)) == "Not authorized"
 
 
 def test_paho_of_a_revoked_certificate_is_disconnected_and_stays_out(live: LiveGateway) -> None:
     identity = live.register()
-    with contextlib.closing(PahoDevice(live, identity, "paho", paho.MQTTv5)) as device:
+    with contextlib.closing(PahoDevice(live, identity, "paho", MQTTProtocolVersion.MQTTv5)) as device:
         assert not device.connected.get(timeout=GENEROUS).is_failure
         live.device(identity).refusal = DeviceRefusal.REVOKED
         live.thread.call(lambda: live.gateway.certificate_changed(identity.certificate_id))

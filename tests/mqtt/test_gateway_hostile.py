@@ -194,12 +194,12 @@ def test_deaf_subscriber_costs_a_bounded_amount_and_others_hear_everything(live:
 
 
 def test_deaf_device_that_asks_without_end_is_no_longer_heard(live: LiveGateway, device: Identity) -> None:
+    live.fleet.answer_bytes = 100_000
     with connected_peer(live, device, V3, "deaf") as deaf:
-        deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.socket.settimeout(1.0)
         with contextlib.suppress(TimeoutError):
             while True:
-                deaf.socket.sendall(encode(Pingreq(), V3) * 8000)
+                deaf.socket.sendall(encode(Publish(CREATE, b"{}"), V3) * 100)
         sockets = live.gateway._listener._connections
         unsent = live.thread.call(lambda: max(each._lower.get_write_buffer_size() for each in sockets if each._lower))
         assert unsent < 1_000_000

@@ -109,12 +109,14 @@ class Connection:
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
-        """Take no more deliveries."""
+        """Take no more deliveries, nor requests, whose answers would only wait with the others."""
         self._writer.paused = True
 
     def resume_writing(self) -> None:
-        """Ask for the deliveries that were not taken."""
+        """Go on with the requests that had to wait, and ask for the deliveries that were not taken."""
         self._writer.paused = False
+        if self._worker is None:
+            self._start_working()
         if self._is_accepted:
             self._services.data_plane.resume(self)
 
@@ -183,8 +185,8 @@ class Connection:
 
     def enforce_keep_alive(self, now: float) -> None:
         """End the connection if its client has been silent for too long."""
-        # A client whose requests wait for the service is not silent.
-        if self._worker is None and now - self._last_heard_at > self.protocol.silence_limit:
+        # A client whose requests wait here is not silent.
+        if self._worker is None and not self._writer.paused and now - self._last_heard_at > self.protocol.silence_limit:
             self.end(ReasonCode.KEEP_ALIVE_TIMEOUT, "Nothing was heard within the keep-alive time")
 
     async def refresh_policies(self) -> None:
@@ -268,7 +270,7 @@ class Connection:
 
     async def _work_through(self) -> None:
         in_this_turn = 0
-        while self._ending is None and (request := self.protocol.next_request()) is not None:
+        while not self.is_over and not self._writer.paused and (request := self.protocol.next_request()) is not None:
             self._last_heard_at = self._services.loop.time()
             await self._meet(request)
             in_this_turn += 1

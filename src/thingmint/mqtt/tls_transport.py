@@ -261,8 +261,8 @@ class TLSTransport(asyncio.BufferedProtocol):
             while self._state is _State.OPEN and not self._reading_paused and not self._writing_paused:
                 assert self._upper is not None
                 self._upper.data_received(self._ssl.recv(_RECORD_BYTES))
-                self._flush()
         except SSL.WantReadError:
+            # Handshakes and key updates are answered by OpenSSL itself.
             self._flush()
         except SSL.ZeroReturnError:
             self.close()
@@ -281,11 +281,13 @@ class TLSTransport(asyncio.BufferedProtocol):
         if self._lower is None:
             return
         try:
-            # TLS 1.3 answers key updates: without this loop a peer could make us keep what it does not read.
-            while output := self._ssl.bio_read(_OUTPUT_BYTES):
+            while True:
+                output = self._ssl.bio_read(_OUTPUT_BYTES)
                 self._lower.write(output)
+                if len(output) < _OUTPUT_BYTES:
+                    return
         except SSL.WantReadError:
-            pass
+            return
 
     def _say_last_words(self) -> None:
         """Send the alert that OpenSSL has made, then wait a little for the peer to read it and to close."""
