@@ -28,6 +28,7 @@ def test_frames_are_the_same_in_any_portions(frames: list[Frame], data: st.DataO
 def test_any_bytes_give_frames_within_the_limit_or_a_refusal(wire: bytes, limit: int, data: st.DataObject) -> None:
     reader = FrameReader(limit)
     step = data.draw(st.integers(1, max(1, len(wire))))
+    reason_code: ReasonCode | None = None
     try:
         for start in range(0, len(wire), step):
             reader.feed(wire[start : start + step])
@@ -35,8 +36,6 @@ def test_any_bytes_give_frames_within_the_limit_or_a_refusal(wire: bytes, limit:
                 assert len(frame.wire) <= limit
     except PacketRefused as refused:
         reason_code = refused.reason_code
-    else:
-        reason_code = None
     assert reason_code in (None, ReasonCode.PACKET_TOO_LARGE, ReasonCode.MALFORMED_PACKET)
 
 

@@ -14,8 +14,8 @@ from thingmint.mqtt.packets import ClientPacket, Packet, ProtocolVersion, QoS, S
 V3, V5 = ProtocolVersion.MQTT_3_1_1, ProtocolVersion.MQTT_5
 VERSIONS = st.sampled_from((V3, V5))
 
-TEXTS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
-TOPICS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0+#"), min_size=1, max_size=12)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+TOPICS = st.text(st.characters(codec="utf-8", exclude_characters="\0+#"), min_size=1, max_size=12)
 BINARIES = st.binary(max_size=12)
 PACKET_IDS = st.integers(1, 0xFFFF)
 _BYTE2, _POSITIVE2 = st.integers(0, 0xFFFF), st.integers(1, 0xFFFF)

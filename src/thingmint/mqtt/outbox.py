@@ -112,6 +112,10 @@ class Outbox:
         for outgoing in unacknowledged:
             if not outgoing.message.qos:
                 self._release(outgoing)
+        self._replaying = 0
+
+    def begin(self) -> None:
+        """Count what waits as stored: there is a new connection."""
         self._replaying, self.turn = len(self._waiting), 0
 
     def clear(self) -> None:

@@ -44,7 +44,7 @@ def decode_publish_of_server(first_byte: int, body: bytes) -> Publish:
 def _decode_publish_5(first_byte: int, body: bytes, reader: PropertyBytes[PublishProperties]) -> Publish:
     qos, retain, dup = _read_flags(first_byte)
     topic, offset, packet_id = _read_head(body, qos)
-    if body[offset : offset + 1] == b"\0":
+    if offset < len(body) and not body[offset]:
         properties, offset = NO_PUBLISH_PROPERTIES, offset + 1
     else:
         cursor = Cursor(body, offset)
@@ -63,14 +63,15 @@ def _read_flags(first_byte: int) -> tuple[QoS, bool, bool]:
 
 def _read_head(body: bytes, qos: QoS) -> tuple[str, int, int]:
     # The topic, the offset behind what was read, and the packet identifier. No cursor: this runs for every message.
-    end = 2 + int.from_bytes(body[:2], "big")
+    size = len(body)
+    end = 2 + (body[0] << 8 | body[1]) if size > 1 else 2
     after = end + 2 if qos else end
-    if len(body) < after:
+    if size < after:
         raise malformed("The packet is cut short")
     topic = decode_topic_name(body[2:end])
     if not qos:
         return topic, end, 0
-    packet_id = int.from_bytes(body[end:after], "big")
+    packet_id = body[end] << 8 | body[end + 1]
     if not packet_id:
         raise violation("A packet identifier is 0")
     return topic, after, packet_id

@@ -35,6 +35,7 @@ class Session:
         """Set a new connection; a will that waited for the client's return is not published (MQTT-3.1.3-9)."""
         self.connection, self.is_receiving, self.is_put_out = connection, False, False
         self.will, self.expiry = will, expiry
+        self.outbox.begin()
 
     def leave(self, now: float, *, clean: bool) -> None:
         """Set when what the connection leaves behind is due."""

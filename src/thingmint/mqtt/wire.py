@@ -8,6 +8,7 @@ from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 _MAX_LENGTH: Final = 0xFFFF
 _CONTINUES: Final = 0x80
 _VARIABLE_OCTETS: Final = 4
+_CUT_SHORT: Final = "The packet is cut short"
 
 
 def malformed(message: str) -> PacketRefused:
@@ -38,7 +39,7 @@ class Cursor:
         start = self.offset
         end = start + count
         if end > len(self.body):
-            raise malformed("The packet is cut short")
+            raise malformed(_CUT_SHORT)
         self.offset = end
         return self.body[start:end]
 
@@ -49,11 +50,19 @@ class Cursor:
 
     def byte(self) -> int:
         """Return a number of one byte."""
-        return self.take(1)[0]
+        offset = self.offset
+        if offset >= len(self.body):
+            raise malformed(_CUT_SHORT)
+        self.offset = offset + 1
+        return self.body[offset]
 
     def two_bytes(self) -> int:
         """Return a number of two bytes."""
-        return int.from_bytes(self.take(2), "big")
+        offset, body = self.offset, self.body
+        if offset + 2 > len(body):
+            raise malformed(_CUT_SHORT)
+        self.offset = offset + 2
+        return body[offset] << 8 | body[offset + 1]
 
     def four_bytes(self) -> int:
         """Return a number of four bytes."""
@@ -61,12 +70,15 @@ class Cursor:
 
     def variable(self) -> int:
         """Return a variable byte integer, which has no more octets than it needs (MQTT-1.5.5-1)."""
-        value = 0
-        for octet in range(_VARIABLE_OCTETS):
+        value = self.byte()
+        if value < _CONTINUES:
+            return value
+        value &= ~_CONTINUES
+        for octet in range(1, _VARIABLE_OCTETS):
             byte = self.byte()
             value |= (byte & ~_CONTINUES) << 7 * octet
             if byte < _CONTINUES:
-                if octet and not byte:
+                if not byte:
                     raise malformed("A variable byte integer is padded")
                 return value
         raise malformed("A variable byte integer has more than four octets")
