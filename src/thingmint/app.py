@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -192,6 +192,7 @@ def registration_authority(registry: Registry, key_source: KeySource) -> Registr
         new_generation_id=lambda: str(uuid.uuid4()),
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
         events=LoggedEvents(),
+        thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
         sealer=registry.sealer,
         hooks=hooks,
         files=_files(registry.config),

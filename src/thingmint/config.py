@@ -68,6 +68,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_requests", "Requests in flight before others are throttled.", 512),
     Setting("max_connections", "Open connections before idle ones are closed in favour of new ones.", 2048),
     Setting(
+        "thing_type_deletable_after",
+        "Seconds from the deprecation of a thing type until it can be deleted; at AWS, five minutes.",
+        300,
+    ),
+    Setting(
         "registration_dir", "Directory whose folders are the buckets of bulk registrations, and get their reports."
     ),
     Setting("quota", "Requests per second: none, or aws for the quotas that AWS documents.", "none"),
@@ -96,6 +101,7 @@ _BOUNDS: Mapping[str, tuple[int, int]] = {
     "max_waiting_for_keys": (1, 100_000),
     "max_requests": (1, 100_000),
     "max_connections": (8, 1_000_000),
+    "thing_type_deletable_after": (0, 86_400),
 }
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
@@ -122,6 +128,7 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_waiting_for_keys: int | None = None
     max_requests: int | None = None
     max_connections: int | None = None
+    thing_type_deletable_after: int | None = None
     registration_dir: str | None = None
     quota: str | dict[str, float] | None = None
     access_denied_as: str | None = None
@@ -152,6 +159,7 @@ class Config:
     max_waiting_for_keys: int
     max_requests: int
     max_connections: int
+    thing_type_deletable_after: int
     registration_dir: Path | None
     quota: Mapping[str, float] | str
     access_denied_as: str
@@ -232,6 +240,7 @@ class _Reader:
             max_waiting_for_keys=self._number("max_waiting_for_keys"),
             max_requests=self._number("max_requests"),
             max_connections=self._number("max_connections"),
+            thing_type_deletable_after=self._number("thing_type_deletable_after"),
             registration_dir=Path(registration_dir) if registration_dir else None,
             quota=self._quota(),
             access_denied_as=self._choice("access_denied_as"),

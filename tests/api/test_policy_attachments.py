@@ -31,7 +31,7 @@ async def new_certificate(api: Api) -> str:
 
 async def store_group(api: Api) -> None:
     memberships = Memberships(
-        groups=(("House", None), ("Lamps", "House")), things=("lamp",), members=(("lamp", "Lamps"),)
+        groups=(("House",), ("House", "Lamps")), things=("lamp",), members=(("lamp", ("House", "Lamps")),)
     )
     await store_memberships(api.store, caller_with().scope, memberships)
 

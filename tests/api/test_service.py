@@ -9,10 +9,10 @@ from thingmint.core.errors import InvalidRequest
 @pytest.mark.parametrize(
     ("method", "path", "name"),
     [
-        ("POST", "/things/lamp", "CreateThing"),
+        ("POST", "/indices/search", "SearchIndex"),
         ("GET", "/destinations/arn%3Aaws/a/b", "GetTopicRuleDestination"),
         ("GET", "/authorizers/", "ListAuthorizers"),
-        ("PUT", "/thing-groups/addThingToThingGroup", "AddThingToThingGroup"),
+        ("POST", "/dynamic-thing-groups/lamps", "CreateDynamicThingGroup"),
     ],
 )
 async def test_an_operation_that_thingmint_does_not_have_says_so_by_name(
@@ -23,4 +23,5 @@ async def test_an_operation_that_thingmint_does_not_have_says_so_by_name(
 
 
 def test_no_policy_is_asked_for_what_cannot_be_done(api: Api) -> None:
-    assert api.resource_of("POST", "/things/lamp") is None
+    assert api.resource_of("POST", "/indices/search") is None
+    assert api.resources_of("POST", "/indices/search") == ()

@@ -106,7 +106,7 @@ async def test_the_endpoint_is_described_through_botocore() -> None:
         ("DescribeCertificate", {"certificateId": "a/b"}, "Value 'a/b' at 'certificateId'"),
         ("UpdateCertificate", {"certificateId": "0" * 64, "newStatus": "FOO"}, "Member must satisfy enum value set"),
         ("ListCertificates", {"pageSize": 251}, "less than or equal to 250"),
-        ("CreateThing", {"thingName": "lamp"}, "CreateThing is not implemented by Thingmint"),
+        ("SearchIndex", {"queryString": "lamp"}, "SearchIndex is not implemented by Thingmint"),
     ],
 )
 async def test_a_refusal_is_read_by_botocore(name: str, parameters: Parameters, message: str) -> None:

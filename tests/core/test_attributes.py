@@ -61,6 +61,10 @@ def test_update_replaces_merges_and_removes(
     assert AttributePayload(attributes, merge).applied_to(CURRENT).as_dict() == expected
 
 
+def test_update_replaces_unless_it_asks_for_more() -> None:
+    assert AttributePayload(Attributes.of({"room": "1"})).applied_to(CURRENT).as_dict() == {"room": "1"}
+
+
 NAMES = st.text(st.sampled_from("ab"), min_size=1, max_size=2)
 SETS = st.dictionaries(NAMES, st.sampled_from(["", "1", "2"])).map(Attributes.of)
 

@@ -50,7 +50,7 @@ def test_requests_without_end_do_not_fill_the_memory() -> None:
     device = authorizer(statement(Action="iot:Publish", Resource=f"{ARN}topic/*"))
     for number in range(3 * MAX_REMEMBERED):
         assert device.allows("iot:Publish", f"{ARN}topic/{number}")
-    assert len(device._remembered) <= MAX_REMEMBERED
+        assert len(device._remembered) <= MAX_REMEMBERED
 
 
 @given(st.lists(POLICY, max_size=3), st.sampled_from(ACTIONS), st.sampled_from(RESOURCES), CONTEXTS, st.booleans())

@@ -24,6 +24,7 @@ from thingmint.core.identifiers import (
     certificate_arn,
     certificate_id_of,
     certificate_provider_arn,
+    client_arn,
     parse_account_id,
     parse_billing_group_name,
     parse_certificate_id,
@@ -42,6 +43,8 @@ from thingmint.core.identifiers import (
     thing_arn,
     thing_group_arn,
     thing_type_arn,
+    topic_arn,
+    topic_filter_arn,
     user_arn,
 )
 
@@ -122,6 +125,9 @@ def test_everything_in_the_registry_has_an_arn_of_its_kind() -> None:
         provisioning_template_arn(scope, TemplateName("n")),
         role_alias_arn(scope, RoleAliasName("n")),
         certificate_provider_arn(scope, CertificateProviderName("n")),
+        client_arn(scope, "n"),
+        topic_arn(scope, "a/b"),
+        topic_filter_arn(scope, "a/+/#"),
     ]
     assert [arn.removeprefix("arn:aws:iot:us-east-1:123456789012:") for arn in arns] == [
         "cert/aa",
@@ -134,4 +140,7 @@ def test_everything_in_the_registry_has_an_arn_of_its_kind() -> None:
         "provisioningtemplate/n",
         "rolealias/n",
         "certificateprovider/n",
+        "client/n",
+        "topic/a/b",
+        "topicfilter/a/+/#",
     ]

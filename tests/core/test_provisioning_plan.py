@@ -68,7 +68,7 @@ def refusal(text: str, kind: TemplateKind = FLEET, **parameters: str) -> str:
 
 def value_of(value: Json) -> str:
     text = template("A", "B", "List", "Missing", Mappings=MAPPINGS, DeviceConfiguration={"it": value})
-    return planned(text, **GIVEN).device_configuration["it"]
+    return plan(parse_template(text, FLEET), GIVEN, FACTS).device_configuration["it"]
 
 
 def test_fleet_template_comes_to_thing_certificate_policy_and_configuration() -> None:

@@ -219,6 +219,7 @@ def test_device_configuration_is_for_fleets_alone(kind: TemplateKind) -> None:
     text = template(*parameters, DeviceConfiguration={"a": "b"})
     assert parse_template(text, FLEET).device_configuration
     assert refusal(text, kind) == "DeviceConfiguration: only templates for fleet provisioning have one"
+    assert not parse_template(template(*parameters, DeviceConfiguration={}), kind).device_configuration
 
 
 @pytest.mark.parametrize(
@@ -317,6 +318,14 @@ def test_any_text_is_a_template_or_refused_and_comes_to_a_plan_or_not(
         parsed = parse_template(text, kind)
         with suppress(InvalidParameters):
             plan(parsed, parameters, CertificateFacts(CertificateId("ab" * 32)))
+
+
+def test_fifty_attributes_are_accepted() -> None:
+    fifty: Json = {f"a{number}": "1" for number in range(50)}
+    its = parse_template(template(resources={"it": thing(AttributePayload=fifty)}), FLEET).thing
+    assert its is not None
+    assert its.attributes is not None
+    assert len(its.attributes) == 50
 
 
 def test_certificate_id_may_be_spelled_as_the_guide_lists_it() -> None:

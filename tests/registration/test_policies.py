@@ -243,7 +243,7 @@ async def test_what_comes_into_force_is_told_and_what_does_not_is_not(
     await policies.delete_version(authority, CALLER, NAME, 2)
     assert (await changes_from(store, stamp)).resources == frozenset()
     await policies.create_version(authority, CALLER, NAME, SECOND, as_default=True)
-    assert (await changes_from(store, stamp)).resources == {policy.arn}
+    assert (await changes_from(store, stamp)).resources == frozenset({policy.arn})
     stamp = (await changes_from(store, stamp)).stamp
     await policies.set_default_version(authority, CALLER, NAME, 1)
-    assert (await changes_from(store, stamp)).resources == {policy.arn}
+    assert (await changes_from(store, stamp)).resources == frozenset({policy.arn})

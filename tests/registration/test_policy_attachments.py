@@ -1,7 +1,8 @@
 """What is attached to what: limits, refusals, and lists that follow groups upwards."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 from tests.support.authority import REGION, Listener, caller_with, new_authority
@@ -10,6 +11,7 @@ from tests.support.memory_store import MemoryStore
 from tests.support.policies import document, statement
 
 from thingmint.core.certificate import CertificateStatus
+from thingmint.core.device_policy import PolicySummary
 from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound
 from thingmint.core.identifiers import PolicyName, ThingGroupName, ThingName, thing_arn
 from thingmint.core.policy_target import PolicyTarget, ThingGroupTarget, parse_policy_target
@@ -20,7 +22,7 @@ from thingmint.registration.effective_policies import effective_policies, polici
 from thingmint.registration.paging import Page, PageRequest
 from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
-from thingmint.registration.verbs.policy_attachments import EffectivePolicies
+from thingmint.registration.verbs.policy_attachments import AttachedTarget, EffectivePolicies
 
 CALLER = caller_with()
 SCOPE = CALLER.scope
@@ -81,7 +83,7 @@ async def test_a_policy_is_attached_to_every_kind_of_target(
     authority: RegistrationAuthority, store: MemoryStore
 ) -> None:
     await new_policies(authority, NAME)
-    await store_memberships(store, SCOPE, Memberships(groups=(("Lamps", None),)))
+    await store_memberships(store, SCOPE, Memberships(groups=(("Lamps",),)))
     kinds = [await new_certificate(authority), group("Lamps"), IDENTITY]
     for target in kinds:
         await attach(authority, NAME, target)
@@ -175,9 +177,9 @@ async def test_nothing_is_attached_to_a_certificate_in_transfer_but_may_be_detac
 
 
 HOUSE = Memberships(
-    groups=(("House", None), ("Floor", "House"), ("Room", "Floor"), ("Garden", None)),
+    groups=(("House",), ("House", "Floor"), ("House", "Floor", "Room"), ("Garden",)),
     things=("lamp", "pump"),
-    members=(("lamp", "Room"), ("lamp", "Garden"), ("pump", "Garden")),
+    members=(("lamp", ("House", "Floor", "Room")), ("lamp", ("Garden",)), ("pump", ("Garden",))),
 )
 
 
@@ -227,19 +229,21 @@ async def test_pages_of_inherited_policies_hold_each_once(
 ) -> None:
     target = await house(authority, store)
 
-    async def page(request: PageRequest) -> Page[object]:
-        found = await policy_attachments.list_attached(authority, CALLER, target, request, inherited=True)
-        return Page(tuple(policy.name for policy in found.items), found.next)
+    async def page(request: PageRequest) -> Page[PolicySummary]:
+        return await policy_attachments.list_attached(authority, CALLER, target, request, inherited=True)
 
     everything = ["House", "All", "Floor", "Room", "Garden", "Own"]
     assert await turned(page, ascending=ascending) == (everything if ascending else everything[::-1])
 
 
-async def turned(page: object, *, ascending: bool) -> Sequence[object]:
-    request, seen = PageRequest(2, None, ascending), list[object]()
+Named = TypeVar("Named", PolicySummary, AttachedTarget)
+
+
+async def turned(page: Callable[[PageRequest], Awaitable[Page[Named]]], *, ascending: bool) -> list[str]:
+    request, seen = PageRequest(2, None, ascending), list[str]()
     while True:
-        found = await page(request)  # type: ignore[operator]
-        seen += found.items
+        found = await page(request)
+        seen += [entry.name for entry in found.items]
         if found.next is None:
             return seen
         request = replace(request, after=found.next)
@@ -254,13 +258,11 @@ async def test_pages_of_attachments_follow_the_order_of_attachment(
     for name in ("b", "c", "a"):
         await attach(authority, name, target)
 
-    async def of_target(request: PageRequest) -> Page[object]:
-        found = await policy_attachments.list_attached(authority, CALLER, target, request, inherited=False)
-        return Page(tuple(policy.name for policy in found.items), found.next)
+    async def of_target(request: PageRequest) -> Page[PolicySummary]:
+        return await policy_attachments.list_attached(authority, CALLER, target, request, inherited=False)
 
-    async def of_policy(request: PageRequest) -> Page[object]:
-        found = await policy_attachments.list_targets(authority, CALLER, PolicyName("a"), request)
-        return Page(tuple(each.name for each in found.items), found.next)
+    async def of_policy(request: PageRequest) -> Page[AttachedTarget]:
+        return await policy_attachments.list_targets(authority, CALLER, PolicyName("a"), request)
 
     order = ["b", "c", "a"]
     assert await turned(of_target, ascending=ascending) == (order if ascending else order[::-1])
@@ -319,10 +321,10 @@ async def test_attachments_are_told_to_those_who_ask_since(
     assert beginning.resources is None
     await attach(authority, NAME, first)
     after_first = await changes_from(store, beginning.stamp)
-    assert after_first.resources == {first.name}
+    assert after_first.resources == frozenset({first.name})
     await attach(authority, NAME, second)
     await detach(authority, NAME, first)
-    assert (await changes_from(store, after_first.stamp)).resources == {first.name, second.name}
+    assert (await changes_from(store, after_first.stamp)).resources == frozenset({first.name, second.name})
     later = await changes_from(store, after_first.stamp)
     assert (await changes_from(store, later.stamp)).resources == frozenset()
 

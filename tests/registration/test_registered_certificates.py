@@ -19,7 +19,7 @@ from thingmint.core.errors import (
     InvalidRequest,
     ResourceExists,
 )
-from thingmint.core.identifiers import AccountId
+from thingmint.core.identifiers import AccountId, CertificateId
 from thingmint.registration import ca_certificates, certificates, registration_codes
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.ca_certificates import CARegistration
@@ -88,7 +88,7 @@ async def test_a_certificate_is_registered_without_a_ca_in_any_status_of_callers
 
 
 async def test_a_self_signed_certificate_needs_no_ca(authority: RegistrationAuthority) -> None:
-    assert await register_without_ca(authority, CALLER, new_ca().pem, ACTIVE)
+    assert (await register_without_ca(authority, CALLER, new_ca().pem, ACTIVE)).status is ACTIVE
 
 
 @pytest.mark.parametrize("status", sorted(set(CertificateStatus) - {ACTIVE, INACTIVE, CertificateStatus.REVOKED}))
@@ -212,7 +212,7 @@ async def test_two_accounts_register_the_same_certificate_unless_in_default_mode
 
 async def test_a_careless_ca_may_repeat_its_serial_numbers(authority: RegistrationAuthority) -> None:
     certificate = await register_without_ca(authority, CALLER, new_ca().issue_pem(), INACTIVE)
-    other = replace(certificate, certificate_id="ef" * 32)
+    other = replace(certificate, certificate_id=CertificateId("ef" * 32))
 
     def program(transaction: object) -> object:
         return transaction.insert_certificate(other)  # type: ignore[attr-defined]  # a Transaction

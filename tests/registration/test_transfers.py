@@ -1,5 +1,6 @@
 """Certificates on their way to another account: what is recorded, and what keeps them where they are."""
 
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
 import pytest
@@ -206,7 +207,7 @@ async def test_attachments_keep_a_certificate_in_its_account(
 @pytest.mark.parametrize("end", ["accept", "reject", "cancel"])
 async def test_a_transfer_ends_once(authority: RegistrationAuthority, store: MemoryStore, end: str) -> None:
     certificate_id = await offered(authority)
-    ends = {
+    ends: dict[str, Callable[[], Coroutine[None, None, None]]] = {
         "accept": lambda: transfers.accept(authority, TARGET, certificate_id, active=True),
         "reject": lambda: transfers.reject(authority, TARGET, certificate_id, None),
         "cancel": lambda: transfers.cancel(authority, SOURCE, certificate_id),

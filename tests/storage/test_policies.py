@@ -25,6 +25,7 @@ from thingmint.core.identifiers import PolicyName, ThingGroupName, ThingName, th
 from thingmint.core.policy_target import CertificateTarget, CognitoTarget, PolicyTarget, ThingGroupTarget
 from thingmint.registration import certificates, policies, policy_attachments
 from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.change_watch import ChangeWatch
 from thingmint.registration.changes import changes_from
 from thingmint.registration.effective_policies import effective_policies
 from thingmint.registration.paging import PageRequest
@@ -33,7 +34,7 @@ from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.policy_attachments import Beginning
 from thingmint.storage import open_store
 from thingmint.storage.postgresql_session import TRANSACTION
-from thingmint.storage.statement import Statement
+from thingmint.storage.statement import Statement, rows_of
 
 NAME = PolicyName("Lamp")
 POLICY = DevicePolicy(SCOPE, NAME, 1, 1, "generation", CREATED_AT, CREATED_AT)
@@ -70,7 +71,7 @@ async def new_policies(store: Store, *names: str) -> None:
 
 async def new_targets(store: Store) -> None:
     await store.write(lambda transaction: transaction.insert_certificate(CERTIFICATE))
-    await store_memberships(store, SCOPE, Memberships(groups=(("Lamps", None),)))
+    await store_memberships(store, SCOPE, Memberships(groups=(("Lamps",),)))
 
 
 async def attach(store: Store, name: str, target: PolicyTarget) -> None:
@@ -121,9 +122,9 @@ async def test_groups_and_things_lead_to_policies_within_their_region_alone(stor
     await new_targets(store)
     principal = CERTIFICATE.arn
     everything = Memberships(
-        groups=(("A", None), ("B", "A"), ("C", "B"), ("D", None)),
+        groups=(("A",), ("A", "B"), ("A", "B", "C"), ("D",)),
         things=("lamp", "pump"),
-        members=(("lamp", "C"), ("pump", "D")),
+        members=(("lamp", ("A", "B", "C")), ("pump", ("D",))),
         principals=(("lamp", principal),),
     )
     await store_memberships(store, SCOPE, everything)
@@ -148,7 +149,8 @@ async def test_groups_and_things_lead_to_policies_within_their_region_alone(stor
 
 
 async def test_groups_in_a_circle_do_not_hold_up_the_answer(store: Store) -> None:
-    await store_memberships(store, SCOPE, Memberships(groups=(("A", "B"), ("B", "A"))))
+    await store_memberships(store, SCOPE, Memberships(groups=(("A",), ("A", "B"))))
+    await store.write(lambda _: rows_of("UPDATE thing_group SET parent_name = 'B' WHERE name = 'A'"))
     beginning = Beginning(group_name="A")
     found = await store.read(lambda transaction: transaction.effective_policies(SCOPE, beginning))
     assert found.depends_on == {thing_group_arn(SCOPE, ThingGroupName(name)) for name in ("A", "B")}
@@ -252,7 +254,7 @@ async def test_attaching_and_detaching_at_once_ends_without_a_deadlock_and_tells
         for name in names:
             page = await policy_attachments.list_targets(authority, CALLER, PolicyName(name), ALL)
             assert (target.name in [each.name for each in page.items]) == (name in await attached(store, target))
-    assert (await changes_from(store, stamp)).resources == {target.name for target in TARGETS.values()}
+    assert (await changes_from(store, stamp)).resources == frozenset({target.name for target in TARGETS.values()})
 
 
 async def test_whoever_follows_the_changes_is_told_of_each_while_many_are_made(store: Store) -> None:
@@ -292,10 +294,35 @@ async def test_a_change_that_began_first_and_ends_last_is_told(postgresql_url: s
     finally:
         await early.close()
         await store.close()
-    assert before.resources == {"late"}
+    assert before.resources == frozenset({"late"})
     # The late one is told again as long as the early one is not finished: twice, but never not at all.
-    assert again.resources == {"late"}
-    assert after.resources == {"early", "late"}
+    assert again.resources == frozenset({"late"})
+    assert after.resources == frozenset({"early", "late"})
+
+
+async def test_every_node_is_told_what_another_changes(database_url: str | None, tmp_path: Path, store: Store) -> None:
+    """Two stores on one database are two nodes; on SQLite, the service and its command line."""
+    other = await open_store(database_url, tmp_path, observe=Timings())
+    try:
+        await new_targets(store)
+        await new_policies(store, NAME)
+        target, watch = TARGETS["certificate"], ChangeWatch[str](other)
+        await watch.changed_keys()
+
+        async def reading() -> tuple[list[str], frozenset[str]]:
+            found = await effective_policies(other, SCOPE, target.name)
+            return [policy.document for policy in found.policies], found.depends_on
+
+        assert await watch.read("connection", reading) == []
+        await attach(store, NAME, target)
+        assert await watch.changed_keys() == {"connection"}
+        assert await watch.read("connection", reading) == [DOCUMENT]
+        newer = document(statement(Action="iot:Publish"))
+        await policies.create_version(authority_on(store), CALLER, NAME, newer, as_default=True)
+        assert await watch.changed_keys() == {"connection"}
+        assert await watch.read("connection", reading) == [newer]
+    finally:
+        await other.close()
 
 
 async def test_a_change_that_was_undone_is_not_told(store: Store) -> None:

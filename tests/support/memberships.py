@@ -1,50 +1,38 @@
-"""Owns rows of things, thing groups and their principals, for tests that need them to be there; judges none of them."""
+"""Owns things, thing groups and their principals for tests that need them to be there; judges none of them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from thingmint.core.identifiers import Scope
-from thingmint.registration.ports import Store
-from thingmint.registration.steps import Steps
-from thingmint.storage.statement import rows_of
+from tests.support.things import group_path, sample_group, sample_thing
 
-_THING = (
-    "INSERT INTO thing (account, region, name, thing_id, attributes, version, created_at) "
-    "VALUES ($1, $2, $3, 'id', '{}', 1, 0)"
-)
-_GROUP = (
-    "INSERT INTO thing_group (account, region, name, group_id, parent_name, attributes, version, created_at) "
-    "VALUES ($1, $2, $3, 'id', $4, '{}', 1, 0)"
-)
-_MEMBER = "INSERT INTO thing_group_member (account, region, group_name, thing_name) VALUES ($1, $2, $3, $4)"
-_PRINCIPAL = (
-    "INSERT INTO thing_principal (account, region, thing_name, principal, principal_type) "
-    "VALUES ($1, $2, $3, $4, 'NON_EXCLUSIVE_THING')"
-)
+from thingmint.core.identifiers import Scope, ThingName
+from thingmint.core.thing import ThingPrincipalType
+from thingmint.registration.ports import Store, Transaction
+from thingmint.registration.steps import Steps
+from thingmint.registration.verbs.thing_principals import Attachment
 
 
 @dataclass(frozen=True, slots=True)
 class Memberships:
-    """What there is: groups and their parents, parents first; things, their groups and their principals."""
+    """What there is: groups by their paths, parents first; things, the paths of their groups, and their principals."""
 
-    groups: tuple[tuple[str, str | None], ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
     things: tuple[str, ...] = ()
-    members: tuple[tuple[str, str], ...] = ()
+    members: tuple[tuple[str, tuple[str, ...]], ...] = ()
     principals: tuple[tuple[str, str], ...] = ()
-
-    def statements(self) -> Iterator[tuple[str, tuple[str | None, ...]]]:
-        """Yield what stores all of it."""
-        yield from ((_GROUP, group) for group in self.groups)
-        yield from ((_THING, (thing,)) for thing in self.things)
-        yield from ((_MEMBER, (group, thing)) for thing, group in self.members)
-        yield from ((_PRINCIPAL, (thing, principal)) for thing, principal in self.principals)
 
 
 async def store_memberships(store: Store, scope: Scope, memberships: Memberships) -> None:
-    """Store the rows in one transaction."""
+    """Store all of it in one transaction."""
 
-    def program(_: object) -> Steps[None]:
-        for sql, parameters in memberships.statements():
-            yield from rows_of(sql, scope.account, scope.region, *parameters)
+    def program(transaction: Transaction) -> Steps[None]:
+        for path in memberships.groups:
+            yield from transaction.insert_thing_group(sample_group(*path, scope=scope))
+        for thing in memberships.things:
+            yield from transaction.insert_thing(sample_thing(thing, scope=scope))
+        for thing, path in memberships.members:
+            yield from transaction.add_thing_to_group(scope, ThingName(thing), group_path(*path))
+        for thing, principal in memberships.principals:
+            attachment = Attachment(ThingName(thing), principal, ThingPrincipalType.NON_EXCLUSIVE_THING)
+            yield from transaction.attach_principal(scope, attachment)
 
     await store.write(program)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from tests.support.authority import NOW
 
+SignatureHash: TypeAlias = hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | hashes.SHA3_256
 CAKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | dsa.DSAPrivateKey
 Extension: TypeAlias = tuple[x509.ExtensionType, bool]
 
@@ -79,7 +80,7 @@ class UserCA:
         *,
         at: datetime = NOW,
         key: CAKey | None = None,
-        hash_: hashes.HashAlgorithm | None = None,
+        hash_: SignatureHash | None = None,
         pss: bool = False,
     ) -> x509.Certificate:
         """Return a certificate that is valid for ten days and was issued a day before."""

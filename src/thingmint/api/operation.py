@@ -3,7 +3,7 @@
 Refuses to know who calls it (HTTP now, other edges later) and what its function does.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
@@ -21,12 +21,21 @@ RequestT = TypeVar("RequestT", bound=Struct)
 ResourceOf: TypeAlias = Callable[[Scope, RawRequest], str]
 """Names the resource that a policy must allow; works on the unchecked request, because policies are asked first."""
 
+ResourcesOf: TypeAlias = Callable[[Scope, RawRequest], Sequence[str]]
+"""Names further resources, each of which policies must allow."""
+
+ContextOf: TypeAlias = Callable[[Scope, RawRequest], Mapping[str, tuple[str, ...]]]
+"""Tells the condition keys that only this operation has; works on the unchecked request, too."""
+
 Invoke: TypeAlias = Callable[[Caller, RawRequest], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of AWS IoT's API, compiled; without ``resource`` there is nothing for a policy to allow."""
+    """One operation of AWS IoT's API, compiled; without ``resource`` there is nothing for a policy to allow.
+
+    Policies must allow the operation on the other resources, too, each by itself.
+    """
 
     name: str
     method: str
@@ -35,6 +44,8 @@ class Operation:
     invoke: Invoke = field(repr=False)
     request: type[Struct] | None = None
     response: type[Struct] | None = None
+    other_resources: ResourcesOf | None = None
+    context: ContextOf | None = None
 
     @property
     def action(self) -> str:
@@ -54,6 +65,9 @@ def implemented(
     request: type[RequestT],
     response: type[Struct] | None = None,
     resource: ResourceOf = any_resource,
+    *,
+    other_resources: ResourcesOf | None = None,
+    context: ContextOf | None = None,
 ) -> Operation:
     """Return the operation of AWS's model with this name, its request's binder compiled."""
     bind = compile_binder(request)
@@ -62,7 +76,7 @@ def implemented(
         return encode_object(await function(caller, bind(raw)))
 
     method, path = ROUTES[name].split(" ")
-    return Operation(name, method, path, resource, invoke, request, response)
+    return Operation(name, method, path, resource, invoke, request, response, other_resources, context)
 
 
 def unimplemented(name: str, route: str) -> Operation:

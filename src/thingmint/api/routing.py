@@ -3,7 +3,7 @@
 The raw path is split before anything in it is decoded, so that an encoded slash stays inside its label.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from thingmint.api.binding import RawRequest, decode_component, decode_query
@@ -25,9 +25,21 @@ class Match:
         return RawRequest(self.labels, decode_query(raw_query), headers, body)
 
     def resource(self, scope: Scope, raw: RawRequest) -> str | None:
-        """Return the resource that a policy must allow, or None if there is nothing to allow."""
+        """Return the first resource that a policy must allow, or None if there is nothing to allow."""
         resource = self.operation.resource
         return None if resource is None else resource(scope, raw)
+
+    def resources(self, scope: Scope, raw: RawRequest) -> tuple[str, ...]:
+        """Return all resources that policies must allow, each by itself."""
+        first, others = self.resource(scope, raw), self.operation.other_resources
+        if first is None:
+            return ()
+        return (first,) if others is None else (first, *others(scope, raw))
+
+    def context(self, scope: Scope, raw: RawRequest) -> Mapping[str, tuple[str, ...]]:
+        """Return the condition keys that only this operation has."""
+        context = self.operation.context
+        return {} if context is None else context(scope, raw)
 
     async def invoke(self, caller: Caller, raw: RawRequest) -> bytes:
         """Check the request, do what it asks and return the body of the answer; raise what the operation raises."""

@@ -1,5 +1,8 @@
 """Owns the whole of the API: every operation that AWS IoT has, behind one router."""
 
+from thingmint.api.authorization import authorization_operations
+from thingmint.api.billing_groups import billing_group_operations
+from thingmint.api.billing_members import billing_member_operations
 from thingmint.api.ca_certificates import ca_certificate_operations
 from thingmint.api.certificates import certificate_operations
 from thingmint.api.effective_policies import effective_policy_operations
@@ -16,6 +19,11 @@ from thingmint.api.routes import ROUTES
 from thingmint.api.routing import Router
 from thingmint.api.tags import tag_operations
 from thingmint.api.template_versions import template_version_operations
+from thingmint.api.thing_group_members import thing_group_member_operations
+from thingmint.api.thing_groups import thing_group_operations
+from thingmint.api.thing_principals import thing_principal_operations
+from thingmint.api.thing_types import thing_type_operations
+from thingmint.api.things import thing_operations
 from thingmint.api.transfers import transfer_operations
 from thingmint.registration.authority import RegistrationAuthority
 
@@ -31,12 +39,20 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
         *policy_operations(authority),
         *policy_attachment_operations(authority),
         *effective_policy_operations(authority),
+        *authorization_operations(authority),
         *endpoint_operations(endpoint_address),
         *provisioning_template_operations(authority),
         *template_version_operations(authority),
         *register_thing_operations(authority),
         *registration_task_operations(authority),
         *tag_operations(authority),
+        *thing_operations(authority),
+        *thing_type_operations(authority),
+        *thing_group_operations(authority),
+        *thing_group_member_operations(authority),
+        *thing_principal_operations(authority),
+        *billing_group_operations(authority),
+        *billing_member_operations(authority),
     )
 
 

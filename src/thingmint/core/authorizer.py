@@ -12,8 +12,8 @@ from thingmint.core.policy_conditions import RequestContext
 from thingmint.core.policy_patterns import Predicate
 from thingmint.core.policy_statements import Effect, Statement
 
-# A device publishes to few topics; one that does not must not fill the memory.
-MAX_REMEMBERED = 256
+# A device publishes to few topics; thousands of devices that do not must not fill the memory.
+MAX_REMEMBERED = 64
 
 _IMPLICIT_DENY = Decision(DecisionEffect.IMPLICIT_DENY)
 

@@ -9,7 +9,7 @@ from thingmint.core.certificate_variables import (
     certificate_keys,
     unsubstitutable_certificate_keys,
 )
-from thingmint.core.identifiers import CertificateId, Scope, iot_arn
+from thingmint.core.identifiers import CertificateId, Scope, topic_arn
 from thingmint.core.policy_conditions import RequestContext
 from thingmint.core.thing import Thing, ThingPrincipalType
 
@@ -61,7 +61,7 @@ def connect_context(
     """Return the condition keys of iot:Connect: those of the connection, and what the CONNECT asks for."""
     asked = {"iot:ConnectAttributes": tuple(str(attribute) for attribute in attributes)}
     if last_will_topic is not None:
-        asked["iot:LastWillTopic"] = (iot_arn(scope, f"topic/{last_will_topic}"),)
+        asked["iot:LastWillTopic"] = (topic_arn(scope, last_will_topic),)
     return context.extended(asked)
 
 

@@ -32,6 +32,14 @@ class CertificateStateRefused(ThingmintError):
     """The certificate's status does not allow the change."""
 
 
+class UpdateConflict(ThingmintError):
+    """A provisioning template forbids that what it declares exists already."""
+
+
+class VersionMismatch(ThingmintError):
+    """What was to be changed has another version than the caller expected."""
+
+
 class DeletionRefused(ThingmintError):
     """Something is still attached to what was to be deleted."""
 
@@ -74,14 +82,6 @@ class LimitExceeded(ThingmintError):
 
 class VersionsLimitExceeded(ThingmintError):
     """The resource has as many versions already as it may have."""
-
-
-class VersionMismatch(ThingmintError):
-    """The resource is not in the version that the caller expects."""
-
-
-class UpdateConflict(ThingmintError):
-    """Another request changed the resource at the same time, or what stands there conflicts with what was asked."""
 
 
 class TransferRefused(ThingmintError):

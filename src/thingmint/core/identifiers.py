@@ -179,6 +179,21 @@ def certificate_provider_arn(scope: Scope, name: CertificateProviderName) -> str
     return iot_arn(scope, f"certificateprovider/{name}")
 
 
+def client_arn(scope: Scope, client_id: str) -> str:
+    """Return the ARN of an MQTT client, which iot:Connect is about."""
+    return iot_arn(scope, f"client/{client_id}")
+
+
+def topic_arn(scope: Scope, topic: str) -> str:
+    """Return the ARN of a topic, which iot:Publish and iot:Receive are about."""
+    return iot_arn(scope, f"topic/{topic}")
+
+
+def topic_filter_arn(scope: Scope, topic_filter: str) -> str:
+    """Return the ARN of a topic filter, which iot:Subscribe is about."""
+    return iot_arn(scope, f"topicfilter/{topic_filter}")
+
+
 def user_arn(scope: Scope, user_name: str) -> str:
     """Return the IAM ARN of the user that an access key belongs to; IAM's ARNs carry no region."""
     return f"arn:{partition_of(scope.region)}:iam::{scope.account}:user/{user_name}"

@@ -83,13 +83,15 @@ def parse_template(text: str, kind: TemplateKind) -> Template:
     sections = members(_read(text), _TEMPLATE, _SECTIONS)
     if "Resources" not in sections:
         raise refused(_TEMPLATE, "Resources is missing")
-    if "DeviceConfiguration" in sections and kind is not TemplateKind.FLEET_PROVISIONING:
-        raise refused("DeviceConfiguration", "only templates for fleet provisioning have one")
     parameters = _parameters(sections.get("Parameters"), kind)
     mappings = read_mappings(sections["Mappings"].node, "Mappings") if "Mappings" in sections else {}
     names = frozenset(parameters) | PSEUDO_PARAMETERS[kind]
     values = ValueReader(names, mappings)
     policy_values = ValueReader(names, mappings, without=frozenset({JOIN}))
+    device_configuration = _device_configuration(sections.get("DeviceConfiguration"), values)
+    # Tools write an empty one into templates of every kind.
+    if device_configuration and kind is not TemplateKind.FLEET_PROVISIONING:
+        raise refused("DeviceConfiguration", "only templates for fleet provisioning have one")
     reader = ResourceReader(values, policy_values, issued=kind is not TemplateKind.REGISTER_THING)
     resources = list(_resources(sections["Resources"].node, reader))
     certificate = _at_most_one(resources, CertificateResource)
@@ -103,7 +105,7 @@ def parse_template(text: str, kind: TemplateKind) -> Template:
         thing=_at_most_one(resources, ThingResource),
         certificate=certificate,
         policies=tuple(resource for resource in resources if isinstance(resource, PolicyResource)),
-        device_configuration=_device_configuration(sections.get("DeviceConfiguration"), values),
+        device_configuration=device_configuration,
     )
 
 

@@ -78,7 +78,7 @@ async def auto_register(
                 # Another account has the certificate in DEFAULT mode: it is not this account's to register.
                 return Change(None, ())
             return Change(AutoRegistration(AutoRegistrationOutcome.PRESENT, present, ca_certificate), ())
-        return Change(AutoRegistration(AutoRegistrationOutcome.REGISTERED, new, ca_certificate), (entry,))
+        return Change(AutoRegistration(AutoRegistrationOutcome.REGISTERED, new, ca_certificate), (entry,), (new.arn,))
 
     return await change(authority, program)
 

@@ -158,7 +158,7 @@ async def _change(
                 f"Certificate cannot be changed before its transfer is accepted. Id: {certificate_id}"
             )
         entry = yield from apply(transaction, _found(stored, certificate_id))
-        return Change(None, () if entry is None else (entry,))
+        return Change(None, ()) if entry is None else Change(None, (entry,), (entry.resource,))
 
     await change(authority, program)
 

@@ -128,7 +128,7 @@ def require_target(transaction: Transaction, target: PolicyTarget) -> Steps[None
     if isinstance(target, CertificateTarget):
         exists = (yield from transaction.certificate(target.scope, target.certificate_id)) is not None
     elif isinstance(target, ThingGroupTarget):
-        exists = yield from transaction.has_thing_group(target.scope, target.group_name)
+        exists = (yield from transaction.thing_group(target.scope, target.group_name)) is not None
     if not exists:
         raise target_not_found(target.name)
 
@@ -143,7 +143,7 @@ def _lock(
         certificate = yield from transaction.certificate_for_update(target.scope, target.certificate_id)
         exists = certificate is not None
     elif isinstance(target, ThingGroupTarget):
-        exists = yield from transaction.thing_group_kept(target.scope, target.group_name)
+        exists = (yield from transaction.thing_group_for_update(target.scope, target.group_name)) is not None
     else:
         # The registry has no row of an identity; that of its changes serves to count its policies one at a time.
         yield from transaction.note_change(target.name)

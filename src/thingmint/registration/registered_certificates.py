@@ -61,7 +61,7 @@ async def register(
 
     def program(transaction: Transaction) -> Steps[Change[Certificate]]:
         yield from insert_registered(transaction, registered)
-        return Change(registered, (entry,))
+        return Change(registered, (entry,), (registered.arn,))
 
     return await change(authority, program)
 
@@ -106,7 +106,8 @@ async def register_without_ca(
 
     def program(transaction: Transaction) -> Steps[Change[Certificate]]:
         yield from _insert(transaction, registered)
-        return Change(registered, (registration_entry(authority, caller, "RegisterCertificateWithoutCA", registered),))
+        entry = registration_entry(authority, caller, "RegisterCertificateWithoutCA", registered)
+        return Change(registered, (entry,), (registered.arn,))
 
     return await change(authority, program)
 

@@ -63,7 +63,7 @@ async def begin(
         yield from _ensure_detached(transaction, before)
         yield from _update(transaction, before, after)
         entries = _entries(caller, now, "TransferCertificate", after)
-        return Change(certificate_arn(target_scope(after), certificate_id), entries)
+        return Change(certificate_arn(target_scope(after), certificate_id), entries, _touched(entries))
 
     return await change(authority, program)
 
@@ -154,7 +154,8 @@ async def _end(
         ended = yield from apply(transaction, pending)
         # Told from the side of the first account: it offered the certificate, and hears what became of it.
         outcome = replace(pending, status=ended.status, transfer=ended.transfer)
-        return Change(None, _entries(caller, now, action, outcome))
+        entries = _entries(caller, now, action, outcome)
+        return Change(None, entries, _touched(entries))
 
     await change(authority, program)
 
@@ -192,3 +193,7 @@ def _entries(caller: Caller, at: datetime, action: str, certificate: Certificate
         replace(entry, scope=source),
         replace(entry, scope=target, resource=certificate_arn(target, certificate.certificate_id)),
     )
+
+
+def _touched(entries: tuple[AuditEntry, ...]) -> tuple[str, ...]:
+    return tuple(entry.resource for entry in entries)

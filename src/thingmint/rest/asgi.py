@@ -172,9 +172,9 @@ class Application:
             caller = await self._authenticator.authenticate(request, record.request_id, record.source)
             record.principal = caller.principal.arn
             raw = match.read(scope["query_string"], headers, body)
-            resource = match.resource(caller.scope, raw)
-            if resource is not None:
-                authorize(caller, match.operation.action, resource, self._context(scope["scheme"]))
+            context = {**self._context(scope["scheme"]), **match.context(caller.scope, raw)}
+            for resource in match.resources(caller.scope, raw):
+                authorize(caller, match.operation.action, resource, context)
             self._throttle.admit(caller.account, match.operation.name)
             return Answer(200, await match.invoke(caller, raw))
 

@@ -60,14 +60,6 @@ class EffectivePolicies:
 class PolicyAttachmentVerbs(Protocol):
     """Reads see the transaction's own writes."""
 
-    def has_thing_group(self, scope: Scope, name: ThingGroupName) -> Steps[bool]:
-        """Say whether the group exists."""
-        ...
-
-    def thing_group_kept(self, scope: Scope, name: ThingGroupName) -> Steps[bool]:
-        """Say whether the group exists; keep it from being changed until this transaction ends."""
-        ...
-
     def attach_policy(self, scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
         """Attach the policy; say whether it was not attached yet."""
         ...

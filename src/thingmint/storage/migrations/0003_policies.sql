@@ -1,4 +1,5 @@
--- A version's number is never given twice: last_version only grows. The target of an attachment is an ARN.
+-- A version's number is never given twice: last_version only grows. The target of an attachment is an ARN, ordered as
+-- the names of groups are: PostgreSQL looks nothing up in an index of another order.
 
 CREATE TABLE policy (
   position {PK},
@@ -31,11 +32,10 @@ CREATE TABLE policy_attachment (
   account TEXT NOT NULL,
   region TEXT NOT NULL,
   policy_name TEXT NOT NULL,
-  target TEXT NOT NULL,
-  UNIQUE (policy_name, target, account, region)
+  target {ORDERED_TEXT} NOT NULL,
+  UNIQUE (target, policy_name, account, region)
 );
 
-CREATE INDEX policies_of_target ON policy_attachment (account, region, target, position);
 CREATE INDEX targets_of_policy ON policy_attachment (account, region, policy_name, position);
 
 -- Which resources changed in a way that bears on what devices may do, and when last; a row for each that ever did.

@@ -10,7 +10,7 @@ from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.policies import PolicyVerbs
 from thingmint.storage.dialect import Dialect
 from thingmint.storage.statement import Row, row_of, rows_of
-from thingmint.storage.tables.columns import column_of_time, position_after, time_of_column
+from thingmint.storage.tables.columns import column_of_time, one_named, position_after, time_of_column
 
 COLUMNS = "account, region, name, default_version, last_version, generation_id, created_at, modified_at"
 
@@ -24,14 +24,15 @@ _JOINED = (
 
 WITH_DEFAULT_VERSION = (
     f"{_JOINED} AND version.version = policy.default_version "
-    "WHERE policy.name = $1 AND policy.account = $2 AND policy.region = $3"
+    "WHERE policy.name = $1 AND policy.account || '' = $2 AND policy.region || '' = $3"
 )
 
 WITH_VERSION = (
-    f"{_JOINED} AND version.version = $1 WHERE policy.name = $2 AND policy.account = $3 AND policy.region = $4"
+    f"{_JOINED} AND version.version = $1 "
+    "WHERE policy.name = $2 AND policy.account || '' = $3 AND policy.region || '' = $4"
 )
 
-POLICY = f"SELECT {COLUMNS} FROM policy WHERE name = $1 AND account = $2 AND region = $3"  # noqa: S608  constants
+POLICY = f"SELECT {COLUMNS} FROM policy {one_named(1)}"  # noqa: S608  constants
 
 SUMMARIES_NEWEST_FIRST = (
     "SELECT name, position FROM policy "
@@ -47,7 +48,7 @@ VERSIONS = (
     "SELECT version.version, version.created_at, policy.default_version FROM policy "
     "JOIN policy_version AS version ON version.account = policy.account AND version.region = policy.region "
     "AND version.policy_name = policy.name "
-    "WHERE policy.name = $1 AND policy.account = $2 AND policy.region = $3 ORDER BY version.version DESC"
+    "WHERE policy.name = $1 AND policy.account || '' = $2 AND policy.region || '' = $3 ORDER BY version.version DESC"
 )
 
 INSERT_POLICY = (
@@ -55,12 +56,9 @@ INSERT_POLICY = (
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING position"
 )
 
-UPDATE_POLICY = (
-    "UPDATE policy SET default_version = $1, last_version = $2, modified_at = $3 "
-    "WHERE name = $4 AND account = $5 AND region = $6"
-)
+UPDATE_POLICY = f"UPDATE policy SET default_version = $1, last_version = $2, modified_at = $3 {one_named(4)}"  # noqa: S608  as above
 
-DELETE_POLICY = "DELETE FROM policy WHERE name = $1 AND account = $2 AND region = $3"
+DELETE_POLICY = f"DELETE FROM policy {one_named(1)}"  # noqa: S608  as above
 
 INSERT_VERSION = (
     "INSERT INTO policy_version (account, region, policy_name, version, document, created_at, modified_at) "

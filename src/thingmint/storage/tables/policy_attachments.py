@@ -21,37 +21,33 @@ from thingmint.registration.verbs.policy_attachments import (
     EffectivePolicy,
     PolicyAttachmentVerbs,
 )
-from thingmint.storage.dialect import Dialect
 from thingmint.storage.statement import Row, row_of, rows_of
 from thingmint.storage.tables.columns import position_after
 from thingmint.storage.tables.policies import summary_of_row
-
-THING_GROUP = "SELECT position FROM thing_group WHERE name = $1 AND account = $2 AND region = $3"
 
 ATTACH = (
     "INSERT INTO policy_attachment (account, region, policy_name, target) "
     "VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING position"
 )
 
-DETACH = (
-    "DELETE FROM policy_attachment "
-    "WHERE policy_name = $1 AND target = $2 AND account = $3 AND region = $4 RETURNING position"
-)
+# A target has ten policies at most, and is looked for by its name alone; see `one_named`.
+_OF_ONE_TARGET = "FROM policy_attachment WHERE account || '' = $1 AND region || '' = $2 AND target = $3"
 
-# A target has ten at most.
-COUNT_OF_TARGET = "SELECT count(*) FROM policy_attachment WHERE account = $1 AND region = $2 AND target = $3"
+DETACH = f"DELETE {_OF_ONE_TARGET} AND policy_name = $4 RETURNING position"
+
+COUNT_OF_TARGET = f"SELECT count(*) {_OF_ONE_TARGET}"
 
 ANY_TARGET = (
     "SELECT position FROM policy_attachment "
     "WHERE account = $1 AND region = $2 AND policy_name = $3 ORDER BY position LIMIT 1"
 )
 
-_OF_TARGET = (
-    "SELECT policy_name, position FROM policy_attachment "
-    "WHERE account = $1 AND region = $2 AND target = $3 AND position"
+OF_TARGET_LATEST_FIRST = (
+    f"SELECT policy_name, position {_OF_ONE_TARGET} AND position < $4 ORDER BY position DESC LIMIT $5"
 )
-OF_TARGET_LATEST_FIRST = f"{_OF_TARGET} < $4 ORDER BY position DESC LIMIT $5"
-OF_TARGET_EARLIEST_FIRST = f"{_OF_TARGET} > $4 ORDER BY position ASC LIMIT $5"
+OF_TARGET_EARLIEST_FIRST = (
+    f"SELECT policy_name, position {_OF_ONE_TARGET} AND position > $4 ORDER BY position ASC LIMIT $5"
+)
 
 _OF_POLICY = (
     "SELECT target, position FROM policy_attachment "
@@ -61,35 +57,40 @@ OF_POLICY_LATEST_FIRST = f"{_OF_POLICY} < $4 ORDER BY position DESC LIMIT $5"
 OF_POLICY_EARLIEST_FIRST = f"{_OF_POLICY} > $4 ORDER BY position ASC LIMIT $5"
 
 # From a principal ($3), a thing ($4) and a group ($5) to the ARNs of all of them, of the principal's things, of the
-# groups of the things, and of every group above. UNION, not UNION ALL: it ends even if groups ever formed a circle.
+# groups of the things, and of every group above. UNION among groups: it ends even if they ever formed a circle. UNION
+# ALL among things: SQLite would read every principal of the account in the order of their things, to merge them.
+# PostgreSQL cannot guess how few groups these are and would read whole tables to join them; what stands in a SELECT of
+# its own is looked up row by row.
 _REACHED = (
     "(WITH RECURSIVE reached_thing (name) AS ("
     "SELECT thing_name FROM thing_principal WHERE account = $1 AND region = $2 AND principal = $3 "
-    "UNION "
-    "SELECT name FROM thing WHERE name = $4 AND account = $1 AND region = $2"
+    "UNION ALL "
+    "SELECT name FROM thing WHERE name = $4 AND account || '' = $1 AND region || '' = $2"
     "), reached_group (name) AS ("
-    "SELECT name FROM thing_group WHERE name = $5 AND account = $1 AND region = $2 "
+    "SELECT name FROM thing_group WHERE name = $5 AND account || '' = $1 AND region || '' = $2 "
     "UNION "
     "SELECT member.group_name FROM reached_thing JOIN thing_group_member AS member "
-    "ON member.account = $1 AND member.region = $2 AND member.thing_name = reached_thing.name "
+    "ON member.account || '' = $1 AND member.region || '' = $2 AND member.thing_name = reached_thing.name "
     "UNION "
-    "SELECT child.parent_name FROM reached_group JOIN thing_group AS child "
-    "ON child.name = reached_group.name AND child.account = $1 AND child.region = $2 "
-    "WHERE child.parent_name IS NOT NULL"
+    "SELECT (SELECT parent_name FROM thing_group WHERE name = reached_group.name "
+    "AND account || '' = $1 AND region || '' = $2) FROM reached_group WHERE name IS NOT NULL"
     ") "
     "SELECT CAST($3 AS TEXT) AS arn "
     "UNION ALL SELECT CAST($6 AS TEXT) || name FROM reached_thing "
-    "UNION ALL SELECT CAST($7 AS TEXT) || name FROM reached_group) AS reached"
+    "UNION ALL SELECT CAST($7 AS TEXT) || name FROM reached_group WHERE name IS NOT NULL) AS reached"
 )
-_ATTACHED = "policy_attachment AS attached ON attached.account = $1 AND attached.region = $2 AND attached.target = arn"
+_ATTACHED = (
+    "policy_attachment AS attached "
+    "ON attached.account || '' = $1 AND attached.region || '' = $2 AND attached.target = arn"
+)
 
 EFFECTIVE = (
-    "SELECT arn, version.policy_name, version.version, version.document "  # noqa: S608  the constants above
-    f"FROM {_REACHED} LEFT JOIN {_ATTACHED} "
-    "LEFT JOIN policy ON policy.name = attached.policy_name AND policy.account = $1 AND policy.region = $2 "
-    "LEFT JOIN policy_version AS version ON version.account = $1 AND version.region = $2 "
-    "AND version.policy_name = policy.name AND version.version = policy.default_version "
-    "ORDER BY attached.position"
+    "SELECT arn, attached.policy_name, version, "  # noqa: S608  the constants above
+    "(SELECT document FROM policy_version AS stored WHERE stored.account = $1 AND stored.region = $2 "
+    "AND stored.policy_name = attached.policy_name AND stored.version = attached.version) "
+    "FROM (SELECT arn, policy_name, attached.position, (SELECT default_version FROM policy "
+    "WHERE policy.name = attached.policy_name AND policy.account || '' = $1 AND policy.region || '' = $2) AS version "
+    f"FROM {_REACHED} LEFT JOIN {_ATTACHED}) AS attached ORDER BY attached.position"
 )
 
 _INHERITED = (
@@ -103,18 +104,6 @@ INHERITED_EARLIEST_FIRST = f"{_INHERITED} > $8 ORDER BY first ASC LIMIT $9"
 class PolicyAttachmentTable(PolicyAttachmentVerbs):
     """The verbs of attached policies."""
 
-    dialect: Dialect
-
-    def has_thing_group(self, scope: Scope, name: ThingGroupName) -> Steps[bool]:
-        """Say whether the group exists."""
-        row = yield from row_of(THING_GROUP, name, scope.account, scope.region)
-        return row is not None
-
-    def thing_group_kept(self, scope: Scope, name: ThingGroupName) -> Steps[bool]:
-        """Say whether the group exists; keep it from being changed until this transaction ends."""
-        row = yield from row_of(THING_GROUP + self.dialect.for_update, name, scope.account, scope.region)
-        return row is not None
-
     def attach_policy(self, scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
         """Attach the policy; say whether it was not attached yet."""
         row = yield from row_of(ATTACH, scope.account, scope.region, name, target)
@@ -122,7 +111,7 @@ class PolicyAttachmentTable(PolicyAttachmentVerbs):
 
     def detach_policy(self, scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
         """Detach the policy; say whether it was attached."""
-        row = yield from row_of(DETACH, name, target, scope.account, scope.region)
+        row = yield from row_of(DETACH, scope.account, scope.region, target, name)
         return row is not None
 
     def count_policies(self, scope: Scope, target: str) -> Steps[int]:
@@ -177,15 +166,14 @@ def _columns_of_beginning(scope: Scope, beginning: Beginning) -> tuple[str, ...]
 
 
 def _effective(scope: Scope, rows: Sequence[Row]) -> EffectivePolicies:
-    depends_on = {arn for arn, *_ in rows if arn}
     targets: dict[str, list[str]] = {}
-    versions: dict[str, Row] = {}
-    for arn, name, *version in rows:
+    versions: dict[str, tuple[int, str]] = {}
+    for arn, name, version, document in rows:
         if name is not None:
             targets.setdefault(name, []).append(arn)
-            versions[name] = version
+            versions[name] = version, document
     policies = tuple(
-        EffectivePolicy(scope, PolicyName(name), *versions[name], targets=tuple(reached))
-        for name, reached in targets.items()
+        EffectivePolicy(scope, PolicyName(name), *versions[name], tuple(reached)) for name, reached in targets.items()
     )
-    return EffectivePolicies(policies, frozenset(depends_on | {policy_arn(scope, policy.name) for policy in policies}))
+    arns = {arn for arn, *_ in rows if arn}
+    return EffectivePolicies(policies, frozenset(arns | {policy_arn(scope, policy.name) for policy in policies}))

@@ -1,0 +1,9 @@
+"""A registry of its own for each test."""
+
+import pytest
+from tests.support.registry import Registry
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
