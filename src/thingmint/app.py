@@ -20,6 +20,8 @@ import structlog
 from thingmint import __version__
 from thingmint.api.errors import AccessDeniedName, ErrorMap
 from thingmint.api.service import build_router
+from thingmint.background import background
+from thingmint.buckets import Buckets, NoBuckets
 from thingmint.config import Config
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.caller import Caller, Principal
@@ -34,14 +36,15 @@ from thingmint.data_directory.handover import (
     write_credentials,
     write_endpoints,
 )
+from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, hook_targets
 from thingmint.issuance.issuer import Issuer, IssuerUnfit
-from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile
+from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.key_pool import KeyPool
 from thingmint.registration.access_keys import ensure_administrator
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.ports import KeySource, Store
+from thingmint.registration.ports import KeySource, RegistrationFiles, Store
 from thingmint.registration.tags import stored_tags
 from thingmint.rest.asgi import Application
 from thingmint.rest.identity import Authenticator
@@ -149,24 +152,38 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
 
 
 def registration_authority(registry: Registry, key_source: KeySource) -> RegistrationAuthority:
-    """Return the authority that issues from this registry; raise StartRefused if profile and issuer do not fit."""
+    """Return the authority that issues from this registry; raise StartRefused for unfit settings."""
     issuing = registry.authorities.issuing
     try:
         profile = certificate_profile(ProfileConfig.from_table(registry.config.profile))
         issuer = Issuer(issuing.certificate, issuing.private_key, profile)
-    except (ProfileError, IssuerUnfit) as error:
+        claim_issuer = Issuer(issuing.certificate, issuing.private_key, claim_profile())
+        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks)), _log)
+    except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
         raise StartRefused(str(error)) from error
     return RegistrationAuthority(
         store=registry.store,
         key_source=key_source,
         issuer=issuer,
+        claim_issuer=claim_issuer,
         clock=registry.clock,
         serial_numbers=serial_numbers,
         new_generation_id=lambda: str(uuid.uuid4()),
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
         events=LoggedEvents(),
         thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
+        sealer=registry.sealer,
+        hooks=hooks,
+        files=_files(registry.config),
     )
+
+
+def _files(config: Config) -> RegistrationFiles:
+    if config.registration_dir is None:
+        return NoBuckets()
+    if not config.registration_dir.is_dir():
+        raise StartRefused(f"registration_dir {config.registration_dir} is not a directory")
+    return Buckets(config.registration_dir)
 
 
 @contextlib.asynccontextmanager
@@ -238,6 +255,7 @@ async def _serve_registry(
         if identities is not None and identity is not None:
             rotation = asyncio.create_task(_rotate(identities, identity, server, registry, metrics))
             stack.callback(rotation.cancel)
+        await stack.enter_async_context(background(authority, str(uuid.uuid4()), _log))
         endpoints = _endpoints(config, server.port)
         write_endpoints(config.data_dir, endpoints)
         _log.info("ready", api=endpoints.api, account=config.account, region=config.region, version=__version__)

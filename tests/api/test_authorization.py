@@ -146,7 +146,7 @@ async def test_policies_are_added_and_skipped_for_the_test_alone(api: Api) -> No
     await attach(api, "Deny", certificate)
     request = ("CONNECT", "client/lamp")
 
-    async def decision(**members: object) -> object:
+    async def decision(**members: Any) -> object:
         return (await ask(api, request, **members))[0]["authDecision"]
 
     assert await decision(principal=certificate) == "EXPLICIT_DENY"
@@ -179,7 +179,7 @@ async def test_what_does_not_exist_is_not_found(api: Api) -> None:
         {"principal": "lamp"},
     ],
 )
-async def test_a_bad_test_is_refused(api: Api, members: dict[str, object]) -> None:
+async def test_a_bad_test_is_refused(api: Api, members: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         await ask(api, ("CONNECT", "client/lamp"), **{"principal": IDENTITY, **members})
 

@@ -24,3 +24,4 @@ async def test_an_operation_that_thingmint_does_not_have_says_so_by_name(
 
 def test_no_policy_is_asked_for_what_cannot_be_done(api: Api) -> None:
     assert api.resource_of("POST", "/indices/search") is None
+    assert api.resources_of("POST", "/indices/search") == ()

@@ -123,3 +123,33 @@ def test_pages_follow_each_other_by_hand_and_by_itself(
 
     assert [len(page["certificates"]) for page in (first, second)] == [2, 2]
     assert first["certificates"] + second["certificates"] == paginated["certificates"]
+
+
+def test_a_thing_is_operated_from_the_shell(shell_on_sqlite: Shell) -> None:
+    (shell_on_sqlite.home / "device.csr").write_text(csr_pem("p-256"))
+    script = """
+    aws iot create-thing-type --thing-type-name cli-light --query thingTypeName --output text
+    aws iot create-thing-group --thing-group-name cli-lamps --query thingGroupName --output text
+    aws iot create-thing --thing-name cli-lamp --thing-type-name cli-light \
+      --attribute-payload 'attributes={colour=red}' --query thingName --output text
+    arn=$(aws iot create-certificate-from-csr --certificate-signing-request file://device.csr \
+      --query certificateArn --output text)
+    aws iot attach-thing-principal --thing-name cli-lamp --principal "$arn"
+    aws iot list-principal-things --principal "$arn" --query things --output text
+    aws iot add-thing-to-thing-group --thing-group-name cli-lamps --thing-name cli-lamp
+    aws iot list-things-in-thing-group --thing-group-name cli-lamps --query things --output text
+    aws iot list-things --attribute-name colour --attribute-value re --use-prefix-attribute-value \
+      --thing-type-name cli-light --query 'things[].thingName' --output text
+    aws iot delete-thing --thing-name cli-lamp || echo refused
+    aws iot detach-thing-principal --thing-name cli-lamp --principal "$arn"
+    aws iot delete-thing --thing-name cli-lamp
+    aws iot delete-thing-group --thing-group-name cli-lamps
+    aws iot describe-thing --thing-name cli-lamp || echo gone
+    """
+
+    finished = shell_on_sqlite.run(script)
+
+    lamp = "cli-lamp"
+    assert finished.stdout.split() == ["cli-light", "cli-lamps", lamp, lamp, lamp, lamp, "refused", "gone"]
+    assert "(InvalidRequestException) when calling the DeleteThing operation: Cannot delete." in finished.stderr
+    assert "(ResourceNotFoundException) when calling the DescribeThing operation" in finished.stderr

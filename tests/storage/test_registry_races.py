@@ -70,7 +70,7 @@ async def test_updates_that_expect_one_version_succeed_once(registry: Registry) 
 async def test_updates_that_expect_nothing_all_count(registry: Registry) -> None:
     await registry.create_thing("lamp")
 
-    await asyncio.gather(*(registry.update_thing("lamp", **{f"a{number % 3}": "1"}) for number in range(20)))
+    await asyncio.gather(*(registry.update_thing("lamp", attributes={f"a{number % 3}": "1"}) for number in range(20)))
 
     stored = await registry.thing("lamp")
     assert (stored.version, len(stored.attributes)) == (21, 3)

@@ -1,7 +1,7 @@
 """Owns the whole API on an authority of its own, called as an edge would call it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,11 @@ class Api:
         path, _, query = target.partition("?")
         match = self.router.match(method, path.encode())
         return match.resources(caller_with().scope, match.read(query.encode(), list(headers), body))
+
+    def context_of(self, method: str, target: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the condition keys that only this operation has."""
+        match = self.router.match(method, target.encode())
+        return match.context(caller_with().scope, match.read(b"", [], b""))
 
 
 def new_api() -> Api:

@@ -1,8 +1,9 @@
 """Owns a registry for tests: the functions of things, groups and principals with the arguments that rarely matter."""
 
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TypeVar
 
 from tests.support.authority import caller_with, new_authority
@@ -47,7 +48,13 @@ class Registry:
         return self.authority.store
 
     async def create_thing(
-        self, name: str, type_name: str | None = None, *, billing: str | None = None, **attributes: str
+        self,
+        name: str,
+        type_name: str | None = None,
+        *,
+        billing: str | None = None,
+        attributes: Mapping[str, str] = MappingProxyType({}),
+        **others: str,
     ) -> Thing:
         """Create a thing."""
         thing = things.new_thing(
@@ -56,7 +63,7 @@ class Registry:
             ThingName(name),
             type_name=None if type_name is None else ThingTypeName(type_name),
             billing_group_name=None if billing is None else BillingGroupName(billing),
-            attributes=Attributes.of(attributes),
+            attributes=Attributes.of({**attributes, **others}),
         )
         return await things.create(self.authority, self.caller, thing)
 
@@ -71,13 +78,14 @@ class Registry:
         *,
         expected: int | None = None,
         remove_type: bool = False,
-        **attributes: str,
+        attributes: Mapping[str, str] = MappingProxyType({}),
+        **others: str,
     ) -> None:
         """Give the thing a type, or these attributes besides those it has."""
         update = ThingUpdate(
             None if type_name is None else ThingTypeName(type_name),
             remove_type,
-            AttributePayload(Attributes.of(attributes), merge=True),
+            AttributePayload(Attributes.of({**attributes, **others}), merge=True),
             expected,
         )
         await things.update(self.authority, self.caller, ThingName(name), update)

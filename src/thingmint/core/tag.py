@@ -20,6 +20,7 @@ class TaggableKind(StrEnum):
     THING_GROUP = "thinggroup"
     BILLING_GROUP = "billinggroup"
     CA_CERTIFICATE = "cacert"
+    PROVISIONING_TEMPLATE = "provisioningtemplate"
 
 
 _KINDS = frozenset(kind.value for kind in TaggableKind)

@@ -14,6 +14,7 @@ _TABLES = {
     TaggableKind.THING_GROUP: ("thing_group", "name"),
     TaggableKind.BILLING_GROUP: ("billing_group", "name"),
     TaggableKind.CA_CERTIFICATE: ("ca_certificate", "certificate_id"),
+    TaggableKind.PROVISIONING_TEMPLATE: ("provisioning_template", "name"),
 }
 
 # The expressions keep the planner from any index by account and region, as in `columns.one_named`.

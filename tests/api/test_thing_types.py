@@ -1,0 +1,125 @@
+"""The operations of thing types."""
+
+import json
+from typing import Any
+
+import pytest
+from tests.support.api import Api
+
+from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
+
+LIGHT = "arn:aws:iot:eu-west-1:123456789012:thingtype/light"
+CREATED_AT = 1541022751.983
+PROPERTIES = {
+    "thingTypeDescription": "gives light",
+    "searchableAttributes": ["wattage", "colour"],
+    "mqtt5Configuration": {
+        "propagatingAttributes": [
+            {"userPropertyKey": "colour", "thingAttribute": "colour"},
+            {"userPropertyKey": "client", "connectionAttribute": "iot:ClientId"},
+        ]
+    },
+}
+
+
+async def create(api: Api, **properties: object) -> Any:
+    return await api.call("POST", "/thing-types/light", json.dumps({"thingTypeProperties": properties}).encode())
+
+
+async def test_a_described_type_shows_what_it_has(api: Api) -> None:
+    created = await create(api, **PROPERTIES)
+
+    assert created.keys() == {"thingTypeName", "thingTypeArn", "thingTypeId"}
+    assert await api.call("GET", "/thing-types/light") == {
+        "thingTypeName": "light",
+        "thingTypeId": created["thingTypeId"],
+        "thingTypeArn": LIGHT,
+        "thingTypeProperties": PROPERTIES,
+        "thingTypeMetadata": {"deprecated": False, "creationDate": CREATED_AT},
+    }
+
+
+async def test_a_bare_type_has_no_searchable_attributes(api: Api) -> None:
+    await api.call("POST", "/thing-types/light")
+
+    assert (await api.call("GET", "/thing-types/light"))["thingTypeProperties"] == {"searchableAttributes": []}
+
+
+async def test_a_deprecated_type_tells_since_when(api: Api) -> None:
+    await create(api)
+
+    await api.call("POST", "/thing-types/light/deprecate")
+    deprecated = await api.call("GET", "/thing-types/light")
+    await api.call("POST", "/thing-types/light/deprecate", b'{"undoDeprecate": true}')
+    reinstated = await api.call("GET", "/thing-types/light")
+
+    metadata = {"deprecated": True, "deprecationDate": CREATED_AT, "creationDate": CREATED_AT}
+    assert deprecated["thingTypeMetadata"] == metadata
+    assert reinstated["thingTypeMetadata"] == {"deprecated": False, "creationDate": CREATED_AT}
+
+
+async def test_a_type_is_updated(api: Api) -> None:
+    await create(api, **PROPERTIES)
+
+    changed = {"thingTypeProperties": {"thingTypeDescription": "gives warmth"}}
+    assert await api.call("PATCH", "/thing-types/light", json.dumps(changed).encode()) == {}
+
+    assert (await api.call("GET", "/thing-types/light"))["thingTypeProperties"] == {
+        "thingTypeDescription": "gives warmth",
+        "searchableAttributes": ["wattage", "colour"],
+    }
+
+
+async def test_refusals(api: Api) -> None:
+    with pytest.raises(ResourceNotFound):
+        await api.call("DELETE", "/thing-types/light")
+    await create(api)
+    with pytest.raises(ResourceExists):
+        await create(api, **PROPERTIES)
+    with pytest.raises(InvalidRequest, match="must be deprecated before deletion"):
+        await api.call("DELETE", "/thing-types/light")
+    with pytest.raises(InvalidRequest, match="at most 3 searchable attributes"):
+        await create(api, searchableAttributes=["a", "b", "c", "d"])
+    with pytest.raises(InvalidRequest, match="userPropertyKey"):
+        await create(api, mqtt5Configuration={"propagatingAttributes": [{"thingAttribute": "a"}]})
+    with pytest.raises(InvalidRequest, match="The tag a appears more than once"):
+        await api.call("POST", "/thing-types/heater", b'{"tags": [{"Key": "a"}, {"Key": "a", "Value": "1"}]}')
+
+
+async def test_types_are_listed(api: Api) -> None:
+    for name in ("light", "heater", "fan"):
+        await api.call("POST", f"/thing-types/{name}")
+
+    first = await api.call("GET", "/thing-types?maxResults=2")
+    last = await api.call("GET", f"/thing-types?maxResults=2&nextToken={first['nextToken']}")
+    named = await api.call("GET", "/thing-types?thingTypeName=light")
+
+    assert [each["thingTypeName"] for each in first["thingTypes"] + last["thingTypes"]] == ["light", "heater", "fan"]
+    assert "nextToken" not in last
+    assert named == {
+        "thingTypes": [
+            {
+                "thingTypeName": "light",
+                "thingTypeArn": LIGHT,
+                "thingTypeProperties": {"searchableAttributes": []},
+                "thingTypeMetadata": {"deprecated": False, "creationDate": CREATED_AT},
+            }
+        ]
+    }
+    with pytest.raises(InvalidRequest):
+        await api.call("GET", f"/thing-types?thingTypeName=light&nextToken={first['nextToken']}")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "resource"),
+    [
+        ("POST", "/thing-types/light", LIGHT),
+        ("GET", "/thing-types/light", LIGHT),
+        ("PATCH", "/thing-types/light", LIGHT),
+        ("DELETE", "/thing-types/light", LIGHT),
+        ("POST", "/thing-types/light/deprecate", LIGHT),
+        ("GET", "/thing-types", "*"),
+    ],
+)
+def test_policies_are_asked_about_the_type(api: Api, method: str, path: str, resource: str) -> None:
+    assert api.resources_of(method, path) == (resource,)
