@@ -59,7 +59,8 @@ BROKEN = {
     ),
     "audit entries of requests that were refused": (
         "SELECT resource FROM audit WHERE action = 'CreatePolicy' GROUP BY resource HAVING count(*) > 1 + "
-        "(SELECT count(*) FROM audit AS deleted WHERE deleted.action = 'DeletePolicy' AND deleted.resource = audit.resource)"
+        "(SELECT count(*) FROM audit AS deleted "
+        "WHERE deleted.action = 'DeletePolicy' AND deleted.resource = audit.resource)"
     ),
 }
 
