@@ -38,10 +38,15 @@ from thingmint.data_directory.handover import (
     write_endpoints,
 )
 from thingmint.hooks import Hooks, HookTargetRefused, hook_targets
+from thingmint.device_edge import DeviceAddress, DeviceEdge
 from thingmint.issuance.issuer import Issuer, IssuerUnfit
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.key_pool import KeyPool
+from thingmint.mqtt.gateway_limits import GatewayLimits
+from thingmint.mqtt.limits import BrokerLimits
+from thingmint.mqtt.local_broker import LocalBroker
+from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.registration.access_keys import ensure_administrator
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
@@ -60,6 +65,8 @@ from thingmint.storage import open_store
 from thingmint.telemetry import Metrics
 
 GRACE_SECONDS = 20.0
+# What devices try if nobody tells them a port.
+MQTT_PORT = 8883
 REGISTRATION_CODE_OCTETS = 32
 # How often the wall clock is compared with the server certificate's end, and how long a readiness check is believed.
 _ROTATION_CHECK_SECONDS = 60.0
@@ -83,8 +90,11 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
 class LoggedEvents:
-    """Writes a log line for every committed mutation."""
+    """Writes a log line for every committed mutation, and passes it on to whoever listens."""
+
+    listeners: list[Callable[[AuditEntry], None]] = field(default_factory=list)
 
     def recorded(self, entry: AuditEntry) -> None:
         """Take note of a committed mutation."""
@@ -96,6 +106,8 @@ class LoggedEvents:
             request_id=entry.request_id,
             **entry.detail,
         )
+        for listener in self.listeners:
+            listener(entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +184,9 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
         await pool.close()
 
 
-def registration_authority(registry: Registry, key_source: KeySource) -> RegistrationAuthority:
+def registration_authority(
+    registry: Registry, key_source: KeySource, events: LoggedEvents | None = None
+) -> RegistrationAuthority:
     """Return the authority that issues from this registry; raise StartRefused for unfit settings."""
     issuing = registry.authorities.issuing
     try:
@@ -191,7 +205,7 @@ def registration_authority(registry: Registry, key_source: KeySource) -> Registr
         serial_numbers=serial_numbers,
         new_generation_id=lambda: str(uuid.uuid4()),
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
-        events=LoggedEvents(),
+        events=events or LoggedEvents(),
         thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
         sealer=registry.sealer,
         hooks=hooks,
@@ -280,38 +294,65 @@ async def _serve_registry(
     registry: Registry, keys: KeyPool, metrics: Metrics, on_ready: Callable[[Endpoints], None], stop: asyncio.Event
 ) -> None:
     config = registry.config
-    authority = registration_authority(registry, keys)
-    identities = None if config.insecure_http else _identities(registry)
-    identity = None if identities is None else identities.create()
-    server = Server(
-        _application(authority, registry, keys, metrics),
-        host=config.api_host,
-        port=config.api_port,
-        ssl_context=None if identity is None else identity.context,
-        limits=Limits(max_connections=config.max_connections, max_requests=config.max_requests),
-        observe_connections=metrics.connections,
-    )
-    await server.start()
+    events = LoggedEvents()
+    authority = registration_authority(registry, keys, events)
+    identities = _identities(registry)
+    identity = identities.create()
+    edge = _device_edge(authority, registry, identity, metrics)
+    events.listeners.append(edge.recorded)
     async with contextlib.AsyncExitStack() as stack:
+        await edge.start()
+        stack.push_async_callback(edge.stop, GRACE_SECONDS)
+        server = Server(
+            _application(authority, registry, keys, metrics, device_endpoint(config, edge.port)),
+            host=config.api_host,
+            port=config.api_port,
+            ssl_context=None if config.insecure_http else identity.context,
+            limits=Limits(max_connections=config.max_connections, max_requests=config.max_requests),
+            observe_connections=metrics.connections,
+        )
+        await server.start()
         stack.push_async_callback(server.stop, GRACE_SECONDS)
         stack.callback(remove_endpoints, config.data_dir)
         _show_expiries(registry, identity, metrics)
-        if identities is not None and identity is not None:
-            rotation = asyncio.create_task(_rotate(identities, identity, server, registry, metrics))
-            stack.callback(rotation.cancel)
+        rotation = asyncio.create_task(_rotate(identities, identity, server, edge, registry, metrics))
+        stack.callback(rotation.cancel)
         await stack.enter_async_context(background(authority))
-        endpoints = _endpoints(config, server.port)
+        endpoints = _endpoints(config, server.port, edge.port)
         write_endpoints(config.data_dir, endpoints)
-        _log.info("ready", api=endpoints.api, account=config.account, region=config.region, version=__version__)
+        _log.info("ready", api=endpoints.api, mqtt=endpoints.mqtt, account=config.account, version=__version__)
         on_ready(endpoints)
         await stop.wait()
         _log.info("stopping")
 
 
-def _application(authority: RegistrationAuthority, registry: Registry, keys: KeyPool, metrics: Metrics) -> Application:
+def _device_edge(
+    authority: RegistrationAuthority, registry: Registry, identity: ServerIdentity, metrics: Metrics
+) -> DeviceEdge:
+    config = registry.config
+    return DeviceEdge(
+        authority,
+        registry.scope,
+        address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default),
+        tls_context=identity.device_context,
+        data_plane=LocalDataPlane(LocalBroker(BrokerLimits()), time.monotonic),
+        limits=GatewayLimits(),
+        observe_connections=metrics.device_connections,
+    )
+
+
+def device_endpoint(config: Config, port: int) -> str:
+    """Return what DescribeEndpoint answers: a host, and its port if devices would not find it by themselves."""
+    host = config.server_names[0]
+    return host if port == MQTT_PORT else f"{host}:{port}"
+
+
+def _application(
+    authority: RegistrationAuthority, registry: Registry, keys: KeyPool, metrics: Metrics, endpoint: str
+) -> Application:
     config = registry.config
     return Application(
-        router=build_router(authority, config.server_names[0]),
+        router=build_router(authority, endpoint),
         errors=ErrorMap(AccessDeniedName(config.access_denied_as)),
         authenticator=Authenticator(
             registry.store, registry.sealer, registry.clock, registry.scope.region, _SIGNED_FOR
@@ -381,7 +422,12 @@ def _read_credentials(data_dir: Path) -> Credentials | None:
 
 
 async def _rotate(
-    identities: ServerIdentities, identity: ServerIdentity, server: Server, registry: Registry, metrics: Metrics
+    identities: ServerIdentities,
+    identity: ServerIdentity,
+    server: Server,
+    edge: DeviceEdge,
+    registry: Registry,
+    metrics: Metrics,
 ) -> None:
     while True:
         await asyncio.sleep(_ROTATION_CHECK_SECONDS)
@@ -392,20 +438,21 @@ async def _rotate(
         except (ValueError, OSError) as error:
             _log.error("server certificate cannot be replaced", cause=type(error).__name__)
             continue
-        server.use_tls_context(identity.context)
+        if not registry.config.insecure_http:
+            server.use_tls_context(identity.context)
+        edge.use_tls_context(identity.device_context)
         _show_expiries(registry, identity, metrics)
         _log.info("server certificate replaced", not_after=identity.certificate.not_valid_after_utc.isoformat())
 
 
-def _show_expiries(registry: Registry, identity: ServerIdentity | None, metrics: Metrics) -> None:
+def _show_expiries(registry: Registry, identity: ServerIdentity, metrics: Metrics) -> None:
     authorities = registry.authorities
     shown = {
         "root": authorities.root,
         "issuing": authorities.issuing.certificate,
         "service": authorities.service.certificate,
+        "server": identity.certificate,
     }
-    if identity is not None:
-        shown["server"] = identity.certificate
     for name, certificate in shown.items():
         metrics.certificate_expiry(name, certificate.not_valid_after_utc)
 
@@ -417,7 +464,7 @@ def _identities(registry: Registry) -> ServerIdentities:
     )
 
 
-def _endpoints(config: Config, port: int) -> Endpoints:
+def _endpoints(config: Config, port: int, mqtt_port: int) -> Endpoints:
     # The address itself where the certificate holds it: a name could resolve to another one first.
     host = config.api_host if config.api_host in config.server_names else config.server_names[0]
     if config.insecure_http:
@@ -426,6 +473,8 @@ def _endpoints(config: Config, port: int) -> Endpoints:
     return Endpoints(
         api=f"{'http' if config.insecure_http else 'https'}://{authority}",
         api_port=port,
+        mqtt=f"{_shown(_reachable(config.mqtt_host, config))}:{mqtt_port}",
+        mqtt_port=mqtt_port,
         ca_file=None if config.insecure_http else str((config.data_dir / TRUST_ANCHOR).resolve()),
         account=config.account,
         region=config.region,

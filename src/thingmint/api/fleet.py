@@ -156,5 +156,3 @@ def _identity(issued: IssuedIdentity) -> Members:
         "certificatePem": certificate_pem(issued.certificate.der),
         "certificateOwnershipToken": issued.ownership_token,
     }
-
-

@@ -226,6 +226,11 @@ class Connection:
         if self._ending is None:
             self._deliveries.send(packet)
 
+    def told(self, topic: str, payload: bytes) -> None:
+        """Write an event of the service if the client has subscribed to it and may receive it."""
+        if self._ending is None and len(self.filters) and self.may_receive(topic):
+            self._deliveries.tell(topic, payload)
+
     def answered(self, answer: FleetAnswer) -> None:
         """Write the answer of a provisioning request to this connection, or forget it with the connection."""
         if self._ending is None:

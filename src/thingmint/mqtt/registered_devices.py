@@ -55,7 +55,7 @@ _REFUSALS = {
 class FirstConnections(Protocol):
     """Hears of devices that connect with a certificate that waits for its activation."""
 
-    async def connected(self, registration: AutoRegistration) -> None:
+    async def connected(self, registration: AutoRegistration, source_address: str) -> None:
         """Provision the device if its CA's registration configuration says how, and tell who listens."""
         ...
 
@@ -121,6 +121,8 @@ class RegisteredDevices:
         self._scope = scope
         self._watch = watch
         self._first_connections = first_connections
+        self.known: dict[CertificateId, CertificateTarget] = {}
+        """Whose policies are watched; whoever follows the watch forgets those that are gone."""
 
     async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> RegisteredDevice:
         """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused."""
@@ -134,18 +136,24 @@ class RegisteredDevices:
             claim = await recognise_claim(self._authority, certificate_id)
             if claim is not None and claim.scope.region == region:
                 return self._claimed(claim)
+        if certificate is None or _waits_for_its_ca(certificate):
             connection = FirstConnection(region, account, source_address, str(uuid.uuid4()))
-            certificate = await self._registered(connection, chain[0])
+            certificate = await self._registered(connection, chain[0]) or certificate
+        if certificate is None:
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
         self._ensure_admissible(certificate)
         return self._known(certificate)
 
-    async def _registered(self, connection: FirstConnection, leaf_der: bytes) -> Certificate:
+    async def _registered(self, connection: FirstConnection, leaf_der: bytes) -> Certificate | None:
         try:
             registration = await auto_register(self._authority, connection, leaf_der)
-        except CertificateInvalid as error:
-            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED) from error
+        except CertificateInvalid:
+            return None
         if registration is None:
-            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
+            return None
+        if registration.certificate.status is CertificateStatus.PENDING_ACTIVATION:
+            await self._first_connections.connected(registration, connection.source_address)
+        # As at AWS, the first connection is refused even if its device was provisioned: the next one counts.
         return registration.certificate
 
     def _ensure_admissible(self, certificate: Certificate) -> None:
@@ -156,6 +164,7 @@ class RegisteredDevices:
 
     def _known(self, certificate: Certificate) -> RegisteredDevice:
         target = CertificateTarget(certificate.scope, certificate.certificate_id)
+        self.known[certificate.certificate_id] = target
 
         async def read(client_id: str) -> tuple[BoundDevice, frozenset[str]]:
             def program(transaction: Transaction) -> Steps[BoundDevice]:
@@ -180,6 +189,10 @@ class RegisteredDevices:
             return DeviceConnection(client_id, certificate_id=claim.certificate_id), policies
 
         return RegisteredDevice(claim.scope, claim.certificate_id, claim.template_name, read_policies)
+
+
+def _waits_for_its_ca(certificate: Certificate) -> bool:
+    return certificate.status is CertificateStatus.PENDING_ACTIVATION and certificate.ca_certificate_id is not None
 
 
 def _named_account(server_name: str | None) -> AccountId | None:
