@@ -179,11 +179,11 @@ async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
 
 
 @contextlib.asynccontextmanager
-async def offline_authority(config: Config) -> AsyncIterator[tuple[RegistrationAuthority, Caller]]:
+async def offline_authority(config: Config, keys: KeySource) -> AsyncIterator[tuple[RegistrationAuthority, Caller]]:
     """Yield an authority on the data directory itself, held as a service would hold it, and the operator as caller."""
     make_directory(config.data_dir)
     with held(config.data_dir, "thingmint issue --offline"):
-        async with open_registry(config) as registry, key_pool_of(config, reserve=0) as keys:
+        async with open_registry(config) as registry:
             yield registration_authority(registry, keys), operator(registry.scope)
 
 
