@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from thingmint import __version__
 from thingmint.api.errors import AccessDeniedName, ErrorMap
@@ -22,6 +23,7 @@ from thingmint.api.service import build_router
 from thingmint.config import Config
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.caller import Caller, Principal
+from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber, user_arn
 from thingmint.data_directory.authorities import TRUST_ANCHOR, Authorities, AuthorityFiles, AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse, held, make_directory
@@ -37,9 +39,11 @@ from thingmint.issuance.issuer import Issuer, IssuerUnfit
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.key_pool import KeyPool
-from thingmint.registration.access_keys import ensure_administrator
+from thingmint.registration import ownership
+from thingmint.registration.access_keys import delete_access_key, ensure_administrator, purge_expired
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.ownership import ForeignDatabase
 from thingmint.registration.ports import KeySource, Store
 from thingmint.rest.asgi import Application
 from thingmint.rest.identity import Authenticator
@@ -56,6 +60,7 @@ GRACE_SECONDS = 20.0
 # How often the wall clock is compared with the server certificate's end, and how long a readiness check is believed.
 _ROTATION_CHECK_SECONDS = 60.0
 _READY_FOR_SECONDS = 1.0
+_TIDY_SECONDS = 3600.0
 # Control-plane calls are signed for `iot`; the mobile SDKs of 2017 sign them for `execute-api`.
 _SIGNED_FOR = frozenset({"iot", "execute-api"})
 
@@ -164,6 +169,20 @@ def registration_authority(registry: Registry, key_source: KeySource) -> Registr
     )
 
 
+async def require_own_database(registry: Registry) -> None:
+    """Return if the database belongs to the keys of the data directory; raise StartRefused, saying what to do."""
+    issuer_id = registry.authorities.issuing.certificate.fingerprint(SHA256()).hex()
+    try:
+        await ownership.require_own_database(registry.store, registry.sealer, registry.scope, issuer_id)
+    except ForeignDatabase as error:
+        data_dir = registry.config.data_dir
+        raise StartRefused(
+            f"the database does not belong to the keys in {data_dir}: {error}. Services that share a database share "
+            f"the keys: copy keys/, certificates/ and credentials of the service that filled it to {data_dir}, "
+            "or use another database"
+        ) from error
+
+
 @contextlib.asynccontextmanager
 async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
     """Yield the registry for a short piece of work, whether or not a service is running on the directory."""
@@ -184,6 +203,7 @@ async def offline_authority(config: Config, keys: KeySource) -> AsyncIterator[tu
     make_directory(config.data_dir)
     with held(config.data_dir, "thingmint issue --offline"):
         async with open_registry(config) as registry:
+            await require_own_database(registry)
             yield registration_authority(registry, keys), operator(registry.scope)
 
 
@@ -206,6 +226,7 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
             open_registry(config, metrics) as registry,
             key_pool_of(config, reserve=config.key_reserve, metrics=metrics) as keys,
         ):
+            await require_own_database(registry)
             await _ensure_credentials(registry)
             await _serve_registry(registry, keys, metrics, on_ready, stop)
 
@@ -233,6 +254,8 @@ async def _serve_registry(
         if identities is not None and identity is not None:
             rotation = asyncio.create_task(_rotate(identities, identity, server, registry, metrics))
             stack.callback(rotation.cancel)
+        tidying = asyncio.create_task(_tidy(registry))
+        stack.callback(tidying.cancel)
         endpoints = _endpoints(config, server.port)
         write_endpoints(config.data_dir, endpoints)
         _log.info("ready", api=endpoints.api, account=config.account, region=config.region, version=__version__)
@@ -295,15 +318,21 @@ async def _ensure_credentials(registry: Registry) -> None:
         credentials = present or new_credentials()
         if present is None:
             write_credentials(config.data_dir, credentials)
-    await ensure_administrator(
-        registry.store,
-        registry.sealer,
-        registry.clock,
-        registry.scope,
-        credentials.access_key_id,
-        credentials.secret_access_key,
-        origin,
-    )
+    await _store_administrator(registry, credentials, origin)
+
+
+async def _store_administrator(registry: Registry, credentials: Credentials, origin: AccessKeyOrigin) -> None:
+    store, clock, scope = registry.store, registry.clock, registry.scope
+    access_key_id, secret = credentials.access_key_id, credentials.secret_access_key
+    stored = await ensure_administrator(store, registry.sealer, clock, scope, access_key_id, secret, origin)
+    if not stored:
+        return
+    try:
+        # Two first starts on one empty database do not see each other until both have stored their keys.
+        await require_own_database(registry)
+    except StartRefused:
+        await delete_access_key(store, clock, operator(scope), access_key_id)
+        raise
 
 
 def _read_credentials(data_dir: Path) -> Credentials | None:
@@ -328,6 +357,19 @@ async def _rotate(
         server.use_tls_context(identity.context)
         _show_expiries(registry, identity, metrics)
         _log.info("server certificate replaced", not_after=identity.certificate.not_valid_after_utc.isoformat())
+
+
+async def _tidy(registry: Registry) -> None:
+    """Remove what has no use any more, now and every hour."""
+    while True:
+        try:
+            purged = await purge_expired(registry.store, registry.clock, registry.scope.region)
+        except ThingmintError as error:
+            _log.warning("expired credentials cannot be removed yet", cause=type(error).__name__)
+        else:
+            if purged:
+                _log.info("expired credentials removed", count=purged)
+        await asyncio.sleep(_TIDY_SECONDS)
 
 
 def _show_expiries(registry: Registry, identity: ServerIdentity | None, metrics: Metrics) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import click
 
-from thingmint.app import Registry, StartRefused, operator, registry_beside_service
+from thingmint.app import Registry, StartRefused, operator, registry_beside_service, require_own_database
 from thingmint.cli.settings import fail
 from thingmint.config import Config
 from thingmint.core.access_key import AccessKey
@@ -31,6 +31,7 @@ def create(config: Config, policy_text: str, *, user_name: str | None, expires_i
     lifetime = None if expires_in is None else timedelta(seconds=expires_in)
 
     async def work(registry: Registry) -> NewAccessKey:
+        await require_own_database(registry)
         request = AccessKeyRequest(user_name or "operator-made", policy_text, lifetime)
         caller = operator(registry.scope)
         return await create_access_key(registry.store, registry.sealer, registry.clock, os.urandom, caller, request)

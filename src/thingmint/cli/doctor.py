@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from thingmint.app import StartRefused, registry_beside_service
+from thingmint.app import StartRefused, registry_beside_service, require_own_database
 from thingmint.config import Config
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.authorities import (
@@ -106,6 +106,7 @@ async def _registry(config: Config) -> Finding:
     try:
         async with registry_beside_service(config) as registry:
             await registry.store.check()
+            await require_own_database(registry)
     except (StartRefused, ThingmintError, OSError) as error:
         return Finding(Verdict.WRONG, str(error))
-    return Finding(Verdict.OK, "keys match their certificates, and the database can be written to")
+    return Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
