@@ -13,32 +13,30 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import structlog
 
 from thingmint import __version__
+from thingmint.addresses import device_endpoint, endpoints_of
 from thingmint.api.errors import AccessDeniedName, ErrorMap
 from thingmint.api.service import build_router
 from thingmint.buckets import Buckets, NoBuckets
-from thingmint.config import Config
-from thingmint.core.access_key import AccessKeyOrigin
-from thingmint.core.caller import Caller, Principal
+from thingmint.config import Config, StartRefused
+from thingmint.core.caller import Caller
+from thingmint.core.errors import ThingmintError
 from thingmint.core.hook import HookFailed, HookQuestion
-from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber, user_arn
+from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber
 from thingmint.core.provisioning_template import PreProvisioningHook
-from thingmint.data_directory.authorities import TRUST_ANCHOR, Authorities, AuthorityFiles, AuthorityUnusable
+from thingmint.data_directory.authorities import Authorities, AuthorityFiles, AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse, held, make_directory
 from thingmint.data_directory.handover import (
-    Credentials,
     Endpoints,
-    read_credentials,
     remove_endpoints,
-    write_credentials,
     write_endpoints,
 )
-from thingmint.hooks import Hooks, HookTargetRefused, hook_targets
 from thingmint.device_edge import DeviceAddress, DeviceEdge
+from thingmint.first_credentials import ensure_credentials, operator, read_passphrase, require_own_database
+from thingmint.hooks import Hooks, HookTargetRefused, hook_targets
 from thingmint.issuance.issuer import Issuer, IssuerUnfit
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
@@ -47,7 +45,7 @@ from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.local_data_plane import LocalDataPlane
-from thingmint.registration.access_keys import ensure_administrator
+from thingmint.registration.access_keys import purge_expired
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.bulk_runner import BulkRunner
@@ -65,21 +63,16 @@ from thingmint.storage import open_store
 from thingmint.telemetry import Metrics
 
 GRACE_SECONDS = 20.0
-# What devices try if nobody tells them a port.
-MQTT_PORT = 8883
 REGISTRATION_CODE_OCTETS = 32
 # How often the wall clock is compared with the server certificate's end, and how long a readiness check is believed.
 _ROTATION_CHECK_SECONDS = 60.0
 _READY_FOR_SECONDS = 1.0
 _BACKGROUND_PAUSE_SECONDS = 5.0
+_TIDY_SECONDS = 3600.0
 # Control-plane calls are signed for `iot`; the mobile SDKs of 2017 sign them for `execute-api`.
 _SIGNED_FOR = frozenset({"iot", "execute-api"})
 
 _log = structlog.get_logger("thingmint")
-
-
-class StartRefused(Exception):
-    """The service cannot start; the message says why and what to change."""
 
 
 class SystemClock:
@@ -151,7 +144,7 @@ async def open_registry(
     try:
         authorities = AuthorityFiles(
             data_dir=config.data_dir,
-            passphrase=read_passphrase(config),
+            passphrase=read_passphrase(config.ca_passphrase_file),
             key_type=config.ca_key_type,
             serial_numbers=serial_numbers,
             now=SystemClock().now,
@@ -259,18 +252,13 @@ async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
 
 
 @contextlib.asynccontextmanager
-async def offline_authority(config: Config) -> AsyncIterator[tuple[RegistrationAuthority, Caller]]:
+async def offline_authority(config: Config, keys: KeySource) -> AsyncIterator[tuple[RegistrationAuthority, Caller]]:
     """Yield an authority on the data directory itself, held as a service would hold it, and the operator as caller."""
     make_directory(config.data_dir)
     with held(config.data_dir, "thingmint issue --offline"):
-        async with open_registry(config) as registry, key_pool_of(config, reserve=0) as keys:
+        async with open_registry(config) as registry:
+            await require_own_database(registry.store, registry.sealer, config.data_dir)
             yield registration_authority(registry, keys), operator(registry.scope)
-
-
-def operator(scope: Scope) -> Caller:
-    """Return whoever works on the data directory with this machine's own rights; no policy binds them."""
-    principal = Principal(user_arn(scope, "operator"), ())
-    return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), "")
 
 
 async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: asyncio.Event) -> None:
@@ -286,7 +274,8 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
             open_registry(config, metrics) as registry,
             key_pool_of(config, reserve=config.key_reserve, metrics=metrics) as keys,
         ):
-            await _ensure_credentials(registry)
+            await require_own_database(registry.store, registry.sealer, config.data_dir)
+            await ensure_credentials(registry.store, registry.sealer, registry.clock, registry.scope, config)
             await _serve_registry(registry, keys, metrics, on_ready, stop)
 
 
@@ -318,7 +307,9 @@ async def _serve_registry(
         rotation = asyncio.create_task(_rotate(identities, identity, server, edge, registry, metrics))
         stack.callback(rotation.cancel)
         await stack.enter_async_context(background(authority))
-        endpoints = _endpoints(config, server.port, edge.port)
+        endpoints = endpoints_of(config, server.port, edge.port)
+        tidying = asyncio.create_task(_tidy(registry))
+        stack.callback(tidying.cancel)
         write_endpoints(config.data_dir, endpoints)
         _log.info("ready", api=endpoints.api, mqtt=endpoints.mqtt, account=config.account, version=__version__)
         on_ready(endpoints)
@@ -339,12 +330,6 @@ def _device_edge(
         limits=GatewayLimits(),
         observe_connections=metrics.device_connections,
     )
-
-
-def device_endpoint(config: Config, port: int) -> str:
-    """Return what DescribeEndpoint answers: a host, and its port if devices would not find it by themselves."""
-    host = config.server_names[0]
-    return host if port == MQTT_PORT else f"{host}:{port}"
 
 
 def _application(
@@ -384,43 +369,6 @@ class Readiness:
             self._believed_until = time.monotonic() + _READY_FOR_SECONDS
 
 
-async def _ensure_credentials(registry: Registry) -> None:
-    """Make sure that an administrator can call, and that the credentials file holds that key.
-
-    The file is written first: a first start that is cut off after it finds the key there and stores it.
-    """
-    config = registry.config
-    if config.root_access_key_id is not None and config.root_secret_access_key is not None:
-        origin = AccessKeyOrigin.PRESET
-        credentials = Credentials(config.root_access_key_id, config.root_secret_access_key)
-        if _read_credentials(config.data_dir) != credentials:
-            write_credentials(config.data_dir, credentials)
-    else:
-        if await registry.store.read(lambda transaction: transaction.access_keys(None)):
-            return
-        origin = AccessKeyOrigin.FIRST_START
-        present = _read_credentials(config.data_dir)
-        credentials = present or new_credentials()
-        if present is None:
-            write_credentials(config.data_dir, credentials)
-    await ensure_administrator(
-        registry.store,
-        registry.sealer,
-        registry.clock,
-        registry.scope,
-        credentials.access_key_id,
-        credentials.secret_access_key,
-        origin,
-    )
-
-
-def _read_credentials(data_dir: Path) -> Credentials | None:
-    try:
-        return read_credentials(data_dir)
-    except ValueError as error:
-        raise StartRefused(str(error)) from error
-
-
 async def _rotate(
     identities: ServerIdentities,
     identity: ServerIdentity,
@@ -445,6 +393,19 @@ async def _rotate(
         _log.info("server certificate replaced", not_after=identity.certificate.not_valid_after_utc.isoformat())
 
 
+async def _tidy(registry: Registry) -> None:
+    """Remove what has no use any more, now and every hour."""
+    while True:
+        try:
+            purged = await purge_expired(registry.store, registry.clock, registry.scope.region)
+        except ThingmintError as error:
+            _log.warning("expired credentials cannot be removed yet", cause=type(error).__name__)
+        else:
+            if purged:
+                _log.info("expired credentials removed", count=purged)
+        await asyncio.sleep(_TIDY_SECONDS)
+
+
 def _show_expiries(registry: Registry, identity: ServerIdentity, metrics: Metrics) -> None:
     authorities = registry.authorities
     shown = {
@@ -462,44 +423,6 @@ def _identities(registry: Registry) -> ServerIdentities:
     return ServerIdentities(
         registry.authorities, config.server_names, serial_numbers, registry.clock.now, config.data_dir
     )
-
-
-def _endpoints(config: Config, port: int, mqtt_port: int) -> Endpoints:
-    # The address itself where the certificate holds it: a name could resolve to another one first.
-    host = config.api_host if config.api_host in config.server_names else config.server_names[0]
-    if config.insecure_http:
-        host = config.api_host
-    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return Endpoints(
-        api=f"{'http' if config.insecure_http else 'https'}://{authority}",
-        api_port=port,
-        mqtt=f"{_shown(_reachable(config.mqtt_host, config))}:{mqtt_port}",
-        mqtt_port=mqtt_port,
-        ca_file=None if config.insecure_http else str((config.data_dir / TRUST_ANCHOR).resolve()),
-        account=config.account,
-        region=config.region,
-        pid=os.getpid(),
-    )
-
-
-def read_passphrase(config: Config) -> bytes | None:
-    """Return the operator's passphrase, None where none is given; raise StartRefused if its file cannot be read."""
-    if config.ca_passphrase_file is None:
-        return None
-    try:
-        passphrase = config.ca_passphrase_file.read_bytes().rstrip(b"\r\n")
-    except OSError as error:
-        raise StartRefused(f"ca_passphrase_file cannot be read: {error}") from error
-    if not passphrase:
-        raise StartRefused(f"ca_passphrase_file {config.ca_passphrase_file} is empty")
-    return passphrase
-
-
-def new_credentials() -> Credentials:
-    """Return a new access key in the form of AWS's: twenty characters, and forty of base 64."""
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-    access_key_id = "AKIA" + "".join(secrets.choice(letters) for _ in range(16))
-    return Credentials(access_key_id, secrets.token_urlsafe(30).replace("-", "+").replace("_", "/"))
 
 
 def serial_numbers() -> SerialNumber:

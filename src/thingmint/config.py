@@ -18,6 +18,10 @@ class ConfigError(Exception):
     """A setting cannot be used; the message names it and says why."""
 
 
+class StartRefused(Exception):
+    """The service cannot start; the message says why and what to change."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One setting: its name in ``thingmint.toml``, what it means, and how it may be given."""
@@ -44,7 +48,9 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("data_dir", "Directory of keys, certificates and the embedded database.", "./thingmint-data"),
     Setting("api", "Address and port of the HTTPS API; port 0 lets the system choose.", "127.0.0.1:8443"),
-    Setting("mqtt", "Address and port for devices (MQTT over mutual TLS); port 0 lets the system choose.", "127.0.0.1:8883"),
+    Setting(
+        "mqtt", "Address and port for devices (MQTT, mutual TLS); port 0 lets the system choose.", "127.0.0.1:8883"
+    ),
     Setting(
         "mqtt_data_plane",
         "What carries messages between devices: local, or an MQTT broker at unix:/path or tcp:host:port.",

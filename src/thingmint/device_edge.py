@@ -65,18 +65,10 @@ class DeviceEdge:
         self._devices = RegisteredDevices(authority, scope, self._watch, self)
         self._tls_context = tls_context
         self._address = address
-        self._new_gateway = lambda port: Gateway(
-            host=address.host,
-            port=port,
-            tls_context=self._tls_context,
-            registry=self._devices,
-            fleet=FleetEdge(Fleet(authority)),
-            data_plane=data_plane,
-            events=self,
-            clock=authority.clock,
-            limits=limits,
-            observe_connections=observe_connections,
-        )
+        self._fleet = FleetEdge(Fleet(authority))
+        self._data_plane = data_plane
+        self._limits = limits
+        self._observe_connections = observe_connections
         self._gateway = self._new_gateway(address.port)
         self._nudged = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -137,6 +129,20 @@ class DeviceEdge:
         except ThingmintError as error:
             certificate_id = registration.certificate.certificate_id
             log.warning("a device could not be provisioned: %s (certificate %s)", error.message, certificate_id)
+
+    def _new_gateway(self, port: int) -> Gateway:
+        return Gateway(
+            host=self._address.host,
+            port=port,
+            tls_context=self._tls_context,
+            registry=self._devices,
+            fleet=self._fleet,
+            data_plane=self._data_plane,
+            events=self,
+            clock=self._authority.clock,
+            limits=self._limits,
+            observe_connections=self._observe_connections,
+        )
 
     async def _follow(self) -> None:
         while True:
