@@ -167,3 +167,10 @@ def test_environment_of_the_test_run_is_not_read(tmp_path: Path) -> None:
         assert config(tmp_path).region == "us-east-1"
     finally:
         del os.environ["THINGMINT_REGION"]
+
+
+def test_hooks_are_a_table_of_texts_in_the_file(tmp_path: Path) -> None:
+    given = config(tmp_path, toml='[hooks]\n"arn:x" = "https://hooks.example/"\n')
+    assert given.hooks == {"arn:x": "https://hooks.example/"}
+    assert "hooks.example" not in repr(given)
+    assert "hooks" in refusal(tmp_path, {}, toml='[hooks]\n"arn:x" = 7\n')

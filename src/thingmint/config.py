@@ -72,6 +72,9 @@ SETTINGS: tuple[Setting, ...] = (
         "Seconds from the deprecation of a thing type until it can be deleted; at AWS, five minutes.",
         300,
     ),
+    Setting(
+        "registration_dir", "Directory whose folders are the buckets of bulk registrations, and get their reports."
+    ),
     Setting("quota", "Requests per second: none, or aws for the quotas that AWS documents.", "none"),
     Setting(
         "access_denied_as",
@@ -126,11 +129,13 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_requests: int | None = None
     max_connections: int | None = None
     thing_type_deletable_after: int | None = None
+    registration_dir: str | None = None
     quota: str | dict[str, float] | None = None
     access_denied_as: str | None = None
     log_format: str | None = None
     log_level: str | None = None
     profile: dict[str, object] | None = None
+    hooks: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +160,13 @@ class Config:
     max_requests: int
     max_connections: int
     thing_type_deletable_after: int
+    registration_dir: Path | None
     quota: Mapping[str, float] | str
     access_denied_as: str
     log_format: str
     log_level: str
     profile: Mapping[str, object]
+    hooks: Mapping[str, str] = field(repr=False)
 
 
 def load_config(flags: Mapping[str, object], environment: Mapping[str, str]) -> Config:
@@ -214,6 +221,7 @@ class _Reader:
             raise ConfigError(f"insecure_http is allowed on loopback addresses only, and api is {host}")
         access_key_id, secret = self._root_access_key()
         passphrase_file = self._optional("ca_passphrase_file")
+        registration_dir = self._optional("registration_dir")
         return Config(
             data_dir=data_dir,
             api_host=host,
@@ -233,11 +241,13 @@ class _Reader:
             max_requests=self._number("max_requests"),
             max_connections=self._number("max_connections"),
             thing_type_deletable_after=self._number("thing_type_deletable_after"),
+            registration_dir=Path(registration_dir) if registration_dir else None,
             quota=self._quota(),
             access_denied_as=self._choice("access_denied_as"),
             log_format=self._choice("log_format"),
             log_level=self._choice("log_level"),
             profile=self._file.profile or {},
+            hooks=self._file.hooks or {},
         )
 
     def _given(self, name: str) -> object:

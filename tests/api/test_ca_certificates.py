@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.support.api import Api
 from tests.support.authority import ACCOUNT
+from tests.support.templates import template
 from tests.support.user_ca import UserCA, new_ca
 
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
@@ -87,7 +88,7 @@ async def test_default_mode_is_the_default_and_flags_are_in_the_query(api: Api) 
         "?setAsActive=true&allowAutoRegistration=true",
         certificateMode=None,
         verificationCertificate=verification,
-        registrationConfig={"templateBody": '{"Resources": {}}', "roleArn": ROLE},
+        registrationConfig={"templateBody": template(), "roleArn": ROLE},
     )
     answer = await described(api, certificate_id)
     description = answer["certificateDescription"]
@@ -96,7 +97,7 @@ async def test_default_mode_is_the_default_and_flags_are_in_the_query(api: Api) 
         "ENABLE",
         "DEFAULT",
     )
-    assert answer["registrationConfig"] == {"templateBody": '{"Resources": {}}', "roleArn": ROLE}
+    assert answer["registrationConfig"] == {"templateBody": template(), "roleArn": ROLE}
 
 
 async def test_pem_with_carriage_returns_is_the_same_certificate(api: Api) -> None:

@@ -33,10 +33,17 @@ def _nobody_elses_settings() -> Iterator[None]:
         yield
 
 
+def buckets(folder: Path) -> tuple[str, str]:
+    """Return the flag of a directory of buckets, where `Live.registration_dir` looks for it."""
+    (folder / "buckets").mkdir()
+    return "--registration-dir", str(folder / "buckets")
+
+
 @pytest.fixture(scope="session")
 def live_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The session's service on SQLite."""
-    with running_service(tmp_path_factory.mktemp("sqlite") / "data") as service:
+    folder = tmp_path_factory.mktemp("sqlite")
+    with running_service(folder / "data", *buckets(folder)) as service:
         yield Live(service, None)
 
 
@@ -44,7 +51,8 @@ def live_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 def live_on_postgresql(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The session's service on PostgreSQL."""
     for url in new_database(request.getfixturevalue("postgresql_server_url")):
-        with running_service(tmp_path_factory.mktemp("postgresql") / "data", "--database-url", url) as service:
+        folder = tmp_path_factory.mktemp("postgresql")
+        with running_service(folder / "data", "--database-url", url, *buckets(folder)) as service:
             yield Live(service, url)
 
 

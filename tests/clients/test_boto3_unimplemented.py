@@ -5,15 +5,8 @@ from tests.support.aws import IoT, refusal_of
 
 ABSENT: dict[str, dict[str, object]] = {
     "create_job": {"jobId": "update-1", "targets": ["arn:aws:iot:us-east-1:000000000000:thing/sensor:1"]},
+    "create_authorizer": {"authorizerName": "a@b=c,", "authorizerFunctionArn": "arn:aws:lambda:us-east-1:0:function:f"},
     "create_dynamic_thing_group": {"thingGroupName": "lamps", "queryString": "*"},
-    "list_policies": {},
-    "create_policy": {"policyName": "a@b=c,+", "policyDocument": "{}"},
-    "list_attached_policies": {"target": "arn:aws:iot:us-east-1:000000000000:cert/1"},
-    "get_registration_code": {},
-    "register_ca_certificate": {"caCertificate": "-----BEGIN CERTIFICATE-----"},
-    "list_ca_certificates": {},
-    "register_thing": {"templateBody": "{}"},
-    "create_provisioning_template": {"templateName": "t", "templateBody": "{}", "provisioningRoleArn": "a" * 20},
     "create_topic_rule": {"ruleName": "r", "topicRulePayload": {"sql": "SELECT 1", "actions": []}},
     "search_index": {"queryString": "*"},
     "tag_resource": {"resourceArn": "arn:aws:iot:us-east-1:000000000000:cert/1", "tags": []},

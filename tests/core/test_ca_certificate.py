@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.support.templates import template
 
 from thingmint.core.ca_certificate import (
     AutoRegistrationStatus,
@@ -97,7 +98,7 @@ def test_only_an_inactive_one_may_be_deleted() -> None:
 @pytest.mark.parametrize(
     ("body", "name", "role"),
     [
-        ('{"Parameters": {}}', None, ROLE),
+        (template(), None, ROLE),
         (None, "fleet", None),
         (None, "fleet", "arn:aws-us-gov:iam::123456789012:role/JITP"),
         (None, None, ROLE),
@@ -114,14 +115,15 @@ def test_a_configuration_of_nothing_is_none() -> None:
 @pytest.mark.parametrize(
     ("body", "name", "role", "reason"),
     [
-        ("{}", "fleet", ROLE, "either"),
-        ("{}", None, None, "must have a roleArn"),
+        (template(), "fleet", ROLE, "either"),
+        (template(), None, None, "must have a roleArn"),
         (None, "fleet", "arn:aws:iam::123456789012:user/JITP", "not the ARN of an IAM role"),
         (None, "fleet", "x" * 30, "not the ARN of an IAM role"),
-        ("", None, ROLE, "not a JSON object"),
-        ("[]", None, ROLE, "not a JSON object"),
-        ("[" * 10_000, None, ROLE, "not a JSON object"),
-        ('{"a": "\x00"}', None, ROLE, "not a JSON object"),
+        ("", None, ROLE, "."),
+        ("[]", None, ROLE, "."),
+        ("[" * 10_000, None, ROLE, "."),
+        (template().replace("{", '{"x\x00": 1, ', 1), None, ROLE, "."),
+        ('{"Resources": {}}', None, ROLE, "certificate"),
     ],
 )
 def test_a_configuration_that_cannot_work_is_refused(

@@ -68,7 +68,7 @@ def with_tbs(certificate: x509.Certificate, *, serial: bytes | None = None, vers
     ids=["zero", "negative", "too long", "empty"],
 )
 def test_a_serial_number_is_positive_and_has_twenty_octets_at_most(ca: UserCA, serial: bytes) -> None:
-    with pytest.raises(CertificateInvalid, match=r"not an X\.509 version 3 certificate"):
+    with pytest.raises(CertificateInvalid, match=r"not an X\.509 certificate of version 1 or 3"):
         load_foreign(with_tbs(ca.issue(), serial=serial), "certificate")
 
 
@@ -79,9 +79,29 @@ def test_the_longest_serial_number_is_read(ca: UserCA) -> None:
 
 
 @pytest.mark.parametrize("version", [0, 1, 3, 200])
-def test_other_versions_than_three_are_invalid(ca: UserCA, version: int) -> None:
-    with pytest.raises(CertificateInvalid, match="version 3"):
+def test_versions_that_are_written_otherwise_are_invalid(ca: UserCA, version: int) -> None:
+    with pytest.raises(CertificateInvalid, match="version 1 or 3"):
         load_foreign(with_tbs(ca.issue(), version=asn1.context(0, asn1.integer(version))), "certificate")
+
+
+def version_1(certificate: x509.Certificate, *, with_extensions: bool) -> bytes:
+    """Return the certificate without its version, which means version 1."""
+    der = certificate.tbs_certificate_bytes
+    _, *parts = [der[each.start : each.end] for each in children(der, only_element(der))]
+    kept = parts if with_extensions else parts[:6]
+    return asn1.sequence(asn1.sequence(*kept), parts[1], asn1.bits(certificate.signature))
+
+
+def test_version_1_is_read_as_openssl_makes_it_without_extensions(ca: UserCA) -> None:
+    read = load_foreign(version_1(ca.certificate, with_extensions=False), "certificate")
+    assert read.parsed.version is x509.Version.v1
+    assert read.subject == ca.certificate.subject.public_bytes()
+    ensure_acceptable(read, NOW)
+
+
+def test_version_1_has_no_extensions(ca: UserCA) -> None:
+    with pytest.raises(CertificateInvalid, match="version 1 or 3"):
+        load_foreign(version_1(ca.certificate, with_extensions=True), "certificate")
 
 
 def test_both_signature_algorithms_must_be_the_same(ca: UserCA) -> None:

@@ -8,8 +8,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.support.authority import Hook
 from tests.support.memory_store import MemoryStore
 
+from thingmint.buckets import NoBuckets
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import (
@@ -30,6 +32,7 @@ from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.paging import PageRequest
 from thingmint.registration.steps import Steps
+from thingmint.sealing import Sealer
 from thingmint.storage.transaction import SqlTransaction
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -88,11 +91,15 @@ def authority(store: MemoryStore, key_pair: KeyPair, issuer: Issuer) -> Registra
         store=store,
         key_source=OneKey(key_pair),
         issuer=issuer,
+        claim_issuer=issuer,
         clock=FixedClock(),
         serial_numbers=lambda: random_serial_number(os.urandom),
         new_generation_id=lambda: "generation",
         new_registration_code=lambda: "ab" * 32,
         events=Heard(store),
+        sealer=Sealer(bytes(32), os.urandom),
+        hooks=Hook(),
+        files=NoBuckets(),
     )
 
 

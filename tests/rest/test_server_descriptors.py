@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.live_server import LOOPS, Client
 
-from thingmint.rest.listening import descriptors_for_connections, listen
+from thingmint.listening import descriptors_for_connections, listen
 
 GET = b"GET /things HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

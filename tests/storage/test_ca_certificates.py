@@ -14,16 +14,18 @@ from thingmint.core.ca_certificate import (
     AutoRegistrationStatus,
     CACertificate,
     CACertificateStatus,
+    CACertificateUpdate,
     RegistrationConfig,
 )
-from thingmint.core.certificate import CertificateMode
-from thingmint.core.errors import LimitExceeded, ResourceExists
+from thingmint.core.certificate import CertificateMode, CertificateStatus
+from thingmint.core.errors import LimitExceeded, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import AccountId, Region, Scope, certificate_id_of
 from thingmint.registration import ca_certificates, registration_codes
 from thingmint.registration.auto_registration import AutoRegistrationOutcome, FirstConnection, auto_register
 from thingmint.registration.ca_certificates import CARegistration
 from thingmint.registration.paging import PageRequest
 from thingmint.registration.ports import Store
+from thingmint.registration.registered_certificates import register, register_without_ca
 
 STRANGER = Scope(AccountId("222222222222"), SCOPE.region)
 MOST = 10
@@ -198,3 +200,44 @@ async def test_a_device_that_connects_many_times_at_once_is_registered_once(stor
     assert registered.count(AutoRegistrationOutcome.REGISTERED) == 1
     assert registered.count(AutoRegistrationOutcome.PRESENT) == 11
     assert len({each.certificate for each in done if each is not None}) == 1
+
+
+async def test_of_many_that_register_one_certificate_one_wins(store: Store) -> None:
+    authority = replace(new_authority(), store=store)
+    caller, ca = caller_with(), new_ca()
+    brought = CARegistration(ca.pem, None, CertificateMode.SNI_ONLY, active=True)
+    await ca_certificates.register(authority, caller, brought)
+    pem, status = ca.issue_pem(), CertificateStatus.ACTIVE
+    results = await asyncio.gather(
+        *(register(authority, caller, pem, None, status) for _ in range(6)),
+        *(register_without_ca(authority, caller, pem, status) for _ in range(6)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(result, ResourceExists) for result in results) == 11
+
+
+async def test_concurrent_updates_of_a_ca_follow_one_another(store: Store) -> None:
+    authority = replace(new_authority(), store=store)
+    caller, ca = caller_with(), new_ca()
+    registered = await ca_certificates.register(
+        authority, caller, CARegistration(ca.pem, None, CertificateMode.SNI_ONLY)
+    )
+    updates = [
+        CACertificateUpdate(registration_config=RegistrationConfig(template_name=f"t{number}")) for number in range(12)
+    ]
+    await asyncio.gather(
+        *(ca_certificates.update(authority, caller, registered.certificate_id, update) for update in updates)
+    )
+    present = await ca_certificates.describe(authority, caller, registered.certificate_id)
+    assert present.customer_version == 13
+    ended = await asyncio.gather(
+        *(ca_certificates.delete(authority, caller, registered.certificate_id) for _ in range(6)),
+        return_exceptions=True,
+    )
+    assert ended.count(None) == 1
+    assert sum(isinstance(result, ResourceNotFound) for result in ended) == 5
+    # The room that it took is free again, once.
+    for number in range(MOST):
+        await store_ca(store, sample_ca(number, scope=caller.scope, subject=registered.subject_digest))
+    with pytest.raises(LimitExceeded):
+        await store_ca(store, sample_ca(MOST, scope=caller.scope, subject=registered.subject_digest))

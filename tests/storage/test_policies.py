@@ -25,6 +25,7 @@ from thingmint.core.identifiers import PolicyName, ThingGroupName, ThingName, th
 from thingmint.core.policy_target import CertificateTarget, CognitoTarget, PolicyTarget, ThingGroupTarget
 from thingmint.registration import certificates, policies, policy_attachments
 from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.change_watch import ChangeWatch
 from thingmint.registration.changes import changes_from
 from thingmint.registration.effective_policies import effective_policies
 from thingmint.registration.paging import PageRequest
@@ -297,6 +298,31 @@ async def test_a_change_that_began_first_and_ends_last_is_told(postgresql_url: s
     # The late one is told again as long as the early one is not finished: twice, but never not at all.
     assert again.resources == frozenset({"late"})
     assert after.resources == frozenset({"early", "late"})
+
+
+async def test_every_node_is_told_what_another_changes(database_url: str | None, tmp_path: Path, store: Store) -> None:
+    """Two stores on one database are two nodes; on SQLite, the service and its command line."""
+    other = await open_store(database_url, tmp_path, observe=Timings())
+    try:
+        await new_targets(store)
+        await new_policies(store, NAME)
+        target, watch = TARGETS["certificate"], ChangeWatch[str](other)
+        await watch.changed_keys()
+
+        async def reading() -> tuple[list[str], frozenset[str]]:
+            found = await effective_policies(other, SCOPE, target.name)
+            return [policy.document for policy in found.policies], found.depends_on
+
+        assert await watch.read("connection", reading) == []
+        await attach(store, NAME, target)
+        assert await watch.changed_keys() == {"connection"}
+        assert await watch.read("connection", reading) == [DOCUMENT]
+        newer = document(statement(Action="iot:Publish"))
+        await policies.create_version(authority_on(store), CALLER, NAME, newer, as_default=True)
+        assert await watch.changed_keys() == {"connection"}
+        assert await watch.read("connection", reading) == [newer]
+    finally:
+        await other.close()
 
 
 async def test_a_change_that_was_undone_is_not_told(store: Store) -> None:

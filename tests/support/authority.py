@@ -2,21 +2,26 @@
 
 import functools
 import itertools
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.memory_store import MemoryStore
 
+from thingmint.buckets import NoBuckets
 from thingmint.core.caller import Caller, Principal
+from thingmint.core.hook import HookQuestion
 from thingmint.core.identifiers import AccountId, Region, SerialNumber
 from thingmint.core.policy import Policy, parse_policy
+from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys import KeyPair, generate_key_pair
-from thingmint.issuance.profile import default_profile
+from thingmint.issuance.profile import claim_profile, default_profile
 from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
+from thingmint.sealing import Sealer
 
 NOW = datetime(2018, 10, 31, 21, 52, 31, 983123, tzinfo=UTC)
 ACCOUNT = AccountId("123456789012")
@@ -51,6 +56,22 @@ class Listener:
         self.entries.append(entry)
 
 
+@dataclass
+class Hook:
+    """A `ports.HookClient` that says what it was told to say, or fails, and remembers what it was asked."""
+
+    answer: object = field(default_factory=lambda: {"allowProvisioning": True})
+    asked: list[HookQuestion] = field(default_factory=list)
+
+    async def ask(self, hook: PreProvisioningHook, question: HookQuestion) -> object:
+        """Remember the question and answer it."""
+        del hook
+        self.asked.append(question)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
 @functools.cache
 def shared_key_pair() -> KeyPair:
     """Return the one RSA key pair of a test session."""
@@ -58,26 +79,31 @@ def shared_key_pair() -> KeyPair:
 
 
 @functools.cache
-def shared_issuer() -> Issuer:
-    """Return the one issuer of a test session."""
+def shared_issuers() -> tuple[Issuer, Issuer]:
+    """Return the one issuer of a test session, and the one of its claims."""
     root_key, issuing_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = CertificateAuthority(create_root_ca(root_key, SerialNumber(1 << 100), NOW), root_key)
     certificate = create_issuing_ca(root, issuing_key.public_key(), SerialNumber(1 << 101), NOW)
-    return Issuer(certificate, issuing_key, default_profile())
+    return Issuer(certificate, issuing_key, default_profile()), Issuer(certificate, issuing_key, claim_profile())
 
 
 def new_authority(store: MemoryStore | None = None) -> RegistrationAuthority:
     """Return an authority with an empty registry, or with this one."""
     serial_numbers, codes = itertools.count(1 << 102), itertools.count(1 << 200)
+    issuer, claim_issuer = shared_issuers()
     return RegistrationAuthority(
         store=store or MemoryStore(),
         key_source=OneKey(),
-        issuer=shared_issuer(),
+        issuer=issuer,
+        claim_issuer=claim_issuer,
         clock=StandingClock(),
         serial_numbers=lambda: SerialNumber(next(serial_numbers)),
         new_generation_id=lambda: "5d6c2a0c-6f7d-4a8e-9c1b-0e2f3a4b5c6d",
         new_registration_code=lambda: f"{next(codes):064x}",
         events=Listener(),
+        sealer=Sealer(bytes(32), os.urandom),
+        hooks=Hook(),
+        files=NoBuckets(),
     )
 
 

@@ -53,6 +53,11 @@ class Live:
     database_url: str | None
 
     @property
+    def registration_dir(self) -> Path:
+        """The directory of buckets, beside the data directory."""
+        return self.service.data_dir.with_name("buckets")
+
+    @property
     def ca_file(self) -> Path:
         """The trust anchor for the service's own certificate."""
         return self.service.data_dir / "ca.pem"

@@ -10,11 +10,15 @@ from thingmint.api.endpoint import endpoint_operations
 from thingmint.api.operation import Operation, unimplemented
 from thingmint.api.policies import policy_operations
 from thingmint.api.policy_attachments import policy_attachment_operations
+from thingmint.api.provisioning_templates import provisioning_template_operations
+from thingmint.api.register_thing import register_thing_operations
 from thingmint.api.registered_certificates import registered_certificate_operations
 from thingmint.api.registration_codes import registration_code_operations
+from thingmint.api.registration_tasks import registration_task_operations
 from thingmint.api.routes import ROUTES
 from thingmint.api.routing import Router
 from thingmint.api.tags import tag_operations
+from thingmint.api.template_versions import template_version_operations
 from thingmint.api.thing_group_members import thing_group_member_operations
 from thingmint.api.thing_groups import thing_group_operations
 from thingmint.api.thing_principals import thing_principal_operations
@@ -37,6 +41,10 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
         *effective_policy_operations(authority),
         *authorization_operations(authority),
         *endpoint_operations(endpoint_address),
+        *provisioning_template_operations(authority),
+        *template_version_operations(authority),
+        *register_thing_operations(authority),
+        *registration_task_operations(authority),
         *tag_operations(authority),
         *thing_operations(authority),
         *thing_type_operations(authority),

@@ -1,6 +1,5 @@
 """Owns what a user's own CA certificate is in the registry, and which changes of it exist; refuses to know X.509."""
 
-import json
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,6 +8,7 @@ from enum import StrEnum
 from thingmint.core.certificate import CertificateMode
 from thingmint.core.errors import CertificateStateRefused, InvalidRequest
 from thingmint.core.identifiers import CertificateId, Scope, ca_certificate_arn
+from thingmint.core.template import TemplateKind, parse_template
 
 # From RegisterCACertificate's documentation in the service model.
 MAX_CAS_WITH_ONE_SUBJECT = 10
@@ -98,8 +98,8 @@ def registration_config(
 ) -> RegistrationConfig | None:
     """Return the configuration, None where nothing is configured.
 
-    Raises InvalidRequest for two templates, for a template's text that is no JSON object or comes without a role, and
-    for a role that is no role.
+    Raises InvalidRequest for two templates, for a text that is no template for devices that first connect or comes
+    without a role, and for a role that is no role.
     """
     if template_body is not None and template_name is not None:
         raise InvalidRequest("registrationConfig takes either templateBody or templateName, not both")
@@ -107,8 +107,8 @@ def registration_config(
         raise InvalidRequest("registrationConfig with a templateBody must have a roleArn")
     if role_arn is not None and not _ROLE_ARN.fullmatch(role_arn):
         raise InvalidRequest("registrationConfig.roleArn is not the ARN of an IAM role")
-    if template_body is not None and not _is_json_object(template_body):
-        raise InvalidRequest("registrationConfig.templateBody is not a JSON object")
+    if template_body is not None:
+        parse_template(template_body, TemplateKind.JITP)
     config = RegistrationConfig(template_body, template_name, role_arn)
     return None if config == RegistrationConfig() else config
 
@@ -142,10 +142,3 @@ def ensure_ca_deletable(ca_certificate: CACertificate) -> None:
         raise CertificateStateRefused(
             f"CA certificate must be deactivated (not ACTIVE) before deletion. Id: {ca_certificate.certificate_id}"
         )
-
-
-def _is_json_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False

@@ -41,7 +41,10 @@ _SIGNATURE_HASHES = frozenset({"sha256", "sha384", "sha512"})
 
 @dataclass(frozen=True, slots=True)
 class ForeignCertificate:
-    """A well-formed X.509 version 3 certificate; ``what`` names it in messages, digests are SHA-256 of names in hex."""
+    """A well-formed X.509 certificate; ``what`` names it in messages, digests are SHA-256 of names in hex.
+
+    It is of version 3, or of version 1 as OpenSSL makes them where no extension is asked for.
+    """
 
     what: str
     der: bytes
@@ -78,11 +81,11 @@ def load_foreign_pem(pem: str, what: str) -> ForeignCertificate:
 
 
 def load_foreign(der: bytes, what: str) -> ForeignCertificate:
-    """Return the certificate; raise CertificateInvalid unless it is DER of an X.509 version 3 certificate."""
+    """Return the certificate; raise CertificateInvalid unless it is DER of an X.509 certificate of version 1 or 3."""
     try:
         return _read(der, what)
     except (ValueError, x509.InvalidVersion, OverflowError) as error:
-        raise CertificateInvalid(f"The {what} is not an X.509 version 3 certificate in DER") from error
+        raise CertificateInvalid(f"The {what} is not an X.509 certificate of version 1 or 3") from error
 
 
 def ensure_acceptable(certificate: ForeignCertificate, at: datetime) -> None:
@@ -122,10 +125,13 @@ def _signature_refused(certificate: ForeignCertificate) -> CertificateInvalid:
 
 def _read(der: bytes, what: str) -> ForeignCertificate:
     tbs, algorithm, _ = children(der, only_element(der))
-    # RFC 5280, 4.1: version, serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo and the rest.
-    version, serial, inner_algorithm, issuer, _, subject, _, *_ = children(der, tbs)
-    if der[version.start : version.end] != _VERSION_3:
-        raise ValueError("the certificate is not of version 3")
+    version, *parts = children(der, tbs)
+    # RFC 5280, 4.1: serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo; in version 3 there may be
+    # more.
+    if der[version.start : version.end] == _VERSION_3:
+        serial, inner_algorithm, issuer, _, subject, _, *_ = parts
+    else:
+        serial, inner_algorithm, issuer, _, subject, _ = (version, *parts)
     serial_number = int.from_bytes(der[serial.content : serial.end], "big", signed=True)
     # RFC 5280, 4.1.2.2. The library would warn of such numbers once it has read them.
     if serial_number <= 0 or serial.end - serial.content > _MAX_SERIAL_OCTETS:

@@ -5,13 +5,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from thingmint.core.claim import CLAIM_VALID_FOR
 from thingmint.issuance.subject import SubjectRefused, check_subject
 
 # RFC 5280, 4.1.2.5: the last second that UTCTime can write, and the end of every certificate that AWS IoT issues.
@@ -128,6 +129,13 @@ def certificate_profile(config: ProfileConfig) -> CertificateProfile:
 def default_profile() -> CertificateProfile:
     """Return the profile of the certificates that AWS IoT issues."""
     return certificate_profile(ProfileConfig())
+
+
+def claim_profile() -> CertificateProfile:
+    """Return the profile of claim certificates, which end five minutes after their issue."""
+    profile = certificate_profile(ProfileConfig(subject="CN=Claim"))
+    valid_for = profile.backdate + CLAIM_VALID_FOR + timedelta(seconds=1)
+    return replace(profile, not_after=None, valid_for=valid_for)
 
 
 def _subject(text: str) -> x509.Name:

@@ -6,19 +6,32 @@ from datetime import timedelta
 
 from thingmint.core.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuer import Issuer
-from thingmint.registration.ports import Clock, EventSink, KeySource, SerialNumbers, Store
+from thingmint.registration.ports import (
+    Clock,
+    EventSink,
+    HookClient,
+    KeySource,
+    RegistrationFiles,
+    SecretSealer,
+    SerialNumbers,
+    Store,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrationAuthority:
-    """Who stores, who makes keys, who signs, what time it is, where numbers come from and who listens."""
+    """Who stores, makes keys, signs, listens, seals and is asked; what time it is, and where numbers come from."""
 
     store: Store
     key_source: KeySource
     issuer: Issuer
+    claim_issuer: Issuer
     clock: Clock
     serial_numbers: SerialNumbers
     new_generation_id: Callable[[], str]
     new_registration_code: Callable[[], str]
     events: EventSink
+    sealer: SecretSealer
+    hooks: HookClient
+    files: RegistrationFiles
     thing_type_deletable_after: timedelta = DELETABLE_AFTER

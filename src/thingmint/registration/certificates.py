@@ -7,23 +7,21 @@ caller holds is in the registry. A private key is in none; it leaves with the re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryptography import x509
-
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import (
     Certificate,
-    CertificateMode,
     CertificateStatus,
     CertificateSummary,
     ensure_deletable,
     with_status,
 )
 from thingmint.core.errors import CertificateStateRefused, DeletionRefused, ResourceNotFound
-from thingmint.core.identifiers import CertificateId, certificate_id_of
+from thingmint.core.identifiers import CertificateId
 from thingmint.issuance.csr import load_csr
-from thingmint.issuance.keys import KeyPair, PublicKey, load_public_key
+from thingmint.issuance.keys import KeyPair, load_public_key
 from thingmint.registration.audit import AuditEntry, audit_entry
 from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.issuing import issue
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.paging import Page, PageRequest, read_page
 from thingmint.registration.ports import Transaction
@@ -45,7 +43,9 @@ async def issue_with_new_key(authority: RegistrationAuthority, caller: Caller, *
     """
     key_pair = await authority.key_source.take()
     public_key = load_public_key(key_pair.public_key_der)
-    certificate = await _issue(authority, caller, "CreateKeysAndCertificate", public_key, None, active=active)
+    certificate = await issue(
+        authority, caller, "CreateKeysAndCertificate", public_key, None, _status_of_new(active=active)
+    )
     return IssuedCertificate(certificate, key_pair)
 
 
@@ -58,9 +58,8 @@ async def issue_from_csr(
     ServiceUnavailable if nothing can be stored.
     """
     request = load_csr(csr_pem)
-    return await _issue(
-        authority, caller, "CreateCertificateFromCsr", request.public_key, request.subject, active=active
-    )
+    status = _status_of_new(active=active)
+    return await issue(authority, caller, "CreateCertificateFromCsr", request.public_key, request.subject, status)
 
 
 async def describe(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> Certificate:
@@ -142,49 +141,8 @@ async def delete(
     await _change(authority, caller, certificate_id, remove)
 
 
-async def _issue(
-    authority: RegistrationAuthority,
-    caller: Caller,
-    action: str,
-    public_key: PublicKey,
-    subject: x509.Name | None,
-    *,
-    active: bool,
-) -> Certificate:
-    now = authority.clock.now()
-    serial_number = authority.serial_numbers()
-    prepared = authority.issuer.prepare(public_key, serial_number, now, subject)
-    der = authority.issuer.issue(prepared)
-    certificate = Certificate(
-        scope=caller.scope,
-        certificate_id=certificate_id_of(der),
-        der=der,
-        issuer_id=authority.issuer.issuer_id,
-        serial_number=serial_number,
-        status=CertificateStatus.ACTIVE if active else CertificateStatus.INACTIVE,
-        mode=CertificateMode.DEFAULT,
-        not_before=prepared.not_before,
-        not_after=prepared.not_after,
-        created_at=now,
-        modified_at=now,
-        customer_version=1,
-        generation_id=authority.new_generation_id(),
-    )
-    entry = audit_entry(
-        caller,
-        now,
-        action,
-        certificate.arn,
-        status=certificate.status,
-        issuer_id=authority.issuer.issuer_id,
-        serial_number=f"{serial_number:x}",
-    )
-
-    def program(transaction: Transaction) -> Steps[Change[Certificate]]:
-        yield from transaction.insert_certificate(certificate)
-        return Change(certificate, (entry,))
-
-    return await change(authority, program)
+def _status_of_new(*, active: bool) -> CertificateStatus:
+    return CertificateStatus.ACTIVE if active else CertificateStatus.INACTIVE
 
 
 async def _change(

@@ -4,8 +4,7 @@ A change notes the resources it touches in its own transaction (`mutation.Change
 without its note and no note without its change. Whoever asks from the returned stamp on is told of every change that
 was committed since, on any number of nodes: perhaps twice, never not at all.
 
-To keep what was decided for a device: take the feed's stamp, read (`effective_policies`), keep what was read under all
-of the ARNs that it depends on, and read once more if the feed has moved past that stamp in between.
+`ChangeWatch` keeps track of what depends on which resource.
 """
 
 from dataclasses import dataclass

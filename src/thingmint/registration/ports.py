@@ -1,10 +1,13 @@
 """Owns what the registration authority needs from the outside: a store, keys, time, numbers and a listener."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 
+from thingmint.core.hook import HookQuestion
 from thingmint.core.identifiers import SerialNumber
+from thingmint.core.provisioning_template import PreProvisioningHook
+from thingmint.core.registration_task import InputFile, InputLine, ReportType
 from thingmint.issuance.keys import KeyPair
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.steps import Steps
@@ -15,8 +18,11 @@ from thingmint.registration.verbs.billing_groups import BillingGroupVerbs
 from thingmint.registration.verbs.ca_certificates import CACertificateVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
 from thingmint.registration.verbs.changes import ChangeVerbs
+from thingmint.registration.verbs.claims import ClaimVerbs
 from thingmint.registration.verbs.policies import PolicyVerbs
 from thingmint.registration.verbs.policy_attachments import PolicyAttachmentVerbs
+from thingmint.registration.verbs.provisioning_templates import ProvisioningTemplateVerbs
+from thingmint.registration.verbs.registration_tasks import RegistrationTaskVerbs
 from thingmint.registration.verbs.thing_groups import ThingGroupVerbs
 from thingmint.registration.verbs.thing_principals import ThingPrincipalVerbs
 from thingmint.registration.verbs.thing_types import ThingTypeVerbs
@@ -34,8 +40,11 @@ class Transaction(
     CACertificateVerbs,
     CertificateVerbs,
     ChangeVerbs,
+    ClaimVerbs,
     PolicyAttachmentVerbs,
     PolicyVerbs,
+    ProvisioningTemplateVerbs,
+    RegistrationTaskVerbs,
     ThingGroupVerbs,
     ThingPrincipalVerbs,
     ThingTypeVerbs,
@@ -99,6 +108,44 @@ class SecretSealer(Protocol):
 
     def unseal(self, sealed: bytes, bound_to: str) -> bytes:
         """Return the secret; raise ServiceUnavailable if it was sealed by another key or for another name."""
+        ...
+
+
+class HookClient(Protocol):
+    """Asks pre-provisioning hooks, which are the operator's own code."""
+
+    async def ask(self, hook: PreProvisioningHook, question: HookQuestion) -> object:
+        """Return the hook's answer as it came; raise HookFailed if there is none. Whoever asks sets the time limit."""
+        ...
+
+
+class RegistrationFiles(Protocol):
+    """The directories from which bulk registrations read, and where they write their reports."""
+
+    async def find(self, bucket: str, key: str) -> InputFile:
+        """Return the file as it is now; raise InvalidRequest if there is none that may be read."""
+        ...
+
+    async def lines(self, file: InputFile, offset: int, number: int, count: int) -> Sequence[InputLine]:
+        """Return up to ``count`` lines, the first of which begins at the offset and has the number.
+
+        Raises TaskBroken if the file is gone or is not what it was.
+        """
+        ...
+
+    async def append(self, task_id: str, kind: ReportType, size: int, added: bytes) -> int:
+        """Make a report what it was at this size, with more behind it; return its size once that is durable.
+
+        Raises TaskBroken if it cannot be written, or has become shorter.
+        """
+        ...
+
+    def location(self, task_id: str, kind: ReportType) -> str:
+        """Return where a report is, as a URL."""
+        ...
+
+    async def delete_reports(self, task_id: str) -> None:
+        """Delete the reports that exist."""
         ...
 
 

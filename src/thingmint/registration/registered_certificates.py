@@ -56,6 +56,24 @@ async def register(
     CA is not registered, CertificateConflict if several registered CAs have the issuer's name and none was given,
     CertificateStateRefused if the CA is not active, ResourceExists.
     """
+    registered = await acceptable_registration(authority, caller, certificate_pem, ca_certificate_pem, status)
+    entry = registration_entry(authority, caller, "RegisterCertificate", registered)
+
+    def program(transaction: Transaction) -> Steps[Change[Certificate]]:
+        yield from insert_registered(transaction, registered)
+        return Change(registered, (entry,), (registered.arn,))
+
+    return await change(authority, program)
+
+
+async def acceptable_registration(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    certificate_pem: str,
+    ca_certificate_pem: str | None,
+    status: CertificateStatus,
+) -> Certificate:
+    """Return the certificate as `register` would register it, verified and not stored; raise what that raises."""
     certificate = _acceptable(authority, certificate_pem, status)
     given = None if ca_certificate_pem is None else load_foreign_pem(ca_certificate_pem, "CA certificate")
     ca_certificate = await _registered_ca(authority, caller.scope, certificate, given)
@@ -64,16 +82,15 @@ async def register(
     issuer = load_foreign(ca_certificate.der, "CA certificate")
     ensure_acceptable(issuer, authority.clock.now())
     ensure_issued_by(certificate, issuer)
-    registered = new_certificate(authority, caller.scope, certificate, status, Provenance(ca_certificate.mode, ca_id))
+    return new_certificate(authority, caller.scope, certificate, status, Provenance(ca_certificate.mode, ca_id))
 
-    def program(transaction: Transaction) -> Steps[Change[Certificate]]:
-        # Only read: all registrations with one CA would wait for each other's commits if this locked its row.
-        _ensure_active((yield from transaction.ca_certificate(caller.scope, ca_id)))
-        yield from _insert(transaction, registered)
-        entry = _entry(authority, caller, "RegisterCertificate", registered)
-        return Change(registered, (entry,), (registered.arn,))
 
-    return await change(authority, program)
+def insert_registered(transaction: Transaction, registered: Certificate) -> Steps[None]:
+    """Store, as a step of a program, what `acceptable_registration` returned; raise what `register` raises."""
+    assert registered.ca_certificate_id is not None, "it was registered with a CA"
+    # Only read: all registrations with one CA would wait for each other's commits if this locked its row.
+    _ensure_active((yield from transaction.ca_certificate(registered.scope, registered.ca_certificate_id)))
+    yield from _insert(transaction, registered)
 
 
 async def register_without_ca(
@@ -89,7 +106,7 @@ async def register_without_ca(
 
     def program(transaction: Transaction) -> Steps[Change[Certificate]]:
         yield from _insert(transaction, registered)
-        entry = _entry(authority, caller, "RegisterCertificateWithoutCA", registered)
+        entry = registration_entry(authority, caller, "RegisterCertificateWithoutCA", registered)
         return Change(registered, (entry,), (registered.arn,))
 
     return await change(authority, program)
@@ -179,5 +196,8 @@ def _insert(transaction: Transaction, certificate: Certificate) -> Steps[None]:
         raise ResourceExists(_EXISTS, resource_id=certificate.certificate_id) from error
 
 
-def _entry(authority: RegistrationAuthority, caller: Caller, action: str, certificate: Certificate) -> AuditEntry:
+def registration_entry(
+    authority: RegistrationAuthority, caller: Caller, action: str, certificate: Certificate
+) -> AuditEntry:
+    """Return the audit entry for the certificate's registration."""
     return audit_entry(caller, authority.clock.now(), action, certificate.arn, **registration_detail(certificate))

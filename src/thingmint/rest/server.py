@@ -18,9 +18,9 @@ from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from thingmint.listening import descriptors_for_connections, listen
 from thingmint.rest.http_protocol import HardenedProtocol
 from thingmint.rest.limits import Limits
-from thingmint.rest.listening import descriptors_for_connections, listen
 
 _ACCEPTS_PER_TURN = 64
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

@@ -12,7 +12,9 @@ class Dialect:
     the columns at each change of status. ``ordered_text`` is compared byte by byte whatever the language of the
     database: in another order, what starts alike does not stand together.
 
-    ``for_key_share`` keeps a row from being deleted while others do the same. A change's stamp orders changes so that
+    ``for_key_share`` keeps a row from being deleted while others do the same, ``for_share`` from being changed.
+
+    A change's stamp orders changes so that
     whoever asks for those from ``change_horizon`` on misses none: on SQLite commits follow one another, and a counter
     does. On PostgreSQL they overlap; the stamp is the transaction's id, and the horizon the id of the oldest one that
     was not finished when it was asked for. Ids from ``change_ceiling`` on are of no transaction that can be seen: they
@@ -25,6 +27,7 @@ class Dialect:
     summary_columns: str
     for_update: str
     for_key_share: str
+    for_share: str
     change_stamp: str
     change_horizon: str
     change_ceiling: str
@@ -52,6 +55,7 @@ SQLITE = Dialect(
     summary_columns=", certificate_id, status, mode, created_at",
     for_update="",
     for_key_share="",
+    for_share="",
     change_stamp="(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
     change_horizon="(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
     change_ceiling="9223372036854775807",
@@ -66,6 +70,7 @@ POSTGRESQL = Dialect(
     summary_columns="",
     for_update=" FOR UPDATE",
     for_key_share=" FOR KEY SHARE",
+    for_share=" FOR SHARE",
     change_stamp="CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
     change_horizon="CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
     change_ceiling="CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)",

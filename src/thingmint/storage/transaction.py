@@ -12,8 +12,11 @@ from thingmint.storage.tables.billing_groups import BillingGroupTable
 from thingmint.storage.tables.ca_certificates import CACertificateTable
 from thingmint.storage.tables.certificates import CertificateTable
 from thingmint.storage.tables.changes import ChangeTable
+from thingmint.storage.tables.claims import ClaimTable
 from thingmint.storage.tables.policies import PolicyTable
 from thingmint.storage.tables.policy_attachments import PolicyAttachmentTable
+from thingmint.storage.tables.provisioning_templates import ProvisioningTemplateTable
+from thingmint.storage.tables.registration_tasks import RegistrationTaskTable
 from thingmint.storage.tables.thing_groups import ThingGroupTable
 from thingmint.storage.tables.thing_principals import ThingPrincipalTable
 from thingmint.storage.tables.thing_types import ThingTypeTable
@@ -35,8 +38,11 @@ class SqlTransaction(
     CACertificateTable,
     CertificateTable,
     ChangeTable,
+    ClaimTable,
     PolicyAttachmentTable,
     PolicyTable,
+    ProvisioningTemplateTable,
+    RegistrationTaskTable,
     ThingGroupTable,
     ThingPrincipalTable,
     ThingTable,

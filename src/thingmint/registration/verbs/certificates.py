@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from thingmint.core.certificate import Certificate, CertificateSummary
-from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
 from thingmint.registration.paging import PageRequest
 from thingmint.registration.steps import Steps
 
@@ -14,6 +14,15 @@ class CertificateVerbs(Protocol):
 
     def certificate(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
         """Return the certificate, or None."""
+        ...
+
+    def presented_certificate(
+        self, region: Region, certificate_id: CertificateId, account: AccountId | None
+    ) -> Steps[Certificate | None]:
+        """Return the certificate that a device means which asks for the account, or for none.
+
+        That is the account's own, or else the one in DEFAULT mode; those in SNI_ONLY mode of other accounts are not.
+        """
         ...
 
     def certificate_for_update(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:

@@ -31,6 +31,14 @@ def _one_certificate(first: int) -> str:
 CERTIFICATE = f"SELECT {COLUMNS} FROM certificate {_one_certificate(1)}"  # noqa: S608  constants above
 
 
+# The account's own comes first; of those in DEFAULT mode there is one.
+PRESENTED_CERTIFICATE = (
+    f"SELECT {COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
+    "WHERE certificate_id = $1 AND region || '' = $2 AND (account = $3 OR mode = 'DEFAULT') "
+    "ORDER BY CASE WHEN account = $3 THEN 0 ELSE 1 END LIMIT 1"
+)
+
+
 # A list holds the account's certificates and those that wait for it to accept them: a page of each, merged. Without
 # limits of their own, PostgreSQL would read all that stands behind the page of either and sort it.
 def _summaries(comparison: str, direction: str) -> str:
@@ -76,6 +84,13 @@ class CertificateTable(CertificateVerbs):
     def certificate(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
         """Return the certificate, or None."""
         row = yield from row_of(CERTIFICATE, certificate_id, scope.account, scope.region)
+        return None if row is None else certificate_of_row(row)
+
+    def presented_certificate(
+        self, region: Region, certificate_id: CertificateId, account: AccountId | None
+    ) -> Steps[Certificate | None]:
+        """Return the certificate that a device means which asks for the account, or for none."""
+        row = yield from row_of(PRESENTED_CERTIFICATE, certificate_id, region, account)
         return None if row is None else certificate_of_row(row)
 
     def certificate_for_update(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:

@@ -57,13 +57,14 @@ OF_POLICY_LATEST_FIRST = f"{_OF_POLICY} < $4 ORDER BY position DESC LIMIT $5"
 OF_POLICY_EARLIEST_FIRST = f"{_OF_POLICY} > $4 ORDER BY position ASC LIMIT $5"
 
 # From a principal ($3), a thing ($4) and a group ($5) to the ARNs of all of them, of the principal's things, of the
-# groups of the things, and of every group above. UNION, not UNION ALL: it ends even if groups ever formed a circle.
+# groups of the things, and of every group above. UNION among groups: it ends even if they ever formed a circle. UNION
+# ALL among things: SQLite would read every principal of the account in the order of their things, to merge them.
 # PostgreSQL cannot guess how few groups these are and would read whole tables to join them; what stands in a SELECT of
 # its own is looked up row by row.
 _REACHED = (
     "(WITH RECURSIVE reached_thing (name) AS ("
     "SELECT thing_name FROM thing_principal WHERE account = $1 AND region = $2 AND principal = $3 "
-    "UNION "
+    "UNION ALL "
     "SELECT name FROM thing WHERE name = $4 AND account || '' = $1 AND region || '' = $2"
     "), reached_group (name) AS ("
     "SELECT name FROM thing_group WHERE name = $5 AND account || '' = $1 AND region || '' = $2 "

@@ -1,0 +1,23 @@
+"""Owns the certificates of CreateProvisioningClaim: what they may be used for, and how long."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from thingmint.core.identifiers import CertificateId, Scope, TemplateName
+
+# AWS's developer guide, "Provisioning by trusted user": the claim is for five minutes.
+CLAIM_VALID_FOR = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCertificate:
+    """A certificate of CreateProvisioningClaim: it is in no list, and provisions with its one template only."""
+
+    scope: Scope
+    certificate_id: CertificateId
+    template_name: TemplateName
+    expires_at: datetime
+
+    def is_valid_at(self, at: datetime) -> bool:
+        """Say whether the claim may still be used. RFC 5280, 4.1.2.5: the period includes its last second."""
+        return at < self.expires_at + timedelta(seconds=1)

@@ -1,0 +1,67 @@
+"""Owns what a pre-provisioning hook is asked and what its answer means; knows no way to reach one.
+
+The JSON of both is AWS's ("Pre-provisioning hooks" in the developer guide), so that a Lambda function's code serves.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from thingmint.core.identifiers import CertificateId
+
+# AWS's limit on a hook's run time.
+HOOK_SECONDS = 5.0
+
+
+class HookFailed(Exception):
+    """A hook could not be asked or gave no answer of the right form; the text is for the log, never for a device."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookQuestion:
+    """Who wants to be provisioned with which template and parameters."""
+
+    claim_certificate_id: CertificateId
+    certificate_id: CertificateId
+    certificate_pem: str
+    template_arn: str
+    client_id: str
+    parameters: Mapping[str, str]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the question as the hook reads it."""
+        return {
+            "claimCertificateId": self.claim_certificate_id,
+            "certificateId": self.certificate_id,
+            "certificatePem": self.certificate_pem,
+            "templateArn": self.template_arn,
+            "clientId": self.client_id,
+            "parameters": dict(self.parameters),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """Whether the device may be provisioned, and which parameters count instead of the device's own."""
+
+    allow_provisioning: bool
+    parameter_overrides: Mapping[str, str]
+
+
+def hook_answer(answer: object) -> HookAnswer:
+    """Return what a hook's answer means; raise HookFailed unless it has the form of AWS's hooks.
+
+    Nothing but ``true`` allows: what is merely truthy may be a mistake. Overrides may be absent.
+    """
+    if not isinstance(answer, Mapping):
+        raise HookFailed("the answer is not an object")
+    allowed = answer.get("allowProvisioning")
+    if not isinstance(allowed, bool):
+        raise HookFailed("allowProvisioning is neither true nor false")
+    overrides = answer.get("parameterOverrides")
+    if overrides is None:
+        return HookAnswer(allowed, {})
+    if not isinstance(overrides, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, str) for name, value in overrides.items()
+    ):
+        raise HookFailed("parameterOverrides is not an object whose values are strings")
+    return HookAnswer(allowed, dict(overrides))

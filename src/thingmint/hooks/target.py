@@ -1,0 +1,73 @@
+"""Owns what stands behind a hook's ARN as the settings write it: ``https://…``, or ``python:module:function``."""
+
+import importlib
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from thingmint.core.errors import InvalidRequest
+from thingmint.core.provisioning_template import PreProvisioningHook
+from thingmint.hooks.python_callable import python_hook
+from thingmint.hooks.webhook import Webhook
+
+HookTarget: TypeAlias = Callable[[Mapping[str, object]], Awaitable[object]]
+"""Takes the question as JSON objects are in Python, returns the answer in the same form, raises HookFailed."""
+
+_CALLABLE = re.compile(r"python:([A-Za-z_][\w.]*):([A-Za-z_]\w*)", re.ASCII)
+_PORTS = {"https": 443, "http": 80}
+
+
+class HookTargetRefused(ValueError):
+    """The settings put something behind an ARN that cannot be called; the message says what."""
+
+
+def hook_targets(settings: Mapping[str, str]) -> dict[str, HookTarget]:
+    """Return what stands behind each ARN, Python modules imported; raise HookTargetRefused naming the first bad one."""
+    return {arn: _target(arn, text) for arn, text in settings.items()}
+
+
+def _target(arn: str, text: str) -> HookTarget:
+    try:
+        PreProvisioningHook(arn)
+    except InvalidRequest as error:
+        raise HookTargetRefused(f"hooks.{arn}: the name is not the ARN of a Lambda function") from error
+    match = _CALLABLE.fullmatch(text)
+    if match:
+        return python_hook(_imported(arn, match[1], match[2]))
+    return _webhook(arn, text)
+
+
+def _imported(arn: str, module_name: str, name: str) -> Callable[..., object]:
+    try:
+        found = getattr(importlib.import_module(module_name), name, None)
+    except Exception as error:
+        raise HookTargetRefused(f"hooks.{arn}: {module_name} cannot be imported: {type(error).__name__}") from error
+    if not callable(found):
+        raise HookTargetRefused(f"hooks.{arn}: {module_name} has no callable {name}")
+    return found  # type: ignore[no-any-return] # that it can be called is all there is to know of the operator's code
+
+
+def _webhook(arn: str, text: str) -> HookTarget:
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError as error:
+        raise HookTargetRefused(f"hooks.{arn}: the URL cannot be read") from error
+    if url.scheme not in _PORTS or not url.hostname or url.username is not None or url.fragment:
+        raise HookTargetRefused(f"hooks.{arn} must be https://host/path or python:module:function")
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise HookTargetRefused(f"hooks.{arn}: the URL has characters that must be escaped")
+    # Parameters of devices and the decision about them are not for everybody on the way.
+    if url.scheme == "http" and not _is_loopback(url.hostname):
+        raise HookTargetRefused(f"hooks.{arn}: http is allowed on loopback addresses only")
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    return Webhook(url.hostname, port or _PORTS[url.scheme], path, is_tls=url.scheme == "https").ask
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,101 @@
+"""Owns one POST of JSON to a webhook and its answer, over HTTP/1.1; follows no redirect and uses no proxy."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httptools
+import msgspec
+
+from thingmint.core.hook import HookFailed
+
+MAX_ANSWER_BYTES = 65_536
+_CHUNK = 16_384
+_OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address that answers whether a device may be provisioned; its certificate is verified."""
+
+    host: str
+    port: int
+    path: str
+    is_tls: bool
+
+    async def ask(self, question: Mapping[str, object]) -> object:
+        """Return the answer's JSON; raise HookFailed if there is none with status 200."""
+        try:
+            tls = ssl.create_default_context() if self.is_tls else None
+            reader, writer = await asyncio.open_connection(self.host, self.port, ssl=tls)
+            try:
+                writer.write(self._request(msgspec.json.encode(question)))
+                answer = await _read(reader)
+            finally:
+                # Nothing more is to be said, and a slow peer's farewell is not waited for.
+                writer.transport.abort()
+        except (OSError, httptools.HttpParserError) as error:
+            raise HookFailed(f"the webhook cannot be reached: {type(error).__name__}") from error
+        return answer.decoded()
+
+    def _request(self, body: bytes) -> bytes:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        head = (
+            f"POST {self.path} HTTP/1.1\r\nHost: {host}:{self.port}\r\nContent-Type: application/json\r\n"
+            f"Accept: application/json\r\nUser-Agent: thingmint\r\nContent-Length: {len(body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        return head.encode("ascii") + body
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What the parser tells of an answer."""
+
+    body: bytearray = field(default_factory=bytearray)
+    status: int = 0
+    is_complete: bool = False
+    has_length: bool = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        del value
+        self.has_length = self.has_length or name.lower() in (b"content-length", b"transfer-encoding")
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+        if len(self.body) > MAX_ANSWER_BYTES:
+            raise HookFailed(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
+
+    def on_message_complete(self) -> None:
+        self.is_complete = True
+
+    def decoded(self) -> object:
+        if self.status != _OK:
+            raise HookFailed(f"the webhook answered with status {self.status}")
+        try:
+            return msgspec.json.decode(bytes(self.body))
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise HookFailed("the webhook's answer is not JSON") from error
+
+
+async def _read(reader: asyncio.StreamReader) -> _Answer:
+    answer = _Answer()
+    parser = httptools.HttpResponseParser(answer)
+    received = 0
+    while not answer.is_complete:
+        data = await reader.read(_CHUNK)
+        received += len(data)
+        if received > 2 * MAX_ANSWER_BYTES:
+            raise HookFailed("the answer's head does not end")
+        if not data:
+            # RFC 9112, 6.3: an answer without a length ends with its connection; one with a length was cut off.
+            if answer.has_length or not received:
+                raise HookFailed("the webhook closed the connection before its answer was complete")
+            break
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            raise HookFailed(f"the answer is longer than {MAX_ANSWER_BYTES} bytes") from error
+    answer.status = parser.get_status_code()
+    return answer

@@ -1,0 +1,56 @@
+"""Owns whether a CONNECT is accepted: who the device is, and what its policies say; changes nothing."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from thingmint.core.errors import ThingmintError
+from thingmint.mqtt.packets import Connect
+from thingmint.mqtt.permissions import attributes_of, of_connect
+from thingmint.mqtt.ports import Authorizer, ConnectionFacts, Device, DeviceRefused, DeviceRegistry
+from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.reserved_topics import is_reserved
+from thingmint.mqtt.tls import Peer
+
+_NOT_AUTHORIZED: Final = "Not authorized"
+
+
+class NotAdmitted(PacketRefused):
+    """The CONNECT is refused; ``why`` is for operators, who may know more than the client."""
+
+    def __init__(self, reason_code: ReasonCode, message: str, why: str) -> None:
+        super().__init__(reason_code, message)
+        self.why = why
+
+
+@dataclass(slots=True)
+class Admitted:
+    """A device that may be connected; its authorizer is replaced when policies change."""
+
+    device: Device
+    facts: ConnectionFacts
+    authorizer: Authorizer
+
+
+async def admit(registry: DeviceRegistry, peer: Peer, address: str, connect: Connect, client_id: str) -> Admitted:
+    """Return the device that asks to connect, with its policies; raise NotAdmitted if it may not."""
+    if connect.will is not None and is_reserved(connect.will.topic):
+        message = "A will cannot go to a reserved topic"
+        raise NotAdmitted(ReasonCode.TOPIC_NAME_INVALID, message, message)
+    facts = ConnectionFacts(
+        client_id=client_id,
+        source_address=address,
+        server_name=peer.server_name,
+        attributes=attributes_of(connect),
+        will_topic=connect.will.topic if connect.will else None,
+    )
+    try:
+        device = await registry.identify(peer.chain, peer.server_name)
+        authorizer = await device.authorizer(facts)
+    except DeviceRefused as refused:
+        raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, refused.reason) from refused
+    except ThingmintError as error:
+        raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, error.message, error.message) from error
+    for needed in of_connect(connect, client_id):
+        if not needed.is_given_by(authorizer):
+            raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, f"{needed.action} is not allowed")
+    return Admitted(device, facts, authorizer)

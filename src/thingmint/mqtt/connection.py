@@ -1,0 +1,358 @@
+"""Owns one device's connection from its handshake to its end; what its requests lead to is decided elsewhere.
+
+Requests are worked through one after the other, by a task that exists only while there are any: so answers keep their
+order, and the data plane hears of one connection one thing at a time. The task also takes leave of the data plane.
+"""
+
+import asyncio
+import logging
+import uuid
+from typing import Final
+
+from thingmint.core.identifiers import CertificateId, certificate_id_of
+from thingmint.mqtt.admission import Admitted, NotAdmitted, admit
+from thingmint.mqtt.data_plane import Delivery, Opened
+from thingmint.mqtt.deliveries import Deliveries
+from thingmint.mqtt.device_protocol import DeviceProtocol, Request
+from thingmint.mqtt.device_requests import publish, subscribe, unsubscribe
+from thingmint.mqtt.endings import Leave, reason_of
+from thingmint.mqtt.events import ClientConnected, ClientDisconnected, ConnectRefused, DisconnectReason, Link
+from thingmint.mqtt.own_filters import OwnFilters
+from thingmint.mqtt.packets import (
+    Connect,
+    Disconnect,
+    Pingreq,
+    Pingresp,
+    ProtocolVersion,
+    Puback,
+    Publish,
+    ServerPacket,
+    Subscribe,
+    Unsubscribe,
+)
+from thingmint.mqtt.permissions import to_connect, to_receive
+from thingmint.mqtt.ports import Authorizer, FleetAnswer, FleetRequester
+from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.roster import Roster
+from thingmint.mqtt.services import Services
+from thingmint.mqtt.tls import Peer
+from thingmint.mqtt.tls_transport import TLSTransport
+from thingmint.mqtt.writer import Writer
+
+# How many requests of one device are worked through before others have their turn.
+_REQUESTS_PER_TURN: Final = 64
+log = logging.getLogger(__name__)
+
+
+class Connection:
+    """A TLS protocol towards the transport, a device's connection towards the data plane."""
+
+    __slots__ = (
+        "_admitted",
+        "_deliveries",
+        "_ending",
+        "_is_open_above",
+        "_last_heard_at",
+        "_leave",
+        "_peer",
+        "_roster",
+        "_services",
+        "_session_id",
+        "_transport",
+        "_worker",
+        "_writer",
+        "certificate_id",
+        "is_stale",
+        "protocol",
+        "provisioning",
+    )
+
+    certificate_id: CertificateId
+    _transport: TLSTransport
+    _writer: Writer
+    _deliveries: Deliveries
+
+    def __init__(self, services: Services, roster: "Roster[Connection]") -> None:
+        self._services = services
+        self._roster = roster
+        self.protocol = DeviceProtocol(services.limits.connect_bytes)
+        self.provisioning = 0
+        # Set by the gateway when policies change.
+        self.is_stale = False
+        self._peer: Peer | None = None
+        self._admitted: Admitted | None = None
+        self._is_open_above = False
+        self._ending: DisconnectReason | None = None
+        self._leave = Leave()
+        self._worker: asyncio.Task[None] | None = None
+        self._last_heard_at = 0.0
+        self._session_id = ""
+
+    # For the transport
+
+    def established(self, transport: TLSTransport, peer: Peer) -> None:
+        """Begin: CONNECT comes next."""
+        self._transport, self._peer = transport, peer
+        self._writer = Writer(transport, self._services.limits, self._services.loop)
+        self._deliveries = Deliveries(self.protocol, self._writer)
+        self.certificate_id = certificate_id_of(peer.leaf)
+        self._roster.arrived(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Work through what has arrived; while that takes its time, take only so much more."""
+        self.protocol.feed(data)
+        if self._worker is None:
+            self._start_working()
+        elif self.protocol.buffered > self._services.limits.request_backlog_bytes:
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """Take no more deliveries, nor requests, whose answers would only wait with the others."""
+        self._writer.paused = True
+
+    def resume_writing(self) -> None:
+        """Go on with the requests that had to wait, and ask for the deliveries that were not taken."""
+        self._writer.paused = False
+        if self._worker is None:
+            self._start_working()
+        if self._is_accepted:
+            self._services.data_plane.resume(self)
+
+    def connection_lost(self) -> None:
+        """Take leave, if the connection did not end before."""
+        self._mark_over(DisconnectReason.CONNECTION_LOST)
+
+    # For the data plane
+
+    @property
+    def client_id(self) -> str:
+        """The client id, also when the server chose it."""
+        return self.protocol.client_id
+
+    @property
+    def version(self) -> ProtocolVersion:
+        """The version of its CONNECT."""
+        version = self.protocol.version
+        assert version is not None, "the data plane hears of a connection at its CONNECT"
+        return version
+
+    @property
+    def receive_window(self) -> int:
+        """How many unacknowledged messages of the data plane the client takes."""
+        return self._deliveries.receive_window
+
+    @property
+    def own_filters(self) -> int:
+        """How many filters the connection keeps to itself."""
+        return len(self.filters)
+
+    def may_receive(self, topic: str) -> bool:
+        """Say whether its policies allow iot:Receive on the topic."""
+        return to_receive(topic).is_given_by(self.authorizer)
+
+    def deliver(self, message: Publish) -> Delivery:
+        """Write the message whole, or nothing of it."""
+        return self._deliveries.deliver(message) if self._ending is None else Delivery.FULL
+
+    def disconnect(self, reason_code: ReasonCode) -> None:
+        """End the connection with the reason."""
+        self.end(reason_code)
+
+    # For the gateway
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection has ended, for devices if not yet for sockets."""
+        return self._ending is not None
+
+    def end(self, reason: ReasonCode, message: str = "", *, cut: bool = False) -> None:
+        """End the connection; ``cut`` throws away what the client has not read yet."""
+        if self._ending is not None:
+            return
+        last_words = self.protocol.farewell(reason, message)
+        if cut:
+            self._writer.cut(last_words)
+        else:
+            self._writer.close(last_words)
+        self._mark_over(reason_of(reason))
+
+    def remove(self, *, clean_session: bool, prevent_will: bool) -> None:
+        """End the connection by an operator's wish, and with it its session or its will."""
+        self._leave = Leave(cleanly=prevent_will, session_expiry_interval=0 if clean_session else None)
+        self.end(ReasonCode.ADMINISTRATIVE_ACTION, "The connection was deleted")
+
+    def enforce_keep_alive(self, now: float) -> None:
+        """End the connection if its client has been silent for too long."""
+        # A client whose requests wait here is not silent.
+        if self._worker is None and not self._writer.paused and now - self._last_heard_at > self.protocol.silence_limit:
+            self.end(ReasonCode.KEEP_ALIVE_TIMEOUT, "Nothing was heard within the keep-alive time")
+
+    async def refresh_policies(self) -> None:
+        """Bind the policies that are attached now; end the connection if they no longer allow it."""
+        if self._admitted is None or self._ending is not None:
+            # Whoever is still connecting notices by itself.
+            return
+        admitted = self._admitted
+        self.is_stale = False
+        admitted.authorizer = await admitted.device.authorizer(admitted.facts)
+        if not to_connect(self.client_id).is_given_by(admitted.authorizer):
+            self.end(ReasonCode.NOT_AUTHORIZED, "Not authorized any more", cut=True)
+
+    # For requests
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """Its policies."""
+        return self._whom().authorizer
+
+    @property
+    def requester(self) -> FleetRequester:
+        """Who it is."""
+        admitted = self._whom()
+        return FleetRequester(admitted.device, self.client_id, self._transport.address)
+
+    @property
+    def link(self) -> Link:
+        """How events call it."""
+        return Link(self.client_id, self.certificate_id, self._session_id, self._transport.address)
+
+    @property
+    def filters(self) -> OwnFilters:
+        """The filters that it keeps to itself."""
+        return self._deliveries.filters
+
+    def send(self, packet: ServerPacket) -> None:
+        """Write the answer to a request, if the connection is not over."""
+        if self._ending is None:
+            self._deliveries.send(packet)
+
+    def answered(self, answer: FleetAnswer) -> None:
+        """Write the answer of a provisioning request to this connection, or forget it with the connection."""
+        if self._ending is None:
+            self._deliveries.answer(answer)
+
+    # Work
+
+    @property
+    def _is_accepted(self) -> bool:
+        return self._admitted is not None
+
+    def _whom(self) -> Admitted:
+        assert self._admitted is not None, "nothing is asked before CONNECT was accepted"
+        return self._admitted
+
+    def _start_working(self) -> None:
+        self._worker = self._services.loop.create_task(self._work())
+        self._services.work.add(self._worker)
+        self._worker.add_done_callback(self._services.work.discard)
+
+    def _mark_over(self, reason: DisconnectReason) -> None:
+        if self._ending is None:
+            self._ending = reason
+            self._roster.left(self)
+            if self._worker is None:
+                self._start_working()
+
+    async def _work(self) -> None:
+        try:
+            await self._work_through()
+        except PacketRefused as refusal:
+            log.debug("%r: %s", self._transport, refusal.message)
+            self.end(refusal.reason_code, refusal.message)
+        except Exception:
+            log.exception("a request of a device failed")
+            self.end(ReasonCode.UNSPECIFIED_ERROR)
+        await self._take_leave_if_over()
+        self._worker = None
+        self._transport.resume_reading()
+
+    async def _work_through(self) -> None:
+        in_this_turn = 0
+        while not self.is_over and not self._writer.paused and (request := self.protocol.next_request()) is not None:
+            self._last_heard_at = self._services.loop.time()
+            await self._meet(request)
+            in_this_turn += 1
+            if in_this_turn == _REQUESTS_PER_TURN:
+                in_this_turn = 0
+                await asyncio.sleep(0)
+
+    async def _meet(self, request: Request) -> None:
+        match request:
+            case Publish():
+                await publish(self, self._services, request)
+            case Puback():
+                self._acknowledged(request.packet_id)
+            case Pingreq():
+                self.send(Pingresp())
+            case Subscribe():
+                await subscribe(self, self._services, request)
+            case Unsubscribe():
+                await unsubscribe(self, self._services, request)
+            case Connect():
+                await self._connect(request)
+            case Disconnect():
+                self._left(request)
+
+    async def _connect(self, connect: Connect) -> None:
+        admitted = await self._ask_admission(connect)
+        if not self.is_over:
+            opened = await self._services.data_plane.open(self, connect)
+            self._is_open_above = True
+            await self._accept(connect, admitted, opened)
+
+    async def _accept(self, connect: Connect, admitted: Admitted, opened: Opened) -> None:
+        while self.is_stale and not self.is_over:
+            admitted = await self._ask_admission(connect)
+        if self.is_over:
+            return
+        services = self._services
+        self._admitted, self._peer = admitted, None
+        self._session_id = str(uuid.uuid4())
+        self._roster.was_accepted(self)
+        services.admit(self._transport)
+        self._writer.write(self.protocol.accept(opened))
+        services.events.heard(ClientConnected(self.link, services.clock.now()))
+        services.data_plane.resume(self)
+
+    async def _ask_admission(self, connect: Connect) -> Admitted:
+        assert self._peer is not None, "the handshake comes first"
+        services, address = self._services, self._transport.address
+        self.is_stale = False
+        try:
+            return await admit(services.registry, self._peer, address, connect, self.client_id)
+        except NotAdmitted as refusal:
+            now = services.clock.now()
+            services.events.heard(ConnectRefused(self.certificate_id, address, now, refusal.why))
+            raise
+
+    def _acknowledged(self, packet_id: int) -> None:
+        if not self._deliveries.was_own(packet_id):
+            self._services.data_plane.acknowledge(self, packet_id)
+        self._services.data_plane.resume(self)
+
+    def _left(self, disconnect: Disconnect) -> None:
+        self._leave = Leave(
+            cleanly=disconnect.reason_code is not ReasonCode.DISCONNECT_WITH_WILL_MESSAGE,
+            session_expiry_interval=disconnect.properties.session_expiry_interval,
+        )
+        self._writer.close(b"")
+        self._mark_over(DisconnectReason.CLIENT_INITIATED_DISCONNECT)
+
+    async def _take_leave_if_over(self) -> None:
+        if self._ending is None:
+            return
+        services = self._services
+        if self._is_open_above:
+            self._is_open_above = False
+            # A client whose CONNECT was never accepted has no will.
+            cleanly = self._leave.cleanly or not self._is_accepted
+            try:
+                await services.data_plane.close(
+                    self, clean=cleanly, session_expiry_interval=self._leave.session_expiry_interval
+                )
+            except Exception:
+                log.exception("the data plane could not close a connection")
+        if self._is_accepted:
+            ended = ClientDisconnected(self.link, services.clock.now(), self._ending)
+            self._admitted = None
+            services.events.heard(ended)

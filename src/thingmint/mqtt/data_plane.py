@@ -1,0 +1,126 @@
+"""Owns what the gateway asks of whatever carries messages between devices, and what that asks of a connection.
+
+A data plane sees no request for a certificate: the gateway keeps every topic and filter that starts with ``$aws/`` to
+itself, because an answer with a private key must not exist anywhere but on the connection that asked for it. The
+gateway also decides iot:Connect, iot:Publish and iot:Subscribe, and resolves topic aliases, before it asks; iot:Receive
+is asked of the connection for each delivery.
+
+On its side of this line the gateway also checks each SUBSCRIBE as a whole (``limits.check_subscribe``), answers what a
+client id, a will's QoS or a QoS 2 message deserve, and counts what it sends itself against Receive Maximum.
+
+Packet ids of messages towards the client: a data plane takes them from ``DATA_PLANE_PACKET_IDS``, the gateway takes
+those of its own answers from ``GATEWAY_PACKET_IDS``; so a PUBACK says whose message it acknowledges.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, Protocol
+
+from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscription
+from thingmint.mqtt.reason_codes import ReasonCode
+
+DATA_PLANE_PACKET_IDS: Final = range(1, 0x8000)
+GATEWAY_PACKET_IDS: Final = range(0x8000, 0x10000)
+
+
+class Delivery(Enum):
+    """What became of a message that a connection was given."""
+
+    WRITTEN = auto()
+    FULL = auto()
+    """Nothing was written: the client does not read fast enough. ``resume`` will say when it does."""
+    TOO_LARGE = auto()
+    """Nothing was written, nor will it be: the client takes no packet of this size (MQTT-3.1.2-25)."""
+
+
+class DeviceConnection(Protocol):
+    """One device's connection, as a data plane sees it. Its methods return at once and never call the data plane."""
+
+    @property
+    def client_id(self) -> str:
+        """The client id, also when the server chose it."""
+        ...
+
+    @property
+    def version(self) -> ProtocolVersion:
+        """The version of its CONNECT."""
+        ...
+
+    @property
+    def receive_window(self) -> int:
+        """How many unacknowledged messages of the data plane the client takes: its Receive Maximum less our answers."""
+        ...
+
+    @property
+    def own_filters(self) -> int:
+        """How many filters the connection keeps to itself; they count towards the limit of subscriptions."""
+        ...
+
+    def may_receive(self, topic: str) -> bool:
+        """Say whether its policies allow iot:Receive on the topic."""
+        ...
+
+    def deliver(self, message: Publish) -> Delivery:
+        """Write the message whole, or nothing of it."""
+        ...
+
+    def disconnect(self, reason_code: ReasonCode) -> None:
+        """End the connection with the reason. The gateway then calls ``close`` as for every connection, later."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What CONNACK says of the session."""
+
+    session_present: bool
+    session_expiry_interval: int
+    """In seconds, as granted: may be less than was asked for."""
+
+
+class DataPlane(Protocol):
+    """Carries messages between connections. Of one connection, calls come one after the other."""
+
+    async def open(self, connection: DeviceConnection, connect: Connect) -> Opened:
+        """Begin or resume the client's session; an older connection of the client id is disconnected.
+
+        Nothing is delivered until ``resume``, which follows CONNACK. ``connect.client_id`` may be empty: what counts is
+        the connection's. Raises PacketRefused if the session cannot be had.
+        """
+        ...
+
+    async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
+        """Take over a message and return the code of its PUBACK. The topic is whole: aliases are resolved."""
+        ...
+
+    async def subscribe(
+        self, connection: DeviceConnection, subscriptions: Sequence[Subscription]
+    ) -> tuple[ReasonCode, ...]:
+        """Add subscriptions and return SUBACK's codes, in order; retained messages wait for ``resume``."""
+        ...
+
+    async def unsubscribe(self, connection: DeviceConnection, topic_filters: Sequence[str]) -> tuple[ReasonCode, ...]:
+        """End subscriptions and return UNSUBACK's codes, in order."""
+        ...
+
+    def acknowledge(self, connection: DeviceConnection, packet_id: int) -> None:
+        """Note a PUBACK for one of ``DATA_PLANE_PACKET_IDS``; unknown ids are ignored."""
+        ...
+
+    def resume(self, connection: DeviceConnection) -> None:
+        """Deliver what waits: after CONNACK, after SUBACK, and when the client reads or acknowledges again."""
+        ...
+
+    async def close(
+        self, connection: DeviceConnection, *, clean: bool, session_expiry_interval: int | None = None
+    ) -> None:
+        """Forget the connection; its will is published unless it left cleanly. Closing twice changes nothing.
+
+        ``session_expiry_interval`` is that of an MQTT 5 DISCONNECT, which replaces CONNECT's.
+        """
+        ...
+
+    def advance(self) -> None:
+        """Do what is due: delayed wills, expired sessions, the next of the stored messages. Called every second."""
+        ...

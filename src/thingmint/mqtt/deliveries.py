@@ -1,0 +1,80 @@
+"""Owns what goes to one client: packets and messages, those in flight, and the ids of the gateway's own answers.
+
+Answers to provisioning requests are sent once or never, and only their packet ids are remembered, here: another
+connection of the same client cannot come by them.
+"""
+
+import logging
+
+from thingmint.mqtt.data_plane import GATEWAY_PACKET_IDS, Delivery
+from thingmint.mqtt.device_protocol import DeviceProtocol
+from thingmint.mqtt.own_filters import OwnFilters
+from thingmint.mqtt.packets import Publish, QoS, ServerPacket
+from thingmint.mqtt.ports import FleetAnswer
+from thingmint.mqtt.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class Deliveries:
+    """The way to the client, once the handshake is done."""
+
+    __slots__ = ("_answers", "_in_flight", "_last_answer", "_protocol", "_writer", "filters")
+
+    def __init__(self, protocol: DeviceProtocol, writer: Writer) -> None:
+        self._protocol = protocol
+        self._writer = writer
+        self.filters = OwnFilters()
+        self._in_flight: set[int] = set()
+        self._answers: set[int] = set()
+        self._last_answer = GATEWAY_PACKET_IDS.start
+
+    @property
+    def receive_window(self) -> int:
+        """How many unacknowledged messages of the data plane the client takes."""
+        return self._protocol.receive_maximum - len(self._answers)
+
+    def send(self, packet: ServerPacket) -> None:
+        """Write an answer, unless it is larger than the client takes."""
+        encoded = self._protocol.bytes_of(packet)
+        if encoded is not None:
+            self._writer.write(encoded)
+
+    def deliver(self, message: Publish) -> Delivery:
+        """Write a message of the data plane whole, or nothing of it."""
+        if self._writer.is_congested:
+            return Delivery.FULL
+        encoded = self._protocol.bytes_of(message)
+        if encoded is None:
+            return Delivery.TOO_LARGE
+        if message.packet_id:
+            self._in_flight.add(message.packet_id)
+        self._writer.write(encoded)
+        return Delivery.WRITTEN
+
+    def answer(self, answer: FleetAnswer) -> None:
+        """Write the answer of a provisioning request, at QoS 1 if the client has subscribed so and has room."""
+        qos, packet_id = QoS.AT_MOST_ONCE, 0
+        has_room = len(self._in_flight) + len(self._answers) < self._protocol.receive_maximum
+        if self.filters.qos_for(answer.topic) is QoS.AT_LEAST_ONCE and has_room:
+            qos, packet_id = QoS.AT_LEAST_ONCE, self._free_id()
+        encoded = self._protocol.bytes_of(Publish(answer.topic, answer.payload, qos, packet_id=packet_id))
+        if encoded is None:
+            log.warning("an answer is larger than its client takes, and is dropped")
+            return
+        if packet_id:
+            self._answers.add(packet_id)
+        self._writer.write(encoded)
+
+    def was_own(self, packet_id: int) -> bool:
+        """Note that the client has acknowledged a message; say whether it was one of the gateway's own."""
+        self._in_flight.discard(packet_id)
+        self._answers.discard(packet_id)
+        return packet_id in GATEWAY_PACKET_IDS
+
+    def _free_id(self) -> int:
+        # Receive Maximum keeps most of them free.
+        while self._last_answer in self._answers or self._last_answer not in GATEWAY_PACKET_IDS:
+            following = self._last_answer + 1
+            self._last_answer = following if following in GATEWAY_PACKET_IDS else GATEWAY_PACKET_IDS.start
+        return self._last_answer

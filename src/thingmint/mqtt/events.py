@@ -1,0 +1,84 @@
+"""Owns what the gateway tells of connections, in AWS IoT's words; knows nobody who listens."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+from thingmint.core.identifiers import CertificateId
+
+
+class DisconnectReason(StrEnum):
+    """Why a connection ended: the reasons of AWS IoT's life-cycle events."""
+
+    AUTH_ERROR = "AUTH_ERROR"
+    CLIENT_ERROR = "CLIENT_ERROR"
+    CLIENT_INITIATED_DISCONNECT = "CLIENT_INITIATED_DISCONNECT"
+    CONNECTION_LOST = "CONNECTION_LOST"
+    DUPLICATE_CLIENTID = "DUPLICATE_CLIENTID"
+    MQTT_KEEP_ALIVE_TIMEOUT = "MQTT_KEEP_ALIVE_TIMEOUT"
+    SERVER_ERROR = "SERVER_ERROR"
+    SERVER_INITIATED_DISCONNECT = "SERVER_INITIATED_DISCONNECT"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Which connection an event is about; ``session_id`` tells connections of one client apart."""
+
+    client_id: str
+    certificate_id: CertificateId
+    session_id: str
+    source_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConnected:
+    """A CONNECT was accepted."""
+
+    link: Link
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClientDisconnected:
+    """An accepted connection has ended."""
+
+    link: Link
+    at: datetime
+    reason: DisconnectReason
+
+    @property
+    def client_initiated(self) -> bool:
+        """Whether the client said that it would leave."""
+        return self.reason is DisconnectReason.CLIENT_INITIATED_DISCONNECT
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSubscribed:
+    """Subscriptions were granted."""
+
+    link: Link
+    at: datetime
+    topic_filters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientUnsubscribed:
+    """Subscriptions were ended by the client."""
+
+    link: Link
+    at: datetime
+    topic_filters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectRefused:
+    """A peer that had shown a certificate was turned away at CONNECT; ``why`` is for operators."""
+
+    certificate_id: CertificateId
+    source_address: str
+    at: datetime
+    why: str
+
+
+GatewayEvent: TypeAlias = ClientConnected | ClientDisconnected | ClientSubscribed | ClientUnsubscribed | ConnectRefused

@@ -1,0 +1,170 @@
+"""Owns the device gateway: start, stop, and what must reach connections that are open; knows no packets.
+
+Whoever changes a certificate's status, policies or attachments tells the gateway after the commit: devices are
+disconnected, or bound to the new policies, at once and not when they connect next.
+"""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from OpenSSL import SSL
+
+from thingmint.core.errors import ThingmintError
+from thingmint.core.identifiers import CertificateId
+from thingmint.mqtt.connection import Connection
+from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.gateway_limits import GatewayLimits
+from thingmint.mqtt.listener import Listener
+from thingmint.mqtt.ports import Clock, DeviceRegistry, EventSink, FleetApi
+from thingmint.mqtt.provisioning import ProvisioningDesk
+from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.roster import Roster
+from thingmint.mqtt.services import Services
+
+_TICK_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 1.0
+_FLUSH_SECONDS: Final = 1.0
+_SETTLE_SECONDS: Final = 0.01
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Serves devices over MQTT with mutual TLS."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        tls_context: SSL.Context,
+        registry: DeviceRegistry,
+        fleet: FleetApi,
+        data_plane: DataPlane,
+        events: EventSink,
+        clock: Clock,
+        limits: GatewayLimits | None = None,
+        observe_connections: Callable[[int], None] | None = None,
+    ) -> None:
+        self._limits = limits or GatewayLimits()
+        self._desk = ProvisioningDesk(fleet, self._limits)
+        self._roster: Roster[Connection] = Roster()
+        self._listener = Listener(
+            lambda: Connection(self._services, self._roster),
+            host=host,
+            port=port,
+            tls_context=tls_context,
+            limits=self._limits,
+            observe_connections=observe_connections,
+        )
+        self._data_plane = data_plane
+        self._new_services = functools.partial(
+            Services,
+            registry=registry,
+            data_plane=data_plane,
+            provisioning=self._desk,
+            events=events,
+            clock=clock,
+            limits=self._limits,
+            admit=self._listener.admit,
+        )
+        self._refresher: asyncio.Task[None] | None = None
+        self._to_refresh: set[Connection] = set()
+
+    @property
+    def port(self) -> int:
+        """The port that devices connect to."""
+        return self._listener.port
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """The addresses and ports that are listened on."""
+        return self._listener.addresses
+
+    @property
+    def open_connections(self) -> int:
+        """How many sockets are open, those of strangers included."""
+        return self._listener.open_connections
+
+    @property
+    def connected_devices(self) -> int:
+        """How many connections were accepted and are open."""
+        return len(self._roster.accepted)
+
+    def use_tls_context(self, context: SSL.Context) -> None:
+        """Use another server certificate for the connections to come; those that are open keep theirs."""
+        self._listener.use_tls_context(context)
+
+    async def start(self) -> None:
+        """Listen and serve; raise OSError if no address of the host can be bound."""
+        self._services = self._new_services(loop=asyncio.get_running_loop())
+        await self._listener.start()
+        self._tick()
+
+    async def stop(self, grace: float) -> None:
+        """Accept nothing more, send the answers in flight within ``grace`` seconds, say goodbye, close everything."""
+        self._listener.stop_listening()
+        await self._desk.settle(grace)
+        for connection in self._roster.accepted:
+            connection.end(ReasonCode.SERVER_SHUTTING_DOWN, "The service stops")
+        await self._settle(lambda: not self._services.work and not self.open_connections, min(grace, _FLUSH_SECONDS))
+        await self._listener.stop()
+        self._tick_timer.cancel()
+        work = {*self._services.work, *({self._refresher} if self._refresher else ())}
+        if work:
+            _done, abandoned = await asyncio.wait(work, timeout=_FLUSH_SECONDS)
+            for task in abandoned:
+                task.cancel()
+
+    def certificate_changed(self, certificate_id: CertificateId) -> None:
+        """Disconnect whoever is connected, or connecting, with a certificate that is ACTIVE no longer."""
+        for connection in self._roster.of_certificate(certificate_id):
+            connection.end(ReasonCode.ADMINISTRATIVE_ACTION, "The certificate is not active any more", cut=True)
+
+    def policies_changed(self, certificate_ids: Iterable[CertificateId] | None = None) -> None:
+        """Bind the connections of these certificates, or all, to the policies that are attached now."""
+        for connection in self._roster.all_of(certificate_ids):
+            connection.is_stale = True
+            self._to_refresh.add(connection)
+        if self._to_refresh and self._refresher is None:
+            self._refresher = self._services.loop.create_task(self._refresh())
+
+    def delete_connection(
+        self, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False
+    ) -> bool:
+        """Disconnect a client, and end its session or keep back its will if asked to; say whether it was connected."""
+        connection = self._roster.of_client(client_id)
+        if connection is None:
+            return False
+        connection.remove(clean_session=clean_session, prevent_will=prevent_will_message)
+        return True
+
+    async def _refresh(self) -> None:
+        while self._to_refresh:
+            connection = self._to_refresh.pop()
+            try:
+                await connection.refresh_policies()
+            except ThingmintError as error:
+                log.warning("the policies of a connection could not be read again: %s", error.message)
+                self._to_refresh.add(connection)
+                await asyncio.sleep(_RETRY_SECONDS)
+            except Exception:
+                log.exception("the policies of a connection could not be read again")
+                connection.end(ReasonCode.UNSPECIFIED_ERROR, cut=True)
+        self._refresher = None
+
+    async def _settle(self, is_settled: Callable[[], bool], seconds: float) -> None:
+        deadline = self._services.loop.time() + seconds
+        while not is_settled() and self._services.loop.time() < deadline:  # noqa: ASYNC110  # once, at the end; sockets set no event
+            await asyncio.sleep(_SETTLE_SECONDS)
+
+    def _tick(self) -> None:
+        loop = self._services.loop
+        now = loop.time()
+        for connection in self._roster.accepted:
+            connection.enforce_keep_alive(now)
+        self._tick_timer = loop.call_later(_TICK_SECONDS, self._tick)
+        self._data_plane.advance()

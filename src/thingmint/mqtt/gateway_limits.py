@@ -1,0 +1,32 @@
+"""Owns what the gateway bears from devices and from strangers, as numbers; does not enforce them."""
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayLimits:
+    """What the gateway bears; raises ValueError unless every limit is positive.
+
+    A connection is a stranger until its CONNECT is accepted. Where strangers take all the room they may have, the one
+    that has waited longest makes way: a device needs milliseconds, and who floods needs many connections.
+    """
+
+    max_connections: int = 10_000
+    max_strangers: int = 1_024
+    max_strangers_per_address: int = 256
+    handshake_seconds: float = 10.0
+    connect_seconds: float = 10.0
+    close_seconds: float = 2.0
+    write_stall_seconds: float = 30.0
+    handshake_bytes: int = 32 * 1024
+    connect_bytes: int = 32 * 1024
+    request_backlog_bytes: int = 64 * 1024
+    write_high_bytes: int = 64 * 1024
+    write_limit_bytes: int = 1024 * 1024
+    max_provisioning: int = 128
+    max_provisioning_per_connection: int = 4
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not getattr(self, field.name) > 0:
+                raise ValueError(f"{field.name} must be positive")

@@ -1,0 +1,41 @@
+"""Owns the bounds of what one client, and all of them, may occupy: AWS's where AWS has one, else our own."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from thingmint.mqtt.packets import Subscribe
+from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
+
+MAX_FILTERS_PER_SUBSCRIBE: Final = 8
+MAX_SUBSCRIPTIONS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLimits:
+    """What the built-in broker keeps at most, in memory. Times are in seconds."""
+
+    # AWS's quotas.
+    subscriptions: int = MAX_SUBSCRIPTIONS
+    in_flight: int = 100
+    default_session_expiry: int = 3600
+    max_session_expiry: int = 7 * 24 * 3600
+    replayed_per_second: int = 10
+    # Ours: AWS stores as much as comes in.
+    queued_messages: int = 1000
+    queued_bytes: int = 4 * 1024 * 1024
+    queued_bytes_in_all: int = 256 * 1024 * 1024
+    offline_sessions: int = 10_000
+    retained_messages: int = 10_000
+    retained_bytes: int = 64 * 1024 * 1024
+
+
+def check_subscribe(packet: Subscribe) -> None:
+    """Return if the packet as a whole may be answered; raise PacketRefused if the connection must end, as AWS does."""
+    if packet.properties.subscription_identifier is not None:
+        raise PacketRefused(
+            ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED, "Subscription identifiers are not supported"
+        )
+    if len(packet.subscriptions) > MAX_FILTERS_PER_SUBSCRIBE:
+        raise PacketRefused(
+            ReasonCode.QUOTA_EXCEEDED, f"A SUBSCRIBE has at most {MAX_FILTERS_PER_SUBSCRIBE} topic filters"
+        )

@@ -1,0 +1,62 @@
+"""Owns which topics that start with ``$`` the gateway serves, and how; decides nothing about who may use them.
+
+AWS IoT reserves them all. Requests for certificates go to three of them; the answers come on the same topics with
+``/accepted`` or ``/rejected``, on the connection that asked and on no other.
+"""
+
+from typing import Final, TypeAlias
+
+_FORMATS: Final = ("json", "cbor")
+_OUTCOMES: Final = ("accepted", "rejected")
+# A level that the client chooses.
+_ANY: Final = None
+_Form: TypeAlias = tuple[tuple[str, ...] | None, ...]
+_REQUESTS: Final[tuple[_Form, ...]] = (
+    (("$aws",), ("certificates",), ("create",), _FORMATS),
+    (("$aws",), ("certificates",), ("create-from-csr",), _FORMATS),
+    (("$aws",), ("provisioning-templates",), _ANY, ("provision",), _FORMATS),
+)
+_ANSWERS: Final[tuple[_Form, ...]] = tuple((*request, _OUTCOMES) for request in _REQUESTS)
+
+
+def is_reserved(topic: str) -> bool:
+    """Say whether the topic or filter is not for messages between devices."""
+    return topic.startswith("$")
+
+
+def is_provisioning_request(topic: str) -> bool:
+    """Say whether a message to the topic asks for a certificate or for its provisioning."""
+    levels = topic.split("/")
+    return any(
+        len(levels) == len(request)
+        and all(
+            level != "" if choices is None else level in choices for level, choices in zip(levels, request, strict=True)
+        )
+        for request in _REQUESTS
+    )
+
+
+def may_match_an_answer(pattern: str) -> bool:
+    """Say whether answers exist that the valid filter matches: others would wait for ever."""
+    levels = pattern.split("/")
+    return any(_meets(levels, form) for form in _ANSWERS)
+
+
+def _is(levels: list[str], form: _Form) -> bool:
+    return len(levels) == len(form) and all(
+        level != "" if choices is _ANY else level in choices for level, choices in zip(levels, form, strict=True)
+    )
+
+
+def _meets(levels: list[str], form: _Form) -> bool:
+    # No wildcard matches the first level: it starts with $.
+    if levels[0] != "$aws":
+        return False
+    if levels[-1] == "#":
+        levels = levels[:-1]
+        if len(levels) >= len(form):
+            return False
+        form = form[: len(levels)]
+    return len(levels) == len(form) and all(
+        choices is _ANY or level == "+" or level in choices for level, choices in zip(levels, form, strict=True)
+    )

@@ -1,0 +1,27 @@
+"""Owns the frozen record of what every connection of a gateway works with; no verbs."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.gateway_limits import GatewayLimits
+from thingmint.mqtt.ports import Clock, DeviceRegistry, EventSink
+from thingmint.mqtt.provisioning import ProvisioningDesk
+from thingmint.mqtt.tls_transport import TLSTransport
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The gateway's collaborators. ``admit`` counts a transport as a device's instead of a stranger's."""
+
+    registry: DeviceRegistry
+    data_plane: DataPlane
+    provisioning: ProvisioningDesk
+    events: EventSink
+    clock: Clock
+    limits: GatewayLimits
+    admit: Callable[[TLSTransport], None]
+    loop: asyncio.AbstractEventLoop
+    work: set[asyncio.Task[None]] = field(default_factory=set)
+    """What connections are doing; the loop itself holds tasks weakly."""

@@ -1,0 +1,87 @@
+"""Owns who is subscribed to what, so that a message finds its subscribers; refuses to know what a subscriber is.
+
+The time to match depends on the levels of the topic, at most eight, and on what is found; not on how many filters there
+are. No filter that starts with ``$`` is ever added, so answers of the service cannot be found through it.
+"""
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+
+class _Node(Generic[_Key, _Value]):
+    # What is subscribed to this very level, what to all below it, and the next levels; "+" is one of these.
+    __slots__ = ("below", "here", "next")
+
+    def __init__(self) -> None:
+        self.here: dict[_Key, _Value] = {}
+        self.below: dict[_Key, _Value] = {}
+        self.next: dict[str, _Node[_Key, _Value]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.here or self.below or self.next)
+
+
+class SubscriptionTree(Generic[_Key, _Value]):
+    """One value for each pattern and key; patterns are valid and checked before."""
+
+    __slots__ = ("_root",)
+
+    def __init__(self) -> None:
+        self._root: _Node[_Key, _Value] = _Node()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is subscribed to anything."""
+        return self._root.is_empty
+
+    def add(self, pattern: str, key: _Key, value: _Value) -> None:
+        """Set the key's value for the pattern; raise ValueError if the pattern is reserved."""
+        if pattern.startswith("$"):
+            raise ValueError("reserved topics are in no tree")
+        levels = pattern.split("/")
+        node = self._root
+        for level in levels[:-1]:
+            node = node.next.setdefault(level, _Node())
+        if levels[-1] == "#":
+            node.below[key] = value
+        else:
+            node.next.setdefault(levels[-1], _Node()).here[key] = value
+
+    def discard(self, pattern: str, key: _Key) -> None:
+        """Remove the key's value for the pattern, if there is one, and every level that it leaves empty."""
+        levels = pattern.split("/")
+        path = [self._root]
+        for level in levels[:-1] if levels[-1] == "#" else levels:
+            node = path[-1].next.get(level)
+            if node is None:
+                return
+            path.append(node)
+        (path[-1].below if levels[-1] == "#" else path[-1].here).pop(key, None)
+        for level, parent in zip(reversed(levels[: len(path) - 1]), reversed(path[:-1]), strict=True):
+            if not parent.next[level].is_empty:
+                break
+            del parent.next[level]
+
+    def match(self, topic: str) -> list[tuple[_Key, _Value]]:
+        """Return key and value of every pattern that matches; one key may be there for several patterns."""
+        found: list[tuple[_Key, _Value]] = []
+        if topic.startswith("$"):
+            return found
+        nodes = [self._root]
+        for level in topic.split("/"):
+            deeper = []
+            for node in nodes:
+                found.extend(node.below.items())
+                exact, any_level = node.next.get(level), node.next.get("+")
+                if exact is not None:
+                    deeper.append(exact)
+                if any_level is not None:
+                    deeper.append(any_level)
+            nodes = deeper
+        for node in nodes:
+            found.extend(node.here.items())
+        return found

@@ -1,0 +1,89 @@
+"""Owns which topics and topic filters are valid and what a filter matches, by AWS's rules; refuses to know policies.
+
+Differs from MQTT where AWS does: ``a/#`` does not match ``a``; at most 256 bytes and seven slashes, not counting the
+mandatory segments of Basic Ingest (``$aws/rules/NAME/``) and of shared subscriptions (``$share/GROUP/``).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+MAX_TOPIC_BYTES: Final = 256
+MAX_SLASHES: Final = 7
+
+_BASIC_INGEST: Final = "$aws/rules/"
+_SHARED: Final = "$share/"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFilter:
+    """A valid filter. ``group`` is a shared subscription's; ``pattern`` is the filter without ``$share/GROUP/``."""
+
+    text: str
+    pattern: str
+    group: str | None
+
+
+class InvalidTopic(ValueError):
+    """The topic or the filter breaks a rule; the message says which."""
+
+
+def check_topic(topic: str) -> None:
+    """Return if the topic is one that messages may have; raise InvalidTopic otherwise."""
+    if "+" in topic or "#" in topic:
+        raise InvalidTopic("A topic holds no wildcard")
+    _check_size(topic)
+
+
+def parse_filter(text: str) -> TopicFilter:
+    """Return the filter taken apart; raise InvalidTopic if it is none."""
+    group, pattern = None, text
+    if text == _SHARED[:-1] or text.startswith(_SHARED):
+        group, pattern = _shared(text)
+    _check_size(pattern)
+    levels = pattern.split("/")
+    if any("#" in level for level in levels[:-1]) or ("#" in levels[-1] and levels[-1] != "#"):
+        raise InvalidTopic("# stands alone in the last level of a topic filter")
+    if any("+" in level and level != "+" for level in levels):
+        raise InvalidTopic("+ stands alone in a level of a topic filter")
+    return TopicFilter(text, pattern, group)
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """Say whether a valid pattern matches a valid topic; wildcards never match a first level that starts with ``$``."""
+    if topic.startswith("$") and pattern[0] in "+#":
+        return False
+    expected, levels = pattern.split("/"), topic.split("/")
+    if expected[-1] == "#":
+        expected = expected[:-1]
+        # AWS: # stands for one level or more. In MQTT it stands for none too.
+        if len(levels) <= len(expected):
+            return False
+        levels = levels[: len(expected)]
+    return len(levels) == len(expected) and all(
+        level in ("+", actual) for level, actual in zip(expected, levels, strict=True)
+    )
+
+
+def _shared(text: str) -> tuple[str, str]:
+    _, group, pattern = [*text.split("/", 2), "", ""][:3]
+    if not group or "+" in group or "#" in group:
+        raise InvalidTopic("A shared subscription names a group, without wildcards")
+    # What the service answers on its reserved topics is for one connection; it is not shared out.
+    if pattern.startswith("$"):
+        raise InvalidTopic("Reserved topics cannot be shared")
+    return group, pattern
+
+
+def _check_size(topic: str) -> None:
+    counted = topic
+    if topic.startswith(_BASIC_INGEST):
+        rule, slash, rest = topic[len(_BASIC_INGEST) :].partition("/")
+        counted = rest if rule and slash else topic
+    if not counted:
+        raise InvalidTopic("A topic or topic filter is not empty")
+    if "\0" in counted:
+        raise InvalidTopic("A topic or topic filter holds no NUL")
+    if len(counted.encode("utf-8", "surrogatepass")) > MAX_TOPIC_BYTES:
+        raise InvalidTopic(f"A topic or topic filter is at most {MAX_TOPIC_BYTES} bytes long")
+    if counted.count("/") > MAX_SLASHES:
+        raise InvalidTopic(f"A topic or topic filter has at most {MAX_SLASHES} slashes")

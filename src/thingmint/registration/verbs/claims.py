@@ -1,0 +1,38 @@
+"""Owns what a transaction does with claim certificates and with what proves ownership; knows no SQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from thingmint.core.claim import ClaimCertificate
+from thingmint.core.identifiers import CertificateId
+from thingmint.core.ownership import Ownership
+from thingmint.registration.steps import Steps
+
+
+class ClaimVerbs(Protocol):
+    """Reads see the transaction's own writes."""
+
+    def claim_certificate(self, certificate_id: CertificateId) -> Steps[ClaimCertificate | None]:
+        """Return the claim certificate of any account, expired or not, or None."""
+        ...
+
+    def insert_claim_certificate(self, claim: ClaimCertificate) -> Steps[None]:
+        """Store a new claim certificate."""
+        ...
+
+    def delete_expired_claims(self, at: datetime, limit: int) -> Steps[int]:
+        """Delete up to ``limit`` claim certificates that ended before this time; say how many."""
+        ...
+
+    def insert_ownership(self, ownership: Ownership) -> Steps[None]:
+        """Note that a token for the certificate was given out."""
+        ...
+
+    def expired_ownerships(self, at: datetime, limit: int) -> Steps[Sequence[Ownership]]:
+        """Return up to ``limit`` certificates whose token ended before this time, the longest ended first."""
+        ...
+
+    def delete_ownership(self, ownership: Ownership) -> Steps[bool]:
+        """Forget that a token was given out; say whether it was noted."""
+        ...

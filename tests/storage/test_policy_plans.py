@@ -1,0 +1,31 @@
+"""How SQLite finds what policies' statements ask for: by an index that leads to it, never along a whole account."""
+
+import re
+
+import pytest
+from tests.support.memory_store import MemoryStore
+
+from thingmint.storage.tables import policies, policy_attachments
+
+STATEMENTS = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": text
+    for module in (policies, policy_attachments)
+    for name, text in vars(module).items()
+    if isinstance(text, str) and re.match("SELECT |UPDATE |DELETE ", text) and not name.startswith("_")
+}
+TABLES = "policy|policy_version|version|stored|policy_attachment|attached|thing|thing_principal|thing_group|member"
+
+
+@pytest.fixture(scope="module")
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.mark.parametrize("text", STATEMENTS.values(), ids=STATEMENTS.keys())
+def test_every_row_is_found_by_an_index_that_leads_to_it(store: MemoryStore, text: str) -> None:
+    parameters = ("",) * len(set(re.findall(r"\$[0-9]+", text)))
+    plan = [str(row[3]) for row in store.tables.connection.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
+    searched = [step for step in plan if re.match(rf"(SCAN|SEARCH) ({TABLES})\b", step)]
+    assert searched
+    for step in searched:
+        assert re.search(r"\((name|target|thing_name)=|\(account=\? AND region=\? AND ", step), plan

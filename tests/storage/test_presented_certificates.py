@@ -1,0 +1,50 @@
+"""Which registered certificate a device means, on both engines."""
+
+from dataclasses import replace
+
+from tests.support.authority import new_authority
+from tests.support.stores import OTHER_SCOPE, SCOPE, insert, sample_certificate
+
+from thingmint.core.certificate import Certificate, CertificateMode
+from thingmint.core.identifiers import AccountId, Scope
+from thingmint.registration.ports import Store
+from thingmint.registration.presented_certificates import presented_certificate
+
+SHARED = replace(sample_certificate(1), issuer_id=None, mode=CertificateMode.SNI_ONLY)
+ONE, OTHER = (AccountId(digit * 12) for digit in "12")
+
+
+def of(account: AccountId, mode: CertificateMode = CertificateMode.SNI_ONLY) -> Certificate:
+    return replace(SHARED, scope=Scope(account, SCOPE.region), mode=mode)
+
+
+async def presented(store: Store, account: AccountId | None) -> Certificate | None:
+    authority = replace(new_authority(), store=store)
+    return await presented_certificate(authority, SCOPE.region, account, SHARED.certificate_id)
+
+
+async def test_a_certificate_in_default_mode_is_meant_whoever_is_named(store: Store) -> None:
+    certificate = of(ONE, CertificateMode.DEFAULT)
+    await insert(store, certificate)
+    for account in (None, ONE, OTHER):
+        assert await presented(store, account) == certificate
+
+
+async def test_a_certificate_in_the_other_mode_is_meant_by_its_accounts_name_alone(store: Store) -> None:
+    await insert(store, of(ONE), of(OTHER))
+    assert await presented(store, ONE) == of(ONE)
+    assert await presented(store, OTHER) == of(OTHER)
+    assert await presented(store, None) is None
+    assert await presented(store, AccountId("3" * 12)) is None
+
+
+async def test_the_named_account_comes_before_the_one_in_default_mode(store: Store) -> None:
+    await insert(store, of(ONE, CertificateMode.DEFAULT), of(OTHER))
+    assert await presented(store, OTHER) == of(OTHER)
+    assert await presented(store, None) == of(ONE, CertificateMode.DEFAULT)
+
+
+async def test_other_regions_and_unknown_certificates_are_none(store: Store) -> None:
+    await insert(store, replace(SHARED, scope=OTHER_SCOPE, mode=CertificateMode.DEFAULT))
+    for account in (None, OTHER_SCOPE.account):
+        assert await presented(store, account) is None

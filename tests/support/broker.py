@@ -1,0 +1,122 @@
+"""Owns a device's connection that writes into a list, and a broker with a clock that tests turn by hand."""
+
+from collections.abc import Callable
+
+from thingmint.mqtt.data_plane import Delivery, Opened
+from thingmint.mqtt.limits import BrokerLimits
+from thingmint.mqtt.local_broker import LocalBroker
+from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, Subscription, Will
+from thingmint.mqtt.properties import ConnectProperties
+from thingmint.mqtt.reason_codes import ReasonCode
+
+AT_LEAST_ONCE = QoS.AT_LEAST_ONCE
+
+
+class Device:
+    """A connection: what was delivered, what is answered to the next delivery, and how it was ended."""
+
+    def __init__(self, client_id: str, version: ProtocolVersion = ProtocolVersion.MQTT_5) -> None:
+        self.client_id = client_id
+        self.version = version
+        self.receive_window = 100
+        self.own_filters = 0
+        self.delivered: list[Publish] = []
+        self.outcome = Delivery.WRITTEN
+        self.ended_with: ReasonCode | None = None
+        self.may_receive: Callable[[str], bool] = lambda topic: True
+
+    def deliver(self, message: Publish) -> Delivery:
+        """Take the message if the test lets it."""
+        if self.outcome is Delivery.WRITTEN:
+            self.delivered.append(message)
+        return self.outcome
+
+    def disconnect(self, reason_code: ReasonCode) -> None:
+        """Note how the connection ended."""
+        assert self.ended_with is None
+        self.ended_with = reason_code
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """What was delivered, in short."""
+        return [message.payload for message in self.delivered]
+
+    def take(self) -> list[Publish]:
+        """Return what was delivered since the last time."""
+        taken, self.delivered = self.delivered, []
+        return taken
+
+
+class Bench:
+    """A broker, the time, and short names for what tests do with it."""
+
+    def __init__(self, limits: BrokerLimits | None = None) -> None:
+        self.broker = LocalBroker(limits or BrokerLimits())
+        self.now = 1000.0
+
+    def open(
+        self,
+        device: Device,
+        *,
+        clean: bool = True,
+        expiry: int | None = None,
+        will: Will | None = None,
+    ) -> Opened:
+        """Open a connection without sending what waits."""
+        properties = ConnectProperties(session_expiry_interval=expiry)
+        connect = Connect(device.version, device.client_id, clean, will=will, properties=properties)
+        return self.broker.open(device, connect, self.now)
+
+    def connect(
+        self,
+        client_id: str,
+        *,
+        version: ProtocolVersion = ProtocolVersion.MQTT_5,
+        clean: bool = True,
+        expiry: int | None = None,
+        will: Will | None = None,
+    ) -> Device:
+        """Return a new connection that is ready to receive."""
+        device = Device(client_id, version)
+        self.open(device, clean=clean, expiry=expiry, will=will)
+        self.resume(device)
+        return device
+
+    def resume(self, device: Device) -> None:
+        """Send what waits."""
+        self.broker.resume(device, self.now)
+
+    def subscribe(self, device: Device, topic_filter: str, qos: QoS = AT_LEAST_ONCE) -> ReasonCode:
+        """Subscribe to one filter and receive what waits then."""
+        return self.subscribe_as(device, Subscription(topic_filter, qos))
+
+    def subscribe_as(self, device: Device, subscription: Subscription) -> ReasonCode:
+        """Subscribe with options and receive what waits then."""
+        (code,) = self.broker.subscribe(device, [subscription], self.now)
+        self.resume(device)
+        return code
+
+    def publish(
+        self, device: Device, topic: str, payload: bytes = b"m", qos: QoS = AT_LEAST_ONCE, *, retain: bool = False
+    ) -> ReasonCode:
+        """Publish a message."""
+        return self.send(device, Publish(topic, payload, qos, retain, packet_id=int(qos > 0)))
+
+    def send(self, device: Device, message: Publish) -> ReasonCode:
+        """Publish a message made elsewhere."""
+        return self.broker.publish(device, message, self.now)
+
+    def acknowledge(self, device: Device) -> None:
+        """Acknowledge all that was delivered; it stays in ``delivered``."""
+        for message in list(device.delivered):
+            if message.qos:
+                self.broker.acknowledge(device, message.packet_id, self.now)
+
+    def leave(self, device: Device, *, clean: bool = True) -> None:
+        """Close the connection."""
+        self.broker.close(device, self.now, clean=clean)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and the broker do what is due."""
+        self.now += seconds
+        self.broker.advance(self.now)

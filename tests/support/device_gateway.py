@@ -1,0 +1,243 @@
+"""Runs the device gateway in a thread, on the built-in broker, with fakes of the registry and of provisioning."""
+
+import asyncio
+import contextlib
+import json
+import ssl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.support.device_identities import Identity, client_context, new_identity, server_identity
+from tests.support.loop_thread import LoopThread, loop_thread
+from tests.support.tls_echo import tls_context_of
+
+from thingmint.core.errors import ThingmintError
+from thingmint.core.identifiers import CertificateId, certificate_id_of
+from thingmint.core.policy import DecisionEffect, Policy, evaluate, parse_policy
+from thingmint.mqtt.events import GatewayEvent
+from thingmint.mqtt.gateway import Gateway
+from thingmint.mqtt.gateway_limits import GatewayLimits
+from thingmint.mqtt.limits import BrokerLimits
+from thingmint.mqtt.local_broker import LocalBroker
+from thingmint.mqtt.local_data_plane import LocalDataPlane
+from thingmint.mqtt.ports import (
+    ConnectionFacts,
+    DeviceRefusal,
+    DeviceRefused,
+    FleetAnswer,
+    FleetRequester,
+)
+
+ARN = "arn:aws:iot:us-east-1:000000000000:"
+CREATE = "$aws/certificates/create/json"
+PRIVATE_KEY = "-----BEGIN RSA PRIVATE KEY-----\nwhich nobody else may see"
+
+
+def policy(*statements: tuple[str, str]) -> Policy:
+    """Return a policy that allows these actions on these resources, each the last part of an ARN."""
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": action, "Resource": resource if resource == "*" else ARN + resource}
+            for action, resource in statements
+        ],
+    }
+    return parse_policy(json.dumps(document))
+
+
+EVERYTHING = policy(("*", "*"))
+
+
+@dataclass(frozen=True)
+class FakeAuthorizer:
+    """A policy, evaluated each time."""
+
+    policy: Policy
+    facts: ConnectionFacts
+
+    def allows(self, action: str, resource: str) -> bool:
+        context = {"iot:ClientId": (self.facts.client_id,), "aws:SourceIp": (self.facts.source_address,)}
+        return evaluate([self.policy], action, ARN + resource, context).effect is DecisionEffect.ALLOWED
+
+
+@dataclass
+class FakeDevice:
+    """A certificate in the fake registry. What happens while its policies are read can be arranged."""
+
+    certificate_id: CertificateId
+    policy: Policy = EVERYTHING
+    refusal: DeviceRefusal | None = None
+    failures: list[Exception] = field(default_factory=list)
+    while_reading: Callable[[], None] = lambda: None
+    facts: list[ConnectionFacts] = field(default_factory=list)
+
+    async def authorizer(self, facts: ConnectionFacts) -> FakeAuthorizer:
+        self.facts.append(facts)
+        current = self.policy
+        await asyncio.sleep(0)
+        self.while_reading()
+        if self.failures:
+            raise self.failures.pop()
+        return FakeAuthorizer(current, facts)
+
+
+@dataclass
+class FakeRegistry:
+    """Certificates by their id."""
+
+    devices: dict[CertificateId, FakeDevice] = field(default_factory=dict)
+    failures: list[Exception] = field(default_factory=list)
+    identified: list[tuple[Sequence[bytes], str | None]] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+
+    async def identify(self, chain: Sequence[bytes], server_name: str | None) -> FakeDevice:
+        self.identified.append((chain, server_name))
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failures:
+            raise self.failures.pop()
+        device = self.devices.get(certificate_id_of(chain[0]))
+        if device is None:
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
+        if device.refusal is not None:
+            raise DeviceRefused(device.refusal)
+        return device
+
+
+@dataclass
+class FakeFleet:
+    """Answers provisioning requests with made-up keys, or identities of its own; a gate makes them wait."""
+
+    requests: list[tuple[FleetRequester, str, bytes]] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    answer_bytes: int = 0
+    identities: dict[str, Identity] = field(default_factory=dict)
+    provisioned: Callable[[Identity], object] | None = None
+
+    async def answer(self, requester: FleetRequester, topic: str, payload: bytes) -> FleetAnswer:
+        self.requests.append((requester, topic, payload))
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failures:
+            raise self.failures.pop()
+        answer = self._registered(payload) if "/provision/" in topic else self._created(requester)
+        return FleetAnswer(f"{topic}/accepted", json.dumps(answer).encode().ljust(self.answer_bytes))
+
+    def rejection(self, topic: str, error: ThingmintError) -> FleetAnswer:
+        answer = {"statusCode": 429, "errorCode": type(error).__name__, "errorMessage": error.message}
+        return FleetAnswer(f"{topic}/rejected", json.dumps(answer).encode())
+
+    def _created(self, requester: FleetRequester) -> dict[str, str]:
+        if self.provisioned is None:
+            return {"privateKey": PRIVATE_KEY, "certificateId": requester.client_id}
+        identity = new_identity()
+        self.identities[identity.certificate_id] = identity
+        return {
+            "certificateId": identity.certificate_id,
+            "certificatePem": identity.chain_pem.decode(),
+            "privateKey": identity.key_pem.decode(),
+            "certificateOwnershipToken": identity.certificate_id,
+        }
+
+    def _registered(self, payload: bytes) -> dict[str, object]:
+        request = json.loads(payload)
+        if self.provisioned is not None:
+            self.provisioned(self.identities[request["certificateOwnershipToken"]])
+        return {"thingName": "thing", "deviceConfiguration": {}}
+
+
+@dataclass
+class Events:
+    """What the gateway told."""
+
+    all: list[GatewayEvent] = field(default_factory=list)
+
+    def heard(self, event: GatewayEvent) -> None:
+        self.all.append(event)
+
+
+class SystemClock:
+    """The time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass
+class LiveGateway:
+    """A gateway in its thread, and all it works with."""
+
+    thread: LoopThread
+    gateway: Gateway
+    registry: FakeRegistry
+    fleet: FakeFleet
+    events: Events
+    directory: Path
+
+    @property
+    def port(self) -> int:
+        return self.gateway.port
+
+    def register(self, identity: Identity | None = None, allowed: Policy = EVERYTHING) -> Identity:
+        """Register a certificate, a new one unless it is given."""
+        identity = identity or new_identity()
+        self.registry.devices[identity.certificate_id] = FakeDevice(identity.certificate_id, allowed)
+        return identity
+
+    def device(self, identity: Identity) -> FakeDevice:
+        """Return what the registry has of an identity."""
+        return self.registry.devices[identity.certificate_id]
+
+    def context(self, identity: Identity | None, *, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+        """Return a device's TLS context."""
+        return client_context(self.directory, identity, version=version)
+
+    def ca_file(self) -> Path:
+        """Return the file of the gateway's trust anchor."""
+        path = self.directory / "ca.pem"
+        path.write_bytes(server_identity().chain_pem)
+        return path
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until the condition holds in the gateway's loop."""
+        self.thread.wait_until(condition)
+
+
+@contextlib.contextmanager
+def live_gateway(
+    directory: Path,
+    *,
+    limits: GatewayLimits | None = None,
+    broker_limits: BrokerLimits | None = None,
+    loop_name: str = "uvloop",
+    port: int = 0,
+) -> Iterator[LiveGateway]:
+    """Start a gateway on a free port of the loopback, and stop it at the end."""
+    registry, fleet, events = FakeRegistry(), FakeFleet(), Events()
+    broker = LocalBroker(broker_limits or BrokerLimits())
+    gateway = Gateway(
+        host="127.0.0.1",
+        port=port,
+        tls_context=tls_context_of(server_identity()),
+        registry=registry,
+        fleet=fleet,
+        data_plane=LocalDataPlane(broker, time.monotonic),
+        events=events,
+        clock=SystemClock(),
+        limits=limits,
+    )
+    with loop_thread(loop_name) as thread:
+        thread.run(gateway.start())
+        try:
+            yield LiveGateway(thread, gateway, registry, fleet, events, directory)
+        finally:
+            for gate in (registry.gate, fleet.gate):
+                if gate is not None:
+                    thread.call(gate.set)
+            thread.run(gateway.stop(1.0))
+            assert gateway.open_connections == 0
+            assert gateway.connected_devices == 0
