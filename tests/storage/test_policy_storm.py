@@ -58,8 +58,9 @@ BROKEN = {
         "WHERE NOT EXISTS (SELECT 1 FROM resource_change AS c WHERE c.resource = a.target)"
     ),
     "audit entries of requests that were refused": (
-        "SELECT resource FROM audit WHERE action = 'CreatePolicy' GROUP BY resource HAVING count(*) > 1 + (SELECT count(*) "
-        "FROM audit AS deleted WHERE deleted.action = 'DeletePolicy' AND deleted.resource = audit.resource)"
+        "SELECT resource FROM audit WHERE action = 'CreatePolicy' GROUP BY resource HAVING count(*) > 1 + "
+        "(SELECT count(*) FROM audit AS deleted "
+        "WHERE deleted.action = 'DeletePolicy' AND deleted.resource = audit.resource)"
     ),
 }
 
