@@ -16,7 +16,7 @@ from tests.support.stores import SCOPE
 from tests.support.things import group_path
 
 from thingmint.core.identifiers import BillingGroupName, ThingName, ThingTypeName
-from thingmint.registration.paging import Listed, PageKey, PageRequest
+from thingmint.registration.paging import PageKey, PageRequest
 from thingmint.registration.ports import Store
 from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.thing_groups import GroupFilter
@@ -72,7 +72,7 @@ FILL = (
 
 EVEN = ThingTypeName("even")
 EXACTLY, PREFIX = AttributeFilter("batch", "b2"), AttributeFilter("batch", "b", is_prefix=True)
-Verb: TypeAlias = Callable[[SqlTransaction, PageRequest], Steps[Sequence[Listed[object]]]]
+Verb: TypeAlias = Callable[[SqlTransaction, PageRequest], Steps[Sequence[object]]]
 
 DEEP = PageKey(ROWS - 200)
 LISTS: dict[str, tuple[Verb, PageKey]] = {
@@ -158,7 +158,7 @@ class PostgreSQLEngine:
         """Return the statement's rows, and how many rows the scans of its plan took for them."""
         values = ", ".join(f"'{value}'" for value in statement.parameters)
         await self._connection.execute(f"PREPARE page AS {statement.sql}")
-        rows = await self._connection.fetch(f"EXECUTE page ({values})")
+        rows = [tuple(row) for row in await self._connection.fetch(f"EXECUTE page ({values})")]
         explained = await self._connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE page ({values})")
         await self._connection.execute("DEALLOCATE page")
         return rows, sum(_taken(node) for node in _nodes(json.loads(explained)[0]["Plan"]))
@@ -214,7 +214,7 @@ async def test_a_page_costs_the_same_wherever_it_starts(engine: SQLiteEngine | P
     assert dear == {}
 
 
-async def cost_of(engine: SQLiteEngine | PostgreSQLEngine, steps: Steps[Sequence[Listed[object]]]) -> int:
+async def cost_of(engine: SQLiteEngine | PostgreSQLEngine, steps: Steps[Sequence[object]]) -> int:
     """Return what the statements of the verb cost together, and see that they found a whole page."""
     total, found, statement = 0, None, next(steps)
     while found is None:
