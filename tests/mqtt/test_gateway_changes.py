@@ -13,7 +13,9 @@ from tests.support.mqtt_peer import V3, V5, Peer, connected_peer, peer
 from tests.support.tls_echo import tls_context_of
 
 from thingmint.core.errors import ServiceUnavailable
+from thingmint.mqtt.data_plane import DeviceConnection, Opened
 from thingmint.mqtt.events import ClientConnected, ClientDisconnected, DisconnectReason
+from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.packets import Connack, Connect, Disconnect, ProtocolVersion, Publish, QoS, Will
 from thingmint.mqtt.properties import ConnectProperties
 from thingmint.mqtt.reason_codes import ReasonCode
@@ -70,6 +72,7 @@ def test_revocation_ends_every_connection_of_the_certificate_and_no_other(
     ):
         began = time.monotonic()
         revoke(live, device)
+        revoke(live, device)
         assert was_ended(one, ReasonCode.ADMINISTRATIVE_ACTION)
         assert was_ended(two, ReasonCode.ADMINISTRATIVE_ACTION)
         assert time.monotonic() - began < 1.0
@@ -89,6 +92,30 @@ def test_revocation_while_the_device_connects_is_not_missed(
         assert (packet.reason_code if isinstance(packet, Connack) else None) is expected
         assert packet is None or connection.is_closed()
     assert not any(isinstance(event, ClientConnected) for event in live.events.all)
+
+
+def test_revocation_while_the_session_is_opened_leaves_no_session_and_no_will(
+    live: LiveGateway, device: Identity, version: ProtocolVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observing = live.register()
+    really_open = LocalDataPlane.open
+
+    async def open_slowly(self: LocalDataPlane, connection: DeviceConnection, connect: Connect) -> Opened:
+        opened = await really_open(self, connection, connect)
+        if connection.client_id == "slow":
+            live.gateway.certificate_changed(device.certificate_id)
+            await asyncio.sleep(0)
+        return opened
+
+    monkeypatch.setattr(LocalDataPlane, "open", open_slowly)
+    with connected_peer(live, observing, V3, "observer") as observer, peer(live, device, version) as connection:
+        observer.subscribe("gone")
+        connection.send(Connect(version, "slow", will=Will("gone", b"")))
+        packet = connection.next_packet()
+        assert packet is None or (isinstance(packet, Connack) and packet.reason_code is ReasonCode.NOT_AUTHORIZED)
+        live.wait_until(lambda: not live.gateway._services.work)
+        assert observer.is_served()
+        assert live.gateway.connected_devices == 1
 
 
 def test_revocation_ends_what_has_not_even_sent_connect(live: LiveGateway, device: Identity) -> None:
@@ -237,6 +264,23 @@ def test_deletion_may_end_the_session(live: LiveGateway, device: Identity, clean
         assert again.connect(**lasting).session_present is not cleaned
 
 
+# The data plane
+
+
+def test_fault_at_the_end_of_a_connection_stays_with_it(
+    live: LiveGateway, device: Identity, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_arguments: object, **_named: object) -> None:
+        raise ArithmeticError("on purpose")
+
+    monkeypatch.setattr(LocalDataPlane, "close", fail)
+    with connected_peer(live, device) as connection:
+        connection.send(Disconnect())
+        assert connection.is_closed()
+    live.wait_until(lambda: isinstance(live.events.all[-1], ClientDisconnected))
+    assert "the data plane could not close a connection" in caplog.text
+
+
 # The service itself
 
 
@@ -299,4 +343,9 @@ def test_stop_cancels_connections_that_wait_for_the_registry(tmp_path: Path) -> 
             live.wait_until(lambda: len(live.registry.identified) == 1)
             live.thread.run(live.gateway.stop(0.05))
             assert connection.is_closed()
-            assert not live.thread.call(lambda: [task for task in live.gateway._services.work if not task.done()])
+            live.wait_until(lambda: not live.gateway._services.work)
+
+
+def test_port_that_is_taken_is_said_at_once(live: LiveGateway, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="in use"), live_gateway(tmp_path, port=live.port):
+        pass

@@ -1,5 +1,6 @@
 """Peers that mean no good: floods, silence, deafness, broken packets. Honest devices are served meanwhile."""
 
+import asyncio
 import contextlib
 import random
 import socket
@@ -17,6 +18,7 @@ from thingmint.mqtt import device_protocol
 from thingmint.mqtt.codec import encode
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
 from thingmint.mqtt.gateway_limits import GatewayLimits
+from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.packets import (
     Connack,
     Connect,
@@ -32,7 +34,7 @@ from thingmint.mqtt.reason_codes import ReasonCode
 
 FLOOD = 1200
 MANY = 2000
-WAITING = 30
+WAITING = 90
 SEEDS = range(30)
 
 
@@ -207,17 +209,40 @@ def test_deaf_device_that_asks_without_end_is_no_longer_heard(live: LiveGateway,
             assert other.is_served()
 
 
-def test_slow_subscriber_gets_what_waits_once_it_reads(live: LiveGateway, device: Identity) -> None:
-    with connected_peer(live, device, V3, "slow") as slow, connected_peer(live, device, V3, "sender") as sender:
-        slow.subscribe("a")
-        for number in range(WAITING):
-            sender.publish("a", number.to_bytes(2, "big").ljust(100_000))
-        heard: list[int] = []
-        while len(heard) < WAITING:
-            message = slow.expect(Publish)
-            slow.send(Puback(message.packet_id))
-            heard.append(int.from_bytes(message.payload[:2], "big"))
-        assert heard == list(range(WAITING))
+def test_slow_subscriber_gets_what_waits_once_it_reads(tmp_path: Path) -> None:
+    with live_gateway(tmp_path, broker_limits=BrokerLimits(queued_bytes=100_000_000)) as live:
+        device = live.register()
+        with connected_peer(live, device, V3, "slow") as slow, connected_peer(live, device, V3, "sender") as sender:
+            slow.subscribe("a")
+            for number in range(WAITING):
+                sender.publish("a", number.to_bytes(2, "big").ljust(100_000))
+            assert any(each._writing_paused for each in live.gateway._listener._connections)
+            heard: list[int] = []
+            while len(heard) < WAITING:
+                message = slow.expect(Publish)
+                slow.send(Puback(message.packet_id))
+                heard.append(int.from_bytes(message.payload[:2], "big"))
+            assert heard == list(range(WAITING))
+
+
+def test_requests_that_wait_for_the_registry_are_bounded_and_not_lost(live: LiveGateway, device: Identity) -> None:
+    live.registry.gate = live.thread.call(asyncio.Event)
+    with peer(live, device) as eager:
+        eager.socket.settimeout(1.0)
+        message = encode(Publish("a", bytes(1000), QoS.AT_LEAST_ONCE, packet_id=1), V3)
+        eager.send(Connect(V3, "eager"))
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 30_000:
+                eager.socket.sendall(message)
+                sent += 1
+        (connection,) = live.gateway._roster.of_certificate(device.certificate_id)
+        assert connection.protocol.buffered < 100_000
+        live.thread.call(live.registry.gate.set)
+        eager.socket.settimeout(GENEROUS)
+        eager.expect(Connack)
+        for _ in range(sent):
+            eager.expect(Puback)
 
 
 # Those who fall silent

@@ -1,6 +1,7 @@
 """What AWS IoT's rules make of CONNECT, PUBLISH and SUBSCRIBE, packet by packet, in both versions of MQTT."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from thingmint.mqtt.events import (
     ConnectRefused,
     DisconnectReason,
 )
+from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.packets import (
     Auth,
     Connack,
@@ -526,6 +528,34 @@ def test_unsubscribe_ends_subscriptions_on_both_sides(
         assert connection.is_served()
     ended = [event for event in live.events.all if isinstance(event, ClientUnsubscribed)][-1]
     assert ended.topic_filters[:2] == ("a", own)
+
+
+def test_message_that_the_client_cannot_take_is_dropped(live: LiveGateway, device: Identity) -> None:
+    small = ConnectProperties(maximum_packet_size=200)
+    with connected_peer(live, device, V5, "small", properties=small) as receiver:
+        receiver.subscribe("a")
+        with connected_peer(live, device, V5, "sender") as sender:
+            sender.publish("a", bytes(1000))
+            sender.publish("a", b"small")
+        assert receiver.expect(Publish).payload == b"small"
+
+
+def test_message_that_the_data_plane_does_not_take_is_refused(tmp_path: Path, version: ProtocolVersion) -> None:
+    limits = BrokerLimits(retained_messages=1)
+    with live_gateway(tmp_path, broker_limits=limits) as live, connected_peer(live, live.register(), version) as device:
+        assert device.publish("a", b"1", retain=True) is ReasonCode.SUCCESS
+        device.send(Publish("b", b"1", QoS.AT_LEAST_ONCE, retain=True, packet_id=9))
+        if version is V5:
+            assert device.expect(Puback).reason_code is ReasonCode.QUOTA_EXCEEDED
+        else:
+            assert device.is_closed()
+
+
+def test_subscriptions_that_were_all_refused_are_no_event(live: LiveGateway, device: Identity) -> None:
+    with connected_peer(live, device, V5) as connection:
+        connection.subscribe("a+")
+        assert connection.is_served()
+    assert not [each for each in live.events.all if isinstance(each, ClientSubscribed) and each.topic_filters == ()]
 
 
 # Ends

@@ -421,6 +421,18 @@ def test_a_client_that_does_not_read_loses_its_connection_and_keeps_its_messages
     assert bench.connect("device", clean=False, expiry=60).payloads == [b"0", b"1", b"2"]
 
 
+def test_a_connection_that_is_ending_already_is_taken_over_without_another_word() -> None:
+    bench = Bench(BrokerLimits(queued_messages=1))
+    device = bench.connect("device", expiry=60)
+    device.receive_window = 0
+    bench.subscribe(device, "a")
+    bench.publish(device, "a", b"1")
+    bench.publish(device, "a", b"2")
+    again = bench.connect("device", clean=False, expiry=60)
+    assert device.ended_with is ReasonCode.QUOTA_EXCEEDED
+    assert again.payloads == [b"1"]
+
+
 def test_the_bytes_that_wait_for_one_client_are_bounded() -> None:
     bench = Bench(BrokerLimits(queued_bytes=10_000))
     device = bench.connect("device")

@@ -67,6 +67,7 @@ FIRST_PACKETS = {
     "MQTT 5 without properties": (packet(0x10, MQTT, b"\5\2\0\0"), MALFORMED),
     "properties beyond the packet": (packet(0x10, MQTT, b"\5\2\0\0\x7f\0\0"), MALFORMED),
     "a property cut off by the properties' end": (packet(0x10, MQTT, b"\5\2\0\0\2\x21\0\1\0\0"), MALFORMED),
+    "a property cut off by the packet's end": (packet(0x10, MQTT, b"\5\2\0\0\3\x11\0\0"), MALFORMED),
     "a property unknown": (connect_5(b"\x7e\0"), MALFORMED),
     "a property of another packet": (connect_5(b"\x23\0\1"), MALFORMED),
     "a property twice": (connect_5(b"\x21\0\1\x21\0\1"), PROTOCOL_ERROR),

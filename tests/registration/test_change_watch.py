@@ -72,7 +72,7 @@ async def test_the_first_answer_is_all_that_was_read_before_it(store: MemoryStor
 
 async def test_what_comes_to_light_while_something_is_read_is_read_again(store: MemoryStore) -> None:
     watch = await started(store)
-    reads = []
+    reads: list[int] = []
 
     async def reading() -> tuple[int, frozenset[str]]:
         reads.append(len(reads))

@@ -214,14 +214,14 @@ def live_gateway(
     limits: GatewayLimits | None = None,
     broker_limits: BrokerLimits | None = None,
     loop_name: str = "uvloop",
-    host: str = "127.0.0.1",
+    port: int = 0,
 ) -> Iterator[LiveGateway]:
     """Start a gateway on a free port of the loopback, and stop it at the end."""
     registry, fleet, events = FakeRegistry(), FakeFleet(), Events()
     broker = LocalBroker(broker_limits or BrokerLimits())
     gateway = Gateway(
-        host=host,
-        port=0,
+        host="127.0.0.1",
+        port=port,
         tls_context=tls_context_of(server_identity()),
         registry=registry,
         fleet=fleet,

@@ -100,8 +100,6 @@ class Connection:
 
     def data_received(self, data: bytes) -> None:
         """Work through what has arrived; while that takes its time, take only so much more."""
-        if self._ending is not None:
-            return
         self.protocol.feed(data)
         if self._worker is None:
             self._start_working()

@@ -15,6 +15,8 @@ from thingmint.mqtt.strangers import Strangers
 from thingmint.mqtt.tls_transport import TLSProtocol, TLSTransport, new_read_buffer
 
 _ACCEPTS_PER_TURN = 64
+# Left to itself, Linux keeps megabytes for each peer that does not read, and sends them even after a revocation.
+_KERNEL_SEND_BYTES = 128 * 1024
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _EXHAUSTION_PAUSE_SECONDS = 0.25
 _SWEEPS_PER_LIMIT = 4
@@ -162,6 +164,7 @@ class Listener:
         self._make_way(self._strangers.in_the_way_of(network_of(address)))
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_SEND_BYTES)
         transport = TLSTransport(
             self._tls_context,
             self._new_protocol,

@@ -39,7 +39,7 @@ class LocalBroker:
         client_id = connection.client_id
         known = self._sessions.get(client_id)
         if known is not None and known.connection is not None:
-            known.connection.disconnect(ReasonCode.SESSION_TAKEN_OVER)
+            known.end_connection(ReasonCode.SESSION_TAKEN_OVER)
             self._leave(known, now, clean=False)
             known = self._sessions.get(client_id)
         if known is not None and (connect.clean_start or known.version is not connect.version):
@@ -53,7 +53,7 @@ class LocalBroker:
     def resume(self, connection: DeviceConnection, now: float) -> None:
         """Send what waits for the client."""
         session = self._session_of(connection)
-        if session is None or session.is_put_out:
+        if session is None or session.is_ending:
             return
         if not session.is_receiving:
             session.is_receiving, session.outbox.turn = True, self._limits.replayed_per_second
@@ -209,7 +209,8 @@ class LocalBroker:
         elif self._put(session, outgoing):
             session.flush(now)
         elif not session.outbox.is_replaying:
-            session.put_out()
+            # A slow reader loses its connection rather than a message without a word.
+            session.end_connection(ReasonCode.QUOTA_EXCEEDED)
 
     def _put(self, session: Session, outgoing: Outgoing) -> bool:
         while not session.outbox.put(outgoing):
@@ -220,7 +221,7 @@ class LocalBroker:
             if largest.outbox.size <= session.outbox.size:
                 return False
             largest.outbox.clear()
-            largest.put_out()
+            largest.end_connection(ReasonCode.QUOTA_EXCEEDED)
         return True
 
 

@@ -127,22 +127,25 @@ class PropertyBytes(Generic[_Properties]):
         end = cursor.offset + length
         if end > len(cursor.body):
             raise malformed("The properties are longer than the packet")
-        single: dict[str, object] = {}
+        values: dict[str, object] = {}
         # Lists: tuples would be copied for each of the thousands of user properties that fit in a packet.
         repeated: dict[str, list[object]] = {}
         while cursor.offset < end:
             rule = self._by_identifier.get(cursor.byte())
             if rule is None:
                 raise malformed("A property is unknown or not allowed in this packet")
+            value = rule.read(cursor)
             if rule.repeats:
-                repeated.setdefault(rule.field, []).append(rule.read(cursor))
-            elif rule.field in single:
+                repeated.setdefault(rule.field, []).append(value)
+            elif rule.field in values:
                 raise violation("A property is given twice")
             else:
-                single[rule.field] = rule.read(cursor)
+                values[rule.field] = value
         if cursor.offset != end:
             raise malformed("The last property is longer than the properties")
-        return self._kind(**single, **{name: tuple(values) for name, values in repeated.items()})
+        for name, listed in repeated.items():
+            values[name] = tuple(listed)
+        return self._kind(**values)
 
     def write(self, properties: _Properties) -> bytes:
         """Return the properties behind their length; raise ValueError if a value cannot be said."""

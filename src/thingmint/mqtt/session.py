@@ -23,8 +23,8 @@ class Session:
     connection: DeviceConnection | None = None
     is_receiving: bool = False
     """Set by the first ``resume``: before CONNACK nothing is sent."""
-    is_put_out: bool = False
-    """Whether the connection was told to end because the client does not read."""
+    is_ending: bool = False
+    """Whether the connection was told to end."""
     will: Will | None = None
     will_at: float = 0
     """When the will is due, once the client is away."""
@@ -33,7 +33,7 @@ class Session:
 
     def begin(self, connection: DeviceConnection, will: Will | None, expiry: int) -> None:
         """Set a new connection; a will that waited for the client's return is not published (MQTT-3.1.3-9)."""
-        self.connection, self.is_receiving, self.is_put_out = connection, False, False
+        self.connection, self.is_receiving, self.is_ending = connection, False, False
         self.will, self.expiry = will, expiry
         self.outbox.begin()
 
@@ -53,11 +53,11 @@ class Session:
         if self.connection is not None and self.is_receiving:
             self.outbox.flush(self.connection, now)
 
-    def put_out(self) -> None:
-        """End the connection of a client that does not read fast enough: no message is lost to it without a word."""
-        if self.connection is not None and self.is_receiving:
-            self.is_receiving, self.is_put_out = False, True
-            self.connection.disconnect(ReasonCode.QUOTA_EXCEEDED)
+    def end_connection(self, reason_code: ReasonCode) -> None:
+        """End the connection, if there is one and it is not ending already; nothing more is sent on it."""
+        if self.connection is not None and not self.is_ending:
+            self.is_receiving, self.is_ending = False, True
+            self.connection.disconnect(reason_code)
 
     def readiness(self, topic: str) -> Readiness:
         """Say whether it can be given a message of a shared subscription."""

@@ -85,7 +85,13 @@ class Cursor:
 
     def binary(self) -> bytes:
         """Return binary data behind its length."""
-        return self.take(self.two_bytes())
+        offset, body = self.offset, self.body
+        size = len(body)
+        end = offset + 2 + (body[offset] << 8 | body[offset + 1]) if offset + 2 <= size else size + 1
+        if end > size:
+            raise malformed(_CUT_SHORT)
+        self.offset = end
+        return body[offset + 2 : end]
 
     def text(self) -> str:
         """Return text behind its length: well-formed UTF-8 without NUL (MQTT-1.5.4-1, MQTT-1.5.4-2)."""
