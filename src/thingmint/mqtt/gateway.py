@@ -139,7 +139,7 @@ class Gateway:
     def tell(self, topic: str, payload: bytes) -> None:
         """Tell an event of the service to every client that has subscribed to it and may receive it."""
         for connection in self._roster.accepted:
-            connection.told(topic, payload)
+            connection.device.told(topic, payload)
 
     def delete_connection(
         self, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False
