@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -47,6 +48,7 @@ from thingmint.registration.access_keys import purge_expired
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.ports import KeySource, RegistrationFiles, Store
+from thingmint.registration.tags import stored_tags
 from thingmint.rest.asgi import Application
 from thingmint.rest.identity import Authenticator
 from thingmint.rest.limits import Limits
@@ -302,6 +304,7 @@ def _application(
         observer=metrics,
         log=_log,
         new_request_id=lambda: str(uuid.uuid4()),
+        tags_of=partial(stored_tags, registry.store),
         max_in_flight=config.max_requests,
     )
 
