@@ -198,7 +198,9 @@ def test_data_directory_names_the_service(tmp_path: Path) -> None:
     write_credentials(tmp_path, Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI"))
     with pytest.raises(LookupError, match="no service is running on"):
         find_connection(tmp_path, {})
-    write_endpoints(tmp_path, Endpoints("https://127.0.0.1:1", 1, "ca.pem", "000000000000", "us-east-1", 1))
+    write_endpoints(
+        tmp_path, Endpoints("https://127.0.0.1:1", 1, "127.0.0.1:2", 2, "ca.pem", "000000000000", "us-east-1", 1)
+    )
     assert find_connection(tmp_path, {}).endpoint == "https://127.0.0.1:1"
 
 

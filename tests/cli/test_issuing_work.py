@@ -21,7 +21,8 @@ from thingmint.cli.issuing.registrar import Registered
 from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work, WorkStopped
 from thingmint.core.identifiers import AccountId
 from thingmint.issuance.keys import KeyPair
-from thingmint.registration.certificates import PageRequest, list_certificates
+from thingmint.registration.certificates import list_certificates
+from thingmint.registration.paging import PageRequest
 
 NO_PAUSES = Pauses(retry=0.0, settle=0.0)
 COUNT = 4

@@ -21,7 +21,8 @@ from thingmint.registration.access_keys import (
     list_access_keys,
     purge_expired,
 )
-from thingmint.registration.ports import Steps, Transaction
+from thingmint.registration.ports import Transaction
+from thingmint.registration.steps import Steps
 from thingmint.sealing import Sealer
 
 T = TypeVar("T")
