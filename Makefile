@@ -35,7 +35,7 @@ soak: install-test ## Run the long fault and fuzz tests
 	THINGMINT_SOAK=1 $(BIN)/python -m pytest -m soak
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules
+	rm -rf $(VENV) .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/mqtt/javascript/node_modules
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
