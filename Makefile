@@ -24,8 +24,7 @@ lint: install-test
 	$(BIN)/mypy
 
 unit: install-test
-	@# Tests that drive real sockets under time limits may fail on a crowded machine: what failed is run once more, alone.
-	$(BIN)/python -m pytest --cov --cov-report= || $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none --cov --cov-append --cov-report=
+	$(BIN)/python -m pytest --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --skip-empty
 	$(BIN)/coverage report --include='src/thingmint/core/*,src/thingmint/issuance/*,src/thingmint/registration/*,src/thingmint/api/*' --fail-under=100 --skip-covered
 
@@ -40,7 +39,7 @@ soak: install-test ## Run the long fault and fuzz tests
 	THINGMINT_SOAK=1 $(BIN)/python -m pytest -m soak
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules
+	rm -rf $(VENV) .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/mqtt/javascript/node_modules
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import ssl
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -22,7 +21,10 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from botocore.model import OperationModel
-from tests.support.service import Service, thingmint
+from click.testing import CliRunner
+from tests.support.service import Service
+
+from thingmint.cli import main as commands
 
 IoT: TypeAlias = Any
 """boto3 makes the class of the client from AWS's model at run time."""
@@ -89,18 +91,10 @@ class Live:
         return AccessKey(created["AccessKeyId"], created["SecretAccessKey"], created.get("SessionToken"))
 
     def thingmint(self, *command: str, stdin: str = "") -> str:
-        """Return what a command prints that works on the service's database."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("THINGMINT_")}
-        finished = subprocess.run(
-            thingmint(*command, *self.database_options),
-            input=stdin,
-            env=clean,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
-        assert finished.returncode == 0, finished.stderr
+        """Return what a command prints that works on the service's database; run here, for a process takes a second."""
+        clean = {name: None for name in os.environ if name.startswith("THINGMINT_")}
+        finished = CliRunner().invoke(commands, [*command, *self.database_options], input=stdin, env=clean)
+        assert finished.exit_code == 0, finished.output
         return finished.stdout
 
     def client(self, key: AccessKey | None = None, **settings: object) -> IoT:
