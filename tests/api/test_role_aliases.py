@@ -1,6 +1,8 @@
 """Role aliases over the API."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import pytest
 from tests.support.api import Api
@@ -14,7 +16,7 @@ PATH = "/role-aliases/devices"
 ARN = f"arn:aws:iot:eu-west-1:{ACCOUNT}:rolealias/devices"
 
 
-async def create(api: Api, path: str = PATH, **members: object) -> object:
+async def create(api: Api, members: Mapping[str, object] = MappingProxyType({}), path: str = PATH) -> object:
     return await api.call("POST", path, json.dumps({"roleArn": ROLE_ARN, **members}).encode())
 
 
@@ -33,7 +35,7 @@ async def test_an_alias_is_created_described_changed_listed_and_deleted(api: Api
             "lastModifiedDate": round(NOW.timestamp(), 3),
         }
     }
-    await create(api, "/role-aliases/second")
+    await create(api, path="/role-aliases/second")
     first = await api.call("GET", "/role-aliases?pageSize=1")
     rest = await api.call("GET", f"/role-aliases?marker={first['nextMarker'].replace('+', '%2B')}")
     assert (first["roleAliases"], rest) == (["second"], {"roleAliases": ["devices"]})
@@ -55,7 +57,7 @@ async def test_an_alias_is_created_described_changed_listed_and_deleted(api: Api
 )
 async def test_what_is_no_alias_is_refused(api: Api, members: dict[str, object], reason: str) -> None:
     with pytest.raises(InvalidRequest, match=reason):
-        await create(api, **members)
+        await create(api, members)
     assert not api.store.tables.rows("role_alias")
 
 

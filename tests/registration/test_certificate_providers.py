@@ -145,7 +145,7 @@ async def test_keys_and_other_accounts_do_not_ask_the_provider(authority: Regist
     await created(authority)
     await fleet.create_keys(authority, DEVICE)
     other = fleet.Device(caller_with(account=AccountId("210987654321")), CLAIM_ID)
-    assert (await fleet.create_from_csr(authority, other, CSR)).certificate.issuer_id is not None
+    assert (await fleet.create_from_csr(authority, other, CSR, "client-1")).certificate.issuer_id is not None
     assert not hook.asked
 
 
@@ -166,7 +166,7 @@ async def test_what_the_provider_does_not_provide_is_not_issued_by_anybody(
     await created(authority)
     before, hook.answer = store.tables.dump(), answer
     with pytest.raises(ServiceUnavailable, match=r"did not provide a certificate$"):
-        await fleet.create_from_csr(authority, DEVICE, CSR)
+        await fleet.create_from_csr(authority, DEVICE, CSR, "client-1")
     assert store.tables.dump() == before
 
 
@@ -175,7 +175,7 @@ async def test_a_request_that_is_not_accepted_is_not_shown_to_the_provider(
 ) -> None:
     await created(authority)
     with pytest.raises(InvalidRequest):
-        await fleet.create_from_csr(authority, DEVICE, "garbage")
+        await fleet.create_from_csr(authority, DEVICE, "garbage", "client-1")
     assert not hook.asked
 
 
@@ -184,10 +184,10 @@ async def test_the_same_certificate_twice_is_refused(
 ) -> None:
     await created(authority)
     hook.answer = {"certificatePem": provided_pem_for("p-256")}
-    await fleet.create_from_csr(authority, DEVICE, CSR)
+    await fleet.create_from_csr(authority, DEVICE, CSR, "client-1")
     before = store.tables.dump()
     with pytest.raises(DuplicateCertificate):
-        await fleet.create_from_csr(authority, DEVICE, CSR)
+        await fleet.create_from_csr(authority, DEVICE, CSR, "client-1")
     assert store.tables.dump() == before
 
 
@@ -201,4 +201,4 @@ async def test_a_provider_that_does_not_answer_is_given_up(
     monkeypatch.setattr(certificate_providers, "HOOK_SECONDS", 0.01)
     await created(authority)
     with pytest.raises(ServiceUnavailable):
-        await fleet.create_from_csr(replace(authority, hooks=Silent()), DEVICE, CSR)
+        await fleet.create_from_csr(replace(authority, hooks=Silent()), DEVICE, CSR, "client-1")

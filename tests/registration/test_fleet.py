@@ -95,7 +95,7 @@ async def test_a_lost_commit_leaves_neither_certificate_nor_ownership(
     with pytest.raises(ServiceUnavailable):
         await fleet.create_keys(authority, DEVICE)
     with pytest.raises(InvalidRequest):
-        await fleet.create_from_csr(authority, DEVICE, "garbage")
+        await fleet.create_from_csr(authority, DEVICE, "garbage", "client-1")
     assert store.tables.dump() == before
 
 

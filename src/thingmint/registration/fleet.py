@@ -67,7 +67,7 @@ async def create_keys(authority: RegistrationAuthority, device: Device) -> tuple
 
 
 async def create_from_csr(
-    authority: RegistrationAuthority, device: Device, csr_pem: str, client_id: str = ""
+    authority: RegistrationAuthority, device: Device, csr_pem: str, client_id: str
 ) -> IssuedIdentity:
     """Issue a certificate that waits for its activation for a signing request; return it with the ownership token.
 
