@@ -23,7 +23,7 @@ def test_a_start_is_refused_for_a_secret_that_is_missing_or_too_short(tmp_path: 
         with pytest.raises(StartRefused, match=f"{setting} cannot be read"):
             read(file)
     file.write_bytes(b"\n")
-    with pytest.raises(StartRefused, match="ca_passphrase_file .* is empty"):
+    with pytest.raises(StartRefused, match=r"ca_passphrase_file .* is empty"):
         read_passphrase(file)
     file.write_bytes(b"s" * 31 + b"\n")
     with pytest.raises(StartRefused, match="at least 32 bytes") as refused:
