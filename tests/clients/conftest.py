@@ -16,7 +16,7 @@ from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     postgresql_cluster,
     postgresql_server_url,
 )
-from tests.support.service import running_service
+from tests.support.service import Service, running_service
 
 IDENTITIES = 36
 """Enough that each bit of the serial numbers shows both values, but for one session in a hundred million."""
@@ -88,12 +88,19 @@ def buckets(folder: Path) -> tuple[str, str]:
     return "--registration-dir", str(folder / "buckets")
 
 
+def no_request_failed(service: Service) -> None:
+    """Assert that the service met no fault of its own: a client that repeats its request would hide one."""
+    failures = [line for line in service.log_file.read_text(errors="replace").splitlines() if "request failed" in line]
+    assert failures == []
+
+
 @pytest.fixture(scope="session")
 def live_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The session's service on SQLite."""
     folder = tmp_path_factory.mktemp("sqlite")
     with running_service(folder / "data", *buckets(folder)) as service:
         yield Live(service, None)
+    no_request_failed(service)
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +110,7 @@ def live_on_postgresql(request: pytest.FixtureRequest, tmp_path_factory: pytest.
         folder = tmp_path_factory.mktemp("postgresql")
         with running_service(folder / "data", "--database-url", url, *buckets(folder)) as service:
             yield Live(service, url)
+        no_request_failed(service)
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
