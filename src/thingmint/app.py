@@ -35,8 +35,14 @@ from thingmint.data_directory.handover import (
     write_endpoints,
 )
 from thingmint.device_edge import DeviceAddress, DeviceEdge
-from thingmint.first_credentials import ensure_credentials, operator, read_passphrase, require_own_database
-from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, hook_targets
+from thingmint.first_credentials import (
+    ensure_credentials,
+    operator,
+    read_hook_secret,
+    read_passphrase,
+    require_own_database,
+)
+from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
 from thingmint.issuance.issuer import Issuer, IssuerUnfit
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
@@ -173,7 +179,9 @@ def registration_authority(
         profile = certificate_profile(ProfileConfig.from_table(registry.config.profile))
         issuer = Issuer(issuing.certificate, issuing.private_key, profile)
         claim_issuer = Issuer(issuing.certificate, issuing.private_key, claim_profile())
-        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks)), _log)
+        secret = read_hook_secret(registry.config.hook_secret_file)
+        signer = None if secret is None else QuestionSigner(secret, registry.clock)
+        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer)), _log)
     except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
         raise StartRefused(str(error)) from error
     return RegistrationAuthority(

@@ -87,6 +87,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "registration_dir", "Directory whose folders are the buckets of bulk registrations, and get their reports."
     ),
+    Setting("hook_secret_file", "File with a secret of 32 bytes or more, by which webhooks know who asks."),
     Setting("quota", "Requests per second: none, or aws for the quotas that AWS documents.", "none"),
     Setting(
         "access_denied_as",
@@ -144,6 +145,7 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_connections: int | None = None
     thing_type_deletable_after: int | None = None
     registration_dir: str | None = None
+    hook_secret_file: str | None = None
     quota: str | dict[str, float] | None = None
     access_denied_as: str | None = None
     log_format: str | None = None
@@ -179,6 +181,7 @@ class Config:
     max_connections: int
     thing_type_deletable_after: int
     registration_dir: Path | None
+    hook_secret_file: Path | None
     quota: Mapping[str, float] | str
     access_denied_as: str
     log_format: str
@@ -242,6 +245,7 @@ class _Reader:
         access_key_id, secret = self._root_access_key()
         passphrase_file = self._optional("ca_passphrase_file")
         registration_dir = self._optional("registration_dir")
+        hook_secret_file = self._optional("hook_secret_file")
         return Config(
             data_dir=data_dir,
             api_host=host,
@@ -267,6 +271,7 @@ class _Reader:
             max_connections=self._number("max_connections"),
             thing_type_deletable_after=self._number("thing_type_deletable_after"),
             registration_dir=Path(registration_dir) if registration_dir else None,
+            hook_secret_file=Path(hook_secret_file) if hook_secret_file else None,
             quota=self._quota(),
             access_denied_as=self._choice("access_denied_as"),
             log_format=self._choice("log_format"),

@@ -9,6 +9,7 @@ from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.identifiers import Scope, user_arn
 from thingmint.data_directory.handover import Credentials, read_credentials, write_credentials
+from thingmint.hooks import MIN_SECRET_BYTES
 from thingmint.registration import database_keys
 from thingmint.registration.access_keys import delete_access_key, ensure_administrator
 from thingmint.registration.database_keys import ForeignDatabase
@@ -68,15 +69,25 @@ async def require_own_database(store: Store, sealer: SecretSealer, issuer_id: st
 
 def read_passphrase(path: Path | None) -> bytes | None:
     """Return the operator's passphrase, None where no file is given; raise StartRefused if it cannot be read."""
-    if path is None:
-        return None
-    try:
-        passphrase = path.read_bytes().rstrip(b"\r\n")
-    except OSError as error:
-        raise StartRefused(f"ca_passphrase_file cannot be read: {error}") from error
-    if not passphrase:
+    passphrase = _secret(path, "ca_passphrase_file")
+    if passphrase == b"":
         raise StartRefused(f"ca_passphrase_file {path} is empty")
     return passphrase
+
+
+def read_hook_secret(path: Path | None) -> bytes | None:
+    """Return the secret shared with webhooks, None where no file is given; raise StartRefused if it is too short."""
+    secret = _secret(path, "hook_secret_file")
+    if secret is not None and len(secret) < MIN_SECRET_BYTES:
+        raise StartRefused(f"hook_secret_file {path} must hold at least {MIN_SECRET_BYTES} bytes")
+    return secret
+
+
+def _secret(path: Path | None, setting: str) -> bytes | None:
+    try:
+        return None if path is None else path.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise StartRefused(f"{setting} cannot be read: {error}") from error
 
 
 def new_credentials() -> Credentials:

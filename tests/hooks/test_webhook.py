@@ -1,6 +1,7 @@
 """Webhooks over real sockets: what passes as an answer, and what is a failure."""
 
 import asyncio
+import hmac
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.support.authority import NOW, StandingClock
 
 from thingmint.core.hook import HookFailed
 from thingmint.core.identifiers import SerialNumber
+from thingmint.hooks.signature import QuestionSigner
 from thingmint.hooks.webhook import MAX_ANSWER_BYTES, Webhook
 from thingmint.issuance.trust_anchor import (
     CertificateAuthority,
@@ -77,6 +80,24 @@ async def test_a_webhook_is_posted_the_question() -> None:
     assert head.startswith(b"POST /hook?x=1 HTTP/1.1\r\nHost: 127.0.0.1:")
     assert b"Content-Type: application/json" in head
     assert json.loads(body) == QUESTION
+
+
+async def test_a_question_is_signed_with_the_shared_secret_and_the_time() -> None:
+    requests: list[bytes] = []
+
+    async def handle(request: bytes, writer: asyncio.StreamWriter) -> None:
+        requests.append(request)
+        await answering(http(ALLOWED))(request, writer)
+
+    signer = QuestionSigner(b"s" * 32, StandingClock())
+    async with server(handle) as port:
+        await Webhook("127.0.0.1", port, "/", is_tls=False, signer=signer).ask(QUESTION)
+
+    head, _, body = requests[0].partition(b"\r\n\r\n")
+    seconds = int(NOW.timestamp())
+    digest = hmac.digest(b"s" * 32, f"{seconds}.".encode() + body, "sha256").hex()
+    assert f"\r\nX-Thingmint-Signature: t={seconds},v1={digest}\r\n".encode() in head
+    assert "ssss" not in repr(signer)
 
 
 @pytest.mark.parametrize(

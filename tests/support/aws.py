@@ -9,16 +9,18 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import boto3
 import pytest
 from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from botocore.model import OperationModel
 from click.testing import CliRunner
 from tests.support.service import Service
 
@@ -98,7 +100,7 @@ class Live:
     def client(self, key: AccessKey | None = None, **settings: object) -> IoT:
         """Return a client that trusts the service's CA; whoever asks closes it."""
         key = key or self.administrator
-        return _session().client(
+        client = _session().client(
             "iot",
             endpoint_url=self.service.endpoints.api,
             verify=str(self.ca_file),
@@ -108,6 +110,8 @@ class Live:
             aws_session_token=key.session_token,
             config=Config(**{"connect_timeout": _TIMEOUT_SECONDS, "read_timeout": _TIMEOUT_SECONDS, **settings}),
         )
+        client.meta.events.register("after-call.iot", _note_success)
+        return client
 
     def request(self, method: str, path_and_query: str) -> AWSRequest:
         """Return an unsigned request for botocore's signers."""
@@ -178,6 +182,16 @@ def allow(*actions: str, resource: str = "*") -> dict[str, object]:
 def deny(*actions: str, resource: str = "*") -> dict[str, object]:
     """Return a statement that denies the actions."""
     return allow(*actions, resource=resource) | {"Effect": "Deny"}
+
+
+SUCCEEDED: set[str] = set()
+"""The operations that were answered with 200 since a test emptied it."""
+
+
+def _note_success(model: OperationModel, http_response: AWSResponse, **more: object) -> None:
+    del more
+    if http_response.status_code == HTTPStatus.OK:
+        SUCCEEDED.add(model.name)
 
 
 @functools.cache

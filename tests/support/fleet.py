@@ -92,4 +92,4 @@ async def create_template(
 
 async def waiting_certificate(authority: RegistrationAuthority, device: fleet.Device = DEVICE) -> fleet.IssuedIdentity:
     """Return a certificate that waits for its activation, and its token."""
-    return await fleet.create_from_csr(authority, device, csr_pem("p-256"))
+    return await fleet.create_from_csr(authority, device, csr_pem("p-256"), "client-1")

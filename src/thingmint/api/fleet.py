@@ -108,7 +108,7 @@ class Fleet:
                 # Documented as empty; SDKs send an empty object, others an empty string. Nothing in it could matter.
                 return await self._create_keys(device)
             case FleetOperation.CREATE_CERTIFICATE_FROM_CSR:
-                return await self._create_from_csr(device, decode_payload(payload, request.format))
+                return await self._create_from_csr(device, client_id, decode_payload(payload, request.format))
             case FleetOperation.REGISTER_THING:
                 decoded = decode_payload(payload, request.format)
                 return await self._register_thing(device, client_id, request.template, decoded)
@@ -117,10 +117,10 @@ class Fleet:
         issued, key_pair = await fleet.create_keys(self._authority, device)
         return {**_identity(issued), "privateKey": key_pair.private_key_pem.decode("ascii")}
 
-    async def _create_from_csr(self, device: Device, decoded: Mapping[str, object]) -> Members:
-        request = _bind_csr(decoded)
+    async def _create_from_csr(self, device: Device, client_id: str, decoded: Mapping[str, object]) -> Members:
+        csr_pem = _bind_csr(decoded).certificate_signing_request
         try:
-            return _identity(await fleet.create_from_csr(self._authority, device, request.certificate_signing_request))
+            return _identity(await fleet.create_from_csr(self._authority, device, csr_pem, client_id))
         except InvalidRequest as error:
             raise SigningRequestRefused(error.message) from error
 

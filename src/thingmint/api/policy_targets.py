@@ -32,10 +32,7 @@ def principal_in_header(scope: Scope, request: RawRequest) -> str:
 
 
 def _member(request: RawRequest, name: str) -> object:
-    try:
-        return unchecked_object(request.body).get(name)
-    except ThingmintError:
-        return None
+    return unchecked_object(request.body).get(name)
 
 
 def _named(scope: Scope, text: object) -> str:

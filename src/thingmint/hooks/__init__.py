@@ -6,6 +6,15 @@ templates can thus neither make the service call an address nor run code of his 
 
 from thingmint.hooks.client import Hooks
 from thingmint.hooks.logged import LoggedHooks
+from thingmint.hooks.signature import MIN_SECRET_BYTES, QuestionSigner
 from thingmint.hooks.target import HookTarget, HookTargetRefused, hook_targets
 
-__all__ = ["HookTarget", "HookTargetRefused", "Hooks", "LoggedHooks", "hook_targets"]
+__all__ = [
+    "MIN_SECRET_BYTES",
+    "HookTarget",
+    "HookTargetRefused",
+    "Hooks",
+    "LoggedHooks",
+    "QuestionSigner",
+    "hook_targets",
+]

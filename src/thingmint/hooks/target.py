@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.hooks.python_callable import python_hook
+from thingmint.hooks.signature import QuestionSigner
 from thingmint.hooks.webhook import Webhook
 
 HookTarget: TypeAlias = Callable[[Mapping[str, object]], Awaitable[object]]
@@ -23,12 +24,15 @@ class HookTargetRefused(ValueError):
     """The settings put something behind an ARN that cannot be called; the message says what."""
 
 
-def hook_targets(settings: Mapping[str, str]) -> dict[str, HookTarget]:
-    """Return what stands behind each ARN, Python modules imported; raise HookTargetRefused naming the first bad one."""
-    return {arn: _target(arn, text) for arn, text in settings.items()}
+def hook_targets(settings: Mapping[str, str], signer: QuestionSigner | None = None) -> dict[str, HookTarget]:
+    """Return what stands behind each ARN, Python modules imported; raise HookTargetRefused naming the first bad one.
+
+    With a signer, what webhooks are asked is signed.
+    """
+    return {arn: _target(arn, text, signer) for arn, text in settings.items()}
 
 
-def _target(arn: str, text: str) -> HookTarget:
+def _target(arn: str, text: str, signer: QuestionSigner | None) -> HookTarget:
     try:
         PreProvisioningHook(arn)
     except InvalidRequest as error:
@@ -36,7 +40,7 @@ def _target(arn: str, text: str) -> HookTarget:
     match = _CALLABLE.fullmatch(text)
     if match:
         return python_hook(_imported(arn, match[1], match[2]))
-    return _webhook(arn, text)
+    return _webhook(arn, text, signer)
 
 
 def _imported(arn: str, module_name: str, name: str) -> Callable[..., object]:
@@ -49,7 +53,7 @@ def _imported(arn: str, module_name: str, name: str) -> Callable[..., object]:
     return found  # type: ignore[no-any-return] # that it can be called is all there is to know of the operator's code
 
 
-def _webhook(arn: str, text: str) -> HookTarget:
+def _webhook(arn: str, text: str, signer: QuestionSigner | None) -> HookTarget:
     try:
         url = urlsplit(text)
         port = url.port
@@ -63,7 +67,7 @@ def _webhook(arn: str, text: str) -> HookTarget:
     if url.scheme == "http" and not _is_loopback(url.hostname):
         raise HookTargetRefused(f"hooks.{arn}: http is allowed on loopback addresses only")
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    return Webhook(url.hostname, port or _PORTS[url.scheme], path, is_tls=url.scheme == "https").ask
+    return Webhook(url.hostname, port or _PORTS[url.scheme], path, is_tls=url.scheme == "https", signer=signer).ask
 
 
 def _is_loopback(host: str) -> bool:

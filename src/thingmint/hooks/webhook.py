@@ -9,6 +9,7 @@ import httptools
 import msgspec
 
 from thingmint.core.hook import HookFailed
+from thingmint.hooks.signature import HEADER, QuestionSigner
 
 MAX_ANSWER_BYTES = 65_536
 _CHUNK = 16_384
@@ -23,6 +24,7 @@ class Webhook:
     port: int
     path: str
     is_tls: bool
+    signer: QuestionSigner | None = None
 
     async def ask(self, question: Mapping[str, object]) -> object:
         """Return the answer's JSON; raise HookFailed if there is none with status 200."""
@@ -41,10 +43,11 @@ class Webhook:
 
     def _request(self, body: bytes) -> bytes:
         host = f"[{self.host}]" if ":" in self.host else self.host
+        signature = "" if self.signer is None else f"{HEADER}: {self.signer.signature(body)}\r\n"
         head = (
             f"POST {self.path} HTTP/1.1\r\nHost: {host}:{self.port}\r\nContent-Type: application/json\r\n"
             f"Accept: application/json\r\nUser-Agent: thingmint\r\nContent-Length: {len(body)}\r\n"
-            "Connection: close\r\n\r\n"
+            f"{signature}Connection: close\r\n\r\n"
         )
         return head.encode("ascii") + body
 
