@@ -9,7 +9,7 @@ import os
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,13 +20,12 @@ import structlog
 from thingmint import __version__
 from thingmint.api.errors import AccessDeniedName, ErrorMap
 from thingmint.api.service import build_router
+from thingmint.background import background
 from thingmint.buckets import Buckets, NoBuckets
 from thingmint.config import Config
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.caller import Caller, Principal
-from thingmint.core.hook import HookFailed, HookQuestion
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber, user_arn
-from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.data_directory.authorities import TRUST_ANCHOR, Authorities, AuthorityFiles, AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse, held, make_directory
 from thingmint.data_directory.handover import (
@@ -37,7 +36,7 @@ from thingmint.data_directory.handover import (
     write_credentials,
     write_endpoints,
 )
-from thingmint.hooks import Hooks, HookTargetRefused, hook_targets
+from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, hook_targets
 from thingmint.issuance.issuer import Issuer, IssuerUnfit
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
@@ -45,9 +44,8 @@ from thingmint.key_pool import KeyPool
 from thingmint.registration.access_keys import ensure_administrator
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.bulk_runner import BulkRunner
-from thingmint.registration.ports import HookClient, KeySource, RegistrationFiles, Store
-from thingmint.registration.sweep import sweep
+from thingmint.registration.ports import KeySource, RegistrationFiles, Store
+from thingmint.registration.tags import stored_tags
 from thingmint.rest.asgi import Application
 from thingmint.rest.identity import Authenticator
 from thingmint.rest.limits import Limits
@@ -64,7 +62,6 @@ REGISTRATION_CODE_OCTETS = 32
 # How often the wall clock is compared with the server certificate's end, and how long a readiness check is believed.
 _ROTATION_CHECK_SECONDS = 60.0
 _READY_FOR_SECONDS = 1.0
-_BACKGROUND_PAUSE_SECONDS = 5.0
 # Control-plane calls are signed for `iot`; the mobile SDKs of 2017 sign them for `execute-api`.
 _SIGNED_FOR = frozenset({"iot", "execute-api"})
 
@@ -96,24 +93,6 @@ class LoggedEvents:
             request_id=entry.request_id,
             **entry.detail,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedHooks:
-    """Writes a log line for every hook that fails: its operator must learn why, and the device must not."""
-
-    hooks: HookClient
-
-    async def ask(self, hook: PreProvisioningHook, question: HookQuestion) -> object:
-        """Return the hook's answer as it came; raise HookFailed if there is none."""
-        try:
-            return await self.hooks.ask(hook, question)
-        except HookFailed as error:
-            _log.warning("hook failed", hook=hook.target_arn, template=question.template_arn, cause=str(error))
-            raise
-        except asyncio.CancelledError:
-            _log.warning("hook gave no answer in time", hook=hook.target_arn, template=question.template_arn)
-            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +158,7 @@ def registration_authority(registry: Registry, key_source: KeySource) -> Registr
         profile = certificate_profile(ProfileConfig.from_table(registry.config.profile))
         issuer = Issuer(issuing.certificate, issuing.private_key, profile)
         claim_issuer = Issuer(issuing.certificate, issuing.private_key, claim_profile())
-        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks)))
+        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks)), _log)
     except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
         raise StartRefused(str(error)) from error
     return RegistrationAuthority(
@@ -205,29 +184,6 @@ def _files(config: Config) -> RegistrationFiles:
     if not config.registration_dir.is_dir():
         raise StartRefused(f"registration_dir {config.registration_dir} is not a directory")
     return Buckets(config.registration_dir)
-
-
-@contextlib.asynccontextmanager
-async def background(authority: RegistrationAuthority) -> AsyncIterator[None]:
-    """Carry out bulk registrations and sweep what has ended, until the context ends."""
-    runner = BulkRunner(authority, str(uuid.uuid4()))
-    tasks = [asyncio.create_task(_kept_up(runner.run)), asyncio.create_task(_kept_up(partial(sweep, authority)))]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001  whatever it is, the rest of the service goes on
-            # By type alone: the texts of foreign errors may quote what they were given.
-            _log.error("background work failed", cause=type(error).__name__)
-            await asyncio.sleep(_BACKGROUND_PAUSE_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -299,7 +255,7 @@ async def _serve_registry(
         if identities is not None and identity is not None:
             rotation = asyncio.create_task(_rotate(identities, identity, server, registry, metrics))
             stack.callback(rotation.cancel)
-        await stack.enter_async_context(background(authority))
+        await stack.enter_async_context(background(authority, str(uuid.uuid4()), _log))
         endpoints = _endpoints(config, server.port)
         write_endpoints(config.data_dir, endpoints)
         _log.info("ready", api=endpoints.api, account=config.account, region=config.region, version=__version__)
@@ -322,6 +278,7 @@ def _application(authority: RegistrationAuthority, registry: Registry, keys: Key
         observer=metrics,
         log=_log,
         new_request_id=lambda: str(uuid.uuid4()),
+        tags_of=partial(stored_tags, registry.store),
         max_in_flight=config.max_requests,
     )
 

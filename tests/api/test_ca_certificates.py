@@ -196,12 +196,13 @@ async def test_a_certificate_is_registered_without_a_ca(api: Api, members: dict[
     assert "caCertificateId" not in description
 
 
-async def test_tags_are_not_dropped_silently(api: Api) -> None:
-    for tags in ([{"Key": "line", "Value": "7"}], [{"Key": "line"}]):
-        with pytest.raises(InvalidRequest, match="Tags"):
-            await register_ca(api, new_ca(), tags=tags)
+async def test_a_ca_certificate_is_registered_with_its_tags_or_not_at_all(api: Api) -> None:
+    with pytest.raises(InvalidRequest, match="more than once"):
+        await register_ca(api, new_ca(), tags=[{"Key": "line"}, {"Key": "line"}])
     assert not api.store.tables.rows("ca_certificate")
     await register_ca(api, new_ca(), tags=[])
+    await register_ca(api, new_ca(), tags=[{"Key": "line", "Value": "7"}, {"Key": "hall"}])
+    assert [row[1:] for row in api.store.tables.rows("tag")] == [("line", "7"), ("hall", "")]
 
 
 def test_policies_are_asked_about_the_ca_in_lower_case(api: Api) -> None:

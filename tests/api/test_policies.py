@@ -74,7 +74,8 @@ async def test_a_bad_request_creates_nothing(api: Api) -> None:
         (body({"Version": "2012-10-17"}), InvalidRequest),
         (body("x" * 404601), InvalidRequest),
         (body(FIRST, tags=[{"Value": "1"}]), InvalidRequest),
-        (body(FIRST, tags=[{"Key": "1", "Value": "1"}]), InvalidRequest),
+        (body(FIRST, tags=[{"Key": "1"}, {"Key": "1"}]), InvalidRequest),
+        (body(FIRST, tags=[{"Key": "aws:line", "Value": "1"}]), InvalidRequest),
         (body(""), MalformedPolicy),
         (body("{}"), MalformedPolicy),
     ):

@@ -92,7 +92,7 @@ async def test_a_template_for_just_in_time_provisioning_keeps_its_type(api: Api)
         ({"preProvisioningHook": {"targetArn": "https://localhost/"}}, "targetArn"),
         ({"preProvisioningHook": {"targetArn": HOOK_ARN, "payloadVersion": "2021-01-01"}}, "payloadVersion"),
         ({"type": "JITP", "preProvisioningHook": {"targetArn": HOOK_ARN}}, "JITP has no"),
-        ({"tags": [{"Key": "a", "Value": "b"}]}, "Tags are not implemented"),
+        ({"tags": [{"Key": "aws:a", "Value": "b"}]}, "reserved"),
         ({"tags": [{"Key": "a*"}]}, "pattern"),
     ],
 )

@@ -9,7 +9,6 @@ ABSENT: dict[str, dict[str, object]] = {
     "create_dynamic_thing_group": {"thingGroupName": "lamps", "queryString": "*"},
     "create_topic_rule": {"ruleName": "r", "topicRulePayload": {"sql": "SELECT 1", "actions": []}},
     "search_index": {"queryString": "*"},
-    "tag_resource": {"resourceArn": "arn:aws:iot:us-east-1:000000000000:cert/1", "tags": []},
     "delete_topic_rule_destination": {"arn": "arn:aws:iot:us-east-1:000000000000:ruledestination/http/1"},
 }
 

@@ -1,6 +1,7 @@
 """Bulk registration: begun, watched, stopped, forgotten; and carried out once, whatever crashes in between."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -167,17 +168,16 @@ async def test_a_task_goes_on_after_a_crash_at_any_write_and_registers_every_lin
     """The invariant: each line has one outcome in the reports, and each device was registered by one transaction."""
     monkeypatch.setattr(bulk_runner, "_BATCH", 3)
     lines: list[Mapping[str, str] | str] = [device(1), device(2), "garbage", "", device(3), device(4), "{}", device(5)]
-    crashes = 0
+    crashes, numbers = 0, itertools.count()
+
+    def next_id() -> str:
+        return f"id-{next(numbers)}"
+
     for dies_at in range(1, 40):
         root = tmp_path / str(dies_at)
         write_input(root, lines)
-        store, clock, numbers = MemoryStore(), SettableClock(NOW), iter(range(10_000))
-        authority = replace(
-            new_authority(store),
-            clock=clock,
-            files=Buckets(root),
-            new_generation_id=lambda numbers=numbers: f"id-{next(numbers)}",
-        )
+        store, clock = MemoryStore(), SettableClock(NOW)
+        authority = replace(new_authority(store), clock=clock, files=Buckets(root), new_generation_id=next_id)
         task = await started(authority)
         mortal = MortalStore(store, dies_at, after_commit=after_commit)
         try:

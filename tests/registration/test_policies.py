@@ -93,7 +93,8 @@ async def test_a_malformed_document_creates_nothing(authority: RegistrationAutho
 
 async def test_tags_that_cannot_be_kept_create_nothing(authority: RegistrationAuthority, store: MemoryStore) -> None:
     with pytest.raises(InvalidRequest):
-        await policies.create(authority, CALLER, NAME, FIRST, {"line": "7"})
+        await policies.create(authority, CALLER, NAME, FIRST, {f"line-{number}": "7" for number in range(51)})
+    assert not store.tables.rows("tag")
     assert not store.tables.rows("policy")
 
 

@@ -120,8 +120,8 @@ async def test_there_are_256_templates_at_most_and_a_deleted_one_makes_room(
     await created(authority)
 
 
-async def test_tags_are_refused_rather_than_dropped(authority: RegistrationAuthority, store: MemoryStore) -> None:
-    with pytest.raises(InvalidRequest, match="Tags are not implemented"):
+async def test_tags_that_cannot_be_kept_create_nothing(authority: RegistrationAuthority, store: MemoryStore) -> None:
+    with pytest.raises(InvalidRequest, match="at most 50"):
         await provisioning_templates.create(
             authority,
             CALLER,
@@ -132,7 +132,7 @@ async def test_tags_are_refused_rather_than_dropped(authority: RegistrationAutho
             enabled=False,
             role_arn=ROLE_ARN,
             hook=None,
-            tags={"a": "b"},
+            tags={f"a-{number}": "b" for number in range(51)},
         )
     assert not store.tables.audit
 

@@ -114,6 +114,9 @@ class Bench:
         if self.readiness is not None:
             raise self.readiness
 
+    async def tags_of(self, resource_arn: str) -> dict[str, str]:
+        raise AssertionError("the policies of these tests ask for no tags")
+
     # What tests use.
 
     def application(self, max_in_flight: int = 8, body_limits: BodyLimits | None = None) -> Application:
@@ -128,6 +131,7 @@ class Bench:
             observer=self,
             log=self,
             new_request_id=lambda: REQUEST_ID,
+            tags_of=self.tags_of,
             max_in_flight=max_in_flight,
             body_limits=body_limits,
         )

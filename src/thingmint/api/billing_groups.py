@@ -6,15 +6,13 @@ from typing import Annotated
 from thingmint.api.binding import BODY, PATH, QUERY
 from thingmint.api.codec import epoch_seconds
 from thingmint.api.listing import Listing
-from thingmint.api.messages import Message, PageSize, Timestamp
+from thingmint.api.messages import Message, PageSize, Tag, Timestamp, tags_of
 from thingmint.api.operation import Operation, implemented
 from thingmint.api.registry_messages import (
     DescriptionText,
     GroupNameAndArn,
     RegistryNameText,
-    RegistryTag,
     in_path,
-    tags_of,
 )
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import billing_group_arn, parse_billing_group_name
@@ -30,7 +28,7 @@ class BillingGroupProperties(Message, frozen=True, kw_only=True):
 class CreateBillingGroupRequest(Message, frozen=True, kw_only=True):
     billing_group_name: Annotated[RegistryNameText, PATH]
     billing_group_properties: Annotated[BillingGroupProperties | None, BODY] = None
-    tags: Annotated[list[RegistryTag] | None, BODY] = None
+    tags: Annotated[list[Tag] | None, BODY] = None
 
 
 class CreateBillingGroupResponse(Message, frozen=True, kw_only=True):

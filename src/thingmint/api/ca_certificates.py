@@ -3,14 +3,24 @@
 from functools import partial
 from typing import Annotated, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import field
 
 from thingmint.api.binding import BODY, PATH, QUERY, RawRequest
 from thingmint.api.codec import epoch_seconds
 from thingmint.api.constraints import Constraint
 from thingmint.api.listing import Listing
-from thingmint.api.messages import CertificateIdText, CertificateText, Marker, Message, PageSize, Timestamp
+from thingmint.api.messages import (
+    CertificateIdText,
+    CertificateText,
+    Marker,
+    Message,
+    PageSize,
+    Tag,
+    Timestamp,
+    tags_of,
+)
 from thingmint.api.operation import Operation, implemented
+from thingmint.api.permissions import passes_role
 from thingmint.core.ca_certificate import (
     AutoRegistrationStatus,
     CACertificate,
@@ -31,11 +41,6 @@ from thingmint.registration.ca_certificates import CARegistration
 TemplateNameText: TypeAlias = Annotated[str, Constraint(min_length=1, max_length=36, pattern="^[0-9A-Za-z_-]+$")]
 
 
-class CACertificateTag(Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    key: Annotated[str, Constraint(min_length=1, max_length=128, pattern=r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$")]
-    value: Annotated[str, Constraint(min_length=0, max_length=256)] | None = None
-
-
 class RegistrationConfigMessage(Message, frozen=True, kw_only=True):
     template_body: Annotated[str | None, Constraint(min_length=0, max_length=10240, pattern=r"[\s\S]*")] = None
     role_arn: Annotated[str | None, Constraint(min_length=20, max_length=2048)] = None
@@ -48,7 +53,7 @@ class RegisterCACertificateRequest(Message, frozen=True, kw_only=True):
     set_as_active: Annotated[bool | None, QUERY] = None
     allow_auto_registration: Annotated[bool | None, QUERY] = None
     registration_config: Annotated[RegistrationConfigMessage | None, BODY] = None
-    tags: Annotated[list[CACertificateTag] | None, BODY] = None
+    tags: Annotated[list[Tag] | None, BODY] = None
     certificate_mode: Annotated[CertificateMode | None, BODY] = None
 
 
@@ -68,7 +73,7 @@ async def register_ca_certificate(
         active=bool(request.set_as_active),
         auto_registration=bool(request.allow_auto_registration),
         registration_config=_config(request.registration_config),
-        tags={tag.key: tag.value or "" for tag in request.tags or ()},
+        tags=tags_of(request.tags),
     )
     registered = await ca_certificates.register(authority, caller, brought)
     return RegisterCACertificateResponse(certificate_arn=registered.arn, certificate_id=registered.certificate_id)
@@ -185,6 +190,9 @@ def ca_certificate_resource(scope: Scope, request: RawRequest) -> str:
     return iot_arn(scope, f"cacert/{request.labels['caCertificateId'].lower()}")
 
 
+_PASSES_ROLE = passes_role("registrationConfig", "roleArn")
+
+
 def ca_certificate_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
     """Return the operations of this module, working for the authority."""
     return (
@@ -193,6 +201,7 @@ def ca_certificate_operations(authority: RegistrationAuthority) -> tuple[Operati
             partial(register_ca_certificate, authority),
             RegisterCACertificateRequest,
             RegisterCACertificateResponse,
+            further=_PASSES_ROLE,
         ),
         implemented(
             "DescribeCACertificate",
@@ -212,6 +221,7 @@ def ca_certificate_operations(authority: RegistrationAuthority) -> tuple[Operati
             partial(update_ca_certificate, authority),
             UpdateCACertificateRequest,
             resource=ca_certificate_resource,
+            further=_PASSES_ROLE,
         ),
         implemented(
             "DeleteCACertificate",

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from thingmint.api.binding import RawRequest, compile_binder
 from thingmint.api.codec import encode_object
+from thingmint.api.permissions import FurtherOf
 from thingmint.api.routes import ROUTES
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
@@ -34,7 +35,7 @@ Invoke: TypeAlias = Callable[[Caller, RawRequest], Awaitable[bytes]]
 class Operation:
     """One operation of AWS IoT's API, compiled; without ``resource`` there is nothing for a policy to allow.
 
-    Policies must allow the operation on the other resources, too, each by itself.
+    Policies must allow the operation on the other resources, too, each by itself, and what ``further`` names.
     """
 
     name: str
@@ -46,11 +47,27 @@ class Operation:
     response: type[Struct] | None = None
     other_resources: ResourcesOf | None = None
     context: ContextOf | None = None
+    further: FurtherOf | None = None
 
     @property
     def action(self) -> str:
         """The action that policies name."""
         return f"iot:{self.name}"
+
+    @property
+    def creates_with_tags(self) -> bool:
+        """Whether what the operation creates may have tags, which takes the permission to tag."""
+        return self.name != "TagResource" and "tags" in self._members
+
+    @property
+    def speaks_of_tags(self) -> bool:
+        """Whether the request may set tags or take them away."""
+        return not self._members.isdisjoint(("tags", "tagKeys"))
+
+    @property
+    def _members(self) -> frozenset[str]:
+        request = self.request
+        return frozenset() if request is None else frozenset(request.__struct_encode_fields__)
 
 
 def any_resource(scope: Scope, request: RawRequest) -> str:
@@ -68,6 +85,7 @@ def implemented(
     *,
     other_resources: ResourcesOf | None = None,
     context: ContextOf | None = None,
+    further: FurtherOf | None = None,
 ) -> Operation:
     """Return the operation of AWS's model with this name, its request's binder compiled."""
     bind = compile_binder(request)
@@ -76,7 +94,7 @@ def implemented(
         return encode_object(await function(caller, bind(raw)))
 
     method, path = ROUTES[name].split(" ")
-    return Operation(name, method, path, resource, invoke, request, response, other_resources, context)
+    return Operation(name, method, path, resource, invoke, request, response, other_resources, context, further)
 
 
 def unimplemented(name: str, route: str) -> Operation:

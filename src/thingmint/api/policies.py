@@ -3,13 +3,13 @@
 from functools import partial
 from typing import Annotated, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import field
 
 from thingmint.api.binding import BODY, PATH, QUERY, RawRequest
 from thingmint.api.codec import epoch_seconds
 from thingmint.api.constraints import Constraint
 from thingmint.api.listing import Listing
-from thingmint.api.messages import Marker, Message, PageSize, Timestamp
+from thingmint.api.messages import Marker, Message, PageSize, Tag, Timestamp, tags_of
 from thingmint.api.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.device_policy import PolicySummary, parse_version_id
@@ -22,15 +22,10 @@ PolicyDocumentText: TypeAlias = Annotated[str, Constraint(min_length=0, max_leng
 PolicyVersionIdText: TypeAlias = Annotated[str, Constraint(pattern="[0-9]+")]
 
 
-class PolicyTag(Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    key: Annotated[str, Constraint(min_length=1, max_length=128, pattern=r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$")]
-    value: Annotated[str, Constraint(min_length=0, max_length=256)] | None = None
-
-
 class CreatePolicyRequest(Message, frozen=True, kw_only=True):
     policy_name: Annotated[PolicyNameText, PATH]
     policy_document: Annotated[PolicyDocumentText, BODY]
-    tags: Annotated[list[PolicyTag] | None, BODY] = None
+    tags: Annotated[list[Tag] | None, BODY] = None
 
 
 class CreatePolicyResponse(Message, frozen=True, kw_only=True):
@@ -45,7 +40,7 @@ async def create_policy(
 ) -> CreatePolicyResponse:
     """Create a policy whose version 1 is the document."""
     name = parse_policy_name(request.policy_name)
-    tags = {tag.key: tag.value or "" for tag in request.tags or ()}
+    tags = tags_of(request.tags)
     policy = await policies.create(authority, caller, name, request.policy_document, tags)
     return CreatePolicyResponse(
         policy_name=policy.name,

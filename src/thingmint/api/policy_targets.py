@@ -4,7 +4,7 @@ Policies are asked before the request is checked, so what cannot be read names e
 """
 
 from thingmint.api.binding import RawRequest
-from thingmint.api.codec import decode_object
+from thingmint.api.codec import unchecked_object
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import Scope
 from thingmint.core.policy_target import parse_policy_target
@@ -33,7 +33,7 @@ def principal_in_header(scope: Scope, request: RawRequest) -> str:
 
 def _member(request: RawRequest, name: str) -> object:
     try:
-        return decode_object(request.body).get(name)
+        return unchecked_object(request.body).get(name)
     except ThingmintError:
         return None
 

@@ -3,16 +3,14 @@
 from functools import partial
 from typing import Annotated, TypeAlias
 
-from msgspec import Struct
-
 from thingmint.api.binding import BODY, PATH, QUERY, RawRequest
-from thingmint.api.codec import decode_object, epoch_seconds
+from thingmint.api.codec import epoch_seconds, unchecked_object
 from thingmint.api.constraints import Constraint
 from thingmint.api.listing import Listing
-from thingmint.api.messages import Message, PageSize, Timestamp
+from thingmint.api.messages import Message, PageSize, Tag, Timestamp, tags_of
 from thingmint.api.operation import Operation, implemented
+from thingmint.api.permissions import passes_role
 from thingmint.core.caller import Caller
-from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import Scope, TemplateName, iot_arn, parse_template_name
 from thingmint.core.provisioning_template import (
     PAYLOAD_VERSION,
@@ -37,11 +35,6 @@ class ProvisioningHook(Message, frozen=True, kw_only=True):
     target_arn: Annotated[str, Constraint(max_length=2048)]
 
 
-class TemplateTag(Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    key: Annotated[str, Constraint(min_length=1, max_length=128, pattern=r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$")]
-    value: Annotated[str, Constraint(min_length=0, max_length=256)] | None = None
-
-
 class CreateProvisioningTemplateRequest(Message, frozen=True, kw_only=True):
     template_name: Annotated[TemplateNameText, BODY]
     description: Annotated[DescriptionText | None, BODY] = None
@@ -49,7 +42,7 @@ class CreateProvisioningTemplateRequest(Message, frozen=True, kw_only=True):
     enabled: Annotated[bool | None, BODY] = None
     provisioning_role_arn: Annotated[RoleArnText, BODY]
     pre_provisioning_hook: Annotated[ProvisioningHook | None, BODY] = None
-    tags: Annotated[list[TemplateTag] | None, BODY] = None
+    tags: Annotated[list[Tag] | None, BODY] = None
     type: Annotated[TemplateType | None, BODY] = None
 
 
@@ -73,7 +66,7 @@ async def create_provisioning_template(
         enabled=bool(request.enabled),
         role_arn=request.provisioning_role_arn,
         hook=_hook(request.pre_provisioning_hook),
-        tags={tag.key: tag.value or "" for tag in request.tags or ()},
+        tags=tags_of(request.tags),
     )
     return CreateProvisioningTemplateResponse(
         template_arn=template.arn, template_name=template.name, default_version_id=template.default_version
@@ -220,15 +213,15 @@ def new_template_resource(scope: Scope, request: RawRequest) -> str:
 
     Such a request ends in its validation, whatever policies say.
     """
-    try:
-        name = decode_object(request.body).get("templateName")
-    except InvalidRequest:
-        return "*"
+    name = unchecked_object(request.body).get("templateName")
     return _resource(scope, TemplateName(name)) if isinstance(name, str) else "*"
 
 
 def _resource(scope: Scope, name: TemplateName) -> str:
     return iot_arn(scope, f"provisioningtemplate/{name}")
+
+
+_PASSES_ROLE = passes_role("provisioningRoleArn")
 
 
 def provisioning_template_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
@@ -240,6 +233,7 @@ def provisioning_template_operations(authority: RegistrationAuthority) -> tuple[
             CreateProvisioningTemplateRequest,
             CreateProvisioningTemplateResponse,
             new_template_resource,
+            further=_PASSES_ROLE,
         ),
         implemented(
             "DescribeProvisioningTemplate",
@@ -259,6 +253,7 @@ def provisioning_template_operations(authority: RegistrationAuthority) -> tuple[
             partial(update_provisioning_template, authority),
             UpdateProvisioningTemplateRequest,
             resource=template_resource,
+            further=_PASSES_ROLE,
         ),
         implemented(
             "DeleteProvisioningTemplate",

@@ -9,6 +9,7 @@ from thingmint.api.constraints import Constraint
 from thingmint.api.listing import Listing
 from thingmint.api.messages import Message, PageSize, Timestamp
 from thingmint.api.operation import Operation, implemented
+from thingmint.api.permissions import passes_role
 from thingmint.api.provisioning_templates import RoleArnText, TemplateBodyText
 from thingmint.core.caller import Caller
 from thingmint.core.registration_task import ReportType, TaskStatus
@@ -148,6 +149,7 @@ def registration_task_operations(authority: RegistrationAuthority) -> tuple[Oper
             partial(start_thing_registration_task, authority),
             StartThingRegistrationTaskRequest,
             StartThingRegistrationTaskResponse,
+            further=passes_role("roleArn"),
         ),
         implemented(
             "StopThingRegistrationTask",

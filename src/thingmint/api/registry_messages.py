@@ -1,12 +1,9 @@
 """Owns what messages of things, thing types and groups share, and how they name what policies must allow."""
 
-from collections.abc import Iterable, Mapping
 from typing import Annotated, TypeAlias
 
-from msgspec import Struct
-
 from thingmint.api.binding import RawRequest
-from thingmint.api.codec import decode_object
+from thingmint.api.codec import unchecked_object
 from thingmint.api.constraints import Constraint
 from thingmint.api.messages import Message
 from thingmint.api.operation import ResourceOf
@@ -25,11 +22,6 @@ class AttributePayloadMessage(Message, frozen=True, kw_only=True):
     merge: bool | None = None
 
 
-class RegistryTag(Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    key: Annotated[str, Constraint(min_length=1, max_length=128, pattern=r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$")]
-    value: Annotated[str, Constraint(min_length=0, max_length=256)] | None = None
-
-
 class GroupNameAndArn(Message, frozen=True, kw_only=True):
     group_name: str
     group_arn: str
@@ -45,16 +37,6 @@ def payload_of(message: AttributePayloadMessage | None) -> AttributePayload:
 def new_attributes(message: AttributePayloadMessage | None) -> Attributes:
     """Return the attributes of something new: those with a value, because an empty one removes an attribute."""
     return payload_of(message).applied_to(Attributes())
-
-
-def tags_of(messages: Iterable[RegistryTag] | None) -> Mapping[str, str]:
-    """Return the tags by their keys; raise InvalidRequest if a key appears twice."""
-    tags: dict[str, str] = {}
-    for tag in messages or ():
-        if tag.key in tags:
-            raise InvalidRequest(f"The tag {tag.key} appears more than once")
-        tags[tag.key] = tag.value or ""
-    return tags
 
 
 def name_of(scope: Scope, kind: str, name: str | None, arn: str | None, what: str) -> str:
@@ -89,7 +71,7 @@ def in_body(kind: str, name_member: str, arn_member: str) -> ResourceOf:
     """
 
     def resource(scope: Scope, request: RawRequest) -> str:
-        body = decode_object(request.body)
+        body = unchecked_object(request.body)
         name, arn = body.get(name_member), body.get(arn_member)
         # One of them is enough: where both are given and disagree, the request is refused.
         if isinstance(name, str) and name:

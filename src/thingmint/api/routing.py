@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 from thingmint.api.binding import RawRequest, decode_component, decode_query
 from thingmint.api.operation import Operation
+from thingmint.api.permissions import TAG_RESOURCE, tag_context
 from thingmint.core.caller import Caller
 from thingmint.core.errors import OperationUnknown
 from thingmint.core.identifiers import Scope
+from thingmint.registration.authorization import Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,18 @@ class Match:
         """Return the condition keys that only this operation has."""
         context = self.operation.context
         return {} if context is None else context(scope, raw)
+
+    def permissions(self, scope: Scope, raw: RawRequest) -> tuple[Permission, ...]:
+        """Return all that policies must allow: the operation on its resources, setting tags, and what else it needs."""
+        operation, resources = self.operation, self.resources(scope, raw)
+        tags = tag_context(raw) if operation.speaks_of_tags else {}
+        context = {**self.context(scope, raw), **tags}
+        needed = [Permission(operation.action, resource, context) for resource in resources]
+        if operation.creates_with_tags and tags:
+            needed.append(Permission(TAG_RESOURCE, resources[0], context))
+        if operation.further is not None:
+            needed.extend(operation.further(scope, raw))
+        return tuple(needed)
 
     async def invoke(self, caller: Caller, raw: RawRequest) -> bytes:
         """Check the request, do what it asks and return the body of the answer; raise what the operation raises."""

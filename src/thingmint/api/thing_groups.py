@@ -7,18 +7,16 @@ from typing import Annotated
 from thingmint.api.binding import BODY, PATH, QUERY
 from thingmint.api.codec import epoch_seconds
 from thingmint.api.listing import Listing
-from thingmint.api.messages import Message, PageSize, Timestamp
+from thingmint.api.messages import Message, PageSize, Tag, Timestamp, tags_of
 from thingmint.api.operation import Operation, implemented
 from thingmint.api.registry_messages import (
     AttributePayloadMessage,
     DescriptionText,
     GroupNameAndArn,
     RegistryNameText,
-    RegistryTag,
     in_path,
     new_attributes,
     payload_of,
-    tags_of,
 )
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import Scope, ThingGroupName, parse_thing_group_name, thing_group_arn
@@ -44,7 +42,7 @@ class CreateThingGroupRequest(Message, frozen=True, kw_only=True):
     thing_group_name: Annotated[RegistryNameText, PATH]
     parent_group_name: Annotated[RegistryNameText | None, BODY] = None
     thing_group_properties: Annotated[ThingGroupProperties | None, BODY] = None
-    tags: Annotated[list[RegistryTag] | None, BODY] = None
+    tags: Annotated[list[Tag] | None, BODY] = None
 
 
 class CreateThingGroupResponse(Message, frozen=True, kw_only=True):

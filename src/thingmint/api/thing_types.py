@@ -7,15 +7,13 @@ from thingmint.api.binding import BODY, PATH, QUERY
 from thingmint.api.codec import epoch_seconds
 from thingmint.api.constraints import Constraint
 from thingmint.api.listing import Listing
-from thingmint.api.messages import Message, PageSize, Timestamp
+from thingmint.api.messages import Message, PageSize, Tag, Timestamp, tags_of
 from thingmint.api.operation import Operation, implemented
 from thingmint.api.registry_messages import (
     AttributeNameText,
     DescriptionText,
     RegistryNameText,
-    RegistryTag,
     in_path,
-    tags_of,
 )
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_thing_type_name
@@ -43,7 +41,7 @@ class ThingTypePropertiesMessage(Message, frozen=True, kw_only=True):
 class CreateThingTypeRequest(Message, frozen=True, kw_only=True):
     thing_type_name: Annotated[RegistryNameText, PATH]
     thing_type_properties: Annotated[ThingTypePropertiesMessage | None, BODY] = None
-    tags: Annotated[list[RegistryTag] | None, BODY] = None
+    tags: Annotated[list[Tag] | None, BODY] = None
 
 
 class CreateThingTypeResponse(Message, frozen=True, kw_only=True):

@@ -34,6 +34,11 @@ class Policy:
         """Return the line and column where a statement starts; indexes count from zero."""
         return position(self.text, self.statements[index].offset)
 
+    def asks_for(self, prefix: str) -> bool:
+        """Say whether a statement depends on a condition key that starts so."""
+        folded = prefix.lower()
+        return any(key.startswith(folded) for statement in self.statements for key in statement.condition_keys())
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:

@@ -22,6 +22,7 @@ from thingmint.core.policy_patterns import (
     parse_tokens,
     required_variables,
     resolved,
+    variables_of,
 )
 
 T = TypeVar("T")
@@ -131,6 +132,10 @@ class Clause:
         keys = {variable.key for operand in self.operands for variable in required_variables(operand.tokens)}
         return frozenset(keys if self.if_exists else keys | {self.key})
 
+    def condition_keys(self) -> frozenset[str]:
+        """Return the keys that the clause looks at."""
+        return frozenset({self.key, *(var.key for operand in self.operands for var in variables_of(operand.tokens))})
+
     def _holds_without_key(self) -> bool:
         if self.quantifier is Quantifier.NONE:
             return self.operator.negated
@@ -159,6 +164,10 @@ class NullClause:
     def holds(self, context: RequestContext) -> bool:
         """Say whether the request satisfies the clause."""
         return (not context.values(self.key)) in self.missing
+
+    def condition_keys(self) -> frozenset[str]:
+        """Return the key that the clause looks at."""
+        return frozenset({self.key})
 
     def required_keys(self) -> frozenset[str]:
         """Return no key: the clause asks whether there is one."""

@@ -80,9 +80,14 @@ def fixed_tokens(tokens: tuple[Token, ...]) -> tuple[Fixed, ...] | None:
     return fixed if len(fixed) == len(tokens) else None
 
 
+def variables_of(tokens: tuple[Token, ...]) -> tuple[Variable, ...]:
+    """Return the variables among the tokens."""
+    return tuple(token for token in tokens if isinstance(token, Variable))
+
+
 def required_variables(tokens: tuple[Token, ...]) -> tuple[Variable, ...]:
     """Return the variables that have no text of their own for requests that lack the key."""
-    return tuple(token for token in tokens if isinstance(token, Variable) and token.default is None)
+    return tuple(variable for variable in variables_of(tokens) if variable.default is None)
 
 
 def literal(tokens: tuple[Fixed, ...]) -> str:

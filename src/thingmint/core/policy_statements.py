@@ -23,6 +23,7 @@ from thingmint.core.policy_patterns import (
     parse_tokens,
     required_variables,
     resolved,
+    variables_of,
 )
 from thingmint.core.strict_json import Entry, Malformed, Members, Node, Number
 
@@ -97,6 +98,13 @@ class Statement:
         if len(known) < len(patterns) and self.effect is Effect.ALLOW:
             return nothing
         return lambda resource: not any(pattern(resource) for pattern in known)
+
+    def condition_keys(self) -> frozenset[str]:
+        """Return the condition keys that the statement depends on in any way, in lower case."""
+        keys = {variable.key for pattern in self.resources for variable in variables_of(pattern.tokens)}
+        for clause in self.condition:
+            keys |= clause.condition_keys()
+        return frozenset(key.lower() for key in keys)
 
     def missing_keys(self, context: RequestContext) -> frozenset[str]:
         """Return the condition keys that the statement asks for and the request lacks."""

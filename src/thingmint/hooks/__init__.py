@@ -5,6 +5,7 @@ templates can thus neither make the service call an address nor run code of his 
 """
 
 from thingmint.hooks.client import Hooks
+from thingmint.hooks.logged import LoggedHooks
 from thingmint.hooks.target import HookTarget, HookTargetRefused, hook_targets
 
-__all__ = ["HookTarget", "HookTargetRefused", "Hooks", "hook_targets"]
+__all__ = ["HookTarget", "HookTargetRefused", "Hooks", "LoggedHooks", "hook_targets"]

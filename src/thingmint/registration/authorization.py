@@ -1,12 +1,42 @@
 """Owns the question whether a caller may do something, and AWS's sentence for no; knows no operations."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from thingmint.core.caller import Caller
 from thingmint.core.errors import AccessDenied
+from thingmint.core.identifiers import iot_arn
 from thingmint.core.policy import Decision, DecisionEffect, evaluate
 
 _USER = ":user/"
+_RESOURCE_TAG = "aws:ResourceTag/"
+
+TagsOf: TypeAlias = Callable[[str], Awaitable[Mapping[str, str]]]
+"""Returns the tags of the resource with this ARN; raises ServiceUnavailable if they cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """An action that policies must allow on a resource, and the condition keys that come with it."""
+
+    action: str
+    resource: str
+    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+async def authorize_all(
+    caller: Caller, permissions: Sequence[Permission], context: Mapping[str, tuple[str, ...]], tags_of: TagsOf
+) -> None:
+    """Return if the caller's policies allow all of it; raise AccessDenied naming what they do not.
+
+    The tags of resources are condition keys too. They are read only for a caller whose policies ask for them.
+    """
+    asks_for_tags = any(policy.asks_for(_RESOURCE_TAG) for policy in caller.principal.policies)
+    for permission in permissions:
+        tags = await tags_of(permission.resource) if asks_for_tags and _is_own(caller, permission.resource) else {}
+        tag_context = {f"{_RESOURCE_TAG}{key}": (value,) for key, value in tags.items()}
+        authorize(caller, permission.action, permission.resource, {**context, **permission.context, **tag_context})
 
 
 def authorize(caller: Caller, action: str, resource: str, context: Mapping[str, tuple[str, ...]]) -> None:
@@ -17,6 +47,12 @@ def authorize(caller: Caller, action: str, resource: str, context: Mapping[str, 
     decision = evaluate(caller.principal.policies, action, resource, {**context, **_caller_context(caller)})
     if decision.effect is not DecisionEffect.ALLOWED:
         raise AccessDenied(_refusal(caller, action, resource, decision))
+
+
+def _is_own(caller: Caller, resource: str) -> bool:
+    # Nobody learns by refusals how the resources of other accounts are tagged; and no name holds a NUL, which not every
+    # database can be asked for.
+    return resource.startswith(iot_arn(caller.scope, "")) and "\0" not in resource
 
 
 def _caller_context(caller: Caller) -> dict[str, tuple[str, ...]]:

@@ -105,6 +105,7 @@ async def delete(
         if (yield from transaction.things_in_billing_group(caller.scope, name, _ONE)):
             raise InvalidRequest(f"Cannot delete. One or more things still belong to the billing group {name}")
         yield from transaction.delete_billing_group(group)
+        yield from transaction.delete_tags(group.arn)
         return Change(None, (audit_entry(caller, now, "DeleteBillingGroup", group.arn),))
 
     await change(authority, program)

@@ -151,6 +151,7 @@ async def delete(authority: RegistrationAuthority, caller: Caller, certificate_i
     def remove(transaction: Transaction, before: CACertificate) -> Steps[AuditEntry | None]:
         ensure_ca_deletable(before)
         _require_unchanged((yield from transaction.delete_ca_certificate(before)), before)
+        yield from transaction.delete_tags(before.arn)
         return _entry(authority, caller, "DeleteCACertificate", before)
 
     await _change(authority, caller, certificate_id, remove)

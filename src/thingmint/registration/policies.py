@@ -157,6 +157,7 @@ async def delete(authority: RegistrationAuthority, caller: Caller, name: PolicyN
         versions = yield from transaction.policy_versions(caller.scope, name)
         ensure_policy_deletable(policy, len(versions), is_attached=is_attached)
         yield from transaction.delete_policy(policy)
+        yield from transaction.delete_tags(policy.arn)
         return audit_entry(caller, now, "DeletePolicy", policy.arn, generation_id=policy.generation_id)
 
     await _remove(authority, caller, name, remove)

@@ -23,6 +23,7 @@ from thingmint.registration.verbs.policies import PolicyVerbs
 from thingmint.registration.verbs.policy_attachments import PolicyAttachmentVerbs
 from thingmint.registration.verbs.provisioning_templates import ProvisioningTemplateVerbs
 from thingmint.registration.verbs.registration_tasks import RegistrationTaskVerbs
+from thingmint.registration.verbs.tags import TagVerbs
 from thingmint.registration.verbs.thing_groups import ThingGroupVerbs
 from thingmint.registration.verbs.thing_principals import ThingPrincipalVerbs
 from thingmint.registration.verbs.thing_types import ThingTypeVerbs
@@ -45,6 +46,7 @@ class Transaction(
     PolicyVerbs,
     ProvisioningTemplateVerbs,
     RegistrationTaskVerbs,
+    TagVerbs,
     ThingGroupVerbs,
     ThingPrincipalVerbs,
     ThingTypeVerbs,

@@ -121,6 +121,7 @@ async def delete(authority: RegistrationAuthority, caller: Caller, name: Templat
         if (yield from transaction.ca_certificate_summaries(caller.scope, name, _ONE)):
             raise DeletionRefused(f"A CA certificate registers its devices with the provisioning template {name}")
         yield from transaction.delete_provisioning_template(template)
+        yield from transaction.delete_tags(template.arn)
         return Change(None, (audit_entry(caller, now, "DeleteProvisioningTemplate", template.arn),))
 
     await change(authority, program)

@@ -135,6 +135,7 @@ async def delete(
             )
         yield from transaction.detach_policies(caller.scope, group.arn)
         yield from transaction.delete_thing_group(group)
+        yield from transaction.delete_tags(group.arn)
         return Change(None, (audit_entry(caller, now, "DeleteThingGroup", group.arn),), (group.arn,))
 
     await change(authority, program)

@@ -108,6 +108,7 @@ async def delete(authority: RegistrationAuthority, caller: Caller, name: ThingTy
         if (yield from transaction.things(caller.scope, ThingFilter(type_name=name), _ONE)):
             raise InvalidRequest(f"Cannot delete. Thing type {name} is still associated with one or more things")
         yield from transaction.delete_thing_type(thing_type)
+        yield from transaction.delete_tags(thing_type.arn)
         return Change(None, (audit_entry(caller, now, "DeleteThingType", thing_type.arn),))
 
     await change(authority, program)

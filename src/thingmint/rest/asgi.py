@@ -17,7 +17,7 @@ from thingmint.api.errors import ErrorMap
 from thingmint.api.routing import Router
 from thingmint.core.caller import Caller
 from thingmint.core.errors import ThingmintError, Throttled
-from thingmint.registration.authorization import authorize
+from thingmint.registration.authorization import TagsOf, authorize_all
 from thingmint.registration.ports import Clock
 from thingmint.rest.answers import Answer, error_answer, send_answer
 from thingmint.rest.body import BodyLimits, BodyReader, ClientDisconnected
@@ -106,6 +106,7 @@ class Application:
         observer: RequestObserver,
         log: RequestLog,
         new_request_id: Callable[[], str],
+        tags_of: TagsOf,
         max_in_flight: int = 512,
         body_limits: BodyLimits | None = None,
     ) -> None:
@@ -118,6 +119,7 @@ class Application:
         self._observer = observer
         self._log = log
         self._new_request_id = new_request_id
+        self._tags_of = tags_of
         self._room = max_in_flight
         self._bodies = BodyReader(body_limits or BodyLimits())
 
@@ -172,9 +174,8 @@ class Application:
             caller = await self._authenticator.authenticate(request, record.request_id, record.source)
             record.principal = caller.principal.arn
             raw = match.read(scope["query_string"], headers, body)
-            context = {**self._context(scope["scheme"]), **match.context(caller.scope, raw)}
-            for resource in match.resources(caller.scope, raw):
-                authorize(caller, match.operation.action, resource, context)
+            needed = match.permissions(caller.scope, raw)
+            await authorize_all(caller, needed, self._context(scope["scheme"]), self._tags_of)
             self._throttle.admit(caller.account, match.operation.name)
             return Answer(200, await match.invoke(caller, raw))
 

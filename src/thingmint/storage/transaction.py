@@ -17,6 +17,7 @@ from thingmint.storage.tables.policies import PolicyTable
 from thingmint.storage.tables.policy_attachments import PolicyAttachmentTable
 from thingmint.storage.tables.provisioning_templates import ProvisioningTemplateTable
 from thingmint.storage.tables.registration_tasks import RegistrationTaskTable
+from thingmint.storage.tables.tags import TagTable
 from thingmint.storage.tables.thing_groups import ThingGroupTable
 from thingmint.storage.tables.thing_principals import ThingPrincipalTable
 from thingmint.storage.tables.thing_types import ThingTypeTable
@@ -43,6 +44,7 @@ class SqlTransaction(
     PolicyTable,
     ProvisioningTemplateTable,
     RegistrationTaskTable,
+    TagTable,
     ThingGroupTable,
     ThingPrincipalTable,
     ThingTable,

@@ -1,10 +1,8 @@
--- The resource is an ARN. What is deleted takes its tags with it, in the same transaction.
+-- The resource is an ARN, which names account and region. What is deleted takes its tags with it, in the same transaction.
 
 CREATE TABLE tag (
-  account TEXT NOT NULL,
-  region TEXT NOT NULL,
-  resource TEXT NOT NULL,
-  tag_key TEXT NOT NULL,
+  resource {ORDERED_TEXT} NOT NULL,
+  tag_key {ORDERED_TEXT} NOT NULL,
   tag_value TEXT NOT NULL,
-  PRIMARY KEY (account, region, resource, tag_key)
+  PRIMARY KEY (resource, tag_key)
 );

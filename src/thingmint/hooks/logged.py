@@ -1,0 +1,36 @@
+"""Owns what is told of hooks that fail: their operator must learn why, and the device must not."""
+
+import asyncio
+from typing import Protocol
+
+from thingmint.core.hook import HookFailed, HookQuestion
+from thingmint.core.provisioning_template import PreProvisioningHook
+from thingmint.registration.ports import HookClient
+
+
+class Log(Protocol):
+    """Where failures are told."""
+
+    def warning(self, event: str, **facts: object) -> object:
+        """Write a line."""
+        ...
+
+
+class LoggedHooks:
+    """Asks hooks and writes a log line for each that fails or takes too long."""
+
+    def __init__(self, hooks: HookClient, log: Log) -> None:
+        self._hooks = hooks
+        self._log = log
+
+    async def ask(self, hook: PreProvisioningHook, question: HookQuestion) -> object:
+        """Return the hook's answer as it came; raise HookFailed if there is none."""
+        try:
+            return await self._hooks.ask(hook, question)
+        except HookFailed as error:
+            self._log.warning("hook failed", hook=hook.target_arn, template=question.template_arn, cause=str(error))
+            raise
+        except asyncio.CancelledError:
+            # Whoever asked has waited as long as it may, or is gone.
+            self._log.warning("hook gave no answer in time", hook=hook.target_arn, template=question.template_arn)
+            raise

@@ -1,0 +1,48 @@
+"""Hooks that fail are told of in the log, where their operator reads it."""
+
+import asyncio
+
+import pytest
+from tests.support.authority import Hook
+from tests.support.provisioning import HOOK_ARN
+
+from thingmint.core.hook import HookFailed, HookQuestion
+from thingmint.core.identifiers import CertificateId
+from thingmint.core.provisioning_template import PreProvisioningHook
+from thingmint.hooks import LoggedHooks
+
+HOOK = PreProvisioningHook(HOOK_ARN)
+QUESTION = HookQuestion(CertificateId("a"), CertificateId("b"), "pem", "arn:template", "client", {"k": "secret"})
+
+
+class Lines:
+    """A log that is read."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, dict[str, object]]] = []
+
+    def warning(self, event: str, **facts: object) -> None:
+        """Remember the line."""
+        self.written.append((event, facts))
+
+
+async def test_an_answer_is_passed_on_without_a_word() -> None:
+    log = Lines()
+    assert await LoggedHooks(Hook({"allowProvisioning": True}), log).ask(HOOK, QUESTION) == {"allowProvisioning": True}
+    assert not log.written
+
+
+@pytest.mark.parametrize(
+    ("error", "event", "cause"),
+    [
+        (HookFailed("status 500"), "hook failed", {"cause": "status 500"}),
+        (asyncio.CancelledError(), "hook gave no answer in time", {}),
+    ],
+)
+async def test_a_failure_is_told_with_its_cause_and_without_parameters(
+    error: BaseException, event: str, cause: dict[str, str]
+) -> None:
+    log = Lines()
+    with pytest.raises(type(error)):
+        await LoggedHooks(Hook(error), log).ask(HOOK, QUESTION)
+    assert log.written == [(event, {"hook": HOOK_ARN, "template": "arn:template", **cause})]
