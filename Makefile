@@ -24,8 +24,7 @@ lint: install-test
 	$(BIN)/mypy
 
 unit: install-test
-	@# Tests that drive real sockets under time limits may fail on a crowded machine: what failed is run once more, alone.
-	$(BIN)/python -m pytest --cov --cov-report= || $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none --cov --cov-append --cov-report=
+	$(BIN)/python -m pytest --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --skip-empty
 	$(BIN)/coverage report --include='src/thingmint/core/*,src/thingmint/issuance/*,src/thingmint/registration/*,src/thingmint/api/*' --fail-under=100 --skip-covered
 

@@ -13,35 +13,38 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import structlog
 
 from thingmint import __version__
+from thingmint.addresses import device_endpoint, endpoints_of
 from thingmint.api.errors import AccessDeniedName, ErrorMap
 from thingmint.api.service import build_router
 from thingmint.background import background
 from thingmint.buckets import Buckets, NoBuckets
-from thingmint.config import Config
-from thingmint.core.access_key import AccessKeyOrigin
-from thingmint.core.caller import Caller, Principal
-from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber, user_arn
-from thingmint.data_directory.authorities import TRUST_ANCHOR, Authorities, AuthorityFiles, AuthorityUnusable
+from thingmint.config import Config, StartRefused
+from thingmint.core.caller import Caller
+from thingmint.core.errors import ThingmintError
+from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber
+from thingmint.data_directory.authorities import Authorities, AuthorityFiles, AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse, held, make_directory
 from thingmint.data_directory.handover import (
-    Credentials,
     Endpoints,
-    read_credentials,
     remove_endpoints,
-    write_credentials,
     write_endpoints,
 )
+from thingmint.device_edge import DeviceAddress, DeviceEdge
+from thingmint.first_credentials import ensure_credentials, operator, read_passphrase, require_own_database
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, hook_targets
 from thingmint.issuance.issuer import Issuer, IssuerUnfit
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.key_pool import KeyPool
-from thingmint.registration.access_keys import ensure_administrator
+from thingmint.mqtt.gateway_limits import GatewayLimits
+from thingmint.mqtt.limits import BrokerLimits
+from thingmint.mqtt.local_broker import LocalBroker
+from thingmint.mqtt.local_data_plane import LocalDataPlane
+from thingmint.registration.access_keys import purge_expired
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.ports import KeySource, RegistrationFiles, Store
@@ -62,14 +65,11 @@ REGISTRATION_CODE_OCTETS = 32
 # How often the wall clock is compared with the server certificate's end, and how long a readiness check is believed.
 _ROTATION_CHECK_SECONDS = 60.0
 _READY_FOR_SECONDS = 1.0
+_TIDY_SECONDS = 3600.0
 # Control-plane calls are signed for `iot`; the mobile SDKs of 2017 sign them for `execute-api`.
 _SIGNED_FOR = frozenset({"iot", "execute-api"})
 
 _log = structlog.get_logger("thingmint")
-
-
-class StartRefused(Exception):
-    """The service cannot start; the message says why and what to change."""
 
 
 class SystemClock:
@@ -80,8 +80,11 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
 class LoggedEvents:
-    """Writes a log line for every committed mutation."""
+    """Writes a log line for every committed mutation, and passes it on to whoever listens."""
+
+    listeners: list[Callable[[AuditEntry], None]] = field(default_factory=list)
 
     def recorded(self, entry: AuditEntry) -> None:
         """Take note of a committed mutation."""
@@ -93,6 +96,8 @@ class LoggedEvents:
             request_id=entry.request_id,
             **entry.detail,
         )
+        for listener in self.listeners:
+            listener(entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ async def open_registry(
     try:
         authorities = AuthorityFiles(
             data_dir=config.data_dir,
-            passphrase=read_passphrase(config),
+            passphrase=read_passphrase(config.ca_passphrase_file),
             key_type=config.ca_key_type,
             serial_numbers=serial_numbers,
             now=SystemClock().now,
@@ -151,7 +156,9 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
         await pool.close()
 
 
-def registration_authority(registry: Registry, key_source: KeySource) -> RegistrationAuthority:
+def registration_authority(
+    registry: Registry, key_source: KeySource, events: LoggedEvents | None = None
+) -> RegistrationAuthority:
     """Return the authority that issues from this registry; raise StartRefused for unfit settings."""
     issuing = registry.authorities.issuing
     try:
@@ -170,7 +177,7 @@ def registration_authority(registry: Registry, key_source: KeySource) -> Registr
         serial_numbers=serial_numbers,
         new_generation_id=lambda: str(uuid.uuid4()),
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
-        events=LoggedEvents(),
+        events=events or LoggedEvents(),
         thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
         sealer=registry.sealer,
         hooks=hooks,
@@ -201,18 +208,13 @@ async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
 
 
 @contextlib.asynccontextmanager
-async def offline_authority(config: Config) -> AsyncIterator[tuple[RegistrationAuthority, Caller]]:
+async def offline_authority(config: Config, keys: KeySource) -> AsyncIterator[tuple[RegistrationAuthority, Caller]]:
     """Yield an authority on the data directory itself, held as a service would hold it, and the operator as caller."""
     make_directory(config.data_dir)
     with held(config.data_dir, "thingmint issue --offline"):
-        async with open_registry(config) as registry, key_pool_of(config, reserve=0) as keys:
+        async with open_registry(config) as registry:
+            await require_own_database(registry.store, registry.sealer, config.data_dir)
             yield registration_authority(registry, keys), operator(registry.scope)
-
-
-def operator(scope: Scope) -> Caller:
-    """Return whoever works on the data directory with this machine's own rights; no policy binds them."""
-    principal = Principal(user_arn(scope, "operator"), ())
-    return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), "")
 
 
 async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: asyncio.Event) -> None:
@@ -228,7 +230,8 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
             open_registry(config, metrics) as registry,
             key_pool_of(config, reserve=config.key_reserve, metrics=metrics) as keys,
         ):
-            await _ensure_credentials(registry)
+            await require_own_database(registry.store, registry.sealer, config.data_dir)
+            await ensure_credentials(registry.store, registry.sealer, registry.clock, registry.scope, config)
             await _serve_registry(registry, keys, metrics, on_ready, stop)
 
 
@@ -236,38 +239,61 @@ async def _serve_registry(
     registry: Registry, keys: KeyPool, metrics: Metrics, on_ready: Callable[[Endpoints], None], stop: asyncio.Event
 ) -> None:
     config = registry.config
-    authority = registration_authority(registry, keys)
-    identities = None if config.insecure_http else _identities(registry)
-    identity = None if identities is None else identities.create()
-    server = Server(
-        _application(authority, registry, keys, metrics),
-        host=config.api_host,
-        port=config.api_port,
-        ssl_context=None if identity is None else identity.context,
-        limits=Limits(max_connections=config.max_connections, max_requests=config.max_requests),
-        observe_connections=metrics.connections,
-    )
-    await server.start()
+    events = LoggedEvents()
+    authority = registration_authority(registry, keys, events)
+    identities = _identities(registry)
+    identity = identities.create()
+    edge = _device_edge(authority, registry, identity, metrics)
+    events.listeners.append(edge.recorded)
     async with contextlib.AsyncExitStack() as stack:
+        await edge.start()
+        stack.push_async_callback(edge.stop, GRACE_SECONDS)
+        server = Server(
+            _application(authority, registry, keys, metrics, device_endpoint(config, edge.port)),
+            host=config.api_host,
+            port=config.api_port,
+            ssl_context=None if config.insecure_http else identity.context,
+            limits=Limits(max_connections=config.max_connections, max_requests=config.max_requests),
+            observe_connections=metrics.connections,
+        )
+        await server.start()
         stack.push_async_callback(server.stop, GRACE_SECONDS)
         stack.callback(remove_endpoints, config.data_dir)
         _show_expiries(registry, identity, metrics)
-        if identities is not None and identity is not None:
-            rotation = asyncio.create_task(_rotate(identities, identity, server, registry, metrics))
-            stack.callback(rotation.cancel)
+        rotation = asyncio.create_task(_rotate(identities, identity, server, edge, registry, metrics))
+        stack.callback(rotation.cancel)
         await stack.enter_async_context(background(authority, str(uuid.uuid4()), _log))
-        endpoints = _endpoints(config, server.port)
+        endpoints = endpoints_of(config, server.port, edge.port)
+        tidying = asyncio.create_task(_tidy(registry))
+        stack.callback(tidying.cancel)
         write_endpoints(config.data_dir, endpoints)
-        _log.info("ready", api=endpoints.api, account=config.account, region=config.region, version=__version__)
+        _log.info("ready", api=endpoints.api, mqtt=endpoints.mqtt, account=config.account, version=__version__)
         on_ready(endpoints)
         await stop.wait()
         _log.info("stopping")
 
 
-def _application(authority: RegistrationAuthority, registry: Registry, keys: KeyPool, metrics: Metrics) -> Application:
+def _device_edge(
+    authority: RegistrationAuthority, registry: Registry, identity: ServerIdentity, metrics: Metrics
+) -> DeviceEdge:
+    config = registry.config
+    return DeviceEdge(
+        authority,
+        registry.scope,
+        address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default),
+        tls_context=identity.device_context,
+        data_plane=LocalDataPlane(LocalBroker(BrokerLimits()), time.monotonic),
+        limits=GatewayLimits(),
+        observe_connections=metrics.device_connections,
+    )
+
+
+def _application(
+    authority: RegistrationAuthority, registry: Registry, keys: KeyPool, metrics: Metrics, endpoint: str
+) -> Application:
     config = registry.config
     return Application(
-        router=build_router(authority, config.server_names[0]),
+        router=build_router(authority, endpoint),
         errors=ErrorMap(AccessDeniedName(config.access_denied_as)),
         authenticator=Authenticator(
             registry.store, registry.sealer, registry.clock, registry.scope.region, _SIGNED_FOR
@@ -300,45 +326,13 @@ class Readiness:
             self._believed_until = time.monotonic() + _READY_FOR_SECONDS
 
 
-async def _ensure_credentials(registry: Registry) -> None:
-    """Make sure that an administrator can call, and that the credentials file holds that key.
-
-    The file is written first: a first start that is cut off after it finds the key there and stores it.
-    """
-    config = registry.config
-    if config.root_access_key_id is not None and config.root_secret_access_key is not None:
-        origin = AccessKeyOrigin.PRESET
-        credentials = Credentials(config.root_access_key_id, config.root_secret_access_key)
-        if _read_credentials(config.data_dir) != credentials:
-            write_credentials(config.data_dir, credentials)
-    else:
-        if await registry.store.read(lambda transaction: transaction.access_keys(None)):
-            return
-        origin = AccessKeyOrigin.FIRST_START
-        present = _read_credentials(config.data_dir)
-        credentials = present or new_credentials()
-        if present is None:
-            write_credentials(config.data_dir, credentials)
-    await ensure_administrator(
-        registry.store,
-        registry.sealer,
-        registry.clock,
-        registry.scope,
-        credentials.access_key_id,
-        credentials.secret_access_key,
-        origin,
-    )
-
-
-def _read_credentials(data_dir: Path) -> Credentials | None:
-    try:
-        return read_credentials(data_dir)
-    except ValueError as error:
-        raise StartRefused(str(error)) from error
-
-
 async def _rotate(
-    identities: ServerIdentities, identity: ServerIdentity, server: Server, registry: Registry, metrics: Metrics
+    identities: ServerIdentities,
+    identity: ServerIdentity,
+    server: Server,
+    edge: DeviceEdge,
+    registry: Registry,
+    metrics: Metrics,
 ) -> None:
     while True:
         await asyncio.sleep(_ROTATION_CHECK_SECONDS)
@@ -349,20 +343,34 @@ async def _rotate(
         except (ValueError, OSError) as error:
             _log.error("server certificate cannot be replaced", cause=type(error).__name__)
             continue
-        server.use_tls_context(identity.context)
+        if not registry.config.insecure_http:
+            server.use_tls_context(identity.context)
+        edge.use_tls_context(identity.device_context)
         _show_expiries(registry, identity, metrics)
         _log.info("server certificate replaced", not_after=identity.certificate.not_valid_after_utc.isoformat())
 
 
-def _show_expiries(registry: Registry, identity: ServerIdentity | None, metrics: Metrics) -> None:
+async def _tidy(registry: Registry) -> None:
+    """Remove what has no use any more, now and every hour."""
+    while True:
+        try:
+            purged = await purge_expired(registry.store, registry.clock, registry.scope.region)
+        except ThingmintError as error:
+            _log.warning("expired credentials cannot be removed yet", cause=type(error).__name__)
+        else:
+            if purged:
+                _log.info("expired credentials removed", count=purged)
+        await asyncio.sleep(_TIDY_SECONDS)
+
+
+def _show_expiries(registry: Registry, identity: ServerIdentity, metrics: Metrics) -> None:
     authorities = registry.authorities
     shown = {
         "root": authorities.root,
         "issuing": authorities.issuing.certificate,
         "service": authorities.service.certificate,
+        "server": identity.certificate,
     }
-    if identity is not None:
-        shown["server"] = identity.certificate
     for name, certificate in shown.items():
         metrics.certificate_expiry(name, certificate.not_valid_after_utc)
 
@@ -372,42 +380,6 @@ def _identities(registry: Registry) -> ServerIdentities:
     return ServerIdentities(
         registry.authorities, config.server_names, serial_numbers, registry.clock.now, config.data_dir
     )
-
-
-def _endpoints(config: Config, port: int) -> Endpoints:
-    # The address itself where the certificate holds it: a name could resolve to another one first.
-    host = config.api_host if config.api_host in config.server_names else config.server_names[0]
-    if config.insecure_http:
-        host = config.api_host
-    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return Endpoints(
-        api=f"{'http' if config.insecure_http else 'https'}://{authority}",
-        api_port=port,
-        ca_file=None if config.insecure_http else str((config.data_dir / TRUST_ANCHOR).resolve()),
-        account=config.account,
-        region=config.region,
-        pid=os.getpid(),
-    )
-
-
-def read_passphrase(config: Config) -> bytes | None:
-    """Return the operator's passphrase, None where none is given; raise StartRefused if its file cannot be read."""
-    if config.ca_passphrase_file is None:
-        return None
-    try:
-        passphrase = config.ca_passphrase_file.read_bytes().rstrip(b"\r\n")
-    except OSError as error:
-        raise StartRefused(f"ca_passphrase_file cannot be read: {error}") from error
-    if not passphrase:
-        raise StartRefused(f"ca_passphrase_file {config.ca_passphrase_file} is empty")
-    return passphrase
-
-
-def new_credentials() -> Credentials:
-    """Return a new access key in the form of AWS's: twenty characters, and forty of base 64."""
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-    access_key_id = "AKIA" + "".join(secrets.choice(letters) for _ in range(16))
-    return Credentials(access_key_id, secrets.token_urlsafe(30).replace("-", "+").replace("_", "/"))
 
 
 def serial_numbers() -> SerialNumber:

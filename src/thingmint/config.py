@@ -18,6 +18,10 @@ class ConfigError(Exception):
     """A setting cannot be used; the message names it and says why."""
 
 
+class StartRefused(Exception):
+    """The service cannot start; the message says why and what to change."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One setting: its name in ``thingmint.toml``, what it means, and how it may be given."""
@@ -44,6 +48,14 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("data_dir", "Directory of keys, certificates and the embedded database.", "./thingmint-data"),
     Setting("api", "Address and port of the HTTPS API; port 0 lets the system choose.", "127.0.0.1:8443"),
+    Setting(
+        "mqtt", "Address and port for devices (MQTT, mutual TLS); port 0 lets the system choose.", "127.0.0.1:8883"
+    ),
+    Setting(
+        "mqtt_data_plane",
+        "What carries messages between devices: local, or an MQTT broker at unix:/path or tcp:host:port.",
+        "local",
+    ),
     Setting("database_url", "postgresql://… for PostgreSQL; SQLite in the data directory where absent."),
     Setting("account", "The AWS account id that this service speaks for, twelve digits.", "000000000000"),
     Setting("region", "The AWS region that this service speaks for.", "us-east-1"),
@@ -116,6 +128,8 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     """``thingmint.toml`` as it is written: settings by name, and the tables that have no flag."""
 
     api: str | None = None
+    mqtt: str | None = None
+    mqtt_data_plane: str | None = None
     database_url: str | None = None
     account: str | None = None
     region: str | None = None
@@ -145,6 +159,10 @@ class Config:
     data_dir: Path
     api_host: str
     api_port: int
+    mqtt_host: str
+    mqtt_port: int
+    mqtt_is_default: bool
+    mqtt_data_plane: str
     database_url: str | None = field(repr=False)
     account: str
     region: str
@@ -216,6 +234,8 @@ class _Reader:
 
     def config(self, data_dir: Path) -> Config:
         host, port = parse_address(self._text("api"), "api")
+        mqtt_host, mqtt_port = parse_address(self._text("mqtt"), "mqtt")
+        mqtt_is_default = not self._is_given("mqtt")
         insecure_http = self._switch("insecure_http")
         if insecure_http and not is_loopback(host):
             raise ConfigError(f"insecure_http is allowed on loopback addresses only, and api is {host}")
@@ -226,6 +246,11 @@ class _Reader:
             data_dir=data_dir,
             api_host=host,
             api_port=port,
+            mqtt_host=mqtt_host,
+            # Whoever lets the system choose one port has more than one service on the machine.
+            mqtt_port=0 if mqtt_is_default and port == 0 else mqtt_port,
+            mqtt_is_default=mqtt_is_default,
+            mqtt_data_plane=self._data_plane(),
             database_url=self._database_url(),
             account=self._matching("account", _ACCOUNT, "twelve digits"),
             region=self._matching("region", _REGION, "formed like us-east-1"),
@@ -249,6 +274,10 @@ class _Reader:
             profile=self._file.profile or {},
             hooks=self._file.hooks or {},
         )
+
+    def _is_given(self, name: str) -> bool:
+        setting = BY_NAME[name]
+        return any((self._flags.get(name), self._environment.get(setting.variable), getattr(self._file, name, None)))
 
     def _given(self, name: str) -> object:
         setting = BY_NAME[name]
@@ -288,6 +317,15 @@ class _Reader:
         if text not in _TRUE + _FALSE:
             raise ConfigError(f"{name} must be true or false, not {text!r}")
         return text in _TRUE
+
+    def _data_plane(self) -> str:
+        address = self._text("mqtt_data_plane")
+        kind, colon, rest = address.partition(":")
+        if kind == "tcp" and colon:
+            parse_address(rest, "mqtt_data_plane")
+        elif address != "local" and not (kind == "unix" and rest.startswith("/")):
+            raise ConfigError(f"mqtt_data_plane must be local, unix:/path or tcp:host:port, not {address!r}")
+        return address
 
     def _database_url(self) -> str | None:
         url = self._optional("database_url")

@@ -14,19 +14,22 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
 
 from thingmint.data_directory.authorities import SERVER, Authorities, certificate_path, pem_of, write_where_different
 from thingmint.issuance.trust_anchor import create_server_certificate, server_certificate_is_due
+from thingmint.mqtt.tls import device_tls_context
 from thingmint.registration.ports import SerialNumbers
 from thingmint.rest.tls import server_tls_context
 
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """A server certificate, and the TLS context that proves it."""
+    """A server certificate, and the TLS contexts that prove it to callers of the API and to devices."""
 
     certificate: x509.Certificate
     context: ssl.SSLContext
+    device_context: SSL.Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ class ServerIdentities:
         chain = pem_of(certificate, service.certificate)
         context = _context(chain, private_key)
         write_where_different(certificate_path(self.data_dir, SERVER), chain)
-        return ServerIdentity(certificate, context)
+        device_context = device_tls_context((certificate, service.certificate), private_key)
+        return ServerIdentity(certificate, context, device_context)
 
     def is_due(self, identity: ServerIdentity) -> bool:
         """Say whether the certificate should be replaced by now."""

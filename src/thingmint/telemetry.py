@@ -37,6 +37,7 @@ class Metrics:
         )
         self._in_flight = Gauge("thingmint_requests_in_flight", "Requests being worked on.", registry=registry)
         self._connections = Gauge("thingmint_connections", "Open connections.", registry=registry)
+        self._device_connections = Gauge("thingmint_device_connections", "Open device connections.", registry=registry)
         self._reserve = Gauge("thingmint_key_reserve", "Key pairs in the reserve.", registry=registry)
         self._reserve_wait = Histogram(
             "thingmint_key_wait_seconds", "Time that a caller waited for a key.", buckets=_SECONDS, registry=registry
@@ -76,6 +77,10 @@ class Metrics:
     def connections(self, count: int) -> None:
         """Take note of how many connections are open."""
         self._connections.set(count)
+
+    def device_connections(self, count: int) -> None:
+        """Take note of how many connections of devices are open."""
+        self._device_connections.set(count)
 
     def reserve_level(self, level: int) -> None:
         """Take note of how many key pairs are in the reserve."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.support.api import Api
 from tests.support.authority import ACCOUNT
+from tests.support.provisioning import JITP_BODY
 from tests.support.templates import template
 from tests.support.user_ca import UserCA, new_ca
 
@@ -29,6 +30,12 @@ async def register_ca(api: Api, ca: UserCA, query: str = "", **members: object) 
     assert created["certificateArn"] == f"arn:aws:iot:eu-west-1:{ACCOUNT}:cacert/{created['certificateId']}"
     certificate_id: str = created["certificateId"]
     return certificate_id
+
+
+async def create_template(api: Api) -> None:
+    """Create the template that CAs here name."""
+    body = {"templateName": "fleet", "templateBody": JITP_BODY, "provisioningRoleArn": ROLE, "type": "JITP"}
+    await api.call("POST", "/provisioning-templates", json.dumps(body).encode())
 
 
 async def described(api: Api, certificate_id: str) -> dict[str, Any]:
@@ -108,6 +115,7 @@ async def test_pem_with_carriage_returns_is_the_same_certificate(api: Api) -> No
 
 
 async def test_a_ca_is_updated_listed_and_deleted(api: Api) -> None:
+    await create_template(api)
     first, second = await register_ca(api, new_ca()), await register_ca(api, new_ca("Second CA"))
     body = json.dumps({"registrationConfig": {"templateName": "fleet"}}).encode()
     target = f"/cacertificate/{first.upper()}?newStatus=ACTIVE&newAutoRegistrationStatus=ENABLE"
@@ -131,6 +139,7 @@ async def test_a_ca_is_updated_listed_and_deleted(api: Api) -> None:
 
 
 async def test_markers_of_ca_lists_belong_to_their_filter(api: Api) -> None:
+    await create_template(api)
     for number in range(3):
         await register_ca(api, new_ca(f"CA {number}"), registrationConfig={"templateName": "fleet"})
     page = await api.call("GET", "/cacertificates?pageSize=2&templateName=fleet")

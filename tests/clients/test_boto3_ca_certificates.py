@@ -31,6 +31,12 @@ def register_ca(iot: IoT, ca: UserCA, **parameters: object) -> str:
     return certificate_id
 
 
+def create_template(iot: IoT, name: str) -> None:
+    iot.create_provisioning_template(
+        templateName=name, templateBody=template(), provisioningRoleArn=ROLE, type="JITP", enabled=True
+    )
+
+
 def remove_ca(iot: IoT, certificate_id: str) -> None:
     iot.update_ca_certificate(certificateId=certificate_id, newStatus="INACTIVE")
     iot.delete_ca_certificate(certificateId=certificate_id)
@@ -68,14 +74,15 @@ def test_a_ca_lives_in_default_mode(iot: IoT) -> None:
     assert description["certificatePem"] == ca.pem
     assert description["validity"]["notAfter"] == ca.certificate.not_valid_after_utc
     assert answer["registrationConfig"] == CONFIG
+    create_template(iot, "in-default-mode")
     iot.update_ca_certificate(
         certificateId=certificate_id,
         newStatus="INACTIVE",
         newAutoRegistrationStatus="DISABLE",
-        registrationConfig={"templateName": "fleet"},
+        registrationConfig={"templateName": "in-default-mode"},
     )
     answer = iot.describe_ca_certificate(certificateId=certificate_id)
-    assert answer["registrationConfig"] == {"templateName": "fleet"}
+    assert answer["registrationConfig"] == {"templateName": "in-default-mode"}
     assert answer["certificateDescription"]["customerVersion"] == 2
     iot.update_ca_certificate(certificateId=certificate_id, removeAutoRegistration=True)
     assert "registrationConfig" not in iot.describe_ca_certificate(certificateId=certificate_id)
@@ -113,6 +120,7 @@ def test_certificates_live_with_and_without_their_ca(iot: IoT) -> None:
 
 def test_lists_are_paged_by_the_sdks_own_paginators(iot: IoT) -> None:
     cas = [fresh_ca(f"CA in pages {number}") for number in range(5)]
+    create_template(iot, "in-pages")
     ids = [register_ca(iot, ca, registrationConfig={"templateName": "in-pages"}) for ca in cas]
     pages = iot.get_paginator("list_ca_certificates").paginate(
         templateName="in-pages", ascendingOrder=True, PaginationConfig={"PageSize": 2}
@@ -154,6 +162,15 @@ def test_registering_a_ca_is_refused_with_the_errors_of_the_model(iot: IoT) -> N
             400,
         ),
         ({"caCertificate": ca.pem, "certificateMode": "SNI_ONLY"}, "ResourceAlreadyExistsException", 409),
+        (
+            {
+                "caCertificate": other.pem,
+                "certificateMode": "SNI_ONLY",
+                "registrationConfig": {"templateName": "not-there"},
+            },
+            "ResourceNotFoundException",
+            404,
+        ),
     ]
     for parameters, name, status in cases:
         refusal = refusal_of(iot.register_ca_certificate, **parameters)

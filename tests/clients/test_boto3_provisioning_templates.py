@@ -4,10 +4,12 @@ import itertools
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
+from tests.clients.test_aws_cli import shell_of
 from tests.support.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
 from tests.support.provisioning import BODY, HOOK_ARN, JITP_BODY, ROLE_ARN
 
@@ -157,3 +159,25 @@ def test_a_policy_names_the_templates_that_a_key_may_use(live: Live, client_of: 
     ):
         refusal = refusal_of(call, **parameters)
         assert (refusal.name, refusal.status) == ("AccessDeniedException", 403)
+
+
+def test_a_template_is_operated_from_the_shell(live_on_sqlite: Live, tmp_path: Path) -> None:
+    shell = shell_of(live_on_sqlite, tmp_path)
+    (tmp_path / "fleet.json").write_text(BODY)
+    created = shell.json(
+        "aws iot create-provisioning-template --template-name shell --template-body file://fleet.json --enabled "
+        f"--provisioning-role-arn {ROLE_ARN} --pre-provisioning-hook targetArn={HOOK_ARN}"
+    )
+    version = shell.json(
+        "aws iot create-provisioning-template-version --template-name shell --template-body file://fleet.json "
+        "--set-as-default"
+    )
+    shell.run("aws iot update-provisioning-template --template-name shell --no-enabled --default-version-id 1")
+    described = shell.json("aws iot describe-provisioning-template --template-name shell")
+    claim = shell.json("aws iot create-provisioning-claim --template-name shell")
+    shell.run("aws iot delete-provisioning-template --template-name shell")
+
+    assert (created["defaultVersionId"], version["versionId"], version["isDefaultVersion"]) == (1, 2, True)
+    assert (described["defaultVersionId"], described["enabled"], described["templateBody"]) == (1, False, BODY)
+    certificate = x509.load_pem_x509_certificate(claim["certificatePem"].encode())
+    assert claim["expiration"] == certificate.not_valid_after_utc.timestamp()

@@ -88,7 +88,7 @@ def test_flood_of_handshakes_without_connect_leaves_devices_unaffected(live: Liv
 
 
 def test_connect_must_come_in_time(tmp_path: Path) -> None:
-    with live_gateway(tmp_path, limits=GatewayLimits(connect_seconds=0.2)) as live:
+    with live_gateway(tmp_path, limits=GatewayLimits(connect_seconds=1.0)) as live:
         device = live.register()
         connect = encode(Connect(V3, "slow"), V3)
         with connected_peer(live, device, V3, "admitted") as admitted, peer(live, device) as slow:

@@ -247,6 +247,49 @@ def test_openssl_is_served_whatever_name_it_calls(
     assert server.last_peer.server_name == (name[1] if len(name) > 1 else None)
 
 
+def interactive(server: EchoServer, tmp_path: Path, flag: str, command: str) -> str:
+    """Give OpenSSL's client a command, then a line to send; return what it says until the line has come back."""
+    certificate, key = new_identity().files(tmp_path)
+    arguments = [required_program("openssl"), "s_client", "-connect", f"127.0.0.1:{server.port}", flag]
+    said = ""
+    with subprocess.Popen(
+        [*arguments, "-cert", certificate, "-key", key],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        # A command is seen at the beginning of what is read at once, so the line must not come with it.
+        client.stdin.write(f"{command}\n")
+        client.stdin.flush()
+        for line in client.stdout:
+            said += line
+            if line == "hello again\n":
+                break
+            if line in ("KEYUPDATE\n", "RENEGOTIATING\n"):
+                client.stdin.write("hello again\n")
+                client.stdin.flush()
+        client.stdin.close()
+    return said
+
+
+@pytest.mark.parametrize("command", ["k", "K"])
+def test_keys_may_be_updated(server: EchoServer, tmp_path: Path, command: str) -> None:
+    said = interactive(server, tmp_path, "-tls1_3", command)
+
+    assert "KEYUPDATE" in said
+    assert said.endswith("hello again\n")
+
+
+def test_renegotiation_is_refused(server: EchoServer, tmp_path: Path) -> None:
+    said = interactive(server, tmp_path, "-tls1_2", "R")
+
+    assert "RENEGOTIATING" in said
+    assert "no renegotiation" in said
+
+
 def test_openssl_without_a_certificate_is_refused(server: EchoServer) -> None:
     finished = s_client(server, "-tls1_3")
 

@@ -73,7 +73,7 @@ def test_handshake_that_does_not_go_on_is_cut_off(loop_name: str, beginning: byt
 
 
 def test_stranger_that_is_not_admitted_in_time_is_cut_off(loop_name: str, device: ssl.SSLContext) -> None:
-    limits = GatewayLimits(connect_seconds=0.2)
+    limits = GatewayLimits(connect_seconds=1.0)
     with echo_server(loop_name=loop_name, limits=limits) as server, contextlib.ExitStack() as stack:
         admitted = stack.enter_context(connected(server, device))
         assert is_echoed(admitted, b"Admit")
@@ -193,6 +193,20 @@ def test_close_does_not_wait_for_ever(loop_name: str, device: ssl.SSLContext) ->
         client.sendall(b"Close")
         server.thread.wait_until(lambda: server.listener.open_connections == 0)
         assert client.recv(5) == b"Close"
+
+
+def test_close_notices_that_the_peer_has_gone_even_where_reading_was_paused(
+    loop_name: str, device: ssl.SSLContext
+) -> None:
+    limits = GatewayLimits(close_seconds=10 * GENEROUS)
+    with echo_server(loop_name=loop_name, limits=limits) as server:
+        with connected(server, device) as client:
+            transport = only_protocol(server).transport
+            assert transport is not None
+            server.thread.call(transport.pause_reading)
+            server.thread.call(transport.close)
+            assert client.recv(1) == b""
+        server.thread.wait_until(lambda: server.listener.open_connections == 0)
 
 
 def test_what_is_sent_after_the_end_is_thrown_away(loop_name: str, device: ssl.SSLContext) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from tests.support.authority import NOW, REGION, Listener, caller_with, new_authority
 from tests.support.memory_store import MemoryStore
+from tests.support.provisioning import JITP_BODY, ROLE_ARN
 from tests.support.user_ca import UserCA, der_of, new_ca
 
 from thingmint.core.ca_certificate import (
@@ -28,7 +29,7 @@ from thingmint.registration.registered_certificates import register_without_ca
 CALLER = caller_with()
 OTHER = caller_with(account=AccountId("222222222222"))
 CONNECTION = FirstConnection(REGION, None, "192.0.2.7", "request-9")
-CONFIG = RegistrationConfig(template_name="fleet")
+CONFIG = RegistrationConfig(template_body=JITP_BODY, role_arn=ROLE_ARN)
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 from tests.support.authority import ACCOUNT, NOW, REGION, caller_with, new_authority
+from tests.support.fleet import create_template
 from tests.support.memory_store import MemoryStore
+from tests.support.provisioning import JITP_BODY
 from tests.support.user_ca import UserCA, der_of, new_ca
 
 from thingmint.core.ca_certificate import (
@@ -28,7 +30,8 @@ from thingmint.core.errors import (
     Throttled,
     UpdateConflict,
 )
-from thingmint.core.identifiers import AccountId, CertificateId, Region, certificate_id_of
+from thingmint.core.identifiers import AccountId, CertificateId, Region, TemplateName, certificate_id_of
+from thingmint.core.provisioning_template import TemplateType
 from thingmint.registration import ca_certificates, registration_codes
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.ca_certificates import CARegistration
@@ -37,8 +40,9 @@ from thingmint.registration.steps import Steps
 from thingmint.storage.transaction import SqlTransaction
 
 CALLER = caller_with()
+FLEET = TemplateName("fleet")
 STRANGER = caller_with(account=AccountId("222222222222"))
-CONFIG = RegistrationConfig(template_name="fleet", role_arn="arn:aws:iam::123456789012:role/JITP")
+CONFIG = RegistrationConfig(template_name=FLEET, role_arn="arn:aws:iam::123456789012:role/JITP")
 
 
 @pytest.fixture
@@ -84,6 +88,7 @@ async def test_a_ca_whose_key_is_proved_is_registered_inactive(
 
 
 async def test_what_was_asked_for_is_registered(authority: RegistrationAuthority) -> None:
+    await create_template(authority, JITP_BODY, name=FLEET, kind=TemplateType.JITP, caller=CALLER)
     wanted = replace(sni_only(new_ca()), active=True, auto_registration=True, registration_config=CONFIG)
     registered = await ca_certificates.register(authority, CALLER, wanted)
     assert (registered.status, registered.auto_registration, registered.mode, registered.registration_config) == (
@@ -216,6 +221,7 @@ async def ids(authority: RegistrationAuthority, template_name: str | None = None
 
 
 async def test_lists_are_in_order_and_by_template(authority: RegistrationAuthority) -> None:
+    await create_template(authority, JITP_BODY, name=FLEET, kind=TemplateType.JITP, caller=CALLER)
     registered: list[CACertificate] = []
     for number in range(5):
         config = CONFIG if number % 2 else None
@@ -231,6 +237,7 @@ async def test_lists_are_in_order_and_by_template(authority: RegistrationAuthori
 
 async def test_a_change_is_stored_with_its_version(authority: RegistrationAuthority, store: MemoryStore) -> None:
     registered = await ca_certificates.register(authority, CALLER, sni_only(new_ca()))
+    await create_template(authority, JITP_BODY, name=FLEET, kind=TemplateType.JITP, caller=CALLER)
     change = CACertificateUpdate(CACertificateStatus.ACTIVE, AutoRegistrationStatus.ENABLE, CONFIG)
     await ca_certificates.update(authority, CALLER, registered.certificate_id, change)
     changed = await ca_certificates.describe(authority, CALLER, registered.certificate_id)
@@ -242,6 +249,27 @@ async def test_a_change_is_stored_with_its_version(authority: RegistrationAuthor
         customer_version=2,
     )
     assert store.tables.audit[-1].action == "UpdateCACertificate"
+
+
+async def test_a_template_that_is_named_must_be_there(authority: RegistrationAuthority, store: MemoryStore) -> None:
+    registered = await ca_certificates.register(authority, CALLER, sni_only(new_ca()))
+    await create_template(authority, JITP_BODY, name=FLEET, kind=TemplateType.JITP, caller=STRANGER)
+    before = store.tables.dump()
+    for call in (
+        ca_certificates.register(authority, CALLER, replace(sni_only(new_ca()), registration_config=CONFIG)),
+        ca_certificates.update(
+            authority, CALLER, registered.certificate_id, CACertificateUpdate(registration_config=CONFIG)
+        ),
+    ):
+        with pytest.raises(ResourceNotFound, match="The provisioning template fleet does not exist"):
+            await call
+    assert store.tables.dump() == before
+
+
+async def test_a_template_that_is_named_is_one_for_first_connections(authority: RegistrationAuthority) -> None:
+    await create_template(authority, name=FLEET, caller=CALLER)
+    with pytest.raises(InvalidRequest, match="is of type FLEET_PROVISIONING, not JITP"):
+        await ca_certificates.register(authority, CALLER, replace(sni_only(new_ca()), registration_config=CONFIG))
 
 
 async def test_a_change_of_nothing_is_none(authority: RegistrationAuthority, store: MemoryStore) -> None:

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from tests.support.authority import ACCOUNT, NOW, Listener, caller_with, new_authority, shared_key_pair
+from tests.support.fleet import create_template
 from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import BODY, HOOK_ARN, ROLE_ARN
+from tests.support.provisioning import BODY, HOOK_ARN, JITP_BODY, ROLE_ARN
 from tests.support.signing import SettableClock
 from tests.support.user_ca import new_ca
 
@@ -351,7 +352,7 @@ async def test_a_body_that_is_no_template_is_refused_and_nothing_stored(
 async def test_a_template_that_a_ca_certificate_names_is_not_deleted(
     authority: RegistrationAuthority, store: MemoryStore
 ) -> None:
-    await created(authority)
+    await create_template(authority, JITP_BODY, kind=TemplateType.JITP, caller=CALLER)
     config = RegistrationConfig(template_body=None, template_name=FLEET, role_arn=ROLE_ARN)
     request = CARegistration(new_ca().pem, None, CertificateMode.SNI_ONLY, registration_config=config)
     await ca_certificates.register(authority, CALLER, request)

@@ -101,8 +101,8 @@ async def test_attributes_without_a_type_are_three_at_most(registry: Registry) -
     await registry.create_type("light")
 
     with pytest.raises(InvalidRequest, match="without a thing type has at most 3 attributes"):
-        await registry.create_thing("lamp", **four)
-    await registry.create_thing("lamp", "light", **four)
+        await registry.create_thing("lamp", attributes=four)
+    await registry.create_thing("lamp", "light", attributes=four)
     with pytest.raises(InvalidRequest, match="without a thing type has at most 3 attributes"):
         await registry.update_thing("lamp", remove_type=True)
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from tests.support.live_server import LOOPS, LiveServer, live_server
+from tests.support.live_server import GENEROUS, LOOPS, LiveServer, live_server
 
 from thingmint.rest.limits import Limits
 
@@ -282,14 +282,25 @@ def test_application_that_fails_after_its_headers_closes_the_connection(live: Li
         assert response.body == b""
 
 
-def test_early_answer_reaches_a_client_that_is_still_sending_its_body(live: LiveServer) -> None:
-    with live.client() as client:
+@pytest.mark.parametrize("connection", [b"close", b"keep-alive"])
+def test_malformed_body_is_refused_whether_or_not_its_request_is_the_last(live: LiveServer, connection: bytes) -> None:
+    head = POST + b"Transfer-Encoding: chunked\r\nConnection: " + connection + b"\r\n\r\n"
+    for body in (b"encoding\r\n", b"5\r\nhello?\r\n", b"-1\r\n"):
+        response = live.ask(head + body)
+        assert response is not None
+        assert response.status == 400
+        assert response.headers["x-amzn-errortype"] == "InvalidRequestException"
+
+
+def test_early_answer_reaches_a_client_that_is_still_sending_its_body() -> None:
+    with live_server(limits=Limits(linger_seconds=GENEROUS)) as live, live.client() as client:
         client.send(b"POST /refuses-early HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n")
         client.send(b"x" * 5_000_000)
         response = client.response()
         assert response is not None
         assert response.status == 413
         assert response.headers["connection"] == "close"
+        live.let_pass(2 * GENEROUS)
         assert client.is_closed_by_server()
 
 

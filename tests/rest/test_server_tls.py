@@ -97,9 +97,12 @@ def test_bad_request_is_refused_over_tls_too(live: LiveServer, trust: ssl.SSLCon
 
 
 def test_half_sent_head_is_answered_408_over_tls(server_context: ssl.SSLContext, trust: ssl.SSLContext) -> None:
-    limits = Limits(header_seconds=0.2, linger_seconds=0.1)
+    limits = Limits(header_seconds=NEVER, linger_seconds=0.1)
     with live_server(tls=server_context, limits=limits) as live, live.client(trust) as client:
-        response = client.ask(GET[:-2])
+        client.send(GET[:-2])
+        live.wait_for_half_a_head()
+        live.let_pass(NEVER + 1)
+        response = client.response()
         assert response is not None
         assert response.status == 408
         assert client.is_closed_by_server()

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 from tests.support.authority import caller_with, new_authority
+from tests.support.fleet import create_template
+from tests.support.provisioning import JITP_BODY
 from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE, insert, sample_certificate
 from tests.support.user_ca import der_of, new_ca
 
@@ -18,9 +20,10 @@ from thingmint.core.ca_certificate import (
     RegistrationConfig,
 )
 from thingmint.core.certificate import CertificateMode, CertificateStatus
-from thingmint.core.errors import LimitExceeded, ResourceExists, ResourceNotFound
-from thingmint.core.identifiers import AccountId, Region, Scope, certificate_id_of
-from thingmint.registration import ca_certificates, registration_codes
+from thingmint.core.errors import DeletionRefused, LimitExceeded, ResourceExists, ResourceNotFound
+from thingmint.core.identifiers import AccountId, Region, Scope, TemplateName, certificate_id_of
+from thingmint.core.provisioning_template import TemplateType
+from thingmint.registration import ca_certificates, provisioning_templates, registration_codes
 from thingmint.registration.auto_registration import AutoRegistrationOutcome, FirstConnection, auto_register
 from thingmint.registration.ca_certificates import CARegistration
 from thingmint.registration.paging import PageRequest
@@ -223,7 +226,7 @@ async def test_concurrent_updates_of_a_ca_follow_one_another(store: Store) -> No
         authority, caller, CARegistration(ca.pem, None, CertificateMode.SNI_ONLY)
     )
     updates = [
-        CACertificateUpdate(registration_config=RegistrationConfig(template_name=f"t{number}")) for number in range(12)
+        CACertificateUpdate(registration_config=RegistrationConfig(role_arn=f"role {number}")) for number in range(12)
     ]
     await asyncio.gather(
         *(ca_certificates.update(authority, caller, registered.certificate_id, update) for update in updates)
@@ -241,3 +244,27 @@ async def test_concurrent_updates_of_a_ca_follow_one_another(store: Store) -> No
         await store_ca(store, sample_ca(number, scope=caller.scope, subject=registered.subject_digest))
     with pytest.raises(LimitExceeded):
         await store_ca(store, sample_ca(MOST, scope=caller.scope, subject=registered.subject_digest))
+
+
+async def test_a_template_is_deleted_or_named_but_never_both(store: Store) -> None:
+    authority = replace(new_authority(), store=store)
+    caller = caller_with()
+    for number in range(8):
+        name = TemplateName(f"fleet-{number}")
+        await create_template(authority, JITP_BODY, name=name, kind=TemplateType.JITP, caller=caller)
+        brought = CARegistration(
+            new_ca(f"CA {number}").pem,
+            None,
+            CertificateMode.SNI_ONLY,
+            registration_config=RegistrationConfig(template_name=name),
+        )
+        calls = [
+            ca_certificates.register(authority, caller, brought),
+            provisioning_templates.delete(authority, caller, name),
+        ]
+        order = (0, 1) if number % 2 else (1, 0)
+        results = await asyncio.gather(*(calls[place] for place in order), return_exceptions=True)
+        by_call = dict(zip(order, results, strict=True))
+        registered, deleted = by_call[0], by_call[1]
+        assert isinstance(registered, ResourceNotFound) if deleted is None else isinstance(deleted, DeletionRefused)
+        assert isinstance(registered, CACertificate) is (deleted is not None)

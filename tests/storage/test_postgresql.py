@@ -185,7 +185,7 @@ async def test_a_statement_that_takes_too_long_is_an_outage(
 async def test_a_server_that_does_not_answer_is_given_up(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
-    monkeypatch.setattr(postgresql, "COMMAND_SECONDS", 0.1)
+    monkeypatch.setattr(postgresql, "COMMAND_SECONDS", 1.0)
     store = await opened(postgresql_url)
 
     def program(_transaction: Transaction) -> Steps[None]:

@@ -93,7 +93,7 @@ class FakeRegistry:
     identified: list[tuple[Sequence[bytes], str | None]] = field(default_factory=list)
     gate: asyncio.Event | None = None
 
-    async def identify(self, chain: Sequence[bytes], server_name: str | None) -> FakeDevice:
+    async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> FakeDevice:
         self.identified.append((chain, server_name))
         if self.gate is not None:
             await self.gate.wait()

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
+from thingmint.rest.http_protocol import HardenedProtocol
 from thingmint.rest.limits import Limits
 from thingmint.rest.server import Server
 
@@ -179,6 +180,25 @@ class LiveServer:
         """Send bytes on a new connection and read one response."""
         with self.client() as client:
             return client.ask(data)
+
+    def let_pass(self, seconds: float) -> None:
+        """Let the server look at its open connections as it would this much later."""
+
+        async def look() -> None:
+            for protocol in tuple(self.server._state.connections):
+                assert isinstance(protocol, HardenedProtocol)
+                protocol.enforce(self.loop.time() + seconds)
+
+        self.run(look())
+
+    def wait_for_half_a_head(self) -> None:
+        """Wait until the server has received the beginning of a request's head on some connection."""
+        self.wait_until(
+            lambda: any(
+                isinstance(protocol, HardenedProtocol) and protocol._in_head
+                for protocol in self.server._state.connections
+            )
+        )
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until the condition holds in the server's loop."""

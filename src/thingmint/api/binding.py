@@ -127,6 +127,20 @@ def compile_binder(request: type[RequestT]) -> Binder[RequestT]:
     return bind
 
 
+def compile_object_binder(request: type[RequestT]) -> Callable[[Mapping[str, object]], RequestT]:
+    """Return the binder of a message whose members all travel in one decoded object; raise TypeError as above."""
+    members = [_member(field, BODY) for field in fields(request)]
+
+    def bind(decoded: Mapping[str, object]) -> RequestT:
+        violations = Violations()
+        arguments: dict[str, object] = {}
+        _bind_body(members, decoded, arguments, violations)
+        violations.refuse_if_any()
+        return request(**arguments)
+
+    return bind
+
+
 def location_of(field: FieldInfo) -> Location:
     """Return where the member travels; raise TypeError unless its annotation says one location."""
     locations = [extra for extra in shape_of(field.type).annotations if isinstance(extra, Location)]

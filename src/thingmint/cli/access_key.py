@@ -9,12 +9,13 @@ from typing import TypeVar
 
 import click
 
-from thingmint.app import Registry, StartRefused, operator, registry_beside_service
+from thingmint.app import Registry, registry_beside_service
 from thingmint.cli.settings import fail
-from thingmint.config import Config
+from thingmint.config import Config, StartRefused
 from thingmint.core.access_key import AccessKey
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.handover import CREDENTIALS, read_credentials
+from thingmint.first_credentials import operator, require_own_database
 from thingmint.registration.access_keys import (
     AccessKeyRequest,
     NewAccessKey,
@@ -31,6 +32,7 @@ def create(config: Config, policy_text: str, *, user_name: str | None, expires_i
     lifetime = None if expires_in is None else timedelta(seconds=expires_in)
 
     async def work(registry: Registry) -> NewAccessKey:
+        await require_own_database(registry.store, registry.sealer, registry.config.data_dir)
         request = AccessKeyRequest(user_name or "operator-made", policy_text, lifetime)
         caller = operator(registry.scope)
         return await create_access_key(registry.store, registry.sealer, registry.clock, os.urandom, caller, request)

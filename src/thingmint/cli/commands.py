@@ -127,6 +127,17 @@ def show_issuer(as_json: bool, **flags: object) -> None:
 
 @main.command()
 @settings_options(STORE_SETTINGS)
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="How many entries.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each entry.")
+def audit(limit: int, as_json: bool, **flags: object) -> None:
+    """Show who changed what in the registry, newest first."""
+    from thingmint.cli.audit import show
+
+    show(config_of(flags), limit=limit, as_json=as_json)
+
+
+@main.command()
+@settings_options(STORE_SETTINGS)
 def doctor(**flags: object) -> None:
     """Check the data directory and the machine; exit 1 if something is wrong, 0 with warnings otherwise."""
     from thingmint.cli.doctor import examine

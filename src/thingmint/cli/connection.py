@@ -1,8 +1,10 @@
 """Owns how the command line reaches a running service: where it is, with which credentials, and signed HTTPS calls."""
 
+import contextlib
 import http.client
 import json
 import os
+import socket
 import ssl
 import threading
 import urllib.parse
@@ -78,6 +80,20 @@ def find_connection(data_dir: Path, environment: Mapping[str, str] = os.environ)
     )
 
 
+class _TLSConnection(http.client.HTTPSConnection):
+    """An HTTPS connection whose socket can be shut down from another thread during its handshake, too."""
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=_TIMEOUT_SECONDS, context=context)
+        self._tls = context
+
+    def connect(self) -> None:
+        """Connect, and shake hands on the socket that `close` will find."""
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+        self.sock.do_handshake()
+
+
 class SignedClient:
     """Calls the service over kept-alive HTTPS connections, one for each thread that calls."""
 
@@ -95,11 +111,18 @@ class SignedClient:
         )
         self._local = threading.local()
         self._opened: list[http.client.HTTPConnection] = []
+        self._closed = False
 
     def close(self) -> None:
-        """Close the connections of all threads."""
+        """Close the connections of all threads; a call that is under way in another thread ends, unanswered."""
+        self._closed = True
         while self._opened:
-            self._opened.pop().close()
+            connection = self._opened.pop()
+            if connection.sock is not None:
+                # To close a socket wakes nobody who waits for it to be readable; its shutdown does.
+                with contextlib.suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
     def call(self, method: str, path: str, query: Mapping[str, str], body: object = None) -> dict[str, object]:
         """Return the decoded answer; raise ServiceRefused for an error answer, ServiceUnreachable where none came."""
@@ -121,18 +144,21 @@ class SignedClient:
             connection.request(method, target, content, headers)
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            # ValueError: `close` took the socket from under a call of another thread.
             connection.close()
             self._local.connection = None
+            with contextlib.suppress(ValueError):
+                self._opened.remove(connection)
             raise ServiceUnreachable(f"{self._netloc}: {type(error).__name__} {error}") from error
 
     def _connection(self) -> http.client.HTTPConnection:
+        if self._closed:
+            raise ServiceUnreachable("the client is closed")
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             if self._context is not None:
-                connection = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=_TIMEOUT_SECONDS, context=self._context
-                )
+                connection = _TLSConnection(self._host, self._port, self._context)
             else:
                 connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS)
             self._local.connection = connection
@@ -145,8 +171,10 @@ class SignedClient:
             decoded = json.loads(answer or b"{}")
         except ValueError as error:
             raise ServiceUnreachable(f"the answer (status {status}) is not JSON") from error
+        if not isinstance(decoded, dict):
+            raise ServiceUnreachable(f"the answer (status {status}) is not a JSON object")
         if status == http.HTTPStatus.OK:
-            return dict(decoded)
+            return decoded
         name = headers.get("x-amzn-ErrorType", "UnknownError")
         try:
             retry_after = float(headers.get("Retry-After", "1"))

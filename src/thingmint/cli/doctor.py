@@ -12,8 +12,8 @@ from pathlib import Path
 
 import click
 
-from thingmint.app import StartRefused, registry_beside_service
-from thingmint.config import Config
+from thingmint.app import registry_beside_service
+from thingmint.config import Config, StartRefused
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.authorities import (
     ISSUING,
@@ -26,6 +26,7 @@ from thingmint.data_directory.authorities import (
 )
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.handover import CREDENTIALS
+from thingmint.first_credentials import require_own_database
 
 _LITTLE_SPACE_BYTES = 512 * 1024 * 1024
 _EXPIRES_SOON = timedelta(days=365)
@@ -106,6 +107,7 @@ async def _registry(config: Config) -> Finding:
     try:
         async with registry_beside_service(config) as registry:
             await registry.store.check()
+            await require_own_database(registry.store, registry.sealer, registry.config.data_dir)
     except (StartRefused, ThingmintError, OSError) as error:
         return Finding(Verdict.WRONG, str(error))
-    return Finding(Verdict.OK, "keys match their certificates, and the database can be written to")
+    return Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")

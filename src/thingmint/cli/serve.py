@@ -11,9 +11,9 @@ import click
 import uvloop
 
 from thingmint import __version__
-from thingmint.app import StartRefused, serve
+from thingmint.app import serve
 from thingmint.cli.settings import fail
-from thingmint.config import Config
+from thingmint.config import Config, StartRefused
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.data_directory.handover import Endpoints

@@ -154,6 +154,14 @@ def with_next_version(
     )
 
 
+def ensure_usable(template: ProvisioningTemplate, kind: TemplateType) -> None:
+    """Raise InvalidRequest if no device is provisioned with the template now, or devices of another kind are."""
+    if template.type is not kind:
+        raise InvalidRequest(f"The provisioning template {template.name} is of type {template.type}")
+    if not template.enabled:
+        raise InvalidRequest(f"The provisioning template {template.name} is not enabled")
+
+
 def ensure_version_deletable(template: ProvisioningTemplate, version: int) -> None:
     """Raise DeletionRefused for the default version."""
     if version == template.default_version:

@@ -6,7 +6,6 @@ so it may be moved to a safe place afterwards.
 """
 
 import contextlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from thingmint.data_directory.files import make_directory, write_durably
+from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
 from thingmint.issuance.private_keys import (
     PrivateKey,
     PrivateKeyError,
@@ -37,8 +36,6 @@ TRUST_ANCHOR = "ca.pem"
 DEVICE_AUTHORITIES = "device-ca.pem"
 ROOT, ISSUING, SERVICE, SERVER = "root-ca", "issuing-ca", "service-ca", "server"
 SEALING = "sealing"
-
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
 
 
 class AuthorityUnusable(Exception):
@@ -178,10 +175,3 @@ def write_where_different(path: Path, content: bytes) -> None:
         if path.read_bytes() == content:
             return
     write_durably(path, content, 0o644)
-
-
-def remove_leftovers(directory: Path) -> None:
-    """Remove what a write that was cut off has left; nobody else writes here while the directory is held."""
-    for path in directory.iterdir():
-        if _TEMPORARY.fullmatch(path.name) and path.is_file():
-            path.unlink()

@@ -7,9 +7,13 @@ the name it was meant for, and the directory is synced too.
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+
+# What write_durably calls a file until it is whole.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
 
 
 class DirectoryInUse(Exception):
@@ -42,6 +46,13 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=mode)
         sync_directory(directory.parent)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what writes that were cut off have left; nobody else may be writing in the directory."""
+    for path in directory.iterdir():
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def sync_directory(path: Path) -> None:

@@ -26,6 +26,8 @@ class Endpoints(msgspec.Struct, frozen=True):
 
     api: str
     api_port: int
+    mqtt: str
+    mqtt_port: int
     ca_file: str | None
     account: str
     region: str

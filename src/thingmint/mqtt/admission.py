@@ -44,7 +44,7 @@ async def admit(registry: DeviceRegistry, peer: Peer, address: str, connect: Con
         will_topic=connect.will.topic if connect.will else None,
     )
     try:
-        device = await registry.identify(peer.chain, peer.server_name)
+        device = await registry.identify(peer.chain, peer.server_name, address)
         authorizer = await device.authorizer(facts)
     except DeviceRefused as refused:
         raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, refused.reason) from refused

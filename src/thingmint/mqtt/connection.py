@@ -11,27 +11,23 @@ from typing import Final
 
 from thingmint.core.identifiers import CertificateId, certificate_id_of
 from thingmint.mqtt.admission import Admitted, NotAdmitted, admit
-from thingmint.mqtt.data_plane import Delivery, Opened
-from thingmint.mqtt.deliveries import Deliveries
+from thingmint.mqtt.data_plane import Opened
+from thingmint.mqtt.device_link import DeviceLink
 from thingmint.mqtt.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.device_requests import publish, subscribe, unsubscribe
 from thingmint.mqtt.endings import Leave, reason_of
-from thingmint.mqtt.events import ClientConnected, ClientDisconnected, ConnectRefused, DisconnectReason, Link
-from thingmint.mqtt.own_filters import OwnFilters
+from thingmint.mqtt.events import ClientConnected, ClientDisconnected, ConnectRefused, DisconnectReason
 from thingmint.mqtt.packets import (
     Connect,
     Disconnect,
     Pingreq,
     Pingresp,
-    ProtocolVersion,
     Puback,
     Publish,
-    ServerPacket,
     Subscribe,
     Unsubscribe,
 )
-from thingmint.mqtt.permissions import to_connect, to_receive
-from thingmint.mqtt.ports import Authorizer, FleetAnswer, FleetRequester
+from thingmint.mqtt.permissions import to_connect
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.roster import Roster
 from thingmint.mqtt.services import Services
@@ -48,8 +44,6 @@ class Connection:
     """A TLS protocol towards the transport, a device's connection towards the data plane."""
 
     __slots__ = (
-        "_admitted",
-        "_deliveries",
         "_ending",
         "_is_open_above",
         "_last_heard_at",
@@ -57,36 +51,32 @@ class Connection:
         "_peer",
         "_roster",
         "_services",
-        "_session_id",
         "_transport",
         "_worker",
         "_writer",
         "certificate_id",
+        "device",
         "is_stale",
         "protocol",
-        "provisioning",
     )
 
     certificate_id: CertificateId
     _transport: TLSTransport
     _writer: Writer
-    _deliveries: Deliveries
+    device: DeviceLink
 
     def __init__(self, services: Services, roster: "Roster[Connection]") -> None:
         self._services = services
         self._roster = roster
         self.protocol = DeviceProtocol(services.limits.connect_bytes)
-        self.provisioning = 0
         # Set by the gateway when policies change.
         self.is_stale = False
         self._peer: Peer | None = None
-        self._admitted: Admitted | None = None
         self._is_open_above = False
         self._ending: DisconnectReason | None = None
         self._leave = Leave()
         self._worker: asyncio.Task[None] | None = None
         self._last_heard_at = 0.0
-        self._session_id = ""
 
     # For the transport
 
@@ -94,8 +84,8 @@ class Connection:
         """Begin: CONNECT comes next."""
         self._transport, self._peer = transport, peer
         self._writer = Writer(transport, self._services.limits, self._services.loop)
-        self._deliveries = Deliveries(self.protocol, self._writer)
         self.certificate_id = certificate_id_of(peer.leaf)
+        self.device = DeviceLink(self.protocol, self._writer, self.certificate_id, transport.address, self.end)
         self._roster.arrived(self)
 
     def data_received(self, data: bytes) -> None:
@@ -115,50 +105,19 @@ class Connection:
         self._writer.paused = False
         if self._worker is None:
             self._start_working()
-        if self._is_accepted:
-            self._services.data_plane.resume(self)
+        if self.device.admitted is not None:
+            self._services.data_plane.resume(self.device)
 
     def connection_lost(self) -> None:
         """Take leave, if the connection did not end before."""
         self._mark_over(DisconnectReason.CONNECTION_LOST)
 
-    # For the data plane
+    # For the gateway
 
     @property
     def client_id(self) -> str:
-        """The client id, also when the server chose it."""
+        """The client id; empty before CONNECT."""
         return self.protocol.client_id
-
-    @property
-    def version(self) -> ProtocolVersion:
-        """The version of its CONNECT."""
-        version = self.protocol.version
-        assert version is not None, "the data plane hears of a connection at its CONNECT"
-        return version
-
-    @property
-    def receive_window(self) -> int:
-        """How many unacknowledged messages of the data plane the client takes."""
-        return self._deliveries.receive_window
-
-    @property
-    def own_filters(self) -> int:
-        """How many filters the connection keeps to itself."""
-        return len(self.filters)
-
-    def may_receive(self, topic: str) -> bool:
-        """Say whether its policies allow iot:Receive on the topic."""
-        return to_receive(topic).is_given_by(self.authorizer)
-
-    def deliver(self, message: Publish) -> Delivery:
-        """Write the message whole, or nothing of it."""
-        return self._deliveries.deliver(message) if self._ending is None else Delivery.FULL
-
-    def disconnect(self, reason_code: ReasonCode) -> None:
-        """End the connection with the reason."""
-        self.end(reason_code)
-
-    # For the gateway
 
     @property
     def is_over(self) -> bool:
@@ -189,57 +148,16 @@ class Connection:
 
     async def refresh_policies(self) -> None:
         """Bind the policies that are attached now; end the connection if they no longer allow it."""
-        if self._admitted is None or self._ending is not None:
+        admitted = self.device.admitted
+        if admitted is None or self.is_over:
             # Whoever is still connecting notices by itself.
             return
-        admitted = self._admitted
         self.is_stale = False
         admitted.authorizer = await admitted.device.authorizer(admitted.facts)
         if not to_connect(self.client_id).is_given_by(admitted.authorizer):
             self.end(ReasonCode.NOT_AUTHORIZED, "Not authorized any more", cut=True)
 
-    # For requests
-
-    @property
-    def authorizer(self) -> Authorizer:
-        """Its policies."""
-        return self._whom().authorizer
-
-    @property
-    def requester(self) -> FleetRequester:
-        """Who it is."""
-        admitted = self._whom()
-        return FleetRequester(admitted.device, self.client_id, self._transport.address)
-
-    @property
-    def link(self) -> Link:
-        """How events call it."""
-        return Link(self.client_id, self.certificate_id, self._session_id, self._transport.address)
-
-    @property
-    def filters(self) -> OwnFilters:
-        """The filters that it keeps to itself."""
-        return self._deliveries.filters
-
-    def send(self, packet: ServerPacket) -> None:
-        """Write the answer to a request, if the connection is not over."""
-        if self._ending is None:
-            self._deliveries.send(packet)
-
-    def answered(self, answer: FleetAnswer) -> None:
-        """Write the answer of a provisioning request to this connection, or forget it with the connection."""
-        if self._ending is None:
-            self._deliveries.answer(answer)
-
     # Work
-
-    @property
-    def _is_accepted(self) -> bool:
-        return self._admitted is not None
-
-    def _whom(self) -> Admitted:
-        assert self._admitted is not None, "nothing is asked before CONNECT was accepted"
-        return self._admitted
 
     def _start_working(self) -> None:
         self._worker = self._services.loop.create_task(self._work())
@@ -248,7 +166,7 @@ class Connection:
 
     def _mark_over(self, reason: DisconnectReason) -> None:
         if self._ending is None:
-            self._ending = reason
+            self._ending, self.device.is_over = reason, True
             self._roster.left(self)
             if self._worker is None:
                 self._start_working()
@@ -279,15 +197,15 @@ class Connection:
     async def _meet(self, request: Request) -> None:
         match request:
             case Publish():
-                await publish(self, self._services, request)
+                await publish(self.device, self._services, request)
             case Puback():
                 self._acknowledged(request.packet_id)
             case Pingreq():
-                self.send(Pingresp())
+                self.device.send(Pingresp())
             case Subscribe():
-                await subscribe(self, self._services, request)
+                await subscribe(self.device, self._services, request)
             case Unsubscribe():
-                await unsubscribe(self, self._services, request)
+                await unsubscribe(self.device, self._services, request)
             case Connect():
                 await self._connect(request)
             case Disconnect():
@@ -296,7 +214,7 @@ class Connection:
     async def _connect(self, connect: Connect) -> None:
         admitted = await self._ask_admission(connect)
         if not self.is_over:
-            opened = await self._services.data_plane.open(self, connect)
+            opened = await self._services.data_plane.open(self.device, connect)
             self._is_open_above = True
             await self._accept(connect, admitted, opened)
 
@@ -306,13 +224,13 @@ class Connection:
         if self.is_over:
             return
         services = self._services
-        self._admitted, self._peer = admitted, None
-        self._session_id = str(uuid.uuid4())
+        self.device.admitted, self._peer = admitted, None
+        self.device.session_id = str(uuid.uuid4())
         self._roster.was_accepted(self)
         services.admit(self._transport)
         self._writer.write(self.protocol.accept(opened))
-        services.events.heard(ClientConnected(self.link, services.clock.now()))
-        services.data_plane.resume(self)
+        services.events.heard(ClientConnected(self.device.link, services.clock.now()))
+        services.data_plane.resume(self.device)
 
     async def _ask_admission(self, connect: Connect) -> Admitted:
         assert self._peer is not None, "the handshake comes first"
@@ -326,9 +244,9 @@ class Connection:
             raise
 
     def _acknowledged(self, packet_id: int) -> None:
-        if not self._deliveries.was_own(packet_id):
-            self._services.data_plane.acknowledge(self, packet_id)
-        self._services.data_plane.resume(self)
+        if not self.device.was_own(packet_id):
+            self._services.data_plane.acknowledge(self.device, packet_id)
+        self._services.data_plane.resume(self.device)
 
     def _left(self, disconnect: Disconnect) -> None:
         self._leave = Leave(
@@ -345,14 +263,13 @@ class Connection:
         if self._is_open_above:
             self._is_open_above = False
             # A client whose CONNECT was never accepted has no will.
-            cleanly = self._leave.cleanly or not self._is_accepted
+            cleanly = self._leave.cleanly or self.device.admitted is None
             try:
                 await services.data_plane.close(
-                    self, clean=cleanly, session_expiry_interval=self._leave.session_expiry_interval
+                    self.device, clean=cleanly, session_expiry_interval=self._leave.session_expiry_interval
                 )
             except Exception:
                 log.exception("the data plane could not close a connection")
-        if self._is_accepted:
-            ended = ClientDisconnected(self.link, services.clock.now(), self._ending)
-            self._admitted = None
-            services.events.heard(ended)
+        if self.device.admitted is not None:
+            self.device.admitted = None
+            services.events.heard(ClientDisconnected(self.device.link, services.clock.now(), self._ending))

@@ -66,6 +66,14 @@ class Deliveries:
             self._answers.add(packet_id)
         self._writer.write(encoded)
 
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Write an event of the service at QoS 0 if the client has subscribed to it and reads; drop it otherwise."""
+        if self._writer.is_congested or self.filters.qos_for(topic) is None:
+            return
+        encoded = self._protocol.bytes_of(Publish(topic, payload, QoS.AT_MOST_ONCE))
+        if encoded is not None:
+            self._writer.write(encoded)
+
     def was_own(self, packet_id: int) -> bool:
         """Note that the client has acknowledged a message; say whether it was one of the gateway's own."""
         self._in_flight.discard(packet_id)

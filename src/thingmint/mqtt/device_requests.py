@@ -26,7 +26,7 @@ from thingmint.mqtt.permissions import to_publish, to_subscribe
 from thingmint.mqtt.ports import Authorizer, FleetRequester
 from thingmint.mqtt.provisioning import Asker
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.reserved_topics import is_provisioning_request, is_reserved, may_match_an_answer
+from thingmint.mqtt.reserved_topics import is_provisioning_request, is_reserved, may_match_an_answer, may_match_an_event
 from thingmint.mqtt.services import Services
 from thingmint.mqtt.topics import InvalidTopic, parse_filter
 
@@ -156,7 +156,8 @@ def _judge(speaker: Speaker, subscription: Subscription) -> ReasonCode | None:
     if not is_reserved(parsed.pattern):
         return None
     # A shared subscription would hand one connection's answers to another.
-    if parsed.group is not None or not may_match_an_answer(parsed.pattern):
+    is_served = may_match_an_answer(parsed.pattern) or may_match_an_event(parsed.pattern)
+    if parsed.group is not None or not is_served:
         return ReasonCode.TOPIC_FILTER_INVALID
     if parsed.pattern not in speaker.filters and len(speaker.filters) >= MAX_SUBSCRIPTIONS:
         return ReasonCode.QUOTA_EXCEEDED

@@ -124,6 +124,10 @@ class Gateway:
         for connection in self._roster.of_certificate(certificate_id):
             connection.end(ReasonCode.ADMINISTRATIVE_ACTION, "The certificate is not active any more", cut=True)
 
+    def has_connection_of(self, certificate_id: CertificateId) -> bool:
+        """Say whether anybody is connected, or connecting, with the certificate."""
+        return bool(self._roster.of_certificate(certificate_id))
+
     def policies_changed(self, certificate_ids: Iterable[CertificateId] | None = None) -> None:
         """Bind the connections of these certificates, or all, to the policies that are attached now."""
         for connection in self._roster.all_of(certificate_ids):
@@ -131,6 +135,11 @@ class Gateway:
             self._to_refresh.add(connection)
         if self._to_refresh and self._refresher is None:
             self._refresher = self._services.loop.create_task(self._refresh())
+
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Tell an event of the service to every client that has subscribed to it and may receive it."""
+        for connection in self._roster.accepted:
+            connection.device.told(topic, payload)
 
     def delete_connection(
         self, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False

@@ -75,7 +75,7 @@ class Device(Protocol):
 class DeviceRegistry(Protocol):
     """Knows which certificates are registered."""
 
-    async def identify(self, chain: Sequence[bytes], server_name: str | None) -> Device:
+    async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> Device:
         """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused.
 
         Asked at CONNECT, when the peer has proved that it holds the first certificate's key. What the peer shows

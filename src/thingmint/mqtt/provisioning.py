@@ -6,11 +6,14 @@ session or queue leads anywhere else. If the connection is gone by then, so is t
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import Final, Protocol
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.ports import FleetAnswer, FleetApi, FleetRequester
+
+# What is cancelled may still have a transaction to roll back.
+_LEAVE_SECONDS: Final = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ class ProvisioningDesk:
                 task.cancel()
             if abandoned:
                 log.warning("%d provisioning requests were abandoned at the end of the grace period", len(abandoned))
-                await asyncio.wait(abandoned)
+                await asyncio.wait(abandoned, timeout=_LEAVE_SECONDS)
 
     async def _answer(self, asker: Asker, requester: FleetRequester, topic: str, payload: bytes) -> None:
         try:

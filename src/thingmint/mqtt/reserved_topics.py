@@ -1,7 +1,8 @@
 """Owns which topics that start with ``$`` the gateway serves, and how; decides nothing about who may use them.
 
 AWS IoT reserves them all. Requests for certificates go to three of them; the answers come on the same topics with
-``/accepted`` or ``/rejected``, on the connection that asked and on no other.
+``/accepted`` or ``/rejected``, on the connection that asked and on no other. Events
+of the service are told to whoever subscribes to ``$aws/events/…`` and may receive them.
 """
 
 from typing import Final, TypeAlias
@@ -40,6 +41,12 @@ def may_match_an_answer(pattern: str) -> bool:
     """Say whether answers exist that the valid filter matches: others would wait for ever."""
     levels = pattern.split("/")
     return any(_meets(levels, form) for form in _ANSWERS)
+
+
+def may_match_an_event(pattern: str) -> bool:
+    """Say whether a valid filter may match an event of a connection's life, or of a certificate's registration."""
+    levels = pattern.split("/")
+    return levels[0] == "$aws" and (levels[1:] == ["#"] or (len(levels) > 2 and levels[1] in ("events", "+")))
 
 
 def _is(levels: list[str], form: _Form) -> bool:

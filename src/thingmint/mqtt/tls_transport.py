@@ -246,6 +246,8 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._owner.stalled(self, None)
         self._owner.lost(self)
         self._lower = None
+        # OpenSSL's share is large: it should not wait for the garbage collector, should a cycle hold this object.
+        del self._ssl
         upper, self._upper = self._upper, None
         if upper is not None:
             upper.connection_lost()

@@ -7,14 +7,14 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from thingmint.core.access_key import AccessKey, AccessKeyOrigin
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
-from thingmint.core.identifiers import AccountId, Scope, partition_of, user_arn
+from thingmint.core.identifiers import AccountId, Region, Scope, partition_of, user_arn
 from thingmint.core.policy import parse_policy
 from thingmint.registration.audit import AuditEntry, audit_entry
 from thingmint.registration.ports import Clock, SecretSealer, Store, Transaction
@@ -25,6 +25,9 @@ ADMINISTRATOR_POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","
 
 # As AWS's security token service bounds its session tokens.
 MAX_LIFETIME = timedelta(hours=36)
+KEPT_AFTER_EXPIRY = timedelta(days=1)
+# A transaction of bounded size; the rest is there the next time.
+_PURGED_TOGETHER = 1000
 
 _PERMANENT_PREFIX, _TEMPORARY_PREFIX = "AKIA", "ASIA"
 _ID_BYTES = 10  # 16 characters of base 32 behind the prefix.
@@ -172,6 +175,33 @@ async def ensure_administrator(
         return bool(outdated) or not is_present
 
     return await store.write(program)
+
+
+async def purge_expired(store: Store, clock: Clock, region: Region) -> int:
+    """Delete the temporary credentials that expired a while ago, and return how many there were.
+
+    They are refused from their expiry on; for a while longer the refusal can still say that they are expired.
+    """
+    now = clock.now()
+
+    def find(transaction: Transaction) -> Steps[Sequence[AccessKey]]:
+        return transaction.access_keys(None)
+
+    def is_over(access_key: AccessKey) -> bool:
+        return access_key.expires_at is not None and access_key.expires_at + KEPT_AFTER_EXPIRY <= now
+
+    def purge(transaction: Transaction) -> Steps[int]:
+        purged = 0
+        for access_key in expired:
+            # Another service on the same database may have been faster.
+            if (yield from transaction.delete_access_key(access_key.access_key_id)):
+                scope = Scope(access_key.account, region)
+                yield from transaction.append_audit(_own_entry(scope, now, "DeleteAccessKey", access_key))
+                purged += 1
+        return purged
+
+    expired = [access_key for access_key in await store.read(find) if is_over(access_key)][:_PURGED_TOGETHER]
+    return await store.write(purge) if expired else 0
 
 
 def _is_replaced(present: AccessKey, administrator: AccessKey, secret: str, sealer: SecretSealer) -> bool:

@@ -27,7 +27,8 @@ from thingmint.core.errors import (
     ResourceNotFound,
     UpdateConflict,
 )
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import CertificateId, parse_template_name
+from thingmint.core.provisioning_template import TemplateType
 from thingmint.issuance.foreign import ForeignCertificate, ensure_acceptable, load_foreign_pem
 from thingmint.issuance.user_ca import carries_code, ensure_ca, ensure_issued_by
 from thingmint.registration.audit import AuditEntry, audit_entry
@@ -57,7 +58,7 @@ async def register(authority: RegistrationAuthority, caller: Caller, brought: CA
 
     Raises InvalidRequest if mode and verification do not fit, CertificateInvalid for a certificate that is no CA's or a
     verification that it did not sign, RegistrationCodeInvalid for one without the account's code, ResourceExists,
-    LimitExceeded if the account has ten with the same subject.
+    LimitExceeded if the account has ten with the same subject, ResourceNotFound for a template that is not there.
     """
     _ensure_mode_fits(brought)
     now = authority.clock.now()
@@ -85,6 +86,7 @@ async def register(authority: RegistrationAuthority, caller: Caller, brought: CA
                 resource_id=registered.certificate_id,
                 resource_arn=registered.arn,
             )
+        yield from _ensure_template(transaction, caller, brought.registration_config)
         yield from transaction.insert_ca_certificate(registered, MAX_CAS_WITH_ONE_SUBJECT)
         yield from store_tags(transaction, registered.arn, brought.tags)
         return Change(registered, (entry,))
@@ -128,7 +130,8 @@ async def update(
 ) -> None:
     """Change the CA certificate's status and how its devices are registered; do nothing if nothing changes.
 
-    Raises ResourceNotFound, InvalidRequest for an update that contradicts itself.
+    Raises ResourceNotFound for the certificate or a template that is named, InvalidRequest for an update that
+    contradicts itself or names a template of another type.
     """
     now = authority.clock.now()
 
@@ -136,6 +139,7 @@ async def update(
         after = updated(before, requested, now)
         if after is before:
             return None
+        yield from _ensure_template(transaction, caller, requested.registration_config)
         _require_unchanged((yield from transaction.update_ca_certificate(before, after)), before)
         return _entry(authority, caller, "UpdateCACertificate", after)
 
@@ -212,6 +216,18 @@ async def _change(
         return Change(None, () if entry is None else (entry,))
 
     await change(authority, program)
+
+
+def _ensure_template(transaction: Transaction, caller: Caller, config: RegistrationConfig | None) -> Steps[None]:
+    if config is None or config.template_name is None:
+        return
+    # Locked: its deletion looks for CA certificates that name it.
+    name = parse_template_name(config.template_name)
+    template = yield from transaction.provisioning_template_for_update(caller.scope, name)
+    if template is None:
+        raise ResourceNotFound(f"The provisioning template {name} does not exist")
+    if template.type is not TemplateType.JITP:
+        raise InvalidRequest(f"The provisioning template {name} is of type {template.type}, not {TemplateType.JITP}")
 
 
 def _found(ca_certificate: CACertificate | None, certificate_id: CertificateId) -> CACertificate:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import Certificate, CertificateStatus
-from thingmint.core.errors import AccessDenied, InvalidRequest
+from thingmint.core.errors import AccessDenied
 from thingmint.core.hook import HOOK_SECONDS, HookFailed, HookQuestion, hook_answer
 from thingmint.core.identifiers import CertificateId, TemplateName
 from thingmint.core.ownership import Ownership, OwnershipTokenInvalid
 from thingmint.core.provisioning_plan import CertificateFacts, plan
-from thingmint.core.provisioning_template import PreProvisioningHook, ProvisioningTemplate, TemplateType
+from thingmint.core.provisioning_template import PreProvisioningHook, TemplateType, ensure_usable
 from thingmint.core.template import TemplateKind
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.keys import KeyPair, load_public_key
@@ -101,7 +101,7 @@ async def register_thing(
     if device.only_template not in (None, name):
         raise AccessDenied("The claim certificate is for another provisioning template")
     template, version = await provisioning_templates.describe(authority, device.caller, name)
-    _ensure_usable(template)
+    ensure_usable(template, TemplateType.FLEET_PROVISIONING)
     certificate = await _certificate(authority, device.caller, ownership)
     if template.hook is not None:
         question = HookQuestion(
@@ -120,13 +120,6 @@ async def register_thing(
 
 def _identity(authority: RegistrationAuthority, certificate: Certificate) -> IssuedIdentity:
     return IssuedIdentity(certificate, ownership_token(authority, ownership_of_new(certificate)))
-
-
-def _ensure_usable(template: ProvisioningTemplate) -> None:
-    if template.type is not TemplateType.FLEET_PROVISIONING:
-        raise InvalidRequest(f"The provisioning template {template.name} is of type {template.type}")
-    if not template.enabled:
-        raise InvalidRequest(f"The provisioning template {template.name} is not enabled")
 
 
 async def _overrides(

@@ -189,7 +189,8 @@ class HardenedProtocol(HttpToolsProtocol):
                 self._refuse(http_head.HEADERS_TOO_LARGE)
 
     def _refuse_unparsable(self, error: httptools.HttpParserError) -> None:
-        if self._is_last_request and not self._in_head:
+        is_complete = self._newest is None or not self._newest.more_body
+        if self._is_last_request and not self._in_head and is_complete:
             self._deaf = True  # RFC 9112, 9.6: what follows a request with "Connection: close" is not looked at
             return
         cause = error.__context__

@@ -7,20 +7,33 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import click
-from msgspec import structs
 
-from thingmint.app import StartRefused, key_pool_of, offline_authority
-from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient, find_connection
-from thingmint.cli.issuing.folder import Folder, FolderRefused, Job
+from thingmint.app import key_pool_of, offline_authority
+from thingmint.cli.connection import Connection, ServiceRefused, ServiceUnreachable, SignedClient, find_connection
+from thingmint.cli.issuing.begin import begin
+from thingmint.cli.issuing.folder import JOB_FILE, Folder, FolderRefused
 from thingmint.cli.issuing.offline import OfflineRegistrar
-from thingmint.cli.issuing.registrar import HttpsRegistrar, Registrar
-from thingmint.cli.issuing.work import Work, WorkStopped
+from thingmint.cli.issuing.registrar import HttpsRegistrar, Registrar, file_sha256
+from thingmint.cli.issuing.work import AnswerRefused, Work, WorkStopped
 from thingmint.cli.settings import fail
-from thingmint.config import Config
+from thingmint.config import Config, StartRefused
+from thingmint.core.errors import ThingmintError
+from thingmint.data_directory.authorities import TRUST_ANCHOR
 from thingmint.data_directory.files import DirectoryInUse
+from thingmint.key_pool import KeyPool
 from thingmint.telemetry import configure_logging
 
 _INTERRUPTED = 130
+_REFUSALS = (
+    AnswerRefused,
+    DirectoryInUse,
+    FolderRefused,
+    LookupError,
+    ServiceRefused,
+    ServiceUnreachable,
+    StartRefused,
+    ThingmintError,
+)
 
 
 def issue_identities(config: Config, *, count: int, out: Path, active: bool, offline: bool, patience: float) -> None:
@@ -31,65 +44,52 @@ def issue_identities(config: Config, *, count: int, out: Path, active: bool, off
         with folder.held():
             asyncio.run(_run(config, folder, count=count, active=active, offline=offline, patience=patience))
     except KeyboardInterrupt:
-        click.echo(f"\nInterrupted. Run the same command again to resume in {out}.", err=True)
+        click.echo(f"\nInterrupted. {_resume_in(out)}", err=True)
         sys.exit(_INTERRUPTED)
     except WorkStopped as error:
-        fail(f"the service does not answer ({error}). Run the same command again to resume in {out}.")
-    except (
-        FolderRefused,
-        ServiceRefused,
-        ServiceUnreachable,
-        StartRefused,
-        DirectoryInUse,
-        LookupError,
-        OSError,
-    ) as error:
+        fail(f"the service does not answer ({error}). {_resume_in(out)}")
+    except OSError as error:
+        fail(f"{error}. {_resume_in(out)}" if (out / JOB_FILE).exists() else str(error))
+    except _REFUSALS as error:
         fail(str(error))
 
 
+def _resume_in(out: Path) -> str:
+    return f"Run the same command again to resume in {out}."
+
+
 async def _run(config: Config, folder: Folder, *, count: int, active: bool, offline: bool, patience: float) -> None:
-    async with _registrar(config, offline=offline) as registrar:
-        job = await _begin(folder, registrar, count=count, active=active)
-        async with key_pool_of(config, reserve=0) as keys:
-            with _progress(count) as on_progress:
-                work = Work(
-                    folder=folder,
-                    job=job,
-                    registrar=registrar,
-                    keys=keys,
-                    concurrency=keys.workers + 2,
-                    patience=patience,
-                    on_progress=on_progress,
-                )
-                await work.run()
+    # Found before any process is started for it, to fail at once if there is none.
+    connection = None if offline else find_connection(config.data_dir)
+    async with key_pool_of(config, reserve=0) as keys, _registrar(config, connection, keys) as registrar:
+        job = await begin(folder, registrar, count=count, active=active)
+        with _progress(count) as on_progress:
+            work = Work(
+                folder=folder,
+                job=job,
+                registrar=registrar,
+                keys=keys,
+                concurrency=keys.workers + 2,
+                patience=patience,
+                on_progress=on_progress,
+            )
+            await work.run()
     entries = folder.write_manifest(work.job)
     click.echo(f"{len(entries)} identities in {folder.path} (manifest.csv, manifest.jsonl)")
 
 
 @contextlib.asynccontextmanager
-async def _registrar(config: Config, *, offline: bool) -> AsyncIterator[Registrar]:
-    if offline:
-        async with offline_authority(config) as (authority, caller):
-            yield OfflineRegistrar(authority, caller)
-    else:
-        yield HttpsRegistrar(SignedClient(find_connection(config.data_dir)))
-
-
-async def _begin(folder: Folder, registrar: Registrar, *, count: int, active: bool) -> Job:
-    job = folder.read_job()
-    if job is not None and job.active is not active:
-        raise FolderRefused(f"the job in {folder.path} was begun {'with' if job.active else 'without'} --active")
-    if job is not None and job.count > count:
-        raise FolderRefused(
-            f"the job in {folder.path} was begun for {job.count} identities, which is more than {count}"
-        )
-    if job is None or not folder.in_doubt(job.count):
-        # Nothing is in doubt, so a search would have to look at certificates from now on only.
-        newest = await anext(aiter(registrar.newest_first()), None)
-        job = Job(count, active, newest) if job is None else structs.replace(job, newest_before=newest)
-    job = structs.replace(job, count=count)
-    folder.write_job(job)
-    return job
+async def _registrar(config: Config, connection: Connection | None, keys: KeyPool) -> AsyncIterator[Registrar]:
+    if connection is None:
+        async with offline_authority(config, keys) as (authority, caller):
+            yield OfflineRegistrar(authority, caller, file_sha256(config.data_dir / TRUST_ANCHOR))
+        return
+    client = SignedClient(connection)
+    try:
+        yield HttpsRegistrar(client, file_sha256(connection.ca_file))
+    finally:
+        # Ends what is under way in other threads, too: an interruption does not wait for a service that is stuck.
+        client.close()
 
 
 @contextlib.contextmanager

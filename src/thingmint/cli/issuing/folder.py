@@ -1,8 +1,9 @@
 """Owns the output folder of `thingmint issue`: its files, its order on disk, and what they say about unfinished work.
 
-The order of writes is what makes the work resumable. First the job, with the newest certificate that the service had
+The order of writes is what makes the work resumable. First the job, with the newest certificates that the service had
 before it; then each private key, durable before any request names its public key; then the certificate. A key without a
-certificate is in doubt: the service may or may not have issued one for it.
+certificate is in doubt: the service may or may not have issued one for it. An identity that is asked for once more is
+written down before it is: its first request may be answered late, and then there are two certificates for one key.
 """
 
 import contextlib
@@ -21,13 +22,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-from thingmint.core.identifiers import certificate_id_of
-from thingmint.data_directory.files import make_directory, write_durably
+from thingmint.core.identifiers import CertificateId, certificate_id_of
+from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
 from thingmint.issuance.pem import certificate_pem
 
 JOB_FILE = "job.json"
 MANIFEST_CSV = "manifest.csv"
 MANIFEST_JSON_LINES = "manifest.jsonl"
+JOB_VERSION = 1
+
+_KEY, _CERTIFICATE = ".key.pem", ".cert.pem"
 
 
 class FolderRefused(Exception):
@@ -35,13 +39,19 @@ class FolderRefused(Exception):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What is to be issued, the newest certificate there was before, and how ARNs start once that is known."""
+    """What is to be issued, and where the registry stood before.
+
+    ``fence`` holds the newest certificates from before the job, newest first: a search for what the job has registered
+    ends at any of them. ``asked_again`` names the identities that may have two certificates until that was looked into.
+    """
 
     count: int
     active: bool
-    newest_before: str | None
+    fence: tuple[str, ...]
+    trust_anchor_sha256: str | None = None
     arn_prefix: str | None = None
-    version: int = 1
+    asked_again: tuple[int, ...] = ()
+    version: int = JOB_VERSION
 
 
 class ManifestEntry(msgspec.Struct, frozen=True):
@@ -74,20 +84,31 @@ class Folder:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise FolderRefused(f"another run is working in {self.path}") from None
+            # A write that was cut off has left a temporary file, perhaps with a private key that nothing refers to.
+            remove_leftovers(self.path)
             yield
         finally:
             os.close(descriptor)
 
     def read_job(self) -> Job | None:
-        """Return the job that was begun here, None if none was; raise FolderRefused if it cannot be read."""
+        """Return the job that was begun here, None if none was.
+
+        Raises FolderRefused if it cannot be read, or if files are missing that a run never removes.
+        """
         try:
-            return msgspec.json.decode((self.path / JOB_FILE).read_bytes(), type=Job)
+            job = msgspec.json.decode((self.path / JOB_FILE).read_bytes(), type=Job)
         except FileNotFoundError:
-            if any(self.path.glob("*.key.pem")):
-                raise FolderRefused(f"{self.path} holds keys but no {JOB_FILE}: choose another folder") from None
+            if self._indexes(_KEY) or self._indexes(_CERTIFICATE):
+                raise FolderRefused(f"{self.path} holds identities but no {JOB_FILE}: choose another folder") from None
             return None
         except msgspec.DecodeError as error:
             raise FolderRefused(f"{self.path / JOB_FILE} cannot be read: {error}") from error
+        if job.version != JOB_VERSION:
+            raise FolderRefused(f"{self.path / JOB_FILE} was written by another version of Thingmint")
+        if keyless := sorted(self._indexes(_CERTIFICATE) - self._indexes(_KEY)):
+            # To make another key would give one identity two certificates.
+            raise FolderRefused(f"{self.key_file(keyless[0])} is missing, and its certificate is there")
+        return job
 
     def write_job(self, job: Job) -> None:
         """Record the job durably."""
@@ -95,27 +116,27 @@ class Folder:
 
     def key_file(self, index: int) -> Path:
         """Return where the private key of an identity is."""
-        return self.path / f"{index:06d}.key.pem"
+        return self.path / f"{index:06d}{_KEY}"
 
     def certificate_file(self, index: int) -> Path:
         """Return where the certificate of an identity is."""
-        return self.path / f"{index:06d}.cert.pem"
+        return self.path / f"{index:06d}{_CERTIFICATE}"
 
     def without_key(self, count: int) -> list[int]:
         """Return the identities that were not begun."""
-        return [index for index in range(1, count + 1) if not self.key_file(index).exists()]
+        return sorted(set(range(1, count + 1)) - self._indexes(_KEY))
 
-    def in_doubt(self, count: int) -> list[int]:
+    def in_doubt(self) -> list[int]:
         """Return the identities that have a key and no certificate here."""
-        return [
-            index
-            for index in range(1, count + 1)
-            if self.key_file(index).exists() and not self.certificate_file(index).exists()
-        ]
+        return sorted(self._indexes(_KEY) - self._indexes(_CERTIFICATE))
 
-    def complete(self, count: int) -> int:
-        """Return how many identities are complete."""
-        return sum(self.certificate_file(index).exists() for index in range(1, count + 1))
+    def complete(self) -> list[int]:
+        """Return the identities that are complete."""
+        return sorted(self._indexes(_CERTIFICATE))
+
+    def _indexes(self, suffix: str) -> set[int]:
+        names = (path.name for path in self.path.iterdir())
+        return {int(name[:6]) for name in names if name[6:] == suffix and name[:6].isdecimal()}
 
     def write_key(self, index: int, private_key_pem: bytes) -> None:
         """Write a private key durably, readable by its owner alone."""
@@ -124,22 +145,34 @@ class Folder:
     def read_key(self, index: int) -> rsa.RSAPrivateKey:
         """Return a private key that was written here."""
         # The key was generated and checked by this program; validating it again costs as much as generating it.
-        key = serialization.load_pem_private_key(
-            self.key_file(index).read_bytes(), None, unsafe_skip_rsa_key_validation=True
-        )
+        path = self.key_file(index)
+        try:
+            key = serialization.load_pem_private_key(path.read_bytes(), None, unsafe_skip_rsa_key_validation=True)
+        except (ValueError, TypeError) as error:
+            raise FolderRefused(f"{path} holds no private key that can be read") from error
         if not isinstance(key, rsa.RSAPrivateKey):
-            raise FolderRefused(f"{self.key_file(index)} is not an RSA key")
+            raise FolderRefused(f"{path} is not an RSA key")
         return key
 
     def write_certificate(self, index: int, der: bytes) -> None:
         """Write a certificate durably."""
         write_durably(self.certificate_file(index), certificate_pem(der).encode(), 0o644)
 
+    def read_certificate(self, index: int) -> x509.Certificate:
+        """Return a certificate that was written here; raise FolderRefused if the file holds none."""
+        path = self.certificate_file(index)
+        try:
+            return x509.load_pem_x509_certificate(path.read_bytes())
+        except ValueError as error:
+            raise FolderRefused(f"{path} holds no certificate") from error
+
+    def certificate_id(self, index: int) -> CertificateId:
+        """Return the id of a certificate that was written here."""
+        return certificate_id_of(self.read_certificate(index).public_bytes(serialization.Encoding.DER))
+
     def write_manifest(self, job: Job) -> list[ManifestEntry]:
         """Write the manifest of all complete identities, as CSV and as JSON lines, and return its entries."""
-        entries = [
-            self._entry(job, index) for index in range(1, job.count + 1) if self.certificate_file(index).exists()
-        ]
+        entries = [self._entry(job, index) for index in self.complete()]
         lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
         write_durably(self.path / MANIFEST_JSON_LINES, lines, 0o644)
         table = io.StringIO()
@@ -150,9 +183,11 @@ class Folder:
         return entries
 
     def _entry(self, job: Job, index: int) -> ManifestEntry:
-        certificate = x509.load_pem_x509_certificate(self.certificate_file(index).read_bytes())
-        der = certificate.public_bytes(serialization.Encoding.DER)
-        certificate_id = certificate_id_of(der)
+        certificate = self.read_certificate(index)
+        certificate_id = certificate_id_of(certificate.public_bytes(serialization.Encoding.DER))
+        fingerprint = public_key_sha256(certificate.public_key())
+        if fingerprint != public_key_sha256(self.read_key(index).public_key()):
+            raise FolderRefused(f"{self.key_file(index)} is not the key of {self.certificate_file(index).name}")
         return ManifestEntry(
             index=index,
             certificate_id=certificate_id,
@@ -162,7 +197,7 @@ class Folder:
             serial_number=f"{certificate.serial_number:x}",
             not_before=certificate.not_valid_before_utc.isoformat(),
             not_after=certificate.not_valid_after_utc.isoformat(),
-            public_key_sha256=public_key_sha256(certificate.public_key()),
+            public_key_sha256=fingerprint,
         )
 
 

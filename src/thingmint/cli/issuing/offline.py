@@ -1,12 +1,13 @@
 """Owns the Registrar that works on the data directory itself, through the same functions as the service."""
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.issuing.registrar import Registered
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import CertificateStatus
-from thingmint.core.errors import ServiceUnavailable, ThingmintError
+from thingmint.core.errors import ResourceNotFound, ServiceUnavailable, ThingmintError, Throttled
 from thingmint.core.identifiers import CertificateId
 from thingmint.registration import certificates
 from thingmint.registration.authority import RegistrationAuthority
@@ -18,38 +19,56 @@ _PAGE = 250
 class OfflineRegistrar:
     """The Registrar without a service."""
 
-    def __init__(self, authority: RegistrationAuthority, caller: Caller) -> None:
+    def __init__(self, authority: RegistrationAuthority, caller: Caller, trust_anchor_sha256: str | None) -> None:
         self._authority = authority
         self._caller = caller
+        self._trust_anchor_sha256 = trust_anchor_sha256
+
+    @property
+    def trust_anchor_sha256(self) -> str | None:
+        """The SHA-256 of the file with the trust anchor that a service on this directory has."""
+        return self._trust_anchor_sha256
 
     async def issue(self, csr_pem: str, *, active: bool) -> Registered:
         """Return a new certificate for the request's key."""
-        try:
+        with _as_a_service_answers():
             certificate = await certificates.issue_from_csr(self._authority, self._caller, csr_pem, active=active)
-        except ServiceUnavailable as error:
-            raise ServiceUnreachable(error.message) from error
-        except ThingmintError as error:
-            raise ServiceRefused(400, type(error).__name__, error.message, 1.0) from error
         return Registered(certificate.arn, certificate.der)
 
     async def newest_first(self) -> AsyncIterator[str]:
         """Return the ids of the registered certificates, newest first."""
         request = PageRequest(_PAGE, None, ascending=False)
         while True:
-            page = await certificates.list_certificates(self._authority, self._caller, request)
+            with _as_a_service_answers():
+                page = await certificates.list_certificates(self._authority, self._caller, request)
             for summary in page.items:
                 yield summary.certificate_id
             if page.next is None:
                 return
             request = PageRequest(_PAGE, page.next, ascending=False)
 
-    async def certificate(self, certificate_id: str) -> Registered:
-        """Return a registered certificate."""
-        certificate = await certificates.describe(self._authority, self._caller, CertificateId(certificate_id))
-        return Registered(certificate.arn, certificate.der)
+    async def find(self, certificate_id: str) -> Registered | None:
+        """Return a registered certificate, None if there is none with this id."""
+        with _as_a_service_answers(), contextlib.suppress(ResourceNotFound):
+            certificate = await certificates.describe(self._authority, self._caller, CertificateId(certificate_id))
+            return Registered(certificate.arn, certificate.der)
+        return None
 
     async def discard(self, certificate_id: str) -> None:
-        """Deactivate and delete a certificate."""
+        """Deactivate and delete a certificate, if it is there."""
         identifier = CertificateId(certificate_id)
-        await certificates.update_status(self._authority, self._caller, identifier, CertificateStatus.INACTIVE)
-        await certificates.delete(self._authority, self._caller, identifier)
+        with _as_a_service_answers(), contextlib.suppress(ResourceNotFound):
+            await certificates.update_status(self._authority, self._caller, identifier, CertificateStatus.INACTIVE)
+            await certificates.delete(self._authority, self._caller, identifier)
+
+
+@contextlib.contextmanager
+def _as_a_service_answers() -> Iterator[None]:
+    try:
+        yield
+    except ServiceUnavailable as error:
+        raise ServiceUnreachable(error.message) from error
+    except Throttled as error:
+        raise ServiceRefused(400, "ThrottlingException", error.message, error.retry_after) from error
+    except ThingmintError as error:
+        raise ServiceRefused(400, type(error).__name__, error.message, 1.0) from error

@@ -7,7 +7,7 @@ key: before an identity in doubt is asked for anew, the certificates registered 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -17,18 +17,33 @@ from cryptography.x509.oid import NameOID
 from msgspec import structs
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
+from thingmint.cli.issuing.doubts import discard_doubles, find_lost
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job, public_key_sha256
 from thingmint.cli.issuing.registrar import Registered, Registrar
-from thingmint.core.identifiers import certificate_id_of
 from thingmint.registration.ports import KeySource
 
 _SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AWS IoT Certificate")])
 _THROTTLED = ("ThrottlingException", "TooManyRequestsException")
-_PAUSE_SECONDS = 1.0
 
 
 class WorkStopped(Exception):
     """The service did not answer for as long as was to be waited; the job can be resumed."""
+
+
+class AnswerRefused(Exception):
+    """The service answered with a certificate that was not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """How long to wait, in seconds: before the next attempt, and for answers that may still be under way.
+
+    A request whose sender died is served within milliseconds by a service that is well, and given up within half a
+    minute by one that waits for its database; whoever waited for its answer has waited for a minute.
+    """
+
+    retry: float = 1.0
+    settle: float = 5.0
 
 
 @dataclass(slots=True)
@@ -42,27 +57,29 @@ class Work:
     concurrency: int
     patience: float
     on_progress: Callable[[int], None]
+    pauses: Pauses = field(default_factory=Pauses)
     _queue: deque[int] = field(default_factory=deque)
     _in_doubt: set[int] = field(default_factory=set)
-    _ever_in_doubt: set[int] = field(default_factory=set)
+    _doubted_at: float = 0.0
     _done: int = 0
     _last_success: float = 0.0
 
     async def run(self) -> None:
         """Complete the job.
 
-        Raises WorkStopped if the service does not answer for ``patience`` seconds, ServiceRefused if it refuses.
+        Raises WorkStopped if the service does not answer for ``patience`` seconds, ServiceRefused if it refuses,
+        FolderRefused and OSError if the folder or its disk does.
         """
-        self._last_success = time.monotonic()
-        self._done = self.folder.complete(self.job.count)
+        self._last_success = self._doubted_at = time.monotonic()
+        self._done = len(self.folder.complete())
         self.on_progress(self._done)
-        self._in_doubt = set(self.folder.in_doubt(self.job.count))
+        self._in_doubt = set(self.folder.in_doubt())
         self._queue.extend(self.folder.without_key(self.job.count))
         while self._queue or self._in_doubt:
             await self._settle_doubts()
             await self._issue_together()
-        if self._ever_in_doubt:
-            await self._patiently(self._discard_doubles)
+        if self.job.asked_again:
+            await self._end_doubles()
 
     async def _issue_together(self) -> None:
         try:
@@ -80,6 +97,7 @@ class Work:
                 await self._issue(index)
             except ServiceUnreachable as error:
                 self._in_doubt.add(index)
+                self._doubted_at = time.monotonic()
                 self._check_patience(error)
                 return
 
@@ -109,62 +127,52 @@ class Work:
         return await asyncio.to_thread(self.folder.read_key, index)
 
     async def _keep(self, index: int, registered: Registered) -> None:
-        arn_prefix = registered.arn.rpartition("/")[0] + "/"
-        if self.job.arn_prefix is None:
-            self.job = structs.replace(self.job, arn_prefix=arn_prefix)
-            self.folder.write_job(self.job)
-        elif self.job.arn_prefix != arn_prefix:
-            raise FolderRefused(
-                f"the job was begun for {self.job.arn_prefix}… and this service answers as {arn_prefix}…"
-            )
+        certificate = x509.load_der_x509_certificate(registered.der)
+        if public_key_sha256(certificate.public_key()) != public_key_sha256(self.folder.read_key(index).public_key()):
+            raise AnswerRefused("the service answered with a certificate for another key")
+        self._require_arn_prefix(registered.arn)
         await asyncio.to_thread(self.folder.write_certificate, index, registered.der)
         self._done += 1
         self._last_success = time.monotonic()
         self.on_progress(self._done)
 
+    def _require_arn_prefix(self, arn: str) -> None:
+        arn_prefix = arn.rpartition("/")[0] + "/"
+        if self.job.arn_prefix is None:
+            self._record(structs.replace(self.job, arn_prefix=arn_prefix))
+        elif self.job.arn_prefix != arn_prefix:
+            raise FolderRefused(
+                f"the job was begun for {self.job.arn_prefix}… and this service answers as {arn_prefix}…"
+            )
+
     async def _settle_doubts(self) -> None:
         if not self._in_doubt:
             return
-        self._ever_in_doubt |= self._in_doubt
         await self._patiently(self._find_lost)
         if self._in_doubt:
             # A request that was under way when its sender died may still be answered; give it time to appear.
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(self.pauses.retry)
             await self._patiently(self._find_lost)
+        if self._in_doubt:
+            # Durable before they are asked for again: whoever resumes must know that there may be two of them.
+            asked_again = tuple(sorted({*self.job.asked_again, *self._in_doubt}))
+            self._record(structs.replace(self.job, asked_again=asked_again))
         self._queue.extendleft(sorted(self._in_doubt, reverse=True))
         self._in_doubt.clear()
 
     async def _find_lost(self) -> None:
-        wanted = {self._fingerprint(index): index for index in self._in_doubt}
-        async for registered, fingerprint in self._registered_since_start():
-            if (index := wanted.pop(fingerprint, None)) is not None:
-                await self._keep(index, registered)
-                self._in_doubt.discard(index)
-            if not wanted:
-                return
+        async for index, registered in find_lost(self.folder, self.job, self.registrar, frozenset(self._in_doubt)):
+            await self._keep(index, registered)
+            self._in_doubt.discard(index)
 
-    async def _discard_doubles(self) -> None:
-        owners = {self._fingerprint(index): index for index in self._ever_in_doubt}
-        kept = {certificate_id_of(self._certificate_der(index)) for index in self._ever_in_doubt}
-        async for registered, fingerprint in self._registered_since_start():
-            certificate_id = certificate_id_of(registered.der)
-            if fingerprint in owners and certificate_id not in kept:
-                await self.registrar.discard(certificate_id)
+    async def _end_doubles(self) -> None:
+        await asyncio.sleep(max(0.0, self._doubted_at + self.pauses.settle - time.monotonic()))
+        await self._patiently(lambda: discard_doubles(self.folder, self.job, self.registrar))
+        self._record(structs.replace(self.job, asked_again=()))
 
-    async def _registered_since_start(self) -> AsyncIterator[tuple[Registered, str]]:
-        async for certificate_id in self.registrar.newest_first():
-            if certificate_id == self.job.newest_before:
-                return
-            registered = await self.registrar.certificate(certificate_id)
-            certificate = x509.load_der_x509_certificate(registered.der)
-            yield registered, public_key_sha256(certificate.public_key())
-
-    def _fingerprint(self, index: int) -> str:
-        return public_key_sha256(self.folder.read_key(index).public_key())
-
-    def _certificate_der(self, index: int) -> bytes:
-        certificate = x509.load_pem_x509_certificate(self.folder.certificate_file(index).read_bytes())
-        return certificate.public_bytes(serialization.Encoding.DER)
+    def _record(self, job: Job) -> None:
+        self.folder.write_job(job)
+        self.job = job
 
     async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -176,7 +184,7 @@ class Work:
                 if refusal.name not in _THROTTLED and refusal.status < 500:
                     raise
                 self._check_patience(refusal)
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(self.pauses.retry)
 
     def _check_patience(self, cause: Exception) -> None:
         if time.monotonic() - self._last_success > self.patience:

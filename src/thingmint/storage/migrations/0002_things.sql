@@ -1,4 +1,6 @@
 -- Names that refer to other tables are names, not positions: what is listed is told by name, and nothing is renamed.
+-- Lists of a few among many order by position + 0, and have indexes on that: PostgreSQL would otherwise be tempted to walk
+-- through a whole table in the order of positions until it has found enough.
 -- Attributes and other small structures are JSON. Where names are listed by how they start, they are ordered text.
 
 CREATE TABLE thing_type (
@@ -44,22 +46,23 @@ CREATE TABLE thing (
 );
 
 CREATE INDEX thing_list ON thing (account, region, position);
-CREATE INDEX thing_by_type ON thing (account, region, type_name, position);
-CREATE INDEX thing_by_billing_group ON thing (account, region, billing_group, position);
+CREATE INDEX thing_by_type ON thing (account, region, type_name, (position + 0));
+CREATE INDEX thing_by_billing_group ON thing (account, region, billing_group, (position + 0));
 
--- One row for each attribute of a thing; the position is the thing's. A thing without a type has the type ''.
+-- One row for each attribute of a thing; the position is the thing's. The typed value is the name of the thing's type,
+-- or nothing, a slash and the value: with a column of its own, a list by both has one index that can answer it.
 CREATE TABLE thing_attribute (
   account TEXT NOT NULL,
   region TEXT NOT NULL,
   name TEXT NOT NULL,
   value {ORDERED_TEXT} NOT NULL,
-  type_name TEXT NOT NULL,
+  typed_value {ORDERED_TEXT} NOT NULL,
   position BIGINT NOT NULL,
   PRIMARY KEY (account, region, name, value, position)
 );
 
-CREATE INDEX thing_attribute_by_type ON thing_attribute (account, region, name, type_name, value, position);
-CREATE INDEX thing_attribute_of_thing ON thing_attribute (position);
+CREATE INDEX thing_attribute_by_type ON thing_attribute (account, region, name, typed_value, position);
+CREATE INDEX thing_attribute_of_thing ON thing_attribute ((position + 0));
 
 -- A path is the names from the root of the hierarchy down to the group, each followed by a slash; a group never moves.
 CREATE TABLE thing_group (
@@ -92,7 +95,7 @@ CREATE TABLE thing_group_member (
   UNIQUE (thing_name, group_name, account, region)
 );
 
-CREATE INDEX thing_group_members ON thing_group_member (account, region, path, position);
+CREATE INDEX thing_group_members ON thing_group_member (account, region, path, (position + 0));
 
 -- The principal is an ARN. Its type is EXCLUSIVE_THING or NON_EXCLUSIVE_THING.
 CREATE TABLE thing_principal (
@@ -105,5 +108,5 @@ CREATE TABLE thing_principal (
   UNIQUE (thing_name, principal, account, region)
 );
 
-CREATE INDEX principals_of_thing ON thing_principal (account, region, thing_name, position);
-CREATE INDEX things_of_principal ON thing_principal (account, region, principal, position);
+CREATE INDEX principals_of_thing ON thing_principal (account, region, thing_name, (position + 0));
+CREATE INDEX things_of_principal ON thing_principal (account, region, principal, (position + 0));

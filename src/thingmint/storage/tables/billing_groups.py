@@ -9,7 +9,7 @@ from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.billing_groups import BillingGroupVerbs
 from thingmint.storage.dialect import Dialect
 from thingmint.storage.statement import Row, row_of, rows_of
-from thingmint.storage.tables.columns import after_prefix, column_of_time, one_named, time_of_column
+from thingmint.storage.tables.columns import column_of_time, end_of_texts, first_text, one_named, time_of_column
 
 COLUMNS = "account, region, name, group_id, description, version, created_at"
 
@@ -26,7 +26,7 @@ DELETE_BILLING_GROUP = f"DELETE FROM billing_group {one_named(1)}"  # noqa: S608
 
 BILLING_GROUPS = (
     "SELECT name FROM billing_group WHERE account = $1 AND region = $2 "
-    "AND name >= $3 AND name < $4 AND name > $5 ORDER BY name LIMIT $6"
+    "AND name >= $3 AND name < $4 ORDER BY name LIMIT $5"
 )
 
 
@@ -70,10 +70,8 @@ class BillingGroupTable(BillingGroupVerbs):
 
     def billing_groups(self, scope: Scope, prefix: str, page: PageRequest) -> Steps[Sequence[Listed[BillingGroupName]]]:
         """Return up to ``page.size`` names that start with the prefix, in their order."""
-        after = "" if page.after is None else page.after.text
-        rows = yield from rows_of(
-            BILLING_GROUPS, scope.account, scope.region, prefix, after_prefix(prefix), after, page.size
-        )
+        names = (first_text(prefix, page.after), end_of_texts(prefix))
+        rows = yield from rows_of(BILLING_GROUPS, scope.account, scope.region, *names, page.size)
         return tuple([Listed(BillingGroupName(name), PageKey(0, name)) for (name,) in rows])
 
 

@@ -50,9 +50,15 @@ def one_named(first: int) -> str:
     return f"WHERE name = ${first} AND account || '' = ${first + 1} AND region || '' = ${first + 2}"
 
 
-def after_prefix(prefix: str) -> str:
-    """Return a text behind all that start with the prefix and before all others that follow it.
+def first_text(prefix: str, after: PageKey | None) -> str:
+    """Return the first text of a page of those that start with the prefix, in the order of the texts.
 
-    Names, paths and values of attributes are printable ASCII, which ends before DEL.
+    It is one bound, where a prefix and a text to come after would be two: SQLite uses one of two, and reads from there.
+    Names, paths and values of attributes are printable ASCII, so nothing stands between a text and its next character.
     """
+    return prefix if after is None else max(prefix, after.text + "\x01")
+
+
+def end_of_texts(prefix: str) -> str:
+    """Return a text behind all that start with the prefix and before all others that follow them."""
     return prefix + "\x7f"

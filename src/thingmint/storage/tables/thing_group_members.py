@@ -10,7 +10,7 @@ from thingmint.core.thing_group import GroupPath
 from thingmint.registration.paging import Listed, PageKey, PageRequest
 from thingmint.registration.steps import Steps
 from thingmint.storage.statement import row_of, rows_of
-from thingmint.storage.tables.columns import after_prefix, position_after
+from thingmint.storage.tables.columns import end_of_texts, position_after
 
 _ONE = "WHERE thing_name = $1 AND group_name = $2 AND account || '' = $3 AND region || '' = $4"
 
@@ -37,12 +37,12 @@ GROUPS_OF_THING = (
 
 MEMBERS = (
     "SELECT thing_name, position FROM thing_group_member WHERE account = $1 AND region = $2 AND path = $3 "
-    "AND position > $4 ORDER BY position LIMIT $5"
+    "AND position + 0 > $4 ORDER BY position + 0 LIMIT $5"
 )
 
-MEMBERS_BELOW = (
+MEMBERS_OF_LATER_GROUPS = (
     "SELECT thing_name, position, path FROM thing_group_member WHERE account = $1 AND region = $2 "
-    "AND path >= $3 AND path < $4 AND (path, position) > ($5, $6) ORDER BY path, position LIMIT $7"
+    "AND path > $3 AND path < $4 ORDER BY path, position + 0 LIMIT $5"
 )
 
 _PORTION = 5000
@@ -61,15 +61,18 @@ class ThingGroupMemberTable:
         self, scope: Scope, path: GroupPath, page: PageRequest, *, recursive: bool
     ) -> Steps[Sequence[Listed[ThingName]]]:
         """Return the names of up to ``page.size`` things in the group, or also in those below it, group by group."""
-        column, after = column_of_path(path), position_after(page.after, ascending=True)
-        if not recursive:
-            found = yield from rows_of(MEMBERS, scope.account, scope.region, column, after, page.size)
-            return tuple([Listed(ThingName(name), PageKey(position)) for name, position in found])
-        after_path = "" if page.after is None else page.after.text
-        rows = yield from rows_of(
-            MEMBERS_BELOW, scope.account, scope.region, column, after_prefix(column), after_path, after, page.size
-        )
-        return tuple([Listed(ThingName(name), PageKey(position, path)) for name, position, path in rows])
+        column, after = column_of_path(path), page.after
+        # Whatever a page key from outside says, the page stays below the group: policies allowed no other.
+        here = max(column, after.text) if recursive and after is not None else column
+        position = position_after(after, ascending=True)
+        found = yield from rows_of(MEMBERS, scope.account, scope.region, here, position, page.size)
+        members = [Listed(ThingName(name), PageKey(at, here if recursive else "")) for name, at in found]
+        if recursive and len(members) < page.size:
+            # A second statement, because SQLite does not find a path and a position as one place in the index.
+            later = (here, end_of_texts(column), page.size - len(members))
+            rows = yield from rows_of(MEMBERS_OF_LATER_GROUPS, scope.account, scope.region, *later)
+            members += [Listed(ThingName(name), PageKey(at, path_of_group)) for name, at, path_of_group in rows]
+        return tuple(members)
 
     def add_thing_to_group(self, scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
         """Put a thing that this transaction holds into a group that it holds; say whether that changed anything."""

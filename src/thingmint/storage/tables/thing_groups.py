@@ -10,10 +10,11 @@ from thingmint.registration.verbs.thing_groups import GroupFilter, ThingGroupVer
 from thingmint.storage.dialect import Dialect
 from thingmint.storage.statement import Row, row_of, rows_of
 from thingmint.storage.tables.columns import (
-    after_prefix,
     attributes_of_column,
     column_of_attributes,
     column_of_time,
+    end_of_texts,
+    first_text,
     one_named,
     time_of_column,
 )
@@ -39,24 +40,24 @@ DELETE_THING_GROUP = f"DELETE FROM thing_group {one_named(1)}"  # noqa: S608  co
 
 THING_GROUPS = (
     "SELECT name FROM thing_group WHERE account = $1 AND region = $2 "
-    "AND name >= $3 AND name < $4 AND name > $5 ORDER BY name LIMIT $6"
+    "AND name >= $3 AND name < $4 ORDER BY name LIMIT $5"
 )
 
 ROOTS = (
     "SELECT name FROM thing_group WHERE account = $1 AND region = $2 AND parent_name IS NULL "
-    "AND name >= $3 AND name < $4 AND name > $5 ORDER BY name LIMIT $6"
+    "AND name >= $3 AND name < $4 ORDER BY name LIMIT $5"
 )
 
 CHILDREN = (
     "SELECT name FROM thing_group WHERE account = $1 AND region = $2 AND parent_name = $3 "
-    "AND name >= $4 AND name < $5 AND name > $6 ORDER BY name LIMIT $7"
+    "AND name >= $4 AND name < $5 ORDER BY name LIMIT $6"
 )
 
 # The stretch of the index that holds all descendants; the names' prefix is tried on each, so that a page costs the same
 # without a prefix, and with one as much as the group has descendants.
 DESCENDANTS = (
-    "SELECT name, path FROM thing_group WHERE account = $1 AND region = $2 AND path > $3 AND path < $4 AND path > $5 "
-    "AND name >= $6 AND name < $7 ORDER BY path LIMIT $8"
+    "SELECT name, path FROM thing_group WHERE account = $1 AND region = $2 AND path >= $3 AND path < $4 "
+    "AND substr(name, 1, length($5)) = $5 ORDER BY path LIMIT $6"
 )
 
 
@@ -103,19 +104,25 @@ class ThingGroupTable(ThingGroupMemberTable, ThingGroupVerbs):
         self, scope: Scope, wanted: GroupFilter, page: PageRequest
     ) -> Steps[Sequence[Listed[ThingGroupName]]]:
         """Return the names of up to ``page.size`` groups in their order; at any depth, in the order of the paths."""
-        below, after = wanted.below, "" if page.after is None else page.after.text
-        names = (wanted.prefix, after_prefix(wanted.prefix))
-        if below and wanted.is_recursive:
-            path = column_of_path(below)
-            within = (path, after_prefix(path), after)
-            rows = yield from rows_of(DESCENDANTS, scope.account, scope.region, *within, *names, page.size)
-            return tuple([Listed(ThingGroupName(name), PageKey(0, path)) for name, path in rows])
-        if below:
-            rows = yield from rows_of(CHILDREN, scope.account, scope.region, below[-1], *names, after, page.size)
+        if wanted.below and wanted.is_recursive:
+            return (yield from _descendants(scope, wanted.below, wanted.prefix, page))
+        names = (first_text(wanted.prefix, page.after), end_of_texts(wanted.prefix))
+        if wanted.below:
+            rows = yield from rows_of(CHILDREN, scope.account, scope.region, wanted.below[-1], *names, page.size)
         else:
-            sql = THING_GROUPS if below is None or wanted.is_recursive else ROOTS
-            rows = yield from rows_of(sql, scope.account, scope.region, *names, after, page.size)
+            sql = THING_GROUPS if wanted.below is None or wanted.is_recursive else ROOTS
+            rows = yield from rows_of(sql, scope.account, scope.region, *names, page.size)
         return tuple([Listed(ThingGroupName(name), PageKey(0, name)) for (name,) in rows])
+
+
+def _descendants(
+    scope: Scope, below: GroupPath, prefix: str, page: PageRequest
+) -> Steps[Sequence[Listed[ThingGroupName]]]:
+    path = column_of_path(below)
+    # Behind the group's own path stand those below it.
+    paths = (first_text(path, page.after or PageKey(0, path)), end_of_texts(path))
+    rows = yield from rows_of(DESCENDANTS, scope.account, scope.region, *paths, prefix, page.size)
+    return tuple([Listed(ThingGroupName(name), PageKey(0, path)) for name, path in rows])
 
 
 def _thing_group(sql: str, scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:

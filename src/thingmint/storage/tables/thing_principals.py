@@ -23,17 +23,17 @@ DELETE_ATTACHMENT = f"DELETE FROM thing_principal {_ONE} RETURNING position"  # 
 
 PRINCIPALS = (
     "SELECT principal, principal_type, position FROM thing_principal WHERE account = $1 AND region = $2 "
-    "AND thing_name = $3 AND position > $4 ORDER BY position LIMIT $5"
+    "AND thing_name = $3 AND position + 0 > $4 ORDER BY position + 0 LIMIT $5"
 )
 
 PRINCIPALS_OF_TYPE = (
     "SELECT principal, principal_type, position FROM thing_principal WHERE account = $1 AND region = $2 "
-    "AND thing_name = $3 AND principal_type = $4 AND position > $5 ORDER BY position LIMIT $6"
+    "AND thing_name = $3 AND principal_type = $4 AND position + 0 > $5 ORDER BY position + 0 LIMIT $6"
 )
 
 THINGS = (
     "SELECT thing_name, principal_type, position FROM thing_principal WHERE account = $1 AND region = $2 "
-    "AND principal = $3 AND position > $4 ORDER BY position LIMIT $5"
+    "AND principal = $3 AND position + 0 > $4 ORDER BY position + 0 LIMIT $5"
 )
 
 

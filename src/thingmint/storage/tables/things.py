@@ -13,18 +13,22 @@ from thingmint.registration.verbs.things import AttributeFilter, ThingFilter, Th
 from thingmint.storage.dialect import Dialect
 from thingmint.storage.statement import Row, row_of, rows_of
 from thingmint.storage.tables.columns import (
-    after_prefix,
     attributes_of_column,
     column_of_attributes,
     column_of_time,
+    end_of_texts,
     one_named,
     position_after,
     time_of_column,
 )
 
-COLUMNS = "account, region, name, thing_id, type_name, billing_group, attributes, version, created_at"
+_BESIDES_SCOPE = "name, thing_id, type_name, billing_group, attributes, version, created_at"
+COLUMNS = f"account, region, {_BESIDES_SCOPE}"
 _LISTED = f"{COLUMNS}, position"
-_LISTED_AFTER_JOIN = ", ".join(f"thing.{column}" for column in _LISTED.split(", "))
+_LOOKED_UP = ", ".join(
+    f"(SELECT thing.{column} FROM thing WHERE thing.position = found.position)"  # noqa: S608  constants above
+    for column in _BESIDES_SCOPE.split(", ")
+)
 
 THING = f"SELECT {COLUMNS} FROM thing {one_named(1)}"  # noqa: S608  constants above
 
@@ -41,10 +45,10 @@ UPDATE_THING = (
 DELETE_THING = f"DELETE FROM thing {one_named(1)} RETURNING position"  # noqa: S608  constants above
 
 INSERT_ATTRIBUTE = (
-    "INSERT INTO thing_attribute (account, region, name, value, type_name, position) VALUES ($1, $2, $3, $4, $5, $6)"
+    "INSERT INTO thing_attribute (account, region, name, value, typed_value, position) VALUES ($1, $2, $3, $4, $5, $6)"
 )
 
-DELETE_ATTRIBUTES = "DELETE FROM thing_attribute WHERE position = $1"
+DELETE_ATTRIBUTES = "DELETE FROM thing_attribute WHERE position + 0 = $1"
 
 THINGS = (
     f"SELECT {_LISTED} FROM thing WHERE account = $1 AND region = $2 "  # noqa: S608  constants above
@@ -53,41 +57,35 @@ THINGS = (
 
 THINGS_OF_TYPE = (
     f"SELECT {_LISTED} FROM thing WHERE account = $1 AND region = $2 "  # noqa: S608  constants above
-    "AND type_name = $3 AND position > $4 ORDER BY position LIMIT $5"
+    "AND type_name = $3 AND position + 0 > $4 ORDER BY position + 0 LIMIT $5"
 )
 
 NAMES_IN_BILLING_GROUP = (
     "SELECT name, position FROM thing WHERE account = $1 AND region = $2 "
-    "AND billing_group = $3 AND position > $4 ORDER BY position LIMIT $5"
+    "AND billing_group = $3 AND position + 0 > $4 ORDER BY position + 0 LIMIT $5"
 )
 
 
-# The limit stands inside: joined freely, the planner might walk through the things and try each one's attributes.
-def _with_attribute(found: str, order: str) -> str:
+# Each column is looked up for the few positions that were found. PostgreSQL might read all things for a join, because a
+# plan that it keeps does not know how few rows a page has.
+def _with_attribute(column: str, condition: str, order: str) -> str:
     return (
-        f"SELECT {_LISTED_AFTER_JOIN}, found.value FROM (SELECT value, position FROM thing_attribute "  # noqa: S608  constants here
-        f"WHERE account = $1 AND region = $2 AND name = $3 AND {found}) AS found "
-        f"JOIN thing ON thing.position = found.position ORDER BY {order}"
+        f"SELECT {_LOOKED_UP}, found.position, found.{column} FROM (SELECT {column}, position FROM thing_attribute "  # noqa: S608  constants here
+        f"WHERE account = $1 AND region = $2 AND name = $3 AND {condition}) AS found ORDER BY {order}"
     )
 
 
-WITH_ATTRIBUTE = _with_attribute("value = $4 AND position > $5 ORDER BY position LIMIT $6", "found.position")
+def _exactly(column: str) -> str:
+    return _with_attribute(column, f"{column} = $4 AND position > $5 ORDER BY position LIMIT $6", "found.position")
 
-OF_TYPE_WITH_ATTRIBUTE = _with_attribute(
-    "type_name = $4 AND value = $5 AND position > $6 ORDER BY position LIMIT $7", "found.position"
-)
 
-WITH_PREFIX = _with_attribute(
-    "value >= $4 AND value < $5 AND (value, position) > ($6, $7) ORDER BY value, position LIMIT $8",
-    "found.value, found.position",
-)
+def _from_prefix(column: str) -> str:
+    following = f"({column}, position) > ($4, $5) AND {column} < $6 ORDER BY {column}, position LIMIT $7"
+    return _with_attribute(column, following, f"found.{column}, found.position")
 
-OF_TYPE_WITH_PREFIX = _with_attribute(
-    "type_name = $4 AND value >= $5 AND value < $6 AND (value, position) > ($7, $8) ORDER BY value, position LIMIT $9",
-    "found.value, found.position",
-)
 
-_NO_TYPE = ""
+EXACTLY, EXACTLY_OF_TYPE = _exactly("value"), _exactly("typed_value")
+FROM_PREFIX, FROM_PREFIX_OF_TYPE = _from_prefix("value"), _from_prefix("typed_value")
 
 
 class ThingTable(ThingVerbs):
@@ -162,18 +160,24 @@ class ThingTable(ThingVerbs):
 def _things_with(
     scope: Scope, attribute: AttributeFilter, type_name: ThingTypeName | None, page: PageRequest
 ) -> Steps[Sequence[Listed[Thing]]]:
-    of_type = () if type_name is None else (type_name,)
+    value = attribute.value if type_name is None else _typed(type_name, attribute.value)
     after = position_after(page.after, ascending=True)
     if attribute.is_prefix:
-        sql = WITH_PREFIX if type_name is None else OF_TYPE_WITH_PREFIX
-        after_value = "" if page.after is None else page.after.text
-        place: tuple[object, ...] = (attribute.value, after_prefix(attribute.value), after_value, after)
+        sql = FROM_PREFIX if type_name is None else FROM_PREFIX_OF_TYPE
+        after_value = value if page.after is None else max(value, page.after.text)
+        place: tuple[object, ...] = (after_value, after, end_of_texts(value))
     else:
-        sql = WITH_ATTRIBUTE if type_name is None else OF_TYPE_WITH_ATTRIBUTE
-        place = (attribute.value, after)
-    rows = yield from rows_of(sql, scope.account, scope.region, attribute.name, *of_type, *place, page.size)
+        sql = EXACTLY if type_name is None else EXACTLY_OF_TYPE
+        place = (value, after)
+    rows = yield from rows_of(sql, scope.account, scope.region, attribute.name, *place, page.size)
     return tuple(
-        [Listed(thing_of_row(row[:-2]), PageKey(row[-2], row[-1] if attribute.is_prefix else "")) for row in rows]
+        [
+            Listed(
+                thing_of_row((scope.account, scope.region, *row[:-2])),
+                PageKey(row[-2], row[-1] if attribute.is_prefix else ""),
+            )
+            for row in rows
+        ]
     )
 
 
@@ -181,8 +185,13 @@ def _insert_attributes(thing: Thing, position: int) -> Steps[None]:
     scope = thing.scope
     for name, value in thing.attributes.pairs:
         yield from rows_of(
-            INSERT_ATTRIBUTE, scope.account, scope.region, name, value, thing.type_name or _NO_TYPE, position
+            INSERT_ATTRIBUTE, scope.account, scope.region, name, value, _typed(thing.type_name, value), position
         )
+
+
+def _typed(type_name: ThingTypeName | None, value: str) -> str:
+    # No type's name holds a slash.
+    return f"{type_name or ''}/{value}"
 
 
 def _columns_of_thing(thing: Thing) -> tuple[object, ...]:

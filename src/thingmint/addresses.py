@@ -1,0 +1,40 @@
+"""Owns how the running service names itself to others: its endpoints file, and the address that devices are told."""
+
+import os
+
+from thingmint.config import Config
+from thingmint.data_directory.authorities import TRUST_ANCHOR
+from thingmint.data_directory.handover import Endpoints
+
+# What devices try if nobody tells them a port.
+MQTT_PORT = 8883
+
+
+def device_endpoint(config: Config, port: int) -> str:
+    """Return what DescribeEndpoint answers: a host, and its port if devices would not find it by themselves."""
+    host = config.server_names[0]
+    return host if port == MQTT_PORT else _authority(host, port)
+
+
+def endpoints_of(config: Config, api_port: int, mqtt_port: int) -> Endpoints:
+    """Return where the service can be reached with the ports that it got."""
+    api_host = config.api_host if config.insecure_http else _proven(config.api_host, config)
+    return Endpoints(
+        api=f"{'http' if config.insecure_http else 'https'}://{_authority(api_host, api_port)}",
+        api_port=api_port,
+        mqtt=_authority(_proven(config.mqtt_host, config), mqtt_port),
+        mqtt_port=mqtt_port,
+        ca_file=None if config.insecure_http else str((config.data_dir / TRUST_ANCHOR).resolve()),
+        account=config.account,
+        region=config.region,
+        pid=os.getpid(),
+    )
+
+
+def _proven(host: str, config: Config) -> str:
+    """Return the address itself where the certificate holds it: a name could resolve to another one first."""
+    return host if host in config.server_names else config.server_names[0]
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

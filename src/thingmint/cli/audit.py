@@ -1,0 +1,52 @@
+"""`thingmint audit`: owns how the audit trail is shown to an operator."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import click
+
+from thingmint.app import registry_beside_service
+from thingmint.cli.settings import fail
+from thingmint.config import Config, StartRefused
+from thingmint.core.errors import ThingmintError
+from thingmint.data_directory.authorities import ROOT, certificate_path
+from thingmint.registration.audit import AuditEntry
+
+
+def show(config: Config, *, limit: int, as_json: bool) -> None:
+    """Print the newest entries of the account and region, newest first."""
+    if not certificate_path(config.data_dir, ROOT).exists():
+        # Opening the registry would make one.
+        fail(f"{config.data_dir} holds no registry yet: `thingmint serve` makes it")
+    try:
+        entries = asyncio.run(_newest(config, limit))
+    except (StartRefused, ThingmintError, OSError) as error:
+        fail(str(error))
+    for entry in entries:
+        click.echo(json.dumps(_fields(entry), ensure_ascii=False) if as_json else _line(entry))
+
+
+async def _newest(config: Config, limit: int) -> Sequence[AuditEntry]:
+    async with registry_beside_service(config) as registry:
+        return await registry.store.read(lambda transaction: transaction.audit_entries(registry.scope, None, limit))
+
+
+def _fields(entry: AuditEntry) -> dict[str, object]:
+    return {
+        "at": entry.at.isoformat(),
+        "account": entry.scope.account,
+        "region": entry.scope.region,
+        "principal": entry.principal_arn,
+        "source_address": entry.source_address,
+        "request_id": entry.request_id,
+        "action": entry.action,
+        "resource": entry.resource,
+        "detail": entry.detail,
+    }
+
+
+def _line(entry: AuditEntry) -> str:
+    source = f" from {entry.source_address}" if entry.source_address else ""
+    detail = "".join(f" {name}={value}" for name, value in sorted(entry.detail.items()))
+    return f"{entry.at:%Y-%m-%dT%H:%M:%SZ}  {entry.action} {entry.resource}  by {entry.principal_arn}{source} {detail}"

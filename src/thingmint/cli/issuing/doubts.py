@@ -1,0 +1,50 @@
+"""Owns the search of a registry for what a job has registered there: certificates whose answer was lost, and doubles.
+
+A certificate is the job's if its public key is that of a key in the folder. Those that the folder holds already are
+recognised by their ids, so only strangers are looked at.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+
+from cryptography import x509
+
+from thingmint.cli.issuing.folder import Folder, Job, public_key_sha256
+from thingmint.cli.issuing.registrar import Registered, Registrar
+from thingmint.core.identifiers import certificate_id_of
+
+
+async def find_lost(
+    folder: Folder, job: Job, registrar: Registrar, in_doubt: Iterable[int]
+) -> AsyncIterator[tuple[int, Registered]]:
+    """Yield the identities in doubt that have a certificate in the registry, each once, and that certificate."""
+    wanted = _by_public_key(folder, in_doubt)
+    async for registered, fingerprint in _strangers(folder, job, registrar):
+        if (index := wanted.pop(fingerprint, None)) is not None:
+            yield index, registered
+        if not wanted:
+            return
+
+
+async def discard_doubles(folder: Folder, job: Job, registrar: Registrar) -> None:
+    """Delete from the registry what it holds for identities that were asked for again, but for what the folder has."""
+    owners = _by_public_key(folder, job.asked_again)
+    async for registered, fingerprint in _strangers(folder, job, registrar):
+        if fingerprint in owners:
+            await registrar.discard(certificate_id_of(registered.der))
+
+
+def _by_public_key(folder: Folder, indexes: Iterable[int]) -> dict[str, int]:
+    return {public_key_sha256(folder.read_key(index).public_key()): index for index in indexes}
+
+
+async def _strangers(folder: Folder, job: Job, registrar: Registrar) -> AsyncIterator[tuple[Registered, str]]:
+    """Yield what was registered since the job began and is not in the folder, with the fingerprint of its key."""
+    own = {folder.certificate_id(index) for index in folder.complete()}
+    fence = frozenset(job.fence)
+    async for certificate_id in registrar.newest_first():
+        if certificate_id in fence:
+            return
+        # Another client may delete what was listed a moment ago.
+        if certificate_id not in own and (registered := await registrar.find(certificate_id)) is not None:
+            certificate = x509.load_der_x509_certificate(registered.der)
+            yield registered, public_key_sha256(certificate.public_key())

@@ -1,0 +1,195 @@
+"""Owns the device edge as a whole: the gateway on the registry, and what changes in the registry mean for it.
+
+A status that is not ACTIVE any more, a policy or an attachment that changed, reaches open connections at once where the
+change was made, and within a second on every other node.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+from OpenSSL import SSL
+
+from thingmint.api.fleet import Fleet
+from thingmint.core.certificate import Certificate, CertificateStatus
+from thingmint.core.errors import ServiceUnavailable, ThingmintError
+from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.policy_target import CertificateTarget
+from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.events import ConnectRefused, GatewayEvent
+from thingmint.mqtt.fleet_edge import FleetEdge
+from thingmint.mqtt.gateway import Gateway
+from thingmint.mqtt.gateway_limits import GatewayLimits
+from thingmint.mqtt.life_cycle import life_cycle_event
+from thingmint.mqtt.registered_devices import RegisteredDevices
+from thingmint.registration.audit import AuditEntry
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.auto_registration import AutoRegistration
+from thingmint.registration.change_watch import ChangeWatch
+from thingmint.registration.first_connection import provision_at_first_connection
+
+_POLL_SECONDS = 1.0
+_SWEEP_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAddress:
+    """Where the gateway listens, and whether another port will do if this one is taken."""
+
+    host: str
+    port: int
+    is_default: bool
+
+
+class DeviceEdge:
+    """Serves devices of one registry."""
+
+    def __init__(
+        self,
+        authority: RegistrationAuthority,
+        scope: Scope,
+        *,
+        address: DeviceAddress,
+        tls_context: SSL.Context,
+        data_plane: DataPlane,
+        limits: GatewayLimits,
+        observe_connections: Callable[[int], None],
+    ) -> None:
+        self._authority = authority
+        self._watch: ChangeWatch[CertificateId] = ChangeWatch(authority.store)
+        self._devices = RegisteredDevices(authority, scope, self._watch, self)
+        self._tls_context = tls_context
+        self._address = address
+        self._fleet = FleetEdge(Fleet(authority))
+        self._data_plane = data_plane
+        self._limits = limits
+        self._observe_connections = observe_connections
+        self._gateway = self._new_gateway(address.port)
+        self._nudged = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def port(self) -> int:
+        """The port that devices connect to."""
+        return self._gateway.port
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway itself, for those who publish or disconnect on behalf of operators."""
+        return self._gateway
+
+    async def start(self) -> None:
+        """Listen and serve; raise OSError if the address cannot be had, unless it is the default one."""
+        try:
+            await self._gateway.start()
+        except OSError:
+            if not self._address.is_default:
+                raise
+            # A second service on one machine is a developer's; its devices find the port in endpoints.json.
+            log.warning("port %d is taken: devices connect to another one", self._address.port)
+            self._gateway = self._new_gateway(0)
+            await self._gateway.start()
+        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._sweep())]
+
+    async def stop(self, grace: float) -> None:
+        """Say goodbye to devices and stop."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._gateway.stop(grace)
+
+    def use_tls_context(self, context: SSL.Context) -> None:
+        """Use another server certificate for the connections to come."""
+        self._tls_context = context
+        self._gateway.use_tls_context(context)
+
+    def recorded(self, entry: AuditEntry) -> None:
+        """Look at what changed now instead of within a second: it was committed here."""
+        del entry
+        self._nudged.set()
+
+    def heard(self, event: GatewayEvent) -> None:
+        """Publish the life-cycle event of a connection."""
+        if isinstance(event, ConnectRefused):
+            log.info("a device was turned away: %s (certificate %s)", event.why, event.certificate_id)
+        published = life_cycle_event(event)
+        if published is not None:
+            self._gateway.tell(*published)
+
+    async def connected(self, registration: AutoRegistration, source_address: str) -> None:
+        """Tell of a certificate that waits for its activation, and provision its device if its CA says how."""
+        self._gateway.tell(*_registered_event(registration))
+        try:
+            await provision_at_first_connection(self._authority, registration, source_address)
+        except ThingmintError as error:
+            certificate_id = registration.certificate.certificate_id
+            log.warning("a device could not be provisioned: %s (certificate %s)", error.message, certificate_id)
+
+    def _new_gateway(self, port: int) -> Gateway:
+        return Gateway(
+            host=self._address.host,
+            port=port,
+            tls_context=self._tls_context,
+            registry=self._devices,
+            fleet=self._fleet,
+            data_plane=self._data_plane,
+            events=self,
+            clock=self._authority.clock,
+            limits=self._limits,
+            observe_connections=self._observe_connections,
+        )
+
+    async def _follow(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._nudged.wait()
+            self._nudged.clear()
+            # Until the store answers again, devices keep what was decided for them.
+            with contextlib.suppress(ServiceUnavailable):
+                for certificate_id in await self._watch.changed_keys():
+                    await self._look_at(certificate_id)
+
+    async def _look_at(self, certificate_id: CertificateId) -> None:
+        target = self._devices.known.get(certificate_id)
+        certificate = None if target is None else await self._stored(target)
+        if certificate is None or certificate.status is not CertificateStatus.ACTIVE:
+            self._gateway.certificate_changed(certificate_id)
+        else:
+            self._gateway.policies_changed([certificate_id])
+
+    async def _stored(self, target: CertificateTarget) -> Certificate | None:
+        return await self._authority.store.read(
+            lambda transaction: transaction.certificate(target.scope, target.certificate_id)
+        )
+
+    async def _sweep(self) -> None:
+        """Forget devices that are gone; a device has its connection long before it is looked at twice."""
+        gone: frozenset[CertificateId] = frozenset()
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            absent = frozenset(known for known in self._devices.known if not self._gateway.has_connection_of(known))
+            for certificate_id in absent & gone:
+                self._watch.forget(certificate_id)
+                self._devices.known.pop(certificate_id, None)
+            gone = absent
+
+
+def _registered_event(registration: AutoRegistration) -> tuple[str, bytes]:
+    """Return the event that AWS IoT publishes for a certificate that waits for its activation."""
+    certificate, ca_id = registration.certificate, registration.ca_certificate.certificate_id
+    at = int(certificate.created_at.timestamp() * 1000)
+    payload = {
+        "certificateId": certificate.certificate_id,
+        "caCertificateId": ca_id,
+        "timestamp": at,
+        "certificateStatus": str(certificate.status),
+        "awsAccountId": certificate.scope.account,
+        "certificateRegistrationTimestamp": str(at),
+    }
+    return f"$aws/events/certificates/registered/{ca_id}", msgspec.json.encode(payload)

@@ -1,0 +1,90 @@
+"""Owns how a start comes by its first access key, and whether a database belongs to the keys of a data directory."""
+
+import secrets
+import uuid
+from pathlib import Path
+
+from thingmint.config import Config, StartRefused
+from thingmint.core.access_key import AccessKeyOrigin
+from thingmint.core.caller import Caller, Principal
+from thingmint.core.identifiers import Scope, user_arn
+from thingmint.data_directory.handover import Credentials, read_credentials, write_credentials
+from thingmint.registration import database_keys
+from thingmint.registration.access_keys import delete_access_key, ensure_administrator
+from thingmint.registration.database_keys import ForeignDatabase
+from thingmint.registration.ports import Clock, SecretSealer, Store
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+
+def operator(scope: Scope) -> Caller:
+    """Return whoever works on the data directory with this machine's own rights; no policy binds them."""
+    principal = Principal(user_arn(scope, "operator"), ())
+    return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), "")
+
+
+async def ensure_credentials(store: Store, sealer: SecretSealer, clock: Clock, scope: Scope, config: Config) -> None:
+    """Make sure that an administrator can call, and that the credentials file holds that key.
+
+    The file is written first: a first start that is cut off after it finds the key there and stores it.
+    """
+    data_dir = config.data_dir
+    if config.root_access_key_id is not None and config.root_secret_access_key is not None:
+        origin = AccessKeyOrigin.PRESET
+        credentials = Credentials(config.root_access_key_id, config.root_secret_access_key)
+        if _read_credentials(data_dir) != credentials:
+            write_credentials(data_dir, credentials)
+    else:
+        if await store.read(lambda transaction: transaction.access_keys(None)):
+            return
+        origin = AccessKeyOrigin.FIRST_START
+        present = _read_credentials(data_dir)
+        credentials = present or new_credentials()
+        if present is None:
+            write_credentials(data_dir, credentials)
+    access_key_id, secret = credentials.access_key_id, credentials.secret_access_key
+    if await ensure_administrator(store, sealer, clock, scope, access_key_id, secret, origin):
+        try:
+            # Two first starts on one empty database do not see each other until both have stored their keys.
+            await require_own_database(store, sealer, data_dir)
+        except StartRefused:
+            await delete_access_key(store, clock, operator(scope), access_key_id)
+            raise
+
+
+async def require_own_database(store: Store, sealer: SecretSealer, data_dir: Path) -> None:
+    """Return if the database belongs to the keys of the data directory; raise StartRefused, saying what to do."""
+    try:
+        await database_keys.require_own_database(store, sealer)
+    except ForeignDatabase as error:
+        raise StartRefused(
+            f"the database does not belong to the keys in {data_dir}: {error}. Services that share a database share "
+            f"the keys: copy keys/, certificates/ and credentials of the service that filled it to {data_dir}, "
+            "or use another database"
+        ) from error
+
+
+def read_passphrase(path: Path | None) -> bytes | None:
+    """Return the operator's passphrase, None where no file is given; raise StartRefused if it cannot be read."""
+    if path is None:
+        return None
+    try:
+        passphrase = path.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise StartRefused(f"ca_passphrase_file cannot be read: {error}") from error
+    if not passphrase:
+        raise StartRefused(f"ca_passphrase_file {path} is empty")
+    return passphrase
+
+
+def new_credentials() -> Credentials:
+    """Return a new access key in the form of AWS's: twenty characters, and forty of base 64."""
+    access_key_id = "AKIA" + "".join(secrets.choice(_LETTERS) for _ in range(16))
+    return Credentials(access_key_id, secrets.token_urlsafe(30).replace("-", "+").replace("_", "/"))
+
+
+def _read_credentials(data_dir: Path) -> Credentials | None:
+    try:
+        return read_credentials(data_dir)
+    except ValueError as error:
+        raise StartRefused(str(error)) from error

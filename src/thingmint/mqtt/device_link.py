@@ -1,0 +1,133 @@
+"""Owns what the data plane, the provisioning desk and requests see of a connection; decides nothing about its end."""
+
+from collections.abc import Callable
+
+from thingmint.core.identifiers import CertificateId
+from thingmint.mqtt.admission import Admitted
+from thingmint.mqtt.data_plane import Delivery
+from thingmint.mqtt.deliveries import Deliveries
+from thingmint.mqtt.device_protocol import DeviceProtocol
+from thingmint.mqtt.events import Link
+from thingmint.mqtt.own_filters import OwnFilters
+from thingmint.mqtt.packets import ProtocolVersion, Publish, ServerPacket
+from thingmint.mqtt.permissions import to_receive
+from thingmint.mqtt.ports import Authorizer, FleetAnswer, FleetRequester
+from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.writer import Writer
+
+
+class DeviceLink:
+    """The device at the other end: messages go to it from CONNACK on, and until the connection is over."""
+
+    __slots__ = (
+        "_deliveries",
+        "_end",
+        "address",
+        "admitted",
+        "certificate_id",
+        "is_over",
+        "protocol",
+        "provisioning",
+        "session_id",
+    )
+
+    def __init__(
+        self,
+        protocol: DeviceProtocol,
+        writer: Writer,
+        certificate_id: CertificateId,
+        address: str,
+        end: Callable[[ReasonCode], None],
+    ) -> None:
+        self.protocol = protocol
+        self.certificate_id = certificate_id
+        self.address = address
+        self.admitted: Admitted | None = None
+        self.session_id = ""
+        self.provisioning = 0
+        self.is_over = False
+        self._deliveries = Deliveries(protocol, writer)
+        self._end = end
+
+    # For the data plane
+
+    @property
+    def client_id(self) -> str:
+        """The client id, also when the server chose it."""
+        return self.protocol.client_id
+
+    @property
+    def version(self) -> ProtocolVersion:
+        """The version of its CONNECT."""
+        version = self.protocol.version
+        assert version is not None, "the data plane hears of a connection at its CONNECT"
+        return version
+
+    @property
+    def receive_window(self) -> int:
+        """How many unacknowledged messages of the data plane the client takes."""
+        return self._deliveries.receive_window
+
+    @property
+    def own_filters(self) -> int:
+        """How many filters the connection keeps to itself."""
+        return len(self.filters)
+
+    def may_receive(self, topic: str) -> bool:
+        """Say whether its policies allow iot:Receive on the topic; nothing is allowed before CONNECT was accepted."""
+        return self.admitted is not None and to_receive(topic).is_given_by(self.admitted.authorizer)
+
+    def deliver(self, message: Publish) -> Delivery:
+        """Write the message whole, or nothing of it."""
+        if self.is_over or self.admitted is None:
+            return Delivery.FULL
+        return self._deliveries.deliver(message)
+
+    def disconnect(self, reason_code: ReasonCode) -> None:
+        """End the connection with the reason."""
+        self._end(reason_code)
+
+    # For requests
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """Its policies."""
+        return self._whom().authorizer
+
+    @property
+    def requester(self) -> FleetRequester:
+        """Who it is."""
+        return FleetRequester(self._whom().device, self.client_id, self.address)
+
+    @property
+    def link(self) -> Link:
+        """How events call it."""
+        return Link(self.client_id, self.certificate_id, self.session_id, self.address)
+
+    @property
+    def filters(self) -> OwnFilters:
+        """The filters that it keeps to itself."""
+        return self._deliveries.filters
+
+    def send(self, packet: ServerPacket) -> None:
+        """Write the answer to a request, if the connection is not over."""
+        if not self.is_over:
+            self._deliveries.send(packet)
+
+    def told(self, topic: str, payload: bytes) -> None:
+        """Write an event of the service if the client has subscribed to it and may receive it."""
+        if not self.is_over and len(self.filters) and self.may_receive(topic):
+            self._deliveries.tell(topic, payload)
+
+    def answered(self, answer: FleetAnswer) -> None:
+        """Write the answer of a provisioning request to this connection, or forget it with the connection."""
+        if not self.is_over:
+            self._deliveries.answer(answer)
+
+    def was_own(self, packet_id: int) -> bool:
+        """Note that the client has acknowledged a message; say whether it was one of the gateway's own."""
+        return self._deliveries.was_own(packet_id)
+
+    def _whom(self) -> Admitted:
+        assert self.admitted is not None, "nothing is asked before CONNECT was accepted"
+        return self.admitted

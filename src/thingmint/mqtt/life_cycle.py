@@ -1,0 +1,55 @@
+"""Owns the life-cycle events of connections as AWS IoT publishes them: their topics and their JSON; sends nothing."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from thingmint.mqtt.events import (
+    ClientConnected,
+    ClientDisconnected,
+    ClientSubscribed,
+    ClientUnsubscribed,
+    ConnectRefused,
+    GatewayEvent,
+    Link,
+)
+
+_WILDCARDS: Final = frozenset("+#")
+
+
+def life_cycle_event(event: GatewayEvent) -> tuple[str, bytes] | None:
+    """Return topic and payload of what AWS publishes for the event; None where it publishes nothing.
+
+    Nothing is published of clients whose id holds a wildcard: their topics would be filters.
+    """
+    match event:
+        case ClientConnected():
+            kind, members = "presence/connected", {"ipAddress": event.link.source_address, "versionNumber": 0}
+        case ClientDisconnected():
+            kind = "presence/disconnected"
+            members = {
+                "clientInitiatedDisconnect": event.client_initiated,
+                "disconnectReason": str(event.reason),
+                "versionNumber": 0,
+            }
+        case ClientSubscribed():
+            kind, members = "subscriptions/subscribed", {"topics": list(event.topic_filters)}
+        case ClientUnsubscribed():
+            kind, members = "subscriptions/unsubscribed", {"topics": list(event.topic_filters)}
+        case ConnectRefused():
+            return None
+    if not _WILDCARDS.isdisjoint(event.link.client_id):
+        return None
+    everything = _common(event.link, event.at, kind.rpartition("/")[2]) | members
+    return f"$aws/events/{kind}/{event.link.client_id}", msgspec.json.encode(everything)
+
+
+def _common(link: Link, at: datetime, event_type: str) -> dict[str, object]:
+    return {
+        "clientId": link.client_id,
+        "timestamp": int(at.timestamp() * 1000),
+        "eventType": event_type,
+        "sessionIdentifier": link.session_id,
+        "principalIdentifier": link.certificate_id,
+    }

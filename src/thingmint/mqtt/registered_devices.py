@@ -1,0 +1,200 @@
+"""Owns who a device is by the registry, and what binds it: certificates, claims, policies; knows no connections.
+
+A certificate that is ACTIVE and in its validity opens connections; its policies are read at CONNECT, and again when
+something that they depend on has changed. An unknown certificate of a registered CA is registered here, once.
+"""
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeAlias
+
+from thingmint.core.authorizer import Authorizer as CompiledPolicies
+from thingmint.core.caller import Caller, Principal
+from thingmint.core.certificate import Certificate, CertificateStatus
+from thingmint.core.claim import ClaimCertificate
+from thingmint.core.claim_policy import claim_policy
+from thingmint.core.device_context import ConnectAttribute, DeviceConnection, connect_context, device_context
+from thingmint.core.errors import CertificateInvalid, ResourceNotFound
+from thingmint.core.identifiers import (
+    AccountId,
+    CertificateId,
+    Scope,
+    TemplateName,
+    certificate_arn,
+    certificate_id_of,
+    iot_arn,
+)
+from thingmint.core.policy import Policy
+from thingmint.core.policy_target import CertificateTarget
+from thingmint.mqtt.ports import Authorizer, ConnectionFacts, DeviceRefusal, DeviceRefused
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.auto_registration import AutoRegistration, FirstConnection, auto_register
+from thingmint.registration.change_watch import ChangeWatch
+from thingmint.registration.claims import recognise_claim
+from thingmint.registration.device_authorization import BoundDevice, bound_device
+from thingmint.registration.fleet import Device as FleetDevice
+from thingmint.registration.ports import Transaction
+from thingmint.registration.presented_certificates import presented_certificate
+from thingmint.registration.steps import Steps
+
+_CONNECT = "iot:Connect"
+# A host name such as 111122223333.localhost names the account that a device belongs to, as AWS's endpoints do.
+_ACCOUNT_LABEL = re.compile(r"([0-9]{12})\..+", re.ASCII)
+
+_REFUSALS = {
+    CertificateStatus.INACTIVE: DeviceRefusal.INACTIVE,
+    CertificateStatus.REGISTER_INACTIVE: DeviceRefusal.INACTIVE,
+    CertificateStatus.REVOKED: DeviceRefusal.REVOKED,
+    CertificateStatus.PENDING_ACTIVATION: DeviceRefusal.PENDING,
+    CertificateStatus.PENDING_TRANSFER: DeviceRefusal.INACTIVE,
+}
+
+
+class FirstConnections(Protocol):
+    """Hears of devices that connect with a certificate that waits for its activation."""
+
+    async def connected(self, registration: AutoRegistration, source_address: str) -> None:
+        """Provision the device if its CA's registration configuration says how, and tell who listens."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BoundPolicies:
+    """The policies of a connection, compiled; conditions on what a CONNECT asks for count for iot:Connect alone."""
+
+    arn_prefix: str
+    to_connect: CompiledPolicies
+    connected: CompiledPolicies
+
+    def allows(self, action: str, resource: str) -> bool:
+        """Say whether the action is allowed on the resource, the last part of an ARN."""
+        policies = self.to_connect if action == _CONNECT else self.connected
+        return policies.allows(action, self.arn_prefix + resource)
+
+
+ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[DeviceConnection, Sequence[Policy]]]]
+"""Returns what is known of a device that connects with a client ID, and the policies that are attached now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredDevice:
+    """A certificate that may open connections now, and on whose behalf certificates can be asked for."""
+
+    scope: Scope
+    certificate_id: CertificateId
+    only_template: TemplateName | None
+    read_policies: ReadPolicies = field(repr=False)
+
+    async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
+        """Compile the policies that are attached now."""
+        known, policies = await self.read_policies(facts.client_id)
+        connection = replace(known, source_address=facts.source_address, domain_name=facts.server_name)
+        context = device_context(connection)
+        asked = [ConnectAttribute(attribute) for attribute in facts.attributes]
+        return BoundPolicies(
+            arn_prefix=iot_arn(self.scope, ""),
+            to_connect=CompiledPolicies(policies, connect_context(context, self.scope, asked, facts.will_topic)),
+            connected=CompiledPolicies(policies, context),
+        )
+
+    def fleet_device(self, source_address: str) -> FleetDevice:
+        """Return the device as the author of a provisioning request. No IAM policy binds it: iot:Publish decided."""
+        principal = Principal(certificate_arn(self.scope, self.certificate_id), ())
+        caller = Caller(self.scope.account, self.scope.region, principal, str(uuid.uuid4()), source_address)
+        return FleetDevice(caller, self.certificate_id, self.only_template)
+
+
+class RegisteredDevices:
+    """Implements `ports.DeviceRegistry` on the registry of one region."""
+
+    def __init__(
+        self,
+        authority: RegistrationAuthority,
+        scope: Scope,
+        watch: ChangeWatch[CertificateId],
+        first_connections: FirstConnections,
+    ) -> None:
+        """Serve the region of the scope; its account is that of devices which name none."""
+        self._authority = authority
+        self._scope = scope
+        self._watch = watch
+        self._first_connections = first_connections
+        self.known: dict[CertificateId, CertificateTarget] = {}
+        """Whose policies are watched; whoever follows the watch forgets those that are gone."""
+
+    async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> RegisteredDevice:
+        """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused."""
+        certificate_id = certificate_id_of(chain[0])
+        account = _named_account(server_name)
+        region = self._scope.region
+        certificate = await presented_certificate(
+            self._authority, region, account or self._scope.account, certificate_id
+        )
+        if certificate is None:
+            claim = await recognise_claim(self._authority, certificate_id)
+            if claim is not None and claim.scope.region == region:
+                return self._claimed(claim)
+        if certificate is None or _waits_for_its_ca(certificate):
+            connection = FirstConnection(region, account, source_address, str(uuid.uuid4()))
+            certificate = await self._registered(connection, chain[0]) or certificate
+        if certificate is None:
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
+        self._ensure_admissible(certificate)
+        return self._known(certificate)
+
+    async def _registered(self, connection: FirstConnection, leaf_der: bytes) -> Certificate | None:
+        try:
+            registration = await auto_register(self._authority, connection, leaf_der)
+        except CertificateInvalid:
+            return None
+        if registration is None:
+            return None
+        if registration.certificate.status is CertificateStatus.PENDING_ACTIVATION:
+            await self._first_connections.connected(registration, connection.source_address)
+        # As at AWS, the first connection is refused even if its device was provisioned: the next one counts.
+        return registration.certificate
+
+    def _ensure_admissible(self, certificate: Certificate) -> None:
+        if certificate.status is not CertificateStatus.ACTIVE:
+            raise DeviceRefused(_REFUSALS[certificate.status])
+        if not certificate.not_before <= self._authority.clock.now() <= certificate.not_after:
+            raise DeviceRefused(DeviceRefusal.NOT_VALID_NOW)
+
+    def _known(self, certificate: Certificate) -> RegisteredDevice:
+        target = CertificateTarget(certificate.scope, certificate.certificate_id)
+        self.known[certificate.certificate_id] = target
+
+        async def read(client_id: str) -> tuple[BoundDevice, frozenset[str]]:
+            def program(transaction: Transaction) -> Steps[BoundDevice]:
+                return bound_device(transaction, target, target.scope, client_id)
+
+            found = await self._authority.store.read(program)
+            return found, found.depends_on
+
+        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[Policy]]:
+            try:
+                bound = await self._watch.read(certificate.certificate_id, lambda: read(client_id))
+            except ResourceNotFound as error:
+                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED) from error
+            return bound.connection, [policy.policy for policy in bound.policies]
+
+        return RegisteredDevice(certificate.scope, certificate.certificate_id, None, read_policies)
+
+    def _claimed(self, claim: ClaimCertificate) -> RegisteredDevice:
+        policies = (claim_policy(claim.scope, claim.template_name),)
+
+        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[Policy]]:
+            return DeviceConnection(client_id, certificate_id=claim.certificate_id), policies
+
+        return RegisteredDevice(claim.scope, claim.certificate_id, claim.template_name, read_policies)
+
+
+def _waits_for_its_ca(certificate: Certificate) -> bool:
+    return certificate.status is CertificateStatus.PENDING_ACTIVATION and certificate.ca_certificate_id is not None
+
+
+def _named_account(server_name: str | None) -> AccountId | None:
+    named = _ACCOUNT_LABEL.fullmatch(server_name or "")
+    return AccountId(named[1]) if named else None

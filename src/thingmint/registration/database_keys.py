@@ -1,0 +1,30 @@
+"""Owns the question whether a database belongs to the keys at hand; knows neither files nor engines.
+
+Several services may share a database only if they share the sealing key, which every access key's secret is sealed
+with, and with it the authorities that lie beside it. A service that did not would serve some requests and fail on
+others, and sign with an authority that nobody trusts.
+"""
+
+from thingmint.core.access_key import AccessKey
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.registration.access_keys import sealing_name
+from thingmint.registration.ports import SecretSealer, Store
+
+
+class ForeignDatabase(Exception):
+    """The database was filled with other keys; the message says what shows it."""
+
+
+async def require_own_database(store: Store, sealer: SecretSealer) -> None:
+    """Return if what the database holds was sealed with this key; raise ForeignDatabase otherwise."""
+    for access_key in await store.read(lambda transaction: transaction.access_keys(None)):
+        _require_unsealable(access_key, sealer)
+
+
+def _require_unsealable(access_key: AccessKey, sealer: SecretSealer) -> None:
+    try:
+        sealer.unseal(access_key.sealed_secret, sealing_name(access_key.access_key_id))
+    except ServiceUnavailable as error:
+        raise ForeignDatabase(
+            f"the secret of access key {access_key.access_key_id} in it was sealed with another key"
+        ) from error

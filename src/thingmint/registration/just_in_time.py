@@ -1,0 +1,47 @@
+"""Owns the provisioning of devices at their first connection (JITP); knows no TLS and judges no certificate.
+
+`auto_registration` has registered the certificate with the CA that signed it; the template of that CA's configuration
+makes the rest of the device. It may come again until that has worked.
+"""
+
+from thingmint.core.ca_certificate import RegistrationConfig
+from thingmint.core.caller import Caller
+from thingmint.core.certificate import Certificate, CertificateStatus
+from thingmint.core.errors import InvalidRequest
+from thingmint.core.identifiers import parse_template_name
+from thingmint.core.provisioning_plan import CertificateFacts, plan
+from thingmint.core.provisioning_template import TemplateType, ensure_usable
+from thingmint.core.template import Template, TemplateKind
+from thingmint.issuance.certificate_attributes import certificate_attributes
+from thingmint.registration import provisioning_templates
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.provisioning import Provisioned, parsed_template, provision
+
+
+async def provision_at_first_connection(
+    authority: RegistrationAuthority, caller: Caller, certificate: Certificate, config: RegistrationConfig
+) -> Provisioned:
+    """Carry out the template of the CA's configuration for a certificate that waits for its activation.
+
+    Its parameters are the names in the certificate's subject. Raises InvalidRequest for a certificate that does not
+    wait, a configuration without a template, or a template that is not enabled or of another type; ResourceNotFound for
+    one that does not exist; InvalidParameters, UpdateConflict and RegistrationFailed as `provisioning.provision` does.
+    """
+    if certificate.status is not CertificateStatus.PENDING_ACTIVATION:
+        raise InvalidRequest(f"The certificate {certificate.certificate_id} is {certificate.status} already")
+    template = await _template(authority, caller, config)
+    facts = CertificateFacts(certificate.certificate_id, certificate_attributes(certificate.der))
+    name = None if config.template_name is None else parse_template_name(config.template_name)
+    return await provision(authority, caller, plan(template, {}, facts), template=name)
+
+
+async def _template(authority: RegistrationAuthority, caller: Caller, config: RegistrationConfig) -> Template:
+    if config.template_body is not None:
+        return parsed_template(config.template_body, TemplateKind.JITP)
+    if config.template_name is None:
+        raise InvalidRequest("The CA certificate's configuration has no template")
+    template, version = await provisioning_templates.describe(
+        authority, caller, parse_template_name(config.template_name)
+    )
+    ensure_usable(template, TemplateType.JITP)
+    return parsed_template(version.body, TemplateKind.JITP)

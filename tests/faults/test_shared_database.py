@@ -1,0 +1,125 @@
+"""Services on one PostgreSQL database are one authority with the same keys, and refuse to start with others."""
+
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.support.client import client_of, create_keys, describe
+from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
+    postgresql_cluster,
+    postgresql_server_url,
+    postgresql_url,
+)
+from tests.support.service import Service, running_service, start_service, thingmint
+
+REFUSAL = "the database does not belong to the keys in"
+
+
+def copy_keys(source: Path, target: Path) -> None:
+    """Do what the refusal says."""
+    target.mkdir(mode=0o700)
+    for name in ("keys", "certificates"):
+        shutil.copytree(source / name, target / name)
+    shutil.copy2(source / "credentials", target / "credentials")
+
+
+def ended_start(data_dir: Path, *options: str) -> str:
+    """Return what a service says that does not start."""
+    ended = subprocess.run(
+        thingmint("serve", "--data-dir", str(data_dir), "--api", "127.0.0.1:0", "--key-reserve", "0", *options),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 1, ended.stdout
+    return ended.stderr
+
+
+def test_service_with_other_keys_refuses_a_database_that_is_not_its_own(
+    tmp_path: Path,
+    postgresql_url: str,  # noqa: F811  the fixture
+) -> None:
+    options = ("--database-url", postgresql_url)
+    with running_service(tmp_path / "first", *options) as first:
+        created = create_keys(client_of(first))
+        said = ended_start(tmp_path / "second", *options)
+        assert f"{REFUSAL} {tmp_path / 'second'}: the secret of access key " in said
+        assert "copy keys/, certificates/ and credentials of the service that filled it" in said
+        assert not (tmp_path / "second" / "endpoints.json").exists()
+        for command in (
+            ["access-key", "create", "--policy", "-"],
+            ["issue", "--offline", "--out", str(tmp_path / "o")],
+        ):
+            refused = subprocess.run(
+                thingmint(*command, "--data-dir", str(tmp_path / "second"), *options),
+                input='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}',
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert refused.returncode == 1
+            assert REFUSAL in refused.stderr
+
+        copy_keys(first.data_dir, tmp_path / "third")
+        with running_service(tmp_path / "third", *options) as third:
+            # Each knows the other's callers and certificates, and both chain to one root.
+            assert describe(client_of(third), created.certificate_id)["certificatePem"] == created.certificate_pem
+            also = create_keys(client_of(third))
+            assert describe(client_of(first), also.certificate_id)["status"] == "ACTIVE"
+            assert (third.data_dir / "device-ca.pem").read_bytes() == (first.data_dir / "device-ca.pem").read_bytes()
+
+        # The sealing key alone is not enough: devices would get certificates of two authorities.
+        copy_keys(first.data_dir, tmp_path / "fourth")
+        for name in ("issuing-ca", "root-ca", "service-ca"):
+            (tmp_path / "fourth" / "keys" / f"{name}.key").unlink()
+            (tmp_path / "fourth" / "certificates" / f"{name}.pem").unlink()
+        said = ended_start(tmp_path / "fourth", *options)
+        assert f"certificate {also.certificate_id} in it was issued by another authority" in said
+
+
+def test_first_starts_at_the_same_time_leave_one_authority_or_none(
+    tmp_path: Path,
+    postgresql_url: str,  # noqa: F811  the fixture
+) -> None:
+    options = ("--database-url", postgresql_url)
+
+    def start(name: str) -> Service | None:
+        try:
+            return start_service(tmp_path / name, *options)
+        except AssertionError as error:
+            assert REFUSAL in str(error)  # noqa: PT017  either outcome is right
+            return None
+
+    with ThreadPoolExecutor(2) as pool:
+        started = [service for service in pool.map(start, ("first", "second")) if service is not None]
+    try:
+        assert len(started) < 2
+    finally:
+        for service in started:
+            service.terminate()
+    # Whoever comes now finds either a database of its own or an empty one: nobody is locked out of it for good.
+    outcomes = [start(name) for name in ("first", "second")]
+    survivors = [service for service in outcomes if service is not None]
+    try:
+        assert len(survivors) == 1
+        create_keys(client_of(survivors[0]))
+    finally:
+        for service in survivors:
+            service.close_clients()
+            service.terminate()
+
+
+def test_new_keys_for_an_old_database_are_refused(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with running_service(data_dir) as service:
+        create_keys(client_of(service))
+    shutil.rmtree(data_dir / "keys")
+    shutil.rmtree(data_dir / "certificates")
+    assert f"{REFUSAL} {data_dir}" in ended_start(data_dir)
+    doctor = subprocess.run(
+        thingmint("doctor", "--data-dir", str(data_dir)), capture_output=True, text=True, check=False
+    )
+    assert doctor.returncode == 1
+    assert f"wrong    {REFUSAL} {data_dir}" in doctor.stdout
