@@ -94,7 +94,8 @@ class LoggedEvents:
             resource=entry.resource,
             principal=entry.principal_arn,
             request_id=entry.request_id,
-            **entry.detail,
+            # Nested: an entry names what it likes, and the log has names of its own.
+            detail=entry.detail,
         )
         for listener in self.listeners:
             listener(entry)

@@ -199,13 +199,13 @@ TAGGED = {
 
 def tags_are_on_what_exists(registry: Registry) -> Iterator[object]:
     """What has tags exists, and has fifty at most."""
-    tagged = Counter(key_of(row, "resource") for row in registry.rows("tag"))
+    tagged = Counter(row["resource"] for row in registry.rows("tag"))
     present = {
-        (*key_of(row), f"{arn_of(row, kind)}/{row[column]}")
+        f"{arn_of(row, kind)}/{row[column]}"
         for kind, (table, column) in TAGGED.items()
         for row in registry.rows(table)
     }
-    yield from (("nothing there, or too many", key) for key, count in tagged.items() if key not in present or count > 50)
+    yield from (("nothing there, or too many", arn) for arn, count in tagged.items() if arn not in present or count > 50)
 
 
 def arn_of(row: Row, kind: str) -> str:
