@@ -68,7 +68,15 @@ def test_the_modelled_errors(live: Live, iot: IoT, client_of: ClientOf) -> None:
     unchecked = client_of(live, parameter_validation=False)
     many = [{"Key": f"key-{number}", "Value": ""} for number in range(51)]
     assert refusal_of(iot.tag_resource, resourceArn=arn, tags=many).name == "LimitExceededException"
-    for tags in ([{"Key": "aws:x"}], [{"Key": ""}], [{"Key": "k" * 129}], LINE_7 * 2, [{"Key": 7}], [{}]):
+    bad: list[list[dict[str, object]]] = [
+        [{"Key": "aws:x"}],
+        [{"Key": ""}],
+        [{"Key": "k" * 129}],
+        [{"Key": "k"}] * 2,
+        [{"Key": 7}],
+        [{}],
+    ]
+    for tags in bad:
         assert refusal_of(unchecked.tag_resource, resourceArn=arn, tags=tags).name == "InvalidRequestException"
     for call, parameters in ((iot.tag_resource, {"tags": LINE_7}), (iot.untag_resource, {"tagKeys": ["line"]})):
         gone = refusal_of(call, resourceArn=arn + "-gone", **parameters)
@@ -132,5 +140,10 @@ def test_the_thing_of_an_attachment_is_a_condition_key(live: Live, iot: IoT, cli
 def test_a_bad_body_does_not_keep_a_refusal_from_being_one(live: Live, client_of: ClientOf) -> None:
     key = live.create_access_key(policy(allow("iot:DescribeEndpoint")))
     client = client_of(live, key, parameter_validation=False)
-    for parameters in ({"resourceArn": 7, "tags": [{"Key": 7}]}, {"resourceArn": "", "tags": [{}]}, {"tags": []}):
+    bodies: list[dict[str, object]] = [
+        {"resourceArn": 7, "tags": [{"Key": 7}]},
+        {"resourceArn": "", "tags": [{}]},
+        {"tags": []},
+    ]
+    for parameters in bodies:
         assert refused(client.tag_resource, **parameters)

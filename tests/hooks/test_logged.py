@@ -45,4 +45,4 @@ async def test_a_failure_is_told_with_its_cause_and_without_parameters(
     log = Lines()
     with pytest.raises(type(error)):
         await LoggedHooks(Hook(error), log).ask(HOOK, QUESTION)
-    assert log.written == [(event, {"hook": HOOK_ARN, "template": "arn:template", **cause})]
+    assert log.written == [(event, {"hook": HOOK_ARN, "asked_for": "arn:template", **cause})]

@@ -22,7 +22,7 @@ from thingmint.core.errors import (
     ServiceUnavailable,
     UpdateConflict,
 )
-from thingmint.core.hook import HookFailed, HookQuestion
+from thingmint.core.hook import HookFailed, Question
 from thingmint.core.identifiers import TemplateName
 from thingmint.core.ownership import OwnershipTokenInvalid
 from thingmint.core.provisioning_template import PreProvisioningHook, TemplateType, TemplateUpdate
@@ -322,7 +322,7 @@ async def test_a_hook_that_does_not_answer_is_given_up(
     class Silent:
         cancelled = False
 
-        async def ask(self, hook: PreProvisioningHook, question: HookQuestion) -> object:
+        async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
             try:
                 return await asyncio.get_running_loop().create_future()
             except asyncio.CancelledError:

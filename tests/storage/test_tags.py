@@ -34,8 +34,8 @@ async def test_a_resource_of_each_kind_can_be_looked_for_and_held(store: Store) 
     for kind in TaggableKind:
         resource = taggable(scope, f"{OURS}:{kind}/none")
         assert resource is not None
-        assert not await store.read(lambda transaction, resource=resource: transaction.has_taggable(resource))
-        assert not await store.write(lambda transaction, resource=resource: transaction.hold_taggable(resource))
+        assert not await store.read(lambda transaction: transaction.has_taggable(resource))  # noqa: B023  awaited here
+        assert not await store.write(lambda transaction: transaction.hold_taggable(resource))  # noqa: B023  awaited here
 
 
 async def test_two_that_fill_the_last_place_do_not_both_succeed(store: Store) -> None:

@@ -11,6 +11,7 @@ from tests.support.memory_store import MemoryStore
 from thingmint.api.routing import Router
 from thingmint.api.service import build_router
 from thingmint.core.identifiers import AccountId, Region
+from thingmint.registration.authorization import Permission
 
 
 @dataclass
@@ -56,6 +57,12 @@ class Api:
         """Return the condition keys that only this operation has."""
         match = self.router.match(method, target.encode())
         return match.context(caller_with().scope, match.read(b"", [], b""))
+
+    def permissions_of(self, method: str, target: str, body: bytes = b"") -> tuple[Permission, ...]:
+        """Return all that policies would be asked."""
+        path, _, query = target.partition("?")
+        match = self.router.match(method, path.encode())
+        return match.permissions(caller_with().scope, match.read(query.encode(), [], body))
 
 
 def new_api() -> Api:

@@ -11,7 +11,7 @@ from tests.support.memory_store import MemoryStore
 
 from thingmint.buckets import NoBuckets
 from thingmint.core.caller import Caller, Principal
-from thingmint.core.hook import HookQuestion
+from thingmint.core.hook import Question
 from thingmint.core.identifiers import AccountId, Region, SerialNumber
 from thingmint.core.policy import Policy, parse_policy
 from thingmint.core.provisioning_template import PreProvisioningHook
@@ -61,9 +61,9 @@ class Hook:
     """A `ports.HookClient` that says what it was told to say, or fails, and remembers what it was asked."""
 
     answer: object = field(default_factory=lambda: {"allowProvisioning": True})
-    asked: list[HookQuestion] = field(default_factory=list)
+    asked: list[Question] = field(default_factory=list)
 
-    async def ask(self, hook: PreProvisioningHook, question: HookQuestion) -> object:
+    async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
         """Remember the question and answer it."""
         del hook
         self.asked.append(question)

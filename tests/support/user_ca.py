@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from tests.support.authority import NOW
+from tests.support.signing_requests import DEVICE, key_of
 
 SignatureHash: TypeAlias = hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | hashes.SHA3_256
 CAKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | dsa.DSAPrivateKey
@@ -110,6 +111,21 @@ def new_ca(
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
     return UserCA(key, builder.sign(key, hashes.SHA256()))
+
+
+def provided_pem_for(
+    kind: str, subject: x509.Name = DEVICE, *, at: datetime = NOW, hash_: SignatureHash | None = None
+) -> str:
+    """Return what a certificate provider signs for the signing request of this kind and subject."""
+    key = key_of(kind)
+    assert isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
+    builder = _builder(subject, name_of("Provider CA"), key, at)
+    return pem_of(builder.sign(_provider_key(), hash_ or hashes.SHA256()))
+
+
+@functools.cache
+def _provider_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: CAKey, at: datetime) -> x509.CertificateBuilder:

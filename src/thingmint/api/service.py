@@ -4,9 +4,11 @@ from thingmint.api.authorization import authorization_operations
 from thingmint.api.billing_groups import billing_group_operations
 from thingmint.api.billing_members import billing_member_operations
 from thingmint.api.ca_certificates import ca_certificate_operations
+from thingmint.api.certificate_providers import certificate_provider_operations
 from thingmint.api.certificates import certificate_operations
 from thingmint.api.effective_policies import effective_policy_operations
 from thingmint.api.endpoint import endpoint_operations
+from thingmint.api.event_configurations import event_configuration_operations
 from thingmint.api.operation import Operation, unimplemented
 from thingmint.api.policies import policy_operations
 from thingmint.api.policy_attachments import policy_attachment_operations
@@ -15,6 +17,7 @@ from thingmint.api.register_thing import register_thing_operations
 from thingmint.api.registered_certificates import registered_certificate_operations
 from thingmint.api.registration_codes import registration_code_operations
 from thingmint.api.registration_tasks import registration_task_operations
+from thingmint.api.role_aliases import role_alias_operations
 from thingmint.api.routes import ROUTES
 from thingmint.api.routing import Router
 from thingmint.api.tags import tag_operations
@@ -45,6 +48,9 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
         *template_version_operations(authority),
         *register_thing_operations(authority),
         *registration_task_operations(authority),
+        *certificate_provider_operations(authority),
+        *event_configuration_operations(authority),
+        *role_alias_operations(authority),
         *tag_operations(authority),
         *thing_operations(authority),
         *thing_type_operations(authority),

@@ -5,6 +5,7 @@ The JSON of both is AWS's ("Pre-provisioning hooks" in the developer guide), so 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from thingmint.core.identifiers import CertificateId
 
@@ -14,6 +15,19 @@ HOOK_SECONDS = 5.0
 
 class HookFailed(Exception):
     """A hook could not be asked or gave no answer of the right form; the text is for the log, never for a device."""
+
+
+class Question(Protocol):
+    """What an operator's function is asked, be it a hook or a certificate provider."""
+
+    @property
+    def asked_for(self) -> str:
+        """The ARN of what the question is about, for the log."""
+        ...
+
+    def as_json(self) -> dict[str, object]:
+        """Return the question as the function reads it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +40,11 @@ class HookQuestion:
     template_arn: str
     client_id: str
     parameters: Mapping[str, str]
+
+    @property
+    def asked_for(self) -> str:
+        """The ARN of what the question is about."""
+        return self.template_arn
 
     def as_json(self) -> dict[str, object]:
         """Return the question as the hook reads it."""

@@ -21,6 +21,11 @@ _LAMBDA_ARN = re.compile(
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]+")
 
 
+def is_function_arn(text: str) -> bool:
+    """Say whether the text is the ARN of a Lambda function, of a version or of an alias of one."""
+    return _LAMBDA_ARN.fullmatch(text) is not None
+
+
 class TemplateType(StrEnum):
     """What a template provisions: devices with a claim, or devices whose own CA is registered."""
 
@@ -39,7 +44,7 @@ class PreProvisioningHook:
         """Raise InvalidRequest for a payload version that does not exist or a target that is no function's ARN."""
         if self.payload_version != PAYLOAD_VERSION:
             raise InvalidRequest(f"The payloadVersion of a hook is {PAYLOAD_VERSION}, not {self.payload_version}")
-        if not _LAMBDA_ARN.fullmatch(self.target_arn):
+        if not is_function_arn(self.target_arn):
             raise InvalidRequest("The targetArn of a hook is not the ARN of a Lambda function")
 
 

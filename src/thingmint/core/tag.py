@@ -21,6 +21,8 @@ class TaggableKind(StrEnum):
     BILLING_GROUP = "billinggroup"
     CA_CERTIFICATE = "cacert"
     PROVISIONING_TEMPLATE = "provisioningtemplate"
+    ROLE_ALIAS = "rolealias"
+    CERTIFICATE_PROVIDER = "certificateprovider"
 
 
 _KINDS = frozenset(kind.value for kind in TaggableKind)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from thingmint.core.hook import HookFailed, HookQuestion
+from thingmint.core.hook import HookFailed, Question
 from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.hooks.target import HookTarget
 
@@ -13,7 +13,7 @@ class Hooks:
     def __init__(self, targets: Mapping[str, HookTarget]) -> None:
         self._targets = targets
 
-    async def ask(self, hook: PreProvisioningHook, question: HookQuestion) -> object:
+    async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
         """Return the hook's answer as it came; raise HookFailed if there is none."""
         target = self._targets.get(hook.target_arn)
         if target is None:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Protocol
 
-from thingmint.core.hook import HookFailed, HookQuestion
+from thingmint.core.hook import HookFailed, Question
 from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.registration.ports import HookClient
 
@@ -23,14 +23,14 @@ class LoggedHooks:
         self._hooks = hooks
         self._log = log
 
-    async def ask(self, hook: PreProvisioningHook, question: HookQuestion) -> object:
+    async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
         """Return the hook's answer as it came; raise HookFailed if there is none."""
         try:
             return await self._hooks.ask(hook, question)
         except HookFailed as error:
-            self._log.warning("hook failed", hook=hook.target_arn, template=question.template_arn, cause=str(error))
+            self._log.warning("hook failed", hook=hook.target_arn, asked_for=question.asked_for, cause=str(error))
             raise
         except asyncio.CancelledError:
             # Whoever asked has waited as long as it may, or is gone.
-            self._log.warning("hook gave no answer in time", hook=hook.target_arn, template=question.template_arn)
+            self._log.warning("hook gave no answer in time", hook=hook.target_arn, asked_for=question.asked_for)
             raise

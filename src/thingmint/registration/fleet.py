@@ -22,7 +22,8 @@ from thingmint.issuance.keys import KeyPair, load_public_key
 from thingmint.issuance.pem import certificate_pem
 from thingmint.registration import provisioning_templates
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.issuing import issue
+from thingmint.registration.certificate_providers import provided_certificate
+from thingmint.registration.issuing import issue, new_certificate, record
 from thingmint.registration.ownership import note_ownership, ownership_of_new, ownership_token, redeemed_token
 from thingmint.registration.provisioning import Provisioned, parsed_template, provision
 
@@ -65,21 +66,24 @@ async def create_keys(authority: RegistrationAuthority, device: Device) -> tuple
     return _identity(authority, certificate), key_pair
 
 
-async def create_from_csr(authority: RegistrationAuthority, device: Device, csr_pem: str) -> IssuedIdentity:
+async def create_from_csr(
+    authority: RegistrationAuthority, device: Device, csr_pem: str, client_id: str = ""
+) -> IssuedIdentity:
     """Issue a certificate that waits for its activation for a signing request; return it with the ownership token.
 
-    Raises InvalidRequest for a request that is not accepted, ServiceUnavailable if nothing can be stored.
+    If the account has a certificate provider, that signs it, and is told the client id of the device's connection.
+    Raises InvalidRequest for a request that is not accepted, ServiceUnavailable if nothing can be stored or the
+    provider provides nothing.
     """
     request = load_csr(csr_pem)
-    certificate = await issue(
-        authority,
-        device.caller,
-        "CreateCertificateFromCsr",
-        request.public_key,
-        request.subject,
-        CertificateStatus.PENDING_ACTIVATION,
-        note_ownership,
+    certificate = await provided_certificate(
+        authority, device.caller, csr_pem, request, principal_id=device.certificate_id, client_id=client_id
     )
+    if certificate is None:
+        certificate = new_certificate(
+            authority, device.caller, request.public_key, request.subject, CertificateStatus.PENDING_ACTIVATION
+        )
+    await record(authority, device.caller, "CreateCertificateFromCsr", certificate, note_ownership)
     return _identity(authority, certificate)
 
 

@@ -103,6 +103,17 @@ async def issue(
 ) -> Certificate:
     """Issue and record a certificate, and what ``beside`` records, in one transaction; return it once it is durable."""
     certificate = new_certificate(authority, caller, public_key, subject, status)
+    return await record(authority, caller, action, certificate, beside)
+
+
+async def record(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    action: str,
+    certificate: Certificate,
+    beside: Callable[[Transaction, Certificate], Steps[None]] = nothing_more,
+) -> Certificate:
+    """Record a certificate that was signed, and what ``beside`` records, in one transaction; return it once durable."""
     entry = issuance_entry(caller, action, certificate)
 
     def program(transaction: Transaction) -> Steps[Change[Certificate]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 
-from thingmint.core.hook import HookQuestion
+from thingmint.core.hook import Question
 from thingmint.core.identifiers import SerialNumber
 from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.core.registration_task import InputFile, InputLine, ReportType
@@ -16,13 +16,16 @@ from thingmint.registration.verbs.attachments import AttachmentVerbs
 from thingmint.registration.verbs.audit import AuditVerbs
 from thingmint.registration.verbs.billing_groups import BillingGroupVerbs
 from thingmint.registration.verbs.ca_certificates import CACertificateVerbs
+from thingmint.registration.verbs.certificate_providers import CertificateProviderVerbs
 from thingmint.registration.verbs.certificates import CertificateVerbs
 from thingmint.registration.verbs.changes import ChangeVerbs
 from thingmint.registration.verbs.claims import ClaimVerbs
+from thingmint.registration.verbs.event_configurations import EventConfigurationVerbs
 from thingmint.registration.verbs.policies import PolicyVerbs
 from thingmint.registration.verbs.policy_attachments import PolicyAttachmentVerbs
 from thingmint.registration.verbs.provisioning_templates import ProvisioningTemplateVerbs
 from thingmint.registration.verbs.registration_tasks import RegistrationTaskVerbs
+from thingmint.registration.verbs.role_aliases import RoleAliasVerbs
 from thingmint.registration.verbs.tags import TagVerbs
 from thingmint.registration.verbs.thing_groups import ThingGroupVerbs
 from thingmint.registration.verbs.thing_principals import ThingPrincipalVerbs
@@ -46,6 +49,9 @@ class Transaction(
     PolicyVerbs,
     ProvisioningTemplateVerbs,
     RegistrationTaskVerbs,
+    CertificateProviderVerbs,
+    EventConfigurationVerbs,
+    RoleAliasVerbs,
     TagVerbs,
     ThingGroupVerbs,
     ThingPrincipalVerbs,
@@ -114,9 +120,9 @@ class SecretSealer(Protocol):
 
 
 class HookClient(Protocol):
-    """Asks pre-provisioning hooks, which are the operator's own code."""
+    """Asks pre-provisioning hooks and certificate providers, which are the operator's own code."""
 
-    async def ask(self, hook: PreProvisioningHook, question: HookQuestion) -> object:
+    async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
         """Return the hook's answer as it came; raise HookFailed if there is none. Whoever asks sets the time limit."""
         ...
 

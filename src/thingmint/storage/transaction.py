@@ -10,13 +10,16 @@ from thingmint.storage.tables.attachments import AttachmentTables
 from thingmint.storage.tables.audit import AuditTable
 from thingmint.storage.tables.billing_groups import BillingGroupTable
 from thingmint.storage.tables.ca_certificates import CACertificateTable
+from thingmint.storage.tables.certificate_providers import CertificateProviderTable
 from thingmint.storage.tables.certificates import CertificateTable
 from thingmint.storage.tables.changes import ChangeTable
 from thingmint.storage.tables.claims import ClaimTable
+from thingmint.storage.tables.event_configurations import EventConfigurationTable
 from thingmint.storage.tables.policies import PolicyTable
 from thingmint.storage.tables.policy_attachments import PolicyAttachmentTable
 from thingmint.storage.tables.provisioning_templates import ProvisioningTemplateTable
 from thingmint.storage.tables.registration_tasks import RegistrationTaskTable
+from thingmint.storage.tables.role_aliases import RoleAliasTable
 from thingmint.storage.tables.tags import TagTable
 from thingmint.storage.tables.thing_groups import ThingGroupTable
 from thingmint.storage.tables.thing_principals import ThingPrincipalTable
@@ -44,6 +47,9 @@ class SqlTransaction(
     PolicyTable,
     ProvisioningTemplateTable,
     RegistrationTaskTable,
+    CertificateProviderTable,
+    EventConfigurationTable,
+    RoleAliasTable,
     TagTable,
     ThingGroupTable,
     ThingPrincipalTable,

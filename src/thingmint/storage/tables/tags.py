@@ -15,6 +15,8 @@ _TABLES = {
     TaggableKind.BILLING_GROUP: ("billing_group", "name"),
     TaggableKind.CA_CERTIFICATE: ("ca_certificate", "certificate_id"),
     TaggableKind.PROVISIONING_TEMPLATE: ("provisioning_template", "name"),
+    TaggableKind.ROLE_ALIAS: ("role_alias", "name"),
+    TaggableKind.CERTIFICATE_PROVIDER: ("certificate_provider", "name"),
 }
 
 # The expressions keep the planner from any index by account and region, as in `columns.one_named`.

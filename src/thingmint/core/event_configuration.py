@@ -1,0 +1,35 @@
+"""Owns which events of the registry an account may ask to be told of; tells of none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class EventType(StrEnum):
+    """The types of AWS IoT's service model. Jobs do not exist here; whether their events are wanted is stored."""
+
+    THING = "THING"
+    THING_GROUP = "THING_GROUP"
+    THING_TYPE = "THING_TYPE"
+    THING_GROUP_MEMBERSHIP = "THING_GROUP_MEMBERSHIP"
+    THING_GROUP_HIERARCHY = "THING_GROUP_HIERARCHY"
+    THING_TYPE_ASSOCIATION = "THING_TYPE_ASSOCIATION"
+    JOB = "JOB"
+    JOB_EXECUTION = "JOB_EXECUTION"
+    POLICY = "POLICY"
+    CERTIFICATE = "CERTIFICATE"
+    CA_CERTIFICATE = "CA_CERTIFICATE"
+
+
+@dataclass(frozen=True, slots=True)
+class EventConfigurations:
+    """Which types are on; times are None until an account first said anything about any."""
+
+    switched: Mapping[EventType, bool] = field(default_factory=dict)
+    created_at: datetime | None = None
+    modified_at: datetime | None = None
+
+    def is_enabled(self, event_type: EventType) -> bool:
+        """Say whether events of this type are wanted; as at AWS, none is until it was asked for."""
+        return self.switched.get(event_type, False)

@@ -1,0 +1,167 @@
+"""Owns the life of certificate providers, and what one is asked; knows neither HTTP nor SQL, nor how one is reached."""
+
+import asyncio
+from collections.abc import Mapping
+
+from thingmint.core.caller import Caller
+from thingmint.core.certificate import Certificate, CertificateMode, CertificateStatus
+from thingmint.core.certificate_provider import (
+    CertificateProvider,
+    CertificateProviderEntry,
+    ProvidedOperation,
+    SigningQuestion,
+    provided_pem,
+    updated_provider,
+)
+from thingmint.core.errors import (
+    CertificateInvalid,
+    LimitExceeded,
+    ResourceExists,
+    ResourceNotFound,
+    ServiceUnavailable,
+)
+from thingmint.core.hook import HOOK_SECONDS, HookFailed
+from thingmint.core.identifiers import CertificateId, CertificateProviderName
+from thingmint.core.provisioning_template import PreProvisioningHook
+from thingmint.issuance.csr import SigningRequest
+from thingmint.issuance.provided import load_provided_pem
+from thingmint.registration.audit import AuditEntry, audit_entry
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.mutation import Change, change
+from thingmint.registration.paging import Page, PageRequest, read_page
+from thingmint.registration.ports import Transaction
+from thingmint.registration.registered_certificates import Provenance, new_certificate
+from thingmint.registration.steps import Steps
+from thingmint.registration.tags import store_tags
+
+_CSR = ProvidedOperation.CREATE_CERTIFICATE_FROM_CSR
+# The provider signs for this account alone, and the certificate answers no other.
+_PROVIDED = Provenance(CertificateMode.DEFAULT, None)
+
+
+async def create(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    name: CertificateProviderName,
+    function_arn: str,
+    operation: ProvidedOperation,
+    client_token: str | None,
+    tags: Mapping[str, str],
+) -> CertificateProvider:
+    """Create a provider; return the present one if the same token made it in the same words.
+
+    Raises InvalidRequest for what is no function, ResourceExists, LimitExceeded if the operation has another provider.
+    """
+    now = authority.clock.now()
+    provider = CertificateProvider(caller.scope, name, function_arn, operation, client_token, now, now)
+
+    def program(transaction: Transaction) -> Steps[Change[CertificateProvider]]:
+        if (yield from transaction.insert_certificate_provider(provider)):
+            yield from store_tags(transaction, provider.arn, tags)
+            return Change(provider, (_entry(authority, caller, "CreateCertificateProvider", provider),))
+        present = yield from transaction.certificate_provider(caller.scope, name)
+        if present is None:
+            raise LimitExceeded(f"The account has a certificate provider for {operation} already")
+        if not provider.is_retry_of(present):
+            raise ResourceExists(
+                f"Certificate provider {name} already exists", resource_id=name, resource_arn=present.arn
+            )
+        return Change(present, ())
+
+    return await change(authority, program)
+
+
+async def describe(
+    authority: RegistrationAuthority, caller: Caller, name: CertificateProviderName
+) -> CertificateProvider:
+    """Return the provider; raise ResourceNotFound if the caller's account has none with this name in the region."""
+    found = await authority.store.read(lambda transaction: transaction.certificate_provider(caller.scope, name))
+    return _found(name, found)
+
+
+async def list_providers(
+    authority: RegistrationAuthority, caller: Caller, request: PageRequest
+) -> Page[CertificateProviderEntry]:
+    """Return a page of the account's providers in the order of their creation, newest first unless ascending."""
+
+    def program(transaction: Transaction) -> Steps[Page[CertificateProviderEntry]]:
+        return read_page(request, lambda page: transaction.certificate_providers(caller.scope, page))
+
+    return await authority.store.read(program)
+
+
+async def update(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    name: CertificateProviderName,
+    function_arn: str | None,
+    operation: ProvidedOperation | None,
+) -> CertificateProvider:
+    """Change what is given and return the provider; raise ResourceNotFound, InvalidRequest for what is no function."""
+    now = authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Change[CertificateProvider]]:
+        before = _found(name, (yield from transaction.certificate_provider_for_update(caller.scope, name)))
+        after = updated_provider(before, function_arn, operation, now)
+        if after is before:
+            return Change(before, ())
+        yield from transaction.update_certificate_provider(after)
+        return Change(after, (_entry(authority, caller, "UpdateCertificateProvider", after),))
+
+    return await change(authority, program)
+
+
+async def delete(authority: RegistrationAuthority, caller: Caller, name: CertificateProviderName) -> None:
+    """Delete the provider; from now on the issuing CA signs again. Raises ResourceNotFound."""
+
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        provider = _found(name, (yield from transaction.certificate_provider_for_update(caller.scope, name)))
+        yield from transaction.delete_certificate_provider(provider)
+        yield from transaction.delete_tags(provider.arn)
+        return Change(None, (_entry(authority, caller, "DeleteCertificateProvider", provider),))
+
+    await change(authority, program)
+
+
+async def provided_certificate(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    csr_pem: str,
+    request: SigningRequest,
+    *,
+    principal_id: CertificateId,
+    client_id: str,
+) -> Certificate | None:
+    """Return what the account's provider signs for the request, verified and not stored; None if there is no provider.
+
+    ``csr_pem`` is the text that ``request`` was read from. Raises ServiceUnavailable if the provider does not answer in
+    time, or with something else than a certificate for this request.
+    """
+    provider = await authority.store.read(lambda transaction: transaction.certificate_provider_of(caller.scope, _CSR))
+    if provider is None:
+        return None
+    question = SigningQuestion(provider.arn, csr_pem, principal_id, client_id)
+    try:
+        async with asyncio.timeout(HOOK_SECONDS):
+            answer = await authority.hooks.ask(PreProvisioningHook(provider.function_arn), question)
+        certificate = load_provided_pem(provided_pem(answer), request, authority.clock.now())
+    except (HookFailed, TimeoutError, CertificateInvalid) as error:
+        raise ServiceUnavailable("The certificate provider of the account did not provide a certificate") from error
+    return new_certificate(authority, caller.scope, certificate, CertificateStatus.PENDING_ACTIVATION, _PROVIDED)
+
+
+def _entry(authority: RegistrationAuthority, caller: Caller, action: str, provider: CertificateProvider) -> AuditEntry:
+    return audit_entry(
+        caller,
+        authority.clock.now(),
+        action,
+        provider.arn,
+        function_arn=provider.function_arn,
+        operation=provider.operation,
+    )
+
+
+def _found(name: CertificateProviderName, provider: CertificateProvider | None) -> CertificateProvider:
+    if provider is None:
+        raise ResourceNotFound(f"Certificate provider {name} not found")
+    return provider

@@ -1,0 +1,33 @@
+"""Owns which events of the registry an account wants to be told of; tells of none itself."""
+
+from collections.abc import Mapping
+
+from thingmint.core.caller import Caller
+from thingmint.core.event_configuration import EventConfigurations, EventType
+from thingmint.core.identifiers import Scope, iot_arn
+from thingmint.registration.audit import audit_entry
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.mutation import Change, change
+from thingmint.registration.ports import Store, Transaction
+from thingmint.registration.steps import Steps
+
+
+async def configurations(store: Store, scope: Scope) -> EventConfigurations:
+    """Return which events the account wants in the region; raise ServiceUnavailable if that cannot be read."""
+    return await store.read(lambda transaction: transaction.event_configurations(scope))
+
+
+async def update(authority: RegistrationAuthority, caller: Caller, switched: Mapping[EventType, bool]) -> None:
+    """Switch these types on or off; the others stay as they are."""
+    if not switched:
+        return
+    now, resource = authority.clock.now(), iot_arn(caller.scope, "eventconfigurations")
+    detail = {event_type.value: "on" if enabled else "off" for event_type, enabled in switched.items()}
+
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        # In one order: each locks its row, and two updates must not wait for each other.
+        for event_type in sorted(switched):
+            yield from transaction.switch_events(caller.scope, event_type, enabled=switched[event_type], at=now)
+        return Change(None, (audit_entry(caller, now, "UpdateEventConfigurations", resource, **detail),))
+
+    await change(authority, program)
