@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help run install install-test test lint unit coverage bench soak clean
+.PHONY: help run install install-test test lint unit coverage parity bench soak clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,10 @@ unit: install-test
 	$(BIN)/coverage report --skip-covered --skip-empty
 	$(BIN)/coverage report --include='src/thingmint/core/*,src/thingmint/issuance/*,src/thingmint/registration/*,src/thingmint/api/*' --fail-under=100 --skip-covered
 
+parity: install-test ## Try every operation with AWS's SDK on running services, print which answer, write docs/reference/operations.md
+	THINGMINT_PARITY_RECORD=$(VENV)/parity.json $(BIN)/python -m pytest -q tests/clients/test_boto3*.py
+	$(BIN)/python -m tests.support.parity $(VENV)/parity.json
+
 bench: install-test ## Measure against named references and peers; prints a table of ratios, writes bench/results/latest.json
 	$(BIN)/python -m bench
 
@@ -35,7 +39,7 @@ soak: install-test ## Run the long fault and fuzz tests
 	THINGMINT_SOAK=1 $(BIN)/python -m pytest -m soak
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules
+	rm -rf $(VENV) .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/mqtt/javascript/node_modules
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -88,15 +88,16 @@ class LoggedEvents:
 
     def recorded(self, entry: AuditEntry) -> None:
         """Take note of a committed mutation."""
-        _log.info(
-            "recorded",
-            action=entry.action,
-            resource=entry.resource,
-            principal=entry.principal_arn,
-            request_id=entry.request_id,
-            # Nested: an entry names what it likes, and the log has names of its own.
-            detail=entry.detail,
-        )
+        line = {
+            "action": entry.action,
+            "resource": entry.resource,
+            "principal": entry.principal_arn,
+            "request_id": entry.request_id,
+        }
+        # A detail may bear any name. The change is committed: a line that cannot be written must not spoil the answer.
+        taken = {"event", *line}
+        detail = {f"detail_{name}" if name in taken else name: value for name, value in entry.detail.items()}
+        _log.info("recorded", **line, **detail)
         for listener in self.listeners:
             listener(entry)
 

@@ -24,12 +24,12 @@ from thingmint.mqtt.fleet_edge import FleetEdge
 from thingmint.mqtt.gateway import Gateway
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.life_cycle import life_cycle_event
-from thingmint.mqtt.registered_devices import RegisteredDevices
+from thingmint.mqtt.registered_devices import RegisteredDevices, device_caller
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration
 from thingmint.registration.change_watch import ChangeWatch
-from thingmint.registration.first_connection import provision_at_first_connection
+from thingmint.registration.just_in_time import provision_at_first_connection
 
 _POLL_SECONDS = 1.0
 _SWEEP_SECONDS = 30.0
@@ -124,11 +124,15 @@ class DeviceEdge:
     async def connected(self, registration: AutoRegistration, source_address: str) -> None:
         """Tell of a certificate that waits for its activation, and provision its device if its CA says how."""
         self._gateway.tell(*_registered_event(registration))
+        certificate, config = registration.certificate, registration.ca_certificate.registration_config
+        if config is None or not config.has_template:
+            return
+        caller = device_caller(certificate.scope, certificate.certificate_id, source_address)
         try:
-            await provision_at_first_connection(self._authority, registration, source_address)
+            await provision_at_first_connection(self._authority, caller, certificate, config)
         except ThingmintError as error:
-            certificate_id = registration.certificate.certificate_id
-            log.warning("a device could not be provisioned: %s (certificate %s)", error.message, certificate_id)
+            refused = certificate.certificate_id
+            log.warning("a device could not be provisioned: %s (certificate %s)", error.message, refused)
 
     def _new_gateway(self, port: int) -> Gateway:
         return Gateway(

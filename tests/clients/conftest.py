@@ -1,13 +1,16 @@
 """Owns the live services that AWS's clients are tried on: one for each storage and session."""
 
+import functools
+import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.aws import AccessKey, ClientOf, IoT, Live
+from tests.support.aws import SUCCEEDED, AccessKey, ClientOf, IoT, Live
+from tests.support.parity import PROOFS, proofs
 from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     new_database,
     postgresql_cluster,
@@ -17,6 +20,52 @@ from tests.support.service import running_service
 
 IDENTITIES = 36
 """Enough that each bit of the serial numbers shows both values, but for one session in a hundred million."""
+
+
+_RECORD = os.environ.get("THINGMINT_PARITY_RECORD")
+"""Where a run writes which test proves which operation; see `tests/support/parity.py`."""
+
+
+@pytest.fixture(autouse=True)
+def _new_test() -> None:
+    """Forget what was called for others: fixtures that live longer than a test come before this one."""
+    SUCCEEDED.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Hold each test to what it is named as the proof of, and take note of what it proves."""
+    report = yield
+    if call.when != "call" or not report.passed:
+        return report
+    test, _, engine = item.nodeid.partition("[")
+    missing = {name for name, proof in _proofs().items() if proof == test} - SUCCEEDED
+    if missing and _RECORD is None:
+        report.outcome = "failed"
+        report.longrepr = f"this test is the proof that {', '.join(sorted(missing))} works, and was not answered 200"
+    item.config.stash.setdefault(_PROVED, {}).setdefault(test, {})[engine] = frozenset(SUCCEEDED)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the record: what a test proves in each of its variants."""
+    if _RECORD is None:
+        return
+    record: dict[str, list[str]] = {}
+    for test, variants in session.config.stash.get(_PROVED, {}).items():
+        for name in frozenset.intersection(*variants.values()):
+            record.setdefault(name, []).append(test)
+    Path(_RECORD).write_text(json.dumps(record))
+
+
+_PROVED = pytest.StashKey[dict[str, dict[str, frozenset[str]]]]()
+
+
+@functools.cache
+def _proofs() -> Mapping[str, str]:
+    return proofs() if PROOFS.exists() else {}
 
 
 @pytest.fixture(scope="session", autouse=True)

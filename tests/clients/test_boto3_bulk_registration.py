@@ -106,6 +106,6 @@ def test_what_cannot_be_begun_is_refused(live: Live, client_of: ClientOf) -> Non
         assert (refusal.name, refusal.status) == ("InvalidRequestException", 400)
     key = live.create_access_key(policy(allow("iot:ListThingRegistrationTasks")))
     limited = client_of(live, key)
-    assert limited.list_thing_registration_tasks(maxResults=1)["taskIds"]
+    assert limited.list_thing_registration_tasks()["taskIds"] == iot.list_thing_registration_tasks()["taskIds"]
     refusal = refusal_of(start, iot=limited)
     assert (refusal.name, refusal.status) == ("AccessDeniedException", 403)

@@ -81,7 +81,7 @@ def test_the_modelled_errors_of_things(iot: IoT) -> None:
     assert refused(iot.update_thing, thingName=name, expectedVersion=7) == CONFLICT
     assert refused(iot.delete_thing, thingName=name, expectedVersion=7) == CONFLICT
     assert refused(iot.describe_thing, thingName=missing) == NOT_FOUND
-    assert refused(iot.list_things, attributeName="colour") == INVALID
+    assert refused(iot.list_things, attributeValue="red") == INVALID
     assert refused(iot.list_things, maxResults=251) == INVALID
     four = {"attributes": {f"a{number}": "1" for number in range(4)}}
     assert refused(iot.update_thing, thingName=name, attributePayload=four) == INVALID
@@ -106,6 +106,7 @@ def test_things_are_found_by_type_and_attribute_page_by_page(iot: IoT) -> None:
     prefixed = found(attributeName="batch", attributeValue=f"{batch}-", usePrefixAttributeValue=True)
     assert prefixed == [names[number] for number in (0, 3, 6, 1, 4, 2, 5)]
     assert found(attributeName="batch", attributeValue=f"{batch}-") == []
+    assert set(names) <= set(found(attributeName="batch"))
     assert set(names) <= set(found())
 
 

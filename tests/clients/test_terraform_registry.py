@@ -34,6 +34,13 @@ resource "aws_iot_thing" "lamp" {
   attributes      = { colour = var.colour }
 }
 
+resource "aws_iot_thing_type" "old" {
+  name       = "tf-old"
+  deprecated = true
+}
+
+resource "aws_iot_thing" "bare" { name = "tf-bare" }
+
 resource "aws_iot_thing_group" "building" {
   name = "tf-building"
   properties {
@@ -104,7 +111,7 @@ resource "aws_iot_thing_principal_attachment" "csr" {
 resource "aws_iot_provisioning_template" "fleet" {
   name                  = "tf-fleet"
   description           = "for ${var.colour} lamps"
-  enabled               = true
+  enabled               = var.colour == "red"
   provisioning_role_arn = "arn:aws:iam::000000000000:role/provisioning"
   template_body = jsonencode({
     Parameters = { SerialNumber = { Type = "String" } }
@@ -128,6 +135,29 @@ resource "aws_iot_ca_certificate" "plant" {
   tags                         = { plant = "north" }
 }
 
+resource "aws_iot_role_alias" "uploads" {
+  alias               = "tf-uploads"
+  role_arn            = "arn:aws:iam::000000000000:role/uploads"
+  credential_duration = var.colour == "red" ? 3600 : 7200
+  tags                = { purpose = "test" }
+}
+
+resource "aws_iot_event_configurations" "events" {
+  event_configurations = {
+    "THING"                  = var.colour == "red"
+    "THING_GROUP"            = false
+    "THING_TYPE"             = false
+    "THING_GROUP_MEMBERSHIP" = false
+    "THING_GROUP_HIERARCHY"  = false
+    "THING_TYPE_ASSOCIATION" = false
+    "JOB"                    = false
+    "JOB_EXECUTION"          = false
+    "POLICY"                 = false
+    "CERTIFICATE"            = true
+    "CA_CERTIFICATE"         = false
+  }
+}
+
 output "certificates" { value = [aws_iot_certificate.with_key.arn, aws_iot_certificate.from_request.arn] }
 """
 
@@ -146,6 +176,7 @@ STORED = (
     "provisioning_template",
     "provisioning_template_version",
     "ca_certificate",
+    "role_alias",
     "tag",
 )
 """What the configuration fills."""
@@ -153,7 +184,7 @@ STORED = (
 CHANGES = ("colour=blue", "topic=bulbs")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
     """A service of its own: what is left after Terraform is all there is. Types can be deleted without AWS's wait."""
     urls: Iterator[str | None] = iter([None])
@@ -190,12 +221,24 @@ def test_a_registry_is_applied_changed_and_destroyed(terraform: Terraform, regis
     policy = client.get_policy(policyName="tf-publish")
     assert (policy["defaultVersionId"], "topic/bulbs" in policy["policyDocument"]) == ("2", True)
     assert client.describe_billing_group(billingGroupName="tf-tenant")["version"] == 2
+    assert (
+        client.describe_role_alias(roleAlias="tf-uploads")["roleAliasDescription"]["credentialDurationSeconds"] == 7200
+    )
+    assert client.describe_provisioning_template(templateName="tf-fleet")["enabled"] is False
+    assert client.list_things_in_thing_group(thingGroupName="tf-building", recursive=True)["things"] == ["tf-lamp-1"]
+    assert enabled_events(client) == {"CERTIFICATE"}
     effective = client.get_effective_policies(principal=output(terraform, "certificates")[0], thingName="tf-lamp-1")
     assert [policy["policyName"] for policy in effective["effectivePolicies"]] == ["tf-publish"]
     client.close()
 
     terraform.destroy(*CHANGES)
     assert {name: count for name, count in counts(registry).items() if count > 0} == {}
+
+
+def enabled_events(client: IoT) -> set[str]:
+    """Return the kinds of events that are on."""
+    configurations = client.describe_event_configurations()["eventConfigurations"]
+    return {kind for kind, configuration in configurations.items() if configuration["Enabled"]}
 
 
 def counts(live: Live) -> dict[str, int]:

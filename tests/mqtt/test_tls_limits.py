@@ -1,5 +1,6 @@
 """Slow, silent, deaf and numerous peers of the TLS listener: each meets its limit, and an honest one is served."""
 
+import asyncio
 import contextlib
 import errno
 import socket
@@ -7,6 +8,7 @@ import ssl
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.device_identities import client_context, new_identity
@@ -141,7 +143,7 @@ def test_slow_reader_gets_everything(loop_name: str, device: ssl.SSLContext) -> 
         received = 0
         while received < sent:
             received += len(slow.recv(65_536))
-        assert protocol.resumes == protocol.pauses
+        server.thread.wait_until(lambda: protocol.resumes == protocol.pauses)
 
 
 def test_protocol_that_writes_far_too_much_loses_the_connection(loop_name: str, device: ssl.SSLContext) -> None:
@@ -275,6 +277,32 @@ def test_ipv6_is_served(loop_name: str, device: ssl.SSLContext) -> None:
             plain = socket.create_connection((address, server.port), timeout=GENEROUS)
             with plain, device.wrap_socket(plain, server_hostname="localhost") as client:
                 assert is_echoed(client)
+
+
+def test_socket_that_cannot_be_used_is_forgotten(
+    loop_name: str, device: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_arguments: object, **_named: object) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    with echo_server(loop_name=loop_name) as server, contextlib.ExitStack() as stack:
+        really = server.listener._loop
+        monkeypatch.setattr(server.listener, "_loop", LoopWithout(really, refuse))
+        assert is_closed(silent(server, stack))
+        monkeypatch.setattr(server.listener, "_loop", really)
+        server.thread.wait_until(lambda: server.listener.open_connections == 0)
+        assert is_echoed(stack.enter_context(connected(server, device)))
+
+
+class LoopWithout:
+    """A loop that cannot take over accepted sockets."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, refuse: object) -> None:
+        self._loop = loop
+        self.connect_accepted_socket = refuse
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
 
 
 class ExhaustedSocket:

@@ -490,3 +490,24 @@ async def test_a_process_that_has_lost_its_task_does_not_fail_it(
     task = await started(authority)
     assert await runner(replace(authority, files=Overtaken(tmp_path)), "first").work()
     assert (await described(authority, task)).status is TaskStatus.COMPLETED
+
+
+async def test_a_line_whose_outcome_is_known_meanwhile_is_undone(
+    authority: RegistrationAuthority, store: MemoryStore, tmp_path: Path
+) -> None:
+    write_input(tmp_path, [device(1)])
+    task = await started(authority)
+
+    class Raced(MortalStore):
+        writes = 0
+
+        async def write(self, program: Any) -> Any:
+            self.writes += 1
+            if self.writes == 2:
+                key = (task.task_id, task.scope.account, task.scope.region)
+                store.execute("INSERT INTO registration_outcome VALUES ($1, $2, $3, 1, 1, '{}')", *key)
+            return await super().write(program)
+
+    assert await runner(replace(authority, store=Raced(store))).work()
+    assert things(store) == []
+    assert (await described(authority, task)).status is TaskStatus.IN_PROGRESS

@@ -55,8 +55,8 @@ async def test_attaching_and_detaching_twice_changes_nothing(things: Registry) -
 
     assert await things.principals("lamp") == []
     assert actions(things) == [
-        ("AttachThingPrincipal", lamp.arn, {"principal": certificate.arn, "type": "NON_EXCLUSIVE_THING"}),
-        ("DetachThingPrincipal", lamp.arn, {"principal": certificate.arn}),
+        ("AttachThingPrincipal", lamp.arn, {"certificate": certificate.arn, "type": "NON_EXCLUSIVE_THING"}),
+        ("DetachThingPrincipal", lamp.arn, {"certificate": certificate.arn}),
     ]
 
 

@@ -4,23 +4,27 @@ import functools
 import json
 import os
 import ssl
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import boto3
 import pytest
 from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from tests.support.service import Service, thingmint
+from botocore.model import OperationModel
+from click.testing import CliRunner
+from tests.support.service import Service
+
+from thingmint.cli import main as commands
 
 IoT: TypeAlias = Any
 """boto3 makes the class of the client from AWS's model at run time."""
@@ -87,24 +91,16 @@ class Live:
         return AccessKey(created["AccessKeyId"], created["SecretAccessKey"], created.get("SessionToken"))
 
     def thingmint(self, *command: str, stdin: str = "") -> str:
-        """Return what a command prints that works on the service's database."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("THINGMINT_")}
-        finished = subprocess.run(
-            thingmint(*command, *self.database_options),
-            input=stdin,
-            env=clean,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
-        assert finished.returncode == 0, finished.stderr
+        """Return what a command prints that works on the service's database; run here, for a process takes a second."""
+        clean = {name: None for name in os.environ if name.startswith("THINGMINT_")}
+        finished = CliRunner().invoke(commands, [*command, *self.database_options], input=stdin, env=clean)
+        assert finished.exit_code == 0, finished.output
         return finished.stdout
 
     def client(self, key: AccessKey | None = None, **settings: object) -> IoT:
         """Return a client that trusts the service's CA; whoever asks closes it."""
         key = key or self.administrator
-        return _session().client(
+        client = _session().client(
             "iot",
             endpoint_url=self.service.endpoints.api,
             verify=str(self.ca_file),
@@ -114,6 +110,8 @@ class Live:
             aws_session_token=key.session_token,
             config=Config(**{"connect_timeout": _TIMEOUT_SECONDS, "read_timeout": _TIMEOUT_SECONDS, **settings}),
         )
+        client.meta.events.register("after-call.iot", _note_success)
+        return client
 
     def request(self, method: str, path_and_query: str) -> AWSRequest:
         """Return an unsigned request for botocore's signers."""
@@ -184,6 +182,16 @@ def allow(*actions: str, resource: str = "*") -> dict[str, object]:
 def deny(*actions: str, resource: str = "*") -> dict[str, object]:
     """Return a statement that denies the actions."""
     return allow(*actions, resource=resource) | {"Effect": "Deny"}
+
+
+SUCCEEDED: set[str] = set()
+"""The operations that were answered with 200 since a test emptied it."""
+
+
+def _note_success(model: OperationModel, http_response: AWSResponse, **more: object) -> None:
+    del more
+    if http_response.status_code == HTTPStatus.OK:
+        SUCCEEDED.add(model.name)
 
 
 @functools.cache

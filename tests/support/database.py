@@ -17,9 +17,12 @@ Row: TypeAlias = dict[str, Any]
 
 Tables: TypeAlias = Mapping[str, Sequence[Row]]
 
+
 def tables_of(data_dir: Path, database_url: str | None) -> Tables:
     """Return every row of every table, each table's in one order; the service may be running."""
-    return _tables_of_sqlite(data_dir / SQLITE_FILE_NAME) if database_url is None else _tables_of_postgresql(database_url)
+    return (
+        _tables_of_sqlite(data_dir / SQLITE_FILE_NAME) if database_url is None else _tables_of_postgresql(database_url)
+    )
 
 
 def _tables_of_sqlite(file: Path) -> Tables:

@@ -117,11 +117,11 @@ def things_have_what_they_name(registry: Registry) -> Iterator[object]:
 def attributes_are_found_as_they_are_told(registry: Registry) -> Iterator[object]:
     """The rows by which things are found are those of their attributes, neither more nor less."""
     told = {
-        (*key_of(thing, "position"), name, value, thing["type_name"] or "")
+        (*key_of(thing, "position"), name, value, f"{thing['type_name'] or ''}/{value}")
         for thing in registry.rows("thing")
         for name, value in json.loads(thing["attributes"]).items()
     }
-    found = {key_of(row, "position", "name", "value", "type_name") for row in registry.rows("thing_attribute")}
+    found = {key_of(row, "position", "name", "value", "typed_value") for row in registry.rows("thing_attribute")}
     yield from (("not the same in both", row) for row in told ^ found)
 
 
@@ -201,11 +201,11 @@ def tags_are_on_what_exists(registry: Registry) -> Iterator[object]:
     """What has tags exists, and has fifty at most."""
     tagged = Counter(row["resource"] for row in registry.rows("tag"))
     present = {
-        f"{arn_of(row, kind)}/{row[column]}"
-        for kind, (table, column) in TAGGED.items()
-        for row in registry.rows(table)
+        f"{arn_of(row, kind)}/{row[column]}" for kind, (table, column) in TAGGED.items() for row in registry.rows(table)
     }
-    yield from (("nothing there, or too many", arn) for arn, count in tagged.items() if arn not in present or count > 50)
+    yield from (
+        ("nothing there, or too many", arn) for arn, count in tagged.items() if arn not in present or count > 50
+    )
 
 
 def arn_of(row: Row, kind: str) -> str:

@@ -1,6 +1,7 @@
 """A real `thingmint serve` in a process of its own, for the tests that judge it from the outside."""
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -125,7 +126,7 @@ def running_service(data_dir: Path, *arguments: str, **options: object) -> Itera
 
 def database_url_in(arguments: tuple[str, ...]) -> str | None:
     """Return the database that the flags name, or None for SQLite in the data directory."""
-    named = dict(zip(arguments, arguments[1:], strict=False))
+    named = dict(itertools.pairwise(arguments))
     return named.get("--database-url")
 
 

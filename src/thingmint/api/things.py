@@ -153,13 +153,13 @@ async def list_things(
 
 def _filter(request: ListThingsRequest) -> ThingFilter:
     name, value, type_name = request.attribute_name, request.attribute_value, request.thing_type_name
-    if (name is None) is not (value is None):
-        raise InvalidRequest("attributeName and attributeValue must be given together")
+    if name is None and value is not None:
+        raise InvalidRequest("attributeValue must be given with an attributeName")
+    # A name alone asks for all things that have the attribute: those whose value starts with nothing.
+    is_prefix = value is None or bool(request.use_prefix_attribute_value)
     return ThingFilter(
         None if type_name is None else parse_thing_type_name(type_name),
-        None
-        if name is None or value is None
-        else AttributeFilter(name, value, is_prefix=bool(request.use_prefix_attribute_value)),
+        None if name is None else AttributeFilter(name, value or "", is_prefix=is_prefix),
     )
 
 

@@ -41,6 +41,11 @@ class RegistrationConfig:
     template_name: str | None = None
     role_arn: str | None = None
 
+    @property
+    def has_template(self) -> bool:
+        """Whether devices are provisioned (JITP); without a template they are registered only (JITR)."""
+        return self.template_body is not None or self.template_name is not None
+
 
 @dataclass(frozen=True, slots=True)
 class CACertificate:

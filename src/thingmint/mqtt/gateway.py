@@ -172,8 +172,8 @@ class Gateway:
 
     def _tick(self) -> None:
         loop = self._services.loop
+        self._tick_timer = loop.call_later(_TICK_SECONDS, self._tick)
         now = loop.time()
         for connection in self._roster.accepted:
             connection.enforce_keep_alive(now)
-        self._tick_timer = loop.call_later(_TICK_SECONDS, self._tick)
         self._data_plane.advance()

@@ -163,8 +163,6 @@ class Listener:
             return
         self._make_way(self._strangers.in_the_way_of(network_of(address)))
         accepted.setblocking(False)
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_SEND_BYTES)
         transport = TLSTransport(
             self._tls_context,
             self._new_protocol,
@@ -184,6 +182,8 @@ class Listener:
 
     async def _serve(self, transport: TLSTransport, accepted: socket.socket) -> None:
         try:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_SEND_BYTES)
             await self._loop.connect_accepted_socket(lambda: transport, accepted)
         except OSError as error:
             log.debug("a connection was not established: %s", error)
@@ -201,11 +201,11 @@ class Listener:
     # Time
 
     def _sweep(self) -> None:
+        self._sweep_timer = self._loop.call_later(self._sweep_seconds(), self._sweep)
         now = self._loop.time()
         for transport in [*self._late(now), *self._deaf(now)]:
             log.debug("%r has kept the gateway waiting too long", transport)
             transport.abort()
-        self._sweep_timer = self._loop.call_later(self._sweep_seconds(), self._sweep)
 
     def _late(self, now: float) -> list[TLSTransport]:
         handshake, connect = self._limits.handshake_seconds, self._limits.connect_seconds

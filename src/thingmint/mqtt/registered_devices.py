@@ -101,8 +101,7 @@ class RegisteredDevice:
 
     def fleet_device(self, source_address: str) -> FleetDevice:
         """Return the device as the author of a provisioning request. No IAM policy binds it: iot:Publish decided."""
-        principal = Principal(certificate_arn(self.scope, self.certificate_id), ())
-        caller = Caller(self.scope.account, self.scope.region, principal, str(uuid.uuid4()), source_address)
+        caller = device_caller(self.scope, self.certificate_id, source_address)
         return FleetDevice(caller, self.certificate_id, self.only_template)
 
 
@@ -189,6 +188,12 @@ class RegisteredDevices:
             return DeviceConnection(client_id, certificate_id=claim.certificate_id), policies
 
         return RegisteredDevice(claim.scope, claim.certificate_id, claim.template_name, read_policies)
+
+
+def device_caller(scope: Scope, certificate_id: CertificateId, source_address: str) -> Caller:
+    """Return a device as the author of what it asks for. No IAM policy binds it."""
+    principal = Principal(certificate_arn(scope, certificate_id), ())
+    return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), source_address)
 
 
 def _waits_for_its_ca(certificate: Certificate) -> bool:

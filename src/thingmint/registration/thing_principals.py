@@ -70,7 +70,7 @@ async def attach(
         if not (yield from attach_certificate(transaction, thing, target, type_)):
             return Change(None, ())
         detail = {} if type_ is None else {"type": type_.value}
-        entry = audit_entry(caller, now, "AttachThingPrincipal", thing.arn, principal=target.name, **detail)
+        entry = audit_entry(caller, now, "AttachThingPrincipal", thing.arn, certificate=target.name, **detail)
         return Change(None, (entry,), (thing.arn, target.name))
 
     await change(authority, program)
@@ -89,7 +89,7 @@ async def detach(authority: RegistrationAuthority, caller: Caller, name: ThingNa
             # Only now is it asked for: what is attached exists.
             _found((yield from transaction.certificate(target.scope, target.certificate_id)), target)
             return Change(None, ())
-        entry = audit_entry(caller, now, "DetachThingPrincipal", thing.arn, principal=target.name)
+        entry = audit_entry(caller, now, "DetachThingPrincipal", thing.arn, certificate=target.name)
         return Change(None, (entry,), (thing.arn, target.name))
 
     await change(authority, program)
