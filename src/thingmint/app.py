@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from thingmint import __version__
 from thingmint.addresses import device_endpoint, endpoints_of
@@ -118,6 +119,11 @@ class Registry:
     sealer: Sealer
     store: Store
     clock: SystemClock = field(default_factory=SystemClock)
+
+    @property
+    def issuer_id(self) -> str:
+        """The SHA-256 of the issuing CA's certificate in hex."""
+        return self.authorities.issuing.certificate.fingerprint(SHA256()).hex()
 
 
 @contextlib.asynccontextmanager
@@ -223,7 +229,7 @@ async def offline_authority(config: Config, keys: KeySource) -> AsyncIterator[tu
     make_directory(config.data_dir)
     with held(config.data_dir, "thingmint issue --offline"):
         async with open_registry(config) as registry:
-            await require_own_database(registry.store, registry.sealer, config.data_dir)
+            await require_own_database(registry.store, registry.sealer, registry.issuer_id, config.data_dir)
             yield registration_authority(registry, keys), operator(registry.scope)
 
 
@@ -240,8 +246,10 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
             open_registry(config, metrics) as registry,
             key_pool_of(config, reserve=config.key_reserve, metrics=metrics) as keys,
         ):
-            await require_own_database(registry.store, registry.sealer, config.data_dir)
-            await ensure_credentials(registry.store, registry.sealer, registry.clock, registry.scope, config)
+            await require_own_database(registry.store, registry.sealer, registry.issuer_id, config.data_dir)
+            await ensure_credentials(
+                registry.store, registry.sealer, registry.issuer_id, registry.clock, registry.scope, config
+            )
             await _serve_registry(registry, keys, metrics, on_ready, stop)
 
 

@@ -24,7 +24,9 @@ def operator(scope: Scope) -> Caller:
     return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), "")
 
 
-async def ensure_credentials(store: Store, sealer: SecretSealer, clock: Clock, scope: Scope, config: Config) -> None:
+async def ensure_credentials(
+    store: Store, sealer: SecretSealer, issuer_id: str, clock: Clock, scope: Scope, config: Config
+) -> None:
     """Make sure that an administrator can call, and that the credentials file holds that key.
 
     The file is written first: a first start that is cut off after it finds the key there and stores it.
@@ -47,16 +49,16 @@ async def ensure_credentials(store: Store, sealer: SecretSealer, clock: Clock, s
     if await ensure_administrator(store, sealer, clock, scope, access_key_id, secret, origin):
         try:
             # Two first starts on one empty database do not see each other until both have stored their keys.
-            await require_own_database(store, sealer, data_dir)
+            await require_own_database(store, sealer, issuer_id, data_dir)
         except StartRefused:
             await delete_access_key(store, clock, operator(scope), access_key_id)
             raise
 
 
-async def require_own_database(store: Store, sealer: SecretSealer, data_dir: Path) -> None:
+async def require_own_database(store: Store, sealer: SecretSealer, issuer_id: str, data_dir: Path) -> None:
     """Return if the database belongs to the keys of the data directory; raise StartRefused, saying what to do."""
     try:
-        await database_keys.require_own_database(store, sealer)
+        await database_keys.require_own_database(store, sealer, issuer_id)
     except ForeignDatabase as error:
         raise StartRefused(
             f"the database does not belong to the keys in {data_dir}: {error}. Services that share a database share "

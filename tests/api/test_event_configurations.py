@@ -39,6 +39,14 @@ async def test_what_is_no_configuration_is_refused(api: Api, body: bytes) -> Non
     assert not api.store.tables.rows("event_configuration")
 
 
+async def test_a_false_that_a_client_leaves_out_switches_off(api: Api) -> None:
+    await api.call("PATCH", PATH, b'{"eventConfigurations":{"THING":{"Enabled":true}}}')
+
+    await api.call("PATCH", PATH, b'{"eventConfigurations":{"THING":{}}}')
+
+    assert (await api.call("GET", PATH))["eventConfigurations"]["THING"] == {"Enabled": False}
+
+
 async def test_nothing_to_switch_switches_nothing(api: Api) -> None:
     assert await api.call("PATCH", PATH) == {}
     assert not api.store.tables.audit

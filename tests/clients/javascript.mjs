@@ -11,7 +11,7 @@ import {
   IoTClient,
   IoTServiceException,
   ListTagsForResourceCommand,
-  ListThingsCommand,
+  SearchIndexCommand,
   ResourceNotFoundException,
   UpdateCertificateCommand,
   paginateListCertificates,
@@ -82,7 +82,7 @@ console.log(
     activeCannotBeDeleted,
     gone: await refusalOf(iot, new DescribeCertificateCommand({ certificateId }), ResourceNotFoundException),
     shortId: await refusalOf(iot, new DescribeCertificateCommand({ certificateId: "ab" }), InvalidRequestException),
-    absent: await refusalOf(iot, new ListThingsCommand({}), InvalidRequestException),
+    absent: await refusalOf(iot, new SearchIndexCommand({ queryString: "*" }), InvalidRequestException),
     wrongSecret: await refusalOf(stranger, new DescribeEndpointCommand({}), IoTServiceException),
   }),
 );

@@ -1,4 +1,4 @@
-"""Terraform with AWS's provider, where a machine has both: create, plan again without a change, destroy."""
+"""Terraform with AWS's provider, where a machine has both: certificates created, planned again, destroyed."""
 
 import json
 from pathlib import Path
@@ -45,12 +45,10 @@ def terraform(live_on_sqlite: Live, tmp_path: Path) -> Terraform:
 
 def test_apply_plan_again_and_destroy(terraform: Terraform, live_on_sqlite: Live) -> None:
     client: IoT = live_on_sqlite.client()
-    terraform.must("apply", "-input=false", "-auto-approve")
+    terraform.apply()
     ids = [arn.rpartition("/")[2] for arn in certificate_arns(terraform)]
 
-    # Exit code 2 would mean that something is to be changed.
-    plan = terraform.run("plan", "-input=false", "-detailed-exitcode")
-    assert plan.returncode == 0, plan.stdout + plan.stderr
+    terraform.assert_nothing_to_change()
     statuses = [client.describe_certificate(certificateId=i)["certificateDescription"]["status"] for i in ids]
     assert statuses == ["ACTIVE", "INACTIVE"]
     assert terraform.must("output", "-raw", "endpoint").partition(":")[0] == "localhost"
@@ -58,7 +56,7 @@ def test_apply_plan_again_and_destroy(terraform: Terraform, live_on_sqlite: Live
     certificate = x509.load_pem_x509_certificate(terraform.must("output", "-raw", "certificate_pem").encode())
     assert (certificate.subject, certificate.public_key()) == (DEVICE, key_of("p-256").public_key())
 
-    terraform.must("destroy", "-input=false", "-auto-approve")
+    terraform.destroy()
 
     for certificate_id in ids:
         with pytest.raises(client.exceptions.ResourceNotFoundException):

@@ -1,6 +1,7 @@
 """A real `thingmint serve` in a process of its own, for the tests that judge it from the outside."""
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -10,7 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.database import tables_of
+from tests.support.invariants import violations
+
 from thingmint.data_directory.handover import Endpoints, read_credentials, read_endpoints
+from thingmint.storage import SQLITE_FILE_NAME
 
 ENDED_WITHIN_SECONDS = 60.0
 
@@ -108,7 +113,7 @@ def start_service(
 
 @contextlib.contextmanager
 def running_service(data_dir: Path, *arguments: str, **options: object) -> Iterator[Service]:
-    """Yield a service that is killed at the end if the test has not ended it."""
+    """Yield a service that is ended after the test if that has not ended it; fail if it leaves inconsistent tables."""
     service = start_service(data_dir, *arguments, **options)  # type: ignore[arg-type] # passed through unchanged
     try:
         yield service
@@ -116,6 +121,19 @@ def running_service(data_dir: Path, *arguments: str, **options: object) -> Itera
         service.close_clients()
         if service.process.poll() is None:
             service.terminate()
+    assert_consistent(data_dir, database_url_in(arguments))
+
+
+def database_url_in(arguments: tuple[str, ...]) -> str | None:
+    """Return the database that the flags name, or None for SQLite in the data directory."""
+    named = dict(itertools.pairwise(arguments))
+    return named.get("--database-url")
+
+
+def assert_consistent(data_dir: Path, database_url: str | None) -> None:
+    """Fail if the registry's tables contradict each other; a service that never came to have any is consistent."""
+    if database_url is not None or (data_dir / SQLITE_FILE_NAME).exists():
+        assert violations(tables_of(data_dir, database_url)) == []
 
 
 def _drain(process: "subprocess.Popen[str]", greeting: list[str]) -> None:

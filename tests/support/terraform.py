@@ -1,4 +1,7 @@
-"""Owns Terraform with AWS's provider, where a machine has both, pointed at a live service."""
+"""Owns how tests run Terraform with AWS's provider against a live service; knows no resource.
+
+It cannot be had from a package index, so no machine has to have it: where it is missing, the tests skip.
+"""
 
 import os
 import shutil
@@ -17,7 +20,7 @@ USUAL_PLACES = (
     Path("~/.terraform.d/plugins"),
 )
 
-PROVIDER_BLOCK = """
+PROVIDER_CONFIGURATION = """
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws" }
@@ -65,6 +68,23 @@ class Terraform:
         assert finished.returncode == 0, finished.stdout + finished.stderr
         return finished.stdout
 
+    def apply(self, *variables: str) -> str:
+        """Make the service as the configuration says; a variable is ``name=value``."""
+        return self.must("apply", "-input=false", "-auto-approve", *_flags(variables))
+
+    def destroy(self, *variables: str) -> str:
+        """Remove everything that the configuration made."""
+        return self.must("destroy", "-input=false", "-auto-approve", *_flags(variables))
+
+    def assert_nothing_to_change(self, *variables: str) -> None:
+        """Plan again: exit code 2 would mean that something is to be changed."""
+        plan = self.run("plan", "-input=false", "-detailed-exitcode", *_flags(variables))
+        assert plan.returncode == 0, plan.stdout + plan.stderr
+
+
+def _flags(variables: tuple[str, ...]) -> list[str]:
+    return [f"-var={variable}" for variable in variables]
+
 
 def find_plugins() -> Path | None:
     """Return the folder of providers that the machine has, if AWS's is in it."""
@@ -73,12 +93,12 @@ def find_plugins() -> Path | None:
     return next((place for place in places if (place / PROVIDER).is_dir()), None)
 
 
-def ready_terraform(live: Live, folder: Path, resources: str) -> Terraform:
-    """Return Terraform, ready to apply. It cannot be had from a package index, so no machine has to have it."""
+def ready_terraform(live: Live, folder: Path, configuration: str) -> Terraform:
+    """Return Terraform, ready to apply the configuration in the folder; skip where a machine has none."""
     program, plugins = shutil.which("terraform"), find_plugins()
     if program is None or plugins is None:
         pytest.skip("no Terraform with AWS's provider in a local mirror (THINGMINT_TEST_TERRAFORM_PLUGINS)")
-    (folder / "main.tf").write_text(PROVIDER_BLOCK + resources)
+    (folder / "main.tf").write_text(PROVIDER_CONFIGURATION + configuration)
     (folder / "no.tfrc").touch()
     environment = live.service.environment | {
         "TF_CLI_CONFIG_FILE": str(folder / "no.tfrc"),

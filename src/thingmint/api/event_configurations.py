@@ -51,7 +51,8 @@ async def update_event_configurations(
 ) -> None:
     """Switch types of events on and off; what the request does not speak of stays as it is."""
     wanted = request.event_configurations or {}
-    switched = {each: setting.enabled for each, setting in wanted.items() if setting.enabled is not None}
+    # AWS's SDK for Go, and so Terraform, writes a false as nothing at all.
+    switched = {each: bool(setting.enabled) for each, setting in wanted.items()}
     await event_configurations.update(authority, caller, switched)
 
 

@@ -107,7 +107,7 @@ async def _registry(config: Config) -> Finding:
     try:
         async with registry_beside_service(config) as registry:
             await registry.store.check()
-            await require_own_database(registry.store, registry.sealer, registry.config.data_dir)
+            await require_own_database(registry.store, registry.sealer, registry.issuer_id, registry.config.data_dir)
     except (StartRefused, ThingmintError, OSError) as error:
         return Finding(Verdict.WRONG, str(error))
     return Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")

@@ -15,7 +15,7 @@ from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.issuing import SignedCertificate, sign
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.ports import Transaction
-from thingmint.registration.provisioning_templates import found_template
+from thingmint.registration.provisioning_templates import found_template, kept_template
 from thingmint.registration.steps import Steps
 
 
@@ -34,7 +34,8 @@ async def create_claim(authority: RegistrationAuthority, caller: Caller, name: T
 
     Raises ResourceNotFound; Throttled if too many callers wait for keys.
     """
-    # Asked first: a key pair costs more than a look. Asked again below, because the template may go meanwhile.
+    # Asked first: a key pair costs more than a look. Asked again below, because the template may go meanwhile; a claim
+    # that outlived it would be one on the next template of the same name.
     await authority.store.read(lambda transaction: found_template(transaction, caller, name))
     key_pair = await authority.key_source.take()
     now = authority.clock.now()
@@ -43,7 +44,7 @@ async def create_claim(authority: RegistrationAuthority, caller: Caller, name: T
     detail = {"certificate_id": signed.certificate_id, "serial_number": f"{signed.serial_number:x}"}
 
     def program(transaction: Transaction) -> Steps[Change[None]]:
-        template = yield from found_template(transaction, caller, name)
+        template = yield from kept_template(transaction, caller, name)
         yield from transaction.insert_claim_certificate(claim)
         entry = audit_entry(caller, now, "CreateProvisioningClaim", template.arn, **detail)
         return Change(None, (entry,))

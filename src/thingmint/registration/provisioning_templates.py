@@ -203,6 +203,11 @@ def found_template(transaction: Transaction, caller: Caller, name: TemplateName)
     return _found(name, (yield from transaction.provisioning_template(caller.scope, name)))
 
 
+def kept_template(transaction: Transaction, caller: Caller, name: TemplateName) -> Steps[ProvisioningTemplate]:
+    """Return the template, kept from being deleted until the transaction ends; raise as `found_template` does."""
+    return _found(name, (yield from transaction.provisioning_template_kept(caller.scope, name)))
+
+
 def _locked_template(transaction: Transaction, caller: Caller, name: TemplateName) -> Steps[ProvisioningTemplate]:
     return _found(name, (yield from transaction.provisioning_template_for_update(caller.scope, name)))
 

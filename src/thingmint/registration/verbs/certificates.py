@@ -1,12 +1,21 @@
 """Owns what a transaction does with device certificates; knows no SQL."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from thingmint.core.certificate import Certificate, CertificateSummary
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
 from thingmint.registration.paging import PageRequest
 from thingmint.registration.steps import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate of the service's own, and the SHA-256 of its issuer's DER in hex."""
+
+    certificate_id: CertificateId
+    issuer_id: str
 
 
 class CertificateVerbs(Protocol):
@@ -34,6 +43,10 @@ class CertificateVerbs(Protocol):
 
         Those of other accounts that wait for this one to accept them are among them.
         """
+        ...
+
+    def newest_issued(self) -> Steps[Issued | None]:
+        """Return which certificate was issued last, of those that the service itself issued to any account."""
         ...
 
     def insert_certificate(self, certificate: Certificate) -> Steps[None]:

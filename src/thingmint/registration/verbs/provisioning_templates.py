@@ -25,6 +25,10 @@ class ProvisioningTemplateVerbs(Protocol):
         """Return the template and keep others from changing it until this transaction ends."""
         ...
 
+    def provisioning_template_kept(self, scope: Scope, name: TemplateName) -> Steps[ProvisioningTemplate | None]:
+        """Return the template and keep it from being deleted until this transaction ends."""
+        ...
+
     def provisioning_templates(self, scope: Scope, page: PageRequest) -> Steps[Sequence[TemplateEntry]]:
         """Return up to ``page.size`` templates in the order of their creation."""
         ...

@@ -9,7 +9,7 @@ from thingmint.core.errors import DuplicateCertificate
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, SerialNumber
 from thingmint.registration.paging import PageRequest
 from thingmint.registration.steps import Steps
-from thingmint.registration.verbs.certificates import CertificateVerbs
+from thingmint.registration.verbs.certificates import CertificateVerbs, Issued
 from thingmint.storage.dialect import Dialect
 from thingmint.storage.statement import Row, row_of, rows_of
 from thingmint.storage.tables.columns import column_of_time, position_after, time_of_column
@@ -55,6 +55,10 @@ def _summaries(comparison: str, direction: str) -> str:
 SUMMARIES_NEWEST_FIRST = _summaries("<", "DESC")
 
 SUMMARIES_OLDEST_FIRST = _summaries(">", "ASC")
+
+NEWEST_ISSUED = (
+    "SELECT certificate_id, issuer_id FROM certificate WHERE issuer_id IS NOT NULL ORDER BY position DESC LIMIT 1"
+)
 
 # A conflict yields no row rather than an error: an error would end the whole transaction on PostgreSQL.
 INSERT_CERTIFICATE = (
@@ -105,6 +109,11 @@ class CertificateTable(CertificateVerbs):
         position = position_after(page.after, ascending=page.ascending)
         found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
         return tuple([summary_of_row(scope, row) for row in found])
+
+    def newest_issued(self) -> Steps[Issued | None]:
+        """Return which certificate was issued last, of those that the service itself issued to any account."""
+        row = yield from row_of(NEWEST_ISSUED)
+        return None if row is None else Issued(CertificateId(row[0]), row[1])
 
     def insert_certificate(self, certificate: Certificate) -> Steps[None]:
         """Store a new certificate; raise DuplicateCertificate if its id, or its issuer and serial number, exist."""

@@ -91,6 +91,11 @@ class ProvisioningTemplateTable(ProvisioningTemplateVerbs):
         row = yield from row_of(TEMPLATE + self.dialect.for_update, name, scope.account, scope.region)
         return None if row is None else template_of_row(row)
 
+    def provisioning_template_kept(self, scope: Scope, name: TemplateName) -> Steps[ProvisioningTemplate | None]:
+        """Return the template and keep it from being deleted until this transaction ends."""
+        row = yield from row_of(TEMPLATE + self.dialect.for_key_share, name, scope.account, scope.region)
+        return None if row is None else template_of_row(row)
+
     def provisioning_templates(self, scope: Scope, page: PageRequest) -> Steps[Sequence[TemplateEntry]]:
         """Return up to ``page.size`` templates in the order of their creation."""
         position = position_after(page.after, ascending=True)
