@@ -134,3 +134,4 @@ def test_a_device_gets_the_certificate_that_the_provider_signed(
     assert rejected.topic == f"{ASK}/rejected"
     assert json.loads(rejected.payload)["statusCode"] == 503
     assert len(iot.list_certificates()["certificates"]) == 2
+    assert "has another public key than the signing request" in provided.service.log

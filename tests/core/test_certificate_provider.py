@@ -56,13 +56,26 @@ def test_a_retry_has_the_token_and_the_words_of_the_first_request() -> None:
 
 
 def test_the_question_is_aws_json() -> None:
-    question = SigningQuestion(PROVIDER.arn, "pem", "ab", "client-1")
+    question = SigningQuestion(PROVIDER.arn, "pem", "ab", "client-1", refuse)
     assert question.asked_for == PROVIDER.arn
     assert question.as_json() == {
         "certificateSigningRequest": "pem",
         "principalId": "ab",
         "clientId": "client-1",
     }
+
+
+def refuse(pem: str) -> None:
+    raise HookFailed(f"{pem} is for another request")
+
+
+def test_an_answer_is_checked_for_its_form_and_its_certificate() -> None:
+    question = SigningQuestion(PROVIDER.arn, "pem", "ab", "client-1", refuse)
+    with pytest.raises(HookFailed, match="no certificatePem"):
+        question.check({})
+    with pytest.raises(HookFailed, match="other is for another request"):
+        question.check({"certificatePem": "other"})
+    replace(question, verify=str).check({"certificatePem": "pem"})
 
 
 @pytest.mark.parametrize("answer", [None, "pem", [], {}, {"certificatePem": 7}, {"certificatePem": None}])

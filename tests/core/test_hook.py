@@ -16,6 +16,10 @@ JSON = st.recursive(
 
 def test_a_question_has_awss_members() -> None:
     question = HookQuestion(CertificateId("a"), CertificateId("b"), "pem", "arn", "client", {"k": "v"})
+    assert question.asked_for == "arn"
+    question.check({"allowProvisioning": False})
+    with pytest.raises(HookFailed):
+        question.check({})
     assert question.as_json() == {
         "claimCertificateId": "a",
         "certificateId": "b",

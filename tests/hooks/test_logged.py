@@ -32,6 +32,14 @@ async def test_an_answer_is_passed_on_without_a_word() -> None:
     assert not log.written
 
 
+async def test_an_answer_of_the_wrong_form_is_told() -> None:
+    log = Lines()
+    with pytest.raises(HookFailed):
+        await LoggedHooks(Hook({"allowProvisioning": "yes"}), log).ask(HOOK, QUESTION)
+    ((event, facts),) = log.written
+    assert (event, facts["cause"]) == ("hook failed", "allowProvisioning is neither true nor false")
+
+
 @pytest.mark.parametrize(
     ("error", "event", "cause"),
     [

@@ -1,7 +1,7 @@
 """Owns what a certificate provider is, what it is asked and what its answer means; signs nothing and calls nobody."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -61,6 +61,7 @@ class SigningQuestion:
     csr_pem: str
     principal_id: str
     client_id: str
+    verify: Callable[[str], object] = field(repr=False, compare=False)
 
     @property
     def asked_for(self) -> str:
@@ -74,6 +75,10 @@ class SigningQuestion:
             "principalId": self.principal_id,
             "clientId": self.client_id,
         }
+
+    def check(self, answer: object) -> None:
+        """Raise HookFailed unless the answer is a certificate for the request: ``verify`` raises it if it is not."""
+        self.verify(provided_pem(answer))
 
 
 def provided_pem(answer: object) -> str:

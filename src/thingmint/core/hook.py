@@ -29,6 +29,10 @@ class Question(Protocol):
         """Return the question as the function reads it."""
         ...
 
+    def check(self, answer: object) -> None:
+        """Raise HookFailed unless the answer is one to this question."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class HookQuestion:
@@ -56,6 +60,10 @@ class HookQuestion:
             "clientId": self.client_id,
             "parameters": dict(self.parameters),
         }
+
+    def check(self, answer: object) -> None:
+        """Raise HookFailed unless the answer has the form of AWS's hooks."""
+        hook_answer(answer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,10 @@ class LoggedHooks:
         self._log = log
 
     async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
-        """Return the hook's answer as it came; raise HookFailed if there is none."""
+        """Return the hook's answer as it came; raise HookFailed if there is none to this question."""
         try:
-            return await self._hooks.ask(hook, question)
+            answer = await self._hooks.ask(hook, question)
+            question.check(answer)
         except HookFailed as error:
             self._log.warning("hook failed", hook=hook.target_arn, asked_for=question.asked_for, cause=str(error))
             raise
@@ -34,3 +35,4 @@ class LoggedHooks:
             # Whoever asked has waited as long as it may, or is gone.
             self._log.warning("hook gave no answer in time", hook=hook.target_arn, asked_for=question.asked_for)
             raise
+        return answer

@@ -24,6 +24,7 @@ from thingmint.core.hook import HOOK_SECONDS, HookFailed
 from thingmint.core.identifiers import CertificateId, CertificateProviderName
 from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.issuance.csr import SigningRequest
+from thingmint.issuance.foreign import ForeignCertificate
 from thingmint.issuance.provided import load_provided_pem
 from thingmint.registration.audit import AuditEntry, audit_entry
 from thingmint.registration.authority import RegistrationAuthority
@@ -140,12 +141,19 @@ async def provided_certificate(
     provider = await authority.store.read(lambda transaction: transaction.certificate_provider_of(caller.scope, _CSR))
     if provider is None:
         return None
-    question = SigningQuestion(provider.arn, csr_pem, principal_id, client_id)
+
+    def verified(pem: str) -> ForeignCertificate:
+        try:
+            return load_provided_pem(pem, request, authority.clock.now())
+        except CertificateInvalid as error:
+            raise HookFailed(error.message) from error
+
+    question = SigningQuestion(provider.arn, csr_pem, principal_id, client_id, verified)
     try:
         async with asyncio.timeout(HOOK_SECONDS):
             answer = await authority.hooks.ask(PreProvisioningHook(provider.function_arn), question)
-        certificate = load_provided_pem(provided_pem(answer), request, authority.clock.now())
-    except (HookFailed, TimeoutError, CertificateInvalid) as error:
+        certificate = verified(provided_pem(answer))
+    except (HookFailed, TimeoutError) as error:
         raise ServiceUnavailable("The certificate provider of the account did not provide a certificate") from error
     return new_certificate(authority, caller.scope, certificate, CertificateStatus.PENDING_ACTIVATION, _PROVIDED)
 
