@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from thingmint.core.identifiers import CertificateId
 from thingmint.mqtt.data_plane import Delivery, Opened
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_broker import LocalBroker
@@ -17,6 +18,8 @@ class Device:
 
     def __init__(self, client_id: str, version: ProtocolVersion = ProtocolVersion.MQTT_5) -> None:
         self.client_id = client_id
+        self.certificate_id = CertificateId("ab" * 32)
+        self.is_over = False
         self.version = version
         self.receive_window = 100
         self.own_filters = 0

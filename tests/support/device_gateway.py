@@ -17,6 +17,7 @@ from tests.support.tls_echo import tls_context_of
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, certificate_id_of
 from thingmint.core.policy import DecisionEffect, Policy, evaluate, parse_policy
+from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway import Gateway
 from thingmint.mqtt.gateway_limits import GatewayLimits
@@ -215,17 +216,18 @@ def live_gateway(
     broker_limits: BrokerLimits | None = None,
     loop_name: str = "uvloop",
     port: int = 0,
+    data_plane: DataPlane | None = None,
 ) -> Iterator[LiveGateway]:
     """Start a gateway on a free port of the loopback, and stop it at the end."""
     registry, fleet, events = FakeRegistry(), FakeFleet(), Events()
-    broker = LocalBroker(broker_limits or BrokerLimits())
+    local = LocalDataPlane(LocalBroker(broker_limits or BrokerLimits()), time.monotonic)
     gateway = Gateway(
         host="127.0.0.1",
         port=port,
         tls_context=tls_context_of(server_identity()),
         registry=registry,
         fleet=fleet,
-        data_plane=LocalDataPlane(broker, time.monotonic),
+        data_plane=data_plane or local,
         events=events,
         clock=SystemClock(),
         limits=limits,

@@ -38,7 +38,7 @@ _READ = 65_536
 class Peer:
     """One connection."""
 
-    def __init__(self, connection: ssl.SSLSocket, version: ProtocolVersion) -> None:
+    def __init__(self, connection: socket.socket, version: ProtocolVersion) -> None:
         self.socket = connection
         self.version = version
         self._reader = FrameReader(300_000)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
 
+from thingmint.core.identifiers import CertificateId
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscription
 from thingmint.mqtt.reason_codes import ReasonCode
 
@@ -43,8 +44,18 @@ class DeviceConnection(Protocol):
         ...
 
     @property
+    def certificate_id(self) -> CertificateId:
+        """The certificate that the device showed."""
+        ...
+
+    @property
     def version(self) -> ProtocolVersion:
         """The version of its CONNECT."""
+        ...
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection has ended, so that nothing is delivered any more; ``close`` will follow."""
         ...
 
     @property

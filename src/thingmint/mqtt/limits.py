@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from thingmint.mqtt.packets import Subscribe
+from thingmint.mqtt.packets import Connect, ProtocolVersion, Subscribe
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 
 MAX_FILTERS_PER_SUBSCRIBE: Final = 8
@@ -27,6 +27,12 @@ class BrokerLimits:
     offline_sessions: int = 10_000
     retained_messages: int = 10_000
     retained_bytes: int = 64 * 1024 * 1024
+
+    def session_expiry(self, connect: Connect) -> int:
+        """Return how long the session may outlive its connection, as AWS grants it."""
+        if connect.version is ProtocolVersion.MQTT_3_1_1:
+            return 0 if connect.clean_start else self.default_session_expiry
+        return min(connect.properties.session_expiry_interval or 0, self.max_session_expiry)
 
 
 def check_subscribe(packet: Subscribe) -> None:

@@ -47,7 +47,7 @@ class LocalBroker:
             known = None
         session = known or self._new_session(client_id, connect.version)
         self._away.pop(client_id, None)
-        session.begin(connection, connect.will, self._granted_expiry(connect))
+        session.begin(connection, connect.will, self._limits.session_expiry(connect))
         return Opened(known is not None, session.expiry)
 
     def resume(self, connection: DeviceConnection, now: float) -> None:
@@ -122,11 +122,6 @@ class LocalBroker:
         session = Session(client_id, version, Outbox(self._limits, self._budget))
         self._sessions[client_id] = session
         return session
-
-    def _granted_expiry(self, connect: Connect) -> int:
-        if connect.version is ProtocolVersion.MQTT_3_1_1:
-            return 0 if connect.clean_start else self._limits.default_session_expiry
-        return min(connect.properties.session_expiry_interval or 0, self._limits.max_session_expiry)
 
     def _leave(self, session: Session, now: float, *, clean: bool) -> None:
         session.leave(now, clean=clean)

@@ -1,0 +1,337 @@
+"""Owns one connection to the broker, for one device: bytes, the request that is under way, back-pressure, the end.
+
+One request at a time, as the data plane is asked: so answers need no table, and a broker's Receive Maximum is kept.
+"""
+
+import asyncio
+import logging
+from typing import Final, TypeVar, cast
+
+from thingmint.mqtt.codec import decode_server_packet, encode
+from thingmint.mqtt.data_plane import DeviceConnection
+from thingmint.mqtt.device_protocol import MAX_PACKET_BYTES
+from thingmint.mqtt.framing import FrameReader
+from thingmint.mqtt.packets import (
+    ClientPacket,
+    Connack,
+    Connect,
+    Disconnect,
+    Pingreq,
+    Pingresp,
+    ProtocolVersion,
+    Puback,
+    Publish,
+    ServerPacket,
+    Suback,
+    Subscribe,
+    Subscription,
+    Unsuback,
+    Unsubscribe,
+)
+from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.relay_deliveries import RelayDeliveries
+from thingmint.mqtt.relay_limits import RelayLimits
+from thingmint.mqtt.relay_terms import BrokerTerms, ending_of, terms_of
+from thingmint.mqtt.topics import TopicFilter
+
+_VERSION: Final = ProtocolVersion.MQTT_5
+_READ_BYTES: Final = 64 * 1024
+_LARGEST_ID: Final = 0xFFFF
+_UNAVAILABLE: Final = "The broker is not available"
+_Answer = TypeVar("_Answer", Connack, Puback, Suback, Unsuback)
+
+log = logging.getLogger(__name__)
+
+
+def new_read_buffer() -> memoryview:
+    """Return a buffer that all connections of one event loop may share: none holds it beyond a call."""
+    return memoryview(bytearray(_READ_BYTES))
+
+
+class Upstream(asyncio.BufferedProtocol):
+    """A device's connection to the broker. When the broker is lost, what waits for it is refused with PacketRefused."""
+
+    _terms: BrokerTerms
+    _transport: asyncio.Transport
+
+    def __init__(self, connection: DeviceConnection, limits: RelayLimits, read_buffer: memoryview) -> None:
+        self._connection = connection
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._read_buffer = read_buffer
+        self._reader = FrameReader(MAX_PACKET_BYTES)
+        self._deliveries = RelayDeliveries(connection, self._acknowledge)
+        self._output = bytearray()
+        self._is_flush_due = False
+        self._answer: asyncio.Future[ServerPacket] | None = None
+        self._expected: tuple[type[ServerPacket], int] = (Connack, 0)
+        self._drained: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._lost: PacketRefused | None = None
+        self._is_congested = self._is_reading_paused = self._is_open = self._is_leaving = False
+        # Set where the gateway has something to say first: CONNACK or SUBACK.
+        self._is_held = False
+        self.has_successor = False
+        """Whether another connection of the client is about to take over."""
+        self._last_id = 0
+        self._has_written = self._has_pinged = False
+        self._wrote_at = self._loop.time()
+        self._waits_since: float | None = None
+
+    # For the relay
+
+    async def open(self, connect: Connect) -> BrokerTerms:
+        """Return what the broker grants; raise PacketRefused if it does not accept the device."""
+        self._terms = terms_of(await self._ask(connect, Connack), connect)
+        self._is_open = True
+        return self._terms
+
+    async def publish(self, message: Publish) -> ReasonCode:
+        """Pass a message on, its packet id a new one at QoS 1, and return the broker's code."""
+        encoded = encode(message, _VERSION)
+        refusal = self._terms.refusal(message, len(encoded))
+        if refusal is not None:
+            return refusal
+        if message.packet_id:
+            return (await self._ask_encoded(encoded, Puback, message.packet_id)).reason_code
+        await self._ready()
+        self._write(encoded)
+        return ReasonCode.SUCCESS
+
+    async def subscribe(self, subscriptions: tuple[Subscription, ...]) -> tuple[ReasonCode, ...]:
+        """Return the broker's codes. What it sends from then on waits for ``resume``."""
+        answer = await self._ask(Subscribe(self.new_id(), subscriptions), Suback)
+        return self._one_for_each(answer.reason_codes, len(subscriptions))
+
+    async def unsubscribe(self, topic_filters: tuple[str, ...]) -> tuple[ReasonCode, ...]:
+        """Return the broker's codes."""
+        answer = await self._ask(Unsubscribe(self.new_id(), topic_filters), Unsuback)
+        return self._one_for_each(answer.reason_codes, len(topic_filters))
+
+    def new_id(self) -> int:
+        """Return the next packet id towards the broker, which is free: one is in use at most."""
+        self._last_id = self._last_id % _LARGEST_ID + 1
+        return self._last_id
+
+    def refusal_of_filter(self, topic_filter: TopicFilter) -> ReasonCode | None:
+        """Return why the broker could not be asked for the filter, or None."""
+        return self._terms.refusal_of_filter(topic_filter)
+
+    def acknowledge(self, packet_id: int) -> None:
+        """Pass the device's acknowledgement on."""
+        self._deliveries.acknowledged(packet_id)
+
+    def resume(self) -> None:
+        """Deliver what waits."""
+        self._is_held = False
+        self._go_on()
+
+    async def leave(self, farewell: Disconnect | None) -> None:
+        """End the connection, as a device that was lost if there is no farewell, and wait for the broker to notice."""
+        self._is_leaving = True
+        try:
+            self._say_farewell(farewell)
+            async with asyncio.timeout(self._limits.leave_seconds):
+                # The broker closes. Who closes first, with something unread, might cut off its own last words.
+                await asyncio.shield(self._ended)
+        except TimeoutError:
+            log.warning("the broker does not notice that a device has left")
+        finally:
+            self._transport.abort()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._is_leaving = True
+        self._transport.abort()
+
+    def lose(self, reason: ReasonCode) -> None:
+        """Give the broker up and disconnect the device with the reason, unless one of them has left before."""
+        if self._lost is not None or self._is_leaving:
+            return
+        self._lost = PacketRefused(reason, _UNAVAILABLE)
+        self._transport.abort()
+        for waiting in (self._answer, self._drained):
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(self._lost)
+        if self._is_open:
+            self._connection.disconnect(reason)
+
+    def advance(self, now: float) -> None:
+        """Show the broker that the device is there, and give up a broker that does not answer."""
+        if self._lost is not None or self._is_leaving:
+            return
+        if self._deliveries.is_full:
+            # Its device may be over: what it was to get is of no use then, and an answer may be behind it.
+            self._go_on()
+        if self._has_waited_too_long(now):
+            log.warning("the broker does not answer")
+            self.lose(ReasonCode.SERVER_BUSY)
+        else:
+            self._keep_alive(now)
+
+    # For asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin: the relay asks next."""
+        # uvloop's transports are none of asyncio's class.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=self._limits.write_high_bytes)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the shared buffer for one read."""
+        return self._read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what the broker sent."""
+        if self._is_leaving or self._lost is not None:
+            return
+        self._reader.feed(bytes(self._read_buffer[:nbytes]))
+        self._pump()
+        if self._must_wait and self._reader.buffered > self._limits.write_high_bytes:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """Take nothing more from the device until the broker has read."""
+        self._is_congested = True
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._is_congested, self._waits_since = False, None
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def eof_received(self) -> bool:
+        """Close: a broker that says nothing more serves nobody."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the device, unless it has left before."""
+        self._ended.set_result(None)
+        # Not every broker says so: Mosquitto 2.0 merely closes.
+        self.lose(ReasonCode.SESSION_TAKEN_OVER if self.has_successor else ReasonCode.SERVER_UNAVAILABLE)
+
+    # From the broker
+
+    @property
+    def _must_wait(self) -> bool:
+        return self._is_held or self._deliveries.is_full
+
+    def _go_on(self) -> None:
+        self._deliveries.resume()
+        self._pump()
+        if self._is_reading_paused and not self._must_wait and not self._transport.is_closing():
+            self._is_reading_paused = False
+            self._transport.resume_reading()
+
+    def _pump(self) -> None:
+        try:
+            while not self._must_wait and self._lost is None and (frame := self._reader.next_frame()) is not None:
+                self._heard(decode_server_packet(frame, _VERSION))
+        except PacketRefused as refusal:
+            log.warning("the broker broke the protocol: %s", refusal.message)
+            self.lose(ReasonCode.SERVER_UNAVAILABLE)
+
+    def _heard(self, packet: ServerPacket) -> None:
+        match packet:
+            case Publish() if self._is_open and packet.topic and packet.properties.topic_alias is None:
+                self._deliveries.take(packet)
+            case Connack() | Puback() | Suback() | Unsuback():
+                self._answered(packet)
+            case Pingresp():
+                self._has_pinged, self._waits_since = False, None
+            case Disconnect():
+                self.lose(ending_of(packet.reason_code))
+            case _:
+                raise PacketRefused(ReasonCode.PROTOCOL_ERROR, f"{type(packet).__name__.upper()} is not expected")
+
+    def _answered(self, packet: Connack | Puback | Suback | Unsuback) -> None:
+        packet_id = 0 if isinstance(packet, Connack) else packet.packet_id
+        if self._answer is None or self._answer.done() or self._expected != (type(packet), packet_id):
+            raise PacketRefused(ReasonCode.PROTOCOL_ERROR, f"{type(packet).__name__.upper()} answers nothing")
+        self._is_held = isinstance(packet, Connack | Suback)
+        self._waits_since = None
+        self._answer.set_result(packet)
+
+    def _one_for_each(self, codes: tuple[ReasonCode, ...], count: int) -> tuple[ReasonCode, ...]:
+        if len(codes) != count:
+            self.lose(ReasonCode.SERVER_UNAVAILABLE)
+            raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker did not answer for each filter")
+        return codes
+
+    # To the broker
+
+    async def _ask(self, packet: ClientPacket, kind: type[_Answer]) -> _Answer:
+        packet_id = packet.packet_id if isinstance(packet, Subscribe | Unsubscribe) else 0
+        return await self._ask_encoded(encode(packet, _VERSION), kind, packet_id)
+
+    async def _ask_encoded(self, encoded: bytes, kind: type[_Answer], packet_id: int) -> _Answer:
+        await self._ready()
+        self._answer, self._expected = self._loop.create_future(), (kind, packet_id)
+        self._write(encoded)
+        try:
+            answer = await self._answer
+        finally:
+            self._answer = None
+        assert isinstance(answer, kind), "what is not expected is no answer"
+        return answer
+
+    async def _ready(self) -> None:
+        if self._is_congested and self._lost is None:
+            self._drained = self._loop.create_future()
+            await self._drained
+        if self._lost is not None:
+            raise self._lost
+
+    def _acknowledge(self, packet_id: int) -> None:
+        self._write(encode(Puback(packet_id), _VERSION))
+
+    def _write(self, encoded: bytes) -> None:
+        """Send the bytes in this turn of the loop or the next: packets of one turn leave together."""
+        self._output += encoded
+        self._has_written = True
+        if len(self._output) > self._limits.write_high_bytes:
+            self._flush()
+        elif not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush_when_due)
+
+    def _flush_when_due(self) -> None:
+        self._is_flush_due = False
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._output and not self._transport.is_closing():
+            # A new buffer, because an idle connection should not keep a large one.
+            output, self._output = self._output, bytearray()
+            self._transport.write(bytes(output))
+
+    # The end
+
+    def _say_farewell(self, farewell: Disconnect | None) -> None:
+        if self._transport.is_closing():
+            return
+        if self._is_reading_paused:
+            self._transport.resume_reading()
+        if farewell is not None:
+            self._write(encode(farewell, _VERSION))
+        self._flush()
+        if farewell is None:
+            self._transport.write_eof()
+
+    # Time
+
+    def _has_waited_too_long(self, now: float) -> bool:
+        waits = self._answer is not None or self._is_congested or self._has_pinged
+        if not waits or self._deliveries.is_full:
+            self._waits_since = None
+        elif self._waits_since is None:
+            self._waits_since = now
+        return self._waits_since is not None and now - self._waits_since > self._limits.answer_seconds
+
+    def _keep_alive(self, now: float) -> None:
+        if self._has_written:
+            self._has_written, self._wrote_at = False, now
+        elif self._terms.keep_alive and not self._has_pinged and now - self._wrote_at > self._terms.keep_alive / 2:
+            self._has_pinged = True
+            self._write(encode(Pingreq(), _VERSION))
