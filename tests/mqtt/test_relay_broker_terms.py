@@ -52,26 +52,26 @@ class ScriptedBroker:
     connack: Connack = ACCEPTED
     answers: dict[type[ClientPacket], Callable[[ClientPacket], list[ServerPacket]]] = field(default_factory=dict)
     heard: list[ClientPacket] = field(default_factory=list)
-    writer: asyncio.StreamWriter | None = None
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         frames, version = FrameReader(200_000), None
-        self.writer = writer
+        self.writers.append(writer)
         with contextlib.suppress(ConnectionError):
-            while received := await reader.read(65_536):
+            while not writer.is_closing() and (received := await reader.read(65_536)):
                 frames.feed(received)
                 while (frame := frames.next_frame()) is not None:
                     packet = decode_client_packet(frame, version)
                     version = V5
                     self.heard.append(packet)
                     if isinstance(packet, Disconnect):
+                        writer.close()
                         break
-                    self.say(*self._answer(packet))
+                    writer.write(b"".join(encode(each, V5) for each in self._answer(packet)))
         writer.close()
 
     def say(self, *packets: ServerPacket) -> None:
-        assert self.writer is not None
-        self.writer.write(b"".join(encode(packet, V5) for packet in packets))
+        self.writers[-1].write(b"".join(encode(packet, V5) for packet in packets))
 
     def _answer(self, packet: ClientPacket) -> list[ServerPacket]:
         if type(packet) in self.answers:
@@ -107,6 +107,10 @@ async def scripted_broker() -> AsyncIterator[ScriptedBroker]:
         server = await asyncio.start_unix_server(broker.serve, broker.path)
         async with server:
             yield broker
+            for writer in broker.writers:
+                writer.close()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
 
 
 Scene = Callable[[ScriptedBroker, RelayDataPlane, Device], Awaitable[None]]

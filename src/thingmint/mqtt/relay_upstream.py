@@ -283,6 +283,9 @@ class Upstream(asyncio.BufferedProtocol):
             return ReasonCode.QUOTA_EXCEEDED
 
     async def _ask_encoded(self, encoded: bytes, kind: type[_Answer], packet_id: int) -> _Answer:
+        if self._is_held:
+            # Whoever asks the next has said what there was to say.
+            self.resume()
         await self._ready()
         if self._deliveries.is_crowded:
             raise _Crowded
