@@ -7,11 +7,15 @@ translated, and its acknowledgement back. No I/O: what the broker is to be told 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, Delivery, DeviceConnection
+from thingmint.mqtt.outbox import size_of
 from thingmint.mqtt.packets import Publish, QoS
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.reserved_topics import is_reserved
+
+_WAITING_BYTES: Final = 4 * 1024 * 1024
 
 
 class RelayDeliveries:
@@ -19,21 +23,27 @@ class RelayDeliveries:
 
     A message of QoS 1 that the device's window has no room for waits here, so that what the broker sends behind it,
     such as the acknowledgement that the device needs before it acknowledges, is still heard. The broker was told how
-    many it may send. A device that does not read stops everything: see ``is_full``.
+    many it may send, but Mosquitto 2.0.11 sends three for each that is acknowledged: see ``is_crowded``. A device that
+    does not read stops everything: see ``is_full``.
     """
 
-    __slots__ = ("_acknowledge", "_connection", "_in_flight", "_receive_maximum", "_stuck", "_waiting", "is_full")
+    __slots__ = ("_acknowledge", "_connection", "_in_flight", "_stuck", "_waiting", "_waiting_bytes", "is_full")
 
     def __init__(self, connection: DeviceConnection, acknowledge: Callable[[int], None]) -> None:
         self._connection = connection
         self._acknowledge = acknowledge
-        self._receive_maximum = connection.receive_window
         # The broker's id by the device's.
         self._in_flight: dict[int, int] = {}
         self._waiting: deque[Publish] = deque()
+        self._waiting_bytes = 0
         self._stuck: Publish | None = None
         self.is_full = False
         """Whether the device does not read, so that nothing more may be taken from the broker."""
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so much waits for the device's acknowledgements that nothing more may be taken from the broker."""
+        return self._waiting_bytes > _WAITING_BYTES
 
     def take(self, message: Publish) -> None:
         """Deliver the broker's message or let it wait; raise PacketRefused if the broker breaks its word."""
@@ -42,9 +52,8 @@ class RelayDeliveries:
             return
         if message.qos is QoS.EXACTLY_ONCE:
             raise PacketRefused(ReasonCode.PROTOCOL_ERROR, "The broker sent QoS 2, which nobody subscribed to")
-        if len(self._in_flight) + len(self._waiting) >= self._receive_maximum:
-            raise PacketRefused(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "The broker sent more than the device takes")
         self._waiting.append(message)
+        self._waiting_bytes += size_of(message)
         self._send_waiting()
 
     def resume(self) -> None:
@@ -69,27 +78,28 @@ class RelayDeliveries:
             self.is_full, self._stuck = True, message
 
     def _send_waiting(self) -> None:
+        if self._connection.is_over:
+            # Not acknowledged: the session, if it lasts, will have it again.
+            self._waiting.clear()
+            self._waiting_bytes = 0
         while self._waiting and not self.is_full and len(self._in_flight) < self._connection.receive_window:
-            message = self._waiting[0]
-            if self._connection.is_over:
-                # Not acknowledged: the session, if it lasts, will have it again.
-                self._waiting.clear()
-                return
-            if not self._may_be_given(message):
-                self._drop_first()
-                continue
-            packet_id = self._id_for(message.packet_id)
-            outcome = self._connection.deliver(replace(message, packet_id=packet_id))
-            if outcome is Delivery.WRITTEN:
-                self._waiting.popleft()
-                self._in_flight[packet_id] = message.packet_id
-            elif outcome is Delivery.TOO_LARGE:
-                self._drop_first()
-            else:
-                self.is_full = True
+            self._send_first(self._waiting[0])
 
-    def _drop_first(self) -> None:
-        self._acknowledge(self._waiting.popleft().packet_id)
+    def _send_first(self, message: Publish) -> None:
+        outcome = Delivery.TOO_LARGE
+        packet_id = self._id_for(message.packet_id)
+        if self._may_be_given(message):
+            outcome = self._connection.deliver(replace(message, packet_id=packet_id))
+        if outcome is Delivery.FULL:
+            self.is_full = True
+            return
+        self._waiting.popleft()
+        self._waiting_bytes -= size_of(message)
+        if outcome is Delivery.WRITTEN:
+            self._in_flight[packet_id] = message.packet_id
+        else:
+            # What the device may not have, or does not take, is as good as delivered (MQTT-3.1.2-25).
+            self._acknowledge(message.packet_id)
 
     def _may_be_given(self, message: Publish) -> bool:
         # Reserved topics are the gateway's: what a broker has there is not for devices.

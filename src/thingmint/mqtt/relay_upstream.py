@@ -48,6 +48,13 @@ def new_read_buffer() -> memoryview:
     return memoryview(bytearray(_READ_BYTES))
 
 
+class _Crowded(PacketRefused):
+    """No answer can be waited for, because too many messages wait for the device."""
+
+    def __init__(self) -> None:
+        super().__init__(ReasonCode.QUOTA_EXCEEDED, "Too many messages wait to be acknowledged")
+
+
 class Upstream(asyncio.BufferedProtocol):
     """A device's connection to the broker. When the broker is lost, what waits for it is refused with PacketRefused."""
 
@@ -93,7 +100,7 @@ class Upstream(asyncio.BufferedProtocol):
         if refusal is not None:
             return refusal
         if message.packet_id:
-            return (await self._ask_encoded(encoded, Puback, message.packet_id)).reason_code
+            return await self._publish_at_least_once(encoded, message.packet_id)
         await self._ready()
         self._write(encoded)
         return ReasonCode.SUCCESS
@@ -160,7 +167,7 @@ class Upstream(asyncio.BufferedProtocol):
         """Show the broker that the device is there, and give up a broker that does not answer."""
         if self._lost is not None or self._is_leaving:
             return
-        if self._deliveries.is_full:
+        if self._deliveries.is_full or self._deliveries.is_crowded:
             # Its device may be over: what it was to get is of no use then, and an answer may be behind it.
             self._go_on()
         if self._has_waited_too_long(now):
@@ -215,7 +222,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     @property
     def _must_wait(self) -> bool:
-        return self._is_held or self._deliveries.is_full
+        return self._is_held or self._deliveries.is_full or self._deliveries.is_crowded
 
     def _go_on(self) -> None:
         self._deliveries.resume()
@@ -231,6 +238,9 @@ class Upstream(asyncio.BufferedProtocol):
         except PacketRefused as refusal:
             log.warning("the broker broke the protocol: %s", refusal.message)
             self.lose(ReasonCode.SERVER_UNAVAILABLE)
+        if self._deliveries.is_crowded and self._answer is not None and not self._answer.done():
+            # The answer is behind messages that wait for the device, whose acknowledgements wait for the answer.
+            self._answer.set_exception(_Crowded())
 
     def _heard(self, packet: ServerPacket) -> None:
         match packet:
@@ -248,7 +258,8 @@ class Upstream(asyncio.BufferedProtocol):
     def _answered(self, packet: Connack | Puback | Suback | Unsuback) -> None:
         packet_id = 0 if isinstance(packet, Connack) else packet.packet_id
         if self._answer is None or self._answer.done() or self._expected != (type(packet), packet_id):
-            raise PacketRefused(ReasonCode.PROTOCOL_ERROR, f"{type(packet).__name__.upper()} answers nothing")
+            # The answer to a request that was given up.
+            return
         self._is_held = isinstance(packet, Connack | Suback)
         self._waits_since = None
         self._answer.set_result(packet)
@@ -265,8 +276,19 @@ class Upstream(asyncio.BufferedProtocol):
         packet_id = packet.packet_id if isinstance(packet, Subscribe | Unsubscribe) else 0
         return await self._ask_encoded(encode(packet, _VERSION), kind, packet_id)
 
+    async def _publish_at_least_once(self, encoded: bytes, packet_id: int) -> ReasonCode:
+        try:
+            return (await self._ask_encoded(encoded, Puback, packet_id)).reason_code
+        except _Crowded:
+            return ReasonCode.QUOTA_EXCEEDED
+
     async def _ask_encoded(self, encoded: bytes, kind: type[_Answer], packet_id: int) -> _Answer:
+        if self._is_held:
+            # Whoever asks the next has said what there was to say.
+            self.resume()
         await self._ready()
+        if self._deliveries.is_crowded:
+            raise _Crowded
         self._answer, self._expected = self._loop.create_future(), (kind, packet_id)
         self._write(encoded)
         try:
