@@ -103,15 +103,13 @@ class Fleet:
         return Reply(rejected(topic), encode_payload(members, parse_topic(topic).format))
 
     async def _members(self, device: Device, client_id: str, request: FleetTopic, payload: bytes) -> Members:
-        match request.operation:
-            case FleetOperation.CREATE_KEYS_AND_CERTIFICATE:
-                # Documented as empty; SDKs send an empty object, others an empty string. Nothing in it could matter.
-                return await self._create_keys(device)
-            case FleetOperation.CREATE_CERTIFICATE_FROM_CSR:
-                return await self._create_from_csr(device, client_id, decode_payload(payload, request.format))
-            case FleetOperation.REGISTER_THING:
-                decoded = decode_payload(payload, request.format)
-                return await self._register_thing(device, client_id, request.template, decoded)
+        if request.operation is FleetOperation.CREATE_KEYS_AND_CERTIFICATE:
+            # Documented as empty; SDKs send an empty object, others an empty string. Nothing in it could matter.
+            return await self._create_keys(device)
+        decoded = decode_payload(payload, request.format)
+        if request.operation is FleetOperation.CREATE_CERTIFICATE_FROM_CSR:
+            return await self._create_from_csr(device, client_id, decoded)
+        return await self._register_thing(device, client_id, request.template, decoded)
 
     async def _create_keys(self, device: Device) -> Members:
         issued, key_pair = await fleet.create_keys(self._authority, device)
