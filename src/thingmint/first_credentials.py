@@ -29,30 +29,41 @@ async def ensure_credentials(
 ) -> None:
     """Make sure that an administrator can call, and that the credentials file holds that key.
 
+    Raises StartRefused if the database turns out to be another service's.
+    """
+    stored = await _stored_credentials(store, sealer, clock, scope, config)
+    try:
+        # Two first starts on one empty database do not see each other until one of them has stored its key.
+        await require_own_database(store, sealer, issuer_id, config.data_dir)
+    except StartRefused:
+        if stored is not None:
+            await delete_access_key(store, clock, operator(scope), stored.access_key_id)
+        raise
+
+
+async def _stored_credentials(
+    store: Store, sealer: SecretSealer, clock: Clock, scope: Scope, config: Config
+) -> Credentials | None:
+    """Write and store the administrator's key where it is missing, and return it if it was stored.
+
     The file is written first: a first start that is cut off after it finds the key there and stores it.
     """
-    data_dir = config.data_dir
     if config.root_access_key_id is not None and config.root_secret_access_key is not None:
         origin = AccessKeyOrigin.PRESET
         credentials = Credentials(config.root_access_key_id, config.root_secret_access_key)
-        if _read_credentials(data_dir) != credentials:
-            write_credentials(data_dir, credentials)
+        if _read_credentials(config.data_dir) != credentials:
+            write_credentials(config.data_dir, credentials)
     else:
         if await store.read(lambda transaction: transaction.access_keys(None)):
-            return
+            return None
         origin = AccessKeyOrigin.FIRST_START
-        present = _read_credentials(data_dir)
+        present = _read_credentials(config.data_dir)
         credentials = present or new_credentials()
         if present is None:
-            write_credentials(data_dir, credentials)
+            write_credentials(config.data_dir, credentials)
     access_key_id, secret = credentials.access_key_id, credentials.secret_access_key
-    if await ensure_administrator(store, sealer, clock, scope, access_key_id, secret, origin):
-        try:
-            # Two first starts on one empty database do not see each other until both have stored their keys.
-            await require_own_database(store, sealer, issuer_id, data_dir)
-        except StartRefused:
-            await delete_access_key(store, clock, operator(scope), access_key_id)
-            raise
+    is_stored = await ensure_administrator(store, sealer, clock, scope, access_key_id, secret, origin)
+    return credentials if is_stored else None
 
 
 async def require_own_database(store: Store, sealer: SecretSealer, issuer_id: str, data_dir: Path) -> None:

@@ -131,3 +131,17 @@ def test_a_configuration_that_cannot_work_is_refused(
 ) -> None:
     with pytest.raises(InvalidRequest, match=reason):
         registration_config(body, name, role)
+
+
+@pytest.mark.parametrize(
+    ("config", "has_template"),
+    [
+        (RegistrationConfig(role_arn="arn:aws:iam::000000000000:role/provisioning"), False),
+        (RegistrationConfig(template_body="{}"), True),
+        (RegistrationConfig(template_name="fleet"), True),
+    ],
+)
+def test_devices_are_provisioned_if_the_configuration_has_a_template(
+    config: RegistrationConfig, has_template: bool
+) -> None:
+    assert config.has_template is has_template
