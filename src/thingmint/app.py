@@ -47,10 +47,13 @@ from thingmint.issuance.issuer import Issuer, IssuerUnfit
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.key_pool import KeyPool
+from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.local_data_plane import LocalDataPlane
+from thingmint.mqtt.relay import RelayDataPlane
+from thingmint.mqtt.relay_address import InvalidBrokerAddress
 from thingmint.registration.access_keys import purge_expired
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
@@ -291,6 +294,15 @@ async def _serve_registry(
         _log.info("stopping")
 
 
+def _data_plane(config: Config) -> DataPlane:
+    if config.mqtt_data_plane == "local":
+        return LocalDataPlane(LocalBroker(BrokerLimits()), time.monotonic)
+    try:
+        return RelayDataPlane(config.mqtt_data_plane)
+    except InvalidBrokerAddress as error:
+        raise StartRefused(f"mqtt_data_plane: {error}") from error
+
+
 def _device_edge(
     authority: RegistrationAuthority, registry: Registry, identity: ServerIdentity, metrics: Metrics
 ) -> DeviceEdge:
@@ -300,7 +312,7 @@ def _device_edge(
         registry.scope,
         address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default),
         tls_context=identity.device_context,
-        data_plane=LocalDataPlane(LocalBroker(BrokerLimits()), time.monotonic),
+        data_plane=_data_plane(config),
         limits=GatewayLimits(),
         observe_connections=metrics.device_connections,
     )

@@ -66,6 +66,10 @@ class Draft:
         return json.dumps(self.body).encode() if self.body else b""
 
 
+_NO_OBJECT: tuple[Wire, ...] = (1, "text", True, [])
+_NO_LIST: tuple[Wire, ...] = (1, "text", True, {}, [None])
+
+
 def sample_request(operation: OperationModel, *, optional: bool = False) -> Draft:
     """Return a request that keeps the model, of the required members or of all, about things that do not exist."""
     draft = Draft(operation)
@@ -101,7 +105,7 @@ def bad_values(shape: Shape, *, as_text: bool) -> Iterator[tuple[str, Wire]]:
         case ListShape():
             yield from _bad_lists(shape, as_text=as_text)
         case MapShape():
-            yield from ((f" = {wrong!r:.40}", wrong) for wrong in (1, "text", True, []))
+            yield from ((f" = {wrong!r:.40}", wrong) for wrong in _NO_OBJECT)
             for what, value in bad_values(shape.value, as_text=False):
                 yield f"[value]{what}", {sample(shape.key): value}
             for what, key in bad_values(shape.key, as_text=True):
@@ -128,7 +132,7 @@ def sample(shape: Shape, *, optional: bool = False) -> Wire:
 
 
 def _bad_structures(shape: StructureShape) -> Iterator[tuple[str, Wire]]:
-    yield from ((f" = {wrong!r:.40}", wrong) for wrong in (1, "text", True, []))
+    yield from ((f" = {wrong!r:.40}", wrong) for wrong in _NO_OBJECT)
     for name, member in shape.members.items():
         good, wire_name = sample(shape), _wire_name(name, member)
         if name in shape.required_members:
@@ -139,7 +143,7 @@ def _bad_structures(shape: StructureShape) -> Iterator[tuple[str, Wire]]:
 
 def _bad_lists(shape: ListShape, *, as_text: bool) -> Iterator[tuple[str, Wire]]:
     if not as_text:
-        yield from ((f" = {wrong!r:.40}", wrong) for wrong in (1, "text", True, {}, [None]))
+        yield from ((f" = {wrong!r:.40}", wrong) for wrong in _NO_LIST)
     if "max" in shape.metadata:
         yield " too long", [sample(shape.member)] * (shape.metadata["max"] + 1)
     if shape.metadata.get("min"):
