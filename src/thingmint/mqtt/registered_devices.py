@@ -126,11 +126,9 @@ class RegisteredDevices:
     async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> RegisteredDevice:
         """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused."""
         certificate_id = certificate_id_of(chain[0])
-        account = _named_account(server_name)
+        account = _named_account(server_name) or self._scope.account
         region = self._scope.region
-        certificate = await presented_certificate(
-            self._authority, region, account or self._scope.account, certificate_id
-        )
+        certificate = await presented_certificate(self._authority, region, account, certificate_id)
         if certificate is None:
             claim = await recognise_claim(self._authority, certificate_id)
             if claim is not None and claim.scope.region == region:
