@@ -18,9 +18,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from thingmint.core.authorizer import Authorizer
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, certificate_id_of
-from thingmint.core.policy import DecisionEffect, Policy, evaluate, parse_policy
+from thingmint.core.policy import Policy, parse_policy
 from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway import Gateway
 from thingmint.mqtt.ports import ConnectionFacts, FleetAnswer, FleetRequester
@@ -40,14 +41,13 @@ POLICY = {
 
 @dataclass(frozen=True)
 class Policies:
-    """The policy of one connection."""
+    """The policies of one connection."""
 
-    policy: Policy
-    context: dict[str, tuple[str, ...]]
+    authorizer: Authorizer
 
     def allows(self, action: str, resource: str) -> bool:
-        """Evaluate it."""
-        return evaluate([self.policy], action, ARN + resource, self.context).effect is DecisionEffect.ALLOWED
+        """Ask them."""
+        return self.authorizer.allows(action, ARN + resource)
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class OneDevice:
     policy: Policy
 
     async def authorizer(self, facts: ConnectionFacts) -> Policies:
-        """Return its policy."""
-        return Policies(self.policy, {"iot:ClientId": (facts.client_id,)})
+        """Return its policy, compiled for the connection."""
+        return Policies(Authorizer([self.policy], {"iot:ClientId": (facts.client_id,)}))
 
 
 class OneDeviceRegistry:

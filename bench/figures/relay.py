@@ -84,7 +84,7 @@ def _measure(run: Run) -> Measurement:
 
 
 def _median(loads: list[dict[str, Any]], name: str) -> float:
-    return statistics.median(load[name] for load in loads)
+    return float(statistics.median(load[name] for load in loads))
 
 
 def _job(broker: Broker, port: int, seconds: float) -> dict[str, Any]:
