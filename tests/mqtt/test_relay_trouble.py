@@ -111,6 +111,21 @@ def test_broker_that_does_not_answer_is_given_up(
             os.kill(broker_pid(broker), signal.SIGCONT)
 
 
+def test_revoked_device_is_cut_off_although_the_broker_is_deaf(
+    live: LiveGateway, broker: Mosquitto, thing: Identity, version: ProtocolVersion
+) -> None:
+    with connected_peer(live, thing, version) as device:
+        os.kill(broker_pid(broker), signal.SIGSTOP)
+        try:
+            device.send(Publish("to/nobody", b"", AT_LEAST_ONCE, packet_id=1))
+            live.thread.call(lambda: live.gateway.certificate_changed(thing.certificate_id))
+            if version is V5:
+                assert device.expect(Disconnect).reason_code is ReasonCode.ADMINISTRATIVE_ACTION
+            assert device.is_closed()
+        finally:
+            os.kill(broker_pid(broker), signal.SIGCONT)
+
+
 def test_device_that_floods_a_deaf_broker_is_stopped_and_memory_stays(
     live: LiveGateway, broker: Mosquitto, thing: Identity, version: ProtocolVersion
 ) -> None:
