@@ -293,13 +293,21 @@ class Upstream(asyncio.BufferedProtocol):
         self._output.write(encoded)
         try:
             answer = await self._answer
+        except asyncio.CancelledError:
+            # The gateway stops: nobody will take leave any more.
+            self.abort()
+            raise
         finally:
             self._answer = None
         assert isinstance(answer, kind), "what is not expected is no answer"
         return answer
 
     async def _ready(self) -> None:
-        await self._output.drained()
+        try:
+            await self._output.drained()
+        except asyncio.CancelledError:
+            self.abort()
+            raise
         if self._lost is not None:
             raise self._lost
 
