@@ -26,6 +26,8 @@ class Plan:
     few_rows: int
     row_rounds: int
     row_requests: int
+    relay_rounds: int
+    relay_slice_s: float
     starts: int
     settle_s: float
 
@@ -45,6 +47,8 @@ FULL = Plan(
     few_rows=1_000,
     row_rounds=10,
     row_requests=300,
+    relay_rounds=10,
+    relay_slice_s=2.0,
     starts=9,
     settle_s=3.0,
 )
@@ -61,6 +65,8 @@ QUICK = Plan(
     few_rows=1_000,
     row_rounds=3,
     row_requests=100,
+    relay_rounds=3,
+    relay_slice_s=1.0,
     starts=3,
     settle_s=1.0,
 )

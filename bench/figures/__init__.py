@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from bench.figures import core, csr, footprint, keys, latency, reads, rows
+from bench.figures import core, csr, footprint, keys, latency, reads, relay, rows
 from bench.measurement import Measurement, Skipped
 from bench.plan import Run
 
@@ -13,5 +13,6 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "core": core.measure,
     "reads": reads.measure,
     "rows": rows.measure,
+    "relay": relay.measure,
     "footprint": footprint.measure,
 }

@@ -73,6 +73,15 @@ class ScriptedBroker:
     def say(self, *packets: ServerPacket) -> None:
         self.writers[-1].write(b"".join(encode(packet, V5) for packet in packets))
 
+    def reading(self, on: bool) -> None:
+        """Stop or go on to read what the last connection sends."""
+        transport = self.writers[-1].transport
+        assert isinstance(transport, asyncio.Transport)
+        if on:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
+
     def _answer(self, packet: ClientPacket) -> list[ServerPacket]:
         if type(packet) in self.answers:
             return self.answers[type(packet)](packet)
@@ -322,6 +331,7 @@ def test_broker_that_breaks_the_protocol_is_left(nonsense: list[ServerPacket]) -
     async def scene(broker: ScriptedBroker, relay: RelayDataPlane, device: Device) -> None:
         broker.say(*nonsense)
         await until(lambda: device.ended_with is ReasonCode.SERVER_UNAVAILABLE)
+        relay.advance()
         with pytest.raises(PacketRefused):
             await relay.publish(device, MESSAGE)
 
@@ -479,3 +489,33 @@ def test_many_devices_at_once_get_in_although_the_brokers_queue_is_short() -> No
             assert sum(isinstance(packet, Connect) for packet in broker.heard) == 300
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("expiry", [None, 0])
+def test_broker_that_does_not_notice_a_farewell_is_left_all_the_same(expiry: int | None) -> None:
+    async def scene(broker: ScriptedBroker, relay: RelayDataPlane, device: Device) -> None:
+        await relay.open(device, Connect(V3, "device", False))
+        relay.resume(device)
+        broker.reading(False)
+        await asyncio.wait_for(relay.close(device, clean=expiry is not None, session_expiry_interval=expiry), 30)
+
+    play(scene, connects=False)
+
+
+def test_writer_waits_until_the_broker_reads_again() -> None:
+    async def scene(broker: ScriptedBroker, relay: RelayDataPlane, device: Device) -> None:
+        broker.reading(False)
+        message = Publish("a/b", bytes(100_000))
+
+        async def flood() -> None:
+            for _ in range(50):
+                assert await relay.publish(device, message) is ReasonCode.SUCCESS
+
+        flooding = asyncio.create_task(flood())
+        await asyncio.sleep(0.1)
+        assert not flooding.done()
+        broker.reading(True)
+        await flooding
+        await broker.heard_all(51)
+
+    play(scene)

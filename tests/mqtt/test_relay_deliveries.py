@@ -19,6 +19,9 @@ class Way:
         self.acknowledged: list[int] = []
         self.deliveries = RelayDeliveries(self.device, self.acknowledged.append)
 
+    def is_full(self) -> bool:
+        return self.deliveries.is_full
+
     def take(self, packet_id: int, payload: bytes = b"", topic: str = "a/b") -> None:
         qos = QoS.AT_LEAST_ONCE if packet_id else QoS.AT_MOST_ONCE
         self.deliveries.take(Publish(topic, payload, qos, packet_id=packet_id))
@@ -69,7 +72,7 @@ def test_window_holds_messages_back_in_order_and_lets_qos_0_pass(way: Way) -> No
         way.take(packet_id, b"%d" % packet_id)
     way.take(0, b"now")
     assert way.device.payloads == [b"1", b"2", b"now"]
-    assert not way.deliveries.is_full
+    assert not way.is_full()
 
     way.deliveries.acknowledged(1)
     way.deliveries.acknowledged(2)
@@ -80,13 +83,13 @@ def test_window_holds_messages_back_in_order_and_lets_qos_0_pass(way: Way) -> No
 def test_device_that_does_not_read_gets_the_message_when_it_does(way: Way, packet_id: int) -> None:
     way.device.outcome = Delivery.FULL
     way.take(packet_id, b"late")
-    assert way.deliveries.is_full
+    assert way.is_full()
     way.deliveries.resume()
-    assert way.deliveries.is_full
+    assert way.is_full()
 
     way.device.outcome = Delivery.WRITTEN
     way.deliveries.resume()
-    assert not way.deliveries.is_full
+    assert not way.is_full()
     assert way.device.payloads == [b"late"]
 
 
@@ -102,7 +105,7 @@ def test_message_that_is_not_for_the_device_is_acknowledged_and_dropped(way: Way
 
     assert way.acknowledged == [9]
     assert way.device.delivered == []
-    assert not way.deliveries.is_full
+    assert not way.is_full()
 
 
 def test_device_that_is_over_gets_nothing_and_acknowledges_nothing(way: Way) -> None:
@@ -114,7 +117,7 @@ def test_device_that_is_over_gets_nothing_and_acknowledges_nothing(way: Way) -> 
     way.take(0)
 
     assert way.acknowledged == []
-    assert not way.deliveries.is_full
+    assert not way.is_full()
 
 
 def test_policy_is_asked_when_the_message_is_written(way: Way) -> None:

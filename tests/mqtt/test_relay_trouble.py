@@ -1,5 +1,6 @@
 """The relay when things go badly: a broker that is away or deaf, a device that does not read, many messages at once."""
 
+import contextlib
 import json
 import os
 import signal
@@ -107,6 +108,34 @@ def test_broker_that_does_not_answer_is_given_up(
             assert is_refused_for_want_of_a_broker(late)
             device.send(Publish("to/nobody", b"", AT_LEAST_ONCE, packet_id=1))
             assert ended_for_want_of_a_broker(device)
+        finally:
+            os.kill(broker_pid(broker), signal.SIGCONT)
+
+
+def test_gateway_stops_although_the_broker_is_deaf(tmp_path: Path, broker: Mosquitto) -> None:
+    with contextlib.ExitStack() as devices:
+        try:
+            with live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address)) as live:
+                thing = live.register()
+                for number in range(5):
+                    device = devices.enter_context(connected_peer(live, thing, V5, f"device-{number}"))
+                os.kill(broker_pid(broker), signal.SIGSTOP)
+                device.send(Publish("to/nobody", b"", AT_LEAST_ONCE, packet_id=1))
+        finally:
+            os.kill(broker_pid(broker), signal.SIGCONT)
+
+
+def test_revoked_device_is_cut_off_although_the_broker_is_deaf(
+    live: LiveGateway, broker: Mosquitto, thing: Identity, version: ProtocolVersion
+) -> None:
+    with connected_peer(live, thing, version) as device:
+        os.kill(broker_pid(broker), signal.SIGSTOP)
+        try:
+            device.send(Publish("to/nobody", b"", AT_LEAST_ONCE, packet_id=1))
+            live.thread.call(lambda: live.gateway.certificate_changed(thing.certificate_id))
+            if version is V5:
+                assert device.expect(Disconnect).reason_code is ReasonCode.ADMINISTRATIVE_ACTION
+            assert device.is_closed()
         finally:
             os.kill(broker_pid(broker), signal.SIGCONT)
 

@@ -118,6 +118,9 @@ class Gateway:
             _done, abandoned = await asyncio.wait(work, timeout=_FLUSH_SECONDS)
             for task in abandoned:
                 task.cancel()
+            if abandoned:
+                # They let go of what they hold, such as connections to a broker.
+                await asyncio.wait(abandoned, timeout=_FLUSH_SECONDS)
 
     def certificate_changed(self, certificate_id: CertificateId) -> None:
         """Disconnect whoever is connected, or connecting, with a certificate that is ACTIVE no longer."""

@@ -14,7 +14,7 @@ class RelayLimits:
     # Less than a stranger has for its CONNECT, so that the refusal can still be said.
     open_seconds: float = 5.0
     answer_seconds: float = 30.0
-    leave_seconds: float = 2.0
+    leave_seconds: float = 1.0
     # A Unix socket refuses connections at once when its queue is full; Mosquitto's holds 100.
     openings_at_once: int = 32
     write_high_bytes: int = 64 * 1024

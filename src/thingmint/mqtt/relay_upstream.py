@@ -31,6 +31,8 @@ from thingmint.mqtt.packets import (
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.relay_deliveries import RelayDeliveries
 from thingmint.mqtt.relay_limits import RelayLimits
+from thingmint.mqtt.relay_output import RelayOutput
+from thingmint.mqtt.relay_patience import Patience
 from thingmint.mqtt.relay_terms import BrokerTerms, ending_of, terms_of
 from thingmint.mqtt.topics import TopicFilter
 
@@ -60,6 +62,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     _terms: BrokerTerms
     _transport: asyncio.Transport
+    _output: RelayOutput
 
     def __init__(self, connection: DeviceConnection, limits: RelayLimits, read_buffer: memoryview) -> None:
         self._connection = connection
@@ -68,22 +71,17 @@ class Upstream(asyncio.BufferedProtocol):
         self._read_buffer = read_buffer
         self._reader = FrameReader(MAX_PACKET_BYTES)
         self._deliveries = RelayDeliveries(connection, self._acknowledge)
-        self._output = bytearray()
-        self._is_flush_due = False
         self._answer: asyncio.Future[ServerPacket] | None = None
         self._expected: tuple[type[ServerPacket], int] = (Connack, 0)
-        self._drained: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._lost: PacketRefused | None = None
-        self._is_congested = self._is_reading_paused = self._is_open = self._is_leaving = False
+        self._is_reading_paused = self._is_open = self._is_leaving = False
         # Set where the gateway has something to say first: CONNACK or SUBACK.
         self._is_held = False
         self.has_successor = False
         """Whether another connection of the client is about to take over."""
         self._last_id = 0
-        self._has_written = self._has_pinged = False
-        self._wrote_at = self._loop.time()
-        self._waits_since: float | None = None
+        self._patience = Patience(limits.answer_seconds, self._loop.time())
 
     # For the relay
 
@@ -102,7 +100,7 @@ class Upstream(asyncio.BufferedProtocol):
         if message.packet_id:
             return await self._publish_at_least_once(encoded, message.packet_id)
         await self._ready()
-        self._write(encoded)
+        self._output.write(encoded)
         return ReasonCode.SUCCESS
 
     async def subscribe(self, subscriptions: tuple[Subscription, ...]) -> tuple[ReasonCode, ...]:
@@ -157,9 +155,9 @@ class Upstream(asyncio.BufferedProtocol):
             return
         self._lost = PacketRefused(reason, _UNAVAILABLE)
         self._transport.abort()
-        for waiting in (self._answer, self._drained):
-            if waiting is not None and not waiting.done():
-                waiting.set_exception(self._lost)
+        self._output.fail(self._lost)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(self._lost)
         if self._is_open:
             self._connection.disconnect(reason)
 
@@ -170,11 +168,14 @@ class Upstream(asyncio.BufferedProtocol):
         if self._deliveries.is_full or self._deliveries.is_crowded:
             # Its device may be over: what it was to get is of no use then, and an answer may be behind it.
             self._go_on()
-        if self._has_waited_too_long(now):
+        waits = self._answer is not None or self._output.is_congested
+        if self._patience.is_over(now, waits=waits, is_full=self._deliveries.is_full):
             log.warning("the broker does not answer")
             self.lose(ReasonCode.SERVER_BUSY)
-        else:
-            self._keep_alive(now)
+            return
+        has_written, self._output.has_written = self._output.has_written, False
+        if self._patience.must_ping(now, self._terms.keep_alive, has_written=has_written):
+            self._output.write(encode(Pingreq(), _VERSION))
 
     # For asyncio
 
@@ -182,7 +183,7 @@ class Upstream(asyncio.BufferedProtocol):
         """Begin: the relay asks next."""
         # uvloop's transports are none of asyncio's class.
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=self._limits.write_high_bytes)
+        self._output = RelayOutput(self._transport, self._limits.write_high_bytes)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the shared buffer for one read."""
@@ -200,13 +201,12 @@ class Upstream(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Take nothing more from the device until the broker has read."""
-        self._is_congested = True
+        self._output.pause()
 
     def resume_writing(self) -> None:
         """Go on."""
-        self._is_congested, self._waits_since = False, None
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
+        self._patience.heard()
+        self._output.resume()
 
     def eof_received(self) -> bool:
         """Close: a broker that says nothing more serves nobody."""
@@ -249,7 +249,7 @@ class Upstream(asyncio.BufferedProtocol):
             case Connack() | Puback() | Suback() | Unsuback():
                 self._answered(packet)
             case Pingresp():
-                self._has_pinged, self._waits_since = False, None
+                self._patience.ping_answered()
             case Disconnect():
                 self.lose(ending_of(packet.reason_code))
             case _:
@@ -261,7 +261,7 @@ class Upstream(asyncio.BufferedProtocol):
             # The answer to a request that was given up.
             return
         self._is_held = isinstance(packet, Connack | Suback)
-        self._waits_since = None
+        self._patience.heard()
         self._answer.set_result(packet)
 
     def _one_for_each(self, codes: tuple[ReasonCode, ...], count: int) -> tuple[ReasonCode, ...]:
@@ -290,43 +290,29 @@ class Upstream(asyncio.BufferedProtocol):
         if self._deliveries.is_crowded:
             raise _Crowded
         self._answer, self._expected = self._loop.create_future(), (kind, packet_id)
-        self._write(encoded)
+        self._output.write(encoded)
         try:
             answer = await self._answer
+        except asyncio.CancelledError:
+            # The gateway stops: nobody will take leave any more.
+            self.abort()
+            raise
         finally:
             self._answer = None
         assert isinstance(answer, kind), "what is not expected is no answer"
         return answer
 
     async def _ready(self) -> None:
-        if self._is_congested and self._lost is None:
-            self._drained = self._loop.create_future()
-            await self._drained
+        try:
+            await self._output.drained()
+        except asyncio.CancelledError:
+            self.abort()
+            raise
         if self._lost is not None:
             raise self._lost
 
     def _acknowledge(self, packet_id: int) -> None:
-        self._write(encode(Puback(packet_id), _VERSION))
-
-    def _write(self, encoded: bytes) -> None:
-        """Send the bytes in this turn of the loop or the next: packets of one turn leave together."""
-        self._output += encoded
-        self._has_written = True
-        if len(self._output) > self._limits.write_high_bytes:
-            self._flush()
-        elif not self._is_flush_due:
-            self._is_flush_due = True
-            self._loop.call_soon(self._flush_when_due)
-
-    def _flush_when_due(self) -> None:
-        self._is_flush_due = False
-        self._flush()
-
-    def _flush(self) -> None:
-        if self._output and not self._transport.is_closing():
-            # A new buffer, because an idle connection should not keep a large one.
-            output, self._output = self._output, bytearray()
-            self._transport.write(bytes(output))
+        self._output.write(encode(Puback(packet_id), _VERSION))
 
     # The end
 
@@ -336,24 +322,7 @@ class Upstream(asyncio.BufferedProtocol):
         if self._is_reading_paused:
             self._transport.resume_reading()
         if farewell is not None:
-            self._write(encode(farewell, _VERSION))
-        self._flush()
+            self._output.write(encode(farewell, _VERSION))
+        self._output.flush()
         if farewell is None:
             self._transport.write_eof()
-
-    # Time
-
-    def _has_waited_too_long(self, now: float) -> bool:
-        waits = self._answer is not None or self._is_congested or self._has_pinged
-        if not waits or self._deliveries.is_full:
-            self._waits_since = None
-        elif self._waits_since is None:
-            self._waits_since = now
-        return self._waits_since is not None and now - self._waits_since > self._limits.answer_seconds
-
-    def _keep_alive(self, now: float) -> None:
-        if self._has_written:
-            self._has_written, self._wrote_at = False, now
-        elif self._terms.keep_alive and not self._has_pinged and now - self._wrote_at > self._terms.keep_alive / 2:
-            self._has_pinged = True
-            self._write(encode(Pingreq(), _VERSION))

@@ -1,0 +1,126 @@
+"""Owns the gateway under test: a process of its own with the real gateway and the real relay, which knows one device.
+
+Policies are real and are evaluated for each message. The registry has one certificate and no database: it is asked at
+CONNECT only, which is not what is measured.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from thingmint.core.authorizer import Authorizer
+from thingmint.core.errors import ThingmintError
+from thingmint.core.identifiers import CertificateId, certificate_id_of
+from thingmint.core.policy import Policy, parse_policy
+from thingmint.mqtt.events import GatewayEvent
+from thingmint.mqtt.gateway import Gateway
+from thingmint.mqtt.ports import ConnectionFacts, FleetAnswer, FleetRequester
+from thingmint.mqtt.relay import RelayDataPlane
+from thingmint.mqtt.tls import device_tls_context
+
+ARN = "arn:aws:iot:us-east-1:000000000000:"
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{ARN}client/bench-*"},
+        {"Effect": "Allow", "Action": ["iot:Publish", "iot:Receive"], "Resource": f"{ARN}topic/bench/*"},
+        {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": f"{ARN}topicfilter/bench/*"},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The policies of one connection."""
+
+    authorizer: Authorizer
+
+    def allows(self, action: str, resource: str) -> bool:
+        """Ask them."""
+        return self.authorizer.allows(action, ARN + resource)
+
+
+@dataclass(frozen=True)
+class OneDevice:
+    """Every device is this one."""
+
+    certificate_id: CertificateId
+    policy: Policy
+
+    async def authorizer(self, facts: ConnectionFacts) -> Policies:
+        """Return its policy, compiled for the connection."""
+        return Policies(Authorizer([self.policy], {"iot:ClientId": (facts.client_id,)}))
+
+
+class OneDeviceRegistry:
+    """Knows whoever asks."""
+
+    def __init__(self) -> None:
+        self._policy = parse_policy(json.dumps(POLICY))
+
+    async def identify(self, chain: Sequence[bytes], server_name: str | None) -> OneDevice:
+        """Return the device."""
+        return OneDevice(certificate_id_of(chain[0]), self._policy)
+
+
+class NoFleet:
+    """Nothing is provisioned here."""
+
+    async def answer(self, requester: FleetRequester, topic: str, payload: bytes) -> FleetAnswer:
+        """Answer with nothing."""
+        return FleetAnswer(f"{topic}/rejected", b"")
+
+    def rejection(self, topic: str, error: ThingmintError) -> FleetAnswer:
+        """Answer with nothing."""
+        return FleetAnswer(f"{topic}/rejected", b"")
+
+
+class NoEvents:
+    """Nobody listens."""
+
+    def heard(self, event: GatewayEvent) -> None:
+        """Forget it."""
+
+
+class SystemClock:
+    """The time."""
+
+    def now(self) -> datetime:
+        """Return it."""
+        return datetime.now(UTC)
+
+
+async def serve(directory: Path, port: int, broker: str) -> None:
+    """Serve until SIGTERM."""
+    certificate = x509.load_pem_x509_certificate((directory / "server.pem").read_bytes())
+    key = load_pem_private_key((directory / "server.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    gateway = Gateway(
+        host="127.0.0.1",
+        port=port,
+        tls_context=device_tls_context([certificate], key),
+        registry=OneDeviceRegistry(),
+        fleet=NoFleet(),
+        data_plane=RelayDataPlane(broker),
+        events=NoEvents(),
+        clock=SystemClock(),
+    )
+    await gateway.start()
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    await stopped.wait()
+    await gateway.stop(1.0)
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
