@@ -68,7 +68,7 @@ class OneDeviceRegistry:
     def __init__(self) -> None:
         self._policy = parse_policy(json.dumps(POLICY))
 
-    async def identify(self, chain: Sequence[bytes], server_name: str | None) -> OneDevice:
+    async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> OneDevice:
         """Return the device."""
         return OneDevice(certificate_id_of(chain[0]), self._policy)
 

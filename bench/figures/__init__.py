@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from bench.figures import core, csr, footprint, keys, latency, reads, relay, rows
+from bench.figures import core, csr, footprint, keys, latency, reads, relay, rows, things
 from bench.measurement import Measurement, Skipped
 from bench.plan import Run
 
@@ -14,5 +14,6 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "reads": reads.measure,
     "rows": rows.measure,
     "relay": relay.measure,
+    "things": things.measure,
     "footprint": footprint.measure,
 }

@@ -25,13 +25,17 @@ def life_cycle_event(event: GatewayEvent) -> tuple[str, bytes] | None:
     """
     match event:
         case ClientConnected():
-            kind, members = "presence/connected", {"ipAddress": event.link.source_address, "versionNumber": 0}
+            kind = "presence/connected"
+            members: dict[str, object] = {
+                "ipAddress": event.link.source_address,
+                "versionNumber": _milliseconds(event.at),
+            }
         case ClientDisconnected():
             kind = "presence/disconnected"
             members = {
                 "clientInitiatedDisconnect": event.client_initiated,
                 "disconnectReason": str(event.reason),
-                "versionNumber": 0,
+                "versionNumber": _milliseconds(event.at),
             }
         case ClientSubscribed():
             kind, members = "subscriptions/subscribed", {"topics": list(event.topic_filters)}
@@ -48,8 +52,13 @@ def life_cycle_event(event: GatewayEvent) -> tuple[str, bytes] | None:
 def _common(link: Link, at: datetime, event_type: str) -> dict[str, object]:
     return {
         "clientId": link.client_id,
-        "timestamp": int(at.timestamp() * 1000),
+        "timestamp": _milliseconds(at),
         "eventType": event_type,
         "sessionIdentifier": link.session_id,
         "principalIdentifier": link.certificate_id,
     }
+
+
+def _milliseconds(at: datetime) -> int:
+    # Also the version number: AWS promises that it grows, so that whoever hears events late can put them in order.
+    return int(at.timestamp() * 1000)
