@@ -1,19 +1,17 @@
 """What the process asks of the operating system: applied in a child of its own, since none of it can be taken back."""
 
-import contextlib
 import ctypes
 import json
 import os
 import platform
-import re
 import resource
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.memory import found_in_memory
 
 from thingmint import hardening
 from thingmint.hardening import WIPING_ENVIRONMENT, Hardening, harden_process
@@ -82,25 +80,9 @@ def keys_left_readable(mode: str, environment: dict[str, str]) -> int:
             # A line in the middle of each key: 48 bytes that exist nowhere else.
             lines = [key.splitlines()[12] for key in given.split(b"-----BEGIN RSA PRIVATE KEY-----\n")[1:]]
             assert len(lines) == 12
-            readable = set()
-            for region in writable_memory(child.pid):
-                readable |= {line for line in lines if line in region}
-            return len(readable)
+            return len(found_in_memory(child.pid, lines))
         finally:
             child.stdin.close()
-
-
-def writable_memory(pid: int) -> Iterator[bytes]:
-    with contextlib.ExitStack() as stack:
-        try:
-            memory = stack.enter_context(Path(f"/proc/{pid}/mem").open("rb", buffering=0))
-        except PermissionError:
-            pytest.skip("this system does not let a process read its child's memory")
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            if found := re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line):
-                start, end = (int(number, 16) for number in found.groups())
-                memory.seek(start)
-                yield memory.read(end - start)
 
 
 @needs_linux

@@ -1,0 +1,50 @@
+"""How long private keys stay readable in the service's memory after they were handed out, as root would see it."""
+
+import base64
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.support.client import client_of, create_keys
+from tests.support.memory import found_in_memory, processes_of
+from tests.support.service import running_service
+
+GIVEN = 40
+LAST = 20
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+
+
+def traces_of(pem: str) -> list[bytes]:
+    """Return what would give the key away: lines of it, its factors and its exponent, in the forms they have."""
+    lines = pem.splitlines()
+    key = serialization.load_pem_private_key(pem.encode(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    numbers = key.private_numbers()
+    der = base64.b64decode("".join(lines[1:-1]))
+    found = [lines[12].encode(), lines[20].encode(), der[400:432]]
+    for number in (numbers.p, numbers.q, numbers.d):
+        size = (number.bit_length() + 7) // 8
+        # OpenSSL keeps numbers in machine words, little end first.
+        found += [number.to_bytes(size, "big")[:48], number.to_bytes(size, "little")[:48]]
+    return found
+
+
+@pytest.mark.parametrize("key_reserve", [0, 8])
+def test_few_of_the_last_keys_are_readable_in_the_services_memory(tmp_path: Path, key_reserve: int) -> None:
+    with running_service(tmp_path / "data", key_reserve=key_reserve) as service:
+        client = client_of(service)
+        given = [create_keys(client).private_key_pem for _ in range(GIVEN)]
+        traces = {trace: number for number, pem in enumerate(given[-LAST:]) for trace in traces_of(str(pem))}
+        # This process holds the keys still, so a search that finds none here finds nothing anywhere.
+        assert {traces[trace] for trace in found_in_memory(os.getpid(), traces)} == set(range(LAST))
+
+        processes = processes_of(service.process.pid)
+        assert len(processes) > 1
+        found = {process: found_in_memory(process, traces) for process in processes}
+        readable = {traces[trace] for each in found.values() for trace in each}
+        print(f"{len(readable)} of the last {LAST} keys are readable")
+        # Two to four are what CPython and OpenSSL leave in freed memory; something that keeps keys would keep them all.
+        assert len(readable) <= LAST // 2
