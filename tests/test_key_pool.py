@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
 import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -620,6 +621,20 @@ async def test_idle_pool_notices_a_clock_jump(pools: Pools) -> None:
     await pools.observer.until(lambda: pools.observer.level == 2)
     after = (await pool.take()).public_key_der
     assert before.split()[-1] != after.split()[-1]
+
+
+def test_boot_that_cannot_be_named_for_want_of_descriptors_is_no_other_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    hands = Hands()
+    with_real_boot = replace(hands.clocks(), boot_id=read_boot_id)
+    reserve = Reserve(1, with_real_boot, no_twin_expected)
+    reserve.put(key_pair("a"))
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(os, "open", refuse)
+        assert read_boot_id() is None
+        assert reserve.take() == key_pair("a")
 
 
 def test_boot_id_is_empty_where_the_system_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ a fork, a machine that was suspended to disk or copied while it ran, a boot that
 whose clocks go on as if nothing had happened cannot be told from the original here.
 """
 
+import errno
 import os
 import time
 from collections import deque
@@ -17,16 +18,18 @@ from thingmint.issuance.keys import KeyPair
 MAX_AGE = 3600.0
 # Clocks are slewed by at most 0.05 %, and the reserve compares them at least once a second while it is in use.
 CLOCK_JUMP = 1.0
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
-def read_boot_id() -> str:
-    """Return what names this boot of this machine, or nothing where the system does not say."""
+def read_boot_id() -> str | None:
+    """Return what names this boot of this machine, "" where the system never says, None where it cannot just now."""
     # Without the layers of a text file: it is read for each key pair that is taken.
     try:
         descriptor = os.open(_BOOT_ID, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
+    except OSError as error:
+        # Without a free descriptor nothing can be said, which is no sign of another boot.
+        return None if error.errno in _EXHAUSTED else ""
     try:
         return os.read(descriptor, 64).decode("ascii")
     finally:
@@ -39,7 +42,7 @@ class Clocks:
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
-    boot_id: Callable[[], str] = read_boot_id
+    boot_id: Callable[[], str | None] = read_boot_id
 
 
 @dataclass(slots=True)
@@ -90,7 +93,7 @@ class Reserve:
         return False
 
     def _may_have_a_twin(self) -> bool:
-        if os.getpid() != self._owner or self.clocks.boot_id() != self._boot_id:
+        if os.getpid() != self._owner or self.clocks.boot_id() not in (self._boot_id, None):
             return True
         gap = self.clocks.wall() - self.clocks.monotonic()
         jumped = abs(gap - self._clock_gap) > CLOCK_JUMP
@@ -100,5 +103,5 @@ class Reserve:
 
     def _remember_moment(self) -> None:
         self._clock_gap = self.clocks.wall() - self.clocks.monotonic()
-        self._boot_id = self.clocks.boot_id()
+        self._boot_id = self.clocks.boot_id() or ""
         self._owner = os.getpid()

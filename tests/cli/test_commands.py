@@ -1,0 +1,228 @@
+"""The commands that work on a data directory, run in this process: what they print, and how they end."""
+
+import json
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from thingmint import __version__
+from thingmint.cli.commands import main
+from thingmint.data_directory.files import held
+from thingmint.data_directory.handover import Credentials, Endpoints, write_credentials, write_endpoints
+
+POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Describe*","Resource":"*"}]}'
+pytestmark = pytest.mark.usefixtures("own_logging")
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Put back what a command changes of the logging of this process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def nobody_elses_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of the developer's own shell away."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "THINGMINT_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data directory that was used once."""
+    result = run("access-key", "create", "--policy", "-", data_dir=tmp_path / "data", stdin=POLICY)
+    assert result.exit_code == 0, result.output
+    return tmp_path / "data"
+
+
+def run(*arguments: str, data_dir: Path, stdin: str = "") -> Result:
+    """Run a command on the directory."""
+    return CliRunner().invoke(main, [*arguments, "--data-dir", str(data_dir)], input=stdin)
+
+
+def refusal_of(*arguments: str, data_dir: Path, stdin: str = "") -> str:
+    """Return what a command says that ends with an error."""
+    result = run(*arguments, data_dir=data_dir, stdin=stdin)
+    assert result.exit_code == 1, result.output
+    assert result.stderr.startswith("thingmint: ")
+    return result.stderr
+
+
+def test_version_is_shown() -> None:
+    assert CliRunner().invoke(main, ["--version"]).output == f"thingmint {__version__}\n"
+
+
+def test_permanent_key_is_printed_as_a_credentials_file_has_it(data_dir: Path) -> None:
+    result = run("access-key", "create", "--policy", "-", "--user", "line-7", data_dir=data_dir, stdin=POLICY)
+    first, second = result.stdout.splitlines()
+    assert first.startswith("aws_access_key_id = AKIA")
+    assert second.startswith("aws_secret_access_key = ")
+    assert "shown this one time" in result.stderr
+
+
+def test_temporary_key_has_a_token_and_an_end(data_dir: Path) -> None:
+    arguments = ("access-key", "create", "--policy", "-", "--expires-in", "900")
+    result = run(*arguments, data_dir=data_dir, stdin=POLICY)
+    assert [line.split(" = ")[0] for line in result.stdout.splitlines()] == [
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+    ]
+    assert result.stderr.startswith("expires ")
+    fields = json.loads(run(*arguments, "--json", data_dir=data_dir, stdin=POLICY).stdout)
+    assert set(fields) == {"Version", "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"}
+    assert fields["AccessKeyId"].startswith("ASIA")
+
+
+def test_keys_are_listed_without_their_secrets_and_deleted(data_dir: Path) -> None:
+    arguments = ("access-key", "create", "--policy", "-", "--user", "line-7", "--expires-in", "900", "--json")
+    created = json.loads(run(*arguments, data_dir=data_dir, stdin=POLICY).stdout)
+    as_text = run("access-key", "list", data_dir=data_dir).stdout
+    assert f"{created['AccessKeyId']}  line-7  " in as_text
+    assert "  expires " in as_text
+    listed = json.loads(run("access-key", "list", "--json", data_dir=data_dir).stdout)
+    assert [each["UserName"] for each in listed] == ["operator-made", "line-7"]
+    assert listed[0]["Policy"] == json.loads(POLICY)
+    for shown in (as_text, json.dumps(listed)):
+        assert created["SecretAccessKey"] not in shown
+        assert created["SessionToken"] not in shown
+    assert run("access-key", "delete", created["AccessKeyId"], data_dir=data_dir).exit_code == 0
+    assert created["AccessKeyId"] not in run("access-key", "list", data_dir=data_dir).stdout
+    assert "does not exist" in refusal_of("access-key", "delete", created["AccessKeyId"], data_dir=data_dir)
+
+
+def test_deleting_the_administrators_key_removes_its_file(data_dir: Path) -> None:
+    [key] = json.loads(run("access-key", "list", "--json", data_dir=data_dir).stdout)
+    write_credentials(data_dir, Credentials(key["AccessKeyId"], "secret"))
+    result = run("access-key", "delete", key["AccessKeyId"], data_dir=data_dir)
+    assert result.exit_code == 0
+    assert "the credentials file is removed too" in result.stderr
+    assert not (data_dir / "credentials").exists()
+
+
+@pytest.mark.parametrize("policy", ["", "{}", "[1]", POLICY.replace("Allow", "Perhaps")])
+def test_policy_that_is_none_is_refused(data_dir: Path, policy: str) -> None:
+    assert refusal_of("access-key", "create", "--policy", "-", data_dir=data_dir, stdin=policy)
+
+
+def test_trail_shows_who_changed_what_newest_first(data_dir: Path) -> None:
+    run("access-key", "create", "--policy", "-", "--user", "line-7", data_dir=data_dir, stdin=POLICY)
+    lines = run("audit", data_dir=data_dir).stdout.splitlines()
+    assert len(lines) == 2
+    assert (
+        "CreateAccessKey arn:aws:iam::000000000000:user/line-7  by arn:aws:iam::000000000000:user/operator" in lines[0]
+    )
+    assert "access_key_id=AKIA" in lines[0]
+    [newest] = run("audit", "--json", "--limit", "1", data_dir=data_dir).stdout.splitlines()
+    entry = json.loads(newest)
+    assert set(entry) == {
+        "at",
+        "account",
+        "region",
+        "principal",
+        "source_address",
+        "request_id",
+        "action",
+        "resource",
+        "detail",
+    }
+    assert entry["resource"] == "arn:aws:iam::000000000000:user/line-7"
+
+
+def test_trail_of_nothing_makes_nothing(tmp_path: Path) -> None:
+    assert "holds no registry yet" in refusal_of("audit", data_dir=tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_authorities_are_shown(data_dir: Path) -> None:
+    shown = json.loads(run("issuer", "show", "--json", data_dir=data_dir).stdout)
+    assert [each["name"] for each in shown] == ["root-ca", "issuing-ca", "service-ca"]
+    assert {each["key"] for each in shown} == {"ECDSA secp256r1"}
+    assert all("not sealed" in each["private_key"] for each in shown)
+    as_text = run("issuer", "show", data_dir=data_dir).stdout
+    assert all(each["sha256"] in as_text for each in shown)
+    (data_dir / "keys" / "root-ca.key").unlink()
+    assert "not in the data directory" in run("issuer", "show", data_dir=data_dir).stdout
+
+
+def test_authorities_that_are_not_there_or_cannot_be_read_are_named(data_dir: Path, tmp_path: Path) -> None:
+    assert "holds no authorities yet" in refusal_of("issuer", "show", data_dir=tmp_path / "other")
+    (data_dir / "certificates" / "issuing-ca.pem").write_text("junk")
+    assert "issuing-ca.pem holds no certificate" in refusal_of("issuer", "show", data_dir=data_dir)
+
+
+def test_doctor_finds_a_sound_directory_sound(data_dir: Path) -> None:
+    result = run("doctor", data_dir=data_dir)
+    assert result.exit_code == 0
+    assert "wrong" not in result.stdout
+    assert f"ok       a service is not running on {data_dir}" in result.stdout
+    assert "warning " in result.stdout
+    assert "is not sealed" in result.stdout
+    assert "keys match their certificates and their database" in result.stdout
+
+
+def test_doctor_names_what_is_wrong(data_dir: Path) -> None:
+    (data_dir / "keys" / "issuing-ca.key").chmod(0o644)
+    said = run("doctor", data_dir=data_dir)
+    assert said.exit_code == 1
+    assert f"wrong    {data_dir / 'keys' / 'issuing-ca.key'} can be read by others: chmod 600" in said.stdout
+    (data_dir / "keys" / "issuing-ca.key").chmod(0o600)
+    (data_dir / "certificates" / "service-ca.pem").write_text("junk")
+    assert "service-ca.pem holds no certificate" in run("doctor", data_dir=data_dir).stdout
+    (data_dir / "certificates" / "issuing-ca.pem").unlink()
+    assert "issuing-ca.pem is missing" in run("doctor", data_dir=data_dir).stdout
+
+
+def test_doctor_of_nothing_makes_nothing(tmp_path: Path) -> None:
+    result = run("doctor", data_dir=tmp_path / "data")
+    assert result.exit_code == 1
+    assert "holds no authorities" in result.stdout
+    assert not (tmp_path / "data").exists()
+
+
+def test_environment_of_a_running_service_is_printed(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no service is running on" in refusal_of("env", data_dir=data_dir)
+    endpoints = Endpoints("https://127.0.0.1:1", 1, "127.0.0.1:2", 2, "/a b/ca.pem", "000000000000", "us-east-1", 1)
+    write_endpoints(data_dir, endpoints)
+    assert "no service is running on" in refusal_of("env", data_dir=data_dir)
+    monkeypatch.setenv("AWS_PROFILE", "somebody")
+    with held(data_dir, "a service"):
+        assert "holds no credentials file" in refusal_of("env", data_dir=data_dir)
+        write_credentials(data_dir, Credentials("AKIAIOSFODNN7EXAMPLE", "it's secret"))
+        lines = run("env", data_dir=data_dir).stdout.splitlines()
+        (data_dir / "credentials").write_text("junk")
+        assert "is not in the format of AWS's shared credentials file" in refusal_of("env", data_dir=data_dir)
+    assert lines[0] == "unset AWS_PROFILE"
+    assert "export AWS_ENDPOINT_URL_IOT=https://127.0.0.1:1" in lines
+    assert "export AWS_CA_BUNDLE='/a b/ca.pem'" in lines
+    assert """export AWS_SECRET_ACCESS_KEY='it'"'"'s secret'""" in lines
+
+
+def test_identities_are_issued_without_a_service(data_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("issue", "--offline", "--active", "--count", "2", "--out", str(out))
+    assert run(*arguments, data_dir=data_dir).stdout == f"2 identities in {out} (manifest.csv, manifest.jsonl)\n"
+    assert stat.S_IMODE((out / "000002.key.pem").stat().st_mode) == 0o600
+    assert "another service" not in run(*arguments, data_dir=data_dir).stderr
+    assert "was begun with --active" in refusal_of(*arguments[:2], *arguments[3:], data_dir=data_dir)
+    with held(data_dir, "a service"):
+        assert "is in use by a service" in refusal_of(*arguments, data_dir=data_dir)
+
+
+def test_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    assert "account" in refusal_of("access-key", "list", "--account", "12", data_dir=tmp_path)
+    assert "no-such-file" in refusal_of(
+        "access-key", "list", "--ca-passphrase-file", str(tmp_path / "no-such-file"), data_dir=tmp_path
+    )

@@ -1,0 +1,122 @@
+"""The wall clock jumps under a running service: requests are judged by the new time, and nothing runs wild."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from tests.support.processes import busy_seconds
+from tests.support.required import require
+from tests.support.service import Service, running_service
+from tests.support.wire import WireAnswer, answers, exchange
+
+from thingmint.data_directory.handover import read_credentials
+from thingmint.rest.sigv4 import Credentials, HttpRequest, sign
+
+RESERVE = 4
+JUMPS = {
+    "twenty minutes ahead": timedelta(minutes=20),
+    "three hours back": timedelta(hours=-3),
+    "two days ahead": timedelta(days=2),
+    "four hundred days back": timedelta(days=-400),
+    "thirty years ahead": timedelta(days=30 * 365),
+}
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the clock is turned by a library for Linux")
+
+
+@dataclass
+class TurnedService:
+    """A service whose wall clock can be turned; its monotonic clock goes on, as a machine's does."""
+
+    service: Service
+    clock_file: Path
+    ahead: timedelta = timedelta(0)
+
+    def turn(self, ahead: timedelta) -> None:
+        """Let the service's clock jump to this far ahead of the real one."""
+        replacement = self.clock_file.with_suffix(".new")
+        replacement.write_text(f"{ahead.total_seconds():+.0f}")
+        replacement.rename(self.clock_file)
+        self.ahead = ahead
+
+    @property
+    def now(self) -> datetime:
+        """What the service takes for the present."""
+        return datetime.now(UTC) + self.ahead
+
+    def call(self, method: str, path: str, at: datetime) -> WireAnswer:
+        """Return the answer to a request that is signed at this time."""
+        credentials = read_credentials(self.service.data_dir)
+        assert credentials is not None
+        signer = Credentials(credentials.access_key_id, credentials.secret_access_key, None)
+        headers = [(b"host", b"localhost"), (b"content-length", b"0"), (b"connection", b"close")]
+        request = HttpRequest(method, path.encode(), b"", headers, b"")
+        signed = [*headers, *sign(request, signer, self.service.endpoints.region, at)]
+        lines = [f"{method} {path} HTTP/1.1".encode(), *(b"%b: %b" % pair for pair in signed), b"", b""]
+        [answer] = answers(exchange(self.service.endpoints.api_port, b"\r\n".join(lines)))
+        return answer
+
+    def create(self) -> WireAnswer:
+        """Return the answer to CreateKeysAndCertificate, signed at the service's own time."""
+        return self.call("POST", "/keys-and-certificate", self.now)
+
+
+def turning_library() -> Path | None:
+    """Return the library that turns clocks, None where it is not installed."""
+    return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
+
+
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnedService]:
+    """A service whose clock is right until it is turned."""
+    library = turning_library()
+    require(library, "libfaketime is not installed")
+    folder = tmp_path_factory.mktemp("clock")
+    clock_file = folder / "clock"
+    clock_file.write_text("+0")
+    environment = {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(clock_file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        # For versions that know it by this name.
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+    with running_service(folder / "data", "--insecure-http", environment=environment, key_reserve=RESERVE) as service:
+        yield TurnedService(service, clock_file)
+
+
+@pytest.mark.parametrize("jump", list(JUMPS.values()), ids=list(JUMPS))
+def test_clock_may_jump(turned: TurnedService, jump: timedelta) -> None:
+    turned.turn(timedelta(0))
+    assert turned.create().status == 200
+    reserve_dropped = turned.service.log.count("its random state may have been copied")
+    lines = turned.service.log.count("\n")
+
+    turned.turn(jump)
+    stale = turned.call("GET", "/endpoint", datetime.now(UTC))
+    assert (stale.status, stale.headers["x-amzn-errortype"]) == (403, "InvalidSignatureException")
+    assert turned.call("GET", "/endpoint", turned.now).status == 200
+    created = turned.create()
+    if jump < timedelta(days=20 * 365):
+        assert created.status == 200
+        certificate = x509.load_pem_x509_certificate(created.json["certificatePem"].encode())
+        now = turned.now
+        assert certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
+        assert now - certificate.not_valid_before_utc < timedelta(minutes=5)
+    else:
+        # The authorities ended long ago, so there is no valid certificate to give.
+        assert created.status == 503
+    # Keys from before the jump are given to nobody: a machine that was copied jumps, too.
+    assert turned.service.log.count("its random state may have been copied") > reserve_dropped
+
+    # No timer makes up for the time that was jumped over.
+    assert busy_seconds(turned.service.process.pid, over=0.5) < 0.25
+    assert turned.service.log.count("\n") - lines < 60
+    assert turned.service.process.poll() is None
+
+    turned.turn(timedelta(0))
+    assert turned.create().status == 200
