@@ -24,7 +24,10 @@ def descriptors_for_connections() -> int:
 
 
 def listen(addresses: Sequence[tuple[int, Address]]) -> list[socket.socket]:
-    """Return a listening socket for each address that can be bound, on one port; raise OSError if none can."""
+    """Return a listening socket for each address that can be bound, on one port.
+
+    Raises OSError if none can be bound, with the address in it: whoever starts the service must know which is taken.
+    """
     listeners: list[socket.socket] = []
     refusal: OSError | None = None
     for family, address in addresses:
@@ -33,7 +36,7 @@ def listen(addresses: Sequence[tuple[int, Address]]) -> list[socket.socket]:
         try:
             listeners.append(_listening_socket(family, (address[0], port, *address[2:])))
         except OSError as error:
-            refusal = error
+            refusal = _named(error, address[0], port)
     if not listeners:
         raise refusal or OSError(errno.EADDRNOTAVAIL, "the host has no address")
     return listeners
@@ -52,3 +55,9 @@ def _listening_socket(family: int, address: Address) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _named(error: OSError, host: str, port: int) -> OSError:
+    """Return the error with the address in it; the system says what is wrong, and not where."""
+    shown = f"[{host}]" if ":" in host else host
+    return OSError(error.errno, f"cannot listen on {shown}:{port}: {error.strerror}")
