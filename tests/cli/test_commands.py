@@ -14,9 +14,19 @@ from click.testing import CliRunner, Result
 from thingmint import __version__
 from thingmint.cli.commands import main
 from thingmint.data_directory.files import held
-from thingmint.data_directory.handover import Credentials, Endpoints, write_credentials, write_endpoints
+from thingmint.data_directory.handover import Credentials, write_credentials
 
 POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Describe*","Resource":"*"}]}'
+ENDPOINTS = {
+    "api": "https://127.0.0.1:1",
+    "api_port": 1,
+    "mqtt": "127.0.0.1",
+    "mqtt_port": 2,
+    "ca_file": "/a b/ca.pem",
+    "account": "000000000000",
+    "region": "us-east-1",
+    "pid": 1,
+}
 pytestmark = pytest.mark.usefixtures("own_logging")
 
 
@@ -194,8 +204,7 @@ def test_doctor_of_nothing_makes_nothing(tmp_path: Path) -> None:
 
 def test_environment_of_a_running_service_is_printed(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no service is running on" in refusal_of("env", data_dir=data_dir)
-    endpoints = Endpoints("https://127.0.0.1:1", 1, "127.0.0.1:2", 2, "/a b/ca.pem", "000000000000", "us-east-1", 1)
-    write_endpoints(data_dir, endpoints)
+    (data_dir / "endpoints.json").write_text(json.dumps(ENDPOINTS))
     assert "no service is running on" in refusal_of("env", data_dir=data_dir)
     monkeypatch.setenv("AWS_PROFILE", "somebody")
     with held(data_dir, "a service"):

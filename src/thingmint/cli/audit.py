@@ -48,5 +48,6 @@ def _fields(entry: AuditEntry) -> dict[str, object]:
 
 def _line(entry: AuditEntry) -> str:
     source = f" from {entry.source_address}" if entry.source_address else ""
-    detail = "".join(f" {name}={value}" for name, value in sorted(entry.detail.items()))
-    return f"{entry.at:%Y-%m-%dT%H:%M:%SZ}  {entry.action} {entry.resource}  by {entry.principal_arn}{source} {detail}"
+    detail = " ".join(f"{name}={value}" for name, value in sorted(entry.detail.items()))
+    made = f"{entry.at:%Y-%m-%dT%H:%M:%SZ}  {entry.action} {entry.resource}  by {entry.principal_arn}{source}"
+    return f"{made}  {detail}" if detail else made
