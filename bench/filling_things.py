@@ -10,6 +10,11 @@ from bench.filling import CACHE_KIB, DATABASE
 
 # One thing in so many has the attribute's value that is listed.
 VALUES = 100
+# Of policies, and of what one thing or one policy is attached to, there is one for so many things.
+THINGS_EACH = 10
+
+TYPE = "sensor"
+"""The type of all things."""
 
 Row: TypeAlias = dict[str, object]
 Changes: TypeAlias = Callable[[int], Row]
@@ -18,8 +23,10 @@ Changes: TypeAlias = Callable[[int], Row]
 def fill_things(data_directory: Path, count: int) -> None:
     """Copy the one thing of the database, its attribute and its membership of a group, until there are so many.
 
-    Every hundredth thing has the attribute value of the first one.
+    Every hundredth thing has the attribute value of the first one. Of the one policy, its attachment and the thing's
+    own there are a tenth as many copies; the certificates that they name do not exist, which no list looks at.
     """
+    tenth = count // THINGS_EACH
     connection = apsw.Connection(str(data_directory / DATABASE))
     try:
         # Nothing is lost if the machine fails now, so the journal is left out; the service's mode is restored below.
@@ -29,6 +36,9 @@ def fill_things(data_directory: Path, count: int) -> None:
             _copy(connection, "thing", count, lambda number: {"name": _name(number), "thing_id": f"id-{number}"})
             _copy(connection, "thing_attribute", count, _attribute)
             _copy(connection, "thing_group_member", count, lambda number: {"thing_name": _name(number)})
+            _copy(connection, "thing_principal", tenth, lambda number: {"principal": _arn(number)})
+            _copy(connection, "policy", tenth, lambda number: {"name": _name(number)})
+            _copy(connection, "policy_attachment", tenth, lambda number: {"target": _arn(number)})
         connection.execute("ANALYZE")
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
     finally:
@@ -39,11 +49,15 @@ def _name(number: int) -> str:
     return f"device-{number:07d}"
 
 
+def _arn(number: int) -> str:
+    return f"arn:aws:iot:us-east-1:000000000000:cert/{number:064x}"
+
+
 def _attribute(number: int) -> Row:
     if number % VALUES == 1:
         return {}
     value = f"line-{number % VALUES}"
-    return {"value": value, "typed_value": f"/{value}"}
+    return {"value": value, "typed_value": f"{TYPE}/{value}"}
 
 
 def _copy(connection: apsw.Connection, table: str, count: int, changes: Changes) -> None:
