@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 from OpenSSL import SSL
 
+from thingmint.api.data_plane import DataPlane as ServedDataPlane
 from thingmint.api.fleet import Fleet
 from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
@@ -24,6 +25,7 @@ from thingmint.mqtt.fleet_edge import FleetEdge
 from thingmint.mqtt.gateway import Gateway
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.life_cycle import life_cycle_event
+from thingmint.mqtt.operator_edge import OperatorEdge
 from thingmint.mqtt.registered_devices import RegisteredDevices, device_caller
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
@@ -61,6 +63,7 @@ class DeviceEdge:
         observe_connections: Callable[[int], None],
     ) -> None:
         self._authority = authority
+        self._scope = scope
         self._watch: ChangeWatch[CertificateId] = ChangeWatch(authority.store)
         self._devices = RegisteredDevices(authority, scope, self._watch, self)
         self._tls_context = tls_context
@@ -80,8 +83,14 @@ class DeviceEdge:
 
     @property
     def gateway(self) -> Gateway:
-        """The gateway itself, for those who publish or disconnect on behalf of operators."""
+        """The gateway itself."""
         return self._gateway
+
+    @property
+    def for_operators(self) -> ServedDataPlane:
+        """What the API does with messages and connections, for the account of the service."""
+        edge = OperatorEdge(lambda: self._gateway, self._data_plane, self._authority.clock)
+        return ServedDataPlane(self._scope.account, edge)
 
     async def start(self) -> None:
         """Listen and serve; raise OSError if the address cannot be had, unless it is the default one."""

@@ -121,6 +121,7 @@ class Gateway:
             if abandoned:
                 # They let go of what they hold, such as connections to a broker.
                 await asyncio.wait(abandoned, timeout=_FLUSH_SECONDS)
+        await self._data_plane.stop()
 
     def certificate_changed(self, certificate_id: CertificateId) -> None:
         """Disconnect whoever is connected, or connecting, with a certificate that is ACTIVE no longer."""
@@ -144,11 +145,15 @@ class Gateway:
         for connection in self._roster.accepted:
             connection.device.told(topic, payload)
 
+    def connection_of(self, client_id: str) -> Connection | None:
+        """Return the connection of a client whose CONNECT was accepted, or None."""
+        return self._roster.of_client(client_id)
+
     def delete_connection(
         self, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False
     ) -> bool:
         """Disconnect a client, and end its session or keep back its will if asked to; say whether it was connected."""
-        connection = self._roster.of_client(client_id)
+        connection = self.connection_of(client_id)
         if connection is None:
             return False
         connection.remove(clean_session=clean_session, prevent_will=prevent_will_message)
