@@ -282,7 +282,7 @@ async def _serve_registry(
         rotation = asyncio.create_task(_rotate(identities, identity, server, edge, registry, metrics))
         stack.callback(rotation.cancel)
         await stack.enter_async_context(background(authority, str(uuid.uuid4()), _log))
-        endpoints = endpoints_of(config, server.port, edge.port)
+        endpoints = endpoints_of(config, server.port, edge.port, edge.alpn_port)
         tidying = asyncio.create_task(_tidy(registry))
         stack.callback(tidying.cancel)
         write_endpoints(config.data_dir, endpoints)
@@ -308,7 +308,7 @@ def _device_edge(
     return DeviceEdge(
         authority,
         registry.scope,
-        address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default),
+        address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default, config.mqtt_alpn),
         tls_context=identity.device_context,
         data_plane=_data_plane(config),
         limits=GatewayLimits(),

@@ -41,11 +41,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DeviceAddress:
-    """Where the gateway listens, and whether another port will do if this one is taken."""
+    """Where the gateway listens, and whether another port will do if this one is taken.
+
+    ``alpn`` is a second host and port, for SDKs that say MQTT by ALPN; one gateway listens on both.
+    """
 
     host: str
     port: int
     is_default: bool
+    alpn: tuple[str, int] | None = None
 
 
 class DeviceEdge:
@@ -80,6 +84,11 @@ class DeviceEdge:
     def port(self) -> int:
         """The port that devices connect to."""
         return self._gateway.port
+
+    @property
+    def alpn_port(self) -> int | None:
+        """The second port, if there is one."""
+        return None if self._address.alpn is None else self._gateway.ports[1]
 
     @property
     def gateway(self) -> Gateway:
@@ -147,6 +156,7 @@ class DeviceEdge:
         return Gateway(
             host=self._address.host,
             port=port,
+            also=() if self._address.alpn is None else (self._address.alpn,),
             tls_context=self._tls_context,
             registry=self._devices,
             fleet=self._fleet,

@@ -7,7 +7,7 @@ disconnected, or bound to the new policies, at once and not when they connect ne
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from OpenSSL import SSL
@@ -40,6 +40,7 @@ class Gateway:
         *,
         host: str,
         port: int,
+        also: Sequence[tuple[str, int]] = (),
         tls_context: SSL.Context,
         registry: DeviceRegistry,
         fleet: FleetApi,
@@ -56,6 +57,7 @@ class Gateway:
             lambda: Connection(self._services, self._roster),
             host=host,
             port=port,
+            also=also,
             tls_context=tls_context,
             limits=self._limits,
             observe_connections=observe_connections,
@@ -78,6 +80,11 @@ class Gateway:
     def port(self) -> int:
         """The port that devices connect to."""
         return self._listener.port
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """That port, and those of the other addresses that were asked for."""
+        return self._listener.ports
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
