@@ -78,6 +78,7 @@ class DeviceEdge:
         self._observe_connections = observe_connections
         self._gateway = self._new_gateway(address.port)
         self._nudged = asyncio.Event()
+        self._unseen: set[CertificateId] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -173,10 +174,21 @@ class DeviceEdge:
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._nudged.wait()
             self._nudged.clear()
-            # Until the store answers again, devices keep what was decided for them.
-            with contextlib.suppress(ServiceUnavailable):
-                for certificate_id in await self._watch.changed_keys():
-                    await self._look_at(certificate_id)
+            try:
+                await self._look_at_all()
+            except ServiceUnavailable:
+                # Until the store answers again, devices keep what was decided for them.
+                continue
+            except Exception:
+                # Whatever it was, revocations to come must reach devices.
+                log.exception("changes of the registry could not be followed")
+
+    async def _look_at_all(self) -> None:
+        """Look at what has changed, and first at what could not be looked at before: the watch tells of it once."""
+        self._unseen |= await self._watch.changed_keys()
+        for certificate_id in tuple(self._unseen):
+            await self._look_at(certificate_id)
+            self._unseen.discard(certificate_id)
 
     async def _look_at(self, certificate_id: CertificateId) -> None:
         target = self._devices.known.get(certificate_id)

@@ -184,3 +184,48 @@ def test_each_plane_has_names_that_it_is_signed_for(live: Live, service: str, pa
 
     assert answer.status == status
     assert status == 200 or answer.error_name == "InvalidSignatureException"
+
+
+BAD = [
+    ("POST", "/topics/%24aws%2Fcertificates%2Fcreate%2Fjson%2Faccepted", {}),
+    ("POST", "/topics/%24SYS", {}),
+    ("POST", "/topics/a%00b", {}),
+    ("POST", "/topics/%FF", {}),
+    ("POST", "/topics/a?qos=2", {}),
+    ("POST", "/topics/a?qos=x", {}),
+    ("POST", "/topics/a?retain=1", {}),
+    ("POST", "/topics/a?messageExpiry=99999999999", {}),
+    ("POST", "/topics/a?responseTopic=%2B", {}),
+    ("POST", "/topics/a?contentType=" + "x" * 7000, {"x-amz-mqtt5-user-properties": "e30="}),
+    ("POST", "/topics/a", {"x-amz-mqtt5-user-properties": "W1tdXQ=="}),
+    ("POST", "/topics/a", {"x-amz-mqtt5-user-properties": "bnVsbA=="}),
+    ("POST", "/topics/a", {"x-amz-mqtt5-user-properties": "W3siYSI6IlxcdTAwMDAifV0="}),
+    ("POST", "/topics/a", {"x-amz-mqtt5-payload-format-indicator": "TEXT"}),
+    ("POST", "/topics/a", {"x-amz-mqtt5-correlation-data": "%"}),
+    ("GET", "/retainedMessage?maxResults=0", {}),
+    ("GET", "/retainedMessage?maxResults=201", {}),
+    ("GET", "/retainedMessage?nextToken=%2B", {}),
+    ("GET", "/retainedMessage/nothing", {}),
+    ("DELETE", "/connections/%24aws", {}),
+    ("DELETE", "/connections/a?cleanSession=2", {}),
+    ("GET", "/connections/" + "x" * 129, {}),
+    ("POST", "/connections/a/messages", {}),
+    ("POST", "/connections/a/messages?topic=%24aws%2Fx", {}),
+    ("POST", "/connections/a/messages?topic=a&confirmation=true&timeout=0", {}),
+    ("POST", "/connections/a/messages?topic=a&timeout=99999999999999999999", {}),
+    ("PUT", "/topics/a", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "headers"), BAD)
+def test_bad_requests_are_refused_in_awss_form(live: Live, method: str, path: str, headers: dict[str, str]) -> None:
+    request: AWSRequest = live.request(method, path)
+    for name, value in headers.items():
+        request.headers[name] = value
+    SigV4Auth(live.administrator.credentials, "iotdata", live.service.endpoints.region).add_auth(request)
+
+    answer = live.send(request)
+
+    assert 400 <= answer.status < 500, answer
+    assert answer.error_name in ("InvalidRequestException", "ResourceNotFoundException", "UnknownOperationException")
+    assert answer.body["message"]

@@ -102,7 +102,7 @@ def by_mqtt_5(live: Live, credentials: Credentials, client_id: str) -> Iterator[
     def publish(topic: str, payload: bytes) -> bool:
         packet = mqtt5.PublishPacket(topic=topic, payload=payload, qos=mqtt5.QoS.AT_LEAST_ONCE)
         answered: int = client.publish(packet).result(GENEROUS).puback.reason_code
-        return answered < mqtt5.PubackReasonCode.UNSPECIFIED_ERROR
+        return bool(answered < mqtt5.PubackReasonCode.UNSPECIFIED_ERROR)
 
     try:
         assert connected.wait(GENEROUS)
