@@ -37,6 +37,14 @@ def test_data_directory_defaults_to_a_folder_beside_the_user(monkeypatch: pytest
     assert load_config({}, {}).data_dir == Path("thingmint-data")
 
 
+def test_second_address_for_devices_is_off_unless_it_is_given(tmp_path: Path) -> None:
+    assert config(tmp_path).mqtt_alpn is None
+    assert config(tmp_path, toml='mqtt_alpn = "0.0.0.0:443"').mqtt_alpn == ("0.0.0.0", 443)
+    # Two ports that the system chooses are two ports.
+    both = config(tmp_path, THINGMINT_MQTT="127.0.0.1:0", THINGMINT_MQTT_ALPN="127.0.0.1:0")
+    assert both.mqtt_alpn == (both.mqtt_host, both.mqtt_port) == ("127.0.0.1", 0)
+
+
 def test_flag_wins_over_environment_and_environment_over_file(tmp_path: Path) -> None:
     toml = 'region = "eu-west-1"\naccount = "111111111111"\nkey_reserve = 3\n'
     given = config(
@@ -93,6 +101,8 @@ def test_secrets_do_not_show_in_the_repr(tmp_path: Path) -> None:
         ({"THINGMINT_API": "8443"}, "api"),
         ({"THINGMINT_API": "localhost:99999"}, "api"),
         ({"THINGMINT_API": ":8443"}, "api"),
+        ({"THINGMINT_MQTT_ALPN": "443"}, "mqtt_alpn"),
+        ({"THINGMINT_MQTT_ALPN": "127.0.0.1:8883"}, "mqtt_alpn must be another address"),
         ({"THINGMINT_ACCOUNT": "123"}, "account"),
         ({"THINGMINT_REGION": "moon"}, "region"),
         ({"THINGMINT_SERVER_NAME": "not a name"}, "server_name"),

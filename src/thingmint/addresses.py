@@ -16,7 +16,7 @@ def device_endpoint(config: Config, port: int) -> str:
     return host if port == MQTT_PORT else _authority(host, port)
 
 
-def endpoints_of(config: Config, api_port: int, mqtt_port: int) -> Endpoints:
+def endpoints_of(config: Config, api_port: int, mqtt_port: int, mqtt_alpn_port: int | None) -> Endpoints:
     """Return where the service can be reached with the ports that it got."""
     api_host = config.api_host if config.insecure_http else _proven(config.api_host, config)
     return Endpoints(
@@ -28,7 +28,15 @@ def endpoints_of(config: Config, api_port: int, mqtt_port: int) -> Endpoints:
         account=config.account,
         region=config.region,
         pid=os.getpid(),
+        mqtt_alpn=_alpn_address(config, mqtt_alpn_port),
+        mqtt_alpn_port=mqtt_alpn_port,
     )
+
+
+def _alpn_address(config: Config, port: int | None) -> str | None:
+    if config.mqtt_alpn is None or port is None:
+        return None
+    return _authority(_proven(config.mqtt_alpn[0], config), port)
 
 
 def _proven(host: str, config: Config) -> str:

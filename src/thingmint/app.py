@@ -76,8 +76,6 @@ REGISTRATION_CODE_OCTETS = 32
 _ROTATION_CHECK_SECONDS = 60.0
 _READY_FOR_SECONDS = 1.0
 _TIDY_SECONDS = 3600.0
-# Control-plane calls are signed for `iot`; the mobile SDKs of 2017 sign them for `execute-api`.
-_SIGNED_FOR = frozenset({"iot", "execute-api"})
 
 _log = structlog.get_logger("thingmint")
 
@@ -270,7 +268,7 @@ async def _serve_registry(
         await edge.start()
         stack.push_async_callback(edge.stop, GRACE_SECONDS)
         server = Server(
-            _application(authority, registry, keys, metrics, device_endpoint(config, edge.port)),
+            _application(authority, registry, edge, metrics),
             host=config.api_host,
             port=config.api_port,
             ssl_context=None if config.insecure_http else identity.context,
@@ -284,7 +282,7 @@ async def _serve_registry(
         rotation = asyncio.create_task(_rotate(identities, identity, server, edge, registry, metrics))
         stack.callback(rotation.cancel)
         await stack.enter_async_context(background(authority, str(uuid.uuid4()), _log))
-        endpoints = endpoints_of(config, server.port, edge.port)
+        endpoints = endpoints_of(config, server.port, edge.port, edge.alpn_port)
         tidying = asyncio.create_task(_tidy(registry))
         stack.callback(tidying.cancel)
         write_endpoints(config.data_dir, endpoints)
@@ -310,7 +308,7 @@ def _device_edge(
     return DeviceEdge(
         authority,
         registry.scope,
-        address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default),
+        address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default, config.mqtt_alpn),
         tls_context=identity.device_context,
         data_plane=_data_plane(config),
         limits=GatewayLimits(),
@@ -319,15 +317,13 @@ def _device_edge(
 
 
 def _application(
-    authority: RegistrationAuthority, registry: Registry, keys: KeyPool, metrics: Metrics, endpoint: str
+    authority: RegistrationAuthority, registry: Registry, edge: DeviceEdge, metrics: Metrics
 ) -> Application:
     config = registry.config
     return Application(
-        router=build_router(authority, endpoint),
+        router=build_router(authority, device_endpoint(config, edge.port), edge.for_operators),
         errors=ErrorMap(AccessDeniedName(config.access_denied_as)),
-        authenticator=Authenticator(
-            registry.store, registry.sealer, registry.clock, registry.scope.region, _SIGNED_FOR
-        ),
+        authenticator=Authenticator(registry.store, registry.sealer, registry.clock, registry.scope.region),
         throttle=Throttle(config.quota, time.monotonic),
         clock=registry.clock,
         pages=Pages(check_ready=Readiness(registry.store).check, metrics=metrics.render),

@@ -52,6 +52,10 @@ SETTINGS: tuple[Setting, ...] = (
         "mqtt", "Address and port for devices (MQTT, mutual TLS); port 0 lets the system choose.", "127.0.0.1:8883"
     ),
     Setting(
+        "mqtt_alpn",
+        "A second address and port for devices whose SDK says MQTT by ALPN, such as 0.0.0.0:443; none where absent.",
+    ),
+    Setting(
         "mqtt_data_plane",
         "What carries messages between devices: local, or an MQTT broker at unix:/path or tcp:host:port.",
         "local",
@@ -130,6 +134,7 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
 
     api: str | None = None
     mqtt: str | None = None
+    mqtt_alpn: str | None = None
     mqtt_data_plane: str | None = None
     database_url: str | None = None
     account: str | None = None
@@ -164,6 +169,7 @@ class Config:
     mqtt_host: str
     mqtt_port: int
     mqtt_is_default: bool
+    mqtt_alpn: tuple[str, int] | None
     mqtt_data_plane: str
     database_url: str | None = field(repr=False)
     account: str
@@ -254,6 +260,7 @@ class _Reader:
             # Whoever lets the system choose one port has more than one service on the machine.
             mqtt_port=0 if mqtt_is_default and port == 0 else mqtt_port,
             mqtt_is_default=mqtt_is_default,
+            mqtt_alpn=self._mqtt_alpn((mqtt_host, mqtt_port)),
             mqtt_data_plane=self._data_plane(),
             database_url=self._database_url(),
             account=self._matching("account", _ACCOUNT, "twelve digits"),
@@ -322,6 +329,15 @@ class _Reader:
         if text not in _TRUE + _FALSE:
             raise ConfigError(f"{name} must be true or false, not {text!r}")
         return text in _TRUE
+
+    def _mqtt_alpn(self, mqtt: tuple[str, int]) -> tuple[str, int] | None:
+        text = self._optional("mqtt_alpn")
+        if text is None:
+            return None
+        address = parse_address(text, "mqtt_alpn")
+        if address == mqtt and address[1]:
+            raise ConfigError(f"mqtt_alpn must be another address than mqtt, not {text!r}")
+        return address
 
     def _data_plane(self) -> str:
         address = self._text("mqtt_data_plane")

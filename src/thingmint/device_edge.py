@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 from OpenSSL import SSL
 
+from thingmint.api.data_plane import DataPlane as ServedDataPlane
 from thingmint.api.fleet import Fleet
 from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
@@ -24,6 +25,7 @@ from thingmint.mqtt.fleet_edge import FleetEdge
 from thingmint.mqtt.gateway import Gateway
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.life_cycle import life_cycle_event
+from thingmint.mqtt.operator_edge import OperatorEdge
 from thingmint.mqtt.registered_devices import RegisteredDevices, device_caller
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
@@ -39,11 +41,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DeviceAddress:
-    """Where the gateway listens, and whether another port will do if this one is taken."""
+    """Where the gateway listens, and whether another port will do if this one is taken.
+
+    ``alpn`` is a second host and port, for SDKs that say MQTT by ALPN; one gateway listens on both.
+    """
 
     host: str
     port: int
     is_default: bool
+    alpn: tuple[str, int] | None = None
 
 
 class DeviceEdge:
@@ -61,6 +67,7 @@ class DeviceEdge:
         observe_connections: Callable[[int], None],
     ) -> None:
         self._authority = authority
+        self._scope = scope
         self._watch: ChangeWatch[CertificateId] = ChangeWatch(authority.store)
         self._devices = RegisteredDevices(authority, scope, self._watch, self)
         self._tls_context = tls_context
@@ -71,6 +78,7 @@ class DeviceEdge:
         self._observe_connections = observe_connections
         self._gateway = self._new_gateway(address.port)
         self._nudged = asyncio.Event()
+        self._unseen: set[CertificateId] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -79,9 +87,20 @@ class DeviceEdge:
         return self._gateway.port
 
     @property
+    def alpn_port(self) -> int | None:
+        """The second port, if there is one."""
+        return None if self._address.alpn is None else self._gateway.ports[1]
+
+    @property
     def gateway(self) -> Gateway:
-        """The gateway itself, for those who publish or disconnect on behalf of operators."""
+        """The gateway itself."""
         return self._gateway
+
+    @property
+    def for_operators(self) -> ServedDataPlane:
+        """What the API does with messages and connections, for the account of the service."""
+        edge = OperatorEdge(lambda: self._gateway, self._data_plane, self._authority.clock)
+        return ServedDataPlane(self._scope.account, edge)
 
     async def start(self) -> None:
         """Listen and serve; raise OSError if the address cannot be had, unless it is the default one."""
@@ -138,6 +157,7 @@ class DeviceEdge:
         return Gateway(
             host=self._address.host,
             port=port,
+            also=() if self._address.alpn is None else (self._address.alpn,),
             tls_context=self._tls_context,
             registry=self._devices,
             fleet=self._fleet,
@@ -154,10 +174,21 @@ class DeviceEdge:
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._nudged.wait()
             self._nudged.clear()
-            # Until the store answers again, devices keep what was decided for them.
-            with contextlib.suppress(ServiceUnavailable):
-                for certificate_id in await self._watch.changed_keys():
-                    await self._look_at(certificate_id)
+            try:
+                await self._look_at_all()
+            except ServiceUnavailable:
+                # Until the store answers again, devices keep what was decided for them.
+                continue
+            except Exception:
+                # Whatever it was, revocations to come must reach devices.
+                log.exception("changes of the registry could not be followed")
+
+    async def _look_at_all(self) -> None:
+        """Look at what has changed, and first at what could not be looked at before: the watch tells of it once."""
+        self._unseen |= await self._watch.changed_keys()
+        for certificate_id in tuple(self._unseen):
+            await self._look_at(certificate_id)
+            self._unseen.discard(certificate_id)
 
     async def _look_at(self, certificate_id: CertificateId) -> None:
         target = self._devices.known.get(certificate_id)

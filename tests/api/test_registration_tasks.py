@@ -8,6 +8,7 @@ import pytest
 from tests.support.api import Api
 from tests.support.authority import new_authority
 from tests.support.bulk import BUCKET, KEY, TEMPLATE, device, write_input
+from tests.support.device_edge import new_data_plane
 from tests.support.memory_store import MemoryStore
 from tests.support.provisioning import ROLE_ARN
 
@@ -36,7 +37,7 @@ def authority(store: MemoryStore, tmp_path: Path) -> RegistrationAuthority:
 def bulk_api(authority: RegistrationAuthority, store: MemoryStore, tmp_path: Path) -> Api:
     """The API with a bucket that holds two devices and a line of garbage."""
     write_input(tmp_path, [device(1), "garbage", device(2)])
-    return Api(build_router(authority, "devices.example"), store)
+    return Api(build_router(authority, "devices.example", new_data_plane()), store)
 
 
 def body(**members: object) -> bytes:

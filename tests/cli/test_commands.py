@@ -215,6 +215,7 @@ def test_environment_of_a_running_service_is_printed(data_dir: Path, monkeypatch
         assert "is not in the format of AWS's shared credentials file" in refusal_of("env", data_dir=data_dir)
     assert lines[0] == "unset AWS_PROFILE"
     assert "export AWS_ENDPOINT_URL_IOT=https://127.0.0.1:1" in lines
+    assert "export AWS_ENDPOINT_URL_IOT_DATA_PLANE=https://127.0.0.1:1" in lines
     assert "export AWS_CA_BUNDLE='/a b/ca.pem'" in lines
     assert """export AWS_SECRET_ACCESS_KEY='it'"'"'s secret'""" in lines
 

@@ -153,8 +153,8 @@ def client_of() -> Iterator[ClientOf]:
     """Makes clients with other keys or settings, and closes them after the test."""
     with ExitStack() as stack:
 
-        def make(live: Live, key: AccessKey | None = None, **settings: object) -> IoT:
-            client = live.client(key, **settings)
+        def make(live: Live, key: AccessKey | None = None, service: str = "iot", **settings: object) -> IoT:
+            client = live.client(key, service, **settings)
             stack.callback(client.close)
             return client
 

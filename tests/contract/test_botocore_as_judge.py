@@ -1,5 +1,6 @@
 """botocore writes requests, and the API reads them; the API answers, and botocore reads that. Nothing is sent."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -15,6 +16,7 @@ from tests.support.api import Api, new_api
 from tests.support.authority import EVERYTHING, caller_with
 from tests.support.signing_requests import csr_pem
 
+from thingmint.api.data_plane import DeviceMessage, RetainedMessage
 from thingmint.api.errors import ErrorMap
 from thingmint.api.routing import Match, Router
 from thingmint.core.errors import ResourceNotFound, ThingmintError
@@ -23,9 +25,9 @@ from thingmint.rest.answers import error_answer
 Parameters: TypeAlias = Mapping[str, object]
 Parsed: TypeAlias = dict[str, Any]  # what botocore makes of an answer
 
-SERVICE = ServiceModel(
-    botocore.session.get_session().get_component("data_loader").load_service_model("iot", "service-2"), "iot"
-)
+LOADER = botocore.session.get_session().get_component("data_loader")
+SERVICE = ServiceModel(LOADER.load_service_model("iot", "service-2"), "iot")
+DATA_SERVICE = ServiceModel(LOADER.load_service_model("iot-data", "service-2"), "iot-data")
 # Without the checks of botocore, which would keep most bad values from being written.
 SERIALIZER = create_serializer("rest-json", include_validation=False)
 PARSER = create_parser("rest-json")
@@ -42,20 +44,25 @@ def matched(router: Router, request: Any) -> Match:  # botocore is untyped
 
 
 async def call(api: Api, name: str, **parameters: object) -> Parsed:
-    operation = SERVICE.operation_model(name)
+    operation = (DATA_SERVICE if name in DATA_SERVICE.operation_names else SERVICE).operation_model(name)
     request = written(operation, parameters)
     match = matched(api.router, request)
     body = request.body or b""
-    raw = match.read(urlsplit(request.url).query.encode(), [], body.encode() if isinstance(body, str) else body)
+    headers = [(header.lower().encode(), _octets(value)) for header, value in request.headers.items()]
+    raw = match.read(urlsplit(request.url).query.encode(), headers, _octets(body))
     try:
-        status, headers, answer = 200, {}, await match.invoke(caller_with(EVERYTHING), raw)
+        status, said, answer = 200, {}, await match.invoke(caller_with(EVERYTHING), raw)
     except ThingmintError as error:
-        refusal = error_answer(ErrorMap().answer(error))
+        refusal = error_answer(ErrorMap().answer(error, match.operation.plane))
         status, answer = refusal.status, refusal.body
-        headers = {header.decode(): value.decode() for header, value in refusal.headers}
-    response = {"status_code": status, "headers": headers, "body": answer}
+        said = {header.decode(): value.decode() for header, value in refusal.headers}
+    response = {"status_code": status, "headers": said, "body": answer}
     parsed: Parsed = PARSER.parse(response, operation.output_shape)
     return parsed
+
+
+def _octets(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
 
 
 async def test_a_certificate_lives_its_life_through_botocore() -> None:
@@ -100,6 +107,53 @@ async def test_the_endpoint_is_described_through_botocore() -> None:
     assert answer["endpointAddress"] == "devices.example"
 
 
+async def test_a_message_is_published_through_botocore() -> None:
+    api = new_api()
+
+    answer = await call(
+        api,
+        "Publish",
+        topic="a/é b",
+        qos=1,
+        retain=True,
+        payload=b"\xff{",
+        userProperties=[{"a": "1"}, {"a": "2", "b": "3"}],
+        payloadFormatIndicator="UTF8_DATA",
+        contentType="text/plain",
+        responseTopic="answer/here",
+        correlationData="MTc=",
+        messageExpiry=60,
+    )
+
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert api.edge.published == [
+        DeviceMessage(
+            "a/é b",
+            b"\xff{",
+            1,
+            True,
+            is_text=True,
+            content_type="text/plain",
+            response_topic="answer/here",
+            correlation_data=b"17",
+            expires_after=60,
+            user_properties=(("a", "1"), ("a", "2"), ("b", "3")),
+        )
+    ]
+
+
+async def test_a_retained_message_is_read_through_botocore() -> None:
+    api = new_api()
+    at = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+    api.edge.kept["a/b"] = RetainedMessage("a/b", b"\xffx", 1, at, (("a", "1"), ("a", "2")))
+
+    answer = await call(api, "GetRetainedMessage", topic="a/b")
+
+    assert (answer["topic"], answer["payload"], answer["qos"]) == ("a/b", b"\xffx", 1)
+    assert answer["lastModifiedTime"] == int(at.timestamp() * 1000)
+    assert json.loads(answer["userProperties"]) == [{"a": "1"}, {"a": "2"}]
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
@@ -132,9 +186,9 @@ def test_a_modelled_error_fills_its_modelled_members() -> None:
 ROUTER = new_api().router
 
 
-@pytest.mark.parametrize("name", SERVICE.operation_names)
+@pytest.mark.parametrize("name", [*SERVICE.operation_names, *DATA_SERVICE.operation_names])
 def test_a_request_that_botocore_writes_finds_its_operation(name: str) -> None:
-    operation = SERVICE.operation_model(name)
+    operation = (DATA_SERVICE if name in DATA_SERVICE.operation_names else SERVICE).operation_model(name)
 
     match = matched(ROUTER, written(operation, {} if operation.input_shape is None else sample(operation.input_shape)))
 

@@ -10,19 +10,24 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 from tests.support.authority import new_authority
+from tests.support.device_edge import new_data_plane
 
-from thingmint.api.binding import BODY, HEADER, PATH, QUERY, location_of
+from thingmint.api.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, Location, location_of
 from thingmint.api.constraints import Constraint, translate_pattern
-from thingmint.api.errors import ERRORS, INTERNAL_FAILURE, AccessDeniedName, ErrorMap
+from thingmint.api.errors import DATA_PLANE_ERRORS, ERRORS, INTERNAL_FAILURE, AccessDeniedName, ErrorMap
 from thingmint.api.operation import Operation
+from thingmint.api.planes import DATA_ROUTES, Plane
 from thingmint.api.readers import is_required, shape_of
 from thingmint.api.routes import ROUTES
-from thingmint.api.service import implemented_operations
+from thingmint.api.service import implemented_data_operations, implemented_operations
 from thingmint.core.errors import AccessDenied
 
 Json: TypeAlias = Mapping[str, Any]  # parsed JSON of a third party's format
 
-MODEL: Json = botocore.session.get_session().get_component("data_loader").load_service_model("iot", "service-2")
+LOADER = botocore.session.get_session().get_component("data_loader")
+MODEL: Json = LOADER.load_service_model("iot", "service-2")
+DATA_MODEL: Json = LOADER.load_service_model("iot-data", "service-2")
+MODELS = {Plane.CONTROL: MODEL, Plane.DATA: DATA_MODEL}
 SHAPES: Json = MODEL["shapes"]
 LOCATIONS = {None: BODY, "uri": PATH, "querystring": QUERY, "header": HEADER}
 SCALARS: dict[str, tuple[object, ...]] = {
@@ -32,6 +37,7 @@ SCALARS: dict[str, tuple[object, ...]] = {
     "boolean": (bool,),
     "timestamp": (float, datetime),
     "double": (float,),
+    "blob": (bytes,),
 }
 # The model's numbers of operations and of patterns that no message may use until they are translated.
 OPERATIONS_OF_THE_MODEL = 272
@@ -39,24 +45,41 @@ UNTRANSLATED_CLASSES = {r"\p{C}", r"\p{L}"}
 
 
 def operations() -> tuple[Operation, ...]:
-    return implemented_operations(new_authority(), "devices.example")
+    return (*implemented_operations(new_authority(), "devices.example"), *implemented_data_operations(new_data_plane()))
 
 
 def by_name(operation: Operation) -> str:
     return operation.name
 
 
+def shapes_of(operation: Operation) -> Json:
+    shapes: Json = MODELS[operation.plane]["shapes"]
+    return shapes
+
+
 def input_of(operation: Operation) -> Json:
-    shape: Json = SHAPES[MODEL["operations"][operation.name]["input"]["shape"]]
+    shape: Json = shapes_of(operation)[MODELS[operation.plane]["operations"][operation.name]["input"]["shape"]]
     return shape
 
 
-def test_the_routes_are_those_of_the_model_and_all_of_them() -> None:
+def location_in(shape: Json, name: str) -> Location:
+    if shape.get("payload") == name:
+        return PAYLOAD
+    return LOCATIONS[shape["members"][name].get("location")]
+
+
+@pytest.mark.parametrize(("model", "ours"), [(MODEL, ROUTES), (DATA_MODEL, DATA_ROUTES)], ids=["iot", "iot-data"])
+def test_the_routes_are_those_of_the_model_and_all_of_them(model: Json, ours: Mapping[str, str]) -> None:
     assert {
         name: f"{operation['http']['method']} {operation['http']['requestUri']}"
-        for name, operation in MODEL["operations"].items()
-    } == ROUTES
-    assert len(MODEL["operations"]) == OPERATIONS_OF_THE_MODEL
+        for name, operation in model["operations"].items()
+    } == ours
+
+
+def test_the_planes_share_no_name_and_have_the_numbers_of_operations_that_are_known() -> None:
+    assert len(ROUTES) == OPERATIONS_OF_THE_MODEL
+    assert not ROUTES.keys() & DATA_ROUTES.keys()
+    assert DATA_MODEL["metadata"]["signingName"] in Plane.DATA.signed_for
 
 
 @pytest.mark.parametrize("operation", operations(), ids=by_name)
@@ -66,7 +89,7 @@ def test_a_request_has_the_members_of_the_model_in_their_places(operation: Opera
 
     shape = input_of(operation)
     assert ours == {
-        (member.get("locationName", name), LOCATIONS[member.get("location")], name in shape.get("required", ()))
+        (member.get("locationName", name), location_in(shape, name), name in shape.get("required", ()))
         for name, member in shape["members"].items()
     }
 
@@ -75,20 +98,21 @@ def test_a_request_has_the_members_of_the_model_in_their_places(operation: Opera
 def test_the_members_of_a_request_have_the_types_and_limits_of_the_model(operation: Operation) -> None:
     assert operation.request is not None
 
-    differences = list(_struct_differences(operation.request, input_of(operation), limits=True))
+    differences = list(_struct_differences(operation.request, input_of(operation), shapes_of(operation), limits=True))
 
     assert differences == []
 
 
 @pytest.mark.parametrize("operation", operations(), ids=by_name)
 def test_a_response_has_the_members_and_types_of_the_model(operation: Operation) -> None:
-    output = MODEL["operations"][operation.name].get("output")
-    shape = SHAPES[output["shape"]] if output else {"members": {}}
+    output = MODELS[operation.plane]["operations"][operation.name].get("output")
+    shapes = shapes_of(operation)
+    shape = shapes[output["shape"]] if output else {"members": {}}
 
     if operation.response is None:
         assert shape["members"] == {}
     else:
-        assert list(_struct_differences(operation.response, shape, limits=False)) == []
+        assert list(_struct_differences(operation.response, shape, shapes, limits=False)) == []
 
 
 def test_the_statuses_of_errors_are_those_of_the_model() -> None:
@@ -104,6 +128,16 @@ def test_the_statuses_of_errors_are_those_of_the_model() -> None:
     assert "AccessDeniedException" not in modelled
 
 
+def test_the_statuses_of_errors_of_the_data_plane_are_those_of_its_model() -> None:
+    shapes = DATA_MODEL["shapes"]
+    known = dict({**ERRORS, **DATA_PLANE_ERRORS}.values()) | {INTERNAL_FAILURE: 500}
+
+    modelled = {name: shapes[name]["error"]["httpStatusCode"] for name in known if name in shapes}
+
+    assert modelled == {name: known[name] for name in modelled}
+    assert modelled.keys() >= {"ForbiddenException", "ThrottlingException", "GatewayTimeoutException"}
+
+
 def test_the_patterns_of_the_model_can_be_translated_except_for_unicode_categories() -> None:
     untranslated = set()
     for shape in SHAPES.values():
@@ -115,20 +149,20 @@ def test_the_patterns_of_the_model_can_be_translated_except_for_unicode_categori
     assert untranslated == UNTRANSLATED_CLASSES
 
 
-def _struct_differences(struct: type[Struct], shape: Json, *, limits: bool) -> Iterator[str]:
+def _struct_differences(struct: type[Struct], shape: Json, shapes: Json, *, limits: bool) -> Iterator[str]:
     members = {member.get("locationName", name): member["shape"] for name, member in shape["members"].items()}
     ours = {field.encode_name: field for field in fields(struct)}
     if ours.keys() != members.keys():
         yield f"{struct.__name__} differs in {sorted(ours.keys() ^ members.keys())}"
     for name in ours.keys() & members.keys():
-        yield from _member_differences(ours[name], SHAPES[members[name]], limits=limits)
+        yield from _member_differences(ours[name], shapes[members[name]], shapes, limits=limits)
 
 
-def _member_differences(field: FieldInfo, shape: Json, *, limits: bool) -> Iterator[str]:
-    yield from _type_differences(field.encode_name, field.type, shape, limits=limits)
+def _member_differences(field: FieldInfo, shape: Json, shapes: Json, *, limits: bool) -> Iterator[str]:
+    yield from _type_differences(field.encode_name, field.type, shape, shapes, limits=limits)
 
 
-def _type_differences(name: str, annotation: object, shape: Json, *, limits: bool) -> Iterator[str]:
+def _type_differences(name: str, annotation: object, shape: Json, shapes: Json, *, limits: bool) -> Iterator[str]:
     ours = shape_of(annotation)
     if limits:
         constraints = [extra for extra in ours.annotations if isinstance(extra, Constraint)]
@@ -138,16 +172,16 @@ def _type_differences(name: str, annotation: object, shape: Json, *, limits: boo
         case "structure":
             assert isinstance(ours.bare, type)
             assert issubclass(ours.bare, Struct)
-            yield from _struct_differences(ours.bare, shape, limits=limits)
+            yield from _struct_differences(ours.bare, shape, shapes, limits=limits)
         case "list":
             assert get_origin(ours.bare) is list
             (element,) = get_args(ours.bare)
-            yield from _type_differences(f"{name}[]", element, SHAPES[shape["member"]["shape"]], limits=limits)
+            yield from _type_differences(f"{name}[]", element, shapes[shape["member"]["shape"]], shapes, limits=limits)
         case "map":
             assert get_origin(ours.bare) is dict
             key, value = get_args(ours.bare)
-            yield from _type_differences(f"{name}.key", key, SHAPES[shape["key"]["shape"]], limits=limits)
-            yield from _type_differences(f"{name}.value", value, SHAPES[shape["value"]["shape"]], limits=limits)
+            yield from _type_differences(f"{name}.key", key, shapes[shape["key"]["shape"]], shapes, limits=limits)
+            yield from _type_differences(f"{name}.value", value, shapes[shape["value"]["shape"]], shapes, limits=limits)
         case "string" if "enum" in shape:
             assert isinstance(ours.bare, type)
             assert issubclass(ours.bare, StrEnum)

@@ -156,6 +156,22 @@ def test_connection_that_has_not_subscribed_gets_its_answer_too(live: LiveGatewa
         assert (answer.topic, answer.qos) == (ACCEPTED, QoS.AT_MOST_ONCE)
 
 
+def test_device_that_finds_its_session_and_does_not_subscribe_again_gets_its_answers(
+    live: LiveGateway, claim: Identity, version: ProtocolVersion
+) -> None:
+    lasting: dict[str, Any] = {"clean_start": False, "properties": ConnectProperties(session_expiry_interval=3600)}
+    with connected_peer(live, claim, version, "same", **lasting) as first:
+        first.subscribe(ACCEPTED, REJECTED)
+    with peer(live, claim, version) as second:
+        assert second.connect("same", **lasting).session_present
+        second.publish(CREATE, b"{}")
+        answer = second.expect(Publish)
+        assert (answer.topic, answer.qos) == (ACCEPTED, QoS.AT_MOST_ONCE)
+        live.fleet.failures.append(ServiceUnavailable())
+        second.publish(CREATE, b"{}")
+        assert second.expect(Publish).topic == REJECTED
+
+
 @pytest.mark.parametrize("topic_filter", [ACCEPTED, f"{CREATE}/+", "$aws/#", "$aws/certificates/#"])
 @pytest.mark.parametrize("qos", [QoS.AT_MOST_ONCE, QoS.AT_LEAST_ONCE])
 def test_answer_has_the_qos_of_the_subscription(

@@ -5,6 +5,7 @@ import gc
 import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPScope, LifespanS
 from thingmint.api.binding import RawRequest
 from thingmint.api.errors import ErrorMap
 from thingmint.api.operation import Operation, any_resource, unimplemented
+from thingmint.api.planes import Plane
 from thingmint.api.routing import Router
 from thingmint.core.caller import Caller
 from thingmint.core.errors import (
@@ -65,12 +67,15 @@ class Bench:
     result: Callable[[], Awaitable[bytes]] | None = None
     seen: RawRequest | None = None
     signed: HttpRequest | None = None
+    plane: Plane = Plane.CONTROL
 
     # The application's collaborators.
 
-    async def authenticate(self, request: HttpRequest, request_id: str, source_address: str) -> Caller:
+    async def authenticate(
+        self, request: HttpRequest, request_id: str, source_address: str, signed_for: AbstractSet[str]
+    ) -> Caller:
         self.steps.append("authenticate")
-        assert (request_id, source_address) == (REQUEST_ID, "192.0.2.1")
+        assert (request_id, source_address, signed_for) == (REQUEST_ID, "192.0.2.1", self.plane.signed_for)
         self.signed = request
         if self.signature is not None:
             raise self.signature
@@ -120,7 +125,7 @@ class Bench:
     # What tests use.
 
     def application(self, max_in_flight: int = 8, body_limits: BodyLimits | None = None) -> Application:
-        operation = Operation("Create", "POST", "/certificates", self.resource, self.invoke)
+        operation = Operation("Create", "POST", "/certificates", self.resource, self.invoke, plane=self.plane)
         return Application(
             router=Router([operation, unimplemented("CreateThing", "POST /things/{thingName}")]),
             errors=ErrorMap(),

@@ -40,7 +40,7 @@ class House:
         self.store = MemoryStore()
         self.sealer = Sealer(bytes(32), os.urandom)
         self.clock = SettableClock()
-        self.authenticator = Authenticator(self.store, self.sealer, self.clock, Region(REGION), {"iot"})
+        self.authenticator = Authenticator(self.store, self.sealer, self.clock, Region(REGION))
 
     async def credentials(self, lifetime: timedelta | None = None, policy: str = POLICY) -> Credentials:
         request = AccessKeyRequest("ada", policy, lifetime)
@@ -48,7 +48,7 @@ class House:
         return Credentials(new.access_key.access_key_id, new.secret, new.session_token)
 
     async def author(self, request: HttpRequest) -> Caller:
-        return await self.authenticator.authenticate(request, "request-1", "10.1.2.3")
+        return await self.authenticator.authenticate(request, "request-1", "10.1.2.3", {"iot"})
 
 
 @pytest.fixture
@@ -175,9 +175,9 @@ async def test_policy_that_can_no_longer_be_read_allows_nothing(house: House) ->
 async def test_secret_sealed_by_another_key_is_a_failure_of_the_service(house: House) -> None:
     credentials = await house.credentials()
     stranger = Sealer(bytes(range(32)), os.urandom)
-    authenticator = Authenticator(house.store, stranger, house.clock, Region(REGION), {"iot"})
+    authenticator = Authenticator(house.store, stranger, house.clock, Region(REGION))
     with pytest.raises(ServiceUnavailable, match="cannot be unsealed"):
-        await authenticator.authenticate(by_botocore(unsigned(), credentials), "request-1", "10.1.2.3")
+        await authenticator.authenticate(by_botocore(unsigned(), credentials), "request-1", "10.1.2.3", {"iot"})
 
 
 async def test_store_that_does_not_answer_is_a_failure_of_the_service(house: House) -> None:

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.authority import ACCOUNT, EVERYTHING, REGION, caller_with, new_authority
+from tests.support.device_edge import FakeDeviceEdge, new_data_plane
 from tests.support.memory_store import MemoryStore
 
 from thingmint.api.routing import Router
@@ -20,6 +21,7 @@ class Api:
 
     router: Router
     store: MemoryStore
+    edge: FakeDeviceEdge = field(default_factory=FakeDeviceEdge)
 
     async def call(
         self,
@@ -67,5 +69,5 @@ class Api:
 
 def new_api() -> Api:
     """Return the API with an empty registry."""
-    store = MemoryStore()
-    return Api(build_router(new_authority(store), "devices.example"), store)
+    store, edge = MemoryStore(), FakeDeviceEdge()
+    return Api(build_router(new_authority(store), "devices.example", new_data_plane(edge)), store, edge)

@@ -97,11 +97,11 @@ class Live:
         assert finished.exit_code == 0, finished.output
         return finished.stdout
 
-    def client(self, key: AccessKey | None = None, **settings: object) -> IoT:
+    def client(self, key: AccessKey | None = None, service: str = "iot", **settings: object) -> IoT:
         """Return a client that trusts the service's CA; whoever asks closes it."""
         key = key or self.administrator
         client = _session().client(
-            "iot",
+            service,
             endpoint_url=self.service.endpoints.api,
             verify=str(self.ca_file),
             region_name=self.service.endpoints.region,

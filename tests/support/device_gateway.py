@@ -216,6 +216,7 @@ def live_gateway(
     broker_limits: BrokerLimits | None = None,
     loop_name: str = "uvloop",
     port: int = 0,
+    also: Sequence[tuple[str, int]] = (),
     data_plane: DataPlane | None = None,
 ) -> Iterator[LiveGateway]:
     """Start a gateway on a free port of the loopback, and stop it at the end."""
@@ -224,6 +225,7 @@ def live_gateway(
     gateway = Gateway(
         host="127.0.0.1",
         port=port,
+        also=also,
         tls_context=tls_context_of(server_identity()),
         registry=registry,
         fleet=fleet,

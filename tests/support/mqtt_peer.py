@@ -4,7 +4,7 @@ import contextlib
 import socket
 import ssl
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from tests.support.device_gateway import LiveGateway
@@ -121,11 +121,19 @@ class Peer:
 
 @contextlib.contextmanager
 def peer(
-    live: LiveGateway, identity: Identity, version: ProtocolVersion = V3, *, tls_version: ssl.TLSVersion | None = None
+    live: LiveGateway,
+    identity: Identity,
+    version: ProtocolVersion = V3,
+    *,
+    tls_version: ssl.TLSVersion | None = None,
+    port: int | None = None,
+    alpn: Sequence[str] = (),
 ) -> Iterator[Peer]:
-    """Open a connection and shake hands."""
-    plain = socket.create_connection(("127.0.0.1", live.port), timeout=GENEROUS)
+    """Open a connection and shake hands, on the gateway's first port unless another is given."""
+    plain = socket.create_connection(("127.0.0.1", port or live.port), timeout=GENEROUS)
     context = live.context(identity, version=tls_version)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     with plain, context.wrap_socket(plain, server_hostname="localhost") as wrapped:
         yield Peer(wrapped, version)
 

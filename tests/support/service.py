@@ -39,6 +39,7 @@ class Service:
         own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return own | {
             "AWS_ENDPOINT_URL_IOT": self.endpoints.api,
+            "AWS_ENDPOINT_URL_IOT_DATA_PLANE": self.endpoints.api,
             "AWS_CA_BUNDLE": str(self.data_dir / "ca.pem"),
             "NODE_EXTRA_CA_CERTS": str(self.data_dir / "ca.pem"),
             "AWS_ACCESS_KEY_ID": credentials.access_key_id,

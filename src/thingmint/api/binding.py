@@ -29,9 +29,12 @@ class Location(Enum):
     QUERY = "query"
     HEADER = "header"
     BODY = "body"
+    PAYLOAD = "payload"
+    """The whole body as it is, which is no JSON."""
 
 
 PATH, QUERY, HEADER, BODY = Location.PATH, Location.QUERY, Location.HEADER, Location.BODY
+PAYLOAD = Location.PAYLOAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +99,13 @@ def compile_binder(request: type[RequestT]) -> Binder[RequestT]:
     The binder raises InvalidRequest with every violation of the message's limits.
     """
     by_location: dict[Location, list[_Member]] = {location: [] for location in Location}
+    payloads: list[str] = []
     for field in fields(request):
         location = location_of(field)
-        by_location[location].append(_member(field, location))
+        if location is PAYLOAD:
+            payloads.append(field.name)
+        else:
+            by_location[location].append(_member(field, location))
     labels, parameters = by_location[PATH], {member.wire_name: member for member in by_location[QUERY]}
     headers, body = {member.wire_name.lower().encode(): member for member in by_location[HEADER]}, by_location[BODY]
     required = [
@@ -107,7 +114,7 @@ def compile_binder(request: type[RequestT]) -> Binder[RequestT]:
 
     def bind(raw: RawRequest) -> RequestT:
         violations = Violations()
-        arguments: dict[str, object] = {}
+        arguments: dict[str, object] = dict.fromkeys(payloads, raw.body)
         for member in labels:
             arguments[member.name] = member.reader(raw.labels[member.wire_name], member.shown_name, violations)
         if parameters:

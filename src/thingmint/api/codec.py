@@ -50,3 +50,8 @@ def encode_object(message: msgspec.Struct | None) -> bytes:
 def epoch_seconds(time: datetime) -> float:
     """Return the time as AWS IoT writes it in JSON: seconds since 1970, with milliseconds."""
     return round(time.timestamp(), 3)
+
+
+def epoch_milliseconds(time: datetime) -> int:
+    """Return the time as the data plane writes it in JSON: whole milliseconds since 1970."""
+    return round(time.timestamp() * 1000)

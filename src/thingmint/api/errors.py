@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from thingmint.api.planes import Plane
 from thingmint.core.errors import (
     AccessDenied,
     AuthenticationFailure,
@@ -16,6 +17,7 @@ from thingmint.core.errors import (
     CredentialsExpired,
     CredentialsUnknown,
     DeletionRefused,
+    DeliveryUnconfirmed,
     DuplicateCertificate,
     InvalidRequest,
     LimitExceeded,
@@ -77,6 +79,7 @@ ERRORS: dict[type, tuple[str, int]] = {
     RegistrationFailed: ("ResourceRegistrationFailureException", 400),
     TaskExists: ("TaskAlreadyExistsException", 400),
     ServiceUnavailable: ("ServiceUnavailableException", 503),
+    DeliveryUnconfirmed: ("GatewayTimeoutException", 504),
     OperationUnknown: ("UnknownOperationException", 400),
     AuthenticationMissing: ("MissingAuthenticationTokenException", 403),
     SignatureIncomplete: ("IncompleteSignatureException", 400),
@@ -89,6 +92,11 @@ ERRORS: dict[type, tuple[str, int]] = {
     RequestTooSlow: ("RequestTimeoutException", 408),
 }
 _DENIED = {AccessDeniedName.ACCESS_DENIED: 403, AccessDeniedName.UNAUTHORIZED: 401}
+# Where the model of the data plane, and what AWS answers there, differ from the rest of the API.
+DATA_PLANE_ERRORS: dict[type, tuple[str, int]] = {
+    AccessDenied: ("ForbiddenException", 403),
+    Throttled: ("ThrottlingException", 429),
+}
 
 INTERNAL_FAILURE = "InternalFailureException"
 
@@ -113,11 +121,13 @@ class ErrorMap:
     """Answers errors of the domain, and every other exception with a message that says nothing about it."""
 
     def __init__(self, access_denied: AccessDeniedName = AccessDeniedName.ACCESS_DENIED) -> None:
-        self._errors = ERRORS | {AccessDenied: (str(access_denied), _DENIED[access_denied])}
+        errors = ERRORS | {AccessDenied: (str(access_denied), _DENIED[access_denied])}
+        self._errors = {Plane.CONTROL: errors, Plane.DATA: errors | DATA_PLANE_ERRORS}
 
-    def answer(self, error: BaseException) -> ErrorAnswer:
-        """Return the answer to the error; the most specific class that the map knows decides."""
-        entry = next((self._errors[kind] for kind in type(error).__mro__ if kind in self._errors), None)
+    def answer(self, error: BaseException, plane: Plane = Plane.CONTROL) -> ErrorAnswer:
+        """Return the answer to the error; the most specific class that the plane's map knows decides."""
+        errors = self._errors[plane]
+        entry = next((errors[kind] for kind in type(error).__mro__ if kind in errors), None)
         if entry is None or not isinstance(error, ThingmintError):
             return ErrorAnswer(INTERNAL_FAILURE, 500, "An internal failure occurred")
         name, status = entry

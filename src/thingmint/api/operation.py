@@ -12,6 +12,7 @@ from msgspec import Struct
 from thingmint.api.binding import RawRequest, compile_binder
 from thingmint.api.codec import encode_object
 from thingmint.api.permissions import FurtherOf
+from thingmint.api.planes import DATA_ROUTES, Plane
 from thingmint.api.routes import ROUTES
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
@@ -48,6 +49,7 @@ class Operation:
     other_resources: ResourcesOf | None = None
     context: ContextOf | None = None
     further: FurtherOf | None = None
+    plane: Plane = Plane.CONTROL
 
     @property
     def action(self) -> str:
@@ -93,8 +95,9 @@ def implemented(
     async def invoke(caller: Caller, raw: RawRequest) -> bytes:
         return encode_object(await function(caller, bind(raw)))
 
-    method, path = ROUTES[name].split(" ")
-    return Operation(name, method, path, resource, invoke, request, response, other_resources, context, further)
+    plane = Plane.DATA if name in DATA_ROUTES else Plane.CONTROL
+    method, path = (DATA_ROUTES if plane is Plane.DATA else ROUTES)[name].split(" ")
+    return Operation(name, method, path, resource, invoke, request, response, other_resources, context, further, plane)
 
 
 def unimplemented(name: str, route: str) -> Operation:
@@ -105,4 +108,5 @@ def unimplemented(name: str, route: str) -> Operation:
         raise InvalidRequest(f"{name} is not implemented by Thingmint")
 
     method, path = route.split(" ")
-    return Operation(name, method, path, None, invoke)
+    plane = Plane.DATA if name in DATA_ROUTES else Plane.CONTROL
+    return Operation(name, method, path, None, invoke, plane=plane)

@@ -6,10 +6,14 @@ from thingmint.api.billing_members import billing_member_operations
 from thingmint.api.ca_certificates import ca_certificate_operations
 from thingmint.api.certificate_providers import certificate_provider_operations
 from thingmint.api.certificates import certificate_operations
+from thingmint.api.data_plane import DataPlane
+from thingmint.api.device_connections import device_connection_operations
+from thingmint.api.device_messages import device_message_operations
 from thingmint.api.effective_policies import effective_policy_operations
 from thingmint.api.endpoint import endpoint_operations
 from thingmint.api.event_configurations import event_configuration_operations
 from thingmint.api.operation import Operation, unimplemented
+from thingmint.api.planes import DATA_ROUTES
 from thingmint.api.policies import policy_operations
 from thingmint.api.policy_attachments import policy_attachment_operations
 from thingmint.api.provisioning_templates import provisioning_template_operations
@@ -62,8 +66,17 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
     )
 
 
-def build_router(authority: RegistrationAuthority, endpoint_address: str) -> Router:
-    """Return the router to every operation, compiled; the address is what DescribeEndpoint answers."""
-    present = implemented_operations(authority, endpoint_address)
-    absent = ROUTES.keys() - {operation.name for operation in present}
-    return Router((*present, *(unimplemented(name, ROUTES[name]) for name in sorted(absent))))
+def implemented_data_operations(data_plane: DataPlane) -> tuple[Operation, ...]:
+    """Return the operations of the data plane that do something."""
+    return (*device_message_operations(data_plane), *device_connection_operations(data_plane))
+
+
+def build_router(authority: RegistrationAuthority, endpoint_address: str, data_plane: DataPlane) -> Router:
+    """Return the router to every operation, compiled; the address is what DescribeEndpoint answers.
+
+    Both planes have one router: no two operations of theirs have the same method and path.
+    """
+    present = (*implemented_operations(authority, endpoint_address), *implemented_data_operations(data_plane))
+    routes = {**ROUTES, **DATA_ROUTES}
+    absent = routes.keys() - {operation.name for operation in present}
+    return Router((*present, *(unimplemented(name, routes[name]) for name in sorted(absent))))

@@ -63,6 +63,10 @@ class ServiceUnavailable(ThingmintError):
         super().__init__(message)
 
 
+class DeliveryUnconfirmed(ThingmintError):
+    """A device was sent a message and did not acknowledge it in the time that the sender gave it."""
+
+
 class DuplicateCertificate(ThingmintError):
     """A certificate with this issuer and serial number, or with this id, exists already."""
 

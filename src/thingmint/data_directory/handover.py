@@ -32,6 +32,8 @@ class Endpoints(msgspec.Struct, frozen=True):
     account: str
     region: str
     pid: int
+    mqtt_alpn: str | None = None
+    mqtt_alpn_port: int | None = None
 
 
 def read_credentials(data_dir: Path) -> Credentials | None:

@@ -7,6 +7,7 @@ order, and the data plane hears of one connection one thing at a time. The task 
 import asyncio
 import logging
 import uuid
+from datetime import datetime
 from typing import Final
 
 from thingmint.core.identifiers import CertificateId, certificate_id_of
@@ -48,9 +49,11 @@ class Connection:
         "_is_open_above",
         "_last_heard_at",
         "_leave",
+        "_opened_at",
         "_peer",
         "_roster",
         "_services",
+        "_session_expiry",
         "_transport",
         "_worker",
         "_writer",
@@ -64,6 +67,7 @@ class Connection:
     _transport: TLSTransport
     _writer: Writer
     device: DeviceLink
+    _opened_at: datetime
 
     def __init__(self, services: Services, roster: "Roster[Connection]") -> None:
         self._services = services
@@ -73,6 +77,7 @@ class Connection:
         self.is_stale = False
         self._peer: Peer | None = None
         self._is_open_above = False
+        self._session_expiry = 0
         self._ending: DisconnectReason | None = None
         self._leave = Leave()
         self._worker: asyncio.Task[None] | None = None
@@ -124,8 +129,13 @@ class Connection:
         """Whether the connection has ended, for devices if not yet for sockets."""
         return self._ending is not None
 
-    def end(self, reason: ReasonCode, message: str = "", *, cut: bool = False) -> None:
-        """End the connection; ``cut`` throws away what the client has not read yet."""
+    def end(
+        self, reason: ReasonCode, message: str = "", *, cut: bool = False, told: DisconnectReason | None = None
+    ) -> None:
+        """End the connection; ``cut`` throws away what the client has not read yet.
+
+        Events tell AWS IoT's word for the reason unless there is a better one.
+        """
         if self._ending is not None:
             return
         last_words = self.protocol.farewell(reason, message)
@@ -133,12 +143,36 @@ class Connection:
             self._writer.cut(last_words)
         else:
             self._writer.close(last_words)
-        self._mark_over(reason_of(reason))
+        self._mark_over(told or reason_of(reason))
+
+    @property
+    def opened_at(self) -> datetime:
+        """When its CONNECT was accepted."""
+        return self._opened_at
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether its CONNECT asked for a session that ends with it (MQTT 3.1.1), or for a new one (MQTT 5)."""
+        return self.protocol.connect is not None and self.protocol.connect.clean_start
+
+    @property
+    def session_expiry(self) -> int:
+        """For how many seconds its session outlives it, as granted."""
+        return self._session_expiry
+
+    @property
+    def sockets(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """The addresses and ports of the client and of the gateway."""
+        return self._transport.sockets
 
     def remove(self, *, clean_session: bool, prevent_will: bool) -> None:
         """End the connection by an operator's wish, and with it its session or its will."""
         self._leave = Leave(cleanly=prevent_will, session_expiry_interval=0 if clean_session else None)
-        self.end(ReasonCode.ADMINISTRATIVE_ACTION, "The connection was deleted")
+        self.end(
+            ReasonCode.ADMINISTRATIVE_ACTION,
+            "The connection was deleted",
+            told=DisconnectReason.API_INITIATED_DISCONNECT,
+        )
 
     def enforce_keep_alive(self, now: float) -> None:
         """End the connection if its client has been silent for too long."""
@@ -226,10 +260,11 @@ class Connection:
         services = self._services
         self.device.admitted, self._peer = admitted, None
         self.device.session_id = str(uuid.uuid4())
+        self._opened_at, self._session_expiry = services.clock.now(), opened.session_expiry_interval
         self._roster.was_accepted(self)
         services.admit(self._transport)
         self._writer.write(self.protocol.accept(opened))
-        services.events.heard(ClientConnected(self.device.link, services.clock.now()))
+        services.events.heard(ClientConnected(self.device.link, self._opened_at))
         services.data_plane.resume(self.device)
 
     async def _ask_admission(self, connect: Connect) -> Admitted:

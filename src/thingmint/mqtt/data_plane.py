@@ -90,6 +90,18 @@ class Opened:
     """In seconds, as granted: may be less than was asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """A retained message, and for how many seconds it has been one."""
+
+    message: Publish
+    age: float
+
+
+class NotReadable(Exception):
+    """The data plane keeps its retained messages to itself."""
+
+
 class DataPlane(Protocol):
     """Carries messages between connections. Of one connection, calls come one after the other."""
 
@@ -134,4 +146,22 @@ class DataPlane(Protocol):
 
     def advance(self) -> None:
         """Do what is due: delayed wills, expired sessions, the next of the stored messages. Called every second."""
+        ...
+
+    # For the service itself, which is no device and has no connection
+
+    async def publish_own(self, message: Publish) -> ReasonCode:
+        """Take over a message that comes from no device, and say what a PUBACK would; raise PacketRefused likewise."""
+        ...
+
+    def retained(self, topic: str) -> Retained | None:
+        """Return the topic's retained message; raise NotReadable."""
+        ...
+
+    def retained_after(self, topic: str, count: int) -> Sequence[Retained]:
+        """Return so many retained messages whose topics come after this one, by topic; raise NotReadable."""
+        ...
+
+    async def stop(self) -> None:
+        """Let go of what is held for the service itself; the connections of devices have been closed."""
         ...

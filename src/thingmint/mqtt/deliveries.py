@@ -4,7 +4,9 @@ Answers to provisioning requests are sent once or never, and only their packet i
 connection of the same client cannot come by them.
 """
 
+import asyncio
 import logging
+from dataclasses import replace
 
 from thingmint.mqtt.data_plane import GATEWAY_PACKET_IDS, Delivery
 from thingmint.mqtt.device_protocol import DeviceProtocol
@@ -19,7 +21,7 @@ log = logging.getLogger(__name__)
 class Deliveries:
     """The way to the client, once the handshake is done."""
 
-    __slots__ = ("_answers", "_in_flight", "_last_answer", "_protocol", "_writer", "filters")
+    __slots__ = ("_answers", "_confirmed", "_in_flight", "_last_answer", "_protocol", "_writer", "filters")
 
     def __init__(self, protocol: DeviceProtocol, writer: Writer) -> None:
         self._protocol = protocol
@@ -27,6 +29,8 @@ class Deliveries:
         self.filters = OwnFilters()
         self._in_flight: set[int] = set()
         self._answers: set[int] = set()
+        # What waits for an acknowledgement, by packet id; hardly any connection has any.
+        self._confirmed: dict[int, asyncio.Future[None]] | None = None
         self._last_answer = GATEWAY_PACKET_IDS.start
 
     @property
@@ -74,10 +78,32 @@ class Deliveries:
         if encoded is not None:
             self._writer.write(encoded)
 
+    def send_once(self, message: Publish) -> Delivery:
+        """Write a message of the service at QoS 0, whole or nothing of it."""
+        return self.deliver(replace(message, qos=QoS.AT_MOST_ONCE, packet_id=0))
+
+    def send_confirmed(self, message: Publish, confirmed: "asyncio.Future[None]") -> Delivery:
+        """Write a message of the service at QoS 1, whole or nothing of it, and set the future when the client has it.
+
+        FULL is also what a client is that takes no more unacknowledged messages.
+        """
+        if len(self._in_flight) + len(self._answers) >= self._protocol.receive_maximum:
+            return Delivery.FULL
+        packet_id = self._free_id()
+        outcome = self.deliver(replace(message, qos=QoS.AT_LEAST_ONCE, packet_id=packet_id))
+        if outcome is Delivery.WRITTEN:
+            self._in_flight.discard(packet_id)
+            self._answers.add(packet_id)
+            self._confirmed = {**(self._confirmed or {}), packet_id: confirmed}
+        return outcome
+
     def was_own(self, packet_id: int) -> bool:
         """Note that the client has acknowledged a message; say whether it was one of the gateway's own."""
         self._in_flight.discard(packet_id)
         self._answers.discard(packet_id)
+        confirmed = None if self._confirmed is None else self._confirmed.pop(packet_id, None)
+        if confirmed is not None and not confirmed.done():
+            confirmed.set_result(None)
         return packet_id in GATEWAY_PACKET_IDS
 
     def _free_id(self) -> int:

@@ -1,5 +1,6 @@
 """Owns what the data plane, the provisioning desk and requests see of a connection; decides nothing about its end."""
 
+import asyncio
 from collections.abc import Callable
 
 from thingmint.core.identifiers import CertificateId
@@ -118,6 +119,12 @@ class DeviceLink:
         """Write an event of the service if the client has subscribed to it and may receive it."""
         if not self.is_over and len(self.filters) and self.may_receive(topic):
             self._deliveries.tell(topic, payload)
+
+    def sent(self, message: Publish, confirmed: "asyncio.Future[None] | None") -> Delivery:
+        """Write a message of the service, which the client may receive; ``confirmed`` is set when the client has it."""
+        if confirmed is None:
+            return self._deliveries.send_once(message)
+        return self._deliveries.send_confirmed(message, confirmed)
 
     def answered(self, answer: FleetAnswer) -> None:
         """Write the answer of a provisioning request to this connection, or forget it with the connection."""

@@ -7,7 +7,7 @@ disconnected, or bound to the new policies, at once and not when they connect ne
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from OpenSSL import SSL
@@ -40,6 +40,7 @@ class Gateway:
         *,
         host: str,
         port: int,
+        also: Sequence[tuple[str, int]] = (),
         tls_context: SSL.Context,
         registry: DeviceRegistry,
         fleet: FleetApi,
@@ -56,6 +57,7 @@ class Gateway:
             lambda: Connection(self._services, self._roster),
             host=host,
             port=port,
+            also=also,
             tls_context=tls_context,
             limits=self._limits,
             observe_connections=observe_connections,
@@ -78,6 +80,11 @@ class Gateway:
     def port(self) -> int:
         """The port that devices connect to."""
         return self._listener.port
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """That port, and those of the other addresses that were asked for."""
+        return self._listener.ports
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
@@ -121,6 +128,7 @@ class Gateway:
             if abandoned:
                 # They let go of what they hold, such as connections to a broker.
                 await asyncio.wait(abandoned, timeout=_FLUSH_SECONDS)
+        await self._data_plane.stop()
 
     def certificate_changed(self, certificate_id: CertificateId) -> None:
         """Disconnect whoever is connected, or connecting, with a certificate that is ACTIVE no longer."""
@@ -144,11 +152,15 @@ class Gateway:
         for connection in self._roster.accepted:
             connection.device.told(topic, payload)
 
+    def connection_of(self, client_id: str) -> Connection | None:
+        """Return the connection of a client whose CONNECT was accepted, or None."""
+        return self._roster.of_client(client_id)
+
     def delete_connection(
         self, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False
     ) -> bool:
         """Disconnect a client, and end its session or keep back its will if asked to; say whether it was connected."""
-        connection = self._roster.of_client(client_id)
+        connection = self.connection_of(client_id)
         if connection is None:
             return False
         connection.remove(clean_session=clean_session, prevent_will=prevent_will_message)

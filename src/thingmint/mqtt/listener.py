@@ -5,7 +5,7 @@ import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from OpenSSL import SSL
 
@@ -34,12 +34,14 @@ class Listener:
         *,
         host: str,
         port: int,
+        also: Sequence[tuple[str, int]] = (),
         tls_context: SSL.Context,
         limits: GatewayLimits,
         observe_connections: Callable[[int], None] | None = None,
     ) -> None:
+        """Serve the host's port, and ``also`` those of other hosts; the limits are for all of them together."""
         self._new_protocol = new_protocol
-        self._host, self._requested_port = host, port
+        self._requested = ((host, port), *also)
         self._tls_context = tls_context
         self._limits = limits
         self._observe_connections = observe_connections or (lambda count: None)
@@ -47,6 +49,7 @@ class Listener:
         self._read_buffer = new_read_buffer()
         self._listeners: list[socket.socket] = []
         self._addresses: tuple[tuple[str, int], ...] = ()
+        self._ports: tuple[int, ...] = ()
         self._connections: set[TLSTransport] = set()
         self._strangers: Strangers[TLSTransport] = Strangers(limits.max_strangers, limits.max_strangers_per_address)
         self._stalled: dict[TLSTransport, float] = {}
@@ -57,7 +60,12 @@ class Listener:
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        return self._addresses[0][1]
+        return self._ports[0]
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports of all hosts that were asked for, in their order."""
+        return self._ports
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
@@ -74,13 +82,16 @@ class Listener:
         self._tls_context = context
 
     async def start(self) -> None:
-        """Listen; raise OSError if no address of the host can be bound."""
+        """Listen; raise OSError if of one of the hosts no address can be bound."""
         self._loop = asyncio.get_running_loop()
         self._capacity = min(self._limits.max_connections, descriptors_for_connections())
-        found = await self._loop.getaddrinfo(
-            self._host, self._requested_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        self._listeners = listen([(family, address) for family, _, _, _, address in dict.fromkeys(found)])
+        try:
+            self._ports = tuple([await self._listen(host, port) for host, port in self._requested])
+        except OSError:
+            for listener in self._listeners:
+                listener.close()
+            self._listeners = []
+            raise
         names = [listener.getsockname() for listener in self._listeners]
         self._addresses = tuple((name[0], name[1]) for name in names)
         for listener in self._listeners:
@@ -131,6 +142,13 @@ class Listener:
         self._observe_connections(len(self._connections))
 
     # Accepting
+
+    async def _listen(self, host: str, port: int) -> int:
+        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        listeners = listen([(family, address) for family, _, _, _, address in dict.fromkeys(found)])
+        self._listeners.extend(listeners)
+        own_port: int = listeners[0].getsockname()[1]
+        return own_port
 
     def _accept(self, listener: socket.socket) -> None:
         for turn in range(_ACCEPTS_PER_TURN):

@@ -7,7 +7,7 @@ service can be found through it; a message is QoS 0 or 1. A restart forgets ever
 from collections.abc import Sequence
 from dataclasses import replace
 
-from thingmint.mqtt.data_plane import DeviceConnection, Opened
+from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.outbox import Budget, Outbox, Outgoing, size_of
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, RetainHandling, Subscription
@@ -59,9 +59,17 @@ class LocalBroker:
             session.is_receiving, session.outbox.turn = True, self._limits.replayed_per_second
         session.flush(now)
 
-    def publish(self, connection: DeviceConnection, message: Publish, now: float) -> ReasonCode:
-        """Pass a message on to everyone who receives it and return PUBACK's code."""
-        return self._publish(connection.client_id, message, now)
+    def publish(self, connection: DeviceConnection | None, message: Publish, now: float) -> ReasonCode:
+        """Pass a message on, the service's own if no connection sent it, and return PUBACK's code."""
+        return self._publish(None if connection is None else connection.client_id, message, now)
+
+    def retained(self, topic: str, now: float) -> Retained | None:
+        """Return the topic's retained message."""
+        return self._retained.read(topic, now)
+
+    def retained_after(self, topic: str, count: int, now: float) -> Sequence[Retained]:
+        """Return so many retained messages whose topics come after this one."""
+        return self._retained.read_after(topic, count, now)
 
     def subscribe(
         self, connection: DeviceConnection, subscriptions: Sequence[Subscription], now: float
@@ -173,7 +181,7 @@ class LocalBroker:
             message = replace(retained.message, qos=min(retained.message.qos, qos))
             session.outbox.put(Outgoing(message, retained.expires_at, retained.size))
 
-    def _publish(self, publisher: str, message: Publish, now: float) -> ReasonCode:
+    def _publish(self, publisher: str | None, message: Publish, now: float) -> ReasonCode:
         if not _may_be_published(message.topic):
             return ReasonCode.TOPIC_NAME_INVALID
         expiry = message.properties.message_expiry_interval

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from thingmint.mqtt.data_plane import DeviceConnection, Opened
+from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained
 from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.packets import Connect, Publish, Subscription
 from thingmint.mqtt.reason_codes import ReasonCode
@@ -50,3 +50,18 @@ class LocalDataPlane:
     def advance(self) -> None:
         """Do what is due."""
         self._broker.advance(self._clock())
+
+    async def publish_own(self, message: Publish) -> ReasonCode:
+        """Pass a message of the service on and return PUBACK's code."""
+        return self._broker.publish(None, message, self._clock())
+
+    def retained(self, topic: str) -> Retained | None:
+        """Return the topic's retained message."""
+        return self._broker.retained(topic, self._clock())
+
+    def retained_after(self, topic: str, count: int) -> Sequence[Retained]:
+        """Return so many retained messages whose topics come after this one."""
+        return self._broker.retained_after(topic, count, self._clock())
+
+    async def stop(self) -> None:
+        """Nothing is held."""

@@ -9,12 +9,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from thingmint.mqtt.data_plane import DeviceConnection, Opened
+from thingmint.mqtt.data_plane import DeviceConnection, NotReadable, Opened, Retained
 from thingmint.mqtt.packets import Connect, Disconnect, Publish, QoS, Subscription
 from thingmint.mqtt.properties import NO_DISCONNECT_PROPERTIES, DisconnectProperties
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.relay_address import BrokerAddress, parse_broker_address
 from thingmint.mqtt.relay_limits import RelayLimits
+from thingmint.mqtt.relay_service import ServiceLink
 from thingmint.mqtt.relay_terms import upstream_connect
 from thingmint.mqtt.relay_upstream import Upstream, new_read_buffer
 from thingmint.mqtt.reserved_topics import is_reserved
@@ -43,6 +44,7 @@ class RelayDataPlane:
         self._of_client: dict[str, Upstream] = {}
         self._openings = asyncio.Semaphore(self._limits.openings_at_once)
         self._read_buffer = new_read_buffer()
+        self._service = ServiceLink(self._address, self._limits, self._read_buffer)
 
     async def open(self, connection: DeviceConnection, connect: Connect) -> Opened:
         """Connect to the broker as the device; raise PacketRefused if it does not answer or refuses."""
@@ -111,10 +113,28 @@ class RelayDataPlane:
 
     def advance(self) -> None:
         """Do what is due on each connection."""
-        if self._links:
-            now = asyncio.get_running_loop().time()
-            for link in tuple(self._links.values()):
-                link.upstream.advance(now)
+        now = asyncio.get_running_loop().time()
+        self._service.advance(now)
+        for link in tuple(self._links.values()):
+            link.upstream.advance(now)
+
+    async def publish_own(self, message: Publish) -> ReasonCode:
+        """Pass a message of the service on and return the broker's code; raise PacketRefused if it does not answer."""
+        if not _may_be_published(message.topic):
+            return ReasonCode.TOPIC_NAME_INVALID
+        return await self._service.publish(message)
+
+    def retained(self, topic: str) -> Retained | None:
+        """Refuse: MQTT has no way to read what is retained without subscribing, nor to list it."""
+        raise NotReadable
+
+    def retained_after(self, topic: str, count: int) -> Sequence[Retained]:
+        """Refuse likewise."""
+        raise NotReadable
+
+    async def stop(self) -> None:
+        """End the service's own connection."""
+        await self._service.close()
 
     async def _open(self, connection: DeviceConnection, connect: Connect) -> Opened:
         earlier = self._of_client.get(connection.client_id)

@@ -1,17 +1,24 @@
 """Owns the retained messages, one a topic, within bounds; refuses to know who wants them."""
 
+from bisect import bisect_left, bisect_right, insort
+from dataclasses import replace
+
+from thingmint.mqtt.data_plane import Retained
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.outbox import Outgoing
+from thingmint.mqtt.outbox import Outgoing, as_sent
 
 
 class RetainedMessages:
     """The latest message of each topic that was published with RETAIN and a payload."""
 
-    __slots__ = ("_bytes", "_limits", "_messages")
+    __slots__ = ("_bytes", "_limits", "_messages", "_stored_at", "_topics")
 
     def __init__(self, limits: BrokerLimits) -> None:
         self._limits = limits
         self._messages: dict[str, Outgoing] = {}
+        self._stored_at: dict[str, float] = {}
+        # In order, so that a page costs the same wherever it starts.
+        self._topics: list[str] = []
         self._bytes = 0
 
     def get(self, topic: str, now: float) -> Outgoing | None:
@@ -22,16 +29,38 @@ class RetainedMessages:
         self.discard(topic)
         return None
 
+    def read(self, topic: str, now: float) -> Retained | None:
+        """Return the topic's message as somebody reads it who has not subscribed."""
+        retained = self.get(topic, now)
+        if retained is None:
+            return None
+        message = replace(as_sent(retained, 0, False, now), retain=True)
+        return Retained(message, now - self._stored_at[topic])
+
+    def read_after(self, topic: str, count: int, now: float) -> list[Retained]:
+        """Return so many messages, by topic, after this topic; those that have expired do not count."""
+        found: list[Retained] = []
+        at = bisect_right(self._topics, topic)
+        while len(found) < count and at < len(self._topics):
+            # What has expired is gone by being read, and the next takes its place.
+            retained = self.read(self._topics[at], now)
+            if retained is not None:
+                found.append(retained)
+                at += 1
+        return found
+
     def put(self, retained: Outgoing, now: float) -> bool:
         """Set the message of its topic; return False, leaving the old one, if there is no room."""
-        known = self._messages.get(retained.message.topic)
+        topic = retained.message.topic
+        known = self._messages.get(topic)
         if not self._has_room(retained, known):
             self._discard_expired(now)
-            known = self._messages.get(retained.message.topic)
+            known = self._messages.get(topic)
             if not self._has_room(retained, known):
                 return False
-        self.discard(retained.message.topic)
-        self._messages[retained.message.topic] = retained
+        self.discard(topic)
+        self._messages[topic], self._stored_at[topic] = retained, now
+        insort(self._topics, topic)
         self._bytes += retained.size
         return True
 
@@ -39,6 +68,7 @@ class RetainedMessages:
         """Forget the topic's message, if it has one."""
         retained = self._messages.pop(topic, None)
         if retained is not None:
+            del self._stored_at[topic], self._topics[bisect_left(self._topics, topic)]
             self._bytes -= retained.size
 
     def _has_room(self, retained: Outgoing, known: Outgoing | None) -> bool:

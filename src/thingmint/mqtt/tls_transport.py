@@ -132,6 +132,13 @@ class TLSTransport(asyncio.BufferedProtocol):
     # For the protocol above
 
     @property
+    def sockets(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """The addresses and ports of the peer and of this end."""
+        assert self._lower is not None, "there is a socket from the first event on"
+        peer, own = (self._lower.get_extra_info(name) for name in ("peername", "sockname"))
+        return (peer[0], peer[1]), (own[0], own[1])
+
+    @property
     def is_open(self) -> bool:
         """Whether what is written may still reach the peer."""
         return self._state is _State.OPEN

@@ -7,6 +7,7 @@ Refuses to know sockets, signatures, policies and operations. What a request say
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,7 @@ from typing import Protocol
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
 from thingmint.api.errors import ErrorMap
+from thingmint.api.planes import Plane
 from thingmint.api.routing import Router
 from thingmint.core.caller import Caller
 from thingmint.core.errors import ThingmintError, Throttled
@@ -32,8 +34,10 @@ _TRACED_CAUSES = 5
 class Authenticator(Protocol):
     """Finds out who is calling."""
 
-    async def authenticate(self, request: HttpRequest, request_id: str, source_address: str) -> Caller:
-        """Return the caller; raise AuthenticationFailure."""
+    async def authenticate(
+        self, request: HttpRequest, request_id: str, source_address: str, signed_for: AbstractSet[str]
+    ) -> Caller:
+        """Return the caller; raise AuthenticationFailure, also for a signature for none of these services."""
         ...
 
 
@@ -85,6 +89,7 @@ class _Record:
     source: str
     started_at: float
     operation: str = _NO_OPERATION
+    plane: Plane = Plane.CONTROL
     principal: str | None = None
     is_page: bool = False
     error: str = ""
@@ -154,7 +159,7 @@ class Application:
             return self._refusal(error, record)
 
     def _refusal(self, error: Exception, record: _Record) -> Answer:
-        answer = self._errors.answer(error)
+        answer = self._errors.answer(error, record.plane)
         record.error = answer.name
         # Why a part of the service did not answer; the type alone, because texts of foreign errors may quote anything.
         record.cause = None if error.__cause__ is None else type(error.__cause__).__qualname__
@@ -166,12 +171,14 @@ class Application:
             record.operation, record.is_page = page, True
             return await self._pages.answer(page)
         match = self._router.match(scope["method"], scope["raw_path"])
-        record.operation = match.operation.name
+        record.operation, record.plane = match.operation.name, match.operation.plane
         headers = list(scope["headers"])
         body = await self._bodies.read(headers, receive)
         request = HttpRequest(scope["method"], scope["raw_path"], scope["query_string"], headers, body)
         with self._in_flight():
-            caller = await self._authenticator.authenticate(request, record.request_id, record.source)
+            caller = await self._authenticator.authenticate(
+                request, record.request_id, record.source, record.plane.signed_for
+            )
             record.principal = caller.principal.arn
             raw = match.read(scope["query_string"], headers, body)
             needed = match.permissions(caller.scope, raw)

@@ -34,19 +34,18 @@ class Authenticator:
     is in memory only while a signing key is made of it.
     """
 
-    def __init__(
-        self, store: Store, sealer: SecretSealer, clock: Clock, region: Region, services: AbstractSet[str]
-    ) -> None:
+    def __init__(self, store: Store, sealer: SecretSealer, clock: Clock, region: Region) -> None:
         self._store = store
         self._sealer = sealer
         self._clock = clock
         self._region = region
-        self._services = services
         self._signing_key = lru_cache(_CACHED_SIGNING_KEYS)(self._make_signing_key)
         self._policy = lru_cache(_CACHED_POLICIES)(parse_policy)
 
-    async def authenticate(self, request: HttpRequest, request_id: str, source_address: str) -> Caller:
-        """Return the request's author.
+    async def authenticate(
+        self, request: HttpRequest, request_id: str, source_address: str, signed_for: AbstractSet[str]
+    ) -> Caller:
+        """Return the request's author, who has signed it for one of these services.
 
         Raises a kind of AuthenticationFailure, checked in AWS's order: the signature can be read, the key is known, the
         time is right, the signature matches, the credentials last; AccessDenied if the stored policy cannot be read.
@@ -55,7 +54,7 @@ class Authenticator:
         access_key = await self._access_key(signed.claim.access_key_id, signed.claim.session_token)
         now = self._clock.now()
         require_current(signed, now)
-        require_scope(signed, self._region, self._services)
+        require_scope(signed, self._region, signed_for)
         key = self._signing_key(access_key.access_key_id, access_key.sealed_secret, signed.claim.scope)
         require_signature(signed, key)
         if access_key.expires_at is not None and access_key.expires_at <= now:

@@ -1,0 +1,107 @@
+"""Owns what the operations on messages and connections ask of the device edge; refuses to know MQTT and its brokers.
+
+The device edge speaks for one account, that of the service: whoever calls with an access key of another account has no
+devices there, and must neither see nor touch those that are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from thingmint.core.caller import Caller
+from thingmint.core.errors import InvalidRequest
+from thingmint.core.identifiers import AccountId
+
+# AWS IoT's quota.
+MAX_PAYLOAD_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMessage:
+    """A message to devices, with what MQTT 5 can say of it. No repr shows what is in it."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    qos: int = 0
+    retain: bool = False
+    is_text: bool | None = None
+    content_type: str | None = field(default=None, repr=False)
+    response_topic: str | None = None
+    correlation_data: bytes | None = field(default=None, repr=False)
+    expires_after: int | None = None
+    user_properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RetainedMessage:
+    """The message that new subscribers of a topic get, and when it was stored."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    qos: int
+    stored_at: datetime
+    user_properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConnection:
+    """A client that is connected now. Addresses are host and port."""
+
+    client_id: str
+    connected_at: datetime
+    keep_alive: int
+    is_clean: bool
+    session_expiry: int
+    source: tuple[str, int]
+    target: tuple[str, int]
+
+
+class DeviceEdge(Protocol):
+    """What can be done with devices' messages and connections, on behalf of operators."""
+
+    async def publish(self, message: DeviceMessage) -> None:
+        """Pass a message on to whoever receives it.
+
+        Raises InvalidRequest for a topic or property that no message may have, Throttled if there is no room to retain
+        it, ServiceUnavailable if the broker does not answer.
+        """
+        ...
+
+    def retained(self, topic: str) -> RetainedMessage | None:
+        """Return the topic's retained message; raise InvalidRequest if they cannot be read here."""
+        ...
+
+    def retained_after(self, topic: str, count: int) -> Sequence[RetainedMessage]:
+        """Return so many retained messages whose topics come after this one; raise InvalidRequest likewise."""
+        ...
+
+    def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
+        """End a client's connection, and with it its session or its will; say whether it was connected."""
+        ...
+
+    def connection(self, client_id: str) -> OpenConnection | None:
+        """Return a client's connection, or None."""
+        ...
+
+    async def send(self, client_id: str, message: DeviceMessage, confirmed_within: float | None) -> None:
+        """Write a message to one client, subscribed or not; wait for its acknowledgement if there is a time for it.
+
+        Raises ResourceNotFound if it is not connected, AccessDenied if its policies do not let it receive the message,
+        InvalidRequest for what no message may have, Throttled if it has no room, DeliveryUnconfirmed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlane:
+    """The device edge and the account whose devices it serves."""
+
+    account: AccountId
+    edge: DeviceEdge
+
+    def edge_for(self, caller: Caller) -> DeviceEdge:
+        """Return the device edge; raise InvalidRequest unless it is the caller's account's."""
+        if caller.account != self.account:
+            raise InvalidRequest(f"Messages and connections of devices can be reached by account {self.account} only")
+        return self.edge

@@ -1,0 +1,43 @@
+"""Owns a device edge that remembers what it was asked, and has what tests put into it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.support.authority import ACCOUNT
+
+from thingmint.api.data_plane import DataPlane, DeviceMessage, OpenConnection, RetainedMessage
+
+
+@dataclass
+class FakeDeviceEdge:
+    """Implements `api.data_plane.DeviceEdge` without devices."""
+
+    published: list[DeviceMessage] = field(default_factory=list)
+    kept: dict[str, RetainedMessage] = field(default_factory=dict)
+    connections: dict[str, OpenConnection] = field(default_factory=dict)
+    disconnected: list[tuple[str, bool, bool]] = field(default_factory=list)
+    sent: list[tuple[str, DeviceMessage, float | None]] = field(default_factory=list)
+
+    async def publish(self, message: DeviceMessage) -> None:
+        self.published.append(message)
+
+    def retained(self, topic: str) -> RetainedMessage | None:
+        return self.kept.get(topic)
+
+    def retained_after(self, topic: str, count: int) -> Sequence[RetainedMessage]:
+        return [self.kept[each] for each in sorted(self.kept) if each > topic][:count]
+
+    def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
+        self.disconnected.append((client_id, clean_session, prevent_will))
+        return client_id in self.connections
+
+    def connection(self, client_id: str) -> OpenConnection | None:
+        return self.connections.get(client_id)
+
+    async def send(self, client_id: str, message: DeviceMessage, confirmed_within: float | None) -> None:
+        self.sent.append((client_id, message, confirmed_within))
+
+
+def new_data_plane(edge: FakeDeviceEdge | None = None) -> DataPlane:
+    """Return the data plane of the tests' account."""
+    return DataPlane(ACCOUNT, edge or FakeDeviceEdge())

@@ -1,0 +1,57 @@
+"""How the service names itself: to devices, and to others in its endpoints file."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from thingmint.addresses import device_endpoint, endpoints_of
+from thingmint.config import Config, load_config
+
+
+def config(tmp_path: Path, **environment: str) -> Config:
+    return load_config({"data_dir": str(tmp_path)}, environment)
+
+
+@pytest.mark.parametrize(
+    ("names", "port", "told"),
+    [
+        ("localhost", 8883, "localhost"),
+        ("localhost", 1234, "localhost:1234"),
+        ("iot.example,localhost", 1234, "iot.example:1234"),
+        ("::1", 8883, "::1"),
+        ("::1", 1234, "[::1]:1234"),
+    ],
+)
+def test_devices_are_told_a_port_only_if_they_would_not_find_it(
+    tmp_path: Path, names: str, port: int, told: str
+) -> None:
+    assert device_endpoint(config(tmp_path, THINGMINT_SERVER_NAME=names), port) == told
+
+
+def test_endpoints_are_those_that_the_service_got(tmp_path: Path) -> None:
+    endpoints = endpoints_of(config(tmp_path), 1, 2, None)
+
+    assert (endpoints.api, endpoints.api_port) == ("https://127.0.0.1:1", 1)
+    assert (endpoints.mqtt, endpoints.mqtt_port) == ("127.0.0.1:2", 2)
+    assert (endpoints.mqtt_alpn, endpoints.mqtt_alpn_port) == (None, None)
+    assert endpoints.ca_file == str((tmp_path / "ca.pem").resolve())
+    assert endpoints.pid == os.getpid()
+
+
+def test_the_second_port_is_told_by_a_name_that_the_certificate_proves(tmp_path: Path) -> None:
+    endpoints = endpoints_of(config(tmp_path, THINGMINT_MQTT_ALPN="0.0.0.0:443"), 1, 2, 443)
+
+    assert (endpoints.mqtt_alpn, endpoints.mqtt_alpn_port) == ("localhost:443", 443)
+
+
+def test_an_address_that_the_certificate_does_not_hold_is_told_by_name(tmp_path: Path) -> None:
+    told = endpoints_of(config(tmp_path, THINGMINT_API="0.0.0.0:1", THINGMINT_MQTT="0.0.0.0:2"), 1, 2, None)
+
+    assert (told.api, told.mqtt) == ("https://localhost:1", "localhost:2")
+
+
+def test_plain_http_needs_no_trust_anchor(tmp_path: Path) -> None:
+    told = endpoints_of(config(tmp_path, THINGMINT_INSECURE_HTTP="1"), 1, 2, None)
+
+    assert (told.api, told.ca_file) == ("http://127.0.0.1:1", None)

@@ -1,0 +1,320 @@
+"""What changes in the registry mean for connected devices, on a gateway that only remembers what it is told."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from tests.support.api import Api
+from tests.support.authority import ACCOUNT, REGION, Listener, caller_with, new_authority
+from tests.support.device_edge import new_data_plane
+from tests.support.device_identities import server_identity
+from tests.support.memory_store import MemoryStore
+from tests.support.provisioning import JITP_BODY, ROLE_ARN
+from tests.support.tls_echo import tls_context_of
+from tests.support.user_ca import der_of, new_ca
+
+from thingmint import device_edge
+from thingmint.api.service import build_router
+from thingmint.core.certificate import Certificate
+from thingmint.core.errors import InvalidRequest, ServiceUnavailable
+from thingmint.core.identifiers import AccountId, CertificateId, Scope, certificate_id_of
+from thingmint.core.policy_target import CertificateTarget
+from thingmint.device_edge import DeviceAddress, DeviceEdge
+from thingmint.mqtt.events import ClientConnected, ConnectRefused, Link
+from thingmint.mqtt.gateway_limits import GatewayLimits
+from thingmint.mqtt.limits import BrokerLimits
+from thingmint.mqtt.local_broker import LocalBroker
+from thingmint.mqtt.local_data_plane import LocalDataPlane
+from thingmint.mqtt.ports import ConnectionFacts, DeviceRefused
+
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+DEFAULT = DeviceAddress("127.0.0.1", 8883, True)
+FACTS = ConnectionFacts("lamp", "192.0.2.7", None)
+PATIENCE = 30
+
+
+class FakeGateway:
+    """Remembers what it was told; listens on nothing."""
+
+    taken: frozenset[int] = frozenset()
+
+    def __init__(self, *, port: int, also: Iterable[tuple[str, int]], **others: object) -> None:
+        self.port, self.also, self.others = port or 40000, tuple(also), others
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.changed: asyncio.Queue[tuple[str, CertificateId]] = asyncio.Queue()
+        self.is_stopped = False
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port, *(port for _, port in self.also))
+
+    async def start(self) -> None:
+        if FakeGateway.taken & set(self.ports):
+            raise OSError("taken")
+
+    async def stop(self, grace: float) -> None:
+        self.is_stopped = True
+
+    def tell(self, topic: str, payload: bytes) -> None:
+        self.told.append((topic, json.loads(payload)))
+
+    def certificate_changed(self, certificate_id: CertificateId) -> None:
+        self.changed.put_nowait(("certificate", certificate_id))
+
+    def policies_changed(self, certificate_ids: Iterable[CertificateId]) -> None:
+        for certificate_id in certificate_ids:
+            self.changed.put_nowait(("policies", certificate_id))
+
+    def has_connection_of(self, certificate_id: CertificateId) -> bool:
+        return False
+
+
+class House:
+    """An edge on a registry in memory."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.authority = replace(new_authority(self.store), events=Listener())
+        self.api = Api(build_router(self.authority, "devices.example", new_data_plane()), self.store)
+
+    def edge(self, address: DeviceAddress = DEFAULT) -> DeviceEdge:
+        return DeviceEdge(
+            self.authority,
+            Scope(ACCOUNT, REGION),
+            address=address,
+            tls_context=tls_context_of(server_identity()),
+            data_plane=LocalDataPlane(LocalBroker(BrokerLimits()), lambda: 0.0),
+            limits=GatewayLimits(),
+            observe_connections=lambda count: None,
+        )
+
+    async def certificate(self) -> bytes:
+        made = await self.api.call("POST", "/keys-and-certificate?setAsActive=true")
+        return x509.load_pem_x509_certificate(made["certificatePem"].encode()).public_bytes(Encoding.DER)
+
+    async def set_status(self, certificate_id: CertificateId, status: str) -> None:
+        await self.api.call("PUT", f"/certificates/{certificate_id}?newStatus={status}")
+
+
+@pytest.fixture
+def house(monkeypatch: pytest.MonkeyPatch) -> House:
+    monkeypatch.setattr(device_edge, "Gateway", FakeGateway)
+    monkeypatch.setattr(FakeGateway, "taken", frozenset())
+    return House()
+
+
+@pytest.fixture
+async def edge(house: House) -> AsyncIterator[DeviceEdge]:
+    running = house.edge()
+    await running.start()
+    yield running
+    await running.stop(1.0)
+    assert gateway_of(running).is_stopped
+
+
+def gateway_of(edge: DeviceEdge) -> FakeGateway:
+    gateway: object = edge.gateway
+    assert isinstance(gateway, FakeGateway)
+    return gateway
+
+
+async def known(edge: DeviceEdge, der: bytes) -> CertificateId:
+    """Have the device of the certificate connect, as far as the registry sees it."""
+    device = await edge._devices.identify([der], None, "192.0.2.7")
+    await device.authorizer(FACTS)
+    return device.certificate_id
+
+
+async def told_of(edge: DeviceEdge, kind: str, certificate_id: CertificateId) -> None:
+    """Wait until the gateway is told; the first look at a registry is about everything."""
+    async with asyncio.timeout(PATIENCE):
+        while await gateway_of(edge).changed.get() != (kind, certificate_id):
+            pass
+
+
+def nudge(edge: DeviceEdge, house: House) -> None:
+    entries: Any = house.authority.events
+    edge.recorded(entries.entries[-1])
+
+
+@pytest.mark.usefixtures("house")
+@pytest.mark.parametrize("alpn", [None, ("127.0.0.1", 443)])
+async def test_the_default_port_gives_way(house: House, alpn: tuple[str, int] | None) -> None:
+    FakeGateway.taken = frozenset({8883})
+    edge = house.edge(replace(DEFAULT, alpn=alpn))
+    await edge.start()
+    await edge.stop(1.0)
+
+    assert edge.port == 40000
+    assert edge.alpn_port == (None if alpn is None else 443)
+
+
+@pytest.mark.parametrize(
+    ("taken", "address"),
+    [(8883, replace(DEFAULT, is_default=False)), (443, replace(DEFAULT, alpn=("127.0.0.1", 443)))],
+    ids=["first", "second"],
+)
+async def test_a_port_that_was_asked_for_is_had_or_nothing_starts(
+    house: House, taken: int, address: DeviceAddress
+) -> None:
+    FakeGateway.taken = frozenset({taken})
+
+    with pytest.raises(OSError, match="taken"):
+        await house.edge(address).start()
+
+
+async def test_a_certificate_that_leaves_active_is_told_at_once(house: House, edge: DeviceEdge) -> None:
+    certificate_id = await known(edge, await house.certificate())
+    await house.set_status(certificate_id, "INACTIVE")
+    nudge(edge, house)
+
+    await told_of(edge, "certificate", certificate_id)
+
+
+async def test_a_certificate_that_is_deleted_is_told(house: House, edge: DeviceEdge) -> None:
+    certificate_id = await known(edge, await house.certificate())
+    await house.set_status(certificate_id, "INACTIVE")
+    await house.api.call("DELETE", f"/certificates/{certificate_id}")
+    nudge(edge, house)
+
+    await told_of(edge, "certificate", certificate_id)
+
+
+async def test_a_policy_that_changes_is_told_even_if_nobody_nudges(house: House, edge: DeviceEdge) -> None:
+    certificate_id = await known(edge, await house.certificate())
+    document = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}
+    )
+    await house.api.call("POST", "/policies/p", json.dumps({"policyDocument": document}).encode())
+    target = f"arn:aws:iot:{REGION}:{ACCOUNT}:cert/{certificate_id}"
+    await house.api.call("PUT", "/target-policies/p", json.dumps({"target": target}).encode())
+
+    await told_of(edge, "policies", certificate_id)
+
+
+@pytest.mark.parametrize(
+    "fault", [ServiceUnavailable(), RuntimeError("of any kind")], ids=lambda fault: type(fault).__name__
+)
+async def test_a_store_that_fails_between_two_certificates_delays_and_misses_none(
+    house: House, edge: DeviceEdge, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    ids = [await known(edge, await house.certificate()) for _ in range(3)]
+    really_stored, asked = edge._stored, 0
+
+    async def stored(target: CertificateTarget) -> Certificate | None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise fault
+        return await really_stored(target)
+
+    monkeypatch.setattr(edge, "_stored", stored)
+    for certificate_id in ids:
+        await house.set_status(certificate_id, "REVOKED")
+    nudge(edge, house)
+
+    told: set[CertificateId] = set()
+    async with asyncio.timeout(PATIENCE):
+        while told != set(ids):
+            kind, certificate_id = await gateway_of(edge).changed.get()
+            assert kind == "certificate"
+            told.add(certificate_id)
+    assert asked > 2
+
+
+async def test_a_registry_that_cannot_be_asked_what_has_changed_is_asked_again(house: House, edge: DeviceEdge) -> None:
+    certificate_id = await known(edge, await house.certificate())
+    await house.set_status(certificate_id, "REVOKED")
+    really_read, refused = house.store.read, asyncio.Event()
+
+    async def refuse(program: object) -> object:
+        refused.set()
+        raise ServiceUnavailable
+
+    house.store.read = refuse  # type: ignore[method-assign, assignment]  # as a database that is away
+    nudge(edge, house)
+    await asyncio.wait_for(refused.wait(), PATIENCE)
+    house.store.read = really_read  # type: ignore[method-assign]  # it is back
+
+    await told_of(edge, "certificate", certificate_id)
+
+
+async def test_a_device_that_cannot_be_provisioned_is_only_refused(
+    house: House, edge: DeviceEdge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse(*_arguments: object) -> None:
+        raise InvalidRequest("the template has no such parameter")
+
+    monkeypatch.setattr(device_edge, "provision_at_first_connection", refuse)
+    ca = new_ca()
+    config = {"templateBody": JITP_BODY, "roleArn": ROLE_ARN}
+    body = {"caCertificate": ca.pem, "certificateMode": "SNI_ONLY", "registrationConfig": config}
+    await house.api.call(
+        "POST", "/cacertificate?setAsActive=true&allowAutoRegistration=true", json.dumps(body).encode()
+    )
+
+    with pytest.raises(DeviceRefused):
+        await edge._devices.identify([der_of(ca.issue("lamp-7"))], None, "192.0.2.7")
+
+    assert "could not be provisioned: the template has no such parameter" in caplog.text
+
+
+async def test_what_is_gone_for_two_looks_is_forgotten(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_edge, "_SWEEP_SECONDS", 0.0)
+    edge = house.edge()
+    await edge.start()
+    await known(edge, await house.certificate())
+    async with asyncio.timeout(PATIENCE):
+        while edge._devices.known:  # noqa: ASYNC110 - the sweep sets no event
+            await asyncio.sleep(0)
+    await edge.stop(1.0)
+
+
+async def test_connections_are_told_as_events_and_refusals_are_not(edge: DeviceEdge) -> None:
+    edge.heard(ClientConnected(Link("lamp", CertificateId("ab" * 32), "session", "192.0.2.7"), AT))
+    edge.heard(ConnectRefused(CertificateId("cd" * 32), "192.0.2.7", AT, "DEVICE_CERTIFICATE_REVOKED"))
+
+    ((topic, event),) = gateway_of(edge).told
+    assert (topic, event["clientId"]) == ("$aws/events/presence/connected/lamp", "lamp")
+
+
+@pytest.mark.parametrize(
+    ("config", "status"),
+    [
+        (None, "PENDING_ACTIVATION"),
+        ({"templateBody": JITP_BODY, "roleArn": ROLE_ARN}, "ACTIVE"),
+    ],
+    ids=["JITR", "JITP"],
+)
+async def test_first_connections_are_told_and_provisioned_by_their_ca(
+    house: House, edge: DeviceEdge, config: dict[str, str] | None, status: str
+) -> None:
+    ca = new_ca()
+    body = {"caCertificate": ca.pem, "certificateMode": "SNI_ONLY", "registrationConfig": config}
+    made = await house.api.call(
+        "POST", "/cacertificate?setAsActive=true&allowAutoRegistration=true", json.dumps(body).encode()
+    )
+    der = der_of(ca.issue("lamp-7"))
+
+    with pytest.raises(DeviceRefused):
+        await edge._devices.identify([der], None, "192.0.2.7")
+
+    ((topic, event),) = gateway_of(edge).told
+    assert topic == f"$aws/events/certificates/registered/{made['certificateId']}"
+    assert (event["certificateId"], event["certificateStatus"]) == (certificate_id_of(der), "PENDING_ACTIVATION")
+    described = await house.api.call("GET", f"/certificates/{certificate_id_of(der)}")
+    assert described["certificateDescription"]["status"] == status
+
+
+async def test_operators_reach_the_devices_of_the_services_account_alone(edge: DeviceEdge) -> None:
+    plane = edge.for_operators
+
+    assert plane.edge_for(caller_with()) is plane.edge
+    with pytest.raises(InvalidRequest):
+        plane.edge_for(caller_with(account=AccountId("222222222222")))
