@@ -3,19 +3,23 @@
 import threading
 import urllib.parse
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.fleet.api import Api
+from thingmint.cli.fleet.api import NOT_FOUND, Api
 from thingmint.cli.fleet.device import Device
+from thingmint.cli.fleet.preparation import remove_certificate
 
 _CALLERS = 8
-_NOT_FOUND = "ResourceNotFoundException"
+_PRINCIPAL = "x-amzn-principal"
 
 
 def remove_devices(api: Api, devices: Sequence[Device], done: Callable[[], None]) -> list[str]:
     """Remove certificates and things of the devices, tell of each, and return what could not be removed and why."""
-    waiting = deque(device for device in devices if device.certificate_id is not None)
+    held = [device for device in devices if device.certificate_id is not None]
+    # Those last whose registration was cut off: it may still be under way.
+    waiting = deque(sorted(held, key=lambda device: not device.is_registered))
     troubles: Counter[str] = Counter()
     lock = threading.Lock()
 
@@ -43,23 +47,52 @@ def remove_devices(api: Api, devices: Sequence[Device], done: Callable[[], None]
 
 def _remove(api: Api, device: Device) -> None:
     path = f"/certificates/{device.certificate_id}"
-    try:
-        arn = _arn(api, path)
-        thing = None if device.thing_name is None else f"/things/{urllib.parse.quote(device.thing_name, safe='')}"
-        if thing is not None:
-            api.call("DELETE", f"{thing}/principals", headers={"x-amzn-principal": arn})
-        api.call("PUT", path, {"newStatus": "INACTIVE"})
-        api.call("DELETE", path, {"forceDelete": "true"})
+    arn = _arn(api, path)
+    things = [device.thing_name] if device.thing_name is not None else _things(api, arn)
+    if arn is not None:
+        for thing in things:
+            _ensure_gone(api, f"{_path(thing)}/principals", arn)
+        with _gone_is_well():
+            remove_certificate(api, path)
+    for thing in things:
         # A template may give its devices a thing that was there before: that one is not this run's to delete.
-        if thing is not None and device.name in str(device.thing_name):
-            api.call("DELETE", thing)
+        if device.name in thing:
+            _ensure_gone(api, _path(thing))
+
+
+def _things(api: Api, arn: str | None) -> list[str]:
+    """Return the things of a device that was cut off before it heard of one."""
+    if arn is None:
+        return []
+    found = api.call("GET", "/principals/things", headers={_PRINCIPAL: arn}).get("things")
+    return [str(thing) for thing in found] if isinstance(found, list) else []
+
+
+def _arn(api: Api, path: str) -> str | None:
+    """Return the certificate's ARN; None if it is gone: what was never activated is swept after an hour."""
+    try:
+        description = api.call("GET", path)["certificateDescription"]
     except ServiceRefused as refusal:
-        # Somebody else was faster: what was never activated is swept after an hour.
-        if refusal.name != _NOT_FOUND:
+        if refusal.name != NOT_FOUND:
+            raise
+        return None
+    assert isinstance(description, dict)
+    return str(description["certificateArn"])
+
+
+def _ensure_gone(api: Api, path: str, principal: str | None = None) -> None:
+    with _gone_is_well():
+        api.call("DELETE", path, headers=None if principal is None else {_PRINCIPAL: principal})
+
+
+@contextmanager
+def _gone_is_well() -> Iterator[None]:
+    try:
+        yield
+    except ServiceRefused as refusal:
+        if refusal.name != NOT_FOUND:
             raise
 
 
-def _arn(api: Api, path: str) -> str:
-    description = api.call("GET", path)["certificateDescription"]
-    assert isinstance(description, dict)
-    return str(description["certificateArn"])
+def _path(thing: str) -> str:
+    return f"/things/{urllib.parse.quote(thing, safe='')}"

@@ -6,10 +6,13 @@ A device that fails takes note of what failed, and does nothing more.
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ssl import SSLContext, SSLError
 from time import perf_counter
+from typing import Any
+
+import msgspec
 
 from thingmint.cli.fleet.client import ANSWER_SECONDS, Client, ConnectionLost, Refused
 from thingmint.cli.fleet.identity import Identity, new_signing_request
@@ -19,6 +22,7 @@ from thingmint.cli.fleet.target import Target
 _KEYS_TOPIC = "$aws/certificates/create/json"
 _CSR_TOPIC = "$aws/certificates/create-from-csr/json"
 _REGISTER_TOPIC = "$aws/provisioning-templates/{}/provision/json"
+_GIVEN = ("certificateId", "certificatePem", "certificateOwnershipToken")
 _THROTTLED = "Throttled"
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 4.0
@@ -122,18 +126,21 @@ class Device:
         return private_key_pem, given
 
     async def _ask_for_keys(self) -> tuple[dict[str, str], str]:
-        given = await self._request(Step.KEYS, _KEYS_TOPIC, {})
+        given = await self._request(Step.KEYS, _KEYS_TOPIC, {}, (*_GIVEN, "privateKey"))
         self.certificate_id = given["certificateId"]
         return given, given.pop("privateKey")
 
     async def _ask_with_csr(self) -> tuple[dict[str, str], str]:
         request = new_signing_request(self.name)
-        given = await self._request(Step.CSR, _CSR_TOPIC, {"certificateSigningRequest": request.csr_pem})
+        members = {"certificateSigningRequest": request.csr_pem}
+        given = await self._request(Step.CSR, _CSR_TOPIC, members, _GIVEN)
         self.certificate_id = given["certificateId"]
         return given, request.private_key_pem
 
-    async def _request(self, step: Step, topic: str, members: Mapping[str, object]) -> dict[str, str]:
-        """Ask the provisioning API, and again if it is busy; time the attempt that succeeds."""
+    async def _request(
+        self, step: Step, topic: str, members: Mapping[str, object], wanted: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Ask the provisioning API, and again if it is busy; time the attempt that succeeds with what is wanted."""
         accepted, rejected = f"{topic}/accepted", f"{topic}/rejected"
         with self._step(step):
             await self._connected.subscribe(accepted, rejected)
@@ -141,6 +148,8 @@ class Device:
                 began = perf_counter()
                 is_accepted, answer = await self._attempt(topic, members)
                 if is_accepted:
+                    if any(name not in answer for name in wanted):
+                        raise ValueError("something is missing")
                     self._measures.record(step, perf_counter() - began)
                     return answer
                 if answer.get("errorCode") != _THROTTLED:
@@ -149,7 +158,7 @@ class Device:
                 await asyncio.sleep(min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS))
             raise Refused(answer.get("errorCode", "rejected"))
 
-    async def _attempt(self, topic: str, members: Mapping[str, object]) -> tuple[bool, dict[str, str]]:
+    async def _attempt(self, topic: str, members: Mapping[str, object]) -> tuple[bool, dict[str, Any]]:
         client = self._connected
         answers = (f"{topic}/accepted", f"{topic}/rejected")
         answer = client.expect(lambda message: message.topic in answers)
@@ -159,7 +168,7 @@ class Device:
                 message = await answer
         finally:
             answer.cancel()
-        return message.topic == answers[0], json.loads(message.payload)
+        return message.topic == answers[0], msgspec.json.decode(message.payload, type=dict[str, Any])
 
     async def _connect(self, step: Step) -> None:
         assert self._context is not None
@@ -225,7 +234,7 @@ class Device:
             raise self._fail(step, f"TLS: {error.reason or type(error).__name__}") from error
         except OSError as error:
             raise self._fail(step, type(error).__name__) from error
-        except (KeyError, ValueError) as error:
+        except ValueError as error:  # msgspec's errors are some
             raise self._fail(step, "an answer that is none") from error
 
     def _fail(self, step: Step, kind: str) -> _Failed:

@@ -4,11 +4,12 @@ What is made is named after the run, so that nothing of the fleet's own is touch
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.fleet.api import Api
+from thingmint.cli.fleet.api import NOT_FOUND, Api
 from thingmint.cli.fleet.identity import Identity
 
 PARAMETER = "Device"
@@ -28,6 +29,18 @@ class Made:
         self.names.append(name)
         self._removals.append(removal)
 
+    @contextmanager
+    def adding(self, name: str, removal: Callable[[], object]) -> Iterator[None]:
+        """Take note of what the block makes, unless it is refused: without an answer it may have been made."""
+        try:
+            yield
+        except ServiceRefused:
+            raise
+        except BaseException:
+            self.add(name, removal)
+            raise
+        self.add(name, removal)
+
     def remove(self) -> list[str]:
         """Remove all that can be removed, and return why something could not."""
         troubles: list[str] = []
@@ -35,8 +48,11 @@ class Made:
             name, removal = self.names.pop(), self._removals.pop()
             try:
                 removal()
-            except (ServiceRefused, ServiceUnreachable) as error:
+            except ServiceUnreachable as error:
                 troubles.append(f"{name}: {error}")
+            except ServiceRefused as refusal:
+                if refusal.name != NOT_FOUND:
+                    troubles.append(f"{name}: {refusal}")
         return troubles
 
 
@@ -60,8 +76,8 @@ def make_template(api: Api, made: Made, run: str) -> str:
         "provisioningRoleArn": _ROLE,
         "enabled": True,
     }
-    api.call("POST", "/provisioning-templates", body=request)
-    made.add(f"provisioning template {run}", lambda: api.call("DELETE", f"/provisioning-templates/{run}"))
+    with made.adding(f"provisioning template {run}", lambda: api.call("DELETE", f"/provisioning-templates/{run}")):
+        api.call("POST", "/provisioning-templates", body=request)
     return run
 
 
@@ -70,7 +86,7 @@ def make_claim(api: Api, made: Made, run: str, template: str) -> Identity:
     policy = _make_policy(api, made, f"{run}-claim", _claim_statements(template))
     created = api.call("POST", "/keys-and-certificate", {"setAsActive": "true"})
     certificate_id, arn = str(created["certificateId"]), str(created["certificateArn"])
-    made.add(f"claim certificate {certificate_id}", lambda: _remove_certificate(api, certificate_id))
+    made.add(f"claim certificate {certificate_id}", lambda: remove_certificate(api, f"/certificates/{certificate_id}"))
     api.call("PUT", f"/target-policies/{policy}", body={"target": arn})
     key_pair = created["keyPair"]
     assert isinstance(key_pair, dict)
@@ -97,14 +113,15 @@ def parameters_of(api: Api, template: str) -> Mapping[str, str]:
 
 def _make_policy(api: Api, made: Made, name: str, statements: list[dict[str, object]]) -> str:
     document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    api.call("POST", f"/policies/{name}", body={"policyDocument": document})
-    made.add(f"policy {name}", lambda: api.call("DELETE", f"/policies/{name}"))
+    with made.adding(f"policy {name}", lambda: api.call("DELETE", f"/policies/{name}")):
+        api.call("POST", f"/policies/{name}", body={"policyDocument": document})
     return name
 
 
-def _remove_certificate(api: Api, certificate_id: str) -> None:
-    api.call("PUT", f"/certificates/{certificate_id}", {"newStatus": "INACTIVE"})
-    api.call("DELETE", f"/certificates/{certificate_id}", {"forceDelete": "true"})
+def remove_certificate(api: Api, path: str) -> None:
+    """Delete the certificate at this path of the API, with what is attached to it but for things."""
+    api.call("PUT", path, {"newStatus": "INACTIVE"})
+    api.call("DELETE", path, {"forceDelete": "true"})
 
 
 def _device_statements() -> list[dict[str, object]]:

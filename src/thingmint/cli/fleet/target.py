@@ -14,7 +14,7 @@ from thingmint.addresses import MQTT_PORT
 _PROBE_SECONDS = 10.0
 
 
-class TargetRefused(Exception):
+class TargetRefused(LookupError):
     """No device is sent there; the message says why."""
 
 
