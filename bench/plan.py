@@ -28,6 +28,13 @@ class Plan:
     row_requests: int
     relay_rounds: int
     relay_slice_s: float
+    provisioning_rounds: int
+    provisioning_slice_s: float
+    csr_flow_rounds: int
+    csr_flow_slice_s: float
+    handshake_rounds: int
+    handshake_slice_s: float
+    idle_devices: int
     starts: int
     settle_s: float
 
@@ -49,6 +56,13 @@ FULL = Plan(
     row_requests=300,
     relay_rounds=10,
     relay_slice_s=2.0,
+    provisioning_rounds=12,
+    provisioning_slice_s=6.0,
+    csr_flow_rounds=6,
+    csr_flow_slice_s=3.0,
+    handshake_rounds=8,
+    handshake_slice_s=3.0,
+    idle_devices=5_000,
     starts=9,
     settle_s=3.0,
 )
@@ -67,6 +81,13 @@ QUICK = Plan(
     row_requests=100,
     relay_rounds=3,
     relay_slice_s=1.0,
+    provisioning_rounds=3,
+    provisioning_slice_s=3.0,
+    csr_flow_rounds=3,
+    csr_flow_slice_s=1.0,
+    handshake_rounds=3,
+    handshake_slice_s=1.0,
+    idle_devices=400,
     starts=3,
     settle_s=1.0,
 )

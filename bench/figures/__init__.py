@@ -2,7 +2,20 @@
 
 from collections.abc import Callable, Mapping
 
-from bench.figures import core, csr, footprint, keys, latency, reads, relay, rows, things
+from bench.figures import (
+    core,
+    csr,
+    device_memory,
+    footprint,
+    handshakes,
+    keys,
+    latency,
+    provisioning,
+    reads,
+    relay,
+    rows,
+    things,
+)
 from bench.measurement import Measurement, Skipped
 from bench.plan import Run
 
@@ -15,5 +28,8 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "rows": rows.measure,
     "relay": relay.measure,
     "things": things.measure,
+    "provisioning": provisioning.measure,
+    "handshakes": handshakes.measure,
+    "device-memory": device_memory.measure,
     "footprint": footprint.measure,
 }

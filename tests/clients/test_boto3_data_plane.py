@@ -199,7 +199,7 @@ BAD = [
     ("POST", "/topics/a?contentType=" + "x" * 7000, {"x-amz-mqtt5-user-properties": "e30="}),
     ("POST", "/topics/a", {"x-amz-mqtt5-user-properties": "W1tdXQ=="}),
     ("POST", "/topics/a", {"x-amz-mqtt5-user-properties": "bnVsbA=="}),
-    ("POST", "/topics/a", {"x-amz-mqtt5-user-properties": "W3siYSI6IlxcdTAwMDAifV0="}),
+    ("POST", "/topics/a", {"x-amz-mqtt5-user-properties": "W3siYSI6Ilx1MDAwMCJ9XQ=="}),
     ("POST", "/topics/a", {"x-amz-mqtt5-payload-format-indicator": "TEXT"}),
     ("POST", "/topics/a", {"x-amz-mqtt5-correlation-data": "%"}),
     ("GET", "/retainedMessage?maxResults=0", {}),

@@ -18,7 +18,9 @@ from thingmint.registration.steps import Steps
 from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, group_commit, open_store, schema
 from thingmint.storage.schema import migrations
 from thingmint.storage.sqlite import SQLiteStore, open_sqlite
+from thingmint.storage.sqlite_connection import connect
 from thingmint.storage.tables import certificates
+from thingmint.storage.tables.policy_attachments import EFFECTIVE
 
 
 @pytest.fixture
@@ -278,3 +280,24 @@ async def test_what_a_killed_process_acknowledged_is_there(path: Path, acknowled
     assert intact == ("ok",)
     assert (await fetch(store, sample_certificate(told[0]))).scope == SCOPE  # type: ignore[union-attr]  # found above
     await store.close()
+
+
+async def test_policies_of_a_device_are_read_without_preparing_their_statement_anew(path: Path) -> None:
+    await (await open_sqlite(path, observe=Timings())).close()
+    connection = connect(path, vfs=None, reader=True)
+    asked: list[int] = []
+
+    def allow(operation: int, *_: str | None) -> int:
+        asked.append(operation)
+        return apsw.SQLITE_OK
+
+    # SQLite asks for permission whenever it prepares a statement.
+    connection.authorizer = allow
+    columns = ("000000000000", "us-east-1", "principal", None, None, "thing/", "group/")
+    asked_by_then = []
+    for _ in range(3):
+        connection.execute(EFFECTIVE, columns).fetchall()
+        asked_by_then.append(len(asked))
+    connection.close()
+    assert asked_by_then[0] > 0
+    assert asked_by_then == [asked_by_then[0]] * 3

@@ -1,7 +1,7 @@
 """Owns the names of the commands and their flags; each command's work is in its own module."""
 
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -57,6 +57,45 @@ def issue(count: int, out: Path, active: bool, offline: bool, patience: float, *
     from thingmint.cli.issuing.command import issue_identities
 
     issue_identities(config_of(flags), count=count, out=out, active=active, offline=offline, patience=patience)
+
+
+@main.group()
+def fleet() -> None:
+    """Try what an installation bears."""
+
+
+@fleet.command()
+@settings_options(("data_dir",))
+@click.option("--devices", type=click.IntRange(1, 50_000), required=True, help="How many devices.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 200), default=8, show_default=True, help="Devices that are busy at a time."
+)
+@click.option("--keys/--csr", default=True, show_default=True, help="Ask for keys, or bring a P-256 key of its own.")
+@click.option("--duration", type=click.FloatRange(0), default=0.0, help="Seconds that all devices stay connected.")
+@click.option(
+    "--publish", type=click.FloatRange(0, 1000), default=0.0, help="Messages a second of each device meanwhile."
+)
+@click.option("--reconnect", is_flag=True, help="At the end each device leaves and connects once more.")
+@click.option("--template", default=None, help="Provisioning template to use.  [default: one is made]")
+@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Parameter of the template.")
+@click.option("--topic", default="{thing}/simulated", show_default=True, help="Where devices publish and listen.")
+@click.option("--claim-certificate", type=click.File("r"), default=None, help="Claim to use.  [default: one is made]")
+@click.option("--claim-key", type=click.File("r"), default=None, help="Its private key.")
+@click.option("--endpoint", default=None, metavar="URL", help="The API, called with the variables AWS_….")
+@click.option("--mqtt", default=None, metavar="HOST:PORT", help="The gateway.  [default: what the API says]")
+@click.option("--ca", "ca_file", default=None, metavar="FILE", help="What vouches for the gateway's certificate.")
+@click.option("--allow-remote", is_flag=True, help="Load another machine than this one.")
+@click.option("--clean-up", is_flag=True, help="Remove the devices at the end, and all that was made for them.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def simulate(**options: Any) -> None:
+    """Provision real devices on a running service, and show how long each step took.
+
+    Exit code 1 if any device failed. Values of parameters and the topic may hold {device}, the topic also {thing}.
+    """
+    from thingmint.cli.fleet.command import Options, simulate_fleet
+
+    data_dir = config_of({"data_dir": options.pop("data_dir")}).data_dir
+    simulate_fleet(data_dir, Options(**options))
 
 
 @main.group("access-key")

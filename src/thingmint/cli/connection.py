@@ -124,11 +124,19 @@ class SignedClient:
                     connection.sock.shutdown(socket.SHUT_RDWR)
             connection.close()
 
-    def call(self, method: str, path: str, query: Mapping[str, str], body: object = None) -> dict[str, object]:
+    def call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: object = None,
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> dict[str, object]:
         """Return the decoded answer; raise ServiceRefused for an error answer, ServiceUnreachable where none came."""
         content = b"" if body is None else json.dumps(body).encode()
         raw_query = urllib.parse.urlencode(query, quote_via=urllib.parse.quote)
-        headers = [(b"host", self._netloc.encode())]
+        extra = [(name.encode(), value.encode()) for name, value in (extra_headers or {}).items()]
+        headers = [(b"host", self._netloc.encode()), *extra]
         request = HttpRequest(method, path.encode(), raw_query.encode(), headers, content)
         signed = sign(request, self._credentials, self._region, datetime.now(UTC))
         target = f"{path}?{raw_query}" if raw_query else path

@@ -5,12 +5,14 @@ One snapshot of the registry answers all of it. Refuses to know sockets and who 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from thingmint.core.device_context import DeviceConnection, connected_thing, device_context
 from thingmint.core.device_policy import policy_not_found
 from thingmint.core.errors import InvalidRequest, LimitExceeded
 from thingmint.core.identifiers import PolicyName, Scope, ThingName, policy_arn
 from thingmint.core.iot_policy import parse_iot_policy
+from thingmint.core.policy import Policy
 from thingmint.core.policy_simulation import AuthRequest, AuthResult, NamedPolicy, simulate
 from thingmint.core.policy_target import CertificateTarget, CognitoTarget, target_not_found
 from thingmint.core.thing import Thing
@@ -24,6 +26,11 @@ from thingmint.registration.verbs.policy_attachments import Beginning
 MAX_ADDED = 10
 
 _FIRST = PageRequest(1, None, ascending=True)
+
+# The devices of a fleet have few policies among them and connect again and again; to parse a policy takes longer than
+# to read it. White space makes documents long that say little: those are not worth their room.
+_REMEMBERED_POLICIES = 512
+_LONGEST_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,19 @@ def bound_device(
     if isinstance(principal, CertificateTarget):
         connection = yield from _certificate_connection(transaction, principal, client_id)
     found = yield from transaction.effective_policies(scope, Beginning(principal.name))
-    policies = tuple(NamedPolicy(each.name, each.arn, parse_iot_policy(each.document)) for each in found.policies)
+    policies = tuple(NamedPolicy(each.name, each.arn, parsed_policy(each.document)) for each in found.policies)
     return BoundDevice(connection, policies, found.depends_on)
+
+
+def parsed_policy(document: str) -> Policy:
+    """Return the policy of a stored document; the same object again where the same document is asked for."""
+    return _remembered_policy(document) if len(document) <= _LONGEST_REMEMBERED else parse_iot_policy(document)
+
+
+@lru_cache(maxsize=_REMEMBERED_POLICIES)
+def _remembered_policy(document: str) -> Policy:
+    # A value of its text alone, and frozen: connections may share it, and what changes in the registry is another text.
+    return parse_iot_policy(document)
 
 
 async def simulated(
@@ -120,4 +138,4 @@ def _policy(transaction: Transaction, scope: Scope, name: PolicyName) -> Steps[N
     found = yield from transaction.policy_with_version(scope, name, None)
     if found is None or found[1] is None:
         raise policy_not_found(name)
-    return NamedPolicy(name, policy_arn(scope, name), parse_iot_policy(found[1].document))
+    return NamedPolicy(name, policy_arn(scope, name), parsed_policy(found[1].document))

@@ -1,0 +1,1 @@
+"""`thingmint fleet simulate`: real devices, as many as an installation is to bear, to find out how it bears them."""

@@ -1,0 +1,81 @@
+"""Owns what was measured: how long each step took, and which steps failed of what; refuses to know devices."""
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from time import perf_counter
+
+
+class Step(StrEnum):
+    """What a device does, in this order."""
+
+    CONNECT = "connect"
+    KEYS = "keys"
+    CSR = "csr"
+    REGISTER = "register"
+    RECONNECT = "reconnect"
+    PROVISIONED = "provisioned"
+    SUBSCRIBE = "subscribe"
+    PUBACK = "puback"
+    ROUND_TRIP = "round trip"
+    HOLD = "hold"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long a step took, in milliseconds."""
+
+    count: int
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
+class Measures:
+    """Takes note of what all devices of a run do."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[Step, array[float]] = {}
+        self.errors: Counter[tuple[Step, str]] = Counter()
+        self.throttled = 0
+        """How often a device was told to come back later, and did."""
+
+    def record(self, step: Step, seconds: float) -> None:
+        """Take note of a step that succeeded."""
+        self._seconds.setdefault(step, array("d")).append(seconds)
+
+    @contextmanager
+    def timing(self, step: Step) -> Iterator[None]:
+        """Take note of how long the block took, unless it fails."""
+        began = perf_counter()
+        yield
+        self.record(step, perf_counter() - began)
+
+    def fail(self, step: Step, kind: str) -> None:
+        """Take note of a step that failed."""
+        self.errors[step, kind] += 1
+
+    def count(self, step: Step) -> int:
+        """Return how often the step has succeeded."""
+        return len(self._seconds.get(step, ()))
+
+    def latencies(self) -> Mapping[Step, Latency]:
+        """Return what each step took, in the order of steps."""
+        return {step: _latency(self._seconds[step]) for step in Step if step in self._seconds}
+
+
+def _latency(seconds: Sequence[float]) -> Latency:
+    ordered = sorted(seconds)
+    p50, p95, p99 = (_percentile(ordered, share) * 1000 for share in (0.50, 0.95, 0.99))
+    return Latency(len(ordered), p50, p95, p99, ordered[-1] * 1000)
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float:
+    # Nearest rank: a time that some device has really waited.
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
