@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Tests wait for servers and clients most of their time; with more workers than cores those become slow themselves.
+TEST_WORKERS ?= 2
 
 .PHONY: help run install install-test test lint unit coverage parity bench soak clean
 
@@ -24,7 +26,7 @@ lint: install-test
 	$(BIN)/mypy
 
 unit: install-test
-	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --skip-empty
 	$(BIN)/coverage report --include='src/thingmint/core/*,src/thingmint/issuance/*,src/thingmint/registration/*,src/thingmint/api/*' --fail-under=100 --skip-covered
 

@@ -56,9 +56,19 @@ def test_a_token_passes_until_its_hour_is_over(authority: RegistrationAuthority,
         redeemed_token(authority, OPERATOR, token)
 
 
-@pytest.mark.parametrize(
-    "token", ["x", "AAAA", "é" * 92, "A" * 10_000, TOKEN + "\n", TOKEN[:-1], TOKEN * 2, " " + TOKEN]
-)
+GARBAGE = {
+    "a letter": "x",
+    "three bytes": "AAAA",
+    "not ASCII": "é" * 92,
+    "too long": "A" * 10_000,
+    "a token and a line end": TOKEN + "\n",
+    "a token without its end": TOKEN[:-1],
+    "a token twice": TOKEN * 2,
+    "a token behind a space": " " + TOKEN,
+}
+
+
+@pytest.mark.parametrize("token", GARBAGE.values(), ids=GARBAGE.keys())
 def test_garbage_is_refused(token: str) -> None:
     with pytest.raises(OwnershipTokenInvalid, match="not valid"):
         redeemed_token(AUTHORITY, OPERATOR, token)
