@@ -129,15 +129,15 @@ class DeviceEdge:
         self._tls_context = context
         self._gateway.use_tls_context(context)
 
-    def recorded(self, entry: AuditEntry) -> None:
-        """Look at what changed now instead of within a second: it was committed here."""
-        del entry
-        self._nudged.set()
-
     def happened(self, event: RegistryEvent) -> None:
         """Publish an event of a registry, which its account wants to be told of."""
         event_id, now = self._authority.new_generation_id(), self._authority.clock.now()
         self._gateway.tell(*registry_event(event, event_id, now))
+
+    def recorded(self, entry: AuditEntry) -> None:
+        """Look at what changed now instead of within a second: it was committed here."""
+        del entry
+        self._nudged.set()
 
     def heard(self, event: GatewayEvent) -> None:
         """Publish the life-cycle event of a connection."""
