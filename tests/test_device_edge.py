@@ -23,8 +23,10 @@ from thingmint import device_edge
 from thingmint.api.service import build_router
 from thingmint.core.certificate import Certificate
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable
-from thingmint.core.identifiers import AccountId, CertificateId, Scope, certificate_id_of
+from thingmint.core.identifiers import AccountId, CertificateId, Scope, ThingName, certificate_id_of
 from thingmint.core.policy_target import CertificateTarget
+from thingmint.core.registry_event import EventOperation, ThingEvent
+from thingmint.core.thing import Thing
 from thingmint.device_edge import DeviceAddress, DeviceEdge
 from thingmint.mqtt.events import ClientConnected, ConnectRefused, Link
 from thingmint.mqtt.gateway_limits import GatewayLimits
@@ -318,3 +320,13 @@ async def test_operators_reach_the_devices_of_the_services_account_alone(edge: D
     assert plane.edge_for(caller_with()) is plane.edge
     with pytest.raises(InvalidRequest):
         plane.edge_for(caller_with(account=AccountId("222222222222")))
+
+
+async def test_an_event_of_the_registry_is_published_with_an_id_and_the_time(edge: DeviceEdge) -> None:
+    lamp = Thing(Scope(ACCOUNT, REGION), ThingName("lamp"), "lamp-id", AT)
+    edge.happened(ThingEvent(EventOperation.CREATED, lamp))
+
+    ((topic, event),) = gateway_of(edge).told
+    assert topic == "$aws/events/thing/lamp/created"
+    assert (event["thingId"], event["accountId"]) == ("lamp-id", ACCOUNT)
+    assert (event["eventId"], event["timestamp"]) == ("5d6c2a0c-6f7d-4a8e-9c1b-0e2f3a4b5c6d", 1541022751983)

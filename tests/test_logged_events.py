@@ -1,9 +1,13 @@
 """What is logged of committed mutations."""
 
 from structlog.testing import capture_logs
+from tests.support.authority import Listener
 from tests.support.stores import sample_audit_entry
 
 from thingmint.app import LoggedEvents
+from thingmint.core.identifiers import ThingName
+from thingmint.core.registry_event import EventOperation, ThingEvent
+from thingmint.core.thing import Thing
 
 
 def test_a_detail_of_any_name_is_logged_beside_what_every_line_has() -> None:
@@ -20,3 +24,15 @@ def test_a_detail_of_any_name_is_logged_beside_what_every_line_has() -> None:
         "lamp",
         "2",
     )
+
+
+def test_whoever_listens_hears_of_what_is_recorded_and_of_what_happened() -> None:
+    listeners, entry = [Listener(), Listener()], sample_audit_entry(1)
+    lamp = Thing(entry.scope, ThingName("lamp"), "lamp-id", entry.at)
+    event = ThingEvent(EventOperation.CREATED, lamp)
+    events = LoggedEvents([*listeners])
+
+    events.recorded(entry)
+    events.happened(event)
+
+    assert [(each.entries, each.events) for each in listeners] == [([entry], [event])] * 2

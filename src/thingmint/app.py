@@ -27,6 +27,7 @@ from thingmint.config import Config, StartRefused
 from thingmint.core.caller import Caller
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber
+from thingmint.core.registry_event import RegistryEvent
 from thingmint.data_directory.authorities import Authorities, AuthorityFiles, AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse, held, make_directory
 from thingmint.data_directory.handover import (
@@ -57,7 +58,7 @@ from thingmint.mqtt.relay_address import InvalidBrokerAddress
 from thingmint.registration.access_keys import purge_expired
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.ports import KeySource, RegistrationFiles, Store
+from thingmint.registration.ports import EventSink, KeySource, RegistrationFiles, Store
 from thingmint.registration.tags import stored_tags
 from thingmint.rest.asgi import Application
 from thingmint.rest.identity import Authenticator
@@ -90,9 +91,9 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvents:
-    """Writes a log line for every committed mutation, and passes it on to whoever listens."""
+    """Writes a log line for every committed mutation, and passes on whatever happens to whoever listens."""
 
-    listeners: list[Callable[[AuditEntry], None]] = field(default_factory=list)
+    listeners: list[EventSink] = field(default_factory=list)
 
     def recorded(self, entry: AuditEntry) -> None:
         """Take note of a committed mutation."""
@@ -107,7 +108,12 @@ class LoggedEvents:
         detail = {f"detail_{name}" if name in taken else name: value for name, value in entry.detail.items()}
         _log.info("recorded", **line, **detail)
         for listener in self.listeners:
-            listener(entry)
+            listener.recorded(entry)
+
+    def happened(self, event: RegistryEvent) -> None:
+        """Tell the account of a committed change that it wants to be told of."""
+        for listener in self.listeners:
+            listener.happened(event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +269,7 @@ async def _serve_registry(
     identities = _identities(registry)
     identity = identities.create()
     edge = _device_edge(authority, registry, identity, metrics)
-    events.listeners.append(edge.recorded)
+    events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
         await edge.start()
         stack.push_async_callback(edge.stop, GRACE_SECONDS)

@@ -19,6 +19,7 @@ from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.core.policy_target import CertificateTarget
+from thingmint.core.registry_event import RegistryEvent
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import ConnectRefused, GatewayEvent
 from thingmint.mqtt.fleet_edge import FleetEdge
@@ -27,6 +28,7 @@ from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.life_cycle import life_cycle_event
 from thingmint.mqtt.operator_edge import OperatorEdge
 from thingmint.mqtt.registered_devices import RegisteredDevices, device_caller
+from thingmint.mqtt.registry_events import registry_event
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration
@@ -126,6 +128,11 @@ class DeviceEdge:
         """Use another server certificate for the connections to come."""
         self._tls_context = context
         self._gateway.use_tls_context(context)
+
+    def happened(self, event: RegistryEvent) -> None:
+        """Publish an event of a registry, which its account wants to be told of."""
+        event_id, now = self._authority.new_generation_id(), self._authority.clock.now()
+        self._gateway.tell(*registry_event(event, event_id, now))
 
     def recorded(self, entry: AuditEntry) -> None:
         """Look at what changed now instead of within a second: it was committed here."""

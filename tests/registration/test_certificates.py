@@ -22,6 +22,7 @@ from thingmint.core.errors import (
     ServiceUnavailable,
 )
 from thingmint.core.identifiers import AccountId, Region, SerialNumber, certificate_id_of
+from thingmint.core.registry_event import RegistryEvent
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys import KeyPair, generate_key_pair
 from thingmint.issuance.profile import default_profile
@@ -65,6 +66,9 @@ class Heard:
     def recorded(self, entry: AuditEntry) -> None:
         assert entry in self._store.tables.audit
         self.entries.append(entry)
+
+    def happened(self, event: RegistryEvent) -> None:
+        raise AssertionError(event)
 
 
 @pytest.fixture(scope="module")

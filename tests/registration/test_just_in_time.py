@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.support.authority import caller_with, new_authority
+from tests.support.authority import Listener, caller_with, new_authority
 from tests.support.fleet import DOCUMENT, FLEET, create_template
 from tests.support.memory_store import MemoryStore
 from tests.support.stores import sample_certificate
@@ -13,9 +13,11 @@ from tests.support.user_ca import der_of, new_ca
 from thingmint.core.ca_certificate import RegistrationConfig
 from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import InvalidParameters, InvalidRequest, ResourceNotFound, ThingmintError
+from thingmint.core.event_configuration import EventType
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.core.provisioning_template import TemplateType, TemplateUpdate
-from thingmint.registration import provisioning_templates
+from thingmint.core.registry_event import EventOperation, ThingEvent
+from thingmint.registration import event_configurations, provisioning_templates
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.just_in_time import provision_at_first_connection
 
@@ -69,6 +71,16 @@ async def test_a_device_gets_the_thing_of_its_common_name(authority: Registratio
     assert store.tables.certificates[0].status is CertificateStatus.ACTIVE
     assert len(store.tables.rows("policy_attachment")) == 1
     assert "template" not in store.tables.audit[-1].detail
+
+
+async def test_the_thing_of_a_first_connection_is_told_to_who_wants_it(authority: RegistrationAuthority) -> None:
+    certificate = await waiting(authority)
+    await event_configurations.update(authority, CALLER, {EventType.THING: True})
+    await provision_at_first_connection(authority, CALLER, certificate, RegistrationConfig(template_body=body()))
+    assert isinstance(authority.events, Listener)
+    (event,) = authority.events.events
+    assert isinstance(event, ThingEvent)
+    assert (event.thing.name, event.operation) == ("lamp-7", EventOperation.CREATED)
 
 
 async def test_a_template_is_found_by_its_name(authority: RegistrationAuthority, store: MemoryStore) -> None:

@@ -1,4 +1,7 @@
-"""The registry against a reference of its rules: whatever is asked for in whatever order, both hold the same."""
+"""The registry against a reference of its rules: whatever is asked for in whatever order, both hold the same.
+
+A third, who hears nothing but the events of things, types and groups, knows the same of them.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -8,14 +11,16 @@ from datetime import timedelta
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.support.authority import new_authority
+from tests.support.authority import Listener, new_authority
+from tests.support.event_mirror import EventMirror
 from tests.support.registry import ALL, Registry
 from tests.support.registry_model import RegistryModel
 
 from thingmint.core.errors import DeletionRefused, ThingmintError
+from thingmint.core.event_configuration import EventType
 from thingmint.core.identifiers import CertificateId, ThingTypeName
 from thingmint.core.thing import ThingPrincipalType
-from thingmint.registration import certificates, things
+from thingmint.registration import certificates, event_configurations, things
 from thingmint.registration.verbs.things import AttributeFilter, ThingFilter
 
 # Few names: what is asked for shall often meet what was asked for before.
@@ -43,6 +48,8 @@ class BothMachine(RuleBasedStateMachine):
         self.registry, self.model = Registry(authority), RegistryModel()
         self.runner = asyncio.Runner()
         self.arns: list[str] = []
+        self.mirror = EventMirror()
+        self.run(event_configurations.update(authority, self.registry.caller, dict.fromkeys(EventType, True)))
 
     def teardown(self) -> None:
         self.runner.close()
@@ -66,6 +73,22 @@ class BothMachine(RuleBasedStateMachine):
 
         return self.runner.run(outcome())
 
+    @invariant()
+    def the_events_tell_all_of_it(self) -> None:
+        listener = self.registry.authority.events
+        assert isinstance(listener, Listener)
+        for event in listener.events:
+            self.mirror.hear(event)
+        listener.events.clear()
+        assert self.mirror.things == self.model.things
+        assert self.mirror.types == self.model.types
+        typed = {name: thing.type_name for name, thing in self.model.things.items() if thing.type_name is not None}
+        assert self.mirror.type_of == typed
+        assert {name: self.mirror.parent_of.get(name) for name in self.mirror.groups} == self.model.parents
+        assert self.mirror.parent_of.keys() <= self.mirror.groups
+        assert {name: self.mirror.groups_of(name) for name in self.mirror.things} == self.model.groups_of
+        assert {member for member, _ in self.mirror.memberships} <= self.mirror.things.keys()
+
     @initialize()
     def fill(self) -> None:
         """Begin with something, or most of what is asked for would not be found."""
@@ -87,6 +110,7 @@ class ThingMachine(BothMachine):
     def types_and_bills(self) -> None:
         self.create_type("light")
         self.create_billing_group("ward")
+        self.create_described_thing("fan", "light", "ward", {"a": "red"})
 
     @rule(name=THINGS, type_name=st.none() | TYPES, billing=st.none() | BILLING, attributes=SET_ATTRIBUTES)
     def create_described_thing(

@@ -15,6 +15,7 @@ from thingmint.core.hook import Question
 from thingmint.core.identifiers import AccountId, Region, SerialNumber
 from thingmint.core.policy import Policy, parse_policy
 from thingmint.core.provisioning_template import PreProvisioningHook
+from thingmint.core.registry_event import RegistryEvent
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys import KeyPair, generate_key_pair
 from thingmint.issuance.profile import claim_profile, default_profile
@@ -50,10 +51,15 @@ class Listener:
     """A `ports.EventSink` that remembers."""
 
     entries: list[AuditEntry] = field(default_factory=list)
+    events: list[RegistryEvent] = field(default_factory=list)
 
     def recorded(self, entry: AuditEntry) -> None:
         """Remember the entry."""
         self.entries.append(entry)
+
+    def happened(self, event: RegistryEvent) -> None:
+        """Remember the event."""
+        self.events.append(event)
 
 
 @dataclass

@@ -44,7 +44,7 @@ def may_match_an_answer(pattern: str) -> bool:
 
 
 def may_match_an_event(pattern: str) -> bool:
-    """Say whether a valid filter may match an event of a connection's life, or of a certificate's registration."""
+    """Say whether a valid filter may match an event of a connection's life, of a registry, or of a registration."""
     levels = pattern.split("/")
     return levels[0] == "$aws" and (levels[1:] == ["#"] or (len(levels) > 2 and levels[1] in ("events", "+")))
 

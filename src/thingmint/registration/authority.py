@@ -1,7 +1,7 @@
 """Owns the record of collaborators that every registration function is given; has no verbs of its own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from thingmint.core.thing_type import DELETABLE_AFTER
@@ -16,6 +16,7 @@ from thingmint.registration.ports import (
     SerialNumbers,
     Store,
 )
+from thingmint.registration.wanted_events import WantedEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +36,4 @@ class RegistrationAuthority:
     hooks: HookClient
     files: RegistrationFiles
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
+    wanted_events: WantedEvents = field(default_factory=WantedEvents)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import BillingGroupName, ThingName
+from thingmint.core.registry_event import update_of_thing
 from thingmint.core.thing import Thing
 from thingmint.registration.audit import audit_entry
 from thingmint.registration.authority import RegistrationAuthority
@@ -42,7 +43,7 @@ async def add_thing(
         if after is before:
             return Change(None, ())
         entry = audit_entry(caller, now, "AddThingToBillingGroup", after.arn, billing_group=name)
-        return Change(None, (entry,), (after.arn,))
+        return Change(None, (entry,), (after.arn,), update_of_thing(before, after))
 
     await change(authority, program)
 
@@ -63,7 +64,7 @@ async def remove_thing(
             return Change(None, ())
         after = yield from _moved(transaction, thing, None)
         entry = audit_entry(caller, now, "RemoveThingFromBillingGroup", after.arn, billing_group=name)
-        return Change(None, (entry,), (after.arn,))
+        return Change(None, (entry,), (after.arn,), update_of_thing(thing, after))
 
     await change(authority, program)
 

@@ -134,7 +134,7 @@ class BulkRunner:
                 certificate = done.result.certificate
                 pem = None if certificate is None else certificate_pem(certificate.der)
                 yield from _record(transaction, task, success(line, pem, done.result.resource_arns))
-                return Change(None, done.entries, done.touched)
+                return Change(None, done.entries, done.touched, done.events)
 
             await change(self.authority, program)
         except (ServiceUnavailable, Throttled):

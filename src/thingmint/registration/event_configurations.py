@@ -30,4 +30,8 @@ async def update(authority: RegistrationAuthority, caller: Caller, switched: Map
             yield from transaction.switch_events(caller.scope, event_type, enabled=switched[event_type], at=now)
         return Change(None, (audit_entry(caller, now, "UpdateEventConfigurations", resource, **detail),))
 
-    await change(authority, program)
+    try:
+        await change(authority, program)
+    finally:
+        # Even if it failed: nobody may know whether it was committed.
+        authority.wanted_events.forget()

@@ -1,12 +1,14 @@
 """Owns how the registry changes: one transaction with its audit entries, and the news of it after the commit."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from thingmint.core.registry_event import RegistryEvent
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.ports import Transaction
+from thingmint.registration.registry_events import wanted_events
 from thingmint.registration.steps import Steps
 
 T = TypeVar("T")
@@ -17,12 +19,14 @@ class Change(Generic[T]):
     """What a program returns: its result, and an audit entry for each thing that it changed.
 
     ``touched`` holds the ARNs of the resources whose change bears on what devices may do: certificates, things, thing
-    groups, policies. Whoever follows `registration.changes` is told of them.
+    groups, policies. Whoever follows `registration.changes` is told of them. ``events`` is what happened to things,
+    types and groups of one registry; its account is told of what it wants.
     """
 
     result: T
     entries: tuple[AuditEntry, ...]
     touched: tuple[str, ...] = ()
+    events: tuple[RegistryEvent, ...] = ()
 
 
 async def change(authority: RegistrationAuthority, program: Callable[[Transaction], Steps[Change[T]]]) -> T:
@@ -35,12 +39,24 @@ async def change(authority: RegistrationAuthority, program: Callable[[Transactio
         done = yield from program(transaction)
         for entry in done.entries:
             yield from transaction.append_audit(entry)
+        wanted = yield from _wanted(authority, transaction, done.events)
         # Last, and in one order: notes lock their rows, and two changes must not wait for each other.
         for resource in sorted(set(done.touched)):
             yield from transaction.note_change(resource)
-        return done
+        return replace(done, events=wanted)
 
     done = await authority.store.write(audited)
     for entry in done.entries:
         authority.events.recorded(entry)
+    for event in done.events:
+        authority.events.happened(event)
     return done.result
+
+
+def _wanted(
+    authority: RegistrationAuthority, transaction: Transaction, events: tuple[RegistryEvent, ...]
+) -> Steps[tuple[RegistryEvent, ...]]:
+    if not events:
+        return ()
+    wanted = yield from wanted_events(authority, transaction, events[0].scope)
+    return tuple([event for event in events if event.event_type in wanted])

@@ -8,6 +8,7 @@ from thingmint.core.hook import Question
 from thingmint.core.identifiers import SerialNumber
 from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.core.registration_task import InputFile, InputLine, ReportType
+from thingmint.core.registry_event import RegistryEvent
 from thingmint.issuance.keys import KeyPair
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.steps import Steps
@@ -100,10 +101,14 @@ class Clock(Protocol):
 
 
 class EventSink(Protocol):
-    """Hears of what was recorded, after the commit; must neither fail nor wait."""
+    """Hears of what was recorded and of what happened, after the commit; must neither fail nor wait."""
 
     def recorded(self, entry: AuditEntry) -> None:
         """Take note of a committed mutation."""
+        ...
+
+    def happened(self, event: RegistryEvent) -> None:
+        """Tell the account of a committed change that it wants to be told of."""
         ...
 
 

@@ -4,7 +4,7 @@ The same plan again finds everything as it is to be, and changes nothing: whoeve
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
@@ -23,6 +23,7 @@ from thingmint.core.errors import (
 from thingmint.core.identifiers import Scope, TemplateName, ThingName, policy_arn, thing_arn
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.core.provisioning_plan import ProvisioningPlan, plan
+from thingmint.core.registry_event import RegistryEvent
 from thingmint.core.template import Template, TemplateKind, parse_template
 from thingmint.core.thing import Thing
 from thingmint.registration.audit import AuditEntry, audit_entry
@@ -124,16 +125,16 @@ def run_steps(transaction: Transaction, run: Run, template: TemplateName | None 
     for policy, policy_id in zip(planned.policies, run.policy_ids, strict=True):
         if (yield from policy_step(transaction, scope, policy, policy_id, run.at)):
             changes.append("policy")
-    thing = None
+    thing, events = None, tuple[RegistryEvent, ...]()
     if planned.thing is not None:
-        thing, is_changed = yield from thing_step(transaction, scope, planned.thing, run.thing_id, run.at)
-        changes += ["thing"] if is_changed else []
+        thing, events = yield from thing_step(transaction, scope, planned.thing, run.thing_id, run.at)
+        changes += ["thing"] if events else []
     certificate = None
     if run.given is not None:
         certificate = yield from _certificate(transaction, run, run.given, thing, changes)
     thing_name = None if thing is None else thing.name
     done = Provisioned(certificate, thing_name, _arns(run, certificate), planned.device_configuration)
-    return _change(run, done, changes, template)
+    return replace(_change(run, done, changes, template), events=events)
 
 
 def _certificate(

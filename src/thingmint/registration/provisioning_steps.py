@@ -13,13 +13,14 @@ from thingmint.core.errors import RegistrationFailed, UpdateConflict
 from thingmint.core.identifiers import Scope, ThingGroupName
 from thingmint.core.overrides import groups_to_change, new_thing, overridden_thing, provisioned_certificate
 from thingmint.core.provisioning_plan import CertificatePlan, PolicyPlan, ThingPlan
+from thingmint.core.registry_event import GroupMembershipEvent, RegistryEvent, creation_of_thing, update_of_thing
 from thingmint.core.thing import Thing
 from thingmint.core.thing_group import MAX_GROUPS_OF_A_THING
 from thingmint.core.thing_type import ThingType, ensure_assignable
 from thingmint.registration.paging import PageRequest
 from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
-from thingmint.registration.thing_group_members import join_group, leave_group
+from thingmint.registration.thing_group_members import each_group, join_group, leave_group
 
 _ALL_GROUPS = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
 
@@ -47,8 +48,8 @@ def policy_step(
 
 def thing_step(
     transaction: Transaction, scope: Scope, planned: ThingPlan, thing_id: str, at: datetime
-) -> Steps[tuple[Thing, bool]]:
-    """Create the thing or make of it what the plan says; return it, held for update, and whether anything changed.
+) -> Steps[tuple[Thing, tuple[RegistryEvent, ...]]]:
+    """Create the thing or make of it what the plan says; return it, held for update, and what happened.
 
     Raises RegistrationFailed if its type or billing group does not exist, ResourceNotFound for a thing group,
     InvalidRequest and UpdateConflict.
@@ -60,15 +61,17 @@ def thing_step(
     if existing is None:
         if thing_type is not None:
             ensure_assignable(thing_type)
-        yield from _join(transaction, created, planned.groups or ())
-        return created, True
+        joined = yield from _join(transaction, created, planned.groups or ())
+        return created, (*creation_of_thing(created), *joined)
     after = overridden_thing(existing, planned)
     if after.type_name != existing.type_name and thing_type is not None:
         ensure_assignable(thing_type)
+    events: tuple[RegistryEvent, ...] = ()
     if after is not existing:
         yield from transaction.update_thing(after)
-    has_moved = yield from _move(transaction, existing, planned)
-    return after, after is not existing or has_moved
+        events = update_of_thing(existing, after)
+    moved = yield from _move(transaction, existing, planned)
+    return after, (*events, *moved)
 
 
 def certificate_step(
@@ -105,16 +108,13 @@ def _keep_billing_group(transaction: Transaction, scope: Scope, planned: ThingPl
         raise RegistrationFailed(f"The billing group {name} does not exist")
 
 
-def _move(transaction: Transaction, thing: Thing, planned: ThingPlan) -> Steps[bool]:
+def _move(transaction: Transaction, thing: Thing, planned: ThingPlan) -> Steps[list[GroupMembershipEvent]]:
     memberships = yield from transaction.groups_of_thing(thing.scope, thing.name, _ALL_GROUPS)
-    left, joined = groups_to_change(thing, [each.item[-1] for each in memberships], planned)
-    for name in left:
-        yield from leave_group(transaction, thing, name)
-    yield from _join(transaction, thing, joined)
-    return bool(left or joined)
+    to_leave, to_join = groups_to_change(thing, [each.item[-1] for each in memberships], planned)
+    left = yield from each_group(leave_group, transaction, thing, to_leave)
+    return left + (yield from _join(transaction, thing, to_join))
 
 
-def _join(transaction: Transaction, thing: Thing, names: Sequence[ThingGroupName]) -> Steps[None]:
+def _join(transaction: Transaction, thing: Thing, names: Sequence[ThingGroupName]) -> Steps[list[GroupMembershipEvent]]:
     # In one order, so that two registrations never wait for each other.
-    for name in sorted(names):
-        yield from join_group(transaction, thing, name)
+    return (yield from each_group(join_group, transaction, thing, sorted(names)))

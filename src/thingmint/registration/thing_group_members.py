@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import ThingGroupName, ThingName
+from thingmint.core.registry_event import EventOperation, GroupMembershipEvent
 from thingmint.core.thing import Thing
 from thingmint.core.thing_group import MAX_GROUPS_OF_A_THING, ThingGroup, ensure_may_join
 from thingmint.registration.audit import audit_entry
@@ -21,8 +22,8 @@ from thingmint.registration.things import found_thing, thing_for_update
 _ALL_GROUPS = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
 
 
-def join_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[bool]:
-    """Put the thing, held by the transaction, into the group; say whether that changed anything.
+def join_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[GroupMembershipEvent | None]:
+    """Put the thing, held by the transaction, into the group; return what happened, None if it is in it.
 
     Raises ResourceNotFound if there is no such group, InvalidRequest if the thing is in as many as it may be, or in
     another one of the same hierarchy.
@@ -30,16 +31,32 @@ def join_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> 
     group = yield from _kept_group(transaction, thing, name)
     memberships = yield from transaction.groups_of_thing(thing.scope, thing.name, _ALL_GROUPS)
     ensure_may_join([membership.item for membership in memberships], group.path)
-    return (yield from transaction.add_thing_to_group(thing.scope, thing.name, group.path))
+    has_joined = yield from transaction.add_thing_to_group(thing.scope, thing.name, group.path)
+    return GroupMembershipEvent(EventOperation.ADDED, group, thing) if has_joined else None
 
 
-def leave_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[bool]:
-    """Take the thing, held by the transaction, out of the group; say whether it was in it.
+def leave_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[GroupMembershipEvent | None]:
+    """Take the thing, held by the transaction, out of the group; return what happened, None if it is not in it.
 
     Raises ResourceNotFound if there is no such group.
     """
     group = yield from _kept_group(transaction, thing, name)
-    return (yield from transaction.remove_thing_from_group(thing.scope, thing.name, group.path))
+    has_left = yield from transaction.remove_thing_from_group(thing.scope, thing.name, group.path)
+    return GroupMembershipEvent(EventOperation.REMOVED, group, thing) if has_left else None
+
+
+def each_group(
+    step: Callable[[Transaction, Thing, ThingGroupName], Steps[GroupMembershipEvent | None]],
+    transaction: Transaction,
+    thing: Thing,
+    names: Sequence[ThingGroupName],
+) -> Steps[list[GroupMembershipEvent]]:
+    """Take the step, `join_group` or `leave_group`, for each of the groups; return what happened."""
+    happened: list[GroupMembershipEvent] = []
+    for name in names:
+        event = yield from step(transaction, thing, name)
+        happened += [] if event is None else [event]
+    return happened
 
 
 async def add_thing(
@@ -113,27 +130,19 @@ async def _move(
 
     def program(transaction: Transaction) -> Steps[Change[None]]:
         thing = yield from thing_for_update(transaction, caller, thing_name)
-        left = yield from _each(leave_group, transaction, thing, remove)
-        joined = yield from _each(join_group, transaction, thing, add)
+        left = yield from each_group(leave_group, transaction, thing, remove)
+        joined = yield from each_group(join_group, transaction, thing, add)
         if not left and not joined:
             return Change(None, ())
-        detail = {"joined": ",".join(joined), "left": ",".join(left)}
+        detail = {"joined": _names(joined), "left": _names(left)}
         entry = audit_entry(caller, now, action, thing.arn, **{name: text for name, text in detail.items() if text})
-        return Change(None, (entry,), (thing.arn,))
+        return Change(None, (entry,), (thing.arn,), (*left, *joined))
 
     await change(authority, program)
 
 
-def _each(
-    step: Callable[[Transaction, Thing, ThingGroupName], Steps[bool]],
-    transaction: Transaction,
-    thing: Thing,
-    names: Sequence[ThingGroupName],
-) -> Steps[list[ThingGroupName]]:
-    changed: list[ThingGroupName] = []
-    for name in names:
-        changed += [name] if (yield from step(transaction, thing, name)) else []
-    return changed
+def _names(events: Sequence[GroupMembershipEvent]) -> str:
+    return ",".join([event.group.name for event in events])
 
 
 def _kept_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[ThingGroup]:

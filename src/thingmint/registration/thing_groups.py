@@ -6,6 +6,7 @@ from thingmint.core.attributes import Attributes
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import ThingGroupName
+from thingmint.core.registry_event import EventOperation
 from thingmint.core.thing_group import (
     MAX_CHILDREN,
     GroupPath,
@@ -21,6 +22,7 @@ from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.paging import Page, PageRequest, read_listed
 from thingmint.registration.ports import Transaction
+from thingmint.registration.registry_events import group_events
 from thingmint.registration.steps import Steps
 from thingmint.registration.tags import store_tags
 from thingmint.registration.verbs.thing_groups import GroupFilter
@@ -63,7 +65,8 @@ async def create(
             return Change(_same_group(present, group), ())
         yield from _require_room(transaction, group)
         yield from store_tags(transaction, group.arn, tags)
-        return Change(group, (audit_entry(caller, now, "CreateThingGroup", group.arn),), (group.arn,))
+        events = yield from group_events(authority, transaction, EventOperation.CREATED, group)
+        return Change(group, (audit_entry(caller, now, "CreateThingGroup", group.arn),), (group.arn,), events)
 
     return await change(authority, program)
 
@@ -110,7 +113,8 @@ async def update(
         after = updated_group(before, wanted)
         yield from transaction.update_thing_group(after)
         entry = audit_entry(caller, now, "UpdateThingGroup", after.arn, version=str(after.version))
-        return Change(after, (entry,), (after.arn,))
+        events = yield from group_events(authority, transaction, EventOperation.UPDATED, after)
+        return Change(after, (entry,), (after.arn,), events)
 
     return await change(authority, program)
 
@@ -136,7 +140,8 @@ async def delete(
         yield from transaction.detach_policies(caller.scope, group.arn)
         yield from transaction.delete_thing_group(group)
         yield from transaction.delete_tags(group.arn)
-        return Change(None, (audit_entry(caller, now, "DeleteThingGroup", group.arn),), (group.arn,))
+        events = yield from group_events(authority, transaction, EventOperation.DELETED, group)
+        return Change(None, (audit_entry(caller, now, "DeleteThingGroup", group.arn),), (group.arn,), events)
 
     await change(authority, program)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import ThingTypeName
+from thingmint.core.registry_event import EventOperation, ThingTypeEvent
 from thingmint.core.thing_type import (
     ThingType,
     ThingTypeProperties,
@@ -50,7 +51,8 @@ async def create(
         present = yield from transaction.insert_thing_type(thing_type)
         if present is None:
             yield from store_tags(transaction, thing_type.arn, tags)
-            return Change(thing_type, (audit_entry(caller, now, "CreateThingType", thing_type.arn),))
+            entry = audit_entry(caller, now, "CreateThingType", thing_type.arn)
+            return Change(thing_type, (entry,), events=(ThingTypeEvent(EventOperation.CREATED, thing_type),))
         if not present.has_configuration_of(thing_type):
             raise ResourceExists(
                 f"Thing type {name} already exists in account with different properties",
@@ -109,7 +111,8 @@ async def delete(authority: RegistrationAuthority, caller: Caller, name: ThingTy
             raise InvalidRequest(f"Cannot delete. Thing type {name} is still associated with one or more things")
         yield from transaction.delete_thing_type(thing_type)
         yield from transaction.delete_tags(thing_type.arn)
-        return Change(None, (audit_entry(caller, now, "DeleteThingType", thing_type.arn),))
+        entry = audit_entry(caller, now, "DeleteThingType", thing_type.arn)
+        return Change(None, (entry,), events=(ThingTypeEvent(EventOperation.DELETED, thing_type),))
 
     await change(authority, program)
 
@@ -130,6 +133,6 @@ async def _change(
             return Change(None, ())
         yield from transaction.update_thing_type(after)
         entry = audit_entry(caller, now, action, after.arn, deprecated=str(after.is_deprecated).lower())
-        return Change(None, (entry,))
+        return Change(None, (entry,), events=(ThingTypeEvent(EventOperation.UPDATED, after),))
 
     await change(authority, program)

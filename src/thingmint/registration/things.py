@@ -7,6 +7,7 @@ from thingmint.core.attributes import Attributes
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import BillingGroupName, ThingName, ThingTypeName
+from thingmint.core.registry_event import creation_of_thing, update_of_thing
 from thingmint.core.thing import Thing, ThingUpdate, ensure_version, updated
 from thingmint.core.thing_type import ensure_assignable
 from thingmint.registration.audit import audit_entry
@@ -15,6 +16,7 @@ from thingmint.registration.billing_groups import require_billing_group
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.paging import Page, PageRequest, read_listed
 from thingmint.registration.ports import Transaction
+from thingmint.registration.registry_events import deletion_events
 from thingmint.registration.steps import Steps
 from thingmint.registration.thing_types import found_type
 from thingmint.registration.verbs.things import ThingFilter
@@ -58,8 +60,10 @@ def store_thing(transaction: Transaction, thing: Thing) -> Steps[Thing]:
     return present
 
 
-def change_thing(transaction: Transaction, caller: Caller, name: ThingName, update: ThingUpdate) -> Steps[Thing]:
-    """Update the thing and return it.
+def change_thing(
+    transaction: Transaction, caller: Caller, name: ThingName, update: ThingUpdate
+) -> Steps[tuple[Thing, Thing]]:
+    """Update the thing and return it as it was and as it is.
 
     Raises ResourceNotFound for the thing or its new type, VersionMismatch, and InvalidRequest for a deprecated type or
     too many attributes.
@@ -69,7 +73,7 @@ def change_thing(transaction: Transaction, caller: Caller, name: ThingName, upda
     if after.type_name != before.type_name:
         yield from _require_type(transaction, after)
     yield from transaction.update_thing(after)
-    return after
+    return before, after
 
 
 def thing_for_update(transaction: Transaction, caller: Caller, name: ThingName) -> Steps[Thing]:
@@ -90,7 +94,9 @@ async def create(authority: RegistrationAuthority, caller: Caller, thing: Thing)
 
     def program(transaction: Transaction) -> Steps[Change[Thing]]:
         stored = yield from store_thing(transaction, thing)
-        return Change(stored, (entry,), (thing.arn,)) if stored is thing else Change(stored, ())
+        if stored is not thing:
+            return Change(stored, ())
+        return Change(stored, (entry,), (thing.arn,), creation_of_thing(thing))
 
     return await change(authority, program)
 
@@ -116,9 +122,9 @@ async def update(authority: RegistrationAuthority, caller: Caller, name: ThingNa
     now = authority.clock.now()
 
     def program(transaction: Transaction) -> Steps[Change[None]]:
-        after = yield from change_thing(transaction, caller, name, wanted)
+        before, after = yield from change_thing(transaction, caller, name, wanted)
         entry = audit_entry(caller, now, "UpdateThing", after.arn, version=str(after.version))
-        return Change(None, (entry,), (after.arn,))
+        return Change(None, (entry,), (after.arn,), update_of_thing(before, after))
 
     await change(authority, program)
 
@@ -139,10 +145,11 @@ async def delete(
         ensure_version(thing, expected_version)
         if (yield from transaction.principals_of_thing(caller.scope, name, _ONE)):
             raise InvalidRequest(f"Cannot delete. Thing {name} is still attached to one or more principals")
+        events = yield from deletion_events(authority, transaction, thing)
         yield from transaction.remove_thing_from_groups(caller.scope, name)
         yield from transaction.delete_thing(thing)
         entry = audit_entry(caller, now, "DeleteThing", thing.arn, thing_id=thing.thing_id)
-        return Change(None, (entry,), (thing.arn,))
+        return Change(None, (entry,), (thing.arn,), events)
 
     await change(authority, program)
 
