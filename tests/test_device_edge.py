@@ -278,9 +278,12 @@ async def test_what_is_gone_for_two_looks_is_forgotten(house: House, monkeypatch
     await edge.stop(1.0)
 
 
-async def test_connections_are_told_as_events_and_refusals_are_not(edge: DeviceEdge) -> None:
+async def test_connections_are_told_to_their_account_and_refusals_are_not(edge: DeviceEdge) -> None:
     edge.heard(ClientConnected(Link("lamp", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER), AT))
     edge.heard(ConnectRefused(CertificateId("cd" * 32), "192.0.2.7", AT, "DEVICE_CERTIFICATE_REVOKED"))
+
+    # Its topic would be a filter.
+    edge.heard(ClientConnected(Link("#", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER), AT))
 
     ((scope, topic, event),) = gateway_of(edge).told
     assert (scope, topic, event["clientId"]) == (OTHER, "$aws/events/presence/connected/lamp", "lamp")

@@ -22,6 +22,8 @@ from tests.support.live_devices import (
     new_credentials,
     unique,
 )
+from tests.support.mosquitto import mosquitto
+from tests.support.service import running_service
 
 OTHER = "777777777777"
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3, MQTT_5], ids=["3.1.1", "5"])
@@ -178,3 +180,36 @@ def test_a_certificate_that_is_transferred_connects_in_its_new_account(accounts:
     foreign.hears_only_its_own(after, topic)
     assert foreign.data.get_connection(clientId=name)["connected"]
     assert refusal_of(own.data.get_connection, clientId=name).name == "ResourceNotFoundException"
+
+
+def test_other_accounts_have_no_devices_before_a_broker_of_the_services_own(
+    tmp_path: Path, client_of: ClientOf
+) -> None:
+    with mosquitto() as broker, running_service(tmp_path / "data", "--mqtt-data-plane", broker.address) as service:
+        live = Live(service, None)
+        key = live.create_access_key(policy(allow("*")), "--account", OTHER)
+        credentials = new_credentials(client_of(live, key))
+        assert not is_admitted(live, credentials, tmp_path)
+        assert (
+            f"a device was turned away: the broker behind this service does not serve account {OTHER} "
+            f"(certificate {credentials.certificate_id})"
+        ) in service.log
+        foreign = client_of(live, key, service="iot-data")
+        for call, parameters in (
+            (foreign.publish, {"topic": "a"}),
+            (foreign.get_connection, {"clientId": "lamp"}),
+            (foreign.delete_connection, {"clientId": "lamp"}),
+            (foreign.send_direct_message, {"clientId": "lamp", "topic": "a"}),
+            (foreign.list_retained_messages, {}),
+        ):
+            refusal = refusal_of(call, **parameters)
+            assert (refusal.name, refusal.status) == ("InvalidRequestException", 400)
+            assert f"serves another account than {OTHER}" in refusal.message
+
+        own = client_of(live)
+        with device(live, new_credentials(own), tmp_path, "lamp") as lamp:
+            assert lamp.subscribe("a")
+            client_of(live, service="iot-data").publish(topic="a", qos=1, payload=b"own")
+            assert lamp.hear().payload == b"own"
+        assert "lamp" in broker.log
+        assert credentials.certificate_id not in broker.log

@@ -18,6 +18,7 @@ from thingmint.mqtt.data_plane import DeviceConnection, Opened
 from thingmint.mqtt.events import ClientConnected, ClientDisconnected, DisconnectReason
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.packets import Connack, Connect, Disconnect, ProtocolVersion, Publish, QoS, Will
+from thingmint.mqtt.ports import DeviceRefusal, DeviceRefused
 from thingmint.mqtt.properties import ConnectProperties
 from thingmint.mqtt.reason_codes import ReasonCode
 
@@ -220,6 +221,16 @@ def test_store_that_does_not_answer_delays_new_policies_only(live: LiveGateway, 
         live.thread.call(live.gateway.policies_changed)
         live.wait_until(lambda: len(live.device(device).facts) == 3 and live.gateway._refresher is None)
         assert connection.publish("a", b"") is ReasonCode.NOT_AUTHORIZED
+
+
+def test_certificate_that_has_gone_when_its_policies_are_read_again_ends_its_connection(
+    live: LiveGateway, device: Identity, version: ProtocolVersion, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connected_peer(live, device, version) as connection:
+        live.device(device).failures.append(DeviceRefused(DeviceRefusal.NOT_REGISTERED))
+        live.thread.call(live.gateway.policies_changed)
+        assert was_ended(connection, ReasonCode.NOT_AUTHORIZED)
+    assert caplog.text == ""
 
 
 def test_policies_that_cannot_be_compiled_end_the_connection(

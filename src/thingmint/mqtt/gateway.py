@@ -19,7 +19,7 @@ from thingmint.mqtt.connection import Connection
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.listener import Listener
-from thingmint.mqtt.ports import Clock, DeviceRegistry, EventSink, FleetApi
+from thingmint.mqtt.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, FleetApi
 from thingmint.mqtt.provisioning import ProvisioningDesk
 from thingmint.mqtt.reason_codes import ReasonCode
 from thingmint.mqtt.roster import Roster
@@ -176,6 +176,9 @@ class Gateway:
                 log.warning("the policies of a connection could not be read again: %s", error.message)
                 self._to_refresh.add(connection)
                 await asyncio.sleep(_RETRY_SECONDS)
+            except DeviceRefused:
+                # Its certificate has gone, to another account for instance, since whoever tells of it has looked.
+                connection.end(ReasonCode.NOT_AUTHORIZED, "Not authorized any more", cut=True)
             except Exception:
                 log.exception("the policies of a connection could not be read again")
                 connection.end(ReasonCode.UNSPECIFIED_ERROR, cut=True)
