@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from thingmint.core.authorizer import Authorizer
 from thingmint.core.errors import ThingmintError
-from thingmint.core.identifiers import CertificateId, certificate_id_of
+from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, certificate_id_of
 from thingmint.core.policy import Policy, parse_policy
 from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway import Gateway
@@ -28,6 +28,7 @@ from thingmint.mqtt.ports import ConnectionFacts, FleetAnswer, FleetRequester
 from thingmint.mqtt.relay import RelayDataPlane
 from thingmint.mqtt.tls import device_tls_context
 
+SCOPE = Scope(AccountId("000000000000"), Region("us-east-1"))
 ARN = "arn:aws:iot:us-east-1:000000000000:"
 POLICY = {
     "Version": "2012-10-17",
@@ -56,6 +57,7 @@ class OneDevice:
 
     certificate_id: CertificateId
     policy: Policy
+    scope: Scope = SCOPE
 
     async def authorizer(self, facts: ConnectionFacts) -> Policies:
         """Return its policy, compiled for the connection."""
@@ -111,7 +113,7 @@ async def serve(directory: Path, port: int, broker: str) -> None:
         tls_context=device_tls_context([certificate], key),
         registry=OneDeviceRegistry(),
         fleet=NoFleet(),
-        data_plane=RelayDataPlane(broker),
+        data_plane=RelayDataPlane(broker, SCOPE),
         events=NoEvents(),
         clock=SystemClock(),
     )

@@ -11,15 +11,17 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.support.api import Api
-from tests.support.authority import ACCOUNT, REGION, Listener, caller_with, new_authority
+from tests.support.authority import ACCOUNT, REGION, Listener, new_authority
 from tests.support.device_edge import new_data_plane
 from tests.support.device_identities import server_identity
 from tests.support.memory_store import MemoryStore
 from tests.support.provisioning import JITP_BODY, ROLE_ARN
+from tests.support.stores import sample_access_key
 from tests.support.tls_echo import tls_context_of
 from tests.support.user_ca import der_of, new_ca
 
 from thingmint import device_edge
+from thingmint.api.data_plane import DeviceMessage
 from thingmint.api.service import build_router
 from thingmint.core.certificate import Certificate
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable
@@ -31,11 +33,11 @@ from thingmint.device_edge import DeviceAddress, DeviceEdge
 from thingmint.mqtt.events import ClientConnected, ConnectRefused, Link
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.ports import ConnectionFacts, DeviceRefused
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
+SCOPE, OTHER = Scope(ACCOUNT, REGION), Scope(AccountId("222222222222"), REGION)
 DEFAULT = DeviceAddress("127.0.0.1", 8883, True)
 FACTS = ConnectionFacts("lamp", "192.0.2.7", None)
 PATIENCE = 30
@@ -48,8 +50,8 @@ class FakeGateway:
 
     def __init__(self, *, port: int, also: Iterable[tuple[str, int]], **others: object) -> None:
         self.port, self.also, self.others = port or 40000, tuple(also), others
-        self.told: list[tuple[str, dict[str, Any]]] = []
-        self.changed: asyncio.Queue[tuple[str, CertificateId]] = asyncio.Queue()
+        self.told: list[tuple[Scope, str, dict[str, Any]]] = []
+        self.changed: asyncio.Queue[tuple[str, CertificateTarget]] = asyncio.Queue()
         self.is_stopped = False
 
     @property
@@ -63,17 +65,17 @@ class FakeGateway:
     async def stop(self, grace: float) -> None:
         self.is_stopped = True
 
-    def tell(self, topic: str, payload: bytes) -> None:
-        self.told.append((topic, json.loads(payload)))
+    def tell(self, scope: Scope, topic: str, payload: bytes) -> None:
+        self.told.append((scope, topic, json.loads(payload)))
 
-    def certificate_changed(self, certificate_id: CertificateId) -> None:
-        self.changed.put_nowait(("certificate", certificate_id))
+    def certificate_changed(self, target: CertificateTarget) -> None:
+        self.changed.put_nowait(("certificate", target))
 
-    def policies_changed(self, certificate_ids: Iterable[CertificateId]) -> None:
-        for certificate_id in certificate_ids:
-            self.changed.put_nowait(("policies", certificate_id))
+    def policies_changed(self, targets: Iterable[CertificateTarget]) -> None:
+        for target in targets:
+            self.changed.put_nowait(("policies", target))
 
-    def has_connection_of(self, certificate_id: CertificateId) -> bool:
+    def has_connection_of(self, target: CertificateTarget) -> bool:
         return False
 
 
@@ -88,20 +90,21 @@ class House:
     def edge(self, address: DeviceAddress = DEFAULT) -> DeviceEdge:
         return DeviceEdge(
             self.authority,
-            Scope(ACCOUNT, REGION),
+            SCOPE,
             address=address,
             tls_context=tls_context_of(server_identity()),
-            data_plane=LocalDataPlane(LocalBroker(BrokerLimits()), lambda: 0.0),
+            data_plane=LocalDataPlane(BrokerLimits(), lambda: 0.0),
             limits=GatewayLimits(),
             observe_connections=lambda count: None,
         )
 
-    async def certificate(self) -> bytes:
-        made = await self.api.call("POST", "/keys-and-certificate?setAsActive=true")
+    async def certificate(self, account: AccountId = ACCOUNT) -> bytes:
+        made = await self.api.call("POST", "/keys-and-certificate?setAsActive=true", account=account)
         return x509.load_pem_x509_certificate(made["certificatePem"].encode()).public_bytes(Encoding.DER)
 
-    async def set_status(self, certificate_id: CertificateId, status: str) -> None:
-        await self.api.call("PUT", f"/certificates/{certificate_id}?newStatus={status}")
+    async def set_status(self, target: CertificateTarget, status: str) -> None:
+        path = f"/certificates/{target.certificate_id}?newStatus={status}"
+        await self.api.call("PUT", path, account=target.scope.account)
 
 
 @pytest.fixture
@@ -126,17 +129,17 @@ def gateway_of(edge: DeviceEdge) -> FakeGateway:
     return gateway
 
 
-async def known(edge: DeviceEdge, der: bytes) -> CertificateId:
+async def known(edge: DeviceEdge, der: bytes, server_name: str | None = None) -> CertificateTarget:
     """Have the device of the certificate connect, as far as the registry sees it."""
-    device = await edge._devices.identify([der], None, "192.0.2.7")
+    device = await edge._devices.identify([der], server_name, "192.0.2.7")
     await device.authorizer(FACTS)
-    return device.certificate_id
+    return CertificateTarget(device.scope, device.certificate_id)
 
 
-async def told_of(edge: DeviceEdge, kind: str, certificate_id: CertificateId) -> None:
+async def told_of(edge: DeviceEdge, kind: str, target: CertificateTarget) -> None:
     """Wait until the gateway is told; the first look at a registry is about everything."""
     async with asyncio.timeout(PATIENCE):
-        while await gateway_of(edge).changed.get() != (kind, certificate_id):
+        while await gateway_of(edge).changed.get() != (kind, target):
             pass
 
 
@@ -172,32 +175,31 @@ async def test_a_port_that_was_asked_for_is_had_or_nothing_starts(
 
 
 async def test_a_certificate_that_leaves_active_is_told_at_once(house: House, edge: DeviceEdge) -> None:
-    certificate_id = await known(edge, await house.certificate())
-    await house.set_status(certificate_id, "INACTIVE")
+    target = await known(edge, await house.certificate())
+    await house.set_status(target, "INACTIVE")
     nudge(edge, house)
 
-    await told_of(edge, "certificate", certificate_id)
+    await told_of(edge, "certificate", target)
 
 
 async def test_a_certificate_that_is_deleted_is_told(house: House, edge: DeviceEdge) -> None:
-    certificate_id = await known(edge, await house.certificate())
-    await house.set_status(certificate_id, "INACTIVE")
-    await house.api.call("DELETE", f"/certificates/{certificate_id}")
+    target = await known(edge, await house.certificate())
+    await house.set_status(target, "INACTIVE")
+    await house.api.call("DELETE", f"/certificates/{target.certificate_id}")
     nudge(edge, house)
 
-    await told_of(edge, "certificate", certificate_id)
+    await told_of(edge, "certificate", target)
 
 
 async def test_a_policy_that_changes_is_told_even_if_nobody_nudges(house: House, edge: DeviceEdge) -> None:
-    certificate_id = await known(edge, await house.certificate())
+    target = await known(edge, await house.certificate())
     document = json.dumps(
         {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}
     )
     await house.api.call("POST", "/policies/p", json.dumps({"policyDocument": document}).encode())
-    target = f"arn:aws:iot:{REGION}:{ACCOUNT}:cert/{certificate_id}"
-    await house.api.call("PUT", "/target-policies/p", json.dumps({"target": target}).encode())
+    await house.api.call("PUT", "/target-policies/p", json.dumps({"target": target.name}).encode())
 
-    await told_of(edge, "policies", certificate_id)
+    await told_of(edge, "policies", target)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ async def test_a_policy_that_changes_is_told_even_if_nobody_nudges(house: House,
 async def test_a_store_that_fails_between_two_certificates_delays_and_misses_none(
     house: House, edge: DeviceEdge, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    ids = [await known(edge, await house.certificate()) for _ in range(3)]
+    targets = [await known(edge, await house.certificate()) for _ in range(3)]
     really_stored, asked = edge._stored, 0
 
     async def stored(target: CertificateTarget) -> Certificate | None:
@@ -217,22 +219,22 @@ async def test_a_store_that_fails_between_two_certificates_delays_and_misses_non
         return await really_stored(target)
 
     monkeypatch.setattr(edge, "_stored", stored)
-    for certificate_id in ids:
-        await house.set_status(certificate_id, "REVOKED")
+    for target in targets:
+        await house.set_status(target, "REVOKED")
     nudge(edge, house)
 
-    told: set[CertificateId] = set()
+    told: set[CertificateTarget] = set()
     async with asyncio.timeout(PATIENCE):
-        while told != set(ids):
-            kind, certificate_id = await gateway_of(edge).changed.get()
+        while told != set(targets):
+            kind, target = await gateway_of(edge).changed.get()
             assert kind == "certificate"
-            told.add(certificate_id)
+            told.add(target)
     assert asked > 2
 
 
 async def test_a_registry_that_cannot_be_asked_what_has_changed_is_asked_again(house: House, edge: DeviceEdge) -> None:
-    certificate_id = await known(edge, await house.certificate())
-    await house.set_status(certificate_id, "REVOKED")
+    target = await known(edge, await house.certificate())
+    await house.set_status(target, "REVOKED")
     really_read, refused = house.store.read, asyncio.Event()
 
     async def refuse(program: object) -> object:
@@ -244,7 +246,7 @@ async def test_a_registry_that_cannot_be_asked_what_has_changed_is_asked_again(h
     await asyncio.wait_for(refused.wait(), PATIENCE)
     house.store.read = really_read  # type: ignore[method-assign]  # it is back
 
-    await told_of(edge, "certificate", certificate_id)
+    await told_of(edge, "certificate", target)
 
 
 async def test_a_device_that_cannot_be_provisioned_is_only_refused(
@@ -278,12 +280,15 @@ async def test_what_is_gone_for_two_looks_is_forgotten(house: House, monkeypatch
     await edge.stop(1.0)
 
 
-async def test_connections_are_told_as_events_and_refusals_are_not(edge: DeviceEdge) -> None:
-    edge.heard(ClientConnected(Link("lamp", CertificateId("ab" * 32), "session", "192.0.2.7"), AT))
+async def test_connections_are_told_to_their_account_and_refusals_are_not(edge: DeviceEdge) -> None:
+    edge.heard(ClientConnected(Link("lamp", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER), AT))
     edge.heard(ConnectRefused(CertificateId("cd" * 32), "192.0.2.7", AT, "DEVICE_CERTIFICATE_REVOKED"))
 
-    ((topic, event),) = gateway_of(edge).told
-    assert (topic, event["clientId"]) == ("$aws/events/presence/connected/lamp", "lamp")
+    # Its topic would be a filter.
+    edge.heard(ClientConnected(Link("#", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER), AT))
+
+    ((scope, topic, event),) = gateway_of(edge).told
+    assert (scope, topic, event["clientId"]) == (OTHER, "$aws/events/presence/connected/lamp", "lamp")
 
 
 @pytest.mark.parametrize(
@@ -294,39 +299,93 @@ async def test_connections_are_told_as_events_and_refusals_are_not(edge: DeviceE
     ],
     ids=["JITR", "JITP"],
 )
-async def test_first_connections_are_told_and_provisioned_by_their_ca(
-    house: House, edge: DeviceEdge, config: dict[str, str] | None, status: str
+@pytest.mark.parametrize("account", [ACCOUNT, OTHER.account])
+async def test_first_connections_are_told_to_their_account_and_provisioned_by_their_ca(
+    house: House, edge: DeviceEdge, config: dict[str, str] | None, status: str, account: AccountId
 ) -> None:
     ca = new_ca()
     body = {"caCertificate": ca.pem, "certificateMode": "SNI_ONLY", "registrationConfig": config}
     made = await house.api.call(
-        "POST", "/cacertificate?setAsActive=true&allowAutoRegistration=true", json.dumps(body).encode()
+        "POST", "/cacertificate?setAsActive=true&allowAutoRegistration=true", json.dumps(body).encode(), account=account
     )
     der = der_of(ca.issue("lamp-7"))
 
     with pytest.raises(DeviceRefused):
-        await edge._devices.identify([der], None, "192.0.2.7")
+        await edge._devices.identify([der], f"{account}.localhost", "192.0.2.7")
 
-    ((topic, event),) = gateway_of(edge).told
+    ((scope, topic, event),) = gateway_of(edge).told
+    assert (scope.account, event["awsAccountId"]) == (account, account)
     assert topic == f"$aws/events/certificates/registered/{made['certificateId']}"
     assert (event["certificateId"], event["certificateStatus"]) == (certificate_id_of(der), "PENDING_ACTIVATION")
-    described = await house.api.call("GET", f"/certificates/{certificate_id_of(der)}")
+    described = await house.api.call("GET", f"/certificates/{certificate_id_of(der)}", account=account)
     assert described["certificateDescription"]["status"] == status
 
 
-async def test_operators_reach_the_devices_of_the_services_account_alone(edge: DeviceEdge) -> None:
-    plane = edge.for_operators
+async def test_operators_reach_the_topics_of_their_own_account(edge: DeviceEdge) -> None:
+    own, other = (edge.for_operators.edge_of(scope) for scope in (SCOPE, OTHER))
 
-    assert plane.edge_for(caller_with()) is plane.edge
-    with pytest.raises(InvalidRequest):
-        plane.edge_for(caller_with(account=AccountId("222222222222")))
+    await own.publish(DeviceMessage("a", b"own", retain=True))
+
+    assert own.retained("a") is not None
+    assert other.retained("a") is None
+
+
+async def register_for_two_accounts(house: House) -> bytes:
+    """Return a certificate that both accounts have registered for themselves."""
+    der = der_of(new_ca().issue())
+    pem = x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode()
+    body = json.dumps({"certificatePem": pem, "status": "ACTIVE"}).encode()
+    for scope in (SCOPE, OTHER):
+        await house.api.call("POST", "/certificate/register-no-ca", body, account=scope.account)
+    return der
+
+
+async def test_what_one_account_does_with_a_certificate_of_two_is_told_of_its_own_alone(
+    house: House, edge: DeviceEdge
+) -> None:
+    der = await register_for_two_accounts(house)
+    own, other = [await known(edge, der, f"{scope.account}.localhost") for scope in (SCOPE, OTHER)]
+    assert (own.scope, other.scope) == (SCOPE, OTHER)
+
+    await house.set_status(other, "INACTIVE")
+    nudge(edge, house)
+    told: list[tuple[str, CertificateTarget]] = []
+    async with asyncio.timeout(PATIENCE):
+        while not told or told[-1] != ("certificate", other):
+            told.append(await gateway_of(edge).changed.get())
+    assert ("certificate", own) not in told
+
+    await house.set_status(own, "REVOKED")
+    nudge(edge, house)
+    await told_of(edge, "certificate", own)
+
+
+async def test_a_certificate_that_is_transferred_is_told_to_its_old_account_and_found_in_its_new_one(
+    house: House, edge: DeviceEdge
+) -> None:
+    der = await house.certificate()
+    key = sample_access_key(1, account=OTHER.account)
+    await house.store.write(lambda transaction: transaction.insert_access_key(key))
+    old = await known(edge, der)
+    await house.set_status(old, "INACTIVE")
+    path = f"/transfer-certificate/{old.certificate_id}?targetAwsAccount={OTHER.account}"
+    await house.api.call("PATCH", path, b"{}")
+    accept = f"/accept-certificate-transfer/{old.certificate_id}?setAsActive=true"
+    await house.api.call("PATCH", accept, account=OTHER.account)
+
+    # It connects in its new account before anybody has looked at the old one.
+    new = await known(edge, der)
+    nudge(edge, house)
+
+    await told_of(edge, "certificate", old)
+    assert new == CertificateTarget(OTHER, old.certificate_id)
 
 
 async def test_an_event_of_the_registry_is_published_with_an_id_and_the_time(edge: DeviceEdge) -> None:
-    lamp = Thing(Scope(ACCOUNT, REGION), ThingName("lamp"), "lamp-id", AT)
+    lamp = Thing(OTHER, ThingName("lamp"), "lamp-id", AT)
     edge.happened(ThingEvent(EventOperation.CREATED, lamp))
 
-    ((topic, event),) = gateway_of(edge).told
-    assert topic == "$aws/events/thing/lamp/created"
-    assert (event["thingId"], event["accountId"]) == ("lamp-id", ACCOUNT)
+    ((scope, topic, event),) = gateway_of(edge).told
+    assert (scope, topic) == (OTHER, "$aws/events/thing/lamp/created")
+    assert (event["thingId"], event["accountId"]) == ("lamp-id", OTHER.account)
     assert (event["eventId"], event["timestamp"]) == ("5d6c2a0c-6f7d-4a8e-9c1b-0e2f3a4b5c6d", 1541022751983)

@@ -51,7 +51,6 @@ from thingmint.key_pool import KeyPool
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.relay import RelayDataPlane
 from thingmint.mqtt.relay_address import InvalidBrokerAddress
@@ -298,11 +297,11 @@ async def _serve_registry(
         _log.info("stopping")
 
 
-def _data_plane(config: Config) -> DataPlane:
+def _data_plane(config: Config, scope: Scope) -> DataPlane:
     if config.mqtt_data_plane == "local":
-        return LocalDataPlane(LocalBroker(BrokerLimits()), time.monotonic)
+        return LocalDataPlane(BrokerLimits(), time.monotonic)
     try:
-        return RelayDataPlane(config.mqtt_data_plane)
+        return RelayDataPlane(config.mqtt_data_plane, scope)
     except InvalidBrokerAddress as error:
         raise StartRefused(f"mqtt_data_plane: {error}") from error
 
@@ -316,7 +315,7 @@ def _device_edge(
         registry.scope,
         address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default, config.mqtt_alpn),
         tls_context=identity.device_context,
-        data_plane=_data_plane(config),
+        data_plane=_data_plane(config, registry.scope),
         limits=GatewayLimits(),
         observe_connections=metrics.device_connections,
     )

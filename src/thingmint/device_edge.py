@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import msgspec
 from OpenSSL import SSL
 
-from thingmint.api.data_plane import DataPlane as ServedDataPlane
 from thingmint.api.fleet import Fleet
 from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
-from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.identifiers import Scope
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.core.registry_event import RegistryEvent
 from thingmint.mqtt.data_plane import DataPlane
@@ -26,7 +25,7 @@ from thingmint.mqtt.fleet_edge import FleetEdge
 from thingmint.mqtt.gateway import Gateway
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.life_cycle import life_cycle_event
-from thingmint.mqtt.operator_edge import OperatorEdge
+from thingmint.mqtt.operator_edge import OperatorEdges
 from thingmint.mqtt.registered_devices import RegisteredDevices, device_caller
 from thingmint.mqtt.registry_events import registry_event
 from thingmint.registration.audit import AuditEntry
@@ -70,7 +69,7 @@ class DeviceEdge:
     ) -> None:
         self._authority = authority
         self._scope = scope
-        self._watch: ChangeWatch[CertificateId] = ChangeWatch(authority.store)
+        self._watch: ChangeWatch[CertificateTarget] = ChangeWatch(authority.store)
         self._devices = RegisteredDevices(authority, scope, self._watch, self)
         self._tls_context = tls_context
         self._address = address
@@ -80,7 +79,7 @@ class DeviceEdge:
         self._observe_connections = observe_connections
         self._gateway = self._new_gateway(address.port)
         self._nudged = asyncio.Event()
-        self._unseen: set[CertificateId] = set()
+        self._unseen: set[CertificateTarget] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -99,10 +98,9 @@ class DeviceEdge:
         return self._gateway
 
     @property
-    def for_operators(self) -> ServedDataPlane:
-        """What the API does with messages and connections, for the account of the service."""
-        edge = OperatorEdge(lambda: self._gateway, self._data_plane, self._authority.clock)
-        return ServedDataPlane(self._scope.account, edge)
+    def for_operators(self) -> OperatorEdges:
+        """What the API does with messages and connections, for the devices of each account."""
+        return OperatorEdges(lambda: self._gateway, self._data_plane, self._authority.clock)
 
     async def start(self) -> None:
         """Listen and serve; raise OSError if the address cannot be had, unless it is the default one."""
@@ -132,7 +130,7 @@ class DeviceEdge:
     def happened(self, event: RegistryEvent) -> None:
         """Publish an event of a registry, which its account wants to be told of."""
         event_id, now = self._authority.new_generation_id(), self._authority.clock.now()
-        self._gateway.tell(*registry_event(event, event_id, now))
+        self._gateway.tell(event.scope, *registry_event(event, event_id, now))
 
     def recorded(self, entry: AuditEntry) -> None:
         """Look at what changed now instead of within a second: it was committed here."""
@@ -140,17 +138,18 @@ class DeviceEdge:
         self._nudged.set()
 
     def heard(self, event: GatewayEvent) -> None:
-        """Publish the life-cycle event of a connection."""
+        """Publish the life-cycle event of a connection to the devices of its account."""
         if isinstance(event, ConnectRefused):
             log.info("a device was turned away: %s (certificate %s)", event.why, event.certificate_id)
+            return
         published = life_cycle_event(event)
         if published is not None:
-            self._gateway.tell(*published)
+            self._gateway.tell(event.link.scope, *published)
 
     async def connected(self, registration: AutoRegistration, source_address: str) -> None:
         """Tell of a certificate that waits for its activation, and provision its device if its CA says how."""
-        self._gateway.tell(*_registered_event(registration))
         certificate, config = registration.certificate, registration.ca_certificate.registration_config
+        self._gateway.tell(certificate.scope, *_registered_event(registration))
         if config is None or not config.has_template:
             return
         caller = device_caller(certificate.scope, certificate.certificate_id, source_address)
@@ -193,17 +192,16 @@ class DeviceEdge:
     async def _look_at_all(self) -> None:
         """Look at what has changed, and first at what could not be looked at before: the watch tells of it once."""
         self._unseen |= await self._watch.changed_keys()
-        for certificate_id in tuple(self._unseen):
-            await self._look_at(certificate_id)
-            self._unseen.discard(certificate_id)
+        for target in tuple(self._unseen):
+            await self._look_at(target)
+            self._unseen.discard(target)
 
-    async def _look_at(self, certificate_id: CertificateId) -> None:
-        target = self._devices.known.get(certificate_id)
-        certificate = None if target is None else await self._stored(target)
+    async def _look_at(self, target: CertificateTarget) -> None:
+        certificate = await self._stored(target)
         if certificate is None or certificate.status is not CertificateStatus.ACTIVE:
-            self._gateway.certificate_changed(certificate_id)
+            self._gateway.certificate_changed(target)
         else:
-            self._gateway.policies_changed([certificate_id])
+            self._gateway.policies_changed([target])
 
     async def _stored(self, target: CertificateTarget) -> Certificate | None:
         return await self._authority.store.read(
@@ -212,13 +210,13 @@ class DeviceEdge:
 
     async def _sweep(self) -> None:
         """Forget devices that are gone; a device has its connection long before it is looked at twice."""
-        gone: frozenset[CertificateId] = frozenset()
+        gone: frozenset[CertificateTarget] = frozenset()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             absent = frozenset(known for known in self._devices.known if not self._gateway.has_connection_of(known))
-            for certificate_id in absent & gone:
-                self._watch.forget(certificate_id)
-                self._devices.known.pop(certificate_id, None)
+            for target in absent & gone:
+                self._watch.forget(target)
+                self._devices.known.discard(target)
             gone = absent
 
 

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 from tests.support.api import Api
+from tests.support.authority import REGION
 
-from thingmint.api.data_plane import RetainedMessage
+from thingmint.api.data_plane import OpenConnection, RetainedMessage
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
-from thingmint.core.identifiers import AccountId
+from thingmint.core.identifiers import AccountId, Scope
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+OTHER = AccountId("999999999999")
 PROPERTIES = b"x-amz-mqtt5-user-properties"
 
 
@@ -144,24 +146,35 @@ async def test_a_token_of_something_else_is_refused(api: Api) -> None:
         await api.call("GET", "/retainedMessage?nextToken=AAAA")
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/topics/a"),
+async def test_each_account_reaches_its_own_devices_and_topics_and_no_others(api: Api) -> None:
+    other = api.data_plane.edge_of(Scope(OTHER, REGION))
+    lamp = OpenConnection("lamp", AT, 60, True, 0, ("192.0.2.7", 40000), ("192.0.2.1", 8883))
+    api.edge.kept["a"], api.edge.connections["lamp"] = retained("a"), lamp
+    other.kept["b"] = retained("b")
+
+    await api.call("POST", "/topics/a", b"x", account=OTHER)
+    await api.call("POST", "/connections/lamp/messages?topic=a", account=OTHER)
+    listed = await api.call("GET", "/retainedMessage", account=OTHER)
+    for method, path in (
         ("GET", "/retainedMessage/a"),
-        ("GET", "/retainedMessage"),
-        ("DELETE", "/connections/a"),
-        ("GET", "/connections/a"),
-        ("POST", "/connections/a/messages?topic=a"),
-    ],
-)
-async def test_devices_of_another_account_are_out_of_reach(api: Api, method: str, path: str) -> None:
-    api.edge.kept["a"] = retained("a")
+        ("GET", "/connections/lamp"),
+        ("DELETE", "/connections/lamp"),
+    ):
+        with pytest.raises(ResourceNotFound):
+            await api.call(method, path, account=OTHER)
 
-    with pytest.raises(InvalidRequest, match="can be reached by account"):
-        await api.call(method, path, account=AccountId("999999999999"))
-
+    assert [each["topic"] for each in listed["retainedTopics"]] == ["b"]
     assert (api.edge.published, api.edge.disconnected, api.edge.sent) == ([], [], [])
+    assert [message.topic for message in other.published] == ["a"]
+    assert [client_id for client_id, _, _ in other.sent] == ["lamp"]
+
+
+async def test_a_token_of_another_account_is_refused(api: Api) -> None:
+    api.edge.kept = {topic: retained(topic) for topic in "ab"}
+    token = (await api.call("GET", "/retainedMessage?maxResults=1"))["nextToken"]
+
+    with pytest.raises(InvalidRequest):
+        await api.call("GET", f"/retainedMessage?nextToken={token}", account=OTHER)
 
 
 @pytest.mark.parametrize(

@@ -144,13 +144,6 @@ def test_policies_bind_what_is_done_with_devices(live: Live, client_of: ClientOf
         assert (refusal.name, refusal.status) == ("ForbiddenException", 403), parameters
 
 
-def test_devices_are_out_of_reach_of_other_accounts(live: Live, client_of: ClientOf) -> None:
-    key = live.create_access_key(allowing(("iot:*", "*")), "--account", "999999999999")
-    refusal = refusal_of(client_of(live, key, service=DATA).publish, topic="a", payload=b"x")
-
-    assert (refusal.name, refusal.status) == ("InvalidRequestException", 400)
-
-
 @pytest.mark.parametrize(
     ("method", "parameters"),
     [

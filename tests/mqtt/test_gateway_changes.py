@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.broker import SCOPE
 from tests.support.device_gateway import CREATE, LiveGateway, live_gateway, policy
 from tests.support.device_identities import Identity, client_context, server_identity
 from tests.support.mqtt_peer import V3, V5, Peer, connected_peer, peer
@@ -17,6 +18,7 @@ from thingmint.mqtt.data_plane import DeviceConnection, Opened
 from thingmint.mqtt.events import ClientConnected, ClientDisconnected, DisconnectReason
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.packets import Connack, Connect, Disconnect, ProtocolVersion, Publish, QoS, Will
+from thingmint.mqtt.ports import DeviceRefusal, DeviceRefused
 from thingmint.mqtt.properties import ConnectProperties
 from thingmint.mqtt.reason_codes import ReasonCode
 
@@ -42,7 +44,7 @@ def version(request: pytest.FixtureRequest) -> ProtocolVersion:
 
 
 def revoke(live: LiveGateway, identity: Identity) -> None:
-    live.thread.call(lambda: live.gateway.certificate_changed(identity.certificate_id))
+    live.thread.call(lambda: live.gateway.certificate_changed(live.target(identity)))
 
 
 def was_ended(connection: Peer, code: ReasonCode) -> bool:
@@ -86,7 +88,7 @@ def test_revocation_ends_every_connection_of_the_certificate_and_no_other(
 def test_revocation_while_the_device_connects_is_not_missed(
     live: LiveGateway, device: Identity, version: ProtocolVersion
 ) -> None:
-    live.device(device).while_reading = lambda: live.gateway.certificate_changed(device.certificate_id)
+    live.device(device).while_reading = lambda: live.gateway.certificate_changed(live.target(device))
     with peer(live, device, version) as connection:
         connection.send(Connect(version, "device"))
         packet = connection.next_packet()
@@ -105,7 +107,7 @@ def test_revocation_while_the_session_is_opened_leaves_no_session_and_no_will(
     async def open_slowly(self: LocalDataPlane, connection: DeviceConnection, connect: Connect) -> Opened:
         opened = await really_open(self, connection, connect)
         if connection.client_id == "slow":
-            live.gateway.certificate_changed(device.certificate_id)
+            live.gateway.certificate_changed(live.target(device))
             await asyncio.sleep(0)
         return opened
 
@@ -143,7 +145,7 @@ def test_revoked_device_does_not_get_what_it_had_not_read(live: LiveGateway, dev
 
 def test_revocation_of_a_certificate_that_nobody_uses_changes_nothing(live: LiveGateway, device: Identity) -> None:
     with connected_peer(live, device) as connection:
-        live.thread.call(lambda: live.gateway.certificate_changed(live.register().certificate_id))
+        live.thread.call(lambda: live.gateway.certificate_changed(live.target(live.register())))
         assert connection.is_served()
 
 
@@ -167,7 +169,7 @@ def test_new_policy_binds_deliveries(live: LiveGateway, device: Identity) -> Non
     with connected_peer(live, device, V5) as hears, connected_peer(live, sender, V5, "sender") as says:
         hears.subscribe("a", "b")
         live.device(device).policy = policy(("iot:Connect", "*"), ("iot:Receive", "topic/b"))
-        live.thread.call(lambda: live.gateway.policies_changed([device.certificate_id]))
+        live.thread.call(lambda: live.gateway.policies_changed([live.target(device)]))
         live.wait_until(lambda: live.gateway._refresher is None)
         says.publish("a", b"")
         says.publish("b", b"")
@@ -187,7 +189,7 @@ def test_connection_that_would_no_longer_be_accepted_ends(
 def test_only_the_connections_of_the_named_certificates_are_asked_again(live: LiveGateway, device: Identity) -> None:
     other = live.register()
     with connected_peer(live, device), connected_peer(live, other, V3, "other"):
-        live.thread.call(lambda: live.gateway.policies_changed([device.certificate_id]))
+        live.thread.call(lambda: live.gateway.policies_changed([live.target(device)]))
         live.wait_until(lambda: len(live.device(device).facts) == 2)
         live.wait_until(lambda: live.gateway._refresher is None)
         assert len(live.device(other).facts) == 1
@@ -221,6 +223,16 @@ def test_store_that_does_not_answer_delays_new_policies_only(live: LiveGateway, 
         assert connection.publish("a", b"") is ReasonCode.NOT_AUTHORIZED
 
 
+def test_certificate_that_has_gone_when_its_policies_are_read_again_ends_its_connection(
+    live: LiveGateway, device: Identity, version: ProtocolVersion, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connected_peer(live, device, version) as connection:
+        live.device(device).failures.append(DeviceRefused(DeviceRefusal.NOT_REGISTERED))
+        live.thread.call(live.gateway.policies_changed)
+        assert was_ended(connection, ReasonCode.NOT_AUTHORIZED)
+    assert caplog.text == ""
+
+
 def test_policies_that_cannot_be_compiled_end_the_connection(
     live: LiveGateway, device: Identity, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -238,9 +250,9 @@ def test_policies_that_cannot_be_compiled_end_the_connection(
 
 def test_connection_can_be_deleted_by_client_id(live: LiveGateway, device: Identity, version: ProtocolVersion) -> None:
     with connected_peer(live, device, version) as connection:
-        assert live.thread.call(lambda: live.gateway.delete_connection("device"))
+        assert live.thread.call(lambda: live.gateway.delete_connection(SCOPE, "device"))
         assert was_ended(connection, ReasonCode.ADMINISTRATIVE_ACTION)
-        assert not live.thread.call(lambda: live.gateway.delete_connection("device"))
+        assert not live.thread.call(lambda: live.gateway.delete_connection(SCOPE, "device"))
 
 
 @pytest.mark.parametrize("prevented", [False, True])
@@ -248,7 +260,7 @@ def test_deletion_may_keep_the_will_back(live: LiveGateway, device: Identity, pr
     with connected_peer(live, device, V5, "observer") as observer:
         observer.subscribe("gone", "after")
         with connected_peer(live, device, V5, will=Will("gone", b"")) as connection:
-            live.thread.call(lambda: live.gateway.delete_connection("device", prevent_will_message=prevented))
+            live.thread.call(lambda: live.gateway.delete_connection(SCOPE, "device", prevent_will_message=prevented))
             assert was_ended(connection, ReasonCode.ADMINISTRATIVE_ACTION)
         live.wait_until(lambda: live.gateway.connected_devices == 1)
         observer.publish("after", b"")
@@ -259,7 +271,7 @@ def test_deletion_may_keep_the_will_back(live: LiveGateway, device: Identity, pr
 def test_deletion_may_end_the_session(live: LiveGateway, device: Identity, cleaned: bool) -> None:
     lasting: dict[str, Any] = {"clean_start": False, "properties": ConnectProperties(session_expiry_interval=3600)}
     with connected_peer(live, device, V5, **lasting) as connection:
-        live.thread.call(lambda: live.gateway.delete_connection("device", clean_session=cleaned))
+        live.thread.call(lambda: live.gateway.delete_connection(SCOPE, "device", clean_session=cleaned))
         assert was_ended(connection, ReasonCode.ADMINISTRATIVE_ACTION)
     live.wait_until(lambda: live.gateway.connected_devices == 0 and not live.gateway._services.work)
     with peer(live, device, V5) as again:

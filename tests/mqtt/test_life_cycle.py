@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from tests.support.broker import SCOPE
 
 from thingmint.core.identifiers import CertificateId
 from thingmint.mqtt.events import (
@@ -21,7 +22,7 @@ from thingmint.mqtt.life_cycle import life_cycle_event
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 MILLISECONDS = 1767323045678
 CERTIFICATE = CertificateId("ab" * 32)
-LINK = Link("pump", CERTIFICATE, "session-1", "192.0.2.1")
+LINK = Link("pump", CERTIFICATE, "session-1", "192.0.2.1", SCOPE)
 COMMON = {
     "clientId": "pump",
     "timestamp": MILLISECONDS,
@@ -79,7 +80,7 @@ def test_an_event_has_the_topic_and_members_of_aws(event: GatewayEvent, topic: s
 
 @pytest.mark.parametrize("client_id", ["a+", "#", "a/#"])
 def test_nothing_is_published_of_clients_whose_id_is_a_filter(client_id: str) -> None:
-    assert life_cycle_event(ClientConnected(Link(client_id, CERTIFICATE, "s", "192.0.2.1"), AT)) is None
+    assert life_cycle_event(ClientConnected(Link(client_id, CERTIFICATE, "s", "192.0.2.1", SCOPE), AT)) is None
 
 
 def test_a_refused_connect_is_for_operators_alone() -> None:

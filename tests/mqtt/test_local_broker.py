@@ -5,7 +5,6 @@ from tests.support.broker import AT_LEAST_ONCE, Bench, Device
 
 from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, DataPlane, Delivery
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, Subscription
 from thingmint.mqtt.properties import PublishProperties
@@ -307,7 +306,7 @@ def test_the_last_member_takes_the_group_with_it() -> None:
 
 async def test_the_local_data_plane_is_the_broker_with_a_clock() -> None:
     now = 0.0
-    plane: DataPlane = LocalDataPlane(LocalBroker(BrokerLimits()), lambda: now)
+    plane: DataPlane = LocalDataPlane(BrokerLimits(), lambda: now)
     device = Device("device")
     opened = await plane.open(device, Connect(ProtocolVersion.MQTT_3_1_1, "device", clean_start=False))
     assert (opened.session_present, opened.session_expiry_interval) == (False, 3600)

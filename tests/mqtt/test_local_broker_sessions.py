@@ -374,7 +374,7 @@ def test_a_retained_message_of_qos_0_that_was_not_sent_is_not_for_the_next_conne
     bench.subscribe(device, "a/b")
     bench.leave(device)
     assert not bench.connect("device", clean=False, expiry=60).delivered
-    assert bench.broker._budget.left == BrokerLimits().queued_bytes_in_all
+    assert bench.broker._queued.left == BrokerLimits().queued_bytes_in_all
 
 
 # Bounds
@@ -512,7 +512,7 @@ def test_who_has_been_away_longest_makes_room() -> None:
 
 
 def test_retained_messages_are_bounded_in_number_and_bytes_and_expired_ones_make_room() -> None:
-    bench = Bench(BrokerLimits(retained_messages=2, retained_bytes=5_000))
+    bench = Bench(BrokerLimits(retained_messages=2, retained_bytes_in_all=5_000))
     device = bench.connect("device")
     expiring = PublishProperties(message_expiry_interval=10)
     bench.send(device, Publish("a", b"1", retain=True, properties=expiring))
@@ -539,4 +539,4 @@ def test_nothing_is_left_when_everyone_has_gone() -> None:
     assert not sessions_of(bench)
     assert not bench.broker._away
     assert bench.broker._router.is_empty
-    assert bench.broker._budget.left == BrokerLimits().queued_bytes_in_all
+    assert bench.broker._queued.left == BrokerLimits().queued_bytes_in_all

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.broker import SCOPE
 from tests.support.device_gateway import CREATE, LiveGateway, SystemClock, live_gateway, policy
 from tests.support.device_identities import Identity
 from tests.support.mosquitto import Mosquitto, mosquitto
@@ -30,9 +31,8 @@ from thingmint.core.errors import (
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.local_data_plane import LocalDataPlane
-from thingmint.mqtt.operator_edge import OperatorEdge
+from thingmint.mqtt.operator_edge import OperatorEdges
 from thingmint.mqtt.packets import ProtocolVersion, Puback, Publish, QoS
 from thingmint.mqtt.properties import ConnectProperties, PublishProperties
 from thingmint.mqtt.reason_codes import ReasonCode
@@ -58,7 +58,7 @@ class Bench:
 
     def __init__(self, live: LiveGateway, data_plane: DataPlane) -> None:
         self.live = live
-        self.edge = OperatorEdge(lambda: live.gateway, data_plane, SystemClock())
+        self.edge = OperatorEdges(lambda: live.gateway, data_plane, SystemClock()).edge_of(SCOPE)
         self.identity = live.register()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -80,7 +80,7 @@ def bench_on(directory: Path, data_plane: DataPlane) -> Iterator[Bench]:
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[Bench]:
     limits = BrokerLimits(retained_messages=2)
-    with bench_on(tmp_path, LocalDataPlane(LocalBroker(limits), lambda: asyncio.get_running_loop().time())) as bench:
+    with bench_on(tmp_path, LocalDataPlane(limits, lambda: asyncio.get_running_loop().time())) as bench:
         yield bench
 
 
@@ -92,7 +92,7 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def relayed(tmp_path: Path, broker: Mosquitto) -> Iterator[Bench]:
-    with bench_on(tmp_path, RelayDataPlane(broker.address, IMPATIENT)) as bench:
+    with bench_on(tmp_path, RelayDataPlane(broker.address, SCOPE, IMPATIENT)) as bench:
         yield bench
 
 
@@ -211,7 +211,7 @@ def test_retained_messages_of_a_broker_behind_the_relay_cannot_be_read(relayed: 
 
 
 def test_service_has_one_connection_of_its_own_and_leaves_politely(tmp_path: Path, broker: Mosquitto) -> None:
-    with bench_on(tmp_path, RelayDataPlane(broker.address)) as bench:
+    with bench_on(tmp_path, RelayDataPlane(broker.address, SCOPE)) as bench:
         assert USER_NAME not in broker.log
         for _ in range(3):
             bench.publish(DeviceMessage("a", b"x", 1))
@@ -245,7 +245,7 @@ def test_broker_that_does_not_answer_is_given_up(relayed: Bench, broker: Mosquit
 
 def test_stop_does_not_wait_for_a_broker_that_does_not_answer(tmp_path: Path, broker: Mosquitto) -> None:
     assert broker.popen is not None
-    with bench_on(tmp_path, RelayDataPlane(broker.address)) as bench:
+    with bench_on(tmp_path, RelayDataPlane(broker.address, SCOPE)) as bench:
         bench.publish(DeviceMessage("a", b"x", 1))
         os.kill(broker.popen.pid, signal.SIGSTOP)
         waiting = bench.begin(bench.edge.publish(DeviceMessage("a", b"x", 1)))

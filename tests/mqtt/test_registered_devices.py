@@ -18,7 +18,8 @@ from tests.support.user_ca import der_of, new_ca
 from thingmint.api.service import build_router
 from thingmint.core.certificate import CertificateStatus
 from thingmint.core.errors import ThingmintError
-from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, certificate_id_of
+from thingmint.core.identifiers import AccountId, Region, Scope, certificate_id_of
+from thingmint.core.policy_target import CertificateTarget
 from thingmint.mqtt.ports import ConnectAttribute, ConnectionFacts, DeviceRefusal, DeviceRefused
 from thingmint.mqtt.registered_devices import RegisteredDevice, RegisteredDevices
 from thingmint.registration import claims
@@ -55,7 +56,7 @@ class House:
         self.authority: RegistrationAuthority = replace(new_authority(self.store), clock=self.clock)
         self.api = Api(build_router(self.authority, "devices.example", new_data_plane()), self.store)
         self.first: list[tuple[AutoRegistration, str]] = []
-        self.watch: ChangeWatch[CertificateId] = ChangeWatch(self.store)
+        self.watch: ChangeWatch[CertificateTarget] = ChangeWatch(self.store)
         self.devices = RegisteredDevices(self.authority, Scope(ACCOUNT, REGION), self.watch, self)
 
     async def connected(self, registration: AutoRegistration, source_address: str) -> None:
@@ -102,7 +103,7 @@ async def test_an_active_certificate_is_admitted_and_known(house: House) -> None
     device = await house.identify(der)
 
     assert (device.certificate_id, device.scope) == (certificate_id_of(der), Scope(ACCOUNT, REGION))
-    assert list(house.devices.known) == [device.certificate_id]
+    assert house.devices.known == {CertificateTarget(device.scope, device.certificate_id)}
 
 
 @pytest.mark.parametrize(("status", "reason"), STATUSES.items())
@@ -111,7 +112,7 @@ async def test_no_other_status_is_admitted(house: House, status: CertificateStat
     house.store.execute("UPDATE certificate SET status = $1", status.value)
 
     assert await house.refusal(der) is reason
-    assert house.devices.known == {}
+    assert house.devices.known == set()
 
 
 async def test_a_certificate_that_nobody_registered_is_not_admitted(house: House) -> None:
@@ -187,7 +188,7 @@ async def test_policies_are_read_anew_and_their_changes_are_watched(house: House
 
     await house.allow(der, statement("iot:Connect", "client/*"))
 
-    assert await house.watch.changed_keys() == {device.certificate_id}
+    assert await house.watch.changed_keys() == {CertificateTarget(device.scope, device.certificate_id)}
     assert (await device.authorizer(facts())).allows("iot:Connect", "client/lamp")
 
 
@@ -209,7 +210,7 @@ async def test_a_trusted_users_claim_can_do_its_one_template(house: House) -> No
     authorizer = await device.authorizer(facts())
 
     assert device.only_template == FLEET
-    assert house.devices.known == {}
+    assert house.devices.known == set()
     assert authorizer.allows("iot:Publish", f"topic/$aws/provisioning-templates/{FLEET}/provision/json")
     assert not authorizer.allows("iot:Publish", "topic/$aws/provisioning-templates/another/provision/json")
     assert not authorizer.allows("iot:Publish", "topic/a")

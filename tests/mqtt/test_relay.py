@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.broker import SCOPE
 from tests.support.device_gateway import CREATE, LiveGateway, live_gateway, policy
 from tests.support.device_identities import Identity
 from tests.support.mosquitto import Mosquitto, mosquitto
@@ -38,7 +39,7 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def live(tmp_path: Path, broker: Mosquitto) -> Iterator[LiveGateway]:
-    with live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address)) as running:
+    with live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address, SCOPE)) as running:
         yield running
 
 
@@ -280,7 +281,7 @@ def test_revoked_device_is_cut_off_and_its_will_published(
     with broker.peer("heir") as heir:
         heir.subscribe("revoked/will")
         with connected_peer(live, thing, version, "revoked", will=Will("revoked/will", b"cut off")) as device:
-            live.thread.call(lambda: live.gateway.certificate_changed(thing.certificate_id))
+            live.thread.call(lambda: live.gateway.certificate_changed(live.target(thing)))
             assert heir.expect(Publish).payload == b"cut off"
             if version is V5:
                 assert device.expect(Disconnect).reason_code is ReasonCode.ADMINISTRATIVE_ACTION

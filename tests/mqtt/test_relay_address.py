@@ -1,6 +1,7 @@
 """Where the relay may find a broker: on this machine and nowhere else."""
 
 import pytest
+from tests.support.broker import SCOPE
 
 from thingmint.mqtt.relay import RelayDataPlane
 from thingmint.mqtt.relay_address import InvalidBrokerAddress, parse_broker_address
@@ -37,7 +38,7 @@ def test_address_of_this_machine_is_taken_and_written_the_same(text: str) -> Non
 )
 def test_every_other_address_is_refused(text: str) -> None:
     with pytest.raises(InvalidBrokerAddress):
-        RelayDataPlane(text)
+        RelayDataPlane(text, SCOPE)
 
 
 def test_limits_are_positive() -> None:

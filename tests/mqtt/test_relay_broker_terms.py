@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.support.broker import Device
+from tests.support.broker import SCOPE, Device
 
 from thingmint.mqtt.codec import decode_client_packet, encode
 from thingmint.mqtt.data_plane import Delivery
@@ -131,7 +131,7 @@ def play(scene: Scene, *, connack: Connack = ACCEPTED, connects: bool = True) ->
     async def played() -> None:
         async with scripted_broker() as broker:
             broker.connack = connack
-            relay, device = RelayDataPlane(f"unix:{broker.path}", LIMITS), Device("device")
+            relay, device = RelayDataPlane(f"unix:{broker.path}", SCOPE, LIMITS), Device("device")
             if connects:
                 await relay.open(device, Connect(V5, "device"))
                 relay.resume(device)
@@ -471,7 +471,7 @@ def test_device_that_nobody_opened_is_refused() -> None:
 
 def test_broker_that_is_away_refuses_at_once() -> None:
     async def scene() -> None:
-        relay = RelayDataPlane("unix:/nonexistent/broker", LIMITS)
+        relay = RelayDataPlane("unix:/nonexistent/broker", SCOPE, LIMITS)
         with pytest.raises(PacketRefused) as refused:
             await relay.open(Device("device"), Connect(V5, "device"))
         assert refused.value.reason_code is ReasonCode.SERVER_UNAVAILABLE
@@ -482,7 +482,7 @@ def test_broker_that_is_away_refuses_at_once() -> None:
 def test_many_devices_at_once_get_in_although_the_brokers_queue_is_short() -> None:
     async def scene() -> None:
         async with scripted_broker() as broker:
-            relay = RelayDataPlane(f"unix:{broker.path}", LIMITS)
+            relay = RelayDataPlane(f"unix:{broker.path}", SCOPE, LIMITS)
             devices = [Device(f"device-{number}") for number in range(300)]
             await asyncio.gather(*(relay.open(each, Connect(V5, each.client_id)) for each in devices))
             await asyncio.gather(*(relay.close(each, clean=True) for each in devices))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from tests.support.broker import SCOPE
 from tests.support.device_gateway import LiveGateway, live_gateway
 from tests.support.device_identities import Identity
 from tests.support.mosquitto import mosquitto
@@ -262,7 +263,7 @@ def stages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with (
         mosquitto() as broker,
         stage_on(directory / "local", None, request.param) as local,
-        stage_on(directory / "relay", RelayDataPlane(broker.address), request.param) as relayed,
+        stage_on(directory / "relay", RelayDataPlane(broker.address, SCOPE), request.param) as relayed,
     ):
         yield local, relayed
 

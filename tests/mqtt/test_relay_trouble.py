@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.broker import SCOPE
 from tests.support.device_gateway import CREATE, LiveGateway, live_gateway
 from tests.support.device_identities import Identity
 from tests.support.mosquitto import Mosquitto, mosquitto
@@ -44,7 +45,7 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def live(tmp_path: Path, broker: Mosquitto) -> Iterator[LiveGateway]:
-    with live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address, IMPATIENT)) as running:
+    with live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address, SCOPE, IMPATIENT)) as running:
         yield running
 
 
@@ -115,7 +116,7 @@ def test_broker_that_does_not_answer_is_given_up(
 def test_gateway_stops_although_the_broker_is_deaf(tmp_path: Path, broker: Mosquitto) -> None:
     with contextlib.ExitStack() as devices:
         try:
-            with live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address)) as live:
+            with live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address, SCOPE)) as live:
                 thing = live.register()
                 for number in range(5):
                     device = devices.enter_context(connected_peer(live, thing, V5, f"device-{number}"))
@@ -132,7 +133,7 @@ def test_revoked_device_is_cut_off_although_the_broker_is_deaf(
         os.kill(broker_pid(broker), signal.SIGSTOP)
         try:
             device.send(Publish("to/nobody", b"", AT_LEAST_ONCE, packet_id=1))
-            live.thread.call(lambda: live.gateway.certificate_changed(thing.certificate_id))
+            live.thread.call(lambda: live.gateway.certificate_changed(live.target(thing)))
             if version is V5:
                 assert device.expect(Disconnect).reason_code is ReasonCode.ADMINISTRATIVE_ACTION
             assert device.is_closed()
@@ -259,7 +260,7 @@ def test_slow_device_stops_its_broker_connection_and_gets_everything_later(
     tmp_path: Path, broker: Mosquitto, version: ProtocolVersion
 ) -> None:
     limits = GatewayLimits(write_stall_seconds=60.0)
-    with live_gateway(tmp_path, limits=limits, data_plane=RelayDataPlane(broker.address)) as live:
+    with live_gateway(tmp_path, limits=limits, data_plane=RelayDataPlane(broker.address, SCOPE)) as live:
         thing = live.register()
         count, size = 200, 100_000
         before = resident_bytes()
@@ -293,7 +294,7 @@ def test_lost_device_leaves_the_broker_although_messages_for_it_wait(
 def test_broker_on_a_loopback_port_serves_as_well(tmp_path: Path, loop_name: str) -> None:
     with (
         mosquitto(port=free_port()) as broker,
-        live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address), loop_name=loop_name) as live,
+        live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address, SCOPE), loop_name=loop_name) as live,
         connected_peer(live, live.register(), V5) as device,
     ):
         device.subscribe("over/tcp")

@@ -9,6 +9,7 @@ from thingmint.mqtt.outbox import Outgoing, size_of
 from thingmint.mqtt.packets import Publish, QoS
 from thingmint.mqtt.properties import PublishProperties
 from thingmint.mqtt.retained import RetainedMessages
+from thingmint.mqtt.rooms import Part, Room
 
 LIMITS = BrokerLimits(retained_messages=4)
 
@@ -21,7 +22,7 @@ def put(messages: RetainedMessages, topic: str, now: float, payload: bytes = b"x
 
 @pytest.fixture
 def messages() -> RetainedMessages:
-    return RetainedMessages(LIMITS)
+    return RetainedMessages(LIMITS, Part(Room(LIMITS.retained_bytes_in_all)))
 
 
 def topics_after(messages: RetainedMessages, topic: str, count: int, now: float = 0) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.authority import ACCOUNT, EVERYTHING, REGION, caller_with, new_authority
-from tests.support.device_edge import FakeDeviceEdge, new_data_plane
+from tests.support.device_edge import FakeDataPlane, FakeDeviceEdge, new_data_plane
 from tests.support.memory_store import MemoryStore
 
 from thingmint.api.routing import Router
@@ -22,6 +22,7 @@ class Api:
     router: Router
     store: MemoryStore
     edge: FakeDeviceEdge = field(default_factory=FakeDeviceEdge)
+    data_plane: FakeDataPlane = field(default_factory=FakeDataPlane)
 
     async def call(
         self,
@@ -70,4 +71,5 @@ class Api:
 def new_api() -> Api:
     """Return the API with an empty registry."""
     store, edge = MemoryStore(), FakeDeviceEdge()
-    return Api(build_router(new_authority(store), "devices.example", new_data_plane(edge)), store, edge)
+    data_plane = new_data_plane(edge)
+    return Api(build_router(new_authority(store), "devices.example", data_plane), store, edge, data_plane)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
 from thingmint.mqtt.data_plane import Delivery, Opened
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_broker import LocalBroker
@@ -11,13 +11,18 @@ from thingmint.mqtt.properties import ConnectProperties
 from thingmint.mqtt.reason_codes import ReasonCode
 
 AT_LEAST_ONCE = QoS.AT_LEAST_ONCE
+SCOPE = Scope(AccountId("000000000000"), Region("us-east-1"))
+OTHER = Scope(AccountId("222222222222"), Region("us-east-1"))
 
 
 class Device:
     """A connection: what was delivered, what is answered to the next delivery, and how it was ended."""
 
-    def __init__(self, client_id: str, version: ProtocolVersion = ProtocolVersion.MQTT_5) -> None:
+    def __init__(
+        self, client_id: str, version: ProtocolVersion = ProtocolVersion.MQTT_5, *, scope: Scope = SCOPE
+    ) -> None:
         self.client_id = client_id
+        self.scope = scope
         self.certificate_id = CertificateId("ab" * 32)
         self.is_over = False
         self.version = version

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.support.authority import ACCOUNT
+from tests.support.authority import ACCOUNT, REGION
 
-from thingmint.api.data_plane import DataPlane, DeviceMessage, OpenConnection, RetainedMessage
+from thingmint.api.data_plane import DeviceMessage, OpenConnection, RetainedMessage
+from thingmint.core.identifiers import Scope
 
 
 @dataclass
@@ -38,6 +39,16 @@ class FakeDeviceEdge:
         self.sent.append((client_id, message, confirmed_within))
 
 
-def new_data_plane(edge: FakeDeviceEdge | None = None) -> DataPlane:
-    """Return the data plane of the tests' account."""
-    return DataPlane(ACCOUNT, edge or FakeDeviceEdge())
+@dataclass
+class FakeDataPlane:
+    """Implements `api.data_plane.DataPlane`: an edge for each account that asks."""
+
+    edges: dict[Scope, FakeDeviceEdge] = field(default_factory=dict)
+
+    def edge_of(self, scope: Scope) -> FakeDeviceEdge:
+        return self.edges.setdefault(scope, FakeDeviceEdge())
+
+
+def new_data_plane(edge: FakeDeviceEdge | None = None) -> FakeDataPlane:
+    """Return a data plane with this edge for the tests' account."""
+    return FakeDataPlane({Scope(ACCOUNT, REGION): edge or FakeDeviceEdge()})

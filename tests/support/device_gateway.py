@@ -10,19 +10,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.support.broker import SCOPE
 from tests.support.device_identities import Identity, client_context, new_identity, server_identity
 from tests.support.loop_thread import LoopThread, loop_thread
 from tests.support.tls_echo import tls_context_of
 
 from thingmint.core.errors import ThingmintError
-from thingmint.core.identifiers import CertificateId, certificate_id_of
+from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
 from thingmint.core.policy import DecisionEffect, Policy, evaluate, parse_policy
+from thingmint.core.policy_target import CertificateTarget
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway import Gateway
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.ports import (
     ConnectionFacts,
@@ -74,6 +75,7 @@ class FakeDevice:
     failures: list[Exception] = field(default_factory=list)
     while_reading: Callable[[], None] = lambda: None
     facts: list[ConnectionFacts] = field(default_factory=list)
+    scope: Scope = SCOPE
 
     async def authorizer(self, facts: ConnectionFacts) -> FakeAuthorizer:
         self.facts.append(facts)
@@ -183,11 +185,17 @@ class LiveGateway:
     def port(self) -> int:
         return self.gateway.port
 
-    def register(self, identity: Identity | None = None, allowed: Policy = EVERYTHING) -> Identity:
+    def register(
+        self, identity: Identity | None = None, allowed: Policy = EVERYTHING, *, scope: Scope = SCOPE
+    ) -> Identity:
         """Register a certificate, a new one unless it is given."""
         identity = identity or new_identity()
-        self.registry.devices[identity.certificate_id] = FakeDevice(identity.certificate_id, allowed)
+        self.registry.devices[identity.certificate_id] = FakeDevice(identity.certificate_id, allowed, scope=scope)
         return identity
+
+    def target(self, identity: Identity) -> CertificateTarget:
+        """Return what the gateway is told of when an identity changes."""
+        return CertificateTarget(self.device(identity).scope, identity.certificate_id)
 
     def device(self, identity: Identity) -> FakeDevice:
         """Return what the registry has of an identity."""
@@ -221,7 +229,7 @@ def live_gateway(
 ) -> Iterator[LiveGateway]:
     """Start a gateway on a free port of the loopback, and stop it at the end."""
     registry, fleet, events = FakeRegistry(), FakeFleet(), Events()
-    local = LocalDataPlane(LocalBroker(broker_limits or BrokerLimits()), time.monotonic)
+    local = LocalDataPlane(broker_limits or BrokerLimits(), time.monotonic)
     gateway = Gateway(
         host="127.0.0.1",
         port=port,

@@ -122,6 +122,7 @@ class Device:
         version: MQTTProtocolVersion = MQTT_5,
         *,
         clean: bool = True,
+        will: str | None = None,
     ) -> None:
         self.connected: queue.Queue[ReasonCode] = queue.Queue()
         self.disconnected: queue.Queue[ReasonCode] = queue.Queue()
@@ -135,6 +136,8 @@ class Device:
             protocol=version,
             reconnect_on_failure=False,
         )
+        if will is not None:
+            self.client.will_set(will, b"gone")
         certificate, key = credentials.files(folder)
         self.client.tls_set(str(live.service.data_dir / "ca.pem"), str(certificate), str(key))
         self.client.on_connect = lambda _c, _u, _f, code, _p: self.connected.put(code)
@@ -196,10 +199,12 @@ def device(
     folder: Path,
     client_id: str,
     version: MQTTProtocolVersion = MQTT_5,
-    **options: bool,
+    *,
+    clean: bool = True,
+    will: str | None = None,
 ) -> Iterator[Device]:
-    """Yield a connected device."""
-    opened = Device(live, credentials, folder, client_id, version, **options)
+    """Yield a connected device; its will is a message to the topic that is given."""
+    opened = Device(live, credentials, folder, client_id, version, clean=clean, will=will)
     try:
         assert opened.is_connected()
         yield opened

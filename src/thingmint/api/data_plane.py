@@ -1,7 +1,7 @@
 """Owns what the operations on messages and connections ask of the device edge; refuses to know MQTT and its brokers.
 
-The device edge speaks for one account, that of the service: whoever calls with an access key of another account has no
-devices there, and must neither see nor touch those that are.
+There is a device edge for each account: a caller reaches the devices, topics and retained messages of its own account,
+and can neither see nor touch those of another.
 """
 
 from collections.abc import Sequence
@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from thingmint.core.caller import Caller
-from thingmint.core.errors import InvalidRequest
-from thingmint.core.identifiers import AccountId
+from thingmint.core.identifiers import Scope
 
 # AWS IoT's quota.
 MAX_PAYLOAD_BYTES = 128 * 1024
@@ -58,7 +56,7 @@ class OpenConnection:
 
 
 class DeviceEdge(Protocol):
-    """What can be done with devices' messages and connections, on behalf of operators."""
+    """What can be done with messages and connections of one account's devices, on behalf of its operators."""
 
     async def publish(self, message: DeviceMessage) -> None:
         """Pass a message on to whoever receives it.
@@ -93,15 +91,9 @@ class DeviceEdge(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class DataPlane:
-    """The device edge and the account whose devices it serves."""
+class DataPlane(Protocol):
+    """The device edges of all accounts."""
 
-    account: AccountId
-    edge: DeviceEdge
-
-    def edge_for(self, caller: Caller) -> DeviceEdge:
-        """Return the device edge; raise InvalidRequest unless it is the caller's account's."""
-        if caller.account != self.account:
-            raise InvalidRequest(f"Messages and connections of devices can be reached by account {self.account} only")
-        return self.edge
+    def edge_of(self, scope: Scope) -> DeviceEdge:
+        """Return the edge to the account's devices; raise InvalidRequest if they have no place here."""
+        ...

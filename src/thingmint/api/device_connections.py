@@ -31,7 +31,7 @@ class DeleteConnectionRequest(Struct, frozen=True, kw_only=True, rename="camel")
 
 async def delete_connection(data_plane: DataPlane, caller: Caller, request: DeleteConnectionRequest) -> None:
     """Disconnect a client; raise ResourceNotFound if it is not connected."""
-    was_connected = data_plane.edge_for(caller).disconnect(
+    was_connected = data_plane.edge_of(caller.scope).disconnect(
         request.client_id, clean_session=request.clean_session, prevent_will=request.prevent_will_message
     )
     if not was_connected:
@@ -62,7 +62,7 @@ class GetConnectionResponse(Message, frozen=True, kw_only=True):
 
 async def get_connection(data_plane: DataPlane, caller: Caller, request: GetConnectionRequest) -> GetConnectionResponse:
     """Answer with what is known of a connection; raise ResourceNotFound if the client is not connected."""
-    found = data_plane.edge_for(caller).connection(request.client_id)
+    found = data_plane.edge_of(caller.scope).connection(request.client_id)
     if found is None:
         raise ResourceNotFound(_NOT_CONNECTED)
     shows_sockets = request.include_socket_information
@@ -96,7 +96,7 @@ async def send_direct_message(
     data_plane: DataPlane, caller: Caller, request: SendDirectMessageRequest
 ) -> SendDirectMessageResponse:
     """Send a message to one client, whether or not it has subscribed, and wait for its acknowledgement if asked to."""
-    edge = data_plane.edge_for(caller)
+    edge = data_plane.edge_of(caller.scope)
     if len(request.payload) > MAX_PAYLOAD_BYTES:
         raise RequestTooLarge(f"The payload is longer than {MAX_PAYLOAD_BYTES} bytes")
     if request.confirmation and not 1 <= request.timeout <= _LONGEST_TIMEOUT:

@@ -71,7 +71,7 @@ class PublishRequest(WithProperties, frozen=True, kw_only=True):
 
 async def publish(data_plane: DataPlane, caller: Caller, request: PublishRequest) -> None:
     """Publish a message; an empty one that is retained ends the retention of the topic's."""
-    edge, expiry = data_plane.edge_for(caller), request.message_expiry
+    edge, expiry = data_plane.edge_of(caller.scope), request.message_expiry
     if len(request.payload) > MAX_PAYLOAD_BYTES:
         raise InvalidRequest(f"The payload is longer than {MAX_PAYLOAD_BYTES} bytes")
     if expiry is not None and not 1 <= expiry <= _LONGEST_EXPIRY:
@@ -104,7 +104,7 @@ async def get_retained_message(
     data_plane: DataPlane, caller: Caller, request: GetRetainedMessageRequest
 ) -> GetRetainedMessageResponse:
     """Answer with the topic's retained message; raise ResourceNotFound if it has none."""
-    retained = data_plane.edge_for(caller).retained(request.topic)
+    retained = data_plane.edge_of(caller.scope).retained(request.topic)
     if retained is None:
         raise ResourceNotFound("The topic has no retained message")
     return GetRetainedMessageResponse(
@@ -141,7 +141,7 @@ async def list_retained_messages(
     page = listing.page_request(request.max_results, request.next_token)
     after = "" if page.after is None else page.after.text
     # One more than the page holds tells whether another follows.
-    found = data_plane.edge_for(caller).retained_after(after, page.size + 1)
+    found = data_plane.edge_of(caller.scope).retained_after(after, page.size + 1)
     shown = found[: page.size]
     following = PageKey(0, shown[-1].topic) if len(found) > page.size else None
     return ListRetainedMessagesResponse(

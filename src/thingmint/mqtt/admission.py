@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from thingmint.core.errors import ThingmintError
+from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.packets import Connect
 from thingmint.mqtt.permissions import attributes_of, of_connect
 from thingmint.mqtt.ports import Authorizer, ConnectionFacts, Device, DeviceRefused, DeviceRegistry
@@ -31,7 +32,9 @@ class Admitted:
     authorizer: Authorizer
 
 
-async def admit(registry: DeviceRegistry, peer: Peer, address: str, connect: Connect, client_id: str) -> Admitted:
+async def admit(
+    registry: DeviceRegistry, data_plane: DataPlane, peer: Peer, address: str, connect: Connect, client_id: str
+) -> Admitted:
     """Return the device that asks to connect, with its policies; raise NotAdmitted if it may not."""
     if connect.will is not None and is_reserved(connect.will.topic):
         message = "A will cannot go to a reserved topic"
@@ -45,6 +48,9 @@ async def admit(registry: DeviceRegistry, peer: Peer, address: str, connect: Con
     )
     try:
         device = await registry.identify(peer.chain, peer.server_name, address)
+        if not data_plane.serves(device.scope):
+            why = f"the broker behind this service does not serve account {device.scope.account}"
+            raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, why)
         authorizer = await device.authorizer(facts)
     except DeviceRefused as refused:
         raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, refused.reason) from refused

@@ -10,7 +10,7 @@ import uuid
 from datetime import datetime
 from typing import Final
 
-from thingmint.core.identifiers import CertificateId, certificate_id_of
+from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
 from thingmint.mqtt.admission import Admitted, NotAdmitted, admit
 from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.device_link import DeviceLink
@@ -123,6 +123,11 @@ class Connection:
     def client_id(self) -> str:
         """The client id; empty before CONNECT."""
         return self.protocol.client_id
+
+    @property
+    def scope(self) -> Scope | None:
+        """The account and region of the device; None until it is known who it is."""
+        return self.device.owner
 
     @property
     def is_over(self) -> bool:
@@ -247,6 +252,7 @@ class Connection:
 
     async def _connect(self, connect: Connect) -> None:
         admitted = await self._ask_admission(connect)
+        self.device.owner = admitted.device.scope
         if not self.is_over:
             opened = await self._services.data_plane.open(self.device, connect)
             self._is_open_above = True
@@ -255,6 +261,9 @@ class Connection:
     async def _accept(self, connect: Connect, admitted: Admitted, opened: Opened) -> None:
         while self.is_stale and not self.is_over:
             admitted = await self._ask_admission(connect)
+            if admitted.device.scope != self.device.owner:
+                # Its session is that of another account's client. Who comes again is asked who it is now.
+                raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The certificate has changed hands")
         if self.is_over:
             return
         services = self._services
@@ -272,7 +281,7 @@ class Connection:
         services, address = self._services, self._transport.address
         self.is_stale = False
         try:
-            return await admit(services.registry, self._peer, address, connect, self.client_id)
+            return await admit(services.registry, services.data_plane, self._peer, address, connect, self.client_id)
         except NotAdmitted as refusal:
             now = services.clock.now()
             services.events.heard(ConnectRefused(self.certificate_id, address, now, refusal.why))

@@ -10,6 +10,9 @@ client id, a will's QoS or a QoS 2 message deserve, and counts what it sends its
 
 Packet ids of messages towards the client: a data plane takes them from ``DATA_PLANE_PACKET_IDS``, the gateway takes
 those of its own answers from ``GATEWAY_PACKET_IDS``; so a PUBACK says whose message it acknowledges.
+
+Accounts are kept apart: nothing that a device or an operator of one account does is heard, found or felt in another.
+Each account has topics, client ids, sessions and retained messages of its own.
 """
 
 from collections.abc import Sequence
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscription
 from thingmint.mqtt.reason_codes import ReasonCode
 
@@ -41,6 +44,11 @@ class DeviceConnection(Protocol):
     @property
     def client_id(self) -> str:
         """The client id, also when the server chose it."""
+        ...
+
+    @property
+    def scope(self) -> Scope:
+        """The account and region that the device belongs to; never another for one connection."""
         ...
 
     @property
@@ -103,10 +111,14 @@ class NotReadable(Exception):
 
 
 class DataPlane(Protocol):
-    """Carries messages between connections. Of one connection, calls come one after the other."""
+    """Carries messages between connections of one account. Of one connection, calls come one after the other."""
+
+    def serves(self, scope: Scope) -> bool:
+        """Say whether devices of the account have a place here; who is not served must not be passed on."""
+        ...
 
     async def open(self, connection: DeviceConnection, connect: Connect) -> Opened:
-        """Begin or resume the client's session; an older connection of the client id is disconnected.
+        """Begin or resume the client's session; an older connection of the account's client id is disconnected.
 
         Nothing is delivered until ``resume``, which follows CONNACK. ``connect.client_id`` may be empty: what counts is
         the connection's. Raises PacketRefused if the session cannot be had.
@@ -150,15 +162,18 @@ class DataPlane(Protocol):
 
     # For the service itself, which is no device and has no connection
 
-    async def publish_own(self, message: Publish) -> ReasonCode:
-        """Take over a message that comes from no device, and say what a PUBACK would; raise PacketRefused likewise."""
+    async def publish_own(self, scope: Scope, message: Publish) -> ReasonCode:
+        """Take over a message to the account's devices that comes from none of them, and say what a PUBACK would.
+
+        Raises PacketRefused likewise.
+        """
         ...
 
-    def retained(self, topic: str) -> Retained | None:
-        """Return the topic's retained message; raise NotReadable."""
+    def retained(self, scope: Scope, topic: str) -> Retained | None:
+        """Return the retained message of the account's topic; raise NotReadable."""
         ...
 
-    def retained_after(self, topic: str, count: int) -> Sequence[Retained]:
+    def retained_after(self, scope: Scope, topic: str, count: int) -> Sequence[Retained]:
         """Return so many retained messages whose topics come after this one, by topic; raise NotReadable."""
         ...
 

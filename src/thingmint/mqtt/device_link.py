@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.admission import Admitted
 from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.deliveries import Deliveries
@@ -27,6 +27,7 @@ class DeviceLink:
         "admitted",
         "certificate_id",
         "is_over",
+        "owner",
         "protocol",
         "provisioning",
         "session_id",
@@ -44,6 +45,8 @@ class DeviceLink:
         self.certificate_id = certificate_id
         self.address = address
         self.admitted: Admitted | None = None
+        self.owner: Scope | None = None
+        """The account and region that the device belongs to, once it is known who it is."""
         self.session_id = ""
         self.provisioning = 0
         self.is_over = False
@@ -56,6 +59,12 @@ class DeviceLink:
     def client_id(self) -> str:
         """The client id, also when the server chose it."""
         return self.protocol.client_id
+
+    @property
+    def scope(self) -> Scope:
+        """The account and region that the device belongs to."""
+        assert self.owner is not None, "the data plane hears of a connection when it is known whose it is"
+        return self.owner
 
     @property
     def version(self) -> ProtocolVersion:
@@ -103,7 +112,7 @@ class DeviceLink:
     @property
     def link(self) -> Link:
         """How events call it."""
-        return Link(self.client_id, self.certificate_id, self.session_id, self.address)
+        return Link(self.client_id, self.certificate_id, self.session_id, self.address, self.scope)
 
     @property
     def filters(self) -> OwnFilters:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import CertificateId, Scope
 
 
 class DisconnectReason(StrEnum):
@@ -24,12 +24,16 @@ class DisconnectReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Which connection an event is about; ``session_id`` tells connections of one client apart."""
+    """Which connection an event is about; ``session_id`` tells connections of one client apart.
+
+    An event is for the account of its ``scope`` and for nobody else.
+    """
 
     client_id: str
     certificate_id: CertificateId
     session_id: str
     source_address: str
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)

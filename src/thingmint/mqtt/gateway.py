@@ -13,12 +13,13 @@ from typing import Final
 from OpenSSL import SSL
 
 from thingmint.core.errors import ThingmintError
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import Scope
+from thingmint.core.policy_target import CertificateTarget
 from thingmint.mqtt.connection import Connection
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.listener import Listener
-from thingmint.mqtt.ports import Clock, DeviceRegistry, EventSink, FleetApi
+from thingmint.mqtt.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, FleetApi
 from thingmint.mqtt.provisioning import ProvisioningDesk
 from thingmint.mqtt.reason_codes import ReasonCode
 from thingmint.mqtt.roster import Roster
@@ -130,37 +131,37 @@ class Gateway:
                 await asyncio.wait(abandoned, timeout=_FLUSH_SECONDS)
         await self._data_plane.stop()
 
-    def certificate_changed(self, certificate_id: CertificateId) -> None:
-        """Disconnect whoever is connected, or connecting, with a certificate that is ACTIVE no longer."""
-        for connection in self._roster.of_certificate(certificate_id):
+    def certificate_changed(self, target: CertificateTarget) -> None:
+        """Disconnect whoever is connected, or connecting, with an account's certificate that is ACTIVE no longer."""
+        for connection in self._roster.of_target(target):
             connection.end(ReasonCode.ADMINISTRATIVE_ACTION, "The certificate is not active any more", cut=True)
 
-    def has_connection_of(self, certificate_id: CertificateId) -> bool:
-        """Say whether anybody is connected, or connecting, with the certificate."""
-        return bool(self._roster.of_certificate(certificate_id))
+    def has_connection_of(self, target: CertificateTarget) -> bool:
+        """Say whether anybody is connected, or connecting, with an account's certificate."""
+        return bool(self._roster.of_target(target))
 
-    def policies_changed(self, certificate_ids: Iterable[CertificateId] | None = None) -> None:
-        """Bind the connections of these certificates, or all, to the policies that are attached now."""
-        for connection in self._roster.all_of(certificate_ids):
+    def policies_changed(self, targets: Iterable[CertificateTarget] | None = None) -> None:
+        """Bind the connections of these accounts' certificates, or all, to the policies that are attached now."""
+        for connection in self._roster.all_of(targets):
             connection.is_stale = True
             self._to_refresh.add(connection)
         if self._to_refresh and self._refresher is None:
             self._refresher = self._services.loop.create_task(self._refresh())
 
-    def tell(self, topic: str, payload: bytes) -> None:
-        """Tell an event of the service to every client that has subscribed to it and may receive it."""
-        for connection in self._roster.accepted:
+    def tell(self, scope: Scope, topic: str, payload: bytes) -> None:
+        """Tell an event of an account to each of its clients that has subscribed to it and may receive it."""
+        for connection in self._roster.of_account(scope):
             connection.device.told(topic, payload)
 
-    def connection_of(self, client_id: str) -> Connection | None:
-        """Return the connection of a client whose CONNECT was accepted, or None."""
-        return self._roster.of_client(client_id)
+    def connection_of(self, scope: Scope, client_id: str) -> Connection | None:
+        """Return the connection of an account's client whose CONNECT was accepted, or None."""
+        return self._roster.of_client(scope, client_id)
 
     def delete_connection(
-        self, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False
+        self, scope: Scope, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False
     ) -> bool:
         """Disconnect a client, and end its session or keep back its will if asked to; say whether it was connected."""
-        connection = self.connection_of(client_id)
+        connection = self.connection_of(scope, client_id)
         if connection is None:
             return False
         connection.remove(clean_session=clean_session, prevent_will=prevent_will_message)
@@ -175,6 +176,9 @@ class Gateway:
                 log.warning("the policies of a connection could not be read again: %s", error.message)
                 self._to_refresh.add(connection)
                 await asyncio.sleep(_RETRY_SECONDS)
+            except DeviceRefused:
+                # Its certificate has gone, to another account for instance, since whoever tells of it has looked.
+                connection.end(ReasonCode.NOT_AUTHORIZED, "Not authorized any more", cut=True)
             except Exception:
                 log.exception("the policies of a connection could not be read again")
                 connection.end(ReasonCode.UNSPECIFIED_ERROR, cut=True)

@@ -12,7 +12,10 @@ MAX_SUBSCRIPTIONS: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class BrokerLimits:
-    """What the built-in broker keeps at most, in memory. Times are in seconds."""
+    """What the built-in brokers keep at most, in memory: for a client, for an account, and for all accounts together.
+
+    Times are in seconds.
+    """
 
     # AWS's quotas.
     subscriptions: int = MAX_SUBSCRIPTIONS
@@ -23,10 +26,12 @@ class BrokerLimits:
     # Ours: AWS stores as much as comes in.
     queued_messages: int = 1000
     queued_bytes: int = 4 * 1024 * 1024
-    queued_bytes_in_all: int = 256 * 1024 * 1024
-    offline_sessions: int = 10_000
     retained_messages: int = 10_000
-    retained_bytes: int = 64 * 1024 * 1024
+    """Of one account."""
+    # For all accounts together; `rooms` says how they share.
+    queued_bytes_in_all: int = 256 * 1024 * 1024
+    retained_bytes_in_all: int = 64 * 1024 * 1024
+    offline_sessions: int = 10_000
 
     def session_expiry(self, connect: Connect) -> int:
         """Return how long the session may outlive its connection, as AWS grants it."""

@@ -1,7 +1,8 @@
-"""Owns the built-in broker: sessions, routing, retained messages and wills, in the memory of one process, without I/O.
+"""Owns the built-in broker of one account: sessions, routing, retained messages and wills, in memory, without I/O.
 
 Time comes in as seconds of any clock that does not go back. What starts with ``$`` it refuses, so that no answer of the
-service can be found through it; a message is QoS 0 or 1. A restart forgets everything.
+service can be found through it; a message is QoS 0 or 1. A restart forgets everything. Of other accounts it knows
+only how much room they take.
 """
 
 from collections.abc import Sequence
@@ -9,28 +10,45 @@ from dataclasses import replace
 
 from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.outbox import Budget, Outbox, Outgoing, size_of
+from thingmint.mqtt.outbox import Outbox, Outgoing, size_of
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, RetainHandling, Subscription
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.retained import RetainedMessages
+from thingmint.mqtt.rooms import Part, Rooms, rooms_of
 from thingmint.mqtt.router import Readiness, Router
 from thingmint.mqtt.session import Session, will_message
 from thingmint.mqtt.topics import InvalidTopic, TopicFilter, check_topic, parse_filter
 
+_SWEEP_SECONDS = 60.0
 _GRANTED = {QoS.AT_MOST_ONCE: ReasonCode.GRANTED_QOS_0, QoS.AT_LEAST_ONCE: ReasonCode.GRANTED_QOS_1}
 
 
 class LocalBroker:
-    """Carries messages between the connections of one process."""
+    """Carries messages between the connections that one account has to one process."""
 
-    def __init__(self, limits: BrokerLimits) -> None:
+    def __init__(self, limits: BrokerLimits, rooms: Rooms | None = None) -> None:
+        """Take part in rooms that other accounts have part in, too, if there are any."""
+        rooms = rooms or rooms_of(limits)
         self._limits = limits
-        self._budget = Budget(limits.queued_bytes_in_all)
+        self._queued = Part(rooms.queued_bytes, self._empty_largest_outbox)
+        self._offline = Part(rooms.offline_sessions, self._end_longest_away)
+        self._retained_bytes = Part(rooms.retained_bytes)
         self._router = Router()
-        self._retained = RetainedMessages(limits)
+        self._retained = RetainedMessages(limits, self._retained_bytes)
+        self._sweep_at = 0.0
         self._sessions: dict[str, Session] = {}
         # In the order in which their clients left.
         self._away: dict[str, Session] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody would miss the broker: no session, nothing retained."""
+        return not self._sessions and self._retained.is_empty
+
+    def leave_rooms(self) -> None:
+        """Have no part any more in what accounts share; the broker must be empty."""
+        for part in (self._queued, self._offline, self._retained_bytes):
+            part.leave()
 
     def open(self, connection: DeviceConnection, connect: Connect, now: float) -> Opened:
         """Begin or resume a session; raise PacketRefused if the will is for a topic that nobody may publish to."""
@@ -46,7 +64,7 @@ class LocalBroker:
             self._end(known, now)
             known = None
         session = known or self._new_session(client_id, connect.version)
-        self._away.pop(client_id, None)
+        self._is_back(session)
         session.begin(connection, connect.will, self._limits.session_expiry(connect))
         return Opened(known is not None, session.expiry)
 
@@ -111,7 +129,7 @@ class LocalBroker:
         self._leave(session, now, clean=clean)
 
     def advance(self, now: float) -> None:
-        """Publish the wills that are due, end the sessions that have expired, replay the next stored messages."""
+        """Publish the wills that are due, end what has expired, replay the next stored messages."""
         for session in list(self._away.values()):
             if session.expires_at <= now:
                 self._end(session, now)
@@ -121,13 +139,17 @@ class LocalBroker:
             if session.outbox.is_replaying:
                 session.outbox.turn = self._limits.replayed_per_second
                 session.flush(now)
+        if now >= self._sweep_at:
+            # What has expired is not sent: it only takes room, that of other accounts as well.
+            self._retained.discard_expired(now)
+            self._sweep_at = now + _SWEEP_SECONDS
 
     def _session_of(self, connection: DeviceConnection) -> Session | None:
         session = self._sessions.get(connection.client_id)
         return session if session is not None and session.connection is connection else None
 
     def _new_session(self, client_id: str, version: ProtocolVersion) -> Session:
-        session = Session(client_id, version, Outbox(self._limits, self._budget))
+        session = Session(client_id, version, Outbox(self._limits, self._queued))
         self._sessions[client_id] = session
         return session
 
@@ -137,14 +159,22 @@ class LocalBroker:
             self._end(session, now)
             return
         self._away[session.client_id] = session
+        self._offline.take(1)
         if session.will is not None and session.will_at <= now:
             self._publish_will(session, now)
-        if len(self._away) > self._limits.offline_sessions:
-            self._end(next(iter(self._away.values())), now)
+        if self._offline.left < 0:
+            self._offline.largest().give_up(now)
+
+    def _is_back(self, session: Session) -> None:
+        if self._away.pop(session.client_id, None) is not None:
+            self._offline.take(-1)
+
+    def _end_longest_away(self, now: float) -> None:
+        self._end(next(iter(self._away.values())), now)
 
     def _end(self, session: Session, now: float) -> None:
         del self._sessions[session.client_id]
-        self._away.pop(session.client_id, None)
+        self._is_back(session)
         for topic_filter in session.subscriptions.values():
             self._router.discard(session.client_id, topic_filter)
         session.outbox.clear()
@@ -209,23 +239,31 @@ class LocalBroker:
             connection = session.connection if session.is_receiving else None
             if connection is not None and connection.may_receive(outgoing.message.topic):
                 connection.deliver(outgoing.message)
-        elif self._put(session, outgoing):
+        elif self._put(session, outgoing, now):
             session.flush(now)
         elif not session.outbox.is_replaying:
             # A slow reader loses its connection rather than a message without a word.
             session.end_connection(ReasonCode.QUOTA_EXCEEDED)
 
-    def _put(self, session: Session, outgoing: Outgoing) -> bool:
+    def _put(self, session: Session, outgoing: Outgoing, now: float) -> bool:
         while not session.outbox.put(outgoing):
             if session.outbox.is_full:
                 return False
-            # All outboxes together are too large: the largest is emptied.
-            largest = max(self._sessions.values(), key=lambda other: other.outbox.size)
-            if largest.outbox.size <= session.outbox.size:
+            # All outboxes together are too large: of the account that has most in them, the largest is emptied.
+            largest = self._queued.largest()
+            if largest is self._queued and self._largest_outbox().outbox.size <= session.outbox.size:
                 return False
-            largest.outbox.clear()
-            largest.end_connection(ReasonCode.QUOTA_EXCEEDED)
+            largest.give_up(now)
         return True
+
+    def _largest_outbox(self) -> Session:
+        return max(self._sessions.values(), key=lambda session: session.outbox.size)
+
+    def _empty_largest_outbox(self, now: float) -> None:
+        del now
+        session = self._largest_outbox()
+        session.outbox.clear()
+        session.end_connection(ReasonCode.QUOTA_EXCEEDED)
 
 
 def _may_be_published(topic: str) -> bool:

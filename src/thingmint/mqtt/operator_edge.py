@@ -1,4 +1,4 @@
-"""Owns what operators do over HTTPS with devices' messages and connections: the gateway and data plane as API's ports.
+"""Owns what operators do over HTTPS with their account's devices: the gateway and data plane as the API's ports.
 
 What starts with ``$`` is not for operators either: a message on an answer's topic would be a forged answer.
 """
@@ -19,6 +19,7 @@ from thingmint.core.errors import (
     ThingmintError,
     Throttled,
 )
+from thingmint.core.identifiers import Scope
 from thingmint.mqtt.codec import encode
 from thingmint.mqtt.data_plane import DataPlane, Delivery, NotReadable, Retained
 from thingmint.mqtt.device_protocol import MAX_PACKET_BYTES
@@ -39,10 +40,28 @@ _INVALID = {
 }
 
 
-class OperatorEdge:
-    """Implements `api.data_plane.DeviceEdge`. The gateway is asked for each time: at start, another may follow."""
+class OperatorEdges:
+    """Implements `api.data_plane.DataPlane`. The gateway is asked for each time: at start, another may follow."""
 
     def __init__(self, gateway: Callable[[], Gateway], data_plane: DataPlane, clock: Clock) -> None:
+        self._gateway = gateway
+        self._data_plane = data_plane
+        self._clock = clock
+
+    def edge_of(self, scope: Scope) -> "OperatorEdge":
+        """Return the edge to the account's devices; raise InvalidRequest if they have no place here."""
+        if not self._data_plane.serves(scope):
+            raise InvalidRequest(
+                f"The broker behind this service serves another account than {scope.account}, which has no devices here"
+            )
+        return OperatorEdge(scope, self._gateway, self._data_plane, self._clock)
+
+
+class OperatorEdge:
+    """Implements `api.data_plane.DeviceEdge` for one account."""
+
+    def __init__(self, scope: Scope, gateway: Callable[[], Gateway], data_plane: DataPlane, clock: Clock) -> None:
+        self._scope = scope
         self._gateway = gateway
         self._data_plane = data_plane
         self._clock = clock
@@ -51,7 +70,7 @@ class OperatorEdge:
         """Pass a message on; raise InvalidRequest, Throttled, AccessDenied or ServiceUnavailable."""
         packet = _packet(message)
         try:
-            code = await self._data_plane.publish_own(packet)
+            code = await self._data_plane.publish_own(self._scope, packet)
         except PacketRefused as refused:
             raise _refusal(refused.reason_code) from refused
         if code.is_failure:
@@ -60,7 +79,7 @@ class OperatorEdge:
     def retained(self, topic: str) -> RetainedMessage | None:
         """Return the topic's retained message; raise InvalidRequest if the data plane cannot tell."""
         try:
-            found = self._data_plane.retained(topic)
+            found = self._data_plane.retained(self._scope, topic)
         except NotReadable:
             _cannot_be_read()
         return None if found is None else self._shown(found)
@@ -68,7 +87,7 @@ class OperatorEdge:
     def retained_after(self, topic: str, count: int) -> Sequence[RetainedMessage]:
         """Return so many retained messages whose topics come after this one; raise InvalidRequest likewise."""
         try:
-            found = self._data_plane.retained_after(topic, count)
+            found = self._data_plane.retained_after(self._scope, topic, count)
         except NotReadable:
             _cannot_be_read()
         return tuple(self._shown(each) for each in found)
@@ -76,12 +95,12 @@ class OperatorEdge:
     def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
         """End a client's connection; say whether it was connected."""
         return self._gateway().delete_connection(
-            client_id, clean_session=clean_session, prevent_will_message=prevent_will
+            self._scope, client_id, clean_session=clean_session, prevent_will_message=prevent_will
         )
 
     def connection(self, client_id: str) -> OpenConnection | None:
         """Return a client's connection, or None."""
-        found = self._gateway().connection_of(client_id)
+        found = self._gateway().connection_of(self._scope, client_id)
         if found is None:
             return None
         source, target = found.sockets
@@ -98,7 +117,7 @@ class OperatorEdge:
     async def send(self, client_id: str, message: DeviceMessage, confirmed_within: float | None) -> None:
         """Write a message to one client, subscribed or not; wait for its acknowledgement if there is a time for it."""
         packet = _packet(message)
-        found = self._gateway().connection_of(client_id)
+        found = self._gateway().connection_of(self._scope, client_id)
         if found is None:
             raise ResourceNotFound("No client of this id is connected")
         if not found.device.may_receive(packet.topic):

@@ -12,6 +12,7 @@ from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, Delivery, DeviceCon
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.packets import Publish
 from thingmint.mqtt.properties import NO_PUBLISH_PROPERTIES
+from thingmint.mqtt.rooms import Part
 
 # What Python's objects take besides the bytes in them, roughly: for a message on its way, and for a user property.
 _MESSAGE_OVERHEAD = 500
@@ -35,15 +36,6 @@ class Outgoing:
         return self.expires_at is not None and self.expires_at <= now
 
 
-class Budget:
-    """A number of bytes that many outboxes share."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-
 class Outbox:
     """Sends as much as the connection takes, and keeps the rest within its bounds."""
 
@@ -59,7 +51,7 @@ class Outbox:
         "turn",
     )
 
-    def __init__(self, limits: BrokerLimits, shared: Budget) -> None:
+    def __init__(self, limits: BrokerLimits, shared: Part) -> None:
         self._limits = limits
         self._shared = shared
         self._waiting: deque[Outgoing] = deque()
@@ -167,7 +159,7 @@ class Outbox:
 
     def _occupy(self, size: int) -> None:
         self.size += size
-        self._shared.left -= size
+        self._shared.take(size)
 
     def _free_id(self) -> int:
         # There are far more identifiers than messages in flight.

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from thingmint.core.errors import ThingmintError
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.events import GatewayEvent
 
 
@@ -61,6 +61,11 @@ class Authorizer(Protocol):
 
 class Device(Protocol):
     """A registered certificate that may open connections now."""
+
+    @property
+    def scope(self) -> Scope:
+        """The account and region that have registered it."""
+        ...
 
     @property
     def certificate_id(self) -> CertificateId:

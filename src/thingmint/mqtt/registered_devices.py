@@ -112,7 +112,7 @@ class RegisteredDevices:
         self,
         authority: RegistrationAuthority,
         scope: Scope,
-        watch: ChangeWatch[CertificateId],
+        watch: ChangeWatch[CertificateTarget],
         first_connections: FirstConnections,
     ) -> None:
         """Serve the region of the scope; its account is that of devices which name none."""
@@ -120,7 +120,7 @@ class RegisteredDevices:
         self._scope = scope
         self._watch = watch
         self._first_connections = first_connections
-        self.known: dict[CertificateId, CertificateTarget] = {}
+        self.known: set[CertificateTarget] = set()
         """Whose policies are watched; whoever follows the watch forgets those that are gone."""
 
     async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> RegisteredDevice:
@@ -161,7 +161,7 @@ class RegisteredDevices:
 
     def _known(self, certificate: Certificate) -> RegisteredDevice:
         target = CertificateTarget(certificate.scope, certificate.certificate_id)
-        self.known[certificate.certificate_id] = target
+        self.known.add(target)
 
         async def read(client_id: str) -> tuple[BoundDevice, frozenset[str]]:
             def program(transaction: Transaction) -> Steps[BoundDevice]:
@@ -172,7 +172,7 @@ class RegisteredDevices:
 
         async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[Policy]]:
             try:
-                bound = await self._watch.read(certificate.certificate_id, lambda: read(client_id))
+                bound = await self._watch.read(target, lambda: read(client_id))
             except ResourceNotFound as error:
                 raise DeviceRefused(DeviceRefusal.NOT_REGISTERED) from error
             return bound.connection, [policy.policy for policy in bound.policies]

@@ -1,5 +1,6 @@
 """Owns the data plane of an existing broker: one connection to it for each device; refuses what is reserved.
 
+The broker has one space of topics and client ids, so it serves one account: that of the service.
 Sessions, retained messages, wills and shared subscriptions are the broker's. Nothing that starts with ``$`` reaches it,
 whoever asks, and nothing that it sends of such topics reaches a device.
 """
@@ -9,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from thingmint.core.identifiers import Scope
 from thingmint.mqtt.data_plane import DeviceConnection, NotReadable, Opened, Retained
 from thingmint.mqtt.packets import Connect, Disconnect, Publish, QoS, Subscription
 from thingmint.mqtt.properties import NO_DISCONNECT_PROPERTIES, DisconnectProperties
@@ -36,18 +38,24 @@ class _Link:
 class RelayDataPlane:
     """A DataPlane that passes on to a broker, whose address is such as ``unix:/run/mosquitto.sock``."""
 
-    def __init__(self, address: str, limits: RelayLimits | None = None) -> None:
-        """Connect to nobody yet; raise InvalidBrokerAddress."""
+    def __init__(self, address: str, scope: Scope, limits: RelayLimits | None = None) -> None:
+        """Serve the account's devices; connect to nobody yet. Raises InvalidBrokerAddress."""
         self._address: BrokerAddress = parse_broker_address(address)
+        self._scope = scope
         self._limits = limits or RelayLimits()
         self._links: dict[DeviceConnection, _Link] = {}
         self._of_client: dict[str, Upstream] = {}
         self._openings = asyncio.Semaphore(self._limits.openings_at_once)
         self._read_buffer = new_read_buffer()
-        self._service = ServiceLink(self._address, self._limits, self._read_buffer)
+        self._service = ServiceLink(self._address, scope, self._limits, self._read_buffer)
+
+    def serves(self, scope: Scope) -> bool:
+        """Say whether it is the account that the broker is for."""
+        return scope == self._scope
 
     async def open(self, connection: DeviceConnection, connect: Connect) -> Opened:
         """Connect to the broker as the device; raise PacketRefused if it does not answer or refuses."""
+        self._check_served(connection.scope)
         if connect.will is not None and not _may_be_published(connect.will.topic):
             raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, "The will's topic is reserved or not valid")
         try:
@@ -118,23 +126,29 @@ class RelayDataPlane:
         for link in tuple(self._links.values()):
             link.upstream.advance(now)
 
-    async def publish_own(self, message: Publish) -> ReasonCode:
+    async def publish_own(self, scope: Scope, message: Publish) -> ReasonCode:
         """Pass a message of the service on and return the broker's code; raise PacketRefused if it does not answer."""
+        self._check_served(scope)
         if not _may_be_published(message.topic):
             return ReasonCode.TOPIC_NAME_INVALID
         return await self._service.publish(message)
 
-    def retained(self, topic: str) -> Retained | None:
+    def retained(self, scope: Scope, topic: str) -> Retained | None:
         """Refuse: MQTT has no way to read what is retained without subscribing, nor to list it."""
         raise NotReadable
 
-    def retained_after(self, topic: str, count: int) -> Sequence[Retained]:
+    def retained_after(self, scope: Scope, topic: str, count: int) -> Sequence[Retained]:
         """Refuse likewise."""
         raise NotReadable
 
     async def stop(self) -> None:
         """End the service's own connection."""
         await self._service.close()
+
+    def _check_served(self, scope: Scope) -> None:
+        # Whoever calls has asked already. Messages of another account must not reach the broker by an oversight.
+        if not self.serves(scope):
+            raise PacketRefused(ReasonCode.NOT_AUTHORIZED, "The broker is for another account")
 
     async def _open(self, connection: DeviceConnection, connect: Connect) -> Opened:
         earlier = self._of_client.get(connection.client_id)

@@ -8,7 +8,7 @@ import logging
 import uuid
 from dataclasses import replace
 
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.packets import Connect, Disconnect, ProtocolVersion, Publish
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
@@ -32,8 +32,9 @@ class _Service:
     own_filters = 0
     certificate_id = CertificateId("")
 
-    def __init__(self, client_id: str) -> None:
+    def __init__(self, client_id: str, scope: Scope) -> None:
         self.client_id = client_id
+        self.scope = scope
         self.is_lost = False
 
     def may_receive(self, topic: str) -> bool:
@@ -55,8 +56,9 @@ class _Service:
 class ServiceLink:
     """Publishes what comes from no device."""
 
-    def __init__(self, address: BrokerAddress, limits: RelayLimits, read_buffer: memoryview) -> None:
+    def __init__(self, address: BrokerAddress, scope: Scope, limits: RelayLimits, read_buffer: memoryview) -> None:
         self._address = address
+        self._scope = scope
         self._limits = limits
         self._read_buffer = read_buffer
         # No device can have it: their ids do not start with $, but for those that the gateway assigns.
@@ -104,7 +106,7 @@ class ServiceLink:
         return self._open[1]
 
     async def _connect(self) -> tuple[_Service, Upstream]:
-        service = _Service(self._client_id)
+        service = _Service(self._client_id, self._scope)
         upstream = await self._address.connect(lambda: Upstream(service, self._limits, self._read_buffer))
         connect = Connect(ProtocolVersion.MQTT_5, self._client_id, keep_alive=KEEP_ALIVE_SECONDS, username=USER_NAME)
         try:

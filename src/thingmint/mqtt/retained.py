@@ -1,4 +1,4 @@
-"""Owns the retained messages, one a topic, within bounds; refuses to know who wants them."""
+"""Owns the retained messages of an account, one a topic, within bounds; refuses to know who wants them."""
 
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import replace
@@ -6,20 +6,26 @@ from dataclasses import replace
 from thingmint.mqtt.data_plane import Retained
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.outbox import Outgoing, as_sent
+from thingmint.mqtt.rooms import Part
 
 
 class RetainedMessages:
     """The latest message of each topic that was published with RETAIN and a payload."""
 
-    __slots__ = ("_bytes", "_limits", "_messages", "_stored_at", "_topics")
+    __slots__ = ("_limits", "_messages", "_room", "_stored_at", "_topics")
 
-    def __init__(self, limits: BrokerLimits) -> None:
+    def __init__(self, limits: BrokerLimits, room: Part) -> None:
         self._limits = limits
+        self._room = room
         self._messages: dict[str, Outgoing] = {}
         self._stored_at: dict[str, float] = {}
         # In order, so that a page costs the same wherever it starts.
         self._topics: list[str] = []
-        self._bytes = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is retained; what has expired counts until somebody looks for it."""
+        return not self._messages
 
     def get(self, topic: str, now: float) -> Outgoing | None:
         """Return the topic's message, unless it has none or it has expired."""
@@ -54,14 +60,14 @@ class RetainedMessages:
         topic = retained.message.topic
         known = self._messages.get(topic)
         if not self._has_room(retained, known):
-            self._discard_expired(now)
+            self.discard_expired(now)
             known = self._messages.get(topic)
             if not self._has_room(retained, known):
                 return False
         self.discard(topic)
         self._messages[topic], self._stored_at[topic] = retained, now
         insort(self._topics, topic)
-        self._bytes += retained.size
+        self._room.take(retained.size)
         return True
 
     def discard(self, topic: str) -> None:
@@ -69,13 +75,14 @@ class RetainedMessages:
         retained = self._messages.pop(topic, None)
         if retained is not None:
             del self._stored_at[topic], self._topics[bisect_left(self._topics, topic)]
-            self._bytes -= retained.size
+            self._room.take(-retained.size)
+
+    def discard_expired(self, now: float) -> None:
+        """Forget what has expired."""
+        for topic in [topic for topic, retained in self._messages.items() if retained.has_expired(now)]:
+            self.discard(topic)
 
     def _has_room(self, retained: Outgoing, known: Outgoing | None) -> bool:
         messages = len(self._messages) + (known is None)
-        occupied = self._bytes + retained.size - (0 if known is None else known.size)
-        return messages <= self._limits.retained_messages and occupied <= self._limits.retained_bytes
-
-    def _discard_expired(self, now: float) -> None:
-        for topic in [topic for topic, retained in self._messages.items() if retained.has_expired(now)]:
-            self.discard(topic)
+        more = retained.size - (0 if known is None else known.size)
+        return messages <= self._limits.retained_messages and (more <= 0 or self._room.admits(more))

@@ -1,13 +1,19 @@
-"""Owns the lists of open connections, by certificate and by client; does nothing to them."""
+"""Owns the lists of open connections, by certificate, by account and by client; does nothing to them."""
 
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.policy_target import CertificateTarget
 
 
 class Listed(Protocol):
     """What the roster sorts by."""
+
+    @property
+    def scope(self) -> Scope | None:
+        """The account and region of the device; None until it is known who it is, and then never another."""
+        ...
 
     @property
     def certificate_id(self) -> CertificateId:
@@ -24,11 +30,11 @@ T = TypeVar("T", bound=Listed)
 
 
 class Roster(Generic[T]):
-    """Connections from their handshake on by certificate, and from their CONNECT on by client id."""
+    """Connections from their handshake on by certificate, and from their CONNECT on by account and client id."""
 
     def __init__(self) -> None:
         self._by_certificate: dict[CertificateId, set[T]] = {}
-        self._by_client: dict[str, T] = {}
+        self._by_client: dict[Scope | None, dict[str, T]] = {}
         self._accepted: set[T] = set()
 
     @property
@@ -42,14 +48,17 @@ class Roster(Generic[T]):
 
     def was_accepted(self, connection: T) -> None:
         """List the connection as its client's."""
-        self._by_client[connection.client_id] = connection
+        self._by_client.setdefault(connection.scope, {})[connection.client_id] = connection
         self._accepted.add(connection)
 
     def left(self, connection: T) -> None:
         """Forget a connection, which may be forgotten already."""
         self._accepted.discard(connection)
-        if self._by_client.get(connection.client_id) is connection:
-            del self._by_client[connection.client_id]
+        clients = self._by_client.get(connection.scope, {})
+        if clients.get(connection.client_id) is connection:
+            del clients[connection.client_id]
+            if not clients:
+                del self._by_client[connection.scope]
         of_certificate = self._by_certificate.get(connection.certificate_id, set())
         of_certificate.discard(connection)
         if not of_certificate:
@@ -59,11 +68,20 @@ class Roster(Generic[T]):
         """Return the connections of a certificate, accepted or not."""
         return tuple(self._by_certificate.get(certificate_id, ()))
 
-    def of_client(self, client_id: str) -> T | None:
-        """Return the accepted connection of a client, or None."""
-        return self._by_client.get(client_id)
+    def of_target(self, target: CertificateTarget) -> tuple[T, ...]:
+        """Return those of a certificate that are its account's, or may yet turn out to be."""
+        return tuple(each for each in self.of_certificate(target.certificate_id) if each.scope in (None, target.scope))
 
-    def all_of(self, certificate_ids: Iterable[CertificateId] | None) -> tuple[T, ...]:
-        """Return the connections of these certificates, or of all, accepted or not."""
-        chosen = self._by_certificate if certificate_ids is None else certificate_ids
-        return tuple(each for certificate_id in chosen for each in self.of_certificate(certificate_id))
+    def of_client(self, scope: Scope, client_id: str) -> T | None:
+        """Return the accepted connection of an account's client, or None."""
+        return self._by_client.get(scope, {}).get(client_id)
+
+    def of_account(self, scope: Scope) -> tuple[T, ...]:
+        """Return the accepted connections of an account's clients."""
+        return tuple(self._by_client.get(scope, {}).values())
+
+    def all_of(self, targets: Iterable[CertificateTarget] | None) -> tuple[T, ...]:
+        """Return the connections of these accounts' certificates, or of all, accepted or not."""
+        if targets is None:
+            return tuple(each for connections in self._by_certificate.values() for each in connections)
+        return tuple(each for target in targets for each in self.of_target(target))
