@@ -243,6 +243,45 @@ def test_broker_that_does_not_answer_is_given_up(relayed: Bench, broker: Mosquit
     relayed.publish(DeviceMessage("a", b"x", 1))
 
 
+@contextmanager
+def stuck(broker: Mosquitto) -> Iterator[None]:
+    """Let the broker neither read nor answer for a while."""
+    assert broker.popen is not None
+    os.kill(broker.popen.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(broker.popen.pid, signal.SIGCONT)
+
+
+def test_messages_that_wait_for_a_stuck_broker_are_bounded(tmp_path: Path, broker: Mosquitto) -> None:
+    # Each of them occupies a request: any number would leave no room for those that need no broker.
+    message = DeviceMessage("a", b"x", 1)
+    with bench_on(tmp_path, RelayDataPlane(broker.address, RelayLimits(own_messages=3))) as bench:
+        bench.publish(message)
+        with stuck(broker):
+            waiting = [bench.begin(bench.edge.publish(message)) for _ in range(3)]
+            with pytest.raises(Throttled):
+                bench.publish(message)
+            assert not any(each.done() for each in waiting)
+        for each in waiting:
+            each.result(60)
+        bench.publish(message)
+
+
+def test_message_does_not_wait_long_behind_one_that_is_not_answered(tmp_path: Path, broker: Mosquitto) -> None:
+    message = DeviceMessage("a", b"x", 1)
+    limits = RelayLimits(open_seconds=0.5, answer_seconds=600.0)
+    with bench_on(tmp_path, RelayDataPlane(broker.address, limits)) as bench:
+        bench.publish(message)
+        with stuck(broker):
+            first = bench.begin(bench.edge.publish(message))
+            with pytest.raises(ServiceUnavailable):
+                bench.publish(message)
+            assert not first.done()
+        first.result(60)
+
+
 def test_stop_does_not_wait_for_a_broker_that_does_not_answer(tmp_path: Path, broker: Mosquitto) -> None:
     assert broker.popen is not None
     with bench_on(tmp_path, RelayDataPlane(broker.address)) as bench:
