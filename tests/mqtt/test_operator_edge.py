@@ -381,6 +381,26 @@ def test_acknowledgement_that_does_not_come_is_missed(bench: Bench) -> None:
         assert lamp.is_served()
 
 
+def test_acknowledgements_that_are_waited_for_are_bounded(local: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each of them occupies a request, for as long as a device says nothing.
+    monkeypatch.setattr("thingmint.mqtt.operator_edge.MOST_CONFIRMATIONS", 2)
+    message = DeviceMessage("a", b"")
+    with connected_peer(local.live, local.identity, V5, "lamp") as lamp:
+        waiting = [local.begin(local.edge.send("lamp", message, 60)) for _ in range(2)]
+        heard = [lamp.expect(Publish) for _ in waiting]
+        with pytest.raises(Throttled):
+            local.run(local.edge.send("lamp", message, 60))
+        local.run(local.edge.send("lamp", message, None))
+        lamp.expect(Publish)
+        for each in heard:
+            lamp.send(Puback(each.packet_id))
+        for sent in waiting:
+            sent.result(60)
+        last = local.begin(local.edge.send("lamp", message, 60))
+        lamp.send(Puback(lamp.expect(Publish).packet_id))
+        last.result(60)
+
+
 def test_client_that_takes_no_more_is_not_sent_what_must_be_acknowledged(bench: Bench) -> None:
     few = ConnectProperties(receive_maximum=1)
     with connected_peer(bench.live, bench.identity, V5, "lamp", properties=few) as lamp:

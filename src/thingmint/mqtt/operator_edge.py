@@ -30,6 +30,9 @@ from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.reserved_topics import is_reserved
 from thingmint.mqtt.topics import InvalidTopic, check_topic
 
+# Each acknowledgement that is waited for occupies a request of the API.
+MOST_CONFIRMATIONS = 128
+
 _INVALID = {
     ReasonCode.TOPIC_NAME_INVALID: "The topic is reserved or not valid",
     ReasonCode.PACKET_TOO_LARGE: "The message is larger than the broker takes",
@@ -46,6 +49,7 @@ class OperatorEdge:
         self._gateway = gateway
         self._data_plane = data_plane
         self._clock = clock
+        self._confirmations = 0
 
     async def publish(self, message: DeviceMessage) -> None:
         """Pass a message on; raise InvalidRequest, Throttled, AccessDenied or ServiceUnavailable."""
@@ -106,13 +110,18 @@ class OperatorEdge:
         if confirmed_within is None:
             _require_written(found.device.sent(packet, None), may_be_dropped=True)
             return
+        if self._confirmations >= MOST_CONFIRMATIONS:
+            raise Throttled("Too many acknowledgements are waited for")
         confirmed = asyncio.get_running_loop().create_future()
         _require_written(found.device.sent(packet, confirmed), may_be_dropped=False)
+        self._confirmations += 1
         try:
             async with asyncio.timeout(confirmed_within):
                 await confirmed
         except TimeoutError:
             raise DeliveryUnconfirmed("The device did not acknowledge the message in time") from None
+        finally:
+            self._confirmations -= 1
 
     def _shown(self, retained: Retained) -> RetainedMessage:
         message = retained.message
