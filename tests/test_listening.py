@@ -1,9 +1,10 @@
 import errno
+import resource
 import socket
 
 import pytest
 
-from thingmint.listening import listen
+from thingmint.listening import Demand, descriptors_for_connections, listen, shares
 
 
 def test_an_address_that_is_taken_is_named() -> None:
@@ -20,3 +21,34 @@ def test_an_ipv6_address_that_is_taken_is_named_in_brackets() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=rf"cannot listen on \[::1\]:{port}: Address already in use"):
             listen([(socket.AF_INET6, ("::1", port, 0, 0))])
+
+
+@pytest.mark.parametrize(
+    ("soft_limit", "expected"),
+    [(65_536, 65_280), (1024, 768), (100, 50), (resource.RLIM_INFINITY, 2**31)],
+)
+def test_some_descriptors_are_kept_from_connections(
+    monkeypatch: pytest.MonkeyPatch, soft_limit: int, expected: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (soft_limit, soft_limit))
+    assert descriptors_for_connections() == expected
+
+
+def test_listeners_have_what_they_ask_for_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (65_536, 65_536))
+    assert shares([Demand(2048), Demand(10_000, descriptors_each=2)]) == (2048, 10_000)
+
+
+@pytest.mark.parametrize("soft_limit", [8, 100, 1024, 4096, 20_000])
+@pytest.mark.parametrize("descriptors_each", [1, 2])
+def test_listeners_together_leave_descriptors_for_the_rest(
+    monkeypatch: pytest.MonkeyPatch, soft_limit: int, descriptors_each: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (soft_limit, soft_limit))
+    operators, devices = shares([Demand(2048), Demand(10_000, descriptors_each)])
+    assert operators >= 1
+    assert devices >= 1
+    assert operators + devices * descriptors_each <= descriptors_for_connections()
+    if soft_limit > 100:
+        # In proportion: neither listener starves the other.
+        assert devices / operators == pytest.approx(10_000 / 2048, rel=0.05)

@@ -48,6 +48,7 @@ from thingmint.issuance.issuer import Issuer, IssuerUnfit
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.key_pool import KeyPool
+from thingmint.listening import Demand, shares
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.limits import BrokerLimits
@@ -267,7 +268,8 @@ async def _serve_registry(
     authority = registration_authority(registry, keys, events)
     identities = _identities(registry)
     identity = identities.create()
-    edge = _device_edge(authority, registry, identity, metrics)
+    api_connections, device_connections = _connections(config)
+    edge = _device_edge(authority, registry, identity, metrics, device_connections)
     events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
         await edge.start()
@@ -277,7 +279,7 @@ async def _serve_registry(
             host=config.api_host,
             port=config.api_port,
             ssl_context=None if config.insecure_http else identity.context,
-            limits=Limits(max_connections=config.max_connections, max_requests=config.max_requests),
+            limits=Limits(max_connections=api_connections, max_requests=config.max_requests),
             observe_connections=metrics.connections,
         )
         await server.start()
@@ -297,6 +299,17 @@ async def _serve_registry(
         _log.info("stopping")
 
 
+def _connections(config: Config) -> tuple[int, int]:
+    """Return how many connections the API and the device edge may have side by side."""
+    # Behind the relay, each device has a connection to the broker.
+    descriptors = 1 if config.mqtt_data_plane == "local" else 2
+    wanted = (config.max_connections, GatewayLimits().max_connections)
+    operators, devices = shares([Demand(wanted[0]), Demand(wanted[1], descriptors)])
+    if (operators, devices) != wanted:
+        _log.warning("descriptors are scarce: raise `ulimit -n`", api_connections=operators, device_connections=devices)
+    return operators, devices
+
+
 def _data_plane(config: Config, scope: Scope) -> DataPlane:
     if config.mqtt_data_plane == "local":
         return LocalDataPlane(BrokerLimits(), time.monotonic)
@@ -307,7 +320,11 @@ def _data_plane(config: Config, scope: Scope) -> DataPlane:
 
 
 def _device_edge(
-    authority: RegistrationAuthority, registry: Registry, identity: ServerIdentity, metrics: Metrics
+    authority: RegistrationAuthority,
+    registry: Registry,
+    identity: ServerIdentity,
+    metrics: Metrics,
+    max_connections: int,
 ) -> DeviceEdge:
     config = registry.config
     return DeviceEdge(
@@ -316,7 +333,7 @@ def _device_edge(
         address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default, config.mqtt_alpn),
         tls_context=identity.device_context,
         data_plane=_data_plane(config, registry.scope),
-        limits=GatewayLimits(),
+        limits=GatewayLimits(max_connections=max_connections),
         observe_connections=metrics.device_connections,
     )
 

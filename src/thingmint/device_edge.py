@@ -78,6 +78,7 @@ class DeviceEdge:
         self._limits = limits
         self._observe_connections = observe_connections
         self._gateway = self._new_gateway(address.port)
+        self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
         self._nudged = asyncio.Event()
         self._unseen: set[CertificateTarget] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -100,7 +101,7 @@ class DeviceEdge:
     @property
     def for_operators(self) -> OperatorEdges:
         """What the API does with messages and connections, for the devices of each account."""
-        return OperatorEdges(lambda: self._gateway, self._data_plane, self._authority.clock)
+        return self._for_operators
 
     async def start(self) -> None:
         """Listen and serve; raise OSError if the address cannot be had, unless it is the default one."""

@@ -1,9 +1,10 @@
-"""Owns how listening sockets are made and how many descriptors connections may take; accepts nothing."""
+"""Owns how listening sockets are made, and how the descriptors are shared among connections; accepts nothing."""
 
 import errno
 import resource
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 # Host, port and, with IPv6, more: the standard library types it per family.
@@ -11,8 +12,9 @@ Address: TypeAlias = tuple[Any, ...]
 
 _BACKLOG = 1024
 _ANY_NUMBER = 2**31
-# Left to the database, the key workers, logs and files when descriptors are scarce.
-_RESERVED_DESCRIPTORS = 64
+# Left to the database, the key workers, webhooks, logs and files when descriptors are scarce: as many webhooks as there
+# may be devices under provision (`GatewayLimits.max_provisioning`), and as many descriptors again for the rest.
+_RESERVED_DESCRIPTORS = 256
 
 
 def descriptors_for_connections() -> int:
@@ -21,6 +23,27 @@ def descriptors_for_connections() -> int:
     if soft == resource.RLIM_INFINITY:
         return _ANY_NUMBER
     return max(soft - _RESERVED_DESCRIPTORS, soft // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """How many connections a listener would have, and how many descriptors each of them takes."""
+
+    connections: int
+    descriptors_each: int = 1
+
+
+def shares(demands: Sequence[Demand]) -> tuple[int, ...]:
+    """Return how many connections each listener may have, so that all of them at once leave descriptors for the rest.
+
+    Each may have what it asks for if there is room; otherwise all of them give way in the same proportion, and a flood
+    on one takes nothing from another.
+    """
+    room = descriptors_for_connections()
+    wanted = sum(demand.connections * demand.descriptors_each for demand in demands)
+    if wanted <= room:
+        return tuple(demand.connections for demand in demands)
+    return tuple(max(1, demand.connections * room // wanted) for demand in demands)
 
 
 def listen(addresses: Sequence[tuple[int, Address]]) -> list[socket.socket]:

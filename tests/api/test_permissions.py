@@ -1,6 +1,7 @@
 """What policies are asked before a request is looked at any further, whatever it holds."""
 
 import json
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,32 @@ async def test_creating_with_tags_takes_the_permission_to_tag(api: Api) -> None:
         assert needed(api, method, target, {"tags": tags}) == (own, tagging)
         assert needed(api, method, target, {"tags": []}) == (Permission(f"iot:{action}", resource),)
         assert needed(api, method, target) == (Permission(f"iot:{action}", resource),)
+
+
+def twice(first: Mapping[str, object], second: Mapping[str, object]) -> bytes:
+    """Return an object that has each of its members two times."""
+    return f"{json.dumps(first)[:-1]},{json.dumps(second)[1:]}".encode()
+
+
+async def test_of_a_member_that_a_body_has_twice_policies_are_asked_about_what_is_carried_out(api: Api) -> None:
+    def document(effect: str) -> str:
+        statement = {"Effect": effect, "Action": "iot:*", "Resource": "*"}
+        return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+    first = {"policyDocument": document("Allow"), "tags": [{"Key": "line", "Value": "7"}]}
+    second = {"policyDocument": document("Deny"), "tags": [{"Key": "hall", "Value": "1"}]}
+    body = twice(first, second)
+    tags = {"aws:TagKeys": ("hall",), "aws:RequestTag/hall": ("1",)}
+    assert [each.context for each in api.permissions_of("POST", "/policies/p", body)] == [tags, tags]
+    assert (await api.call("POST", "/policies/p", body))["policyDocument"] == second["policyDocument"]
+    assert (await api.call("GET", f"/tags?resourceArn={OURS}:policy/p"))["tags"] == second["tags"]
+
+    await api.call("POST", "/policies/q", json.dumps(first).encode())
+    target = (await api.call("POST", "/keys-and-certificate"))["certificateArn"]
+    body = twice({"target": f"{OURS}:thinggroup/mine"}, {"target": target})
+    assert api.resource_of("PUT", "/target-policies/q", body) == target
+    await api.call("PUT", "/target-policies/q", body)
+    assert await api.call("POST", "/policy-targets/q") == {"targets": [target]}
 
 
 async def test_tagging_is_asked_for_with_the_tags_and_untagging_with_the_keys(api: Api) -> None:

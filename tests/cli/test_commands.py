@@ -74,6 +74,24 @@ def test_version_is_shown() -> None:
     assert CliRunner().invoke(main, ["--version"]).output == f"thingmint {__version__}\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        (("fleet", "simulate", "--devices", "1"), "--duration", "nan"),
+        (("fleet", "simulate", "--devices", "1"), "--publish", "nan"),
+        (("fleet", "simulate", "--devices", "1"), "--publish", "1e-320"),
+        (("fleet", "simulate", "--devices", "1"), "--publish", "inf"),
+        (("issue",), "--patience", "nan"),
+    ],
+)
+def test_what_is_no_ordinary_number_is_refused(
+    command: tuple[str, ...], option: str, value: str, tmp_path: Path
+) -> None:
+    result = run(*command, option, value, data_dir=tmp_path / "data")
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.stderr
+
+
 def test_permanent_key_is_printed_as_a_credentials_file_has_it(data_dir: Path) -> None:
     result = run("access-key", "create", "--policy", "-", "--user", "line-7", data_dir=data_dir, stdin=POLICY)
     first, second = result.stdout.splitlines()

@@ -1,10 +1,13 @@
 """Every identity once, whatever becomes of requests, answers and the process that asks."""
 
+import asyncio
 import contextlib
 import dataclasses
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,14 +32,19 @@ COUNT = 4
 
 
 class Keys:
-    """A `KeySource` that gives each key once, as long as there are any."""
+    """A `KeySource` that gives each key once, and again only if who took it was killed before it was in the folder."""
 
-    def __init__(self, key_pairs: tuple[KeyPair, ...]) -> None:
+    def __init__(self, key_pairs: tuple[KeyPair, ...], folder: Folder) -> None:
         self._left = deque(key_pairs)
+        self._folder = folder
 
     async def take(self) -> KeyPair:
-        """Return the next key pair."""
-        return self._left.popleft()
+        """Return the next key pair that is not in the folder."""
+        kept = {path.read_bytes() for path in self._folder.path.glob("*.key.pem")}
+        while True:
+            self._left.rotate(-1)
+            if self._left[-1].private_key_pem not in kept:
+                return self._left[-1]
 
 
 @dataclasses.dataclass
@@ -49,7 +57,13 @@ class Job:
     progress: list[int] = dataclasses.field(default_factory=list)
 
     async def run(
-        self, count: int = COUNT, *, active: bool = True, concurrency: int = 1, patience: float = 60.0
+        self,
+        count: int = COUNT,
+        *,
+        active: bool = True,
+        concurrency: int = 1,
+        patience: float = 60.0,
+        pauses: Pauses = NO_PAUSES,
     ) -> None:
         """Begin or resume the job, and write the manifest."""
         with self.folder.held():
@@ -61,7 +75,7 @@ class Job:
                 concurrency=concurrency,
                 patience=patience,
                 on_progress=self.progress.append,
-                pauses=NO_PAUSES,
+                pauses=pauses,
             )
             await work.run()
             self.folder.write_manifest(work.job)
@@ -99,7 +113,7 @@ def new_job(tmp_path: Path, key_pairs: tuple[KeyPair, ...]) -> Callable[..., Job
 
     def make(*fates: Fate, registrar: FaultyRegistrar | None = None) -> Job:
         folder = Folder(tmp_path / f"out-{next(numbers)}")
-        return Job(folder, (registrar or FaultyRegistrar()).meets(*fates), Keys(key_pairs))
+        return Job(folder, (registrar or FaultyRegistrar()).meets(*fates), Keys(key_pairs, folder))
 
     return make
 
@@ -197,6 +211,57 @@ async def test_doubles_of_a_run_that_was_killed_are_ended_by_the_next(new_job: C
     recorded = job.folder.read_job()
     assert recorded is not None
     assert recorded.asked_again == ()
+
+
+@dataclasses.dataclass
+class SlowRegistrar(FaultyRegistrar):
+    """A service that is stuck with the first request, whose sender dies; by a clock of its own."""
+
+    seconds: float = 0.0
+    answer_takes: float = 0.0
+    late_by: float = 0.0
+    _stuck: tuple[str, bool] | None = None
+    _served_at: float = math.inf
+
+    async def issue(self, csr_pem: str, *, active: bool) -> Registered:
+        """Die with the first request, and serve it a while after the first answer to another one."""
+        if self._stuck is None:
+            self._stuck = csr_pem, active
+            raise Killed
+        self.seconds += self.answer_takes
+        if self._served_at == math.inf:
+            self._served_at = self.seconds + self.late_by
+        return await super().issue(csr_pem, active=active)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.seconds += seconds
+        if self._stuck is not None and self.seconds >= self._served_at:
+            csr_pem, active = self._stuck
+            self._served_at = math.inf
+            await super().issue(csr_pem, active=active)
+
+
+@pytest.mark.parametrize(
+    ("answer_takes", "late_by"),
+    [
+        # Stuck for longer than a request takes at most, and well again at once for all that waited.
+        (40.0, 4.0),
+        # So slow that a request which came first may well be answered last.
+        (20.0, 15.0),
+        (0.1, 4.0),
+    ],
+)
+async def test_request_that_a_stuck_service_serves_late_leaves_no_double(
+    new_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, answer_takes: float, late_by: float
+) -> None:
+    registrar = SlowRegistrar(answer_takes=answer_takes, late_by=late_by)
+    job = new_job(registrar=registrar)
+    monkeypatch.setattr("thingmint.cli.issuing.work.time", SimpleNamespace(monotonic=lambda: registrar.seconds))
+    monkeypatch.setattr(asyncio, "sleep", registrar.sleep)
+    await job.run_until_complete(count=1, pauses=Pauses())
+    assert registrar.asked == 2
+    await job.assert_exactly(1)
 
 
 async def test_others_may_register_and_delete_meanwhile(new_job: Callable[..., Job]) -> None:

@@ -27,13 +27,11 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 @contextlib.contextmanager
-def silent_connections(service: Service, count: int) -> Iterator[list[socket.socket]]:
-    """Open connections; whoever opens them decides what they say."""
+def silent_connections(service: Service, count: int, port: int | None = None) -> Iterator[list[socket.socket]]:
+    """Open connections to the API or another port; whoever opens them decides what they say."""
+    address = ("127.0.0.1", port or service.endpoints.api_port)
     with contextlib.ExitStack() as stack:
-        yield [
-            stack.enter_context(socket.create_connection(("127.0.0.1", service.endpoints.api_port), timeout=60))
-            for _ in range(count)
-        ]
+        yield [stack.enter_context(socket.create_connection(address, timeout=60)) for _ in range(count)]
 
 
 def health(service: Service) -> WireAnswer:
@@ -53,6 +51,25 @@ def limited(service: Service, which: int, limit: int) -> Iterator[None]:
         yield
     finally:
         resource.prlimit(pid, which, before)
+
+
+@contextlib.contextmanager
+def scarce_service(tmp_path: Path, descriptors: int) -> Iterator[Service]:
+    """Yield a service that can never have more descriptors than these."""
+    limited_shell = ("sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh")
+    with running_service(tmp_path / "data", "--insecure-http", key_reserve=2, before=limited_shell) as service:
+        yield service
+
+
+def test_floods_on_both_ports_leave_descriptors_for_the_rest(tmp_path: Path) -> None:
+    with scarce_service(tmp_path, 300) as service:
+        devices = service.endpoints.mqtt_port
+        with silent_connections(service, 350), silent_connections(service, 350, devices):
+            assert health(service).status == 200
+            assert create_keys(client_of(service)).private_key_pem
+            # What is open now, beside so many connections as there may be, is the most that there will be.
+            assert len(list(Path(f"/proc/{service.process.pid}/fd").iterdir())) < 250
+        assert "cannot accept" not in service.log
 
 
 def test_service_without_descriptors_rests_serves_and_recovers(service: Service) -> None:

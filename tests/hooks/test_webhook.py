@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import json
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from tests.support.authority import NOW, StandingClock
 from thingmint.core.hook import HookFailed
 from thingmint.core.identifiers import SerialNumber
 from thingmint.hooks.signature import QuestionSigner
+from thingmint.hooks.trust import BELIEVED_SECONDS, MachineTrust
 from thingmint.hooks.webhook import MAX_ANSWER_BYTES, Webhook
 from thingmint.issuance.trust_anchor import (
     CertificateAuthority,
@@ -106,6 +108,9 @@ async def test_a_question_is_signed_with_the_shared_secret_and_the_time() -> Non
         b"HTTP/1.1 200 OK\r\n\r\n" + ALLOWED,
         b"HTTP/1.0 200 OK\r\n\r\n" + ALLOWED,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1b\r\n" + ALLOWED + b"\r\n0\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + http(ALLOWED),
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n" + ALLOWED,
+        http(ALLOWED) + http(b"{}", "500 Internal Server Error"),
     ],
 )
 async def test_answers_may_be_framed_in_every_way_of_http(answer: bytes) -> None:
@@ -122,6 +127,9 @@ async def test_answers_may_be_framed_in_every_way_of_http(answer: bytes) -> None
         (http(b"[" * 20_000), "not JSON"),
         (http(b""), "not JSON"),
         (http(ALLOWED, "500 Internal Server Error"), "status 500"),
+        (http(ALLOWED, "403 Forbidden") + http(b""), "status 403"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "before its answer was complete"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "another protocol"),
         (http(b"", "302 Found\r\nLocation: http://127.0.0.1/"), "status 302"),
         (http(b" " * (MAX_ANSWER_BYTES + 1)), "longer than"),
         (b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 40_000, "head does not end"),
@@ -130,6 +138,18 @@ async def test_answers_may_be_framed_in_every_way_of_http(answer: bytes) -> None
 async def test_other_answers_are_failures(answer: bytes, reason: str) -> None:
     with pytest.raises(HookFailed, match=reason):
         await ask(answer)
+
+
+async def test_an_interim_answer_may_come_long_before_the_answer() -> None:
+    async def handle(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        await answering(http(ALLOWED))(request, writer)
+
+    async with server(handle) as port:
+        answer = await Webhook("127.0.0.1", port, "/", is_tls=False).ask(QUESTION)
+    assert answer == {"allowProvisioning": True}
 
 
 async def test_a_port_that_nobody_listens_on_is_a_failure() -> None:
@@ -185,6 +205,32 @@ async def test_a_webhook_over_tls_is_asked_if_its_certificate_holds(
         assert await Webhook("localhost", port, "/", is_tls=True).ask(QUESTION) == {"allowProvisioning": True}
         with pytest.raises(HookFailed, match="SSLCertVerificationError"):
             await Webhook("127.0.0.1", port, "/", is_tls=True).ask(QUESTION)
+
+
+async def test_trust_is_loaded_once_for_many_questions_and_again_after_a_while(
+    tls_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To load a machine's trust anchors takes a tenth of a second, in which nothing else would be served.
+    loaded_by: list[str] = []
+
+    def load() -> ssl.SSLContext:
+        loaded_by.append(threading.current_thread().name)
+        return trusting
+
+    trusting = ssl.create_default_context(cafile=tls_files[0])
+    monkeypatch.setattr(ssl, "create_default_context", load)
+    seconds = [0.0]
+    trust = MachineTrust(lambda: seconds[0])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls_files[1])
+    async with server(answering(http(ALLOWED)), context) as port:
+        webhook = Webhook("localhost", port, "/", is_tls=True, trust=trust)
+        await asyncio.gather(*(webhook.ask(QUESTION) for _ in range(8)))
+        assert len(loaded_by) == 1
+        assert loaded_by[0] != threading.current_thread().name
+        seconds[0] += BELIEVED_SECONDS
+        await webhook.ask(QUESTION)
+    assert len(loaded_by) == 2
 
 
 def test_an_address_of_version_6_is_bracketed() -> None:

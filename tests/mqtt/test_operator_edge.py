@@ -243,6 +243,45 @@ def test_broker_that_does_not_answer_is_given_up(relayed: Bench, broker: Mosquit
     relayed.publish(DeviceMessage("a", b"x", 1))
 
 
+@contextmanager
+def stuck(broker: Mosquitto) -> Iterator[None]:
+    """Let the broker neither read nor answer for a while."""
+    assert broker.popen is not None
+    os.kill(broker.popen.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(broker.popen.pid, signal.SIGCONT)
+
+
+def test_messages_that_wait_for_a_stuck_broker_are_bounded(tmp_path: Path, broker: Mosquitto) -> None:
+    # Each of them occupies a request: any number would leave no room for those that need no broker.
+    message = DeviceMessage("a", b"x", 1)
+    with bench_on(tmp_path, RelayDataPlane(broker.address, SCOPE, RelayLimits(own_messages=3))) as bench:
+        bench.publish(message)
+        with stuck(broker):
+            waiting = [bench.begin(bench.edge.publish(message)) for _ in range(3)]
+            with pytest.raises(Throttled):
+                bench.publish(message)
+            assert not any(each.done() for each in waiting)
+        for each in waiting:
+            each.result(60)
+        bench.publish(message)
+
+
+def test_message_does_not_wait_long_behind_one_that_is_not_answered(tmp_path: Path, broker: Mosquitto) -> None:
+    message = DeviceMessage("a", b"x", 1)
+    limits = RelayLimits(open_seconds=0.5, answer_seconds=600.0)
+    with bench_on(tmp_path, RelayDataPlane(broker.address, SCOPE, limits)) as bench:
+        bench.publish(message)
+        with stuck(broker):
+            first = bench.begin(bench.edge.publish(message))
+            with pytest.raises(ServiceUnavailable):
+                bench.publish(message)
+            assert not first.done()
+        first.result(60)
+
+
 def test_stop_does_not_wait_for_a_broker_that_does_not_answer(tmp_path: Path, broker: Mosquitto) -> None:
     assert broker.popen is not None
     with bench_on(tmp_path, RelayDataPlane(broker.address, SCOPE)) as bench:
@@ -340,6 +379,27 @@ def test_acknowledgement_that_does_not_come_is_missed(bench: Bench) -> None:
         # It comes too late, and changes nothing.
         lamp.send(Puback(lamp.expect(Publish).packet_id))
         assert lamp.is_served()
+
+
+def test_acknowledgements_that_are_waited_for_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each of them occupies a request, for as long as a device says nothing.
+    monkeypatch.setattr("thingmint.mqtt.operator_edge.MOST_CONFIRMATIONS", 2)
+    message = DeviceMessage("a", b"")
+    data_plane = LocalDataPlane(BrokerLimits(), lambda: asyncio.get_running_loop().time())
+    with bench_on(tmp_path, data_plane) as local, connected_peer(local.live, local.identity, V5, "lamp") as lamp:
+        waiting = [local.begin(local.edge.send("lamp", message, 60)) for _ in range(2)]
+        heard = [lamp.expect(Publish) for _ in waiting]
+        with pytest.raises(Throttled):
+            local.run(local.edge.send("lamp", message, 60))
+        local.run(local.edge.send("lamp", message, None))
+        lamp.expect(Publish)
+        for each in heard:
+            lamp.send(Puback(each.packet_id))
+        for sent in waiting:
+            sent.result(60)
+        last = local.begin(local.edge.send("lamp", message, 60))
+        lamp.send(Puback(lamp.expect(Publish).packet_id))
+        last.result(60)
 
 
 def test_client_that_takes_no_more_is_not_sent_what_must_be_acknowledged(bench: Bench) -> None:

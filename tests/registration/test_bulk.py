@@ -411,6 +411,29 @@ async def test_one_task_runs_in_an_account_and_region(
     assert [entry.task_id for entry in cancelled.items] == [first.task_id]
 
 
+async def test_no_task_waits_for_the_end_of_another_accounts(
+    authority: RegistrationAuthority, store: MemoryStore, tmp_path: Path
+) -> None:
+    write_input(tmp_path, [device(number) for number in range(200)])
+    long = await started(authority)
+    assert await runner(authority, "elsewhere").work()
+    assert (await described(authority, long)).status is TaskStatus.COMPLETED
+
+    long = await started(authority)
+    (tmp_path / BUCKET / "short.json").write_text(json.dumps(device(1000)))
+    short = await bulk.start(authority, ELSEWHERE, TEMPLATE, BUCKET, "short.json", ROLE_ARN)
+    turns = 0
+    while (await bulk.describe(authority, ELSEWHERE, short.task_id))[0].status in RUNNING:
+        assert await runner(authority).work()
+        turns += 1
+    assert turns == 2
+    assert (await described(authority, long)).status is TaskStatus.IN_PROGRESS
+    assert await runner(authority).work()
+    done = await described(authority, long)
+    assert (done.status, done.progress.successes) == (TaskStatus.COMPLETED, 200)
+    assert len(report(tmp_path, long.task_id, RESULTS)) == 200
+
+
 @pytest.mark.parametrize(
     ("template", "key"), [("{}", KEY), (TEMPLATE, "missing.json"), (TEMPLATE, "../secret"), ("garbage", KEY)]
 )

@@ -1,7 +1,6 @@
 """File descriptors run out: the server neither spins nor falls, and is healthy as soon as some are free again."""
 
 import contextlib
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.live_server import LOOPS, Client
 
-from thingmint.listening import descriptors_for_connections, listen
+from thingmint.listening import listen
 
 GET = b"GET /things HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -115,17 +114,6 @@ def test_server_without_descriptors_takes_them_from_idle_connections(server: Chi
             assert response is not None
             assert response.status == 200
             assert idle.is_closed_by_server()
-
-
-@pytest.mark.parametrize(
-    ("soft_limit", "expected"),
-    [(1024, 960), (100, 50), (resource.RLIM_INFINITY, 2**31)],
-)
-def test_some_descriptors_are_kept_from_connections(
-    monkeypatch: pytest.MonkeyPatch, soft_limit: int, expected: int
-) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (soft_limit, soft_limit))
-    assert descriptors_for_connections() == expected
 
 
 def test_host_without_an_address_cannot_be_listened_on() -> None:

@@ -88,6 +88,13 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "a header name of 70 kB": (HEAD + b"a" * 70_000 + b": v\r\n\r\n", 431),
     "headers of 70 kB in all": (HEAD + b"".join(b"X-%d: %s\r\n" % (n, b"v" * 900) for n in range(80)) + b"\r\n", 431),
     "20 MB of one header": (HEAD + b"X-Large: " + b"a" * 20_000_000, 431),
+    "a trailer of 70 kB": (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX-Large: " + b"a" * 70_000, 431),
+    "a trailer's name of 70 kB": (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"a" * 70_000, 431),
+    "101 trailers": (
+        POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"".join(b"X-%d: v\r\n" % n for n in range(101)) + b"\r\n",
+        431,
+    ),
+    "a chunk's extension of 70 kB": (POST + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"a" * 70_000, 431),
     "an upgrade with a body": (
         POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nab",
         400,
@@ -145,6 +152,22 @@ def test_path_and_query_reach_the_application_as_they_were_sent(live: LiveServer
     seen = json.loads(response.body)
     assert (seen["raw_path"], seen["query"]) == ("//a%2Fb/%C3%A9", "x=%20&y?z")
     assert seen["path"] == "//a/b/é"
+
+
+def test_trailers_are_no_headers(live: LiveServer) -> None:
+    # RFC 9110, 6.5.1: whoever stands before the service has looked at the headers only.
+    response = live.ask(
+        POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nAuthorization: x\r\nExpect: 100-continue\r\n\r\n"
+    )
+    assert response is not None
+    assert response.status == 200
+    assert [name for name, _ in json.loads(response.body)["headers"]] == ["host", "transfer-encoding"]
+
+
+def test_chunks_of_one_byte_are_a_body(live: LiveServer) -> None:
+    response = live.ask(POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n")
+    assert response is not None
+    assert json.loads(response.body)["body"] == 20_000
 
 
 def test_forwarding_headers_do_not_change_the_client_address(live: LiveServer) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,8 +82,12 @@ def start_service(
     environment: dict[str, str] | None = None,
     log_file: Path | None = None,
     key_reserve: int = 4,
+    before: Sequence[str] = (),
 ) -> Service:
-    """Start a service on free ports and return when it is ready; raise AssertionError with its log if it ends first."""
+    """Start a service on free ports and return when it is ready; raise AssertionError with its log if it ends first.
+
+    ``before`` is a command that takes the service's command line as its last arguments.
+    """
     log_file = log_file or data_dir.with_name(data_dir.name + ".log")
     command = thingmint(
         "serve", "--data-dir", str(data_dir), "--api", "127.0.0.1:0", "--key-reserve", str(key_reserve), *arguments
@@ -91,7 +95,7 @@ def start_service(
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
     with log_file.open("ab") as log:
         process = subprocess.Popen(
-            command,
+            [*before, *command],
             stdout=subprocess.PIPE,
             stderr=log,
             stdin=subprocess.DEVNULL,

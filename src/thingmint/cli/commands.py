@@ -6,6 +6,7 @@ from typing import Any, TextIO
 import click
 
 from thingmint import __version__
+from thingmint.cli.numbers import OrdinaryFloatRange
 from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, config_of, settings_options
 
 
@@ -47,7 +48,7 @@ def env(**flags: object) -> None:
 @click.option("--offline", is_flag=True, help="Work on the data directory itself; no service may be running on it.")
 @click.option(
     "--patience",
-    type=click.FloatRange(0),
+    type=OrdinaryFloatRange(0),
     default=60.0,
     show_default=True,
     help="Seconds to go on trying while the service does not answer.",
@@ -71,9 +72,9 @@ def fleet() -> None:
     "--concurrency", type=click.IntRange(1, 200), default=8, show_default=True, help="Devices that are busy at a time."
 )
 @click.option("--keys/--csr", default=True, show_default=True, help="Ask for keys, or bring a P-256 key of its own.")
-@click.option("--duration", type=click.FloatRange(0), default=0.0, help="Seconds that all devices stay connected.")
+@click.option("--duration", type=OrdinaryFloatRange(0), default=0.0, help="Seconds that all devices stay connected.")
 @click.option(
-    "--publish", type=click.FloatRange(0, 1000), default=0.0, help="Messages a second of each device meanwhile."
+    "--publish", type=OrdinaryFloatRange(0, 1000), default=0.0, help="Messages a second of each device meanwhile."
 )
 @click.option("--reconnect", is_flag=True, help="At the end each device leaves and connects once more.")
 @click.option("--template", default=None, help="Provisioning template to use.  [default: one is made]")

@@ -11,6 +11,7 @@ from thingmint.core.errors import InvalidRequest
 from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.hooks.python_callable import python_hook
 from thingmint.hooks.signature import QuestionSigner
+from thingmint.hooks.trust import MachineTrust
 from thingmint.hooks.webhook import Webhook
 
 HookTarget: TypeAlias = Callable[[Mapping[str, object]], Awaitable[object]]
@@ -29,10 +30,11 @@ def hook_targets(settings: Mapping[str, str], signer: QuestionSigner | None = No
 
     With a signer, what webhooks are asked is signed.
     """
-    return {arn: _target(arn, text, signer) for arn, text in settings.items()}
+    trust = MachineTrust()
+    return {arn: _target(arn, text, signer, trust) for arn, text in settings.items()}
 
 
-def _target(arn: str, text: str, signer: QuestionSigner | None) -> HookTarget:
+def _target(arn: str, text: str, signer: QuestionSigner | None, trust: MachineTrust) -> HookTarget:
     try:
         PreProvisioningHook(arn)
     except InvalidRequest as error:
@@ -40,7 +42,7 @@ def _target(arn: str, text: str, signer: QuestionSigner | None) -> HookTarget:
     match = _CALLABLE.fullmatch(text)
     if match:
         return python_hook(_imported(arn, match[1], match[2]))
-    return _webhook(arn, text, signer)
+    return _webhook(arn, text, signer, trust)
 
 
 def _imported(arn: str, module_name: str, name: str) -> Callable[..., object]:
@@ -53,7 +55,7 @@ def _imported(arn: str, module_name: str, name: str) -> Callable[..., object]:
     return found  # type: ignore[no-any-return] # that it can be called is all there is to know of the operator's code
 
 
-def _webhook(arn: str, text: str, signer: QuestionSigner | None) -> HookTarget:
+def _webhook(arn: str, text: str, signer: QuestionSigner | None, trust: MachineTrust) -> HookTarget:
     try:
         url = urlsplit(text)
         port = url.port
@@ -66,8 +68,16 @@ def _webhook(arn: str, text: str, signer: QuestionSigner | None) -> HookTarget:
     # Parameters of devices and the decision about them are not for everybody on the way.
     if url.scheme == "http" and not _is_loopback(url.hostname):
         raise HookTargetRefused(f"hooks.{arn}: http is allowed on loopback addresses only")
+    if port == 0:
+        raise HookTargetRefused(f"hooks.{arn}: nobody listens on port 0")
+    try:
+        # As the resolver and TLS will write it.
+        url.hostname.encode("idna")
+    except UnicodeError as error:
+        raise HookTargetRefused(f"hooks.{arn}: {url.hostname} is no name of a host") from error
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    return Webhook(url.hostname, port or _PORTS[url.scheme], path, is_tls=url.scheme == "https", signer=signer).ask
+    is_tls = url.scheme == "https"
+    return Webhook(url.hostname, port or _PORTS[url.scheme], path, is_tls=is_tls, signer=signer, trust=trust).ask
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,7 +1,6 @@
 """Owns one POST of JSON to a webhook and its answer, over HTTP/1.1; follows no redirect and uses no proxy."""
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,10 +9,12 @@ import msgspec
 
 from thingmint.core.hook import HookFailed
 from thingmint.hooks.signature import HEADER, QuestionSigner
+from thingmint.hooks.trust import MachineTrust
 
 MAX_ANSWER_BYTES = 65_536
 _CHUNK = 16_384
 _OK = 200
+_FIRST_FINAL_STATUS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,12 @@ class Webhook:
     path: str
     is_tls: bool
     signer: QuestionSigner | None = None
+    trust: MachineTrust = field(default_factory=MachineTrust, repr=False, compare=False)
 
     async def ask(self, question: Mapping[str, object]) -> object:
         """Return the answer's JSON; raise HookFailed if there is none with status 200."""
         try:
-            tls = ssl.create_default_context() if self.is_tls else None
+            tls = await self.trust.context() if self.is_tls else None
             reader, writer = await asyncio.open_connection(self.host, self.port, ssl=tls)
             try:
                 writer.write(self._request(msgspec.json.encode(question)))
@@ -39,6 +41,8 @@ class Webhook:
                 writer.transport.abort()
         except (OSError, httptools.HttpParserError) as error:
             raise HookFailed(f"the webhook cannot be reached: {type(error).__name__}") from error
+        except httptools.HttpParserUpgrade as error:
+            raise HookFailed("the webhook wants to speak another protocol") from error
         return answer.decoded()
 
     def _request(self, body: bytes) -> bytes:
@@ -54,24 +58,39 @@ class Webhook:
 
 @dataclass(slots=True)
 class _Answer:
-    """What the parser tells of an answer."""
+    """What the parser tells of an answer: the first that is final, whatever comes behind it."""
 
     body: bytearray = field(default_factory=bytearray)
     status: int = 0
     is_complete: bool = False
     has_length: bool = False
+    parser: httptools.HttpResponseParser = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+
+    def on_message_begin(self) -> None:
+        if not self.is_complete:
+            self.status, self.has_length = 0, False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         del value
         self.has_length = self.has_length or name.lower() in (b"content-length", b"transfer-encoding")
 
+    def on_headers_complete(self) -> None:
+        if not self.is_complete:
+            self.status = self.parser.get_status_code()
+
     def on_body(self, body: bytes) -> None:
+        if self.is_complete:
+            return
         self.body += body
         if len(self.body) > MAX_ANSWER_BYTES:
             raise HookFailed(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
 
     def on_message_complete(self) -> None:
-        self.is_complete = True
+        # RFC 9110, 15.2: any number of interim answers may come before the answer.
+        self.is_complete = self.is_complete or self.status >= _FIRST_FINAL_STATUS
 
     def decoded(self) -> object:
         if self.status != _OK:
@@ -84,7 +103,6 @@ class _Answer:
 
 async def _read(reader: asyncio.StreamReader) -> _Answer:
     answer = _Answer()
-    parser = httptools.HttpResponseParser(answer)
     received = 0
     while not answer.is_complete:
         data = await reader.read(_CHUNK)
@@ -93,12 +111,11 @@ async def _read(reader: asyncio.StreamReader) -> _Answer:
             raise HookFailed("the answer's head does not end")
         if not data:
             # RFC 9112, 6.3: an answer without a length ends with its connection; one with a length was cut off.
-            if answer.has_length or not received:
+            if answer.has_length or answer.status < _FIRST_FINAL_STATUS:
                 raise HookFailed("the webhook closed the connection before its answer was complete")
             break
         try:
-            parser.feed_data(data)
+            answer.parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
             raise HookFailed(f"the answer is longer than {MAX_ANSWER_BYTES} bytes") from error
-    answer.status = parser.get_status_code()
     return answer

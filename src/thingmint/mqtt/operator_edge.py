@@ -31,6 +31,9 @@ from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.reserved_topics import is_reserved
 from thingmint.mqtt.topics import InvalidTopic, check_topic
 
+# Of all accounts together: each acknowledgement that is waited for occupies a request of the API.
+MOST_CONFIRMATIONS = 128
+
 _INVALID = {
     ReasonCode.TOPIC_NAME_INVALID: "The topic is reserved or not valid",
     ReasonCode.PACKET_TOO_LARGE: "The message is larger than the broker takes",
@@ -47,6 +50,7 @@ class OperatorEdges:
         self._gateway = gateway
         self._data_plane = data_plane
         self._clock = clock
+        self._confirmations = asyncio.Semaphore(MOST_CONFIRMATIONS)
 
     def edge_of(self, scope: Scope) -> "OperatorEdge":
         """Return the edge to the account's devices; raise InvalidRequest if they have no place here."""
@@ -54,17 +58,25 @@ class OperatorEdges:
             raise InvalidRequest(
                 f"The broker behind this service serves another account than {scope.account}, which has no devices here"
             )
-        return OperatorEdge(scope, self._gateway, self._data_plane, self._clock)
+        return OperatorEdge(scope, self._gateway, self._data_plane, self._clock, self._confirmations)
 
 
 class OperatorEdge:
     """Implements `api.data_plane.DeviceEdge` for one account."""
 
-    def __init__(self, scope: Scope, gateway: Callable[[], Gateway], data_plane: DataPlane, clock: Clock) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        gateway: Callable[[], Gateway],
+        data_plane: DataPlane,
+        clock: Clock,
+        confirmations: asyncio.Semaphore,
+    ) -> None:
         self._scope = scope
         self._gateway = gateway
         self._data_plane = data_plane
         self._clock = clock
+        self._confirmations = confirmations
 
     async def publish(self, message: DeviceMessage) -> None:
         """Pass a message on; raise InvalidRequest, Throttled, AccessDenied or ServiceUnavailable."""
@@ -125,13 +137,12 @@ class OperatorEdge:
         if confirmed_within is None:
             _require_written(found.device.sent(packet, None), may_be_dropped=True)
             return
-        confirmed = asyncio.get_running_loop().create_future()
-        _require_written(found.device.sent(packet, confirmed), may_be_dropped=False)
-        try:
-            async with asyncio.timeout(confirmed_within):
-                await confirmed
-        except TimeoutError:
-            raise DeliveryUnconfirmed("The device did not acknowledge the message in time") from None
+        if self._confirmations.locked():
+            raise Throttled("Too many acknowledgements are waited for")
+        async with self._confirmations:
+            confirmed = asyncio.get_running_loop().create_future()
+            _require_written(found.device.sent(packet, confirmed), may_be_dropped=False)
+            await _acknowledgement(confirmed, confirmed_within)
 
     def _shown(self, retained: Retained) -> RetainedMessage:
         message = retained.message
@@ -142,6 +153,14 @@ class OperatorEdge:
             self._clock.now() - timedelta(seconds=retained.age),
             message.properties.user_properties,
         )
+
+
+async def _acknowledgement(confirmed: "asyncio.Future[None]", within: float) -> None:
+    try:
+        async with asyncio.timeout(within):
+            await confirmed
+    except TimeoutError:
+        raise DeliveryUnconfirmed("The device did not acknowledge the message in time") from None
 
 
 def _cannot_be_read() -> NoReturn:

@@ -17,6 +17,8 @@ class RelayLimits:
     leave_seconds: float = 1.0
     # A Unix socket refuses connections at once when its queue is full; Mosquitto's holds 100.
     openings_at_once: int = 32
+    # Operators' messages that are under way or wait for their turn: each occupies a request of the API.
+    own_messages: int = 64
     write_high_bytes: int = 64 * 1024
 
     def __post_init__(self) -> None:

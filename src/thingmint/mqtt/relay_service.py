@@ -65,18 +65,24 @@ class ServiceLink:
         self._client_id = f"$thingmint-{uuid.uuid4()}"
         self._open: tuple[_Service, Upstream] | None = None
         self._turn = asyncio.Lock()
+        self._messages = 0
 
     async def publish(self, message: Publish) -> ReasonCode:
-        """Pass a message on and return the broker's code; raise PacketRefused if it does not answer."""
-        async with self._turn:
-            upstream = await self._upstream()
-            packet_id = upstream.new_id() if message.qos else 0
+        """Pass a message on and return the broker's code, QUOTA_EXCEEDED if too many others wait.
+
+        Raises PacketRefused if the broker does not answer, this message or for a while those before it.
+        """
+        if self._messages >= self._limits.own_messages:
+            return ReasonCode.QUOTA_EXCEEDED
+        self._messages += 1
+        try:
+            await self._take_turn()
             try:
-                return await upstream.publish(replace(message, packet_id=packet_id, dup=False))
-            except BaseException:
-                # Whether the broker has it is not known: what comes next begins on a connection of its own.
-                self._drop()
-                raise
+                return await self._publish(message)
+            finally:
+                self._turn.release()
+        finally:
+            self._messages -= 1
 
     def advance(self, now: float) -> None:
         """Show the broker that the service is there."""
@@ -92,6 +98,23 @@ class ServiceLink:
             upstream.lose(ReasonCode.SERVER_UNAVAILABLE)
         else:
             await upstream.leave(Disconnect())
+
+    async def _take_turn(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.open_seconds):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker does not answer") from error
+
+    async def _publish(self, message: Publish) -> ReasonCode:
+        upstream = await self._upstream()
+        packet_id = upstream.new_id() if message.qos else 0
+        try:
+            return await upstream.publish(replace(message, packet_id=packet_id, dup=False))
+        except BaseException:
+            # Whether the broker has it is not known: what comes next begins on a connection of its own.
+            self._drop()
+            raise
 
     async def _upstream(self) -> Upstream:
         if self._open is not None and not self._open[0].is_lost:

@@ -43,6 +43,7 @@ POLL_SECONDS = 1.0
 # Few at once: the callers of the service share its processor and its database with a task.
 _CONCURRENCY = 4
 _BATCH = 40
+_MOMENT = timedelta(milliseconds=1)
 _ENDED = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,7 +53,7 @@ class TaskTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BulkRunner:
-    """Carries out tasks one after the other; ``owner`` is a name that no other process has."""
+    """Carries out tasks in turns, a batch of each; ``owner`` is a name that no other process has."""
 
     authority: RegistrationAuthority
     owner: str
@@ -71,19 +72,26 @@ class BulkRunner:
                 await asyncio.sleep(self.poll_seconds)
 
     async def work(self) -> bool:
-        """Carry out a task that nobody has until it ends or somebody else takes it; say whether there was one."""
+        """Carry out a task that nobody has; say whether there was one.
+
+        That is until it ends, somebody else takes it, or another one waits: its account must not wait for this one's.
+        """
         task = await self._take()
         if task is None:
             return False
         try:
             while task.status in RUNNING:
                 task = await self._batch(task)
+                if task.status in RUNNING and await self._another_waits():
+                    # Behind all that wait already: the one whose lease ended first is taken first.
+                    await self._let_go(task, self.authority.clock.now() - _MOMENT)
+                    break
         except TaskTaken:
             pass
         except TaskBroken as error:
             await self._fail(task, error.message)
         except asyncio.CancelledError:
-            await self._let_go(task)
+            await self._let_go(task, _ENDED)
             raise
         except (ServiceUnavailable, Throttled):
             raise
@@ -92,9 +100,13 @@ class BulkRunner:
             raise
         return True
 
+    async def _another_waits(self) -> bool:
+        now = self.authority.clock.now()
+        return await self.authority.store.read(lambda transaction: transaction.has_free_registration_task(now))
+
     async def _take(self) -> RegistrationTask | None:
         store, now = self.authority.store, self.authority.clock.now()
-        if not await store.read(lambda transaction: transaction.has_free_registration_task(now)):
+        if not await self._another_waits():
             return None
         until = now + self.lease
         return await store.write(lambda transaction: transaction.take_registration_task(self.owner, now, until))
@@ -203,10 +215,8 @@ class BulkRunner:
 
         await self.authority.store.write(program)
 
-    async def _let_go(self, task: RegistrationTask) -> None:
-        await self.authority.store.write(
-            lambda transaction: transaction.own_registration_task(task, self.owner, _ENDED)
-        )
+    async def _let_go(self, task: RegistrationTask, at: datetime) -> None:
+        await self.authority.store.write(lambda transaction: transaction.own_registration_task(task, self.owner, at))
 
 
 def _record(transaction: Transaction, task: RegistrationTask, outcome: Outcome) -> Steps[None]:

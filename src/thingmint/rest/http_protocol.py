@@ -54,6 +54,8 @@ class HardenedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._client_is_done = False
         self._head_bytes = 0
+        self._framing_bytes = 0
+        self._trailers = 0
         self._is_last_request = False
         self._discarded = 0
         self._farewell: Refusal | None = None
@@ -176,6 +178,7 @@ class HardenedProtocol(HttpToolsProtocol):
             self._parse(received)
 
     def _feed(self, piece: bytes) -> None:
+        self._framing_bytes += len(piece)
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
@@ -185,7 +188,7 @@ class HardenedProtocol(HttpToolsProtocol):
         else:
             # httptools gathers a header until it is whole, so bytes are counted as they come.
             self._head_bytes += len(piece) if self._in_head else 0
-            if self._head_bytes > self._limits.header_bytes:
+            if max(self._head_bytes, self._framing_bytes) > self._limits.header_bytes:
                 self._refuse(http_head.HEADERS_TOO_LARGE)
 
     def _refuse_unparsable(self, error: httptools.HttpParserError) -> None:
@@ -204,7 +207,7 @@ class HardenedProtocol(HttpToolsProtocol):
         """Start the clock of a request's head."""
         super().on_message_begin()
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._framing_bytes = self._trailers = 0
         self._idle_deadline = _NEVER
         self._head_deadline = self.loop.time() + self._limits.header_seconds
 
@@ -215,9 +218,13 @@ class HardenedProtocol(HttpToolsProtocol):
             raise RequestRefused(http_head.TARGET_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Gather a header; raise RequestRefused if there are too many."""
-        super().on_header(name, value)
-        if len(self.headers) > self._limits.header_count:
+        """Gather a header, or drop a trailer; raise RequestRefused if there are too many."""
+        if self._in_head:
+            super().on_header(name, value)
+        else:
+            # RFC 9110, 6.5.1: trailers are not merged into headers; whoever stands before the service saw only those.
+            self._trailers += 1
+        if max(len(self.headers), self._trailers) > self._limits.header_count:
             raise RequestRefused(http_head.HEADERS_TOO_MANY)
 
     def on_headers_complete(self) -> None:
@@ -225,6 +232,7 @@ class HardenedProtocol(HttpToolsProtocol):
         version, upgrades = self.parser.get_http_version(), self.parser.should_upgrade()
         http_head.check_head(version, self.url, self.headers, upgrades=upgrades)
         self._in_head = False
+        self._framing_bytes = 0
         self._head_deadline = _NEVER
         path, _, query = self.url.partition(b"?")
         self.scope["method"] = self.parser.get_method().decode("ascii")
@@ -267,9 +275,15 @@ class HardenedProtocol(HttpToolsProtocol):
         has_room = len(self.tasks) < self._limits.max_requests
         self._start_asgi_task(exchange, self.app if has_room else refuse_overload)
 
+    def on_body(self, body: bytes) -> None:
+        """Hand the application a part of the body; what is between parts is bounded, and so are trailers."""
+        self._framing_bytes = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """Stop the clock of the request's body."""
         self._body_deadline = self._stall_deadline = _NEVER
+        self._framing_bytes = 0
         super().on_message_complete()
 
     # How requests end

@@ -38,8 +38,8 @@ class AnswerRefused(Exception):
 class Pauses:
     """How long to wait, in seconds: before the next attempt, and for answers that may still be under way.
 
-    A request whose sender died is served within milliseconds by a service that is well, and given up within half a
-    minute by one that waits for its database; whoever waited for its answer has waited for a minute.
+    A request whose sender died is served within milliseconds by a service that is well. One that is stuck answers
+    nobody: so the second wait begins with the last answer, and is as long as the slowest answer took if that is longer.
     """
 
     retry: float = 1.0
@@ -60,7 +60,8 @@ class Work:
     pauses: Pauses = field(default_factory=Pauses)
     _queue: deque[int] = field(default_factory=deque)
     _in_doubt: set[int] = field(default_factory=set)
-    _doubted_at: float = 0.0
+    _settling_since: float = 0.0
+    _slowest_answer: float = 0.0
     _done: int = 0
     _last_success: float = 0.0
 
@@ -70,7 +71,7 @@ class Work:
         Raises WorkStopped if the service does not answer for ``patience`` seconds, ServiceRefused if it refuses,
         FolderRefused and OSError if the folder or its disk does.
         """
-        self._last_success = self._doubted_at = time.monotonic()
+        self._last_success = self._settling_since = time.monotonic()
         self._done = len(self.folder.complete())
         self.on_progress(self._done)
         self._in_doubt = set(self.folder.in_doubt())
@@ -97,7 +98,7 @@ class Work:
                 await self._issue(index)
             except ServiceUnreachable as error:
                 self._in_doubt.add(index)
-                self._doubted_at = time.monotonic()
+                self._settling_since = time.monotonic()
                 self._check_patience(error)
                 return
 
@@ -106,6 +107,7 @@ class Work:
         csr = x509.CertificateSigningRequestBuilder().subject_name(_SUBJECT).sign(key, hashes.SHA256())
         csr_pem = csr.public_bytes(serialization.Encoding.PEM).decode()
         while True:
+            asked_at = time.monotonic()
             try:
                 registered = await self.registrar.issue(csr_pem, active=self.job.active)
             except ServiceRefused as refusal:
@@ -118,6 +120,8 @@ class Work:
                     raise ServiceUnreachable(str(refusal)) from refusal
                 raise
             break
+        self._settling_since = time.monotonic()
+        self._slowest_answer = max(self._slowest_answer, self._settling_since - asked_at)
         await self._keep(index, registered)
 
     async def _key(self, index: int) -> rsa.RSAPrivateKey:
@@ -166,7 +170,8 @@ class Work:
             self._in_doubt.discard(index)
 
     async def _end_doubles(self) -> None:
-        await asyncio.sleep(max(0.0, self._doubted_at + self.pauses.settle - time.monotonic()))
+        settle = max(self.pauses.settle, self._slowest_answer)
+        await asyncio.sleep(max(0.0, self._settling_since + settle - time.monotonic()))
         await self._patiently(lambda: discard_doubles(self.folder, self.job, self.registrar))
         self._record(structs.replace(self.job, asked_again=()))
 
