@@ -207,6 +207,8 @@ class Connection:
         if self._ending is None:
             self._ending, self.device.is_over = reason, True
             self._roster.left(self)
+            if self.device.admitted is not None:
+                self._services.listeners.forget(self.device)
             if self._worker is None:
                 self._start_working()
 

@@ -8,9 +8,9 @@ from typing import Final, Protocol
 
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.device_protocol import DeviceProtocol
+from thingmint.mqtt.event_listeners import EventListener
 from thingmint.mqtt.events import ClientSubscribed, ClientUnsubscribed, Link
 from thingmint.mqtt.limits import MAX_SUBSCRIPTIONS
-from thingmint.mqtt.own_filters import OwnFilters
 from thingmint.mqtt.packets import (
     Puback,
     Publish,
@@ -38,7 +38,7 @@ _GRANTED: Final = {
 }
 
 
-class Speaker(DeviceConnection, Asker, Protocol):
+class Speaker(DeviceConnection, Asker, EventListener, Protocol):
     """The connection that a request came from."""
 
     @property
@@ -54,11 +54,6 @@ class Speaker(DeviceConnection, Asker, Protocol):
     @property
     def requester(self) -> FleetRequester:
         """Who it is."""
-        ...
-
-    @property
-    def filters(self) -> OwnFilters:
-        """The filters that it keeps to itself."""
         ...
 
     @property
@@ -94,6 +89,7 @@ async def subscribe(speaker: Speaker, services: Services, packet: Subscribe) -> 
     codes = [_judge(speaker, each) for each in packet.subscriptions]
     if ReasonCode.NOT_AUTHORIZED in codes and not speaker.protocol.is_5:
         raise PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
+    services.listeners.note(speaker)
     judged = list(zip(packet.subscriptions, codes, strict=True))
     foreign = [each for each, code in judged if code is None]
     granted = iter(await services.data_plane.subscribe(speaker, foreign) if foreign else ())
@@ -117,6 +113,7 @@ async def unsubscribe(speaker: Speaker, services: Services, packet: Unsubscribe)
         _forget(speaker, each) if is_own else next(ended)
         for each, is_own in zip(packet.topic_filters, own, strict=True)
     )
+    services.listeners.note(speaker)
     speaker.send(Unsuback(packet.packet_id, codes))
     unsubscribed = tuple(
         each for each, code in zip(packet.topic_filters, codes, strict=True) if code is ReasonCode.SUCCESS

@@ -17,6 +17,7 @@ from thingmint.core.identifiers import Scope
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.mqtt.connection import Connection
 from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.event_listeners import EventListeners
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.listener import Listener
 from thingmint.mqtt.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, FleetApi
@@ -54,6 +55,7 @@ class Gateway:
         self._limits = limits or GatewayLimits()
         self._desk = ProvisioningDesk(fleet, self._limits)
         self._roster: Roster[Connection] = Roster()
+        self._listeners = EventListeners()
         self._listener = Listener(
             lambda: Connection(self._services, self._roster),
             host=host,
@@ -70,6 +72,7 @@ class Gateway:
             data_plane=data_plane,
             provisioning=self._desk,
             events=events,
+            listeners=self._listeners,
             clock=clock,
             limits=self._limits,
             admit=self._listener.admit,
@@ -150,8 +153,7 @@ class Gateway:
 
     def tell(self, scope: Scope, topic: str, payload: bytes) -> None:
         """Tell an event of an account to each of its clients that has subscribed to it and may receive it."""
-        for connection in self._roster.of_account(scope):
-            connection.device.told(topic, payload)
+        self._listeners.tell(scope, topic, payload)
 
     def connection_of(self, scope: Scope, client_id: str) -> Connection | None:
         """Return the connection of an account's client whose CONNECT was accepted, or None."""

@@ -1,6 +1,7 @@
 """Owns the filters that one connection keeps to itself: those on reserved topics, which no data plane ever sees."""
 
 from thingmint.mqtt.packets import QoS
+from thingmint.mqtt.reserved_topics import may_match_an_event
 from thingmint.mqtt.topics import matches
 
 
@@ -17,6 +18,11 @@ class OwnFilters:
 
     def __contains__(self, topic_filter: object) -> bool:
         return topic_filter in self._granted
+
+    @property
+    def may_hear_events(self) -> bool:
+        """Whether one of them may match an event of the service."""
+        return any(map(may_match_an_event, self._granted))
 
     def add(self, pattern: str, qos: QoS) -> QoS:
         """Keep the filter, or replace it, and return the QoS that is granted: at most once is the least."""

@@ -76,10 +76,6 @@ class Roster(Generic[T]):
         """Return the accepted connection of an account's client, or None."""
         return self._by_client.get(scope, {}).get(client_id)
 
-    def of_account(self, scope: Scope) -> tuple[T, ...]:
-        """Return the accepted connections of an account's clients."""
-        return tuple(self._by_client.get(scope, {}).values())
-
     def all_of(self, targets: Iterable[CertificateTarget] | None) -> tuple[T, ...]:
         """Return the connections of these accounts' certificates, or of all, accepted or not."""
         if targets is None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.event_listeners import EventListeners
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.ports import Clock, DeviceRegistry, EventSink
 from thingmint.mqtt.provisioning import ProvisioningDesk
@@ -19,6 +20,7 @@ class Services:
     data_plane: DataPlane
     provisioning: ProvisioningDesk
     events: EventSink
+    listeners: EventListeners
     clock: Clock
     limits: GatewayLimits
     admit: Callable[[TLSTransport], None]
