@@ -45,14 +45,16 @@ async def _serve(config: Config) -> None:
     await serve(config, on_ready=lambda endpoints: _greet(config, endpoints), stop=stop)
 
 
-def _greet(config: Config, endpoints: Endpoints) -> None:
+def greeting(config: Config, endpoints: Endpoints) -> list[str]:
+    """Return the first words of a service: where it is, and what to type next."""
     command = _own_name()
     data_dir = config.data_dir.resolve()
     option = "" if data_dir == Path("thingmint-data").resolve() else f" --data-dir {shlex.quote(str(data_dir))}"
     database = "PostgreSQL" if config.database_url else "SQLite"
-    lines = [
+    return [
         f"Thingmint {__version__} is ready: account {config.account}, region {config.region}",
         f"  AWS IoT API   {endpoints.api}",
+        f"  devices       {_doors(endpoints)}",
         f"  trust anchor  {endpoints.ca_file or 'none: plain HTTP'}",
         f"  data          {data_dir} ({database})",
         "",
@@ -63,12 +65,20 @@ def _greet(config: Config, endpoints: Endpoints) -> None:
         "",
         f"Without the AWS CLI:  {command} issue{option} --active",
     ]
+
+
+def _greet(config: Config, endpoints: Endpoints) -> None:
     # A reader that has gone away must not keep the service from serving.
     try:
-        click.echo("\n".join(lines))
+        click.echo("\n".join(greeting(config, endpoints)))
         sys.stdout.flush()
     except OSError:
         sys.stdout = None
+
+
+def _doors(endpoints: Endpoints) -> str:
+    doors = [endpoints.mqtt] if endpoints.mqtt_alpn is None else [endpoints.mqtt, endpoints.mqtt_alpn]
+    return f"{' and '.join(doors)} (MQTT, mutual TLS)"
 
 
 def _own_name() -> str:

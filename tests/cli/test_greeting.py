@@ -1,0 +1,34 @@
+"""The first words of a service tell everything that a stranger needs next."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from thingmint.cli.serve import greeting
+from thingmint.config import Config, load_config
+from thingmint.data_directory.handover import Endpoints
+
+ENDPOINTS = Endpoints(
+    "https://127.0.0.1:8443", 8443, "127.0.0.1:45678", 45678, "/a/ca.pem", "000000000000", "us-east-1", 1
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load_config({"data_dir": str(tmp_path / "a b")}, {})
+
+
+def test_it_says_where_devices_connect_since_that_may_not_be_the_usual_port(config: Config) -> None:
+    assert "  devices       127.0.0.1:45678 (MQTT, mutual TLS)" in greeting(config, ENDPOINTS)
+    both = msgspec.structs.replace(ENDPOINTS, mqtt_alpn="0.0.0.0:443", mqtt_alpn_port=443)
+    assert "  devices       127.0.0.1:45678 and 0.0.0.0:443 (MQTT, mutual TLS)" in greeting(config, both)
+
+
+def test_what_it_says_to_type_names_a_directory_that_is_not_the_usual_one(config: Config, tmp_path: Path) -> None:
+    option = f"--data-dir '{tmp_path / 'a b'}'"
+    assert [line for line in greeting(config, ENDPOINTS) if "eval" in line or "issue" in line] != []
+    assert all(option in line for line in greeting(config, ENDPOINTS) if "eval" in line or "issue" in line)
+    usual = greeting(replace(config, data_dir=Path("thingmint-data")), ENDPOINTS)
+    assert not any("--data-dir" in line for line in usual)
