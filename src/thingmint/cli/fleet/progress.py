@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 from thingmint.cli.fleet.measures import Measures
@@ -28,11 +29,14 @@ def progress(count: int, measures: Measures) -> Iterator[Callable[[str], None]]:
         TextColumn("{task.fields[failed]}", style="red"),
     )
     tasks: dict[str, TaskID] = {}
+    lock = threading.Lock()
     with Progress(*columns, console=Console(stderr=True)) as shown:
 
         def advance(phase: str) -> None:
-            if phase not in tasks:
-                tasks[phase] = shown.add_task(PHASES[phase], total=count, rate="", failed="")
+            # Devices are removed by several threads; each phase has one bar.
+            with lock:
+                if phase not in tasks:
+                    tasks[phase] = shown.add_task(PHASES[phase], total=count, rate="", failed="")
             task = tasks[phase]
             failed = measures.errors.total()
             speed = shown.tasks[shown.task_ids.index(task)].speed
