@@ -28,8 +28,14 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber
 from thingmint.core.registry_event import RegistryEvent
-from thingmint.data_directory.authorities import Authorities, AuthorityFiles, AuthorityUnusable
-from thingmint.data_directory.files import DirectoryInUse, held, make_directory
+from thingmint.data_directory.authorities import (
+    ROOT,
+    Authorities,
+    AuthorityFiles,
+    AuthorityUnusable,
+    certificate_path,
+)
+from thingmint.data_directory.files import held, make_directory
 from thingmint.data_directory.handover import (
     Endpoints,
     remove_endpoints,
@@ -68,7 +74,7 @@ from thingmint.rest.server import Server
 from thingmint.rest.throttle import Throttle
 from thingmint.sealing import Sealer
 from thingmint.server_identity import ServerIdentities, ServerIdentity
-from thingmint.storage import open_store
+from thingmint.storage import SQLITE_FILE_NAME, open_store
 from thingmint.telemetry import Metrics
 
 GRACE_SECONDS = 20.0
@@ -218,16 +224,18 @@ def _files(config: Config) -> RegistrationFiles:
 
 @contextlib.asynccontextmanager
 async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
-    """Yield the registry for a short piece of work, whether or not a service is running on the directory."""
-    make_directory(config.data_dir)
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(held(config.data_dir, "thingmint"))
-            is_holder = True
-        except DirectoryInUse:
-            is_holder = False
-        async with open_registry(config, may_create=is_holder) as registry:
-            yield registry
+    """Yield the registry for a short piece of work, whether or not a service is running on the directory.
+
+    Makes none. What is missing, because the directory was mistyped or a backup was not whole, is named and not replaced:
+    raises StartRefused.
+    """
+    if not certificate_path(config.data_dir, ROOT).exists():
+        raise StartRefused(f"{config.data_dir} holds no registry yet: `thingmint serve` makes it")
+    database = config.data_dir / SQLITE_FILE_NAME
+    if config.database_url is None and not database.exists():
+        raise StartRefused(f"{database} is missing: restore it, or let `thingmint serve` make an empty one")
+    async with open_registry(config, may_create=False) as registry:
+        yield registry
 
 
 @contextlib.asynccontextmanager

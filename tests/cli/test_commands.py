@@ -1,5 +1,6 @@
 """The commands that work on a data directory, run in this process: what they print, and how they end."""
 
+import asyncio
 import json
 import logging
 import os
@@ -12,7 +13,9 @@ import structlog
 from click.testing import CliRunner, Result
 
 from thingmint import __version__
+from thingmint.app import open_registry
 from thingmint.cli.commands import main
+from thingmint.cli.settings import config_of
 from thingmint.data_directory.files import held
 from thingmint.data_directory.handover import Credentials, write_credentials
 
@@ -52,9 +55,20 @@ def nobody_elses_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     """A data directory that was used once."""
+    make_registry(tmp_path / "data")
     result = run("access-key", "create", "--policy", "-", data_dir=tmp_path / "data", stdin=POLICY)
     assert result.exit_code == 0, result.output
     return tmp_path / "data"
+
+
+def make_registry(data_dir: Path) -> None:
+    """Make what a first start makes; commands that work beside a service make nothing."""
+
+    async def begin() -> None:
+        async with open_registry(config_of({"data_dir": str(data_dir)})):
+            pass
+
+    asyncio.run(begin())
 
 
 def run(*arguments: str, data_dir: Path, stdin: str = "") -> Result:
@@ -174,6 +188,26 @@ def test_trail_of_nothing_makes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("arguments", [("list",), ("create", "--policy", "-"), ("delete", "AKIAIOSFODNN7EXAMPLE")])
+def test_access_keys_of_a_mistyped_directory_make_nothing(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    said = refusal_of("access-key", *arguments, data_dir=tmp_path / "dota", stdin=POLICY)
+    assert f"{tmp_path / 'dota'} holds no registry yet: `thingmint serve` makes it" in said
+    assert not (tmp_path / "dota").exists()
+
+
+@pytest.mark.parametrize(
+    "lost", ["certificates/issuing-ca.pem", "keys/issuing-ca.key", "keys/sealing.key", "thingmint.sqlite"]
+)
+@pytest.mark.parametrize("command", [("audit",), ("access-key", "list")])
+def test_what_was_lost_is_named_and_not_replaced(command: tuple[str, ...], lost: str, data_dir: Path) -> None:
+    (data_dir / lost).unlink()
+    assert f"{data_dir / lost} is missing" in refusal_of(*command, data_dir=data_dir)
+    examined = run("doctor", data_dir=data_dir)
+    assert examined.exit_code == 1
+    assert f"wrong    {data_dir / lost} is missing" in examined.stdout
+    assert not (data_dir / lost).exists()
+
+
 def test_authorities_are_shown(data_dir: Path) -> None:
     shown = json.loads(run("issuer", "show", "--json", data_dir=data_dir).stdout)
     assert [each["name"] for each in shown] == ["root-ca", "issuing-ca", "service-ca"]
@@ -249,8 +283,8 @@ def test_identities_are_issued_without_a_service(data_dir: Path, tmp_path: Path)
         assert "is in use by a service" in refusal_of(*arguments, data_dir=data_dir)
 
 
-def test_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    assert "account" in refusal_of("access-key", "list", "--account", "12", data_dir=tmp_path)
+def test_setting_that_cannot_be_used_is_named(data_dir: Path) -> None:
+    assert "account" in refusal_of("access-key", "list", "--account", "12", data_dir=data_dir)
     assert "no-such-file" in refusal_of(
-        "access-key", "list", "--ca-passphrase-file", str(tmp_path / "no-such-file"), data_dir=tmp_path
+        "access-key", "list", "--ca-passphrase-file", str(data_dir / "no-such-file"), data_dir=data_dir
     )

@@ -10,15 +10,11 @@ from thingmint.app import registry_beside_service
 from thingmint.cli.settings import fail
 from thingmint.config import Config, StartRefused
 from thingmint.core.errors import ThingmintError
-from thingmint.data_directory.authorities import ROOT, certificate_path
 from thingmint.registration.audit import AuditEntry
 
 
 def show(config: Config, *, limit: int, as_json: bool) -> None:
     """Print the newest entries of the account and region, newest first."""
-    if not certificate_path(config.data_dir, ROOT).exists():
-        # Opening the registry would make one.
-        fail(f"{config.data_dir} holds no registry yet: `thingmint serve` makes it")
     try:
         entries = asyncio.run(_newest(config, limit))
     except (StartRefused, ThingmintError, OSError) as error:

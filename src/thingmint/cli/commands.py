@@ -113,7 +113,7 @@ def access_key() -> None:
     required=True,
     help="File with the IAM policy document that binds the key; - reads standard input.",
 )
-@click.option("--user", "user_name", default=None, help="Name in ARNs and the audit trail.  [default: the key's id]")
+@click.option("--user", "user_name", default=None, help="Name in ARNs and the audit trail.  [default: operator-made]")
 @click.option(
     "--expires-in",
     type=click.IntRange(60, 129_600),

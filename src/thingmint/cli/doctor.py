@@ -65,9 +65,12 @@ def findings_of(config: Config) -> Iterator[Finding]:
         return
     yield Finding(Verdict.OK, f"a service is {'running' if is_held(data_dir) else 'not running'} on {data_dir}")
     yield from _files(data_dir)
-    yield from _certificates(data_dir)
+    certificates = list(_certificates(data_dir))
+    yield from certificates
     yield _space(data_dir)
-    yield asyncio.run(_registry(config))
+    registry = asyncio.run(_registry(config))
+    if registry not in certificates:
+        yield registry
 
 
 def _files(data_dir: Path) -> Iterator[Finding]:

@@ -130,7 +130,7 @@ class AuthorityFiles:
 
     def _require_creation(self, path: Path) -> None:
         if not self.may_create:
-            raise AuthorityUnusable(f"{path} is missing: the service that holds the directory has not made it yet")
+            raise AuthorityUnusable(f"{path} is missing")
 
     def _sealing_key_material(self) -> bytes:
         private_key = self._key(SEALING, "ecdsa-p256")
