@@ -94,6 +94,7 @@ def test_what_is_kept_is_named_and_devices_are_registered(live: Live, iot: IoT) 
         "provisioning template",
         "policy",
         "claim certificate",
+        "2 devices named",
     ]
     for number in (1, 2):
         assert len(iot.list_thing_principals(thingName=f"{run}-{number:05}")["principals"]) == 1

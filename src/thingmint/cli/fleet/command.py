@@ -96,9 +96,14 @@ def _simulate(run: str, made: Made, options: Options, service: Service) -> Outco
         seconds=seconds,
         interrupted=is_interrupted,
         measures=measures,
-        kept=made.names,
+        kept=[*made.names, *_kept(run, devices, options)],
         troubles=troubles,
     )
+
+
+def _kept(run: str, devices: Sequence[Device], options: Options) -> list[str]:
+    count = 0 if options.clean_up else sum(device.certificate_id is not None for device in devices)
+    return [f"{count} devices named {run}-…"] if count else []
 
 
 def _lived(devices: Sequence[Device], schedule: Schedule, advance: Callable[[str], None]) -> bool:
