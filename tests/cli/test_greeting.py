@@ -1,13 +1,14 @@
-"""The first words of a service tell everything that a stranger needs next."""
+"""The first words of a service tell everything that a stranger needs next, and its last words why it did not start."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from thingmint.cli.serve import greeting
-from thingmint.config import Config, load_config
+from thingmint.cli.serve import greeting, said
+from thingmint.config import Config, StartRefused, load_config
 from thingmint.data_directory.handover import Endpoints
 
 ENDPOINTS = Endpoints(
@@ -32,3 +33,16 @@ def test_what_it_says_to_type_names_a_directory_that_is_not_the_usual_one(config
     assert all(option in line for line in greeting(config, ENDPOINTS) if "eval" in line or "issue" in line)
     usual = greeting(replace(config, data_dir=Path("thingmint-data")), ENDPOINTS)
     assert not any("--data-dir" in line for line in usual)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EADDRINUSE, "cannot listen on 127.0.0.1:8443: Address already in use"), None),
+        (OSError(errno.ENOENT, "No such file or directory", "/a/keys"), "/a/keys: No such file or directory"),
+        (OSError("the host has no address"), "the host has no address"),
+        (StartRefused("the directory is another service's"), "the directory is another service's"),
+    ],
+)
+def test_its_last_words_are_words(error: Exception, words: str | None) -> None:
+    assert said(error) == (words or "cannot listen on 127.0.0.1:8443: Address already in use")

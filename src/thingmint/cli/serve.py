@@ -34,7 +34,14 @@ def serve_until_stopped(config: Config) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(config))
     except (StartRefused, DirectoryInUse, ServiceUnavailable, OSError) as error:
-        fail(str(error))
+        fail(said(error))
+
+
+def said(error: Exception) -> str:
+    """Return what is told of an error that ends the start: in words, without the number of the system."""
+    if isinstance(error, OSError) and error.strerror is not None:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 async def _serve(config: Config) -> None:
