@@ -1,0 +1,70 @@
+"""The documents are whole: what they name exists, and each of them can be found."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+# A test in back quotes, with or without its name, or a folder of tests.
+TEST = re.compile(r"`(tests/[\w/.]*)(?:::(\w+))?`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def anchors(path: Path) -> set[str]:
+    """Return what a link may name within a document, as its renderers do it."""
+    headings = (re.sub(r"[^\w\- ]", "", heading).strip().lower() for heading in HEADING.findall(path.read_text()))
+    return {heading.replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=shown)
+def test_tests_that_are_named_exist(document: Path) -> None:
+    for path, name in TEST.findall(document.read_text()):
+        assert (ROOT / path).exists(), path
+        if name:
+            assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=shown)
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in LINK.findall(document.read_text()):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_difference_from_aws_names_its_test() -> None:
+    rows = [line for line in (ROOT / "docs/divergences.md").read_text().splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 100
+    assert [row for row in rows if TEST.search(row.rpartition(" | ")[2]) is None] == []
+
+
+def test_every_document_is_linked_from_the_list_of_documents() -> None:
+    folder = ROOT / "docs"
+    linked = {(folder / link.partition("#")[0]).resolve() for link in LINK.findall((folder / "README.md").read_text())}
+    # Decisions are linked as a folder: their names say what they are about.
+    documents = {path for path in folder.glob("**/*.md") if path.parent.name != "decisions"}
+    assert {shown(path) for path in documents - linked - {folder / "README.md"}} == set()
+    assert folder / "decisions" in linked
+
+
+def test_numbers_of_decisions_are_given_once() -> None:
+    numbers = Counter(path.name.partition("-")[0] for path in (ROOT / "docs/decisions").iterdir())
+    assert [number for number, count in numbers.items() if count > 1] == []
+    assert all(re.fullmatch(r"[0-9]{4}", number) for number in numbers)
+
+
+def test_a_decision_that_is_referred_to_by_number_is_the_one_that_is_linked() -> None:
+    for document in DOCUMENTS:
+        for number, link in re.findall(r"\[decision ([0-9]+)\]\(([^)]+)\)", document.read_text()):
+            assert Path(link).name.startswith(f"{int(number):04}-"), f"{shown(document)}: {number}"
