@@ -226,8 +226,8 @@ def _files(config: Config) -> RegistrationFiles:
 async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
     """Yield the registry for a short piece of work, whether or not a service is running on the directory.
 
-    Makes none. What is missing, because the directory was mistyped or a backup was not whole, is named and not replaced:
-    raises StartRefused.
+    Makes none, and raises StartRefused: what is missing, because the directory was mistyped or a backup was not whole,
+    is named and not replaced.
     """
     if not certificate_path(config.data_dir, ROOT).exists():
         raise StartRefused(f"{config.data_dir} holds no registry yet: `thingmint serve` makes it")
