@@ -38,7 +38,8 @@ def test_a_phase_that_several_threads_begin_has_one_bar(monkeypatch: pytest.Monk
             both_are_here.wait(TOGETHER_SECONDS)
         return add_task(shown, name, **options)  # type: ignore[arg-type] # passed through unchanged
 
-    monkeypatch.setattr(sys, "stderr", Terminal())
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(rich.progress.Progress, "add_task", add_when_both_are_here)
     with progress(2, Measures()) as advance:
         threads = [threading.Thread(target=advance, args=("remove",)) for _ in range(2)]
@@ -47,4 +48,4 @@ def test_a_phase_that_several_threads_begin_has_one_bar(monkeypatch: pytest.Monk
         for thread in threads:
             thread.join()
         assert added == ["Cleaning up"]
-    assert "2/2" in sys.stderr.getvalue()  # type: ignore[attr-defined] # the terminal of this test
+    assert "2/2" in terminal.getvalue()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ from tests.support.live_devices import Fleet, new_fleet, unique
 from tests.support.service import thingmint
 
 ENDS_WITHIN = 120.0
+TUTORIAL = Path(__file__).parents[2] / "docs/tutorials/sizing.md"
 
 
 @pytest.fixture
@@ -99,6 +101,15 @@ def test_what_is_kept_is_named_and_devices_are_registered(live: Live, iot: IoT) 
     for number in (1, 2):
         assert len(iot.list_thing_principals(thingName=f"{run}-{number:05}")["principals"]) == 1
     assert run in registered(iot)["templates"]
+
+
+def test_what_an_earlier_run_has_left_is_removed_as_the_tutorial_says(live: Live, iot: IoT) -> None:
+    before = registered(iot)
+    run = simulate(live, "--devices", "2")["run"]
+    assert registered(iot) != before
+    [snippet] = re.findall(r"^run, iot = .*?$(.*?)^```", TUTORIAL.read_text(), re.DOTALL | re.MULTILINE)
+    exec(snippet, {"run": run, "iot": iot})
+    assert registered(iot) == before
 
 
 @pytest.fixture
