@@ -201,7 +201,12 @@ class Server:
     async def _establish(self, connection: _Connection) -> None:
         def new_protocol() -> HardenedProtocol:
             connection.protocol = HardenedProtocol(
-                self._config, self._state, self._limits, self._loop, lambda: self._forget(connection)
+                self._config,
+                self._state,
+                self._limits,
+                self._loop,
+                lambda: self._forget(connection),
+                self._make_room,
             )
             return connection.protocol
 
@@ -230,6 +235,18 @@ class Server:
         if not idle:
             return False
         self._drop(min(idle, key=lambda pair: pair[0])[1])
+        return True
+
+    def _make_room(self) -> bool:
+        """End the request that has waited for its client longest; say whether there was one.
+
+        Whoever sends half a body, or reads no answer, has shown no key: it must not keep those out who have one.
+        """
+        protocols = [each.protocol for each in self._connections if each.protocol is not None and each.is_established]
+        waiting = [protocol for protocol in protocols if protocol.waits_for_client]
+        if not waiting:
+            return False
+        min(waiting, key=lambda protocol: protocol.running_since).give_way()
         return True
 
     def _drop(self, connection: _Connection) -> None:
