@@ -263,8 +263,8 @@ async def _serve_registry(
     authority = registration_authority(registry, keys, events)
     identities = _identities(registry)
     identity = identities.create()
-    api_connections, device_connections = _connections(config)
-    edge = _device_edge(authority, registry, identity, metrics, device_connections)
+    api_connections, limits = shares_of(config)
+    edge = _device_edge(authority, registry, identity, metrics, limits)
     events.listeners.append(edge.recorded)
     async with contextlib.AsyncExitStack() as stack:
         await edge.start()
@@ -294,15 +294,18 @@ async def _serve_registry(
         _log.info("stopping")
 
 
-def _connections(config: Config) -> tuple[int, int]:
-    """Return how many connections the API and the device edge may have side by side."""
+def shares_of(config: Config) -> tuple[int, GatewayLimits]:
+    """Return how many connections the API may have, and what devices may take of what they share with operators."""
     # Behind the relay, each device has a connection to the broker.
     descriptors = 1 if config.mqtt_data_plane == "local" else 2
-    wanted = (config.max_connections, GatewayLimits().max_connections)
+    alone = GatewayLimits()
+    wanted = (config.max_connections, alone.max_connections)
     operators, devices = shares([Demand(wanted[0]), Demand(wanted[1], descriptors)])
     if (operators, devices) != wanted:
         _log.warning("descriptors are scarce: raise `ulimit -n`", api_connections=operators, device_connections=devices)
-    return operators, devices
+    # However many devices ask for keys at once, operators find a place in the line.
+    provisioning = min(alone.max_provisioning, max(1, config.max_waiting_for_keys * 3 // 4))
+    return operators, GatewayLimits(max_connections=devices, max_provisioning=provisioning)
 
 
 def _data_plane(config: Config) -> DataPlane:
@@ -319,7 +322,7 @@ def _device_edge(
     registry: Registry,
     identity: ServerIdentity,
     metrics: Metrics,
-    max_connections: int,
+    limits: GatewayLimits,
 ) -> DeviceEdge:
     config = registry.config
     return DeviceEdge(
@@ -328,7 +331,7 @@ def _device_edge(
         address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default, config.mqtt_alpn),
         tls_context=identity.device_context,
         data_plane=_data_plane(config),
-        limits=GatewayLimits(max_connections=max_connections),
+        limits=limits,
         observe_connections=metrics.device_connections,
     )
 
