@@ -12,7 +12,7 @@ from thingmint.listening import descriptors_for_connections
 def test_each_side_has_its_connections_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (65_536, 65_536))
     operators, devices = shares_of(load_config({"max_connections": 100}, {}))
-    assert (operators, devices.max_connections) == (100, 10_000)
+    assert (operators, devices.max_connections, devices.max_connections_per_certificate) == (100, 10_000, 5_000)
 
 
 @pytest.mark.parametrize(("data_plane", "descriptors_each"), [("local", 1), ("unix:/run/broker.sock", 2)])

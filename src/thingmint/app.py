@@ -305,7 +305,12 @@ def shares_of(config: Config) -> tuple[int, GatewayLimits]:
         _log.warning("descriptors are scarce: raise `ulimit -n`", api_connections=operators, device_connections=devices)
     # However many devices ask for keys at once, operators find a place in the line.
     provisioning = min(alone.max_provisioning, max(1, config.max_waiting_for_keys * 3 // 4))
-    return operators, GatewayLimits(max_connections=devices, max_provisioning=provisioning)
+    limits = GatewayLimits(
+        max_connections=devices,
+        max_connections_per_certificate=max(1, devices // 2),
+        max_provisioning=provisioning,
+    )
+    return operators, limits
 
 
 def _data_plane(config: Config) -> DataPlane:
