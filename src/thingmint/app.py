@@ -63,7 +63,7 @@ from thingmint.registration.tags import stored_tags
 from thingmint.rest.asgi import Application
 from thingmint.rest.identity import Authenticator
 from thingmint.rest.limits import Limits
-from thingmint.rest.pages import Pages
+from thingmint.rest.pages import ALIVE, Pages
 from thingmint.rest.server import Server
 from thingmint.rest.throttle import Throttle
 from thingmint.sealing import Sealer
@@ -276,6 +276,7 @@ async def _serve_registry(
             ssl_context=None if config.insecure_http else identity.context,
             limits=Limits(max_connections=api_connections, max_requests=config.max_requests),
             observe_connections=metrics.connections,
+            spared=(ALIVE,),
         )
         await server.start()
         stack.push_async_callback(server.stop, GRACE_SECONDS)

@@ -146,6 +146,19 @@ def test_overload_is_refused_as_throttling() -> None:
         assert answer.status == 200
 
 
+def test_overload_is_no_reason_to_call_the_service_dead() -> None:
+    # Whoever watches it would end it, and with it all that it is working on.
+    with live_server(limits=Limits(max_requests=1)) as live, live.client() as first, live.client() as second:
+        first.send(WAITS)
+        assert live.application.started.acquire(timeout=30)
+        answer = second.ask(GET.replace(b"/things", b"/alive?x=1"))
+        assert answer is not None
+        assert answer.status == 200
+        refused = second.ask(GET)
+        assert refused is not None
+        assert refused.status == 400
+
+
 def test_requests_that_wait_for_their_bodies_make_room_for_others(loop_name: str) -> None:
     # Whoever sends half a body has shown no key: it must not keep those out who have one.
     with (

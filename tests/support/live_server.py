@@ -239,6 +239,7 @@ def live_server(
         ssl_context=tls,
         limits=limits,
         observe_connections=observe_connections,
+        spared=frozenset({b"/alive"}),
     )
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

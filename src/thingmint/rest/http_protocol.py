@@ -40,7 +40,7 @@ class HardenedProtocol(HttpToolsProtocol):
         limits: Limits,
         loop: asyncio.AbstractEventLoop,
         on_lost: Callable[[], None],
-        make_room: Callable[[], bool],
+        has_room: Callable[[bytes], bool],
     ) -> None:
         super().__init__(config, server_state, {}, loop)
         # uvicorn lets a request that follows "Connection: close" run; the parser's own refusal is right.
@@ -48,7 +48,7 @@ class HardenedProtocol(HttpToolsProtocol):
         self.access_log = False  # it would write query strings, and so presigned signatures
         self._limits = limits
         self._on_lost = on_lost
-        self._make_room = make_room
+        self._has_room = has_room
         self._running_since = time.monotonic()
         self._running: Exchange | None = None
         self._newest: Exchange | None = None
@@ -294,7 +294,7 @@ class HardenedProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((exchange, self.app))
 
     def _run(self, exchange: Exchange) -> None:
-        has_room = len(self.tasks) < self._limits.max_requests or self._make_room()
+        has_room = self._has_room(exchange.scope["raw_path"])
         self._running, self._running_since = exchange, time.monotonic()
         self._start_asgi_task(exchange, self.app if has_room else refuse_overload)
 
