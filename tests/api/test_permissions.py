@@ -1,6 +1,7 @@
 """What policies are asked before a request is looked at any further, whatever it holds."""
 
 import json
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -45,7 +46,7 @@ async def test_creating_with_tags_takes_the_permission_to_tag(api: Api) -> None:
         assert needed(api, method, target) == (Permission(f"iot:{action}", resource),)
 
 
-def twice(first: dict[str, object], second: dict[str, object]) -> bytes:
+def twice(first: Mapping[str, object], second: Mapping[str, object]) -> bytes:
     """Return an object that has each of its members two times."""
     return f"{json.dumps(first)[:-1]},{json.dumps(second)[1:]}".encode()
 
