@@ -39,16 +39,18 @@ class BodyReader:
         for name, value in headers:
             if name == b"content-length" and int(value) > self._limits.bytes_each:
                 raise self._too_large()
-        try:
-            async with asyncio.timeout(self._limits.seconds):
-                return await self._collect(receive)
-        except TimeoutError:
-            raise RequestTooSlow("The body of the request was not received in time") from None
-
-    async def _collect(self, receive: ASGIReceiveCallable) -> bytes:
+        # Mostly the whole body is there, and a timer would cost more than reading it. Until anything of it is, the
+        # connection's own limits apply.
         body, complete = await self._chunk(receive)
         if complete and len(body) <= self._limits.bytes_each:
             return body
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                return await self._collect(receive, body, complete=complete)
+        except TimeoutError:
+            raise RequestTooSlow("The body of the request was not received in time") from None
+
+    async def _collect(self, receive: ASGIReceiveCallable, body: bytes, *, complete: bool) -> bytes:
         collected = bytearray()
         try:
             while True:
