@@ -60,7 +60,7 @@ from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.ports import EventSink, KeySource, RegistrationFiles, Store
 from thingmint.registration.tags import stored_tags
-from thingmint.rest.asgi import Application
+from thingmint.rest.asgi import Application, RequestLog
 from thingmint.rest.identity import Authenticator
 from thingmint.rest.limits import Limits
 from thingmint.rest.pages import ALIVE, Pages
@@ -94,6 +94,8 @@ class LoggedEvents:
     """Writes a log line for every committed mutation, and passes on whatever happens to whoever listens."""
 
     listeners: list[EventSink] = field(default_factory=list)
+    # Bound once: the lazy one would be made anew for every line.
+    log: RequestLog = field(default_factory=_log.bind)
 
     def recorded(self, entry: AuditEntry) -> None:
         """Take note of a committed mutation."""
@@ -106,7 +108,7 @@ class LoggedEvents:
         # A detail may bear any name. The change is committed: a line that cannot be written must not spoil the answer.
         taken = {"event", *line}
         detail = {f"detail_{name}" if name in taken else name: value for name, value in entry.detail.items()}
-        _log.info("recorded", **line, **detail)
+        self.log.info("recorded", **line, **detail)
         for listener in self.listeners:
             listener.recorded(entry)
 
@@ -359,7 +361,7 @@ def _application(
         clock=registry.clock,
         pages=Pages(check_ready=Readiness(registry.store).check, metrics=metrics.render),
         observer=metrics,
-        log=_log,
+        log=_log.bind(),
         new_request_id=lambda: str(uuid.uuid4()),
         tags_of=partial(stored_tags, registry.store),
         max_in_flight=config.max_requests,
