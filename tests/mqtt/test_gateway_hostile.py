@@ -16,6 +16,7 @@ from tests.support.mqtt_peer import V3, V5, Peer, connected_peer, peer
 
 from thingmint.mqtt import device_protocol
 from thingmint.mqtt.codec import encode
+from thingmint.mqtt.device_link import DeviceLink
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.limits import BrokerLimits
@@ -29,6 +30,8 @@ from thingmint.mqtt.packets import (
     Puback,
     Publish,
     QoS,
+    Unsuback,
+    Unsubscribe,
 )
 from thingmint.mqtt.reason_codes import ReasonCode
 
@@ -121,6 +124,37 @@ def test_one_certificate_does_not_take_the_room_of_all(tmp_path: Path, version: 
                 assert first.is_closed()
                 with connected_peer(live, greedy, version, "fourth") as fourth:
                     assert fourth.is_served()
+
+
+def test_events_of_connections_cost_only_those_who_listen(
+    live: LiveGateway, device: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Otherwise each of ten thousand devices that come back would be asked about each of the others.
+    asked: list[str] = []
+
+    def told(link: DeviceLink, topic: str, payload: bytes) -> None:
+        asked.append(link.client_id)
+        told_as_ever(link, topic, payload)
+
+    told_as_ever = DeviceLink.told
+    monkeypatch.setattr(DeviceLink, "told", told)
+    topic = "$aws/events/presence/connected/lamp"
+    with (
+        connected_peer(live, device, V5, "listener") as listener,
+        connected_peer(live, device, V5, "deaf"),
+        connected_peer(live, device, V5, "hears others") as other,
+    ):
+        other.subscribe("a")
+        listener.subscribe(topic, "b")
+        live.thread.call(lambda: live.gateway.tell(topic, b"{}"))
+        assert listener.expect(Publish).topic == topic
+        assert asked == ["listener"]
+
+        listener.send(Unsubscribe(listener.new_id(), (topic,)))
+        listener.expect(Unsuback)
+        live.thread.call(lambda: live.gateway.tell(topic, b"{}"))
+        assert listener.is_served()
+        assert asked == ["listener"]
 
 
 def test_refused_devices_do_not_stay(live: LiveGateway) -> None:

@@ -237,13 +237,21 @@ class Connection:
             case Pingreq():
                 self.device.send(Pingresp())
             case Subscribe():
+                # Before, because its own subscription is an event that it may hear of.
+                self._roster.listens(self, does=True)
                 await subscribe(self.device, self._services, request)
+                self._note_whether_it_listens()
             case Unsubscribe():
                 await unsubscribe(self.device, self._services, request)
+                self._note_whether_it_listens()
             case Connect():
                 await self._connect(request)
             case Disconnect():
                 self._left(request)
+
+    def _note_whether_it_listens(self) -> None:
+        if not self.device.own_filters:
+            self._roster.listens(self, does=False)
 
     async def _connect(self, connect: Connect) -> None:
         admitted = await self._ask_admission(connect)

@@ -117,7 +117,8 @@ class DeviceLink:
 
     def told(self, topic: str, payload: bytes) -> None:
         """Write an event of the service if the client has subscribed to it and may receive it."""
-        if not self.is_over and len(self.filters) and self.may_receive(topic):
+        # Policies last: to ask them costs most.
+        if not self.is_over and self.filters.qos_for(topic) is not None and self.may_receive(topic):
             self._deliveries.tell(topic, payload)
 
     def sent(self, message: Publish, confirmed: "asyncio.Future[None] | None") -> Delivery:

@@ -149,7 +149,7 @@ class Gateway:
 
     def tell(self, topic: str, payload: bytes) -> None:
         """Tell an event of the service to every client that has subscribed to it and may receive it."""
-        for connection in self._roster.accepted:
+        for connection in self._roster.listening:
             connection.device.told(topic, payload)
 
     def connection_of(self, client_id: str) -> Connection | None:

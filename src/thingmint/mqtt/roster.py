@@ -31,12 +31,25 @@ class Roster(Generic[T]):
         self._by_certificate: dict[CertificateId, set[T]] = {}
         self._by_client: dict[str, T] = {}
         self._accepted: set[T] = set()
+        self._listening: dict[T, None] = {}
         self._accepted_of: Counter[CertificateId] = Counter()
 
     @property
     def accepted(self) -> frozenset[T]:
         """Those whose CONNECT was accepted, as of now."""
         return frozenset(self._accepted)
+
+    @property
+    def listening(self) -> tuple[T, ...]:
+        """Those that may have subscribed to what the service tells, as of now."""
+        return tuple(self._listening)
+
+    def listens(self, connection: T, *, does: bool) -> None:
+        """Note whether the connection may have subscribed to what the service tells."""
+        if does:
+            self._listening[connection] = None
+        else:
+            self._listening.pop(connection, None)
 
     def arrived(self, connection: T) -> None:
         """List a connection whose handshake is done: before anybody asks who it is, so that no change is missed."""
@@ -50,6 +63,7 @@ class Roster(Generic[T]):
 
     def left(self, connection: T) -> None:
         """Forget a connection, which may be forgotten already."""
+        self._listening.pop(connection, None)
         if connection in self._accepted:
             self._accepted.remove(connection)
             self._accepted_of[connection.certificate_id] -= 1
