@@ -22,7 +22,8 @@ from thingmint.listening import descriptors_for_connections, listen
 from thingmint.rest.http_protocol import HardenedProtocol
 from thingmint.rest.limits import Limits
 
-_ACCEPTS_PER_TURN = 64
+# What makes way for them closes one or two turns later: so many more descriptors are open meanwhile.
+_ACCEPTS_PER_TURN = 16
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _EXHAUSTION_PAUSE_SECONDS = 0.25
 _SWEEPS_PER_LIMIT = 4
