@@ -66,10 +66,10 @@ from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.ports import EventSink, KeySource, RegistrationFiles, Store
 from thingmint.registration.tags import stored_tags
-from thingmint.rest.asgi import Application
+from thingmint.rest.asgi import Application, RequestLog
 from thingmint.rest.identity import Authenticator
 from thingmint.rest.limits import Limits
-from thingmint.rest.pages import Pages
+from thingmint.rest.pages import ALIVE, Pages
 from thingmint.rest.server import Server
 from thingmint.rest.throttle import Throttle
 from thingmint.sealing import Sealer
@@ -100,6 +100,8 @@ class LoggedEvents:
     """Writes a log line for every committed mutation, and passes on whatever happens to whoever listens."""
 
     listeners: list[EventSink] = field(default_factory=list)
+    # Bound once: the lazy one would be made anew for every line.
+    log: RequestLog = field(default_factory=_log.bind)
 
     def recorded(self, entry: AuditEntry) -> None:
         """Take note of a committed mutation."""
@@ -112,7 +114,7 @@ class LoggedEvents:
         # A detail may bear any name. The change is committed: a line that cannot be written must not spoil the answer.
         taken = {"event", *line}
         detail = {f"detail_{name}" if name in taken else name: value for name, value in entry.detail.items()}
-        _log.info("recorded", **line, **detail)
+        self.log.info("recorded", **line, **detail)
         for listener in self.listeners:
             listener.recorded(entry)
 
@@ -276,8 +278,8 @@ async def _serve_registry(
     authority = registration_authority(registry, keys, events)
     identities = _identities(registry)
     identity = identities.create()
-    api_connections, device_connections = _connections(config)
-    edge = _device_edge(authority, registry, identity, metrics, device_connections)
+    api_connections, limits = shares_of(config)
+    edge = _device_edge(authority, registry, identity, metrics, limits)
     events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
         await edge.start()
@@ -289,6 +291,7 @@ async def _serve_registry(
             ssl_context=None if config.insecure_http else identity.context,
             limits=Limits(max_connections=api_connections, max_requests=config.max_requests),
             observe_connections=metrics.connections,
+            spared=(ALIVE,),
         )
         await server.start()
         stack.push_async_callback(server.stop, GRACE_SECONDS)
@@ -307,15 +310,23 @@ async def _serve_registry(
         _log.info("stopping")
 
 
-def _connections(config: Config) -> tuple[int, int]:
-    """Return how many connections the API and the device edge may have side by side."""
+def shares_of(config: Config) -> tuple[int, GatewayLimits]:
+    """Return how many connections the API may have, and what devices may take of what they share with operators."""
     # Behind the relay, each device has a connection to the broker.
     descriptors = 1 if config.mqtt_data_plane == "local" else 2
-    wanted = (config.max_connections, GatewayLimits().max_connections)
+    alone = GatewayLimits()
+    wanted = (config.max_connections, alone.max_connections)
     operators, devices = shares([Demand(wanted[0]), Demand(wanted[1], descriptors)])
     if (operators, devices) != wanted:
         _log.warning("descriptors are scarce: raise `ulimit -n`", api_connections=operators, device_connections=devices)
-    return operators, devices
+    # However many devices ask for keys at once, operators find a place in the line.
+    provisioning = min(alone.max_provisioning, max(1, config.max_waiting_for_keys * 3 // 4))
+    limits = GatewayLimits(
+        max_connections=devices,
+        max_connections_per_certificate=max(1, devices // 2),
+        max_provisioning=provisioning,
+    )
+    return operators, limits
 
 
 def _data_plane(config: Config, scope: Scope) -> DataPlane:
@@ -332,7 +343,7 @@ def _device_edge(
     registry: Registry,
     identity: ServerIdentity,
     metrics: Metrics,
-    max_connections: int,
+    limits: GatewayLimits,
 ) -> DeviceEdge:
     config = registry.config
     return DeviceEdge(
@@ -341,7 +352,7 @@ def _device_edge(
         address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default, config.mqtt_alpn),
         tls_context=identity.device_context,
         data_plane=_data_plane(config, registry.scope),
-        limits=GatewayLimits(max_connections=max_connections),
+        limits=limits,
         observe_connections=metrics.device_connections,
     )
 
@@ -358,7 +369,7 @@ def _application(
         clock=registry.clock,
         pages=Pages(check_ready=Readiness(registry.store).check, metrics=metrics.render),
         observer=metrics,
-        log=_log,
+        log=_log.bind(),
         new_request_id=lambda: str(uuid.uuid4()),
         tags_of=partial(stored_tags, registry.store),
         max_in_flight=config.max_requests,

@@ -158,3 +158,8 @@ def test_reports_hold_a_line_of_json_for_each_outcome_of_their_kind() -> None:
         {"lineNumber": 2, "offset": 10, "errorMessage": 'Größe "\ud800"\n\0'}
     ]
     assert report_lines([], ReportType.ERRORS) == b""
+
+
+def test_a_report_quotes_no_more_of_a_line_than_a_message_holds() -> None:
+    line = InputLine(1, 0, 10, b"{}")
+    assert json.loads(failure(line, "x" * 250_000).report)["errorMessage"] == "x" * 2048

@@ -97,6 +97,32 @@ def test_connect_must_come_in_time(tmp_path: Path) -> None:
             assert admitted.is_served()
 
 
+def test_one_certificate_does_not_take_the_room_of_all(tmp_path: Path, version: ProtocolVersion) -> None:
+    # A whole fleet shares its claim's key, and so may whoever has taken one device apart.
+    with live_gateway(tmp_path, limits=GatewayLimits(max_connections_per_certificate=2)) as live:
+        greedy, modest = live.register(), live.register()
+        with (
+            connected_peer(live, greedy, version, "first") as first,
+            connected_peer(live, greedy, version, "second"),
+            peer(live, greedy, version) as third,
+        ):
+            third.send(Connect(version, "third"))
+            if version is V5:
+                refused = third.expect(Connack)
+                assert refused.reason_code is ReasonCode.QUOTA_EXCEEDED
+            assert third.is_closed()
+            with connected_peer(live, modest, version, "another") as another:
+                assert another.is_served()
+            # A client that comes again takes its own place.
+            with connected_peer(live, greedy, version, "second") as again:
+                assert again.is_served()
+                assert first.is_served()
+                first.send(Disconnect())
+                assert first.is_closed()
+                with connected_peer(live, greedy, version, "fourth") as fourth:
+                    assert fourth.is_served()
+
+
 def test_refused_devices_do_not_stay(live: LiveGateway) -> None:
     unknown = new_identity()
     for _ in range(20):

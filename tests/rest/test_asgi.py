@@ -29,7 +29,7 @@ from thingmint.core.errors import (
 from thingmint.core.identifiers import Scope
 from thingmint.core.policy import Policy, parse_policy
 from thingmint.rest.asgi import Application
-from thingmint.rest.body import BodyLimits
+from thingmint.rest.body import BodyLimits, BodyReader
 from thingmint.rest.pages import Pages
 from thingmint.rest.sigv4 import HttpRequest
 
@@ -406,17 +406,49 @@ async def test_a_body_of_exactly_the_limit_is_served() -> None:
 
 
 async def test_unfinished_bodies_take_only_so_much_memory_together() -> None:
+    """The one that has been waited for longest gives way: to send half of a body takes no key."""
     application = Bench().application(body_limits=SMALL)
-    waiting = [
+    oldest, second = (
         asyncio.create_task(exchange(application, "POST", "/certificates", [chunk(b"abc", more=True)]))
         for _ in range(2)
-    ]
+    )
     await asyncio.sleep(0)
 
-    refused = await exchange(application, "POST", "/certificates", [chunk(b"a", more=True)])
-    for request in waiting:
-        request.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
+    served = [
+        await exchange(application, "POST", "/certificates", [chunk(b"ab", more=True), chunk(b"cd")]) for _ in range(3)
+    ]
+
+    assert [each.status for each in served] == [200, 200, 200]
+    assert (await oldest).error == (400, b"ThrottlingException", "Rate exceeded")
+    assert not second.done()
+    second.cancel()
+
+
+async def test_a_body_that_goes_on_while_it_gives_way_is_not_counted_twice() -> None:
+    reader = BodyReader(SMALL)
+    parts = [asyncio.Queue[ASGIReceiveEvent]() for _ in range(2)]
+    oldest, second = (asyncio.create_task(reader.read((), each.get)) for each in parts)
+    for each in parts:
+        each.put_nowait(chunk(b"abc", more=True))
+        await asyncio.sleep(0)
+
+    parts[1].put_nowait(chunk(b"d", more=True))
+    parts[0].put_nowait(chunk(b"ddd", more=True))
+    with pytest.raises(Throttled):
+        await oldest
+    parts[1].put_nowait(chunk(b""))
+
+    assert await second == b"abcd"
+    for _ in range(4):
+        parts[0].put_nowait(chunk(b"ab", more=True))
+        parts[0].put_nowait(chunk(b"cd"))
+        assert await reader.read((), parts[0].get) == b"abcd"
+
+
+async def test_a_body_larger_than_all_may_be_together_is_refused() -> None:
+    application = Bench().application(body_limits=BodyLimits(bytes_each=10, bytes_together=6))
+
+    refused = await exchange(application, "POST", "/certificates", [chunk(b"abcdefgh", more=True)])
     served = await exchange(application, "POST", "/certificates", [chunk(b"ab", more=True), chunk(b"cd")])
 
     assert refused.error == (400, b"ThrottlingException", "Rate exceeded")

@@ -13,6 +13,7 @@ from thingmint.rest.server import Server
 
 GET = b"GET /things HTTP/1.1\r\nHost: localhost\r\n\r\n"
 WAITS = b"GET /waits HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LARGE = b"GET /large/1000000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 NEVER = 3600.0
 POST = b"POST /things HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -143,6 +144,70 @@ def test_overload_is_refused_as_throttling() -> None:
         answer = first.response()
         assert answer is not None
         assert answer.status == 200
+
+
+def test_overload_is_no_reason_to_call_the_service_dead() -> None:
+    # Whoever watches it would end it, and with it all that it is working on.
+    with live_server(limits=Limits(max_requests=1)) as live, live.client() as first, live.client() as second:
+        first.send(WAITS)
+        assert live.application.started.acquire(timeout=30)
+        answer = second.ask(GET.replace(b"/things", b"/alive?x=1"))
+        assert answer is not None
+        assert answer.status == 200
+        refused = second.ask(GET)
+        assert refused is not None
+        assert refused.status == 400
+
+
+def test_requests_that_wait_for_their_bodies_make_room_for_others(loop_name: str) -> None:
+    # Whoever sends half a body has shown no key: it must not keep those out who have one.
+    with (
+        live_server(loop_name=loop_name, limits=Limits(max_requests=3)) as live,
+        clients(live, 3) as halves,
+        live.client() as honest,
+    ):
+        for half in halves:
+            half.send(POST + b"Content-Length: 10\r\n\r\nhalf")
+            assert live.application.started.acquire(timeout=30)
+        assert served(honest)
+        oldest, *others = halves
+        refused = oldest.response()
+        assert refused is not None
+        assert (refused.status, refused.headers["x-amzn-errortype"]) == (400, "ThrottlingException")
+        assert oldest.is_closed_by_server()
+        for half in others:
+            answer = half.ask(b"a body")
+            assert answer is not None
+            assert answer.status == 200
+
+
+def test_responses_that_nobody_reads_make_room_for_others(loop_name: str) -> None:
+    # Some, because a request of a pipeline begins a moment before the one before it has ended.
+    with (
+        live_server(loop_name=loop_name, limits=Limits(max_requests=8)) as live,
+        clients(live, 2) as (deaf, honest),
+        clients(live, 7) as all_busy,
+    ):
+        deaf.send(LARGE * 30)
+        live.wait_for_reader()
+        for busy in all_busy:
+            busy.send(WAITS)
+        live.wait_until(lambda: live.application.served.count("/waits") == len(all_busy))
+        assert served(honest)
+        live.wait_until(lambda: live.server.open_connections == 1 + len(all_busy))
+        live.application.release.set()
+        for busy in all_busy:
+            answer = busy.response()
+            assert answer is not None
+            assert answer.status == 200
+
+
+def test_connection_whose_response_nobody_reads_makes_room_for_a_new_one(loop_name: str) -> None:
+    with live_server(loop_name=loop_name, limits=Limits(max_connections=1)) as live, live.client() as deaf:
+        deaf.send(LARGE * 30)
+        live.wait_for_reader()
+        with live.client() as honest:
+            assert served(honest)
 
 
 def test_honest_client_is_served_beside_300_silent_connections(loop_name: str) -> None:

@@ -5,17 +5,18 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import apsw
 import pytest
 from tests.support.stores import SCOPE, Timings, fetch, insert, page, sample_certificate
 
-from thingmint.core.errors import ServiceUnavailable, Throttled
+from thingmint.core.errors import ResourceNotFound, ServiceUnavailable, Throttled
 from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
-from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, group_commit, open_store, schema
+from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, group_commit, open_store, schema, writer_connection
 from thingmint.storage.schema import migrations
 from thingmint.storage.sqlite import SQLiteStore, open_sqlite
 from thingmint.storage.sqlite_connection import connect
@@ -98,7 +99,7 @@ async def test_one_certificate_is_found_by_its_id(store: SQLiteStore, path: Path
 
 async def test_the_settings_that_durability_rests_on_are_set(store: SQLiteStore) -> None:
     await store.check()
-    writer = store._writer._connection
+    writer = store._writer._connection._connection
     assert writer is not None
     assert writer.pragma("journal_mode") == "wal"
     assert writer.pragma("synchronous") == 2
@@ -134,7 +135,7 @@ async def test_many_waiting_programs_share_a_commit(path: Path) -> None:
 
 
 async def test_the_log_stays_bounded_under_load_that_never_pauses(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "FORCED_CHECKPOINT_PAGES", 100)
+    monkeypatch.setattr(writer_connection, "FORCED_CHECKPOINT_PAGES", 100)
     store = await open_sqlite(path, observe=Timings())
     log = path.with_name(f"{path.name}-wal")
     largest = 0
@@ -150,18 +151,18 @@ async def test_the_log_stays_bounded_under_load_that_never_pauses(path: Path, mo
 
 
 async def test_an_idle_writer_copies_the_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "IDLE_CHECKPOINT_PAGES", 10)
+    monkeypatch.setattr(writer_connection, "IDLE_CHECKPOINT_PAGES", 10)
     monkeypatch.setattr(group_commit, "IDLE_SECONDS", 0.01)
     copied = asyncio.Event()
     loop = asyncio.get_running_loop()
-    real = group_commit.GroupCommit._checkpoint
+    real = writer_connection.WriterConnection.copy_log
 
-    def checkpoint(writer: group_commit.GroupCommit) -> None:
+    def checkpoint(writer: writer_connection.WriterConnection) -> None:
         real(writer)
         assert writer._log_pages == 0
         loop.call_soon_threadsafe(copied.set)
 
-    monkeypatch.setattr(group_commit.GroupCommit, "_checkpoint", checkpoint)
+    monkeypatch.setattr(writer_connection.WriterConnection, "copy_log", checkpoint)
     store = await open_sqlite(path, observe=Timings())
     await insert(store, *(sample_certificate(number) for number in range(50)))
     await copied.wait()
@@ -171,8 +172,8 @@ async def test_an_idle_writer_copies_the_log(path: Path, monkeypatch: pytest.Mon
 async def test_a_foreign_reader_delays_the_copying_of_the_log_and_nothing_else(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "FORCED_CHECKPOINT_PAGES", 20)
-    monkeypatch.setattr(group_commit, "CHECKPOINT_BUSY_MILLISECONDS", 1)
+    monkeypatch.setattr(writer_connection, "FORCED_CHECKPOINT_PAGES", 20)
+    monkeypatch.setattr(writer_connection, "CHECKPOINT_BUSY_MILLISECONDS", 1)
     store = await open_sqlite(path, observe=Timings())
     await insert(store, sample_certificate(0))
     foreign = apsw.Connection(str(path))
@@ -185,7 +186,7 @@ async def test_a_foreign_reader_delays_the_copying_of_the_log_and_nothing_else(
     foreign.close()
     for number in range(60, 120):
         await insert(store, sample_certificate(number))
-    assert store._writer._log_pages < 200
+    assert store._writer._connection._log_pages < 200
     await store.close()
 
 
@@ -202,7 +203,7 @@ async def test_a_second_process_may_write_at_the_same_time(store: SQLiteStore, p
 async def test_a_lock_that_is_never_released_is_an_outage_that_heals(
     store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thingmint.storage.sqlite_connection.WRITER_BUSY_MILLISECONDS", 20)
+    monkeypatch.setattr("thingmint.storage.writer_connection.WRITER_BUSY_MILLISECONDS", 20)
     foreign = apsw.Connection(str(path))
     foreign.execute("BEGIN IMMEDIATE")
     with pytest.raises(ServiceUnavailable):
@@ -211,6 +212,49 @@ async def test_a_lock_that_is_never_released_is_an_outage_that_heals(
     foreign.execute("ROLLBACK")
     foreign.close()
     await insert(store, sample_certificate(1))
+
+
+async def test_the_loop_goes_on_while_another_process_holds_the_lock(store: SQLiteStore, path: Path) -> None:
+    await insert(store, sample_certificate(0))
+    foreign = apsw.Connection(str(path))
+    foreign.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.create_task(insert(store, sample_certificate(1)))
+    await asyncio.sleep(0)
+    # Reads are answered, and the foreign lock is given back by the very loop that the writer would otherwise block.
+    assert len(await page(store, 10)) == 1
+    assert not waiting.done()
+    foreign.execute("ROLLBACK")
+    foreign.close()
+    await waiting
+    assert len(await page(store, 10)) == 2
+
+
+async def test_a_batch_that_would_keep_the_loop_for_long_goes_on_in_the_thread(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "SLICE_SECONDS", 0.0)
+    threads: list[str] = []
+
+    def insert_two(first: int) -> Callable[[Transaction], Steps[None]]:
+        def program(transaction: Transaction) -> Steps[None]:
+            for number in (first, first + 1):
+                yield from transaction.insert_certificate(sample_certificate(number))
+                threads.append(threading.current_thread().name)
+
+        return program
+
+    def fail(transaction: Transaction) -> Steps[None]:
+        yield from transaction.insert_certificate(sample_certificate(9))
+        raise ResourceNotFound("as the test asked")
+
+    results = await asyncio.gather(
+        store.write(insert_two(1)), store.write(fail), store.write(insert_two(3)), return_exceptions=True
+    )
+
+    assert [type(result) for result in results] == [type(None), ResourceNotFound, type(None)]
+    assert set(threads) == {"thingmint-writer"}
+    assert len(await page(store, 10)) == 4
+    assert await fetch(store, sample_certificate(9)) is None
 
 
 async def test_an_exception_that_is_no_error_still_answers_its_waiter(store: SQLiteStore) -> None:

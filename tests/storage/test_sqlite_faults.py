@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -59,6 +60,30 @@ async def test_nothing_is_acknowledged_while_the_disk_fails_and_everything_heals
     assert [await fetch(store, one) for one in refused] == refused
 
 
+async def test_nothing_is_acknowledged_or_seen_while_the_disk_syncs_and_the_loop_goes_on(
+    store: SQLiteStore, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, pending = sample_certificate(0), sample_certificate(1)
+    await insert(store, kept)
+    loop, syncing, may_go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def sync_slowly() -> None:
+        loop.call_soon_threadsafe(syncing.set)
+        may_go_on.wait(30)
+
+    monkeypatch.setattr(disk, "before_sync", sync_slowly)
+    write = asyncio.create_task(insert(store, pending))
+    await syncing.wait()
+    seen = await fetch(store, kept), await fetch(store, pending)
+    acknowledged = write.done()
+    may_go_on.set()
+    await write
+
+    assert seen == (kept, None)
+    assert not acknowledged
+    assert await fetch(store, pending) == pending
+
+
 async def test_each_waiter_of_a_failed_batch_gets_an_exception_of_its_own(store: SQLiteStore, disk: FaultyDisk) -> None:
     with disk.failing(syncs=apsw.IOError):
         results = await asyncio.gather(
@@ -88,7 +113,7 @@ async def test_a_log_that_cannot_be_copied_loses_nothing(
     store: SQLiteStore, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Every write is followed by a checkpoint, whose writes fail after the commit succeeded.
-    monkeypatch.setattr("thingmint.storage.group_commit.FORCED_CHECKPOINT_PAGES", 1)
+    monkeypatch.setattr("thingmint.storage.writer_connection.FORCED_CHECKPOINT_PAGES", 1)
     certificates = [sample_certificate(number) for number in range(10)]
 
     real = disk.before_write

@@ -200,6 +200,15 @@ class LiveServer:
             )
         )
 
+    def wait_for_reader(self) -> None:
+        """Wait until the server waits for some client to read a response."""
+        self.wait_until(
+            lambda: any(
+                isinstance(protocol, HardenedProtocol) and protocol.waits_for_client
+                for protocol in self.server._state.connections
+            )
+        )
+
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until the condition holds in the server's loop."""
 
@@ -230,6 +239,7 @@ def live_server(
         ssl_context=tls,
         limits=limits,
         observe_connections=observe_connections,
+        spared=frozenset({b"/alive"}),
     )
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

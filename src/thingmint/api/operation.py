@@ -5,6 +5,7 @@ Refuses to know who calls it (HTTP now, other edges later) and what its function
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -59,17 +60,17 @@ class Operation:
     @property
     def creates_with_tags(self) -> bool:
         """Whether what the operation creates may have tags, which takes the permission to tag."""
-        return self.name != "TagResource" and "tags" in self._members
+        return self.name != "TagResource" and "tags" in _members_of(self.request)
 
     @property
     def speaks_of_tags(self) -> bool:
         """Whether the request may set tags or take them away."""
-        return not self._members.isdisjoint(("tags", "tagKeys"))
+        return not _members_of(self.request).isdisjoint(("tags", "tagKeys"))
 
-    @property
-    def _members(self) -> frozenset[str]:
-        request = self.request
-        return frozenset() if request is None else frozenset(request.__struct_encode_fields__)
+
+@cache
+def _members_of(request: type[Struct] | None) -> frozenset[str]:
+    return frozenset() if request is None else frozenset(request.__struct_encode_fields__)
 
 
 def any_resource(scope: Scope, request: RawRequest) -> str:

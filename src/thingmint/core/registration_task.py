@@ -171,7 +171,7 @@ def success(line: InputLine, certificate_pem: str | None, resource_arns: Mapping
 
 def failure(line: InputLine, message: str) -> Outcome:
     """Return the outcome of a line whose device was not registered."""
-    return Outcome(line.number, False, _report(line, errorMessage=message))
+    return Outcome(line.number, False, _report(line, errorMessage=message[:_MAX_MESSAGE]))
 
 
 def report_lines(outcomes: Sequence[Outcome], kind: ReportType) -> bytes:

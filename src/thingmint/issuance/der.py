@@ -24,9 +24,20 @@ def elements(der: bytes, start: int, end: int) -> list[Element]:
     """Return the elements that fill ``der[start:end]``; raise MalformedDER if they do not fill it exactly."""
     found: list[Element] = []
     while start < end:
-        element = _element_at(der, start, end)
-        found.append(element)
-        start = element.end
+        content = start + 2
+        if content > end:
+            raise MalformedDER("an element is cut short")
+        tag, length = der[start], der[start + 1]
+        if tag & _HIGH_TAG_NUMBER == _HIGH_TAG_NUMBER:
+            raise MalformedDER("a tag number above 30")
+        if length & _LONG_FORM:
+            octets = length & ~_LONG_FORM
+            length = int.from_bytes(der[content : content + octets], "big")
+            content += octets
+        if content + length > end:
+            raise MalformedDER("an element is longer than what holds it")
+        found.append(Element(tag, start, content, content + length))
+        start = content + length
     return found
 
 
@@ -58,19 +69,3 @@ def _element(tag: int, content: bytes) -> bytes:
         return bytes((tag, length)) + content
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
     return bytes((tag, _LONG_FORM | len(octets))) + octets + content
-
-
-def _element_at(der: bytes, start: int, end: int) -> Element:
-    content = start + 2
-    if content > end:
-        raise MalformedDER("an element is cut short")
-    tag, length = der[start], der[start + 1]
-    if tag & _HIGH_TAG_NUMBER == _HIGH_TAG_NUMBER:
-        raise MalformedDER("a tag number above 30")
-    if length & _LONG_FORM:
-        octets = length & ~_LONG_FORM
-        length = int.from_bytes(der[content : content + octets], "big")
-        content += octets
-    if content + length > end:
-        raise MalformedDER("an element is longer than what holds it")
-    return Element(tag, start, content, content + length)

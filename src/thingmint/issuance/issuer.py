@@ -82,6 +82,7 @@ class Issuer:
         self.not_after = certificate.not_valid_after_utc
         self.profile = profile
         self._private_key = private_key
+        self._ecdsa = ec.ECDSA(profile.signature_hash)
         self._dummy_key = _dummy_key_like(private_key)
         self._seal = object()
         self._issuer_der = certificate.subject.public_bytes()
@@ -151,7 +152,7 @@ class Issuer:
     def _sign(self, tbs: bytes) -> bytes:
         if isinstance(self._private_key, rsa.RSAPrivateKey):
             return self._private_key.sign(tbs, padding.PKCS1v15(), self.profile.signature_hash)
-        return self._private_key.sign(tbs, ec.ECDSA(self.profile.signature_hash))
+        return self._private_key.sign(tbs, self._ecdsa)
 
     def _validity(self, at: datetime) -> tuple[datetime, datetime]:
         not_before, not_after = self.profile.validity_at(at)

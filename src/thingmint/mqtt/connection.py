@@ -283,11 +283,22 @@ class Connection:
         services, address = self._services, self._transport.address
         self.is_stale = False
         try:
-            return await admit(services.registry, services.data_plane, self._peer, address, connect, self.client_id)
+            admitted = await admit(services.registry, services.data_plane, self._peer, address, connect, self.client_id)
+            self._require_room(admitted.device.scope)
         except NotAdmitted as refusal:
             now = services.clock.now()
             services.events.heard(ConnectRefused(self.certificate_id, address, now, refusal.why))
             raise
+        return admitted
+
+    def _require_room(self, scope: Scope) -> None:
+        """Raise NotAdmitted if the certificate has so many connections that others would find no room."""
+        limit = self._services.limits.max_connections_per_certificate
+        earlier = self._roster.of_client(scope, self.client_id)
+        takes_over = earlier is not None and earlier.certificate_id == self.certificate_id
+        if not takes_over and self._roster.accepted_of(self.certificate_id) >= limit:
+            message = "The certificate has too many connections"
+            raise NotAdmitted(ReasonCode.QUOTA_EXCEEDED, message, message)
 
     def _acknowledged(self, packet_id: int) -> None:
         if not self.device.was_own(packet_id):

@@ -12,6 +12,8 @@ class GatewayLimits:
     """
 
     max_connections: int = 10_000
+    # Half, so that nobody is kept out by one certificate, whose key many may have.
+    max_connections_per_certificate: int = 5_000
     max_strangers: int = 1_024
     max_strangers_per_address: int = 256
     handshake_seconds: float = 10.0

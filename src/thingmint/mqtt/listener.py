@@ -14,7 +14,8 @@ from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.strangers import Strangers
 from thingmint.mqtt.tls_transport import TLSProtocol, TLSTransport, new_read_buffer
 
-_ACCEPTS_PER_TURN = 64
+# What makes way for them closes one or two turns later: so many more descriptors are open meanwhile.
+_ACCEPTS_PER_TURN = 16
 # Left to itself, Linux keeps megabytes for each peer that does not read, and sends them even after a revocation.
 _KERNEL_SEND_BYTES = 128 * 1024
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

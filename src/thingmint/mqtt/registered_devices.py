@@ -4,6 +4,8 @@ A certificate that is ACTIVE and in its validity opens connections; its policies
 something that they depend on has changed. An unknown certificate of a registered CA is registered here, once.
 """
 
+from __future__ import annotations
+
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,5 +1,6 @@
 """Owns the lists of open connections, by certificate, by account and by client; does nothing to them."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
@@ -36,6 +37,7 @@ class Roster(Generic[T]):
         self._by_certificate: dict[CertificateId, set[T]] = {}
         self._by_client: dict[Scope | None, dict[str, T]] = {}
         self._accepted: set[T] = set()
+        self._accepted_of: Counter[CertificateId] = Counter()
 
     @property
     def accepted(self) -> frozenset[T]:
@@ -50,10 +52,15 @@ class Roster(Generic[T]):
         """List the connection as its client's."""
         self._by_client.setdefault(connection.scope, {})[connection.client_id] = connection
         self._accepted.add(connection)
+        self._accepted_of[connection.certificate_id] += 1
 
     def left(self, connection: T) -> None:
         """Forget a connection, which may be forgotten already."""
-        self._accepted.discard(connection)
+        if connection in self._accepted:
+            self._accepted.remove(connection)
+            self._accepted_of[connection.certificate_id] -= 1
+            if not self._accepted_of[connection.certificate_id]:
+                del self._accepted_of[connection.certificate_id]
         clients = self._by_client.get(connection.scope, {})
         if clients.get(connection.client_id) is connection:
             del clients[connection.client_id]
@@ -63,6 +70,10 @@ class Roster(Generic[T]):
         of_certificate.discard(connection)
         if not of_certificate:
             self._by_certificate.pop(connection.certificate_id, None)
+
+    def accepted_of(self, certificate_id: CertificateId) -> int:
+        """Return how many connections of a certificate were accepted."""
+        return self._accepted_of[certificate_id]
 
     def of_certificate(self, certificate_id: CertificateId) -> tuple[T, ...]:
         """Return the connections of a certificate, accepted or not."""

@@ -3,6 +3,8 @@
 A secret leaves with the returned value and is stored sealed; a session token is stored as its digest only.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import hmac

@@ -4,6 +4,8 @@ Just-in-time registration and provisioning begin here: the certificate becomes P
 goes on with what the CA certificate's registration configuration says.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum

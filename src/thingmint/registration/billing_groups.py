@@ -1,5 +1,7 @@
 """Owns the life of billing groups; knows neither HTTP nor SQL, and leaves their things to `billing_members`."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 from thingmint.core.caller import Caller

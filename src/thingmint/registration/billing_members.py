@@ -1,5 +1,7 @@
 """Owns which billing group a thing belongs to; knows neither HTTP nor SQL."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 from thingmint.core.caller import Caller

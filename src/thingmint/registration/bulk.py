@@ -1,5 +1,7 @@
 """Owns bulk registrations as operators see them: begun, watched, stopped; `bulk_runner` carries them out."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial

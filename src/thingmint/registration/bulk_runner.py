@@ -5,6 +5,8 @@ before the progress that counts them; what a crash leaves between the two is wri
 goes on after a crash, here or on another node, registers no line twice, forgets none, and reports each once.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -4,6 +4,8 @@ A CA certificate is trusted because its account registered it: in DEFAULT mode b
 key, in SNI_ONLY mode by anybody, for the devices of their own account alone.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 

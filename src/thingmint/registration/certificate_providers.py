@@ -1,5 +1,7 @@
 """Owns the life of certificate providers, and what one is asked; knows neither HTTP nor SQL, nor how one is reached."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Mapping
 

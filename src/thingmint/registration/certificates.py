@@ -4,6 +4,8 @@ Every change is one transaction that also holds its audit entry, and returns onl
 caller holds is in the registry. A private key is in none; it leaves with the returned value and is kept nowhere.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -7,6 +7,8 @@ was committed since, on any number of nodes: perhaps twice, never not at all.
 `ChangeWatch` keeps track of what depends on which resource.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from thingmint.registration.ports import Store, Transaction

@@ -1,5 +1,7 @@
 """Owns claim certificates: issued to a trusted user, valid for minutes, bound to one template, kept out of lists."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import datetime
 

@@ -3,6 +3,8 @@
 One snapshot of the registry answers all of it. Refuses to know sockets and who asks.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

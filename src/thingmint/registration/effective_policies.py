@@ -4,6 +4,8 @@ In force are the default versions of the policies attached to a principal, and o
 and the groups above them, of the things that the principal is attached to.
 """
 
+from __future__ import annotations
+
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import Scope, ThingName, thing_arn
 from thingmint.core.policy_target import PolicyTarget

@@ -1,5 +1,7 @@
 """Owns which events of the registry an account wants to be told of; tells of none itself."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 from thingmint.core.caller import Caller

@@ -1,5 +1,7 @@
 """Owns the one path on which a certificate is issued and recorded; knows neither who asked nor what it is for."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime

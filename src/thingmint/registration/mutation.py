@@ -1,5 +1,7 @@
 """Owns how the registry changes: one transaction with its audit entries, and the news of it after the commit."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar

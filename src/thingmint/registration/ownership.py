@@ -1,5 +1,7 @@
 """Owns ownership tokens and the end of what they were given for; knows neither MQTT nor what a device does with one."""
 
+from __future__ import annotations
+
 import base64
 
 from thingmint.core.caller import Caller

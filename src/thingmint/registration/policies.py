@@ -1,5 +1,7 @@
 """Owns the life of policies and their versions; knows neither HTTP nor SQL, and attaches nothing."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 
 from thingmint.core.caller import Caller

@@ -4,6 +4,8 @@ An attachment locks the policy first (others may attach it too, nobody delete it
 change. Every program that needs several of them takes them in this order.
 """
 
+from __future__ import annotations
+
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.device_policy import PolicySummary, ensure_room_for_policy, policy_not_found

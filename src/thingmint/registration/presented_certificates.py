@@ -4,6 +4,8 @@ Several accounts may have registered the same certificate in SNI_ONLY mode: a de
 none of them, for it could be taken for somebody else's.
 """
 
+from __future__ import annotations
+
 from thingmint.core.certificate import Certificate
 from thingmint.core.identifiers import AccountId, CertificateId, Region
 from thingmint.registration.authority import RegistrationAuthority

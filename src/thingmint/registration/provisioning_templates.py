@@ -1,5 +1,7 @@
 """Owns the life of provisioning templates and their versions; decides nothing about devices."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 from thingmint.core.caller import Caller

@@ -1,5 +1,7 @@
 """Owns the registration of device certificates that somebody else issued; knows neither HTTP nor SQL."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from thingmint.core.ca_certificate import CACertificate, CACertificateStatus

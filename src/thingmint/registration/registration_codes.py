@@ -1,5 +1,7 @@
 """Owns the registration code of an account: who signs it with a CA's key has that key; knows no certificate."""
 
+from __future__ import annotations
+
 from thingmint.core.caller import Caller
 from thingmint.core.errors import ResourceNotFound, Throttled
 from thingmint.core.identifiers import iot_arn

@@ -1,5 +1,7 @@
 """Owns the life of role aliases, by which devices will ask for credentials; gives out none itself."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 from thingmint.core.caller import Caller

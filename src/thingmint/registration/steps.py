@@ -1,9 +1,9 @@
 """Owns the type of a program's steps; knows neither verbs nor stores.
 
 A transaction is written as a generator: each verb is a generator too, composed with ``yield from``. The store drives
-it. On SQLite it runs in the writer's thread inside a savepoint; on PostgreSQL every step is awaited inside a
-transaction. An exception that leaves the generator undoes everything it did. A program may be run again from the start
-(after a deadlock, say), so it must have no effect but its statements.
+it. On SQLite it runs inside a savepoint, on the event loop or, if it takes long, in the writer's thread; on PostgreSQL
+every step is awaited inside a transaction. An exception that leaves the generator undoes everything it did. A program
+may be run again from the start (after a deadlock, say), so it must have no effect but its statements.
 """
 
 from collections.abc import Generator

@@ -1,5 +1,7 @@
 """Owns the tags of what is registered: those it is created with, and how they change; knows neither HTTP nor SQL."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 from thingmint.core.caller import Caller

@@ -3,6 +3,8 @@
 A function whose first parameter is a transaction is a step: other programs make it a part of their own.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 
 from thingmint.core.caller import Caller

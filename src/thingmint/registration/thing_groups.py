@@ -1,5 +1,7 @@
 """Owns the life of static thing groups and their hierarchy; knows neither HTTP nor SQL, and leaves members alone."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 from thingmint.core.attributes import Attributes

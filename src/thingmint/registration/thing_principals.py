@@ -4,6 +4,8 @@ A function whose first parameter is a transaction is a step: other programs make
 locks the thing before the certificate, so that two of them do not wait for each other.
 """
 
+from __future__ import annotations
+
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import InvalidRequest, ResourceNotFound

@@ -1,5 +1,7 @@
 """Owns the life of thing types; knows neither HTTP nor SQL."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 
 from thingmint.core.caller import Caller

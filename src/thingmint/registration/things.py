@@ -3,6 +3,8 @@
 A function whose first parameter is a transaction is a step: other programs make it a part of their own.
 """
 
+from __future__ import annotations
+
 from thingmint.core.attributes import Attributes
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound

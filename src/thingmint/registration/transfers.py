@@ -3,6 +3,8 @@
 Every step is one transaction with an audit entry for each of the two accounts.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime

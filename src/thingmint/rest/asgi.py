@@ -6,9 +6,8 @@ Refuses to know sockets, signatures, policies and operations. What a request say
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -175,7 +174,8 @@ class Application:
         headers = list(scope["headers"])
         body = await self._bodies.read(headers, receive)
         request = HttpRequest(scope["method"], scope["raw_path"], scope["query_string"], headers, body)
-        with self._in_flight():
+        self._begin()
+        try:
             caller = await self._authenticator.authenticate(
                 request, record.request_id, record.source, record.plane.signed_for
             )
@@ -185,18 +185,18 @@ class Application:
             await authorize_all(caller, needed, self._context(scope["scheme"]), self._tags_of)
             self._throttle.admit(caller.account, match.operation.name)
             return Answer(200, await match.invoke(caller, raw))
+        finally:
+            self._end()
 
-    @contextmanager
-    def _in_flight(self) -> Iterator[None]:
+    def _begin(self) -> None:
         if self._room <= 0:
             raise Throttled
         self._room -= 1
         self._observer.in_flight(1)
-        try:
-            yield
-        finally:
-            self._room += 1
-            self._observer.in_flight(-1)
+
+    def _end(self) -> None:
+        self._room += 1
+        self._observer.in_flight(-1)
 
     def _context(self, scheme: str) -> Mapping[str, tuple[str, ...]]:
         """Return the condition keys that the request has, besides those that its caller has."""

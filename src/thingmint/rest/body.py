@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from uvicorn._types import ASGIReceiveCallable
 
@@ -23,46 +23,80 @@ class BodyLimits:
     seconds: float = 60.0
 
 
+@dataclass(slots=True, eq=False)
+class _Unfinished:
+    """A body of which a part has arrived, and until when the rest is waited for."""
+
+    deadline: asyncio.Timeout
+    collected: bytearray = field(default_factory=bytearray)
+    gives_way: bool = False
+
+
 class BodyReader:
     """Reads bodies, and knows how many bytes of unfinished ones it holds."""
 
     def __init__(self, limits: BodyLimits) -> None:
         self._limits = limits
         self._held = 0
+        # In the order of their beginnings.
+        self._unfinished: dict[_Unfinished, None] = {}
 
     async def read(self, headers: Iterable[tuple[bytes, bytes]], receive: ASGIReceiveCallable) -> bytes:
         """Return the whole body.
 
-        Raises RequestTooLarge, RequestTooSlow, Throttled if unfinished bodies fill the memory set aside for them, and
-        ClientDisconnected.
+        Raises RequestTooLarge, RequestTooSlow, Throttled if it gives way to others because unfinished bodies fill the
+        memory set aside for them, and ClientDisconnected.
         """
         for name, value in headers:
             if name == b"content-length" and int(value) > self._limits.bytes_each:
                 raise self._too_large()
+        unfinished = _Unfinished(asyncio.timeout(self._limits.seconds))
         try:
-            async with asyncio.timeout(self._limits.seconds):
-                return await self._collect(receive)
+            async with unfinished.deadline:
+                return await self._collect(unfinished, receive)
         except TimeoutError:
+            if unfinished.gives_way:
+                raise Throttled from None
             raise RequestTooSlow("The body of the request was not received in time") from None
+        finally:
+            self._let_go(unfinished)
 
-    async def _collect(self, receive: ASGIReceiveCallable) -> bytes:
+    async def _collect(self, unfinished: _Unfinished, receive: ASGIReceiveCallable) -> bytes:
         body, complete = await self._chunk(receive)
         if complete and len(body) <= self._limits.bytes_each:
             return body
-        collected = bytearray()
-        try:
-            while True:
-                self._held += len(body)
-                collected += body
-                if len(collected) > self._limits.bytes_each:
-                    raise self._too_large()
-                if complete:
-                    return bytes(collected)
-                if self._held > self._limits.bytes_together:
-                    raise Throttled
-                body, complete = await self._chunk(receive)
-        finally:
-            self._held -= len(collected)
+        self._unfinished[unfinished] = None
+        collected = unfinished.collected
+        while True:
+            self._held += len(body)
+            collected += body
+            if len(collected) > self._limits.bytes_each:
+                raise self._too_large()
+            if complete:
+                return bytes(collected)
+            self._make_room(unfinished)
+            body, complete = await self._chunk(receive)
+            if unfinished.gives_way:
+                # What arrived meanwhile is nobody's to hold any more.
+                raise Throttled
+
+    def _make_room(self, arriving: _Unfinished) -> None:
+        """Let the bodies that have been waited for longest give way; raise Throttled if there is no other one."""
+        while self._held > self._limits.bytes_together:
+            oldest = next((each for each in self._unfinished if each is not arriving), None)
+            if oldest is None:
+                raise Throttled
+            oldest.gives_way = True
+            self._let_go(oldest)
+            # One whose time is over by itself is about to hear of that.
+            if not oldest.deadline.expired():
+                oldest.deadline.reschedule(asyncio.get_running_loop().time())
+
+    def _let_go(self, unfinished: _Unfinished) -> None:
+        if unfinished in self._unfinished:
+            del self._unfinished[unfinished]
+            self._held -= len(unfinished.collected)
+            unfinished.collected.clear()
 
     async def _chunk(self, receive: ASGIReceiveCallable) -> tuple[bytes, bool]:
         message = await receive()

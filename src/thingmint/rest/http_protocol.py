@@ -40,6 +40,7 @@ class HardenedProtocol(HttpToolsProtocol):
         limits: Limits,
         loop: asyncio.AbstractEventLoop,
         on_lost: Callable[[], None],
+        has_room: Callable[[bytes], bool],
     ) -> None:
         super().__init__(config, server_state, {}, loop)
         # uvicorn lets a request that follows "Connection: close" run; the parser's own refusal is right.
@@ -47,6 +48,8 @@ class HardenedProtocol(HttpToolsProtocol):
         self.access_log = False  # it would write query strings, and so presigned signatures
         self._limits = limits
         self._on_lost = on_lost
+        self._has_room = has_room
+        self._running_since = time.monotonic()
         self._running: Exchange | None = None
         self._newest: Exchange | None = None
         self._unparsed = b""
@@ -68,11 +71,31 @@ class HardenedProtocol(HttpToolsProtocol):
 
     @property
     def idle_since(self) -> float | None:
-        """When the connection last did something useful; None while a whole request waits for its response."""
+        """When the connection last did something useful; None while the service works on a whole request."""
         running = self._running
-        if running is not None and not running.response_complete and not running.more_body:
-            return None
-        return self._last_useful_at
+        is_at_work = running is not None and not running.response_complete and not self.waits_for_client
+        return None if is_at_work else self._last_useful_at
+
+    @property
+    def running_since(self) -> float:
+        """When the request that runs began."""
+        return self._running_since
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether a request runs that goes on when its client has sent its body, or has read what was answered."""
+        running = self._running
+        if running is None or running.response_complete or self.transport.is_closing():
+            return False
+        return running.more_body or self.flow.write_paused
+
+    def give_way(self) -> None:
+        """End the request that waits for its client: another one can be served meanwhile."""
+        running = self._running
+        if running is not None and running.more_body and not running.response_started:
+            self._refuse(http_head.OVERLOADED)
+        else:
+            self.transport.abort()
 
     def enforce(self, now: float) -> None:
         """End the connection, or answer 408, if a time limit has passed."""
@@ -271,8 +294,8 @@ class HardenedProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((exchange, self.app))
 
     def _run(self, exchange: Exchange) -> None:
-        self._running = exchange
-        has_room = len(self.tasks) < self._limits.max_requests
+        has_room = self._has_room(exchange.scope["raw_path"])
+        self._running, self._running_since = exchange, time.monotonic()
         self._start_asgi_task(exchange, self.app if has_room else refuse_overload)
 
     def on_body(self, body: bytes) -> None:

@@ -1,5 +1,7 @@
 """Owns the way from a signed request to its caller: the access key, its secret, its policy; knows no operations."""
 
+from __future__ import annotations
+
 import hmac
 from collections.abc import Set as AbstractSet
 from functools import lru_cache

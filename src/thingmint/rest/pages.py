@@ -30,4 +30,7 @@ class Pages:
         return Answer(200, b"ok\n", _TEXT)
 
 
-_NAMES = {b"/healthz": "healthz", b"/readyz": "readyz", b"/metrics": "metrics"}
+# The page that says no more than that the process answers; whoever ends processes that do not should hear it even when
+# there is no room for other requests.
+ALIVE = b"/healthz"
+_NAMES = {ALIVE: "healthz", b"/readyz": "readyz", b"/metrics": "metrics"}

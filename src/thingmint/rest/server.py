@@ -11,7 +11,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from uvicorn._types import ASGI3Application
@@ -22,7 +22,8 @@ from thingmint.listening import descriptors_for_connections, listen
 from thingmint.rest.http_protocol import HardenedProtocol
 from thingmint.rest.limits import Limits
 
-_ACCEPTS_PER_TURN = 64
+# What makes way for them closes one or two turns later: so many more descriptors are open meanwhile.
+_ACCEPTS_PER_TURN = 16
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _EXHAUSTION_PAUSE_SECONDS = 0.25
 _SWEEPS_PER_LIMIT = 4
@@ -65,7 +66,10 @@ class Server:
         ssl_context: ssl.SSLContext | None,
         limits: Limits | None = None,
         observe_connections: Callable[[int], None] | None = None,
+        spared: Collection[bytes] = (),
     ) -> None:
+        """Serve the paths that are ``spared`` however many requests are in flight: they cost next to nothing."""
+        self._spared = spared
         self._host, self._requested_port = host, port
         self._ssl_context = ssl_context
         self._limits = limits or Limits()
@@ -201,7 +205,12 @@ class Server:
     async def _establish(self, connection: _Connection) -> None:
         def new_protocol() -> HardenedProtocol:
             connection.protocol = HardenedProtocol(
-                self._config, self._state, self._limits, self._loop, lambda: self._forget(connection)
+                self._config,
+                self._state,
+                self._limits,
+                self._loop,
+                lambda: self._forget(connection),
+                self._has_room,
             )
             return connection.protocol
 
@@ -230,6 +239,22 @@ class Server:
         if not idle:
             return False
         self._drop(min(idle, key=lambda pair: pair[0])[1])
+        return True
+
+    def _has_room(self, raw_path: bytes) -> bool:
+        """Say whether a request for the path can be worked on, if need be in the place of another."""
+        return len(self._state.tasks) < self._limits.max_requests or raw_path in self._spared or self._make_room()
+
+    def _make_room(self) -> bool:
+        """End the request that has waited for its client longest; say whether there was one.
+
+        Whoever sends half a body, or reads no answer, has shown no key: it must not keep those out who have one.
+        """
+        protocols = [each.protocol for each in self._connections if each.protocol is not None and each.is_established]
+        waiting = [protocol for protocol in protocols if protocol.waits_for_client]
+        if not waiting:
+            return False
+        min(waiting, key=lambda protocol: protocol.running_since).give_way()
         return True
 
     def _drop(self, connection: _Connection) -> None:

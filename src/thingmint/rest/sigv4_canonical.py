@@ -15,6 +15,7 @@ TERMINATOR = "aws4_request"
 
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9_~-]+)+")
+_PLAIN_PARAMETER = re.compile(rb"[A-Za-z0-9_.~-]+=[A-Za-z0-9_.~-]*")
 _UNRESERVED = "-_.~"
 
 
@@ -98,8 +99,8 @@ def canonical_path(raw_path: bytes) -> bytes:
 
 def canonical_query(raw_query: bytes) -> bytes:
     """Return the parameters sorted, each strictly encoded as of RFC 3986; one without a value gets an empty one."""
-    if not raw_query:
-        return b""
+    if not raw_query or _PLAIN_PARAMETER.fullmatch(raw_query):
+        return raw_query
     pairs = sorted((_encoded(key), _encoded(value)) for key, value in query_pairs(raw_query))
     return "&".join(f"{key}={value}" for key, value in pairs).encode()
 

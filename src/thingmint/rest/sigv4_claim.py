@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from thingmint.core.errors import AuthenticationMissing, SignatureIncomplete
 from thingmint.rest.sigv4_canonical import ALGORITHM, CredentialScope, query_pairs
@@ -31,6 +32,8 @@ _HEADER_NAMES = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+(?:;[a-z0-9!#$%&'*+.^_`|~-]
 _CREDENTIAL_PARTS = 5
 _MAX_ACCESS_KEY_ID = 128
 _EXPIRES = re.compile(r"[0-9]{1,6}")
+# A client sends the same credential all day, and names the same headers always.
+_REMEMBERED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,7 @@ def _query_parameters(raw_query: bytes) -> dict[str, str]:
     return parameters
 
 
+@lru_cache(_REMEMBERED)
 def _read_credential(credential: str) -> tuple[str, CredentialScope]:
     access_key_id, *scope = credential.split("/")
     # Visible characters only, so that a refusal may quote the scope.
@@ -166,6 +170,7 @@ def _read_credential(credential: str) -> tuple[str, CredentialScope]:
     return access_key_id, CredentialScope(*scope)
 
 
+@lru_cache(_REMEMBERED)
 def _read_signed_headers(text: str) -> tuple[bytes, ...]:
     names = tuple(text.encode().split(b";"))
     if not _HEADER_NAMES.fullmatch(text) or len(set(names)) != len(names):

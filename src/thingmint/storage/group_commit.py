@@ -1,218 +1,131 @@
-"""Owns the one thread that writes to SQLite: batches of programs, one savepoint each, one commit; knows no SQL of them.
+"""Owns the order of writing to SQLite: batches of programs, one savepoint each, one commit; knows no SQL of them.
 
-Nothing is delivered before the commit returned. An error of the database or its disk fails the whole batch, and the
-connection is opened anew for the next one: what a failed write left in memory is never trusted.
-
-The old connection is let go only after the new one is open. Between two connections SQLite would rebuild the index of
-its log from the log itself, and find there the batch whose sync failed: refused, yet committed. Worse, the system holds
-pages whose sync failed for clean, so what is appended after them may not survive a power cut. With the index kept, the
-next batch overwrites them. A process that starts anew copies the whole log into the database before it serves.
+The statements of a batch run on the event loop: they take microseconds, and a thread that ran them would fight with the
+loop over the interpreter at each of them. What waits for the disk or for another process, the commit above all, runs in
+the writer's thread, and so do the programs of a batch that has kept the loop for long. Nothing is delivered before the
+commit returned; an error of the database or its disk fails the whole batch.
 """
 
 import asyncio
-import contextlib
 import logging
-import queue
-import threading
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import apsw
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.registration.steps import Steps
-from thingmint.storage.sqlite_connection import WRITER_BUSY_MILLISECONDS, close, drive, is_outage
-from thingmint.storage.transaction import SqlTransaction
+from thingmint.storage.writer_connection import Outcome, Program, WriterConnection
+from thingmint.storage.writer_thread import WriterThread
 
 _logger = logging.getLogger(__name__)
 
 MAX_BATCH = 256
-
-# The log is copied into the database when it has reached so many pages and nobody waits ...
-IDLE_CHECKPOINT_PAGES = 256
+# How long the event loop may do nothing but write, for one batch: some fifty programs of the usual kind.
+SLICE_SECONDS = 0.005
+# How long nobody must have written before the log is copied.
 IDLE_SECONDS = 0.25
-# ... and at this size in any case, so that it stays bounded under load that never pauses.
-FORCED_CHECKPOINT_PAGES = 4096
-CHECKPOINT_BUSY_MILLISECONDS = 50
-
-
-class Outcome(NamedTuple):
-    """What became of a program: its result, or the error that undid it."""
-
-    result: object
-    error: BaseException | None
 
 
 class Job(NamedTuple):
     """A program and the future of whoever waits for it."""
 
-    program: Callable[[SqlTransaction], Steps[object]]
+    program: Program
     waiter: asyncio.Future[Outcome]
 
 
 class GroupCommit:
-    """Writes what is submitted; every method but the thread's own belongs to the event loop that made it."""
+    """Writes what is submitted; belongs to the event loop that made it."""
 
     def __init__(self, connect: Callable[[], apsw.Connection], observe: Callable[[str, float], None]) -> None:
-        self._connect = connect
         self._observe = observe
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._connection: apsw.Connection | None = None
-        self._suspect = False
-        self._log_pages = 0
-        self._checkpoint_due = FORCED_CHECKPOINT_PAGES
-        self._stopped: asyncio.Future[None] = self._loop.create_future()
+        self._jobs: deque[Job] = deque()
+        self._arrived = asyncio.Event()
         self._stopping = False
         self.in_flight = 0
-        self._thread = threading.Thread(target=self._run, name="thingmint-writer", daemon=True)
-        self._thread.start()
+        self._connection = WriterConnection(connect)
+        self._thread = WriterThread()
+        self._task = asyncio.create_task(self._serve(), name="thingmint-writer")
 
     @property
     def stopping(self) -> bool:
         """Say whether stop() was called."""
         return self._stopping
 
-    async def submit(self, program: Callable[[SqlTransaction], Steps[object]]) -> Outcome:
+    async def submit(self, program: Program) -> Outcome:
         """Return what became of the program, once that is durable."""
         waiter: asyncio.Future[Outcome] = self._loop.create_future()
         self.in_flight += 1
-        self._queue.put(Job(program, waiter))
+        self._jobs.append(Job(program, waiter))
+        self._arrived.set()
         return await waiter
 
     async def stop(self) -> None:
-        """Finish what was submitted, then end the thread; may be called more than once."""
-        if not self._stopping:
-            self._stopping = True
-            self._queue.put(None)
-        await asyncio.shield(self._stopped)
+        """Finish what was submitted, then let go of the database; may be called more than once."""
+        self._stopping = True
+        self._arrived.set()
+        await asyncio.shield(self._task)
 
-    # Everything below but _deliver runs in the thread.
+    async def _serve(self) -> None:
+        while batch := await self._next_batch():
+            await self._write(batch)
+            if self._connection.must_copy_log:
+                await self._thread.run(self._connection.copy_log)
+        await self._thread.run(self._connection.close)
+        self._thread.end()
 
-    def _run(self) -> None:
-        batch, goes_on = self._next_batch()
-        while batch or goes_on:
-            self._write(batch)
-            if self._log_pages >= self._checkpoint_due:
-                self._checkpoint()
-            if not goes_on:
-                break
-            batch, goes_on = self._next_batch()
-        self._disconnect()
-        self._call_loop(self._stopped.set_result, None)
+    async def _next_batch(self) -> list[Job]:
+        """Wait for jobs and return them, or none if no more will come."""
+        while not self._jobs and not self._stopping:
+            await self._arrival()
+        self._arrived.clear()
+        return [self._jobs.popleft() for _ in range(min(len(self._jobs), MAX_BATCH))]
 
-    def _next_batch(self) -> tuple[list[Job], bool]:
-        """Wait for jobs and return them, and whether more may come."""
-        job = self._first_job()
-        batch: list[Job] = []
-        with contextlib.suppress(queue.Empty):
-            while job is not None:
-                batch.append(job)
-                if len(batch) == MAX_BATCH:
-                    return batch, True
-                job = self._queue.get_nowait()
-            return batch, False
-        return batch, True
+    async def _arrival(self) -> None:
+        if not self._connection.may_copy_log:
+            await self._arrived.wait()
+            return
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._arrived.wait()
+        except TimeoutError:
+            await self._thread.run(self._connection.copy_log)
 
-    def _first_job(self) -> Job | None:
-        if self._log_pages >= IDLE_CHECKPOINT_PAGES:
-            try:
-                return self._queue.get(timeout=IDLE_SECONDS)
-            except queue.Empty:
-                self._checkpoint()
-        return self._queue.get()
-
-    def _write(self, batch: Sequence[Job]) -> None:
+    async def _write(self, batch: Sequence[Job]) -> None:
         jobs = [job for job in batch if not job.waiter.cancelled()]
         commit_seconds = None
         try:
-            outcomes, commit_seconds = self._commit(jobs) if jobs else ([], None)
+            outcomes, commit_seconds = await self._commit(jobs) if jobs else ([], None)
+        except asyncio.CancelledError:
+            raise
         except BaseException as error:  # noqa: BLE001  whatever it is, somebody waits for an answer
-            self._distrust()
+            self._connection.distrust()
             _logger.warning("a batch of %d writes failed: %s", len(jobs), error)
             outcomes = [Outcome(None, _unavailable(error)) for _ in jobs]
-        self._call_loop(self._deliver, jobs, outcomes, len(batch), commit_seconds)
-
-    def _commit(self, jobs: Sequence[Job]) -> tuple[list[Outcome], float]:
-        connection = self._connected()
-        connection.execute("BEGIN IMMEDIATE")
-        outcomes = [_run_program(connection, job.program) for job in jobs]
-        started = time.perf_counter()
-        connection.execute("COMMIT")
-        return outcomes, time.perf_counter() - started
-
-    def _connected(self) -> apsw.Connection:
-        if self._connection is None or self._suspect:
-            connection = self._connect()
-            connection.set_wal_hook(self._note_log_pages)
-            self._disconnect()
-            self._connection = connection
-            self._suspect = False
-        return self._connection
-
-    def _distrust(self) -> None:
-        self._suspect = True
-        # The lock is given back now; the connection itself lives until the next one is open.
-        if self._connection is not None and not self._connection.get_autocommit():
-            with contextlib.suppress(apsw.Error):
-                self._connection.execute("ROLLBACK")
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            close(self._connection)
-            self._connection = None
-
-    def _note_log_pages(self, _connection: apsw.Connection, _schema: str, pages: int) -> int:
-        self._log_pages = pages
-        return apsw.SQLITE_OK
-
-    def _checkpoint(self) -> None:
-        # RESTART waits for the readers, which take microseconds, so that the next write begins the log anew; PASSIVE
-        # left it growing for as long as some reader was in the way at that very moment.
-        try:
-            connection = self._connected()
-            connection.set_busy_timeout(CHECKPOINT_BUSY_MILLISECONDS)
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
-            connection.set_busy_timeout(WRITER_BUSY_MILLISECONDS)
-            self._log_pages = 0
-            self._checkpoint_due = FORCED_CHECKPOINT_PAGES
-        except apsw.Error as error:
-            # What was committed is safe in the log; only its copying is late. A foreign reader, or a disk that is
-            # full, must not slow down every batch from now on.
-            self._checkpoint_due = self._log_pages + FORCED_CHECKPOINT_PAGES
-            _logger.warning("the write-ahead log could not be copied into the database: %s", error)
-            self._distrust()
-
-    def _call_loop(self, callback: Callable[..., object], *arguments: object) -> None:
-        # A loop that was closed without closing the store has nobody left to tell.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(callback, *arguments)
-
-    def _deliver(
-        self, jobs: Sequence[Job], outcomes: Sequence[Outcome], taken: int, commit_seconds: float | None
-    ) -> None:
-        self.in_flight -= taken
+        self.in_flight -= len(batch)
         for job, outcome in zip(jobs, outcomes, strict=True):
             if not job.waiter.done():
                 job.waiter.set_result(outcome)
         if commit_seconds is not None:
             self._observe("commit", commit_seconds)
 
+    async def _commit(self, jobs: Sequence[Job]) -> tuple[list[Outcome], float]:
+        connection, outcomes = self._connection, list[Outcome]()
+        if not connection.begin_at_once():
+            await self._thread.run(connection.begin)
+        steps = connection.run((job.program for job in jobs), outcomes)
+        if not _is_done_within(SLICE_SECONDS, steps):
+            await self._thread.run(lambda: _is_done_within(math.inf, steps))
+        return outcomes, await self._thread.run(connection.commit)
 
-def _run_program(connection: apsw.Connection, program: Callable[[SqlTransaction], Steps[object]]) -> Outcome:
-    """Run the program in a savepoint; raise only if the whole batch is lost."""
-    connection.execute("SAVEPOINT program")
-    try:
-        outcome = Outcome(drive(connection, program), None)
-    except BaseException as error:
-        # Some errors make SQLite roll back everything, and with it the programs before this one.
-        if is_outage(error) or connection.get_autocommit():
-            raise
-        connection.execute("ROLLBACK TO program")
-        outcome = Outcome(None, error)
-    connection.execute("RELEASE program")
-    return outcome
+
+def _is_done_within(seconds: float, steps: Iterable[None]) -> bool:
+    """Go on with the steps, and say whether that was all of them."""
+    end = time.perf_counter() + seconds
+    return all(time.perf_counter() < end for _ in steps)
 
 
 def _unavailable(error: BaseException) -> ServiceUnavailable:

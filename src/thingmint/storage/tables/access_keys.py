@@ -35,6 +35,8 @@ INSERT_ACCESS_KEY = (
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING position"
 )
 
+_ORIGINS = {origin.value: origin for origin in AccessKeyOrigin}
+
 DELETE_ACCESS_KEY = "DELETE FROM access_key WHERE access_key_id = $1 RETURNING position"
 
 
@@ -93,5 +95,5 @@ def access_key_of_row(row: Row) -> AccessKey:
         session_token_sha256=token_sha256,
         created_at=time_of_column(created_at),
         expires_at=None if expires_at is None else time_of_column(expires_at),
-        origin=AccessKeyOrigin(origin),
+        origin=_ORIGINS[origin],
     )

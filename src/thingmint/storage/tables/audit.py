@@ -25,6 +25,9 @@ AUDIT_NEWEST_FIRST = (
 )
 
 
+_DETAIL = json.JSONEncoder(separators=(",", ":"))
+
+
 class AuditTable(AuditVerbs):
     """The verbs of the audit trail."""
 
@@ -53,7 +56,7 @@ def _columns_of_audit_entry(entry: AuditEntry) -> tuple[object, ...]:
         entry.request_id,
         entry.action,
         entry.resource,
-        json.dumps(entry.detail, separators=(",", ":")),
+        _DETAIL.encode(entry.detail),
     )
 
 

@@ -1,0 +1,166 @@
+"""Owns the one connection that writes to SQLite: its lock, its commits, its log; knows neither threads nor who waits.
+
+After an error of the database or its disk the connection is distrusted, and opened anew before it is used again: what
+a failed write left in memory is never trusted.
+
+The old connection is let go only after the new one is open. Between two connections SQLite would rebuild the index of
+its log from the log itself, and find there the batch whose sync failed: refused, yet committed. Worse, the system holds
+pages whose sync failed for clean, so what is appended after them may not survive a power cut. With the index kept, the
+next batch overwrites them. A process that starts anew copies the whole log into the database before it serves.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Generator, Iterable
+from typing import NamedTuple, TypeAlias
+
+import apsw
+
+from thingmint.registration.steps import Steps
+from thingmint.storage.sqlite_connection import TRANSACTION, WRITER_BUSY_MILLISECONDS, close, is_outage
+from thingmint.storage.statement import Statement
+from thingmint.storage.transaction import SqlTransaction
+
+_logger = logging.getLogger(__name__)
+
+# The log is copied into the database when it has reached so many pages and nobody waits ...
+IDLE_CHECKPOINT_PAGES = 256
+# ... and at this size in any case, so that it stays bounded under load that never pauses.
+FORCED_CHECKPOINT_PAGES = 4096
+CHECKPOINT_BUSY_MILLISECONDS = 50
+
+
+Program: TypeAlias = Callable[[SqlTransaction], Steps[object]]
+
+
+class Outcome(NamedTuple):
+    """What became of a program: its result, or the error that undid it."""
+
+    result: object
+    error: BaseException | None
+
+
+class WriterConnection:
+    """Used by one thread at a time, which may be another one each time."""
+
+    def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
+        self._connect = connect
+        self._connection: apsw.Connection | None = None
+        self._suspect = False
+        self._log_pages = 0
+        self._checkpoint_due = FORCED_CHECKPOINT_PAGES
+
+    @property
+    def must_copy_log(self) -> bool:
+        """Whether the log is to be copied before anything else is written."""
+        return self._log_pages >= self._checkpoint_due
+
+    @property
+    def may_copy_log(self) -> bool:
+        """Whether the log is to be copied as soon as nobody waits."""
+        return self._log_pages >= IDLE_CHECKPOINT_PAGES
+
+    def begin_at_once(self) -> bool:
+        """Begin a transaction unless that takes the opening of a connection, or waiting for a lock; say if it did."""
+        if self._connection is None or self._suspect:
+            return False
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            return False
+        return True
+
+    def begin(self) -> None:
+        """Begin a transaction; open the connection and wait for other processes where that must be."""
+        connection = self._connected()
+        connection.set_busy_timeout(WRITER_BUSY_MILLISECONDS)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.set_busy_timeout(0)
+
+    def run(self, programs: Iterable[Program], outcomes: list[Outcome]) -> Generator[None]:
+        """Run the programs in the transaction, each in a savepoint, and pause after every statement.
+
+        What became of them is appended to the outcomes. Raises only if all of the transaction is lost.
+        """
+        assert self._connection is not None
+        for program in programs:
+            outcome = yield from _run_program(self._connection, program)
+            outcomes.append(outcome)
+
+    def commit(self) -> float:
+        """Make the transaction durable; return the seconds that took."""
+        assert self._connection is not None
+        started = time.perf_counter()
+        self._connection.execute("COMMIT")
+        return time.perf_counter() - started
+
+    def distrust(self) -> None:
+        """Have the connection opened anew, and what was not committed undone."""
+        self._suspect = True
+        # The lock is given back now; the connection itself lives until the next one is open.
+        if self._connection is not None and not self._connection.get_autocommit():
+            with contextlib.suppress(apsw.Error):
+                self._connection.execute("ROLLBACK")
+
+    def copy_log(self) -> None:
+        """Copy the log into the database, or put it off if that cannot be now."""
+        # RESTART waits for the readers, which take microseconds, so that the next write begins the log anew; PASSIVE
+        # left it growing for as long as some reader was in the way at that very moment.
+        try:
+            connection = self._connected()
+            connection.set_busy_timeout(CHECKPOINT_BUSY_MILLISECONDS)
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+            connection.set_busy_timeout(0)
+            self._log_pages = 0
+            self._checkpoint_due = FORCED_CHECKPOINT_PAGES
+        except apsw.Error as error:
+            # What was committed is safe in the log; only its copying is late. A foreign reader, or a disk that is
+            # full, must not slow down every batch from now on.
+            self._checkpoint_due = self._log_pages + FORCED_CHECKPOINT_PAGES
+            _logger.warning("the write-ahead log could not be copied into the database: %s", error)
+            self.distrust()
+
+    def close(self) -> None:
+        """Let go of the connection, if there is one."""
+        if self._connection is not None:
+            close(self._connection)
+            self._connection = None
+
+    def _connected(self) -> apsw.Connection:
+        if self._connection is None or self._suspect:
+            connection = self._connect()
+            connection.set_busy_timeout(0)
+            connection.set_wal_hook(self._note_log_pages)
+            self.close()
+            self._connection = connection
+            self._suspect = False
+        return self._connection
+
+    def _note_log_pages(self, _connection: apsw.Connection, _schema: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+
+def _run_program(connection: apsw.Connection, program: Program) -> Generator[None, None, Outcome]:
+    connection.execute("SAVEPOINT program")
+    steps = program(TRANSACTION)
+    rows = None
+    try:
+        while True:
+            statement = steps.send(rows)
+            assert isinstance(statement, Statement)
+            rows = connection.execute(statement.sql, statement.parameters).fetchall()
+            yield
+    except StopIteration as finished:
+        outcome = Outcome(finished.value, None)
+    except BaseException as error:
+        # Some errors make SQLite roll back everything, and with it the programs before this one.
+        if is_outage(error) or connection.get_autocommit():
+            raise
+        connection.execute("ROLLBACK TO program")
+        outcome = Outcome(None, error)
+    finally:
+        steps.close()
+    connection.execute("RELEASE program")
+    return outcome
