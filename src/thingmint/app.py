@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from thingmint import __version__
 from thingmint.addresses import device_endpoint, endpoints_of
 from thingmint.api.errors import AccessDeniedName, ErrorMap
-from thingmint.api.service import build_router
+from thingmint.api.service import build_router, is_operation
 from thingmint.background import background
 from thingmint.buckets import Buckets, NoBuckets
 from thingmint.config import Config, StartRefused
@@ -47,6 +47,7 @@ from thingmint.first_credentials import (
     operator,
     read_hook_secret,
     read_passphrase,
+    require_database,
     require_own_database,
 )
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
@@ -71,7 +72,7 @@ from thingmint.rest.identity import Authenticator
 from thingmint.rest.limits import Limits
 from thingmint.rest.pages import ALIVE, Pages
 from thingmint.rest.server import Server
-from thingmint.rest.throttle import Throttle
+from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.sealing import Sealer
 from thingmint.server_identity import ServerIdentities, ServerIdentity
 from thingmint.storage import SQLITE_FILE_NAME, open_store
@@ -161,6 +162,7 @@ async def open_registry(
     except AuthorityUnusable as error:
         raise StartRefused(str(error)) from error
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
+    require_database(config)
     store = await open_store(config.database_url, config.data_dir, observe=observe)
     try:
         yield Registry(
@@ -235,7 +237,7 @@ async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
         raise StartRefused(f"{config.data_dir} holds no registry yet: `thingmint serve` makes it")
     database = config.data_dir / SQLITE_FILE_NAME
     if config.database_url is None and not database.exists():
-        raise StartRefused(f"{database} is missing: restore it, or let `thingmint serve` make an empty one")
+        raise StartRefused(f"{database} is missing: restore it from a backup")
     async with open_registry(config, may_create=False) as registry:
         yield registry
 
@@ -365,7 +367,7 @@ def _application(
         router=build_router(authority, device_endpoint(config, edge.port), edge.for_operators),
         errors=ErrorMap(AccessDeniedName(config.access_denied_as)),
         authenticator=Authenticator(registry.store, registry.sealer, registry.clock, registry.scope.region),
-        throttle=Throttle(config.quota, time.monotonic),
+        throttle=_throttle(config),
         clock=registry.clock,
         pages=Pages(check_ready=Readiness(registry.store).check, metrics=metrics.render),
         observer=metrics,
@@ -374,6 +376,13 @@ def _application(
         tags_of=partial(stored_tags, registry.store),
         max_in_flight=config.max_requests,
     )
+
+
+def _throttle(config: Config) -> Throttle:
+    for name in () if isinstance(config.quota, str) else config.quota:
+        if name != EVERY_OTHER_OPERATION and not is_operation(name):
+            raise StartRefused(f"quota names {name}, which is no operation of AWS IoT")
+    return Throttle(config.quota, time.monotonic)
 
 
 @dataclass(slots=True)

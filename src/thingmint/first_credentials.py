@@ -8,12 +8,13 @@ from thingmint.config import Config, StartRefused
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.identifiers import Scope, user_arn
-from thingmint.data_directory.handover import Credentials, read_credentials, write_credentials
+from thingmint.data_directory.handover import CREDENTIALS, Credentials, read_credentials, write_credentials
 from thingmint.hooks import MIN_SECRET_BYTES
 from thingmint.registration import database_keys
 from thingmint.registration.access_keys import delete_access_key, ensure_administrator
 from thingmint.registration.database_keys import ForeignDatabase
 from thingmint.registration.ports import Clock, SecretSealer, Store
+from thingmint.storage import SQLITE_FILE_NAME
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
@@ -76,6 +77,19 @@ async def require_own_database(store: Store, sealer: SecretSealer, issuer_id: st
             f"the keys: copy keys/, certificates/ and credentials of the service that filled it to {data_dir}, "
             "or use another database"
         ) from error
+
+
+def require_database(config: Config) -> None:
+    """Return unless there was a database here, and is none; raise StartRefused then, saying what to do.
+
+    An empty one in its place would know no certificate and no access key, and nobody would be told that all are lost.
+    """
+    database, credentials = config.data_dir / SQLITE_FILE_NAME, config.data_dir / CREDENTIALS
+    if config.database_url is None and credentials.exists() and not database.exists():
+        raise StartRefused(
+            f"{database} is missing, and {credentials} shows that there was a registry: restore it from a backup. "
+            f"To begin with an empty one, remove {credentials}, too"
+        )
 
 
 def read_passphrase(path: Path | None) -> bytes | None:

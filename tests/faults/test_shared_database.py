@@ -11,7 +11,7 @@ from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     postgresql_server_url,
     postgresql_url,
 )
-from tests.support.service import Service, running_service, start_service, thingmint
+from tests.support.service import Service, ended_start, running_service, start_service, thingmint
 
 REFUSAL = "the database does not belong to the keys in"
 
@@ -22,19 +22,6 @@ def copy_keys(source: Path, target: Path) -> None:
     for name in ("keys", "certificates"):
         shutil.copytree(source / name, target / name)
     shutil.copy2(source / "credentials", target / "credentials")
-
-
-def ended_start(data_dir: Path, *options: str) -> str:
-    """Return what a service says that does not start."""
-    ended = subprocess.run(
-        thingmint("serve", "--data-dir", str(data_dir), "--api", "127.0.0.1:0", "--key-reserve", "0", *options),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert ended.returncode == 1, ended.stdout
-    return ended.stderr
 
 
 def test_service_with_other_keys_refuses_a_database_that_is_not_its_own(

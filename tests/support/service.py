@@ -116,6 +116,19 @@ def start_service(
     return service
 
 
+def ended_start(data_dir: Path, *options: str) -> str:
+    """Return what a service says that does not start."""
+    ended = subprocess.run(
+        thingmint("serve", "--data-dir", str(data_dir), "--api", "127.0.0.1:0", "--key-reserve", "0", *options),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 1, ended.stdout
+    return ended.stderr
+
+
 @contextlib.contextmanager
 def running_service(data_dir: Path, *arguments: str, **options: object) -> Iterator[Service]:
     """Yield a service that is ended after the test if that has not ended it; fail if it leaves inconsistent tables."""

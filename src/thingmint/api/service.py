@@ -34,6 +34,8 @@ from thingmint.api.things import thing_operations
 from thingmint.api.transfers import transfer_operations
 from thingmint.registration.authority import RegistrationAuthority
 
+_ROUTES = {**ROUTES, **DATA_ROUTES}
+
 
 def implemented_operations(authority: RegistrationAuthority, endpoint_address: str) -> tuple[Operation, ...]:
     """Return the operations that do something."""
@@ -77,6 +79,10 @@ def build_router(authority: RegistrationAuthority, endpoint_address: str, data_p
     Both planes have one router: no two operations of theirs have the same method and path.
     """
     present = (*implemented_operations(authority, endpoint_address), *implemented_data_operations(data_plane))
-    routes = {**ROUTES, **DATA_ROUTES}
-    absent = routes.keys() - {operation.name for operation in present}
-    return Router((*present, *(unimplemented(name, routes[name]) for name in sorted(absent))))
+    absent = _ROUTES.keys() - {operation.name for operation in present}
+    return Router((*present, *(unimplemented(name, _ROUTES[name]) for name in sorted(absent))))
+
+
+def is_operation(name: str) -> bool:
+    """Say whether an operation of AWS IoT has this name, implemented or not."""
+    return name in _ROUTES
