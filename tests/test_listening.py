@@ -1,10 +1,11 @@
 import errno
+import logging
 import resource
 import socket
 
 import pytest
 
-from thingmint.listening import Demand, descriptors_for_connections, listen, shares
+from thingmint.listening import Demand, TurnedAway, descriptors_for_connections, listen, shares
 
 
 def test_an_address_that_is_taken_is_named() -> None:
@@ -52,3 +53,18 @@ def test_listeners_together_leave_descriptors_for_the_rest(
     if soft_limit > 100:
         # In proportion: neither listener starves the other.
         assert devices / operators == pytest.approx(10_000 / 2048, rel=0.05)
+
+
+def test_who_is_turned_away_is_counted_and_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = [100.0]
+    turned_away = TurnedAway(logging.getLogger("floods"), "device", lambda: now[0])
+    turned_away.note()
+    for _ in range(500):
+        now[0] += 0.1
+        turned_away.note()
+    now[0] = 160.0
+    turned_away.note()
+    assert [record.getMessage() for record in caplog.records] == [
+        "device connections were turned away for want of room: 1",
+        "device connections were turned away for want of room: 501",
+    ]

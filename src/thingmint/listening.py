@@ -1,9 +1,12 @@
 """Owns how listening sockets are made, and how the descriptors are shared among connections; accepts nothing."""
 
 import errno
+import logging
+import math
 import resource
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,6 +15,7 @@ Address: TypeAlias = tuple[Any, ...]
 
 _BACKLOG = 1024
 _ANY_NUMBER = 2**31
+_SAY_EVERY_SECONDS = 60.0
 # Left to the database, the key workers, webhooks, logs and files when descriptors are scarce: as many webhooks as there
 # may be devices under provision (`GatewayLimits.max_provisioning`), and as many descriptors again for the rest.
 _RESERVED_DESCRIPTORS = 256
@@ -44,6 +48,25 @@ def shares(demands: Sequence[Demand]) -> tuple[int, ...]:
     if wanted <= room:
         return tuple(demand.connections for demand in demands)
     return tuple(max(1, demand.connections * room // wanted) for demand in demands)
+
+
+class TurnedAway:
+    """Says that connections made way for others, or found no room: once a minute at most, however many they are."""
+
+    def __init__(self, log: logging.Logger, whose: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._whose = whose
+        self._monotonic = monotonic
+        self._unsaid = 0
+        self._say_after = -math.inf
+
+    def note(self) -> None:
+        """Count a connection, and write a line if the last one is long enough ago."""
+        self._unsaid += 1
+        now = self._monotonic()
+        if now >= self._say_after:
+            self._log.warning("%s connections were turned away for want of room: %d", self._whose, self._unsaid)
+            self._unsaid, self._say_after = 0, now + _SAY_EVERY_SECONDS
 
 
 def listen(addresses: Sequence[tuple[int, Address]]) -> list[socket.socket]:

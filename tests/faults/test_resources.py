@@ -70,6 +70,9 @@ def test_floods_on_both_ports_leave_descriptors_for_the_rest(tmp_path: Path) -> 
             # What is open now, beside so many connections as there may be, is the most that there will be.
             assert len(list(Path(f"/proc/{service.process.pid}/fd").iterdir())) < 250
         assert "cannot accept" not in service.log
+        # An operator sees that there is a flood, and is not flooded by it.
+        for whose in ("API", "device"):
+            assert 1 <= service.log.count(f"{whose} connections were turned away for want of room") <= 3
 
 
 def test_service_without_descriptors_rests_serves_and_recovers(service: Service) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from OpenSSL import SSL
 
-from thingmint.listening import descriptors_for_connections, listen
+from thingmint.listening import TurnedAway, descriptors_for_connections, listen
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.strangers import Strangers
 from thingmint.mqtt.tls_transport import TLSProtocol, TLSTransport, new_read_buffer
@@ -57,6 +57,7 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._paused_accepts: list[asyncio.TimerHandle] = []
+        self._turned_away = TurnedAway(log, "device")
 
     @property
     def port(self) -> int:
@@ -178,6 +179,7 @@ class Listener:
     def _take(self, accepted: socket.socket, address: str) -> None:
         full = len(self._connections) >= self._capacity
         if full and not self._make_way(self._strangers.oldest()):
+            self._turned_away.note()
             accepted.close()
             return
         self._make_way(self._strangers.in_the_way_of(network_of(address)))
@@ -212,6 +214,7 @@ class Listener:
     def _make_way(self, stranger: TLSTransport | None) -> bool:
         if stranger is None:
             return False
+        self._turned_away.note()
         stranger.abort()
         # Its socket closes in the loop's next turn; the next to be accepted should not choose it again.
         self.lost(stranger)

@@ -18,7 +18,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from thingmint.listening import descriptors_for_connections, listen
+from thingmint.listening import TurnedAway, descriptors_for_connections, listen
 from thingmint.rest.http_protocol import HardenedProtocol
 from thingmint.rest.limits import Limits
 
@@ -91,6 +91,7 @@ class Server:
         self._connections: set[_Connection] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._paused_accepts: list[asyncio.TimerHandle] = []
+        self._turned_away = TurnedAway(log, "API")
         self._capacity = self._limits.max_connections
 
     @property
@@ -191,9 +192,11 @@ class Server:
         self._paused_accepts.append(resume)
 
     def _admit(self, accepted: socket.socket) -> None:
-        if len(self._connections) >= self._capacity and not self._evict():
-            accepted.close()
-            return
+        if len(self._connections) >= self._capacity:
+            self._turned_away.note()
+            if not self._evict():
+                accepted.close()
+                return
         accepted.setblocking(False)
         connection = _Connection(accepted, time.monotonic())
         self._connections.add(connection)
