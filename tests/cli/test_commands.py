@@ -288,3 +288,14 @@ def test_setting_that_cannot_be_used_is_named(data_dir: Path) -> None:
     assert "no-such-file" in refusal_of(
         "access-key", "list", "--ca-passphrase-file", str(data_dir / "no-such-file"), data_dir=data_dir
     )
+
+
+def test_a_command_that_is_interrupted_before_it_begins_ends_as_shells_expect(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(flags: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thingmint.cli.commands.config_of", interrupted)
+    result = run("audit", data_dir=data_dir)
+    assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")

@@ -9,8 +9,23 @@ from thingmint import __version__
 from thingmint.cli.numbers import OrdinaryFloatRange
 from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, config_of, settings_options
 
+# 128 and the number of the signal.
+_INTERRUPTED = 130
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    """Ends an interrupted command as shells expect it, also before the command has an own way to end."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; exit with 130 after Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(_INTERRUPTED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="thingmint", message="%(prog)s %(version)s")
 def main() -> None:
     """A device certificate authority that speaks AWS IoT's API."""
