@@ -97,6 +97,7 @@ def test_the_older_label_and_other_line_ends_are_accepted(
         text.replace("\n", "\r\n"),
         f"\n  {text}\n\n",
         text.rstrip("\n"),
+        f"Certificate Request:\n    Data:\n{text}",
     ):
         assert load_csr(variant).public_key == ec_key.public_key()
 
@@ -107,8 +108,8 @@ def test_the_older_label_and_other_line_ends_are_accepted(
         (lambda text: "", "exactly one PEM block"),
         (lambda text: text + text, "exactly one PEM block"),
         (lambda text: text.replace("END", "BEGIN"), "exactly one PEM block"),
-        (lambda text: "hello\n" + text, "text outside"),
-        (lambda text: text + "hello", "text outside"),
+        (lambda text: "hello" + text, "text beside or after"),
+        (lambda text: text + "hello", "text beside or after"),
         (lambda text: text.replace("CERTIFICATE REQUEST", "CERTIFICATE"), "not labelled"),
         (lambda text: text.replace("END CERTIFICATE", "END NEW CERTIFICATE"), "not labelled"),
         (lambda text: text.replace("\n", "\nA: b\n", 1), "not base64"),

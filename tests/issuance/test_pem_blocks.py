@@ -1,4 +1,4 @@
-"""PEM that somebody else wrote: one block, and nothing around it."""
+"""PEM that somebody else wrote: one block, which text before it may explain."""
 
 import base64
 import contextlib
@@ -35,6 +35,12 @@ def test_white_space_changes_nothing(text: str) -> None:
     assert read_block(text, LABELS, "certificate") == CONTENT
 
 
+@pytest.mark.parametrize("eol", ["\n", "\r\n", "\r", "\n  "])
+def test_text_that_explains_the_block_is_passed_over(eol: str) -> None:
+    explained = eol.join(["Certificate:", "    Data:", "        Version: 3 (0x2)", block()])
+    assert read_block(explained, LABELS, "certificate") == CONTENT
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -46,9 +52,11 @@ def test_white_space_changes_nothing(text: str) -> None:
         (block("PRIVATE KEY"), "not labelled CERTIFICATE"),
         (block("TRUSTED CERTIFICATE"), "not labelled CERTIFICATE"),
         (block(end_label="PRIVATE KEY"), "not labelled CERTIFICATE"),
-        ("Certificate:\n    Data:\n" + block(), "text outside its PEM block"),
-        (block() + "junk", "text outside its PEM block"),
-        ("\ufeff" + block(), "text outside its PEM block"),
+        ("Certificate: " + block(), "text beside or after its PEM block"),
+        (block() + "junk", "text beside or after its PEM block"),
+        (block() + "\njunk\n", "text beside or after its PEM block"),
+        ("\ufeff" + block(), "text beside or after its PEM block"),
+        ("Bag Attributes\n" + block("PRIVATE KEY") + block(), "not exactly one PEM block"),
         (block(body="!!!!"), "not base64"),
         (block(body="QQ="), "not base64"),
         (block(body="QQ==QQ=="), "not base64"),

@@ -1,4 +1,4 @@
-"""Owns reading PEM text that somebody else wrote: one block and nothing around it; knows not what it means."""
+"""Owns reading PEM text that somebody else wrote: one block, which text may explain; knows not what it means."""
 
 import binascii
 import re
@@ -6,6 +6,7 @@ import re
 _MAX_CHARACTERS = 65_536
 _BOUNDARY = re.compile(r"-----(BEGIN|END) ([^\n-]*)-----")
 _WHITE_SPACE = "\r\n\t "
+_LINE_ENDS = ("", "\r", "\n")
 
 
 class MalformedPEM(ValueError):
@@ -13,9 +14,10 @@ class MalformedPEM(ValueError):
 
 
 def read_block(text: str, labels: tuple[str, ...], what: str) -> bytes:
-    """Return the bytes of the one PEM block that is all of the text; raise MalformedPEM.
+    """Return the bytes of the one PEM block in the text; raise MalformedPEM.
 
-    Line ends may be of any kind, and lines of any length.
+    Line ends may be of any kind, and lines of any length. What stands on lines of its own before the block explains it,
+    as OpenSSL's tools do, and is passed over (RFC 7468, 2 and 5.2); nothing may follow.
     """
     if len(text) > _MAX_CHARACTERS:
         raise MalformedPEM(f"The {what} is longer than {_MAX_CHARACTERS} characters")
@@ -26,8 +28,8 @@ def read_block(text: str, labels: tuple[str, ...], what: str) -> bytes:
     begin, end = boundaries
     if begin[2] not in labels or end[2] != begin[2]:
         raise MalformedPEM(f"The PEM block is not labelled {labels[0]}")
-    if begin.start() != 0 or end.end() != len(text):
-        raise MalformedPEM(f"The {what} has text outside its PEM block")
+    if text[: begin.start()].rstrip("\t ")[-1:] not in _LINE_ENDS or end.end() != len(text):
+        raise MalformedPEM(f"The {what} has text beside or after its PEM block")
     body = text[begin.end() : end.start()]
     for white_space in _WHITE_SPACE:
         body = body.replace(white_space, "")
