@@ -3,6 +3,7 @@
 import pytest
 from tests.support.api import Api
 
+from thingmint.api.service import is_operation
 from thingmint.core.errors import InvalidRequest
 
 
@@ -25,3 +26,8 @@ async def test_an_operation_that_thingmint_does_not_have_says_so_by_name(
 def test_no_policy_is_asked_for_what_cannot_be_done(api: Api) -> None:
     assert api.resource_of("POST", "/indices/search") is None
     assert api.resources_of("POST", "/indices/search") == ()
+
+
+def test_names_of_operations_are_known_implemented_or_not() -> None:
+    assert all(map(is_operation, ("CreateKeysAndCertificate", "Publish", "SearchIndex")))
+    assert not any(map(is_operation, ("CreateKeysAndCertificat", "createThing", "")))
