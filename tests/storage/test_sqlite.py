@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -345,3 +346,8 @@ async def test_policies_of_a_device_are_read_without_preparing_their_statement_a
     connection.close()
     assert asked_by_then[0] > 0
     assert asked_by_then == [asked_by_then[0]] * 3
+
+
+def test_a_start_on_sqlite_does_not_wait_for_postgresqls_driver() -> None:
+    program = "import sys, thingmint.cli.serve; sys.exit('asyncpg' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from thingmint.registration.ports import Store
 from thingmint.storage.database_url import InvalidDatabaseURL, parse_database_url
-from thingmint.storage.postgresql import open_postgresql
 from thingmint.storage.schema import DatabaseTooNew
 from thingmint.storage.sqlite import open_sqlite
 
@@ -21,5 +20,8 @@ async def open_store(database_url: str | None, data_directory: Path, *, observe:
     cannot be used, DatabaseTooNew if a later version migrated it, InvalidDatabaseURL.
     """
     if database_url is not None:
+        # Its driver takes a twentieth of a start, which most installations need not wait for.
+        from thingmint.storage.postgresql import open_postgresql
+
         return await open_postgresql(parse_database_url(database_url), observe=observe)
     return await open_sqlite(data_directory / SQLITE_FILE_NAME, observe=observe)
