@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.aws import SUCCEEDED, AccessKey, ClientOf, IoT, Live
+from tests.support.mosquitto import mosquitto
 from tests.support.parity import PROOFS, proofs
 from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     new_database,
@@ -111,6 +112,15 @@ def live_on_postgresql(request: pytest.FixtureRequest, tmp_path_factory: pytest.
         with running_service(folder / "data", "--database-url", url, *buckets(folder)) as service:
             yield Live(service, url)
         no_request_failed(service)
+
+
+@pytest.fixture(scope="session")
+def live_on_relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """The session's service with a Mosquitto that carries messages between devices."""
+    folder = tmp_path_factory.mktemp("relay")
+    with mosquitto() as broker, running_service(folder / "data", "--mqtt-data-plane", broker.address) as service:
+        yield Live(service, None)
+    no_request_failed(service)
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

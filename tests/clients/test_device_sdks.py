@@ -19,13 +19,14 @@ import pytest
 from awscrt import mqtt, mqtt5, mqtt_request_response
 from awsiot import iotidentity, mqtt5_client_builder, mqtt_connection_builder
 from tests.support.aws import IoT, Live
-from tests.support.live_devices import (
+from tests.support.live_devices import (  # noqa: F401  a fixture is found as `live`
     GENEROUS,
     Credentials,
     Fleet,
     device,
     device_policy,
     is_admitted,
+    live_on_each_data_plane,
     new_credentials,
     new_fleet,
     unique,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from tests.support.aws import IoT, Live
@@ -18,6 +19,13 @@ GENEROUS = 60.0
 MQTT_3, MQTT_5 = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5
 ROLE = "arn:aws:iam::000000000000:role/provisioning"
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql", "relay"], name="live")
+def live_on_each_data_plane(request: pytest.FixtureRequest) -> Live:
+    """The session's service on each storage with the built-in broker, and with one behind it."""
+    service: Live = request.getfixturevalue(f"live_on_{request.param}")
+    return service
 
 
 def unique(name: str) -> str:
