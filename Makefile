@@ -37,8 +37,8 @@ parity: install-test ## Try every operation with AWS's SDK on running services, 
 bench: install-test ## Measure against named references and peers; prints a table of ratios, writes bench/results/latest.json
 	$(BIN)/python -m bench
 
-soak: install-test ## Run the long fault and fuzz tests
-	THINGMINT_SOAK=1 $(BIN)/python -m pytest -m soak
+soak: install-test ## Run the long forms of tests: faults, fuzzing, models (about half an hour)
+	THINGMINT_SOAK=1 $(BIN)/python -m pytest -m soak -n $(TEST_WORKERS) --dist worksteal
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/mqtt/javascript/node_modules

@@ -17,6 +17,7 @@ from tests.support.wire import WireAnswer, answers, exchange
 from thingmint.data_directory.handover import read_credentials
 from thingmint.rest.sigv4 import Credentials
 
+pytestmark = pytest.mark.soak
 SOAK = bool(os.environ.get("THINGMINT_SOAK"))
 # The same requests each time in continuous integration; others each time in a soak run.
 FUZZ = settings(

@@ -21,6 +21,7 @@ from tests.support.service import Service, running_service, start_service, thing
 
 from thingmint.core.identifiers import certificate_id_of
 
+pytestmark = pytest.mark.soak
 COUNT = 400 if os.environ.get("THINGMINT_SOAK") else 20
 KILLS = 40 if os.environ.get("THINGMINT_SOAK") else 4
 ENDS_WITHIN = 120.0

@@ -16,6 +16,7 @@ from tests.support.service import Service, running_service, start_service, thing
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 
+pytestmark = pytest.mark.soak
 ROUNDS = 20 if os.environ.get("THINGMINT_SOAK") else 3
 CLIENTS = 6
 

@@ -19,6 +19,7 @@ from thingmint.mqtt.codec import encode
 from thingmint.mqtt.packets import Connect, ProtocolVersion, QoS, Subscribe, Subscription
 
 V3 = ProtocolVersion.MQTT_3_1_1
+pytestmark = pytest.mark.soak
 DEVICES = 5000 if os.environ.get("THINGMINT_SOAK") else 400
 # The first connections also pay for what all share.
 WARM_UP = 50
