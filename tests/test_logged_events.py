@@ -4,10 +4,10 @@ from structlog.testing import capture_logs
 from tests.support.authority import Listener
 from tests.support.stores import sample_audit_entry
 
-from thingmint.app import LoggedEvents
 from thingmint.core.identifiers import ThingName
 from thingmint.core.registry_event import EventOperation, ThingEvent
 from thingmint.core.thing import Thing
+from thingmint.logged_events import LoggedEvents
 
 
 def test_a_detail_of_any_name_is_logged_beside_what_every_line_has() -> None:

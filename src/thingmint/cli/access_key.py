@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import click
 
-from thingmint.app import Registry, registry_beside_service
 from thingmint.cli.settings import fail
 from thingmint.config import Config, StartRefused
 from thingmint.core.access_key import AccessKey
@@ -23,6 +22,7 @@ from thingmint.registration.access_keys import (
     delete_access_key,
     list_access_keys,
 )
+from thingmint.registry import Registry, registry_beside_service
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from thingmint.app import registry_beside_service
 from thingmint.cli.settings import fail
 from thingmint.config import Config, StartRefused
 from thingmint.core.errors import ThingmintError
 from thingmint.registration.audit import AuditEntry
+from thingmint.registry import registry_beside_service
 
 
 def show(config: Config, *, limit: int, as_json: bool) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import click
 
-from thingmint.app import registry_beside_service
 from thingmint.config import Config, StartRefused
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.authorities import (
@@ -27,6 +26,7 @@ from thingmint.data_directory.authorities import (
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.handover import CREDENTIALS
 from thingmint.first_credentials import require_own_database
+from thingmint.registry import registry_beside_service
 
 _LITTLE_SPACE_BYTES = 512 * 1024 * 1024
 _EXPIRES_SOON = timedelta(days=365)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from thingmint.app import key_pool_of, offline_authority
 from thingmint.cli.connection import Connection, ServiceRefused, ServiceUnreachable, SignedClient, find_connection
 from thingmint.cli.issuing.begin import begin
 from thingmint.cli.issuing.folder import JOB_FILE, Folder, FolderRefused
@@ -21,6 +20,7 @@ from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.authorities import TRUST_ANCHOR
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.key_pool import KeyPool
+from thingmint.registry import key_pool_of, offline_authority
 from thingmint.telemetry import configure_logging
 
 _INTERRUPTED = 130
