@@ -280,6 +280,23 @@ def test_half_closed_client_gets_its_response(live: LiveServer) -> None:
         assert client.is_closed_by_server()
 
 
+def test_what_follows_the_last_request_of_a_half_closed_client_does_not_cost_it_the_answer(live: LiveServer) -> None:
+    """RFC 9112, 9.6: what comes after a request with "Connection: close" is not looked at; the request is answered."""
+    live.application.release.clear()
+    with live.client() as client:
+        client.send(b"GET /waits HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\nnonsense")
+        client.socket.shutdown(1)
+        for _ in range(2):
+            # When others are answered, the end of what the client says has been heard.
+            with live.client() as other:
+                assert other.ask(HEAD + b"\r\n") is not None
+        live.application.release.set()
+        response = client.response()
+        assert response is not None
+        assert response.status == 200
+        assert client.is_closed_by_server()
+
+
 def test_connection_that_says_nothing_and_half_closes_is_closed(live: LiveServer) -> None:
     with live.client() as client:
         client.socket.shutdown(1)

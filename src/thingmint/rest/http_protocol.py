@@ -146,9 +146,8 @@ class HardenedProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio.Protocol allows a bool; uvicorn's None is narrower
         """Answer what is unfinished; keep the writing side open for a response that is still to come."""
         self._client_is_done = True
-        if self._deaf:
-            return None
-        if not self._unparsed and (self._in_head or (self._newest is not None and self._newest.more_body)):
+        is_truncated = self._in_head or (self._newest is not None and self._newest.more_body)
+        if is_truncated and not self._unparsed and not self._deaf:
             self._refuse(http_head.TRUNCATED)
             return None
         running = self._running
