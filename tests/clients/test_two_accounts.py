@@ -142,7 +142,7 @@ def test_whatever_two_accounts_do_at_once_could_have_happened_in_some_order(clie
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=150 if IS_SOAK else 8,
+            max_examples=60 if IS_SOAK else 8,
             stateful_step_count=40 if IS_SOAK else 20,
             deadline=None,
             suppress_health_check=list(HealthCheck),
