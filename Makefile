@@ -37,7 +37,7 @@ parity: install-test ## Try every operation with AWS's SDK on running services, 
 bench: install-test ## Measure against named references and peers; prints a table of ratios, writes bench/results/latest.json
 	$(BIN)/python -m bench
 
-soak: install-test ## Run the long forms of tests: faults, fuzzing, models (about half an hour)
+soak: install-test ## Run the long forms of tests: faults, fuzzing, models
 	THINGMINT_SOAK=1 $(BIN)/python -m pytest -m soak -n $(TEST_WORKERS) --dist worksteal
 
 clean: ## Remove what the targets above made

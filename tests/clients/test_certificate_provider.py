@@ -3,11 +3,10 @@
 import hmac
 import json
 import queue
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.support.aws import IoT, Live, allow, policy
 from tests.support.service import running_service
 from tests.support.signing_requests import csr_pem
 from tests.support.user_ca import provided_pem_for
+from tests.support.webhook_server import webhook_server
 
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:sign"
 ASK, ANSWERS = "$aws/certificates/create-from-csr/json", ("accepted", "rejected")
@@ -40,29 +40,15 @@ def provider() -> Iterator[Provider]:
     """A running webhook."""
     told = Provider()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            seconds, _, digest = self.headers["X-Thingmint-Signature"].removeprefix("t=").partition(",v1=")
-            expected = hmac.digest(SECRET, f"{seconds}.".encode() + body, "sha256").hex()
-            told.signatures.append(hmac.compare_digest(digest, expected))
-            told.asked.append(json.loads(body))
-            answer = json.dumps({"certificatePem": provided_pem_for(told.signs_for, at=datetime.now(UTC))}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+    def answer(body: bytes, headers: Message) -> bytes:
+        seconds, _, digest = headers["X-Thingmint-Signature"].removeprefix("t=").partition(",v1=")
+        expected = hmac.digest(SECRET, f"{seconds}.".encode() + body, "sha256").hex()
+        told.signatures.append(hmac.compare_digest(digest, expected))
+        told.asked.append(json.loads(body))
+        return json.dumps({"certificatePem": provided_pem_for(told.signs_for, at=datetime.now(UTC))}).encode()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's name
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        told.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with webhook_server(answer) as told.port:
         yield told
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """Pre-provisioning hooks of a running service: a webhook and a Python callable decide which devices are registered."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from tests.support.aws import IoT, Live
 from tests.support.live_devices import ROLE, Credentials, Device, device, new_credentials
 from tests.support.service import running_service
+from tests.support.webhook_server import webhook_server
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:"
 CREATE = "$aws/certificates/create/json"
@@ -35,26 +35,14 @@ class Webhook:
 def webhook() -> Iterator[Webhook]:
     told = Webhook()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            is_good = told.asked[-1]["parameters"]["Serial"].startswith("good")
-            answer = json.dumps({"allowProvisioning": is_good, "parameterOverrides": {"Room": "hall"}}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+    def answer(body: bytes, headers: Message) -> bytes:
+        del headers
+        told.asked.append(json.loads(body))
+        is_good = told.asked[-1]["parameters"]["Serial"].startswith("good")
+        return json.dumps({"allowProvisioning": is_good, "parameterOverrides": {"Room": "hall"}}).encode()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's name
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        told.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with webhook_server(answer) as told.port:
         yield told
-        server.shutdown()
-        thread.join()
 
 
 @dataclass
