@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from thingmint.config import SETTINGS, Config, ConfigError, is_loopback, load_config, parse_address
+from thingmint.config import Config, ConfigError, is_loopback, load_config, parse_address
+from thingmint.setting_table import SETTINGS
 
 DOCUMENTED = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 

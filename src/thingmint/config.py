@@ -1,7 +1,7 @@
-"""Owns the settings: their names, defaults and meaning, where they may be given, and what makes them valid.
+"""Owns what the settings are found to be: where they may be given, and what makes them valid.
 
 A setting is given by a flag, an environment variable or ``thingmint.toml`` in the data directory, in this order of
-precedence. `Settings` is what was given; `Config` is what was found to be valid. Reads no file but the named ones.
+precedence. `FileSettings` is what the file says, `Config` what was found to be valid. Reads no file but the named ones.
 """
 
 import ipaddress
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from thingmint.setting_table import BY_NAME
+
 
 class ConfigError(Exception):
     """A setting cannot be used; the message names it and says why."""
@@ -21,88 +23,6 @@ class ConfigError(Exception):
 class StartRefused(Exception):
     """The service cannot start; the message says why and what to change."""
 
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting: its name in ``thingmint.toml``, what it means, and how it may be given."""
-
-    name: str
-    meaning: str
-    default: object = None
-    repeatable: bool = False
-    switch: bool = False
-    secret: bool = False
-    """A secret has no flag (process lists show flags); the variable may be suffixed ``_FILE`` to name a file."""
-
-    @property
-    def flag(self) -> str:
-        """The command-line flag."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return "THINGMINT_" + self.name.upper()
-
-
-SETTINGS: tuple[Setting, ...] = (
-    Setting("data_dir", "Directory of keys, certificates and the embedded database.", "./thingmint-data"),
-    Setting("api", "Address and port of the HTTPS API; port 0 lets the system choose.", "127.0.0.1:8443"),
-    Setting(
-        "mqtt", "Address and port for devices (MQTT, mutual TLS); port 0 lets the system choose.", "127.0.0.1:8883"
-    ),
-    Setting(
-        "mqtt_alpn",
-        "A second address and port for devices whose SDK says MQTT by ALPN, such as 0.0.0.0:443; none where absent.",
-    ),
-    Setting(
-        "mqtt_data_plane",
-        "What carries messages between devices: local, or an MQTT broker at unix:/path or tcp:host:port.",
-        "local",
-    ),
-    Setting("database_url", "postgresql://… for PostgreSQL; SQLite in the data directory where absent."),
-    Setting("account", "The AWS account id that this service speaks for, twelve digits.", "000000000000"),
-    Setting("region", "The AWS region that this service speaks for.", "us-east-1"),
-    Setting(
-        "server_name",
-        "A DNS name or IP address in the server's certificate; the first is the device endpoint.",
-        ("localhost", "127.0.0.1"),
-        repeatable=True,
-    ),
-    Setting("insecure_http", "Serve plain HTTP; allowed on loopback addresses only.", False, switch=True),
-    Setting("root_access_key_id", "Presets the administrator's access key id.", secret=True),
-    Setting("root_secret_access_key", "Presets the administrator's secret access key.", secret=True),
-    Setting("ca_passphrase_file", "File with the passphrase that seals the keys in the data directory."),
-    Setting(
-        "ca_key_type",
-        "Key of the certificate authorities made at first start: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096.",
-        "ecdsa-p256",
-    ),
-    Setting("key_reserve", "Generated key pairs kept ready in memory; 0 turns the reserve off.", 64),
-    Setting("key_workers", "Processes that generate keys; 0 means one for each core.", 0),
-    Setting("max_waiting_for_keys", "Callers that may wait for a key before others are throttled.", 128),
-    Setting("max_requests", "Requests in flight before others are throttled.", 512),
-    Setting("max_connections", "Open connections before idle ones are closed in favour of new ones.", 2048),
-    Setting(
-        "thing_type_deletable_after",
-        "Seconds from the deprecation of a thing type until it can be deleted; at AWS, five minutes.",
-        300,
-    ),
-    Setting(
-        "registration_dir", "Directory whose folders are the buckets of bulk registrations, and get their reports."
-    ),
-    Setting("hook_secret_file", "File with a secret of 32 bytes or more, by which webhooks know who asks."),
-    Setting("quota", "Requests per second: none, or aws for the quotas that AWS documents.", "none"),
-    Setting(
-        "access_denied_as",
-        "How a refusal by policy is named: AccessDeniedException (403) or UnauthorizedException (401).",
-        "AccessDeniedException",
-    ),
-    Setting("log_format", "console or json; auto is console on a terminal.", "auto"),
-    Setting("log_level", "debug, info, warning or error.", "info"),
-)
-
-BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
 
 CA_KEY_TYPES = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096")
 _CHOICES: Mapping[str, tuple[str, ...]] = {

@@ -7,7 +7,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from thingmint.config import BY_NAME, SETTINGS, Config, ConfigError, load_config
+from thingmint.config import Config, ConfigError, load_config
+from thingmint.setting_table import BY_NAME, SETTINGS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
