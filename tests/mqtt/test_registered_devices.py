@@ -13,12 +13,14 @@ from tests.support.authority import ACCOUNT, NOW, REGION, new_authority
 from tests.support.device_edge import new_data_plane
 from tests.support.fleet import FLEET, OPERATOR, create_template
 from tests.support.memory_store import MemoryStore
+from tests.support.policies import document
 from tests.support.user_ca import der_of, new_ca
 
 from thingmint.api.service import build_router
 from thingmint.core.certificate import CertificateStatus
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope, certificate_id_of
+from thingmint.core.policy_budget import MAX_WEIGHT_IN_FORCE
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.mqtt.ports import ConnectAttribute, ConnectionFacts, DeviceRefusal, DeviceRefused
 from thingmint.mqtt.registered_devices import RegisteredDevice, RegisteredDevices
@@ -29,6 +31,7 @@ from thingmint.registration.change_watch import ChangeWatch
 
 ADDRESS = "192.0.2.7"
 OTHER = AccountId("222222222222")
+EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 STATUSES = {
     CertificateStatus.INACTIVE: DeviceRefusal.INACTIVE,
     CertificateStatus.REGISTER_INACTIVE: DeviceRefusal.INACTIVE,
@@ -113,6 +116,22 @@ async def test_no_other_status_is_admitted(house: House, status: CertificateStat
 
     assert await house.refusal(der) is reason
     assert house.devices.known == set()
+
+
+async def test_policies_that_are_too_large_together_bind_no_connection(house: House) -> None:
+    der = await house.certificate()
+    await house.allow(der, statement("iot:Connect", "client/lamp"))
+    device = await house.identify(der)
+    assert (await device.authorizer(facts())).allows("iot:Connect", "client/lamp")
+
+    # A document of this kind was legal before white space inside of strings counted.
+    padded = "lamp" + " " * MAX_WEIGHT_IN_FORCE
+    house.store.execute(
+        "UPDATE policy_version SET document = $1", document(statement("iot:Connect", f"client/{padded}"), EVERYTHING)
+    )
+    with pytest.raises(DeviceRefused) as refused:
+        await device.authorizer(facts())
+    assert refused.value.reason is DeviceRefusal.POLICIES_TOO_LARGE
 
 
 async def test_a_certificate_that_nobody_registered_is_not_admitted(house: House) -> None:

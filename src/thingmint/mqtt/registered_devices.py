@@ -18,7 +18,7 @@ from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.claim import ClaimCertificate
 from thingmint.core.claim_policy import claim_policy
 from thingmint.core.device_context import ConnectAttribute, DeviceConnection, connect_context, device_context
-from thingmint.core.errors import CertificateInvalid, ResourceNotFound
+from thingmint.core.errors import CertificateInvalid, LimitExceeded, ResourceNotFound
 from thingmint.core.identifiers import (
     AccountId,
     CertificateId,
@@ -90,16 +90,19 @@ class RegisteredDevice:
     read_policies: ReadPolicies = field(repr=False)
 
     async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
-        """Compile the policies that are attached now."""
+        """Compile the policies that are attached now; raise DeviceRefused if they are too large together."""
         known, policies = await self.read_policies(facts.client_id)
         connection = replace(known, source_address=facts.source_address, domain_name=facts.server_name)
         context = device_context(connection)
         asked = [ConnectAttribute(attribute) for attribute in facts.attributes]
-        return BoundPolicies(
-            arn_prefix=iot_arn(self.scope, ""),
-            to_connect=CompiledPolicies(policies, connect_context(context, self.scope, asked, facts.will_topic)),
-            connected=CompiledPolicies(policies, context),
-        )
+        try:
+            return BoundPolicies(
+                arn_prefix=iot_arn(self.scope, ""),
+                to_connect=CompiledPolicies(policies, connect_context(context, self.scope, asked, facts.will_topic)),
+                connected=CompiledPolicies(policies, context),
+            )
+        except LimitExceeded as error:
+            raise DeviceRefused(DeviceRefusal.POLICIES_TOO_LARGE) from error
 
     def fleet_device(self, source_address: str) -> FleetDevice:
         """Return the device as the author of a provisioning request. No IAM policy binds it: iot:Publish decided."""

@@ -15,13 +15,14 @@ from thingmint.core.errors import InvalidRequest, LimitExceeded
 from thingmint.core.identifiers import PolicyName, Scope, ThingName, policy_arn
 from thingmint.core.iot_policy import parse_iot_policy
 from thingmint.core.policy import Policy
-from thingmint.core.policy_simulation import AuthRequest, AuthResult, NamedPolicy, simulate
+from thingmint.core.policy_simulation import AuthRequest, AuthResult, NamedPolicy, simulation
 from thingmint.core.policy_target import CertificateTarget, CognitoTarget, target_not_found
 from thingmint.core.thing import Thing
 from thingmint.issuance.certificate_attributes import certificate_attributes
 from thingmint.registration.paging import PageRequest
 from thingmint.registration.ports import Store, Transaction
 from thingmint.registration.steps import Steps
+from thingmint.registration.turns import Turns
 from thingmint.registration.verbs.policy_attachments import Beginning
 
 # A test is answered in one go; no target has more policies either.
@@ -77,6 +78,7 @@ def _remembered_policy(document: str) -> Policy:
 
 async def simulated(
     store: Store,
+    turns: Turns,
     scope: Scope,
     principal: CertificateTarget | CognitoTarget | None,
     client_id: str | None,
@@ -85,8 +87,8 @@ async def simulated(
 ) -> tuple[AuthResult, ...]:
     """Return what the policies of the principal would say to each request, policies added and skipped as asked.
 
-    Raises ResourceNotFound for an unknown certificate or policy, LimitExceeded for too many added policies,
-    InvalidRequest if there is neither a principal nor a policy.
+    Raises ResourceNotFound for an unknown certificate or policy, LimitExceeded for too much work, InvalidRequest
+    if there is neither a principal nor a policy.
     """
     added = dict.fromkeys(what_if.added)
     if principal is None and not added:
@@ -105,7 +107,7 @@ async def simulated(
         return BoundDevice(device.connection, kept, device.depends_on)
 
     device = await store.read(program)
-    return simulate(requests, device.policies, device_context(device.connection))
+    return await turns.run(simulation(requests, device.policies, device_context(device.connection)))
 
 
 def _certificate_connection(

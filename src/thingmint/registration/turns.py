@@ -1,0 +1,47 @@
+"""Owns how long computations share the event loop: one of them at a time, for a few milliseconds in each turn.
+
+Refuses to know what is computed. A computation is a generator that yields where it can be interrupted, at least about
+once a millisecond. Those that wait for their next slice are served in the order in which they began to wait.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Generator
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+# What ends within this time does not wait for others.
+_FIRST_SECONDS: Final = 0.001
+SLICE_SECONDS: Final = 0.005
+
+
+class Turns:
+    """Runs computations in slices; belongs to one event loop."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._lock = asyncio.Lock()
+
+    async def run(self, steps: Generator[None, None, T]) -> T:
+        """Return what the steps return, and raise what they raise.
+
+        The event loop has a turn of its own between two slices. If the caller is cancelled, the steps are not finished.
+        """
+        try:
+            self._advance(steps, _FIRST_SECONDS)
+            await asyncio.sleep(0)
+            while True:
+                async with self._lock:
+                    self._advance(steps, SLICE_SECONDS)
+                    # The lock is held until the next turn of the loop, so no other slice is in this one.
+                    await asyncio.sleep(0)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    def _advance(self, steps: Generator[None, None, object], seconds: float) -> None:
+        """Take steps for so long; raise StopIteration when they have ended."""
+        end = self._clock() + seconds
+        while self._clock() < end:
+            next(steps)
