@@ -33,6 +33,7 @@ from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration
 from thingmint.registration.change_watch import ChangeWatch
 from thingmint.registration.just_in_time import provision_at_first_connection
+from thingmint.registration.turns import Pace
 
 _POLL_SECONDS = 1.0
 _SWEEP_SECONDS = 30.0
@@ -80,7 +81,7 @@ class DeviceEdge:
         self._gateway = self._new_gateway(address.port)
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
         self._nudged = asyncio.Event()
-        self._unseen: set[CertificateTarget] = set()
+        self._unseen: dict[CertificateTarget, None] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -191,11 +192,23 @@ class DeviceEdge:
                 log.exception("changes of the registry could not be followed")
 
     async def _look_at_all(self) -> None:
-        """Look at what has changed, and first at what could not be looked at before: the watch tells of it once."""
-        self._unseen |= await self._watch.changed_keys()
-        for target in tuple(self._unseen):
+        """Look at what has changed, and at what could not be looked at before: the watch tells of it once.
+
+        Other work goes on in between. What changes meanwhile comes first: it may be a revocation, and a change of a
+        policy may concern the whole fleet.
+        """
+        await self._notice()
+        pace = Pace()
+        while self._unseen:
+            target = next(iter(self._unseen))
             await self._look_at(target)
-            self._unseen.discard(target)
+            self._unseen.pop(target, None)
+            if await pace.rest() and self._nudged.is_set():
+                self._nudged.clear()
+                await self._notice()
+
+    async def _notice(self) -> None:
+        self._unseen = {**dict.fromkeys(await self._watch.changed_keys()), **self._unseen}
 
     async def _look_at(self, target: CertificateTarget) -> None:
         certificate = await self._stored(target)

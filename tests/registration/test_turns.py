@@ -6,7 +6,7 @@ from collections.abc import Generator
 import pytest
 
 from thingmint.core.errors import LimitExceeded
-from thingmint.registration.turns import SLICE_SECONDS, Turns
+from thingmint.registration.turns import SLICE_SECONDS, Pace, Turns
 
 
 class CountedClock:
@@ -91,3 +91,17 @@ def test_errors_of_the_computation_are_raised() -> None:
 
     with pytest.raises(LimitExceeded):
         asyncio.run(Turns().run(failing()))
+
+
+def test_a_loop_that_never_waits_is_interrupted() -> None:
+    async def run() -> int:
+        async def never_waits() -> str:
+            pace = Pace(CountedClock())
+            assert not pace.is_over
+            for _ in range(1000):
+                await pace.rest()
+            return ""
+
+        return await turns_of_the_loop(asyncio.create_task(never_waits()))
+
+    assert asyncio.run(run()) >= 1000 // (SLICE_SECONDS * 1000 + 1)

@@ -16,6 +16,28 @@ _FIRST_SECONDS: Final = 0.001
 SLICE_SECONDS: Final = 0.005
 
 
+class Pace:
+    """Interrupts a loop that may never wait, such as one of reads that are answered at once."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        """Begin the first slice."""
+        self._clock = clock
+        self._end = clock() + SLICE_SECONDS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the slice is over."""
+        return self._clock() >= self._end
+
+    async def rest(self) -> bool:
+        """Let the event loop go on if the slice is over, and begin another; return whether it was over."""
+        if not self.is_over:
+            return False
+        await asyncio.sleep(0)
+        self._end = self._clock() + SLICE_SECONDS
+        return True
+
+
 class Turns:
     """Runs computations in slices; belongs to one event loop."""
 
