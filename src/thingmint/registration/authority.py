@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from thingmint.core.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuer import Issuer
+from thingmint.registration.compiled_policies import CompiledPolicies
 from thingmint.registration.ports import (
     Clock,
     EventSink,
@@ -37,5 +38,6 @@ class RegistrationAuthority:
     hooks: HookClient
     files: RegistrationFiles
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
+    compiled_policies: CompiledPolicies = field(default_factory=CompiledPolicies)
     turns: Turns = field(default_factory=Turns)
     wanted_events: WantedEvents = field(default_factory=WantedEvents)

@@ -7,33 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from thingmint.core.device_context import DeviceConnection, connected_thing, device_context
 from thingmint.core.device_policy import policy_not_found
 from thingmint.core.errors import InvalidRequest, LimitExceeded
-from thingmint.core.identifiers import PolicyName, Scope, ThingName, policy_arn
-from thingmint.core.iot_policy import parse_iot_policy
-from thingmint.core.policy import Policy
+from thingmint.core.identifiers import PolicyName, Scope, ThingName
 from thingmint.core.policy_simulation import AuthRequest, AuthResult, NamedPolicy, simulation
 from thingmint.core.policy_target import CertificateTarget, CognitoTarget, target_not_found
 from thingmint.core.thing import Thing
 from thingmint.issuance.certificate_attributes import certificate_attributes
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.compiled_policies import Versions, read_with_policies
 from thingmint.registration.paging import PageRequest
-from thingmint.registration.ports import Store, Transaction
+from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
-from thingmint.registration.turns import Turns
+from thingmint.registration.verbs.policies import VersionKey
 from thingmint.registration.verbs.policy_attachments import Beginning
 
 # A test is answered in one go; no target has more policies either.
 MAX_ADDED = 10
 
 _FIRST = PageRequest(1, None, ascending=True)
-
-# The devices of a fleet have few policies among them and connect again and again; to parse a policy takes longer than
-# to read it. White space makes documents long that say little: those are not worth their room.
-_REMEMBERED_POLICIES = 512
-_LONGEST_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +48,29 @@ class WhatIf:
 
 
 def bound_device(
-    transaction: Transaction, principal: CertificateTarget | CognitoTarget, scope: Scope, client_id: str | None
+    transaction: Transaction,
+    versions: Versions,
+    principal: CertificateTarget | CognitoTarget,
+    scope: Scope,
+    client_id: str | None,
 ) -> Steps[BoundDevice]:
-    """Return the device with this principal and client ID; raise ResourceNotFound for an unknown certificate."""
+    """Return the device with this principal and client ID.
+
+    Raises ResourceNotFound for an unknown certificate, NotCompiled for `read_with_policies`.
+    """
     connection = DeviceConnection(client_id)
     if isinstance(principal, CertificateTarget):
         connection = yield from _certificate_connection(transaction, principal, client_id)
     found = yield from transaction.effective_policies(scope, Beginning(principal.name))
-    policies = tuple(NamedPolicy(each.name, each.arn, parsed_policy(each.document)) for each in found.policies)
+    compiled = versions.policies_of(each.key for each in found.policies)
+    policies = tuple(
+        NamedPolicy(each.name, each.arn, policy) for each, policy in zip(found.policies, compiled, strict=True)
+    )
     return BoundDevice(connection, policies, found.depends_on)
 
 
-def parsed_policy(document: str) -> Policy:
-    """Return the policy of a stored document; the same object again where the same document is asked for."""
-    return _remembered_policy(document) if len(document) <= _LONGEST_REMEMBERED else parse_iot_policy(document)
-
-
-@lru_cache(maxsize=_REMEMBERED_POLICIES)
-def _remembered_policy(document: str) -> Policy:
-    # A value of its text alone, and frozen: connections may share it, and what changes in the registry is another text.
-    return parse_iot_policy(document)
-
-
 async def simulated(
-    store: Store,
-    turns: Turns,
+    authority: RegistrationAuthority,
     scope: Scope,
     principal: CertificateTarget | CognitoTarget | None,
     client_id: str | None,
@@ -96,18 +88,18 @@ async def simulated(
     if len(added) > MAX_ADDED:
         raise LimitExceeded(f"At most {MAX_ADDED} policies can be added to a test, not {len(added)}")
 
-    def program(transaction: Transaction) -> Steps[BoundDevice]:
+    def program(transaction: Transaction, versions: Versions) -> Steps[BoundDevice]:
         device = BoundDevice(DeviceConnection(client_id), (), frozenset())
         if principal is not None:
-            device = yield from bound_device(transaction, principal, scope, client_id)
+            device = yield from bound_device(transaction, versions, principal, scope, client_id)
         attached = {policy.name: policy for policy in device.policies}
         for name in added:
-            attached[name] = yield from _policy(transaction, scope, name)
+            attached[name] = yield from _policy(transaction, versions, scope, name)
         kept = tuple(policy for name, policy in attached.items() if name not in what_if.skipped)
         return BoundDevice(device.connection, kept, device.depends_on)
 
-    device = await store.read(program)
-    return await turns.run(simulation(requests, device.policies, device_context(device.connection)))
+    device = await read_with_policies(authority.store, authority.compiled_policies, program)
+    return await authority.turns.run(simulation(requests, device.policies, device_context(device.connection)))
 
 
 def _certificate_connection(
@@ -138,8 +130,11 @@ def _connected_thing(transaction: Transaction, target: CertificateTarget, client
     return connected_thing(client_id or "", known)
 
 
-def _policy(transaction: Transaction, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:
+def _policy(transaction: Transaction, versions: Versions, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:
     found = yield from transaction.policy_with_version(scope, name, None)
-    if found is None or found[1] is None:
+    policy, version = found or (None, None)
+    if policy is None or version is None:
         raise policy_not_found(name)
-    return NamedPolicy(name, policy_arn(scope, name), parsed_policy(found[1].document))
+    key = VersionKey(scope, name, policy.generation_id, version.version, version.created_at)
+    (compiled,) = versions.policies_of([key])
+    return NamedPolicy(name, policy.arn, compiled)

@@ -6,21 +6,31 @@ and the groups above them, of the things that the principal is attached to.
 
 from __future__ import annotations
 
-from thingmint.core.errors import InvalidRequest, ResourceNotFound
+from dataclasses import replace
+
+from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound
 from thingmint.core.identifiers import Scope, ThingName, thing_arn
 from thingmint.core.policy_target import PolicyTarget
 from thingmint.registration.policy_attachments import beginning_of, require_target
 from thingmint.registration.ports import Store, Transaction
 from thingmint.registration.steps import Steps
-from thingmint.registration.verbs.policy_attachments import Beginning, EffectivePolicies
+from thingmint.registration.verbs.policy_attachments import Beginning, EffectivePolicies, EffectivePolicy
+
+# White space makes a document long: ten of the longest are an answer, and a thousand policies of usual length.
+MAX_CHARACTERS = 4_194_304
 
 
 async def effective_policies(store: Store, scope: Scope, principal: str) -> EffectivePolicies:
-    """Return what is in force for a principal that is known to exist, in one round trip.
+    """Return what is in force for a principal that is known to exist.
 
     With it come the ARNs that `registration.changes` tells of when the answer is no longer true.
     """
-    return await store.read(lambda transaction: transaction.effective_policies(scope, Beginning(principal)))
+
+    def program(transaction: Transaction) -> Steps[EffectivePolicies]:
+        found = yield from transaction.effective_policies(scope, Beginning(principal))
+        return (yield from _with_documents(transaction, found))
+
+    return await store.read(program)
 
 
 async def policies_for(
@@ -28,7 +38,8 @@ async def policies_for(
 ) -> EffectivePolicies:
     """Return what is in force for a principal or a thing group, for a thing, or for both together.
 
-    Raises InvalidRequest if neither is named, ResourceNotFound if what is named does not exist.
+    Raises InvalidRequest if neither is named, ResourceNotFound if what is named does not exist, LimitExceeded if the
+    documents are too long for one answer.
     """
     if target is None and thing_name is None:
         raise InvalidRequest("A principal or a thing name is required")
@@ -42,6 +53,18 @@ async def policies_for(
         )
         if thing_name is not None and thing_arn(scope, thing_name) not in found.depends_on:
             raise ResourceNotFound(f"The thing given in the request does not exist (name={thing_name})")
-        return found
+        return (yield from _with_documents(transaction, found))
 
     return await store.read(program)
+
+
+def _with_documents(transaction: Transaction, found: EffectivePolicies) -> Steps[EffectivePolicies]:
+    policies: tuple[EffectivePolicy, ...] = ()
+    room = MAX_CHARACTERS
+    for each in found.policies:
+        document = (yield from transaction.policy_document(each.key)) or ""
+        room -= len(document)
+        if room < 0:
+            raise LimitExceeded(f"The documents of the effective policies have more than {MAX_CHARACTERS} characters")
+        policies += (replace(each, document=document),)
+    return EffectivePolicies(policies, found.depends_on)
