@@ -206,7 +206,7 @@ async def test_a_thing_of_another_device_is_refused_where_the_template_says_so(
     await register(authority, (await waiting(authority)).ownership_token, {"SerialNumber": "1", "Line": "a"})
     token = (await waiting(authority)).ownership_token
     parameters = {"SerialNumber": "1", "Line": "b"}
-    await refused_with_nothing_changed(authority, store, token, parameters, UpdateConflict, "another AttributePayload")
+    await refused_with_nothing_changed(authority, store, token, parameters, UpdateConflict, "exists already")
 
 
 @pytest.mark.parametrize("token", ["", "garbage"])

@@ -127,7 +127,8 @@ def run_steps(transaction: Transaction, run: Run, template: TemplateName | None 
             changes.append("policy")
     thing, events = None, tuple[RegistryEvent, ...]()
     if planned.thing is not None:
-        thing, events = yield from thing_step(transaction, scope, planned.thing, run.thing_id, run.at)
+        certificate_id = None if run.given is None else run.given.certificate_id
+        thing, events = yield from thing_step(transaction, scope, planned.thing, certificate_id, run.thing_id, run.at)
         changes += ["thing"] if events else []
     certificate = None
     if run.given is not None:
