@@ -22,9 +22,10 @@ from thingmint.core.errors import (
     RegistrationFailed,
     ResourceNotFound,
     ServiceUnavailable,
+    Throttled,
     UpdateConflict,
 )
-from thingmint.core.hook import HookFailed, Question
+from thingmint.core.hook import HookBusy, HookFailed, Question
 from thingmint.core.identifiers import TemplateName
 from thingmint.core.ownership import OwnershipTokenInvalid
 from thingmint.core.provisioning_template import PreProvisioningHook, TemplateType, TemplateUpdate
@@ -525,6 +526,17 @@ async def test_whatever_a_hook_does_but_allow_refuses_the_device(
     hook.answer = answer
     message = "^The pre-provisioning hook did not allow the device$"
     await refused_with_nothing_changed(authority, store, token, SERIAL, AccessDenied, message)
+
+
+async def test_a_busy_hook_lets_the_device_come_again(
+    authority: RegistrationAuthority, store: MemoryStore, hook: Hook
+) -> None:
+    await create_template(authority, hook=HOOKED)
+    token = (await waiting(authority)).ownership_token
+    hook.answer = HookBusy("secret reason")
+    await refused_with_nothing_changed(authority, store, token, SERIAL, Throttled, "^Rate exceeded$")
+    hook.answer = {"allowProvisioning": True}
+    assert (await register(authority, token)).thing_name == "sensor-17"
 
 
 async def test_a_hook_that_does_not_answer_is_given_up(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.claim import ClaimCertificate
-from thingmint.core.errors import AccessDenied
-from thingmint.core.hook import HOOK_SECONDS, HookFailed, HookQuestion, hook_answer
+from thingmint.core.errors import AccessDenied, Throttled
+from thingmint.core.hook import HOOK_SECONDS, HookBusy, HookFailed, HookQuestion, hook_answer
 from thingmint.core.identifiers import CertificateId, TemplateName
 from thingmint.core.ownership import request_digest
 from thingmint.core.provisioning_plan import CertificateFacts, plan
@@ -111,7 +111,7 @@ async def register_thing(
     """Carry out the template for the certificate that the token proves; the same call again has the same answer.
 
     Raises OwnershipTokenInvalid, also for a token that has served another call; AccessDenied if the claim is for
-    another template or cannot be used any more, or the hook does not allow it;
+    another template or cannot be used any more, or the hook does not allow it; Throttled if the hook is busy;
     ResourceNotFound or InvalidRequest for a template that does not exist or is not enabled; InvalidParameters,
     UpdateConflict and RegistrationFailed as `provisioning.provision` does.
     """
@@ -149,6 +149,8 @@ async def _overrides(
     try:
         async with asyncio.timeout(HOOK_SECONDS):
             answer = hook_answer(await authority.hooks.ask(hook, question))
+    except HookBusy as error:
+        raise Throttled from error
     except (HookFailed, TimeoutError) as error:
         raise AccessDenied(_NOT_ALLOWED) from error
     if not answer.allow_provisioning:
