@@ -24,7 +24,7 @@ from thingmint.core.policy_budget import MAX_WEIGHT_IN_FORCE
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.mqtt.ports import ConnectAttribute, ConnectionFacts, DeviceRefusal, DeviceRefused
 from thingmint.mqtt.registered_devices import RegisteredDevice, RegisteredDevices
-from thingmint.registration import claims
+from thingmint.registration import claims, provisioning_templates
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration
 from thingmint.registration.change_watch import ChangeWatch
@@ -228,11 +228,31 @@ async def test_a_trusted_users_claim_can_do_its_one_template(house: House) -> No
     device = await house.identify(made.der)
     authorizer = await device.authorizer(facts())
 
-    assert device.only_template == FLEET
-    assert house.devices.known == set()
+    assert device.claim is not None
+    assert device.claim.template_name == FLEET
+    assert house.devices.known == {CertificateTarget(device.scope, device.certificate_id)}
     assert authorizer.allows("iot:Publish", f"topic/$aws/provisioning-templates/{FLEET}/provision/json")
     assert not authorizer.allows("iot:Publish", "topic/$aws/provisioning-templates/another/provision/json")
     assert not authorizer.allows("iot:Publish", "topic/a")
+
+
+@pytest.mark.parametrize("is_created_again", [False, True])
+async def test_a_claim_whose_template_is_deleted_is_told_to_the_watch_and_refused(
+    house: House, *, is_created_again: bool
+) -> None:
+    await create_template(house.authority)
+    made = await claims.create_claim(house.authority, OPERATOR, FLEET)
+    device = await house.identify(made.der)
+    await device.authorizer(facts())
+    await house.watch.changed_keys()
+
+    await provisioning_templates.delete(house.authority, OPERATOR, FLEET)
+    if is_created_again:
+        await create_template(house.authority)
+
+    assert await house.watch.changed_keys() == {CertificateTarget(device.scope, device.certificate_id)}
+    with pytest.raises(DeviceRefused):
+        await device.authorizer(facts())
 
 
 async def test_a_claim_of_another_region_is_nobody_here(house: House) -> None:

@@ -89,7 +89,7 @@ async def test_a_file_of_devices_is_registered_and_reported(
     errors = report(tmp_path, task.task_id, ERRORS)
     assert [(each["lineNumber"], each["errorMessage"]) for each in errors] == [
         (3, "The line is not JSON"),
-        (5, "The thing sensor-1 exists with another AttributePayload"),
+        (5, "The thing sensor-1 exists already"),
     ]
     assert things(store) == ["sensor-1", "sensor-2"]
     assert not store.tables.rows("registration_outcome")
@@ -419,6 +419,7 @@ async def test_no_task_waits_for_the_end_of_another_accounts(
     assert await runner(authority, "elsewhere").work()
     assert (await described(authority, long)).status is TaskStatus.COMPLETED
 
+    write_input(tmp_path, [device(number) for number in range(200, 400)])
     long = await started(authority)
     (tmp_path / BUCKET / "short.json").write_text(json.dumps(device(1000)))
     short = await bulk.start(authority, ELSEWHERE, TEMPLATE, BUCKET, "short.json", ROLE_ARN)

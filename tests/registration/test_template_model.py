@@ -118,7 +118,7 @@ async def carried_out(authority: RegistrationAuthority, operation: str, name: Te
             case _:
                 await provisioning_templates.delete(authority, CALLER, name)
     except ThingmintError as error:
-        return type(error)
+        return ResourceNotFound if isinstance(error, ResourceNotFound) else type(error)
     return None
 
 

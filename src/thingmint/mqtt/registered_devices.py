@@ -23,10 +23,10 @@ from thingmint.core.identifiers import (
     AccountId,
     CertificateId,
     Scope,
-    TemplateName,
     certificate_arn,
     certificate_id_of,
     iot_arn,
+    provisioning_template_arn,
 )
 from thingmint.core.policy import Policy
 from thingmint.core.policy_target import CertificateTarget
@@ -86,7 +86,7 @@ class RegisteredDevice:
 
     scope: Scope
     certificate_id: CertificateId
-    only_template: TemplateName | None
+    claim: ClaimCertificate | None
     read_policies: ReadPolicies = field(repr=False)
 
     async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
@@ -107,7 +107,7 @@ class RegisteredDevice:
     def fleet_device(self, source_address: str) -> FleetDevice:
         """Return the device as the author of a provisioning request. No IAM policy binds it: iot:Publish decided."""
         caller = device_caller(self.scope, self.certificate_id, source_address)
-        return FleetDevice(caller, self.certificate_id, self.only_template)
+        return FleetDevice(caller, self.certificate_id, self.claim)
 
 
 class RegisteredDevices:
@@ -186,11 +186,20 @@ class RegisteredDevices:
 
     def _claimed(self, claim: ClaimCertificate) -> RegisteredDevice:
         policies = (claim_policy(claim.scope, claim.template_name),)
+        target = CertificateTarget(claim.scope, claim.certificate_id)
+        # The claim goes with its template, and so does the connection; the template is named to the watch.
+        depends_on = frozenset({provisioning_template_arn(claim.scope, claim.template_name)})
+        self.known.add(target)
+
+        async def read() -> tuple[ClaimCertificate | None, frozenset[str]]:
+            return await recognise_claim(self._authority, claim.certificate_id), depends_on
 
         async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[Policy]]:
+            if await self._watch.read(target, read) != claim:
+                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
             return DeviceConnection(client_id, certificate_id=claim.certificate_id), policies
 
-        return RegisteredDevice(claim.scope, claim.certificate_id, claim.template_name, read_policies)
+        return RegisteredDevice(claim.scope, claim.certificate_id, claim, read_policies)
 
 
 def device_caller(scope: Scope, certificate_id: CertificateId, source_address: str) -> Caller:

@@ -21,8 +21,9 @@ from thingmint.core.errors import (
     ResourceExists,
     ResourceNotFound,
     ServiceUnavailable,
+    Throttled,
 )
-from thingmint.core.hook import HOOK_SECONDS, HookFailed
+from thingmint.core.hook import HOOK_SECONDS, HookBusy, HookFailed
 from thingmint.core.identifiers import CertificateId, CertificateProviderName
 from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.issuance.csr import SigningRequest
@@ -138,7 +139,7 @@ async def provided_certificate(
     """Return what the account's provider signs for the request, verified and not stored; None if there is no provider.
 
     ``csr_pem`` is the text that ``request`` was read from. Raises ServiceUnavailable if the provider does not answer in
-    time, or with something else than a certificate for this request.
+    time, or with something else than a certificate for this request; Throttled if it is busy.
     """
     provider = await authority.store.read(lambda transaction: transaction.certificate_provider_of(caller.scope, _CSR))
     if provider is None:
@@ -155,6 +156,8 @@ async def provided_certificate(
         async with asyncio.timeout(HOOK_SECONDS):
             answer = await authority.hooks.ask(PreProvisioningHook(provider.function_arn), question)
         certificate = verified(provided_pem(answer))
+    except HookBusy as error:
+        raise Throttled from error
     except (HookFailed, TimeoutError) as error:
         raise ServiceUnavailable("The certificate provider of the account did not provide a certificate") from error
     return new_certificate(authority, caller.scope, certificate, CertificateStatus.PENDING_ACTIVATION, _PROVIDED)
