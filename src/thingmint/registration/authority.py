@@ -36,4 +36,5 @@ class RegistrationAuthority:
     hooks: HookClient
     files: RegistrationFiles
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
+    auto_register_any_usage: bool = False
     wanted_events: WantedEvents = field(default_factory=WantedEvents)
