@@ -69,6 +69,7 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_requests: int | None = None
     max_connections: int | None = None
     thing_type_deletable_after: int | None = None
+    auto_register_any_usage: bool | None = None
     registration_dir: str | None = None
     hook_secret_file: str | None = None
     quota: str | dict[str, float] | None = None
@@ -106,6 +107,7 @@ class Config:
     max_requests: int
     max_connections: int
     thing_type_deletable_after: int
+    auto_register_any_usage: bool
     registration_dir: Path | None
     hook_secret_file: Path | None
     quota: Mapping[str, float] | str
@@ -197,6 +199,7 @@ class _Reader:
             max_requests=self._number("max_requests"),
             max_connections=self._number("max_connections"),
             thing_type_deletable_after=self._number("thing_type_deletable_after"),
+            auto_register_any_usage=self._switch("auto_register_any_usage"),
             registration_dir=Path(registration_dir) if registration_dir else None,
             hook_secret_file=Path(hook_secret_file) if hook_secret_file else None,
             quota=self._quota(),

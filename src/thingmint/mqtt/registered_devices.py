@@ -6,6 +6,7 @@ something that they depend on has changed. An unknown certificate of a registere
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -40,6 +41,8 @@ from thingmint.registration.fleet import Device as FleetDevice
 from thingmint.registration.ports import Transaction
 from thingmint.registration.presented_certificates import presented_certificate
 from thingmint.registration.steps import Steps
+
+log = logging.getLogger(__name__)
 
 _CONNECT = "iot:Connect"
 # A host name such as 111122223333.localhost names the account that a device belongs to, as AWS's endpoints do.
@@ -149,7 +152,8 @@ class RegisteredDevices:
     async def _registered(self, connection: FirstConnection, leaf_der: bytes) -> Certificate | None:
         try:
             registration = await auto_register(self._authority, connection, leaf_der)
-        except CertificateInvalid:
+        except CertificateInvalid as error:
+            log.debug("a certificate is not registered at its first connection: %s", error.message)
             return None
         if registration is None:
             return None
@@ -159,6 +163,9 @@ class RegisteredDevices:
         return registration.certificate
 
     def _ensure_admissible(self, certificate: Certificate) -> None:
+        if certificate.other_encoding_of is not None:
+            # An earlier version registered the same certificate twice. Its status is that of the first encoding.
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
         if certificate.status is not CertificateStatus.ACTIVE:
             raise DeviceRefused(_REFUSALS[certificate.status])
         if not certificate.not_before <= self._authority.clock.now() <= certificate.not_after:

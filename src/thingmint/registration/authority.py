@@ -38,4 +38,5 @@ class RegistrationAuthority:
     files: RegistrationFiles
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
     turns: Turns = field(default_factory=Turns)
+    auto_register_any_usage: bool = False
     wanted_events: WantedEvents = field(default_factory=WantedEvents)

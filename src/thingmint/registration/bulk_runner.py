@@ -32,7 +32,7 @@ from thingmint.core.registration_task import (
     success,
 )
 from thingmint.core.template import TemplateKind
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.pem import sent_pem
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.ports import Transaction
@@ -146,7 +146,7 @@ class BulkRunner:
                 yield from self._require_owner(transaction, task)
                 done = yield from run_steps(transaction, run)
                 certificate = done.result.certificate
-                pem = None if certificate is None else certificate_pem(certificate.der)
+                pem = None if certificate is None else sent_pem(certificate)
                 yield from _record(transaction, task, success(line, pem, done.result.resource_arns))
                 return Change(None, done.entries, done.touched, done.events)
 
