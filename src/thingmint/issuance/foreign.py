@@ -16,6 +16,7 @@ from thingmint.core.identifiers import CertificateId, SerialNumber, certificate_
 from thingmint.issuance.der import children, only_element
 from thingmint.issuance.keys import WeakKey, check_public_key
 from thingmint.issuance.pem_blocks import MalformedPEM, read_block
+from thingmint.words import in_words
 
 _LABELS = ("CERTIFICATE",)
 _MAX_SERIAL_OCTETS = 20
@@ -76,7 +77,7 @@ def load_foreign_pem(pem: str, what: str) -> ForeignCertificate:
     try:
         der = read_block(pem, _LABELS, what)
     except MalformedPEM as error:
-        raise CertificateInvalid(str(error)) from error
+        raise CertificateInvalid(in_words(error)) from error
     return load_foreign(der, what)
 
 
