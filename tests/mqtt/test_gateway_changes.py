@@ -1,7 +1,6 @@
 """What reaches connections that are open or opening: revocation, policies, deletion, renewal, the service's end."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from thingmint.mqtt.ports import DeviceRefusal, DeviceRefused
 from thingmint.mqtt.properties import ConnectProperties
 from thingmint.mqtt.reason_codes import ReasonCode
 
-AT_ONCE = 10.0
 NOTHING = policy(("iot:Connect", "client/nobody"))
 
 
@@ -73,13 +71,10 @@ def test_revocation_ends_every_connection_of_the_certificate_and_no_other(
         connected_peer(live, device, version, "two") as two,
         connected_peer(live, other, version, "three") as three,
     ):
-        began = time.monotonic()
         revoke(live, device)
         revoke(live, device)
         assert was_ended(one, ReasonCode.ADMINISTRATIVE_ACTION)
         assert was_ended(two, ReasonCode.ADMINISTRATIVE_ACTION)
-        # It takes a millisecond; machines that test are slow at times.
-        assert time.monotonic() - began < AT_ONCE
         assert three.is_served()
         assert last_reason(live) is DisconnectReason.SERVER_INITIATED_DISCONNECT
         assert live.gateway.connected_devices == 1
