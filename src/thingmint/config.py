@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from thingmint.setting_table import BY_NAME
+from thingmint.words import in_words, reason_of
 
 
 class ConfigError(Exception):
@@ -131,11 +132,11 @@ def read_file(path: Path) -> FileSettings:
     except FileNotFoundError:
         return FileSettings()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+        raise ConfigError(f"{path} cannot be read: {reason_of(error)}") from error
     try:
         return msgspec.convert(tomllib.loads(text), FileSettings)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {in_words(error)}") from error
 
 
 def parse_address(text: str, setting: str) -> tuple[str, int]:
@@ -315,7 +316,7 @@ class _Reader:
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{variable}_FILE cannot be read: {error}") from error
+            raise ConfigError(f"{variable}_FILE cannot be read: {in_words(error)}") from error
 
 
 def _is_server_name(name: str) -> bool:

@@ -349,7 +349,7 @@ async def history_of(scopes: tuple[Scope, ...], steps: list[Any], told: Callable
     return {scope: account.seen for scope, account in accounts.items()}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, len(ACCOUNTS) - 1), STEPS) | WAIT, max_size=60))
 async def test_an_account_sees_what_it_would_see_if_there_were_no_other(steps: list[Any]) -> None:
     together = await history_of(ACCOUNTS, steps, lambda scope: True)

@@ -220,4 +220,4 @@ class BrokerAgainstModel(RuleBasedStateMachine):
 
 
 TestBrokerAgainstModel = BrokerAgainstModel.TestCase
-TestBrokerAgainstModel.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestBrokerAgainstModel.settings = settings(max_examples=100, stateful_step_count=30)

@@ -28,6 +28,7 @@ from thingmint.data_directory.files import is_held
 from thingmint.data_directory.handover import CREDENTIALS
 from thingmint.first_credentials import require_own_database
 from thingmint.registry import registry_beside_service
+from thingmint.words import in_words
 
 _LITTLE_SPACE_BYTES = 512 * 1024 * 1024
 _EXPIRES_SOON = timedelta(days=365)
@@ -91,7 +92,7 @@ def _certificates(data_dir: Path) -> Iterator[Finding]:
         try:
             certificate = read_certificate(certificate_path(data_dir, name))
         except AuthorityUnusable as error:
-            yield Finding(Verdict.WRONG, str(error))
+            yield Finding(Verdict.WRONG, in_words(error))
             continue
         if certificate is None:
             yield Finding(Verdict.WRONG, f"{certificate_path(data_dir, name)} is missing")
@@ -114,7 +115,7 @@ async def _registry(config: Config) -> list[Finding]:
             await require_own_database(registry.store, registry.sealer, registry.issuer_id, registry.config.data_dir)
             twice = await registry.store.read(lambda transaction: transaction.other_encodings())
     except (StartRefused, ThingmintError, OSError) as error:
-        return [Finding(Verdict.WRONG, str(error))]
+        return [Finding(Verdict.WRONG, in_words(error))]
     sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
     return [sound, *map(_registered_twice, twice)]
 

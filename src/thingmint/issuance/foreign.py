@@ -19,6 +19,7 @@ from thingmint.issuance.keys import WeakKey, check_public_key
 from thingmint.issuance.pem import certificate_pem
 from thingmint.issuance.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.signed_form import ensure_one_encoding, signed_digest
+from thingmint.words import in_words
 
 _LABELS = ("CERTIFICATE",)
 _MAX_SERIAL_OCTETS = 20
@@ -89,7 +90,7 @@ def load_foreign_pem(pem: str, what: str) -> ForeignCertificate:
     try:
         der = read_block(pem, _LABELS, what)
     except MalformedPEM as error:
-        raise CertificateInvalid(str(error)) from error
+        raise CertificateInvalid(in_words(error)) from error
     certificate = load_foreign(der, what)
     return certificate if pem == certificate_pem(der) else replace(certificate, pem=pem)
 

@@ -32,6 +32,7 @@ from thingmint.mqtt.properties import ConnackProperties, DisconnectProperties
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.reason_tables import CONNACK, DISCONNECT_OF_SERVER
 from thingmint.mqtt.topics import InvalidTopic, check_topic
+from thingmint.words import in_words
 
 MAX_PACKET_BYTES: Final = 149_504
 MAX_PAYLOAD_BYTES: Final = 128 * 1024
@@ -241,4 +242,4 @@ def _check_message(message: Publish | Will) -> None:
     try:
         check_topic(message.topic)
     except InvalidTopic as error:
-        raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, str(error)) from error
+        raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, in_words(error)) from error

@@ -8,6 +8,7 @@ goes on after a crash, here or on another node, registers no line twice, forgets
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -93,12 +94,16 @@ class BulkRunner:
         except TaskBroken as error:
             await self._fail(task, error.message)
         except asyncio.CancelledError:
-            await self._let_go(task, _ENDED)
+            # Without the database, the task is free when its lease ends. This work ends now in any case.
+            with contextlib.suppress(Exception):
+                await self._let_go(task, _ENDED)
             raise
         except (ServiceUnavailable, Throttled):
             raise
         except Exception:
-            await self._fail(task, "An internal failure occurred")
+            # Without the database, the task is taken again when its lease ends; the error that is told is this one.
+            with contextlib.suppress(ServiceUnavailable, Throttled):
+                await self._fail(task, "An internal failure occurred")
             raise
         return True
 

@@ -73,6 +73,15 @@ def migrate(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[None]:
             yield from rows_of(INSERT_SCHEMA_VERSION, migration.version, migration.name)
 
 
+def is_current(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[bool]:
+    """Return whether the schema is at the last known migration; changes nothing."""
+    exists = yield from row_of(dialect.schema_version_exists)
+    if exists is None or not exists[0]:
+        return False
+    row = yield from row_of(SCHEMA_VERSION)
+    return row is not None and int(row[0]) == known[-1].version
+
+
 def _version(dialect: Dialect) -> Steps[int]:
     # Asked, not created "if not exists": a service whose role may not create tables must start on a migrated database.
     exists = yield from row_of(dialect.schema_version_exists)
