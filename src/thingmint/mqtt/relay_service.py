@@ -16,6 +16,7 @@ from thingmint.mqtt.relay_address import BrokerAddress
 from thingmint.mqtt.relay_limits import RelayLimits
 from thingmint.mqtt.relay_terms import KEEP_ALIVE_SECONDS
 from thingmint.mqtt.relay_upstream import Upstream
+from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.words import in_words
 
 # What the broker's own rules know the service by. No device has such a name: theirs are digests.
@@ -43,7 +44,7 @@ class _Service:
         del topic
         return False
 
-    def deliver(self, message: Publish) -> Delivery:
+    def deliver(self, message: Publish, shared: SharedPublish | None = None) -> Delivery:
         """Take what the broker was not asked for, and forget it."""
         del message
         return Delivery.WRITTEN
