@@ -5,7 +5,7 @@ nothing allows is denied, and a statement that denies wins over every statement 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from thingmint.core.errors import MalformedPolicy
@@ -25,14 +25,23 @@ class DecisionEffect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy that follows the grammar; two policies with the same text are equal."""
+    """A policy that follows the grammar; two policies with the same text are equal.
+
+    ``only_denies`` tells a policy of which nothing but the denying statements counts.
+    """
 
     text: str
     statements: tuple[Statement, ...] = field(repr=False, compare=False)
+    only_denies: bool = field(default=False, repr=False)
 
     def statement_position(self, index: int) -> str:
         """Return the line and column where a statement starts; indexes count from zero."""
         return position(self.text, self.statements[index].offset)
+
+    def denying(self) -> "Policy":
+        """Return the policy without the statements that allow; it may have no statement left."""
+        denying = tuple(statement for statement in self.statements if statement.effect is Effect.DENY)
+        return replace(self, statements=denying, only_denies=True)
 
     def asks_for(self, prefix: str) -> bool:
         """Say whether a statement depends on a condition key that starts so."""

@@ -11,6 +11,9 @@ from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import PolicyName
 from thingmint.core.policy import Decision, DecisionEffect, Policy, evaluate
 from thingmint.core.policy_conditions import RequestContext
+from thingmint.core.policy_statements import Statement
+
+_CLIENT_ID = "iot:ClientId"
 
 # AuthInfos in the service model.
 MAX_REQUESTS = 10
@@ -99,15 +102,27 @@ class AuthResult:
 
 
 def simulate(
-    requests: Sequence[AuthRequest], policies: Sequence[NamedPolicy], context: RequestContext
+    requests: Sequence[AuthRequest],
+    policies: Sequence[NamedPolicy],
+    context: RequestContext,
+    with_client_id: Sequence[NamedPolicy] = (),
 ) -> tuple[AuthResult, ...]:
-    """Return what the policies say about each request; raise InvalidRequest unless there are one to ten."""
+    """Return what the policies say about each request; raise InvalidRequest unless there are one to ten.
+
+    ``with_client_id`` are policies that might be in force if the client ID were known: where they speak of the action,
+    the client ID is a missing value.
+    """
     if not 1 <= len(requests) <= MAX_REQUESTS:
         raise InvalidRequest(f"authInfos has 1 to {MAX_REQUESTS} elements, not {len(requests)}")
-    return tuple(_result(request, policies, context) for request in requests)
+    return tuple(_result(request, policies, context, with_client_id) for request in requests)
 
 
-def _result(request: AuthRequest, policies: Sequence[NamedPolicy], context: RequestContext) -> AuthResult:
+def _result(
+    request: AuthRequest,
+    policies: Sequence[NamedPolicy],
+    context: RequestContext,
+    with_client_id: Sequence[NamedPolicy],
+) -> AuthResult:
     action = ACTIONS[request.action]
     texts = [each.policy for each in policies]
     decisions = [evaluate(texts, action, resource, context) for resource in request.resources]
@@ -119,7 +134,7 @@ def _result(request: AuthRequest, policies: Sequence[NamedPolicy], context: Requ
         allowing=_saying(said, DecisionEffect.ALLOWED),
         implicitly_denying=_saying(said, DecisionEffect.IMPLICIT_DENY),
         explicitly_denying=_saying(said, DecisionEffect.EXPLICIT_DENY),
-        missing_context_values=_missing(action, policies, context),
+        missing_context_values=_missing(action, policies, context, with_client_id),
         verdicts=tuple(
             _verdict(resource, decision, policies)
             for resource, decision in zip(request.resources, decisions, strict=True)
@@ -147,11 +162,18 @@ def _saying(
     return tuple(policy for policy, effects in said if effect in effects)
 
 
-def _missing(action: str, policies: Sequence[NamedPolicy], context: RequestContext) -> tuple[str, ...]:
+def _missing(
+    action: str, policies: Sequence[NamedPolicy], context: RequestContext, with_client_id: Sequence[NamedPolicy]
+) -> tuple[str, ...]:
+    asked = [statement.missing_keys(context) for statement in _about(action, policies)]
+    needed = frozenset({_CLIENT_ID}) if _about(action, with_client_id) else frozenset[str]()
+    return tuple(sorted(needed.union(*asked)))
+
+
+def _about(action: str, policies: Sequence[NamedPolicy]) -> list[Statement]:
     folded = action.lower()
     statements = [statement for each in policies for statement in each.policy.statements]
-    asked = [statement.missing_keys(context) for statement in statements if statement.speaks_of(folded)]
-    return tuple(sorted(frozenset().union(*asked)))
+    return [statement for statement in statements if statement.speaks_of(folded)]
 
 
 def _verdict(resource: str, decision: Decision, policies: Sequence[NamedPolicy]) -> Verdict:
