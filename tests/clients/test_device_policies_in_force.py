@@ -161,3 +161,43 @@ def test_a_denial_of_a_group_counts_under_any_client_id(house: House, iot: IoT, 
 
     assert not house.is_admitted(lamp, version)
     assert not house.is_admitted(unique("other"), version)
+
+
+def statements(*effects: tuple[str, str, str]) -> str:
+    """Return a policy of these effects, actions and resources; everything may connect."""
+    every = [("Allow", "iot:Connect", "*"), *effects]
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": effect, "Action": action, "Resource": name if name == "*" else ARN + name}
+                for effect, action, name in every
+            ],
+        }
+    )
+
+
+@VERSIONS
+@pytest.mark.parametrize(
+    ("policy", "is_granted"),
+    [
+        (statements(("Allow", "iot:Subscribe", "topicfilter/$share/*/t")), True),
+        (statements(("Allow", "iot:Subscribe", "topicfilter/t")), True),
+        (statements(("Allow", "iot:Subscribe", "topicfilter/$share/other/t")), False),
+        (statements(("Allow", "iot:*", "*"), ("Deny", "iot:Subscribe", "topicfilter/$share/*")), False),
+        (statements(("Allow", "iot:*", "*"), ("Deny", "iot:Subscribe", "topicfilter/t")), False),
+    ],
+)
+def test_a_shared_subscription_is_decided_by_both_forms_of_its_filter(
+    live: Live, iot: IoT, tmp_path: Path, policy: str, is_granted: bool, version: MQTTProtocolVersion
+) -> None:
+    house = House(live, iot, tmp_path, new_credentials(iot, policy))
+    client_id = unique("member")
+    with house.connected(client_id, version) as connected:
+        if version is MQTT_3 and not is_granted:
+            # MQTT 3.1.1 cannot say that it is not allowed.
+            connected.client.subscribe("$share/g/t", qos=1)
+            assert connected.disconnected.get(timeout=GENEROUS) is not None
+        else:
+            assert connected.subscribe("$share/g/t") is is_granted
+    assert house.is_allowed(client_id, "SUBSCRIBE", "topicfilter/$share/g/t") is is_granted

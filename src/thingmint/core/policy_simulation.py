@@ -12,6 +12,7 @@ from thingmint.core.identifiers import PolicyName
 from thingmint.core.policy import Decision, DecisionEffect, Policy, evaluate
 from thingmint.core.policy_conditions import RequestContext
 from thingmint.core.policy_statements import Statement
+from thingmint.core.shared_subscriptions import decided, resource_forms
 
 _CLIENT_ID = "iot:ClientId"
 
@@ -125,7 +126,9 @@ def _result(
 ) -> AuthResult:
     action = ACTIONS[request.action]
     texts = [each.policy for each in policies]
-    decisions = [evaluate(texts, action, resource, context) for resource in request.resources]
+    decisions = [
+        decided(lambda form: evaluate(texts, action, form, context), action, resource) for resource in request.resources
+    ]
     said = [(each, _effects(each.policy, action, request.resources, context)) for each in policies]
     worst = next(effect for effect in _WORST_FIRST if any(decision.effect is effect for decision in decisions))
     return AuthResult(
@@ -147,7 +150,7 @@ def _effects(
 ) -> frozenset[DecisionEffect]:
     # Every statement is asked alone: a policy may allow and deny the same resource.
     effects = set()
-    for resource in resources:
+    for resource in [form for each in resources for form in resource_forms(action, each)]:
         spoken = {
             evaluate([Policy(policy.text, (statement,))], action, resource, context).effect
             for statement in policy.statements

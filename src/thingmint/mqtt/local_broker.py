@@ -17,7 +17,7 @@ from thingmint.mqtt.retained import RetainedMessages
 from thingmint.mqtt.rooms import Part, Rooms, rooms_of
 from thingmint.mqtt.router import Readiness, Router
 from thingmint.mqtt.session import Session, will_message
-from thingmint.mqtt.topics import InvalidTopic, TopicFilter, check_topic, parse_filter
+from thingmint.mqtt.topics import InvalidTopic, TopicFilter, check_topic, parse_filter, received_as
 
 _SWEEP_SECONDS = 60.0
 _GRANTED = {QoS.AT_MOST_ONCE: ReasonCode.GRANTED_QOS_0, QoS.AT_LEAST_ONCE: ReasonCode.GRANTED_QOS_1}
@@ -222,8 +222,8 @@ class LocalBroker:
         elif message.retain and not self._retained.put(Outgoing(message, expires_at, size), now):
             return ReasonCode.QUOTA_EXCEEDED
 
-        def readiness(client_id: str) -> Readiness:
-            return self._sessions[client_id].readiness(message.topic)
+        def readiness(client_id: str, group: str) -> Readiness:
+            return self._sessions[client_id].readiness(received_as(message.topic, group))
 
         # One copy for all who get the message in the same way.
         copies: dict[tuple[QoS, bool], Publish] = {}
@@ -231,13 +231,14 @@ class LocalBroker:
             way = min(message.qos, receiver.qos), message.retain and receiver.retain_as_published
             if way not in copies:
                 copies[way] = replace(message, qos=way[0], retain=way[1])
-            self._give(self._sessions[receiver.client_id], Outgoing(copies[way], expires_at, size), now)
+            outgoing = Outgoing(copies[way], expires_at, size, group=receiver.group)
+            self._give(self._sessions[receiver.client_id], outgoing, now)
         return ReasonCode.SUCCESS
 
     def _give(self, session: Session, outgoing: Outgoing, now: float) -> None:
         if not outgoing.message.qos:
             connection = session.connection if session.is_receiving else None
-            if connection is not None and connection.may_receive(outgoing.message.topic):
+            if connection is not None and connection.may_receive(outgoing.received_as):
                 connection.deliver(outgoing.message)
         elif self._put(session, outgoing, now):
             session.flush(now)

@@ -13,6 +13,7 @@ from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.packets import Publish
 from thingmint.mqtt.properties import NO_PUBLISH_PROPERTIES
 from thingmint.mqtt.rooms import Part
+from thingmint.mqtt.topics import received_as
 
 # What Python's objects take besides the bytes in them, roughly: for a message on its way, and for a user property.
 _MESSAGE_OVERHEAD = 500
@@ -23,13 +24,20 @@ _USER_PROPERTY_OVERHEAD = 200
 class Outgoing:
     """A message for one client, with its QoS and RETAIN as this client gets them; ``packet_id`` once it was sent.
 
-    ``size`` is the number of bytes that it is taken to occupy.
+    ``size`` is the number of bytes that it is taken to occupy; ``group`` is that of the shared subscription by which
+    the message comes.
     """
 
     message: Publish
     expires_at: float | None
     size: int
     packet_id: int = 0
+    group: str | None = None
+
+    @property
+    def received_as(self) -> str:
+        """What iot:Receive is asked about."""
+        return received_as(self.message.topic, self.group)
 
     def has_expired(self, now: float) -> bool:
         """Say whether its time is over."""
@@ -120,7 +128,7 @@ class Outbox:
         self._replaying = 0
 
     def _is_void(self, outgoing: Outgoing, connection: DeviceConnection, now: float) -> bool:
-        return outgoing.has_expired(now) or not connection.may_receive(outgoing.message.topic)
+        return outgoing.has_expired(now) or not connection.may_receive(outgoing.received_as)
 
     def _may_send(self, outgoing: Outgoing, connection: DeviceConnection) -> bool:
         if self._replaying and not self.turn:

@@ -18,23 +18,28 @@ class Readiness(IntEnum):
 
 
 class Receiver(NamedTuple):
-    """A client that gets a message, at which QoS at most, and whether RETAIN stays as it was published."""
+    """A client that gets a message, at which QoS at most, and whether RETAIN stays as it was published.
+
+    ``group`` is that of the shared subscription through which the message comes.
+    """
 
     client_id: str
     qos: QoS
     retain_as_published: bool
+    group: str | None = None
 
 
 class _Group:
-    __slots__ = ("members",)
+    __slots__ = ("members", "name")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.members: dict[str, Subscription] = {}
 
-    def next_member(self, readiness: Callable[[str], Readiness]) -> str | None:
+    def next_member(self, readiness: Callable[[str, str], Readiness]) -> str | None:
         # Of the readiest the first; it goes to the end of the line.
-        client_id = max(self.members, key=readiness)
-        if readiness(client_id) is Readiness.NOT_ALLOWED:
+        client_id = max(self.members, key=lambda member: readiness(member, self.name))
+        if readiness(client_id, self.name) is Readiness.NOT_ALLOWED:
             return None
         self.members[client_id] = self.members.pop(client_id)
         return client_id
@@ -60,7 +65,7 @@ class Router:
         if topic_filter.group is None:
             self._tree.add(topic_filter.pattern, client_id, subscription)
             return
-        group = self._groups.setdefault(topic_filter.text, _Group())
+        group = self._groups.setdefault(topic_filter.text, _Group(topic_filter.group))
         group.members[client_id] = subscription
         self._shared.add(topic_filter.pattern, topic_filter.text, group)
 
@@ -75,8 +80,13 @@ class Router:
             del self._groups[topic_filter.text]
             self._shared.discard(topic_filter.pattern, topic_filter.text)
 
-    def receivers(self, topic: str, publisher: str | None, readiness: Callable[[str], Readiness]) -> list[Receiver]:
-        """Return who gets a message: once for all of a client's own filters, at their highest QoS, and once a group."""
+    def receivers(
+        self, topic: str, publisher: str | None, readiness: Callable[[str, str], Readiness]
+    ) -> list[Receiver]:
+        """Return who gets a message: once for all of a client's own filters, at their highest QoS, and once a group.
+
+        ``readiness`` is that of a client for the message if it comes through the shared subscription of a group.
+        """
         own: dict[str, Receiver] = {}
         for client_id, subscription in self._tree.match(topic):
             if subscription.no_local and client_id == publisher:
@@ -92,5 +102,5 @@ class Router:
             member = group.next_member(readiness)
             if member is not None:
                 subscription = group.members[member]
-                found.append(Receiver(member, subscription.qos, subscription.retain_as_published))
+                found.append(Receiver(member, subscription.qos, subscription.retain_as_published, group.name))
         return found
