@@ -1,6 +1,6 @@
 """What is attached to what: limits, refusals, and lists that follow groups upwards."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from thingmint.registration.effective_policies import effective_policies, polici
 from thingmint.registration.paging import Page, PageRequest
 from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
-from thingmint.registration.verbs.policy_attachments import AttachedTarget, EffectivePolicies
+from thingmint.registration.verbs.policy_attachments import AttachedTarget, EffectivePolicies, EffectivePolicy
 
 CALLER = caller_with()
 SCOPE = CALLER.scope
@@ -75,8 +75,8 @@ async def targets(authority: RegistrationAuthority, name: str) -> list[str]:
     return [target.name for target in page.items]
 
 
-def names(found: EffectivePolicies) -> list[str]:
-    return [policy.name for policy in found.policies]
+def names(found: Iterable[EffectivePolicy]) -> list[str]:
+    return [policy.name for policy in found]
 
 
 async def test_a_policy_is_attached_to_every_kind_of_target(
@@ -280,7 +280,10 @@ async def test_in_force_for_a_thing_is_what_its_groups_have(
     assert names(await policies_for(store, SCOPE, None, ThingName("pump"))) == ["Garden", "All"]
     together = await policies_for(store, SCOPE, group("Floor"), ThingName("pump"))
     assert names(together) == ["House", "All", "Floor", "Garden"]
-    assert names(await policies_for(store, SCOPE, target, ThingName("pump")))[-1] == "Own"
+    # The certificate is not attached to the pump, so as a client of this name it has its own policies alone.
+    assert names(await policies_for(store, SCOPE, target, ThingName("pump"))) == ["Own"]
+    everything = ["House", "All", "Floor", "Room", "Garden", "Own"]
+    assert names(await policies_for(store, SCOPE, target, ThingName("lamp"))) == everything
     with pytest.raises(ResourceNotFound, match="name=radio"):
         await policies_for(store, SCOPE, target, ThingName("radio"))
     with pytest.raises(InvalidRequest, match="principal or a thing name"):

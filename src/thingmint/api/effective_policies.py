@@ -43,7 +43,7 @@ async def get_effective_policies(
     return GetEffectivePoliciesResponse(
         effective_policies=[
             EffectivePolicyEntry(policy_name=policy.name, policy_arn=policy.arn, policy_document=policy.document)
-            for policy in found.policies
+            for policy in found
         ]
     )
 

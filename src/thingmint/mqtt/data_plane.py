@@ -78,7 +78,10 @@ class DeviceConnection(Protocol):
         ...
 
     def may_receive(self, topic: str) -> bool:
-        """Say whether its policies allow iot:Receive on the topic."""
+        """Say whether its policies allow iot:Receive on the topic.
+
+        ``$share/GROUP/TOPIC`` names a message of TOPIC that comes through a shared subscription of the group.
+        """
         ...
 
     def deliver(self, message: Publish, shared: SharedPublish | None = None) -> Delivery:

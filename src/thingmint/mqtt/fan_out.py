@@ -35,11 +35,12 @@ class Given(Enum):
 
 
 class Target:
-    """A client that gets the message, at which QoS and RETAIN."""
+    """A client that gets the message, at which QoS and RETAIN, and through which group's shared subscription."""
 
-    __slots__ = ("qos", "retain", "session")
+    __slots__ = ("group", "qos", "retain", "session")
 
-    def __init__(self, session: Session, qos: QoS, retain: bool) -> None:
+    def __init__(self, session: Session, qos: QoS, retain: bool, group: str | None = None) -> None:
+        self.group = group
         self.session = session
         self.qos = qos
         self.retain = retain

@@ -22,7 +22,7 @@ from thingmint.mqtt.router import Readiness, Router
 from thingmint.mqtt.session import Session
 from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.mqtt.size_classes import SizeClasses
-from thingmint.mqtt.topics import InvalidTopic, check_topic
+from thingmint.mqtt.topics import InvalidTopic, check_topic, received_as
 
 
 class MessageFlow:
@@ -134,14 +134,14 @@ class MessageFlow:
         publish, sessions = message.publish, self._sessions
         topic, retain = publish.topic, publish.retain
 
-        def readiness(client_id: str) -> Readiness:
-            return _readiness(sessions[client_id], topic)
+        def readiness(client_id: str, group: str) -> Readiness:
+            return _readiness(sessions[client_id], received_as(topic, group))
 
         receivers = self.router.receivers(topic, publisher, readiness)
         if not publish.qos:
             least = QoS.AT_MOST_ONCE
-            return [Target(sessions[name], least, retain and as_published) for name, _, as_published in receivers]
-        return [Target(sessions[name], qos, retain and as_published) for name, qos, as_published in receivers]
+            return [Target(sessions[name], least, retain and kept, group) for name, _, kept, group in receivers]
+        return [Target(sessions[name], qos, retain and kept, group) for name, qos, kept, group in receivers]
 
     def _make_room_for(
         self, message: KeptMessage, targets: list[Target], stored: int, now: float, *, is_kept: bool
@@ -178,7 +178,7 @@ class MessageFlow:
             if session.connection is not None:
                 self.overflowing[session] = None
             return Given.NO_ROOM
-        outbox.put(Outgoing(message, target.qos, target.retain), now, is_reserved=True)
+        outbox.put(Outgoing(message, target.qos, target.retain, group=target.group), now, is_reserved=True)
         session.flush(now, shared)
         return Given.TAKEN
 
@@ -187,10 +187,10 @@ class MessageFlow:
         connection = session.connection if session.is_receiving else None
         if connection is None:
             return Given.NOT_WANTED
-        if not connection.may_receive(message.publish.topic):
+        outgoing = Outgoing(message, target.qos, target.retain, group=target.group)
+        if not connection.may_receive(outgoing.received_as):
             self._counters.lost(Loss.NOT_ALLOWED)
             return Given.NOT_WANTED
-        outgoing = Outgoing(message, target.qos, target.retain)
         outcome = Delivery.FULL
         if session.outbox.may_be_sent_at_once:
             outcome = connection.deliver(

@@ -16,16 +16,26 @@ from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.packets import Publish, QoS
 from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.mqtt.size_classes import SizeClasses
+from thingmint.mqtt.topics import received_as
 
 
 @dataclass(slots=True)
 class Outgoing:
-    """A message for one client, with its QoS and RETAIN as this client gets them; ``packet_id`` once it was sent."""
+    """A message for one client, with its QoS and RETAIN as this client gets them; ``packet_id`` once it was sent.
+
+    ``group`` is that of the shared subscription by which the message comes.
+    """
 
     message: KeptMessage
     qos: QoS
     retain: bool
     packet_id: int = 0
+    group: str | None = None
+
+    @property
+    def received_as(self) -> str:
+        """What iot:Receive is asked about."""
+        return received_as(self.message.publish.topic, self.group)
 
     @property
     def size(self) -> int:
@@ -206,7 +216,7 @@ class Outbox:
         message = outgoing.message
         if message.expires_at is not None and message.expires_at <= now:
             return Loss.EXPIRED
-        return None if connection.may_receive(message.publish.topic) else Loss.NOT_ALLOWED
+        return None if connection.may_receive(outgoing.received_as) else Loss.NOT_ALLOWED
 
     def _may_send(self, outgoing: Outgoing, connection: DeviceConnection, now: float) -> bool:
         if self._replaying and not self.turn and not self._must_catch_up(now):

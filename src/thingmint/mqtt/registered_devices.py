@@ -29,8 +29,9 @@ from thingmint.core.identifiers import (
     iot_arn,
     provisioning_template_arn,
 )
-from thingmint.core.policy import Policy
+from thingmint.core.policy import Decision, DecisionEffect, Policy
 from thingmint.core.policy_target import CertificateTarget
+from thingmint.core.shared_subscriptions import decided
 from thingmint.mqtt.ports import Authorizer, ConnectionFacts, DeviceRefusal, DeviceRefused
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration, FirstConnection, auto_register
@@ -75,8 +76,11 @@ class BoundPolicies:
 
     def allows(self, action: str, resource: str) -> bool:
         """Say whether the action is allowed on the resource, the last part of an ARN."""
+        return self._decide(action, resource).effect is DecisionEffect.ALLOWED
+
+    def _decide(self, action: str, resource: str) -> Decision:
         policies = self.to_connect if action == _CONNECT else self.connected
-        return policies.allows(action, self.arn_prefix + resource)
+        return decided(lambda form: policies.decide(action, form), action, self.arn_prefix + resource)
 
 
 ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[DeviceConnection, Sequence[Policy]]]]

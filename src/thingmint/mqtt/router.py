@@ -22,19 +22,24 @@ class Readiness(IntEnum):
 
 
 class Receiver(NamedTuple):
-    """A client that gets a message, at which QoS at most, and whether RETAIN stays as it was published."""
+    """A client that gets a message, at which QoS at most, and whether RETAIN stays as it was published.
+
+    ``group`` is that of the shared subscription through which the message comes.
+    """
 
     client_id: str
     qos: QoS
     retain_as_published: bool
+    group: str | None = None
 
 
 class _Group:
     """The members of a shared subscription in the order of their turns: those that are connected, and the absent."""
 
-    __slots__ = ("absent", "present")
+    __slots__ = ("absent", "name", "present")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.present: OrderedDict[str, Subscription] = OrderedDict()
         self.absent: OrderedDict[str, Subscription] = OrderedDict()
 
@@ -57,7 +62,7 @@ class _Group:
         self.present.pop(client_id, None)
         self.absent.pop(client_id, None)
 
-    def next_member(self, readiness: Callable[[str], Readiness]) -> tuple[str, Subscription] | None:
+    def next_member(self, readiness: Callable[[str, str], Readiness]) -> tuple[str, Subscription] | None:
         """Return whose turn it is and what it has subscribed to; that member goes to the end of the line."""
         members = self.present
         client_id = self._next_present(readiness)
@@ -68,12 +73,12 @@ class _Group:
         members.move_to_end(client_id)
         return client_id, members[client_id]
 
-    def _next_present(self, readiness: Callable[[str], Readiness]) -> str | None:
+    def _next_present(self, readiness: Callable[[str, str], Readiness]) -> str | None:
         chosen: str | None = None
         busy = 0
         barred: list[str] = []
         for client_id in self.present:
-            found = readiness(client_id)
+            found = readiness(client_id, self.name)
             if found is Readiness.READY:
                 chosen = client_id
                 break
@@ -112,7 +117,7 @@ class Router:
         if topic_filter.group is None:
             self._tree.add(topic_filter.pattern, client_id, subscription)
             return
-        group = self._groups.setdefault(topic_filter.text, _Group())
+        group = self._groups.setdefault(topic_filter.text, _Group(topic_filter.group))
         group.add(client_id, subscription, is_present=is_present)
         self._shared.add(topic_filter.pattern, topic_filter.text, group)
 
@@ -132,14 +137,19 @@ class Router:
         for text in shared_filters:
             self._groups[text].move(client_id, is_present=is_present)
 
-    def receivers(self, topic: str, publisher: str | None, readiness: Callable[[str], Readiness]) -> list[Receiver]:
-        """Return who gets a message: once for all of a client's own filters, at their highest QoS, and once a group."""
+    def receivers(
+        self, topic: str, publisher: str | None, readiness: Callable[[str, str], Readiness]
+    ) -> list[Receiver]:
+        """Return who gets a message: once for all of a client's own filters, at their highest QoS, and once a group.
+
+        ``readiness`` is that of a client for the message if it comes through the shared subscription of a group.
+        """
         found = self._own(topic, publisher)
         for _, group in self._shared.match(topic):
             member = group.next_member(readiness)
             if member is not None:
                 client_id, subscription = member
-                found.append(Receiver(client_id, subscription.qos, subscription.retain_as_published))
+                found.append(Receiver(client_id, subscription.qos, subscription.retain_as_published, group.name))
         return found
 
     def _own(self, topic: str, publisher: str | None) -> list[Receiver]:

@@ -1,34 +1,32 @@
-"""Owns what is known of a device when its policies are asked: who it is, as which thing it connects, what binds it.
+"""Owns what is known of a device when its policies are asked: its certificate, its thing, and its policies, parsed.
 
-One snapshot of the registry answers all of it. Refuses to know sockets and who asks.
+One snapshot of the registry answers all of it; `registration.in_force` decides what is in force. Refuses to know
+sockets and who asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from thingmint.core.device_context import DeviceConnection, connected_thing, device_context
+from thingmint.core.device_context import DeviceConnection, device_context
 from thingmint.core.device_policy import policy_not_found
 from thingmint.core.errors import InvalidRequest, LimitExceeded
-from thingmint.core.identifiers import PolicyName, Scope, ThingName, policy_arn
+from thingmint.core.identifiers import PolicyName, Scope, policy_arn
 from thingmint.core.iot_policy import parse_iot_policy
 from thingmint.core.policy import Policy
 from thingmint.core.policy_simulation import AuthRequest, AuthResult, NamedPolicy, simulation
-from thingmint.core.policy_target import CertificateTarget, CognitoTarget, target_not_found
-from thingmint.core.thing import Thing
+from thingmint.core.policy_target import CertificateTarget, PolicyTarget, target_not_found
 from thingmint.issuance.certificate_attributes import certificate_attributes
-from thingmint.registration.paging import PageRequest
+from thingmint.registration.in_force import in_force
+from thingmint.registration.policy_attachments import require_target
 from thingmint.registration.ports import Store, Transaction
 from thingmint.registration.steps import Steps
 from thingmint.registration.turns import Turns
-from thingmint.registration.verbs.policy_attachments import Beginning
 
 # A test is answered in one go; no target has more policies either.
 MAX_ADDED = 10
-
-_FIRST = PageRequest(1, None, ascending=True)
 
 # The devices of a fleet have few policies among them and connect again and again; to parse a policy takes longer than
 # to read it. White space makes documents long that say little: those are not worth their room.
@@ -38,11 +36,16 @@ _LONGEST_REMEMBERED = 4096
 
 @dataclass(frozen=True, slots=True)
 class BoundDevice:
-    """A device and the policies in force for it, parsed, with the ARNs of everything that decided so."""
+    """A device and the policies in force for it, parsed, with the ARNs of everything that decided so.
+
+    ``other_things`` are policies that are not in force, or only in part, because the groups that they are attached to
+    are those of things that the client does not connect as.
+    """
 
     connection: DeviceConnection
     policies: tuple[NamedPolicy, ...]
     depends_on: frozenset[str]
+    other_things: tuple[NamedPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +57,26 @@ class WhatIf:
 
 
 def bound_device(
-    transaction: Transaction, principal: CertificateTarget | CognitoTarget, scope: Scope, client_id: str | None
+    transaction: Transaction, target: PolicyTarget, scope: Scope, client_id: str | None
 ) -> Steps[BoundDevice]:
-    """Return the device with this principal and client ID; raise ResourceNotFound for an unknown certificate."""
+    """Return the device that connects as this target with this client ID; raise ResourceNotFound for an unknown target.
+
+    A thing group stands for a device that has its policies and is nothing else.
+    """
     connection = DeviceConnection(client_id)
-    if isinstance(principal, CertificateTarget):
-        connection = yield from _certificate_connection(transaction, principal, client_id)
-    found = yield from transaction.effective_policies(scope, Beginning(principal.name))
-    policies = tuple(NamedPolicy(each.name, each.arn, parsed_policy(each.document)) for each in found.policies)
-    return BoundDevice(connection, policies, found.depends_on)
+    if isinstance(target, CertificateTarget):
+        connection = yield from _certificate_connection(transaction, target, client_id)
+    else:
+        yield from require_target(transaction, target)
+    found = yield from in_force(transaction, scope, target, client_id)
+    policies, other_things = [], []
+    for each in found.policies:
+        parsed = parsed_policy(each.stored.document)
+        named = NamedPolicy(each.stored.name, each.stored.arn, each.in_force_of(parsed))
+        policies += [named] if named.policy.statements else []
+        other_things += [replace(named, policy=parsed)] if each.only_denies else []
+    connection = replace(connection, thing=found.thing)
+    return BoundDevice(connection, tuple(policies), found.depends_on, tuple(other_things))
 
 
 def parsed_policy(document: str) -> Policy:
@@ -80,14 +94,14 @@ async def simulated(
     store: Store,
     turns: Turns,
     scope: Scope,
-    principal: CertificateTarget | CognitoTarget | None,
+    principal: PolicyTarget | None,
     client_id: str | None,
     requests: Sequence[AuthRequest],
     what_if: WhatIf,
 ) -> tuple[AuthResult, ...]:
     """Return what the policies of the principal would say to each request, policies added and skipped as asked.
 
-    Raises ResourceNotFound for an unknown certificate or policy, LimitExceeded for too much work, InvalidRequest
+    Raises ResourceNotFound for an unknown principal or policy, LimitExceeded for too much work, InvalidRequest
     if there is neither a principal nor a policy.
     """
     added = dict.fromkeys(what_if.added)
@@ -104,10 +118,11 @@ async def simulated(
         for name in added:
             attached[name] = yield from _policy(transaction, scope, name)
         kept = tuple(policy for name, policy in attached.items() if name not in what_if.skipped)
-        return BoundDevice(device.connection, kept, device.depends_on)
+        return replace(device, policies=kept)
 
     device = await store.read(program)
-    return await turns.run(simulation(requests, device.policies, device_context(device.connection)))
+    other_things = () if client_id is not None else device.other_things
+    return await turns.run(simulation(requests, device.policies, device_context(device.connection), other_things))
 
 
 def _certificate_connection(
@@ -116,26 +131,8 @@ def _certificate_connection(
     certificate = yield from transaction.certificate(target.scope, target.certificate_id)
     if certificate is None:
         raise target_not_found(target.name)
-    return DeviceConnection(
-        client_id=client_id,
-        certificate_id=target.certificate_id,
-        certificate_names=certificate_attributes(certificate.der),
-        thing=(yield from _connected_thing(transaction, target, client_id)),
-    )
-
-
-def _connected_thing(transaction: Transaction, target: CertificateTarget, client_id: str | None) -> Steps[Thing | None]:
-    # An exclusive attachment is the only one of its principal; any other counts by the client ID alone.
-    first = yield from transaction.things_of_principal(target.scope, target.name, _FIRST)
-    candidates = [entry.item for entry in first]
-    if client_id is not None:
-        named = yield from transaction.attachment(target.scope, ThingName(client_id), target.name)
-        candidates += [] if named is None else [named]
-    known = []
-    for candidate in candidates:
-        thing = yield from transaction.thing(target.scope, candidate.thing_name)
-        known += [] if thing is None else [(thing, candidate.type)]
-    return connected_thing(client_id or "", known)
+    names = certificate_attributes(certificate.der)
+    return DeviceConnection(client_id, certificate_id=target.certificate_id, certificate_names=names)
 
 
 def _policy(transaction: Transaction, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:
