@@ -32,6 +32,7 @@ from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration
 from thingmint.registration.change_watch import ChangeWatch
+from thingmint.registration.claims import recognise_claim
 from thingmint.registration.just_in_time import provision_at_first_connection
 from thingmint.registration.turns import Pace
 
@@ -211,11 +212,17 @@ class DeviceEdge:
         self._unseen = {**dict.fromkeys(await self._watch.changed_keys()), **self._unseen}
 
     async def _look_at(self, target: CertificateTarget) -> None:
-        certificate = await self._stored(target)
-        if certificate is None or certificate.status is not CertificateStatus.ACTIVE:
-            self._gateway.certificate_changed(target)
-        else:
+        if await self._may_stay(target):
             self._gateway.policies_changed([target])
+        else:
+            self._gateway.certificate_changed(target)
+
+    async def _may_stay(self, target: CertificateTarget) -> bool:
+        certificate = await self._stored(target)
+        if certificate is not None:
+            return certificate.status is CertificateStatus.ACTIVE
+        claim = await recognise_claim(self._authority, target.certificate_id)
+        return claim is not None and claim.scope == target.scope
 
     async def _stored(self, target: CertificateTarget) -> Certificate | None:
         return await self._authority.store.read(

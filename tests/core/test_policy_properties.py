@@ -61,7 +61,6 @@ def effect(policy: list[dict[str, Json]], request: Request) -> DecisionEffect:
 
 
 @given(POLICY, statements(("Allow",)), REQUEST)
-@settings(deadline=None)
 def test_another_allow_never_takes_a_permission(
     policy: list[dict[str, Json]], allow: dict[str, Json], request: Request
 ) -> None:
@@ -70,7 +69,6 @@ def test_another_allow_never_takes_a_permission(
 
 
 @given(POLICY, statements(("Deny",)), REQUEST)
-@settings(deadline=None)
 def test_deny_that_applies_always_wins(policy: list[dict[str, Json]], deny: dict[str, Json], request: Request) -> None:
     applies = effect([deny], request) is DecisionEffect.EXPLICIT_DENY
     both = effect([*policy, deny], request)
@@ -78,7 +76,6 @@ def test_deny_that_applies_always_wins(policy: list[dict[str, Json]], deny: dict
 
 
 @given(POLICY, REQUEST, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_order_of_statements_and_policies_never_matters(
     policy: list[dict[str, Json]], request: Request, order: random.Random
 ) -> None:
@@ -113,7 +110,7 @@ TEXTS = st.one_of(
 
 
 @given(TEXTS, st.text(max_size=10), st.text(max_size=10))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_any_text_is_a_policy_or_malformed(text: str, action: str, resource: str) -> None:
     with suppress(MalformedPolicy):
         evaluate([parse_policy(text)], action, resource, {"aws:username": (action,)})
@@ -135,7 +132,7 @@ def simply_matches(tokens: list[str | Wildcard], text: str) -> bool:
 
 
 @given(TOKENS, st.text(st.sampled_from("abc"), max_size=10))
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 def test_wildcards_match_as_they_are_defined(tokens: list[str | Wildcard], text: str) -> None:
     assert glob(tuple(tokens))(text) is simply_matches(tokens, text)
 

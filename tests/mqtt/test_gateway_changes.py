@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from thingmint.mqtt.properties import ConnectProperties
 from thingmint.mqtt.reason_codes import ReasonCode
 from thingmint.registration import turns
 
-AT_ONCE = 10.0
 NOTHING = policy(("iot:Connect", "client/nobody"))
 
 
@@ -75,13 +73,10 @@ def test_revocation_ends_every_connection_of_the_certificate_and_no_other(
         connected_peer(live, device, version, "two") as two,
         connected_peer(live, other, version, "three") as three,
     ):
-        began = time.monotonic()
         revoke(live, device)
         revoke(live, device)
         assert was_ended(one, ReasonCode.ADMINISTRATIVE_ACTION)
         assert was_ended(two, ReasonCode.ADMINISTRATIVE_ACTION)
-        # It takes a millisecond; machines that test are slow at times.
-        assert time.monotonic() - began < AT_ONCE
         assert three.is_served()
         assert last_reason(live) is DisconnectReason.SERVER_INITIATED_DISCONNECT
         assert live.gateway.connected_devices == 1

@@ -32,7 +32,8 @@ class House:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.compiled = CompiledPolicies()
-        self.api = Api(build_router(new_authority(self.store), "devices.example", new_data_plane()), self.store)
+        self.authority = new_authority(self.store)
+        self.api = Api(build_router(self.authority, "devices.example", new_data_plane()), self.store)
 
     async def begin(self) -> None:
         made = await self.api.call("POST", "/keys-and-certificate?setAsActive=true")
@@ -150,8 +151,8 @@ async def test_effective_policies_are_as_long_as_one_answer_may_be(house: House)
         await house.attach(f"own-{number}", document(statement(Action="iot:Connect")) + PADDING)
         body = json.dumps({"target": group.name}).encode()
         await house.api.call("PUT", f"/target-policies/own-{number}", body)
-    found = await policies_for(house.store, SCOPE, house.target, None)
-    assert sum(len(each.document) for each in found.policies) > 4_000_000
+    found = await policies_for(house.authority, SCOPE, house.target, None)
+    assert sum(len(each.document) for each in found) > 4_000_000
     house.store.execute(f"UPDATE policy_version SET document = document || '{PADDING}'")
     with pytest.raises(LimitExceeded, match=str(MAX_CHARACTERS)):
-        await policies_for(house.store, SCOPE, house.target, None)
+        await policies_for(house.authority, SCOPE, house.target, None)

@@ -19,6 +19,7 @@ from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
 from thingmint.core.policy import DecisionEffect, Policy, evaluate, parse_policy
 from thingmint.core.policy_target import CertificateTarget
+from thingmint.core.shared_subscriptions import decided
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway import Gateway
@@ -29,6 +30,7 @@ from thingmint.mqtt.ports import (
     ConnectionFacts,
     DeviceRefusal,
     DeviceRefused,
+    DeviceRegistry,
     FleetAnswer,
     FleetRequester,
 )
@@ -62,7 +64,8 @@ class FakeAuthorizer:
 
     def allows(self, action: str, resource: str) -> bool:
         context = {"iot:ClientId": (self.facts.client_id,), "aws:SourceIp": (self.facts.source_address,)}
-        return evaluate([self.policy], action, ARN + resource, context).effect is DecisionEffect.ALLOWED
+        decision = decided(lambda form: evaluate([self.policy], action, form, context), action, ARN + resource)
+        return decision.effect is DecisionEffect.ALLOWED
 
 
 @dataclass
@@ -226,16 +229,17 @@ def live_gateway(
     port: int = 0,
     also: Sequence[tuple[str, int]] = (),
     data_plane: DataPlane | None = None,
+    registry: DeviceRegistry | None = None,
 ) -> Iterator[LiveGateway]:
-    """Start a gateway on a free port of the loopback, and stop it at the end."""
-    registry, fleet, events = FakeRegistry(), FakeFleet(), Events()
+    """Start a gateway on a free port of the loopback, and stop it at the end; a given registry replaces the fake."""
+    fakes, fleet, events = FakeRegistry(), FakeFleet(), Events()
     local = LocalDataPlane(broker_limits or BrokerLimits(), time.monotonic)
     gateway = Gateway(
         host="127.0.0.1",
         port=port,
         also=also,
         tls_context=tls_context_of(server_identity()),
-        registry=registry,
+        registry=registry or fakes,
         fleet=fleet,
         data_plane=data_plane or local,
         events=events,
@@ -245,9 +249,9 @@ def live_gateway(
     with loop_thread(loop_name) as thread:
         thread.run(gateway.start())
         try:
-            yield LiveGateway(thread, gateway, registry, fleet, events, directory)
+            yield LiveGateway(thread, gateway, fakes, fleet, events, directory)
         finally:
-            for gate in (registry.gate, fleet.gate):
+            for gate in (fakes.gate, fleet.gate):
                 if gate is not None:
                     thread.call(gate.set)
             thread.run(gateway.stop(1.0))

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import queue
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,6 +178,13 @@ class Device:
             number, code = self.published.get(timeout=GENEROUS)
             if number == sent.mid:
                 return str(code)
+
+    def wait_until_published(self, topic: str) -> None:
+        """Publish until it is allowed: what was changed elsewhere reaches a connection within a second or two."""
+        deadline = time.monotonic() + GENEROUS
+        while self.publish(topic, b"") == "Not authorized":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
     def hear(self) -> paho.MQTTMessage:
         """Return the next message."""

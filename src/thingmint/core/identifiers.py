@@ -69,6 +69,11 @@ def parse_thing_name(text: str) -> ThingName:
     return ThingName(_named("a thing", _REGISTRY_NAME, text))
 
 
+def is_thing_name(text: str) -> bool:
+    """Return whether a thing may have this name."""
+    return _REGISTRY_NAME.fullmatch(text) is not None
+
+
 def parse_thing_type_name(text: str) -> ThingTypeName:
     """Return the name; raise InvalidRequest unless a thing type may bear it."""
     return ThingTypeName(_named("a thing type", _REGISTRY_NAME, text))

@@ -6,7 +6,7 @@ nothing allows is denied, and a statement that denies wins over every statement 
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import sha256
 
@@ -29,6 +29,8 @@ class DecisionEffect(Enum):
 class Policy:
     """A policy that follows the grammar; two policies with the same text are equal.
 
+    ``only_denies`` tells a policy of which nothing but the denying statements counts.
+
     The text itself is not kept: most of it may be white space, and a compiled policy stays in memory for a long time.
     """
 
@@ -36,10 +38,20 @@ class Policy:
     statements: tuple[Statement, ...] = field(repr=False, compare=False)
     positions: tuple[str, ...] = field(repr=False, compare=False)
     weight: int = field(compare=False)
+    only_denies: bool = field(default=False, repr=False)
 
     def statement_position(self, index: int) -> str:
         """Return the line and column where a statement starts; indexes count from zero."""
         return self.positions[index]
+
+    def denying(self) -> "Policy":
+        """Return the policy without the statements that allow; it may have no statement left."""
+        kept = [index for index, statement in enumerate(self.statements) if statement.effect is Effect.DENY]
+        statements = tuple(self.statements[index] for index in kept)
+        positions = tuple(self.positions[index] for index in kept)
+        return replace(
+            self, statements=statements, positions=positions, weight=weight_of_statements(statements), only_denies=True
+        )
 
     def asks_for(self, prefix: str) -> bool:
         """Say whether a statement depends on a condition key that starts so."""
@@ -85,8 +97,12 @@ def parse_new_policy(text: str) -> Policy:
 def compiled(text: str, statements: tuple[Statement, ...]) -> Policy:
     """Return the policy with this text, which has these statements."""
     positions = tuple(position(text, statement.offset) for statement in statements)
-    weight = sum(statement.weight for statement in statements)
-    return Policy(sha256(text.encode()).digest(), statements, positions, weight)
+    return Policy(sha256(text.encode()).digest(), statements, positions, weight_of_statements(statements))
+
+
+def weight_of_statements(statements: Sequence[Statement]) -> int:
+    """Return how much work the statements may cause; see `core.policy_budget`."""
+    return sum(statement.weight for statement in statements)
 
 
 def evaluate(

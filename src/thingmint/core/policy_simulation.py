@@ -14,12 +14,15 @@ from thingmint.core.policy import Decision, DecisionEffect, Policy
 from thingmint.core.policy_budget import ensure_weight_in_force, ensure_weight_of_test
 from thingmint.core.policy_conditions import RequestContext
 from thingmint.core.policy_statements import Effect, Statement
+from thingmint.core.shared_subscriptions import decided, resource_forms
 from thingmint.core.wildcards import Predicate
 
 T = TypeVar("T")
 
 Simulation: TypeAlias = Generator[None, None, T]
 """Work in steps of at most about a millisecond each."""
+
+_CLIENT_ID = "iot:ClientId"
 
 # AuthInfos in the service model.
 MAX_REQUESTS = 10
@@ -110,10 +113,13 @@ class AuthResult:
 
 
 def simulate(
-    requests: Sequence[AuthRequest], policies: Sequence[NamedPolicy], context: RequestContext
+    requests: Sequence[AuthRequest],
+    policies: Sequence[NamedPolicy],
+    context: RequestContext,
+    with_client_id: Sequence[NamedPolicy] = (),
 ) -> tuple[AuthResult, ...]:
     """Return what the policies say about each request, in one go; raise as `simulation` does."""
-    steps = simulation(requests, policies, context)
+    steps = simulation(requests, policies, context, with_client_id)
     while True:
         try:
             next(steps)
@@ -122,16 +128,26 @@ def simulate(
 
 
 def simulation(
-    requests: Sequence[AuthRequest], policies: Sequence[NamedPolicy], context: RequestContext
+    requests: Sequence[AuthRequest],
+    policies: Sequence[NamedPolicy],
+    context: RequestContext,
+    with_client_id: Sequence[NamedPolicy] = (),
 ) -> Simulation[tuple[AuthResult, ...]]:
     """Return what the policies say about each request, a little work at each step.
 
+    ``with_client_id`` are policies that might be in force if the client ID were known: where they speak of the action,
+    the client ID is a missing value.
     Raises InvalidRequest unless there are one to ten requests, LimitExceeded if they are too much work.
     """
     if not 1 <= len(requests) <= MAX_REQUESTS:
         raise InvalidRequest(f"authInfos has 1 to {MAX_REQUESTS} elements, not {len(requests)}")
     ensure_weight_in_force(each.policy for each in policies)
-    resources = (resource for request in requests for resource in request.resources)
+    resources = [
+        form
+        for request in requests
+        for resource in request.resources
+        for form in resource_forms(ACTIONS[request.action], resource)
+    ]
     ensure_weight_of_test((each.policy for each in policies), resources)
     bound = []
     for index, named in enumerate(policies):
@@ -139,7 +155,7 @@ def simulation(
         yield
     results: tuple[AuthResult, ...] = ()
     for request in requests:
-        results += ((yield from _result(request, policies, bound)),)
+        results += ((yield from _result(request, policies, bound, with_client_id)),)
     return results
 
 
@@ -188,9 +204,13 @@ def _bound(policy_index: int, named: NamedPolicy, context: RequestContext) -> tu
 
 
 def _result(
-    request: AuthRequest, policies: Sequence[NamedPolicy], bound: Sequence[Sequence[_Rule]]
+    request: AuthRequest,
+    policies: Sequence[NamedPolicy],
+    bound: Sequence[Sequence[_Rule]],
+    with_client_id: Sequence[NamedPolicy],
 ) -> Simulation[AuthResult]:
-    folded = ACTIONS[request.action].lower()
+    action = ACTIONS[request.action]
+    folded = action.lower()
     about: list[list[_Rule]] = []
     for rules in bound:
         about.append([rule for rule in rules if rule.statement.speaks_of(folded)])
@@ -198,12 +218,15 @@ def _result(
     effects: list[set[DecisionEffect]] = [set() for _ in policies]
     decisions = []
     for resource in request.resources:
-        answer = _Answer({})
-        for rules, said in zip(about, effects, strict=True):
-            spoken = answer.hear(rules, resource)
-            said.update({_SAYS[effect] for effect in spoken} or {DecisionEffect.IMPLICIT_DENY})
-            yield
-        decisions.append(answer.decision)
+        by_form = {}
+        for form in resource_forms(action, resource):
+            answer = _Answer({})
+            for rules, said in zip(about, effects, strict=True):
+                spoken = answer.hear(rules, form)
+                said.update({_SAYS[effect] for effect in spoken} or {DecisionEffect.IMPLICIT_DENY})
+                yield
+            by_form[form] = answer.decision
+        decisions.append(decided(by_form.__getitem__, action, resource))
     worst = next(effect for effect in _WORST_FIRST if any(decision.effect is effect for decision in decisions))
     return AuthResult(
         request=request,
@@ -211,7 +234,7 @@ def _result(
         allowing=_saying(policies, effects, DecisionEffect.ALLOWED),
         implicitly_denying=_saying(policies, effects, DecisionEffect.IMPLICIT_DENY),
         explicitly_denying=_saying(policies, effects, DecisionEffect.EXPLICIT_DENY),
-        missing_context_values=_missing(about),
+        missing_context_values=_missing(about, folded, with_client_id),
         verdicts=tuple(
             _verdict(resource, decision, policies)
             for resource, decision in zip(request.resources, decisions, strict=True)
@@ -225,8 +248,12 @@ def _saying(
     return tuple(policy for policy, said in zip(policies, effects, strict=True) if effect in said)
 
 
-def _missing(about: Sequence[Sequence[_Rule]]) -> tuple[str, ...]:
-    return tuple(sorted(frozenset().union(*(rule.missing_keys for rules in about for rule in rules))))
+def _missing(
+    about: Sequence[Sequence[_Rule]], folded_action: str, with_client_id: Sequence[NamedPolicy]
+) -> tuple[str, ...]:
+    statements = [statement for each in with_client_id for statement in each.policy.statements]
+    needed = {_CLIENT_ID} if any(statement.speaks_of(folded_action) for statement in statements) else set[str]()
+    return tuple(sorted(needed.union(*(rule.missing_keys for rules in about for rule in rules))))
 
 
 def _verdict(resource: str, decision: Decision, policies: Sequence[NamedPolicy]) -> Verdict:

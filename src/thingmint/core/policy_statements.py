@@ -26,6 +26,7 @@ from thingmint.core.policy_patterns import (
 )
 from thingmint.core.strict_json import Entry, Malformed, Members, Node, Number
 from thingmint.core.wildcards import Predicate, glob
+from thingmint.words import in_words
 
 # Variables and escapes exist since this version; in the older one they are plain text.
 VERSION_WITH_VARIABLES = "2012-10-17"
@@ -226,7 +227,7 @@ def _positioned(offset: int) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise Malformed(offset, str(error)) from error
+        raise Malformed(offset, in_words(error)) from error
 
 
 def _members(node: Node, what: str, known: frozenset[str] | None = None) -> dict[str, Entry]:

@@ -148,7 +148,7 @@ def _judge(speaker: Speaker, subscription: Subscription) -> ReasonCode | None:
         parsed = parse_filter(subscription.topic_filter)
     except InvalidTopic:
         return ReasonCode.TOPIC_FILTER_INVALID
-    if not to_subscribe(parsed.pattern).is_given_by(speaker.authorizer):
+    if not to_subscribe(parsed.text).is_given_by(speaker.authorizer):
         return ReasonCode.NOT_AUTHORIZED
     if not is_reserved(parsed.pattern):
         return None

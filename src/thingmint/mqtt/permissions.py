@@ -35,13 +35,13 @@ def to_publish(message: Publish | Will) -> tuple[Permission, ...]:
     return (needed, Permission(_RETAIN_PUBLISH, resource)) if message.retain else (needed,)
 
 
-def to_subscribe(pattern: str) -> Permission:
-    """Return what it takes to subscribe; the pattern comes without ``$share/GROUP/``."""
-    return Permission(_SUBSCRIBE, f"topicfilter/{pattern}")
+def to_subscribe(topic_filter: str) -> Permission:
+    """Return what it takes to subscribe to the whole filter, ``$share/GROUP/`` included."""
+    return Permission(_SUBSCRIBE, f"topicfilter/{topic_filter}")
 
 
 def to_receive(topic: str) -> Permission:
-    """Return what it takes to be given a message of the topic."""
+    """Return what it takes to be given a message of the topic; ``$share/GROUP/TOPIC`` names a shared subscription's."""
     return Permission(_RECEIVE, f"topic/{topic}")
 
 

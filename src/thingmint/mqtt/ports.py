@@ -55,7 +55,8 @@ class Authorizer(Protocol):
     def allows(self, action: str, resource: str) -> bool:
         """Say whether an action such as ``iot:Publish`` is allowed on a resource such as ``topic/a/b``.
 
-        The resource is the last part of an ARN; account and region are the device's.
+        The resource is the last part of an ARN; account and region are the device's. That of a shared subscription
+        begins with ``topicfilter/$share/GROUP/`` or ``topic/$share/GROUP/``: see `core.shared_subscriptions`.
         """
         ...
 

@@ -6,6 +6,7 @@ something that they depend on has changed. An unknown certificate of a registere
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,13 +24,14 @@ from thingmint.core.identifiers import (
     AccountId,
     CertificateId,
     Scope,
-    TemplateName,
     certificate_arn,
     certificate_id_of,
     iot_arn,
+    provisioning_template_arn,
 )
-from thingmint.core.policy import Policy
+from thingmint.core.policy import Decision, DecisionEffect, Policy
 from thingmint.core.policy_target import CertificateTarget
+from thingmint.core.shared_subscriptions import decided
 from thingmint.mqtt.ports import Authorizer, ConnectionFacts, DeviceRefusal, DeviceRefused
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration, FirstConnection, auto_register
@@ -41,6 +43,8 @@ from thingmint.registration.fleet import Device as FleetDevice
 from thingmint.registration.ports import Transaction
 from thingmint.registration.presented_certificates import presented_certificate
 from thingmint.registration.steps import Steps
+
+log = logging.getLogger(__name__)
 
 _CONNECT = "iot:Connect"
 # A host name such as 111122223333.localhost names the account that a device belongs to, as AWS's endpoints do.
@@ -73,8 +77,11 @@ class BoundPolicies:
 
     def allows(self, action: str, resource: str) -> bool:
         """Say whether the action is allowed on the resource, the last part of an ARN."""
+        return self._decide(action, resource).effect is DecisionEffect.ALLOWED
+
+    def _decide(self, action: str, resource: str) -> Decision:
         policies = self.to_connect if action == _CONNECT else self.connected
-        return policies.allows(action, self.arn_prefix + resource)
+        return decided(lambda form: policies.decide(action, form), action, self.arn_prefix + resource)
 
 
 ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[DeviceConnection, Sequence[Policy]]]]
@@ -87,7 +94,7 @@ class RegisteredDevice:
 
     scope: Scope
     certificate_id: CertificateId
-    only_template: TemplateName | None
+    claim: ClaimCertificate | None
     read_policies: ReadPolicies = field(repr=False)
 
     async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
@@ -108,7 +115,7 @@ class RegisteredDevice:
     def fleet_device(self, source_address: str) -> FleetDevice:
         """Return the device as the author of a provisioning request. No IAM policy binds it: iot:Publish decided."""
         caller = device_caller(self.scope, self.certificate_id, source_address)
-        return FleetDevice(caller, self.certificate_id, self.only_template)
+        return FleetDevice(caller, self.certificate_id, self.claim)
 
 
 class RegisteredDevices:
@@ -150,7 +157,8 @@ class RegisteredDevices:
     async def _registered(self, connection: FirstConnection, leaf_der: bytes) -> Certificate | None:
         try:
             registration = await auto_register(self._authority, connection, leaf_der)
-        except CertificateInvalid:
+        except CertificateInvalid as error:
+            log.debug("a certificate is not registered at its first connection: %s", error.message)
             return None
         if registration is None:
             return None
@@ -160,6 +168,9 @@ class RegisteredDevices:
         return registration.certificate
 
     def _ensure_admissible(self, certificate: Certificate) -> None:
+        if certificate.other_encoding_of is not None:
+            # An earlier version registered the same certificate twice. Its status is that of the first encoding.
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
         if certificate.status is not CertificateStatus.ACTIVE:
             raise DeviceRefused(_REFUSALS[certificate.status])
         if not certificate.not_before <= self._authority.clock.now() <= certificate.not_after:
@@ -187,11 +198,20 @@ class RegisteredDevices:
 
     def _claimed(self, claim: ClaimCertificate) -> RegisteredDevice:
         policies = (claim_policy(claim.scope, claim.template_name),)
+        target = CertificateTarget(claim.scope, claim.certificate_id)
+        # The claim goes with its template, and so does the connection; the template is named to the watch.
+        depends_on = frozenset({provisioning_template_arn(claim.scope, claim.template_name)})
+        self.known.add(target)
+
+        async def read() -> tuple[ClaimCertificate | None, frozenset[str]]:
+            return await recognise_claim(self._authority, claim.certificate_id), depends_on
 
         async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[Policy]]:
+            if await self._watch.read(target, read) != claim:
+                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
             return DeviceConnection(client_id, certificate_id=claim.certificate_id), policies
 
-        return RegisteredDevice(claim.scope, claim.certificate_id, claim.template_name, read_policies)
+        return RegisteredDevice(claim.scope, claim.certificate_id, claim, read_policies)
 
 
 def device_caller(scope: Scope, certificate_id: CertificateId, source_address: str) -> Caller:

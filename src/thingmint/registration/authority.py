@@ -40,4 +40,5 @@ class RegistrationAuthority:
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
     compiled_policies: CompiledPolicies = field(default_factory=CompiledPolicies)
     turns: Turns = field(default_factory=Turns)
+    auto_register_any_usage: bool = False
     wanted_events: WantedEvents = field(default_factory=WantedEvents)

@@ -1,42 +1,45 @@
-"""Owns what is known of a device when its policies are asked: who it is, as which thing it connects, what binds it.
+"""Owns what is known of a device when its policies are asked: its certificate, its thing, and its policies, parsed.
 
-One snapshot of the registry answers all of it. Refuses to know sockets and who asks.
+One snapshot of the registry answers all of it; `registration.in_force` decides what is in force. Refuses to know
+sockets and who asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from thingmint.core.device_context import DeviceConnection, connected_thing, device_context
+from thingmint.core.device_context import DeviceConnection, device_context
 from thingmint.core.device_policy import policy_not_found
 from thingmint.core.errors import InvalidRequest, LimitExceeded
-from thingmint.core.identifiers import PolicyName, Scope, ThingName
+from thingmint.core.identifiers import PolicyName, Scope
 from thingmint.core.policy_simulation import AuthRequest, AuthResult, NamedPolicy, simulation
-from thingmint.core.policy_target import CertificateTarget, CognitoTarget, target_not_found
-from thingmint.core.thing import Thing
+from thingmint.core.policy_target import CertificateTarget, PolicyTarget, target_not_found
 from thingmint.issuance.certificate_attributes import certificate_attributes
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.compiled_policies import Versions, read_with_policies
-from thingmint.registration.paging import PageRequest
+from thingmint.registration.in_force import in_force
+from thingmint.registration.policy_attachments import require_target
 from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.policies import VersionKey
-from thingmint.registration.verbs.policy_attachments import Beginning
 
 # A test is answered in one go; no target has more policies either.
 MAX_ADDED = 10
 
-_FIRST = PageRequest(1, None, ascending=True)
-
 
 @dataclass(frozen=True, slots=True)
 class BoundDevice:
-    """A device and the policies in force for it, parsed, with the ARNs of everything that decided so."""
+    """A device and the policies in force for it, parsed, with the ARNs of everything that decided so.
+
+    ``other_things`` are policies that are not in force, or only in part, because the groups that they are attached to
+    are those of things that the client does not connect as.
+    """
 
     connection: DeviceConnection
     policies: tuple[NamedPolicy, ...]
     depends_on: frozenset[str]
+    other_things: tuple[NamedPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +51,40 @@ class WhatIf:
 
 
 def bound_device(
-    transaction: Transaction,
-    versions: Versions,
-    principal: CertificateTarget | CognitoTarget,
-    scope: Scope,
-    client_id: str | None,
+    transaction: Transaction, versions: Versions, target: PolicyTarget, scope: Scope, client_id: str | None
 ) -> Steps[BoundDevice]:
-    """Return the device with this principal and client ID.
+    """Return the device that connects as this target with this client ID.
 
-    Raises ResourceNotFound for an unknown certificate, NotCompiled for `read_with_policies`.
+    A thing group stands for a device that has its policies and is nothing else. Raises ResourceNotFound for an unknown
+    target, NotCompiled for `read_with_policies`.
     """
     connection = DeviceConnection(client_id)
-    if isinstance(principal, CertificateTarget):
-        connection = yield from _certificate_connection(transaction, principal, client_id)
-    found = yield from transaction.effective_policies(scope, Beginning(principal.name))
-    compiled = versions.policies_of(each.key for each in found.policies)
-    policies = tuple(
-        NamedPolicy(each.name, each.arn, policy) for each, policy in zip(found.policies, compiled, strict=True)
-    )
-    return BoundDevice(connection, policies, found.depends_on)
+    if isinstance(target, CertificateTarget):
+        connection = yield from _certificate_connection(transaction, target, client_id)
+    else:
+        yield from require_target(transaction, target)
+    found = yield from in_force(transaction, scope, target, client_id)
+    compiled = versions.policies_of(each.stored.key for each in found.policies)
+    policies, other_things = [], []
+    for each, policy in zip(found.policies, compiled, strict=True):
+        named = NamedPolicy(each.stored.name, each.stored.arn, each.in_force_of(policy))
+        policies += [named] if named.policy.statements else []
+        other_things += [replace(named, policy=policy)] if each.only_denies else []
+    connection = replace(connection, thing=found.thing)
+    return BoundDevice(connection, tuple(policies), found.depends_on, tuple(other_things))
 
 
 async def simulated(
     authority: RegistrationAuthority,
     scope: Scope,
-    principal: CertificateTarget | CognitoTarget | None,
+    principal: PolicyTarget | None,
     client_id: str | None,
     requests: Sequence[AuthRequest],
     what_if: WhatIf,
 ) -> tuple[AuthResult, ...]:
     """Return what the policies of the principal would say to each request, policies added and skipped as asked.
 
-    Raises ResourceNotFound for an unknown certificate or policy, LimitExceeded for too much work, InvalidRequest
+    Raises ResourceNotFound for an unknown principal or policy, LimitExceeded for too much work, InvalidRequest
     if there is neither a principal nor a policy.
     """
     added = dict.fromkeys(what_if.added)
@@ -96,10 +101,12 @@ async def simulated(
         for name in added:
             attached[name] = yield from _policy(transaction, versions, scope, name)
         kept = tuple(policy for name, policy in attached.items() if name not in what_if.skipped)
-        return BoundDevice(device.connection, kept, device.depends_on)
+        return replace(device, policies=kept)
 
     device = await read_with_policies(authority.store, authority.compiled_policies, program)
-    return await authority.turns.run(simulation(requests, device.policies, device_context(device.connection)))
+    other_things = () if client_id is not None else device.other_things
+    context = device_context(device.connection)
+    return await authority.turns.run(simulation(requests, device.policies, context, other_things))
 
 
 def _certificate_connection(
@@ -108,26 +115,8 @@ def _certificate_connection(
     certificate = yield from transaction.certificate(target.scope, target.certificate_id)
     if certificate is None:
         raise target_not_found(target.name)
-    return DeviceConnection(
-        client_id=client_id,
-        certificate_id=target.certificate_id,
-        certificate_names=certificate_attributes(certificate.der),
-        thing=(yield from _connected_thing(transaction, target, client_id)),
-    )
-
-
-def _connected_thing(transaction: Transaction, target: CertificateTarget, client_id: str | None) -> Steps[Thing | None]:
-    # An exclusive attachment is the only one of its principal; any other counts by the client ID alone.
-    first = yield from transaction.things_of_principal(target.scope, target.name, _FIRST)
-    candidates = [entry.item for entry in first]
-    if client_id is not None:
-        named = yield from transaction.attachment(target.scope, ThingName(client_id), target.name)
-        candidates += [] if named is None else [named]
-    known = []
-    for candidate in candidates:
-        thing = yield from transaction.thing(target.scope, candidate.thing_name)
-        known += [] if thing is None else [(thing, candidate.type)]
-    return connected_thing(client_id or "", known)
+    names = certificate_attributes(certificate.der)
+    return DeviceConnection(client_id, certificate_id=target.certificate_id, certificate_names=names)
 
 
 def _policy(transaction: Transaction, versions: Versions, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:
