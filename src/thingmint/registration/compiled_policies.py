@@ -84,13 +84,12 @@ async def read_with_policies(
     Raises MalformedPolicy if a stored document cannot be read.
     """
     own: dict[VersionKey, Policy] = {}
-    versions = Versions(compiled, own)
+    versions, pace = Versions(compiled, own), Pace()
     while True:
         try:
             return await store.read(lambda transaction: program(transaction, versions))
         except NotCompiled as error:
             missing = error.missing
-        pace = Pace()
         for key in missing:
             document = await store.read(lambda transaction, key=key: transaction.policy_document(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
             # None: the version was deleted meanwhile, and the program will not find it again.
