@@ -11,6 +11,7 @@ from bench.figures import (
     handshakes,
     keys,
     latency,
+    policies,
     provisioning,
     reads,
     relay,
@@ -32,6 +33,7 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "provisioning": provisioning.measure,
     "handshakes": handshakes.measure,
     "device-memory": device_memory.measure,
+    "policies": policies.measure,
     "bystander": bystander.measure,
     "footprint": footprint.measure,
 }

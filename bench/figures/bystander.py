@@ -31,9 +31,17 @@ CHANGES = 5
 CONCURRENCY = 16
 SHARED = "bench-shared"
 EVERYTHING = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}'
-# Found by search among legal policies: short patterns with ? between two letters, each of which a long text makes
-# the matcher look for everywhere.
-WORST_PATTERNS = ["arn:aws:iot:*a?b*"] * 90
+# Found by search among legal policies: many short segments, each of which is looked for in the whole text.
+WORST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Deny", "Action": "*", "Resource": ["arn:*" + "a?a*" * 60 + "b*"] * 6},
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        ],
+    },
+    separators=(",", ":"),
+)
 RESOURCE = "arn:aws:iot:" + "a" * 2030
 
 
@@ -50,6 +58,12 @@ def measure(run: Run) -> list[Measurement | Skipped]:
         tests = _Tests(ours)
         with tests.sent_repeatedly():
             during_tests = bystander.ask(_watch(run.plan.bystander_s))
+        attack = {"work": "publish", "seconds": run.plan.bystander_s, "clients": CLIENTS}
+        with Worker("bench.bystander") as publisher:
+            publisher.ask({"work": "prepare", "data_directory": str(ours.data_directory)} | tests.as_publisher())
+            publisher.begin(attack)
+            during_publishing = bystander.ask(_watch(run.plan.bystander_s))
+            published = publisher.finish()["published"]
         with closing(Caller(ours.endpoint)) as caller:
             _connect_fleet(devices, ours, caller, run.plan.bystander_devices)
             bystander.begin(_watch(run.plan.bystander_s))
@@ -59,6 +73,9 @@ def measure(run: Run) -> list[Measurement | Skipped]:
     return [
         _figure("bystander-test", "worst TestAuthorization of another account", 250.0, idle, during_tests, share)(
             f"{tests.sent} requests of {CLIENTS} clients, {tests.resources} resources × {POLICIES} policies each"
+        ),
+        _figure("bystander-publish", "messages of another account's devices", 250.0, idle, during_publishing, share)(
+            f"{published} messages of {CLIENTS} devices, {POLICIES} worst policies each, a new topic each time"
         ),
         _figure("bystander-policy", "change of a policy that a fleet shares", 50.0, idle, during_changes, share)(
             f"{CHANGES} changes, {run.plan.bystander_devices} connected devices"
@@ -72,18 +89,18 @@ class _Tests:
     def __init__(self, ours: Service) -> None:
         self._endpoint = _endpoint_of_other_account(ours)
         self.sent = 0
-        document = json.dumps(
-            {
-                "Version": "2012-10-17",
-                "Statement": [{"Effect": "Deny", "Action": "*", "Resource": WORST_PATTERNS}],
-            },
-            separators=(",", ":"),
-        )
         with closing(Caller(self._endpoint)) as caller:
             for number in range(POLICIES):
-                caller.text(Request("POST", f"/policies/w{number}", body=json.dumps({"policyDocument": document})))
+                caller.text(Request("POST", f"/policies/w{number}", body=json.dumps({"policyDocument": WORST})))
             self.resources = self._most_resources(caller)
         self._request = self._test(self.resources)
+
+    def as_publisher(self) -> dict[str, object]:
+        """Return what a process needs to be a device of the account with these policies."""
+        credentials = self._endpoint.credentials
+        assert credentials is not None
+        keys = [credentials.access_key_id, credentials.secret_access_key]
+        return {"credentials": keys, "policies": [f"w{number}" for number in range(POLICIES)]}
 
     @contextmanager
     def sent_repeatedly(self) -> Iterator[None]:

@@ -42,7 +42,9 @@ def reference_seconds() -> float:
 
 async def begin(selector: TurnSelector) -> None:
     """Forget the turns so far: what comes before is preparation."""
+    # A full collection of garbage would look at all that this test run has ever made.
     gc.collect()
+    gc.freeze()
     await asyncio.sleep(0)
     selector.seconds.clear()
 
@@ -53,8 +55,11 @@ def run_watched(work: Callable[[TurnSelector], Coroutine[Any, Any, T]], *, budge
     The work is given the selector, for `begin`.
     """
     selector, before = TurnSelector(), reference_seconds()
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
-        result = runner.run(work(selector))
+    try:
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+            result = runner.run(work(selector))
+    finally:
+        gc.unfreeze()
     ensure_short_turns(selector, budget, max(before, reference_seconds()))
     return result
 
