@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from thingmint.core.role_policies import RolePolicies
 from thingmint.core.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuer import Issuer
 from thingmint.registration.ports import (
@@ -35,5 +36,6 @@ class RegistrationAuthority:
     sealer: SecretSealer
     hooks: HookClient
     files: RegistrationFiles
+    roles: RolePolicies = field(default_factory=RolePolicies)
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
     wanted_events: WantedEvents = field(default_factory=WantedEvents)
