@@ -180,6 +180,13 @@ def test_environment_of_the_test_run_is_not_read(tmp_path: Path) -> None:
         del os.environ["THINGMINT_REGION"]
 
 
+def test_roles_are_a_table_of_texts_in_the_file(tmp_path: Path) -> None:
+    given = config(tmp_path, toml='[roles]\n"arn:x" = "role.json"\n')
+    assert given.roles == {"arn:x": "role.json"}
+    assert config(tmp_path, toml="").roles == {}
+    assert "roles" in refusal(tmp_path, {}, toml='[roles]\n"arn:x" = 7\n')
+
+
 def test_hooks_are_a_table_of_texts_in_the_file(tmp_path: Path) -> None:
     given = config(tmp_path, toml='[hooks]\n"arn:x" = "https://hooks.example/"\n')
     assert given.hooks == {"arn:x": "https://hooks.example/"}

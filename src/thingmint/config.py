@@ -79,6 +79,7 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     log_level: str | None = None
     profile: dict[str, object] | None = None
     hooks: dict[str, str] | None = None
+    roles: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Config:
     log_level: str
     profile: Mapping[str, object]
     hooks: Mapping[str, str] = field(repr=False)
+    roles: Mapping[str, str] = field(repr=False)
 
 
 def load_config(flags: Mapping[str, object], environment: Mapping[str, str]) -> Config:
@@ -209,6 +211,7 @@ class _Reader:
             log_level=self._choice("log_level"),
             profile=self._file.profile or {},
             hooks=self._file.hooks or {},
+            roles=self._file.roles or {},
         )
 
     def _is_given(self, name: str) -> bool:
