@@ -5,7 +5,6 @@ import contextlib
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -38,9 +37,9 @@ from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.relay import RelayDataPlane
 from thingmint.mqtt.relay_address import InvalidBrokerAddress
+from thingmint.readiness import ClockWatch, Readiness, require_listening, watched
 from thingmint.registration.access_keys import purge_expired
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.ports import Store
 from thingmint.registration.tags import stored_tags
 from thingmint.registry import Registry, key_pool_of, open_registry, registration_authority, serial_numbers
 from thingmint.rest.asgi import Application
@@ -55,9 +54,8 @@ from thingmint.words import in_words
 
 GRACE_SECONDS = 20.0
 REGISTRATION_CODE_OCTETS = 32
-# How often the wall clock is compared with the server certificate's end, and how long a readiness check is believed.
+# How often the wall clock is compared with the server certificate's end.
 _ROTATION_CHECK_SECONDS = 60.0
-_READY_FOR_SECONDS = 1.0
 _TIDY_SECONDS = 3600.0
 
 _log = structlog.get_logger("thingmint")
@@ -93,12 +91,14 @@ async def _serve_registry(
     identity = identities.create()
     api_connections, limits = shares_of(config)
     edge = _device_edge(authority, registry, identity, metrics, limits)
+    clock = _clock_watch(registry)
     events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(watched(clock))
         await edge.start()
         stack.push_async_callback(edge.stop, GRACE_SECONDS)
         server = Server(
-            _application(authority, registry, edge, metrics),
+            _application(authority, registry, edge, metrics, clock),
             host=config.api_host,
             port=config.api_port,
             ssl_context=None if config.insecure_http else identity.context,
@@ -171,7 +171,7 @@ def _device_edge(
 
 
 def _application(
-    authority: RegistrationAuthority, registry: Registry, edge: DeviceEdge, metrics: Metrics
+    authority: RegistrationAuthority, registry: Registry, edge: DeviceEdge, metrics: Metrics, clock: ClockWatch
 ) -> Application:
     config = registry.config
     return Application(
@@ -180,7 +180,11 @@ def _application(
         authenticator=Authenticator(registry.store, registry.sealer, registry.clock, registry.scope.region),
         throttle=_throttle(config),
         clock=registry.clock,
-        pages=Pages(check_ready=Readiness(registry.store).check, metrics=metrics.render),
+        pages=Pages(
+            check_ready=Readiness(registry.store.check, clock.check).check,
+            check_devices_ready=lambda: require_listening(edge.is_listening),
+            metrics=metrics.render,
+        ),
         observer=metrics,
         log=_log.bind(),
         new_request_id=lambda: str(uuid.uuid4()),
@@ -194,23 +198,6 @@ def _throttle(config: Config) -> Throttle:
         if name != EVERY_OTHER_OPERATION and not is_operation(name):
             raise StartRefused(f"quota names {name}, which is no operation of AWS IoT")
     return Throttle(config.quota, time.monotonic)
-
-
-@dataclass(slots=True)
-class Readiness:
-    """Asks the store whether it can be written to, at most once a second however many ask."""
-
-    store: Store
-    _believed_until: float = 0.0
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def check(self) -> None:
-        """Return if requests can be served; raise ServiceUnavailable otherwise."""
-        async with self._lock:
-            if time.monotonic() < self._believed_until:
-                return
-            await self.store.check()
-            self._believed_until = time.monotonic() + _READY_FOR_SECONDS
 
 
 async def _rotate(
@@ -260,6 +247,11 @@ def _show_expiries(registry: Registry, identity: ServerIdentity, metrics: Metric
     }
     for name, certificate in shown.items():
         metrics.certificate_expiry(name, certificate.not_valid_after_utc)
+
+
+def _clock_watch(registry: Registry) -> ClockWatch:
+    issuing = registry.authorities.issuing.certificate
+    return ClockWatch(registry.clock.now, issuing.not_valid_before_utc, issuing.not_valid_after_utc, _log)
 
 
 def _identities(registry: Registry) -> ServerIdentities:

@@ -96,6 +96,11 @@ class DeviceEdge:
         return None if self._address.alpn is None else self._gateway.ports[1]
 
     @property
+    def is_listening(self) -> bool:
+        """Whether devices can connect; those that are connected do not need it."""
+        return self._gateway.is_listening
+
+    @property
     def gateway(self) -> Gateway:
         """The gateway itself."""
         return self._gateway

@@ -100,6 +100,11 @@ class Gateway:
         return self._listener.addresses
 
     @property
+    def is_listening(self) -> bool:
+        """Whether connections are accepted."""
+        return self._listener.is_listening
+
+    @property
     def open_connections(self) -> int:
         """How many sockets are open, those of strangers included."""
         return self._listener.open_connections

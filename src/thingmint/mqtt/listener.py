@@ -76,6 +76,11 @@ class Listener:
         return self._addresses
 
     @property
+    def is_listening(self) -> bool:
+        """Whether connections are accepted."""
+        return bool(self._listeners)
+
+    @property
     def open_connections(self) -> int:
         """How many connections are open, those in their handshake included."""
         return len(self._connections)
