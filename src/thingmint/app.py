@@ -28,9 +28,11 @@ from thingmint.first_credentials import (
     ensure_credentials,
     require_own_database,
 )
-from thingmint.key_pool import KeyPool
+from thingmint.key_pool import KeyPool, usable_cores
 from thingmint.listening import Demand, shares
 from thingmint.logged_events import LoggedEvents
+from thingmint.mqtt.broker_metrics import BrokerMetrics
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.limits import BrokerLimits
@@ -138,13 +140,16 @@ def shares_of(config: Config) -> tuple[int, GatewayLimits]:
         max_connections=devices,
         max_connections_per_certificate=max(1, devices // 2),
         max_provisioning=provisioning,
+        max_provisioning_keys_at_once=max(
+            alone.max_provisioning_keys_at_once, 2 * (config.key_workers or usable_cores())
+        ),
     )
     return operators, limits
 
 
-def _data_plane(config: Config, scope: Scope) -> DataPlane:
+def _data_plane(config: Config, scope: Scope, counters: Counters) -> DataPlane:
     if config.mqtt_data_plane == "local":
-        return LocalDataPlane(BrokerLimits(), time.monotonic)
+        return LocalDataPlane(BrokerLimits(**config.broker_limits), time.monotonic, counters)
     try:
         return RelayDataPlane(config.mqtt_data_plane, scope)
     except InvalidBrokerAddress as error:
@@ -158,15 +163,16 @@ def _device_edge(
     metrics: Metrics,
     limits: GatewayLimits,
 ) -> DeviceEdge:
-    config = registry.config
+    config, counters = registry.config, Counters(BrokerMetrics(metrics.registry))
     return DeviceEdge(
         authority,
         registry.scope,
         address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default, config.mqtt_alpn),
         tls_context=identity.device_context,
-        data_plane=_data_plane(config, registry.scope),
+        data_plane=_data_plane(config, registry.scope, counters),
         limits=limits,
         observe_connections=metrics.device_connections,
+        counters=counters,
     )
 
 

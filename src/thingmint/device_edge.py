@@ -19,6 +19,7 @@ from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import Scope
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.core.registry_event import RegistryEvent
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import ConnectRefused, GatewayEvent
 from thingmint.mqtt.fleet_edge import FleetEdge
@@ -68,6 +69,7 @@ class DeviceEdge:
         data_plane: DataPlane,
         limits: GatewayLimits,
         observe_connections: Callable[[int], None],
+        counters: Counters | None = None,
     ) -> None:
         self._authority = authority
         self._scope = scope
@@ -79,6 +81,7 @@ class DeviceEdge:
         self._data_plane = data_plane
         self._limits = limits
         self._observe_connections = observe_connections
+        self._counters = counters
         self._gateway = self._new_gateway(address.port)
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
         self._nudged = asyncio.Event()
@@ -180,6 +183,7 @@ class DeviceEdge:
             clock=self._authority.clock,
             limits=self._limits,
             observe_connections=self._observe_connections,
+            counters=self._counters,
         )
 
     async def _follow(self) -> None:

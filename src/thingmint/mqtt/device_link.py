@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.admission import Admitted
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.deliveries import Deliveries
 from thingmint.mqtt.device_protocol import DeviceProtocol
@@ -41,6 +42,7 @@ class DeviceLink:
         certificate_id: CertificateId,
         address: str,
         end: Callable[[ReasonCode], None],
+        counters: Counters,
     ) -> None:
         self.protocol = protocol
         self.certificate_id = certificate_id
@@ -51,7 +53,7 @@ class DeviceLink:
         self.session_id = ""
         self.provisioning = 0
         self.is_over = False
-        self._deliveries = Deliveries(protocol, writer)
+        self._deliveries = Deliveries(protocol, writer, counters)
         self._end = end
 
     # For the data plane

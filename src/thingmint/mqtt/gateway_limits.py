@@ -26,6 +26,10 @@ class GatewayLimits:
     write_high_bytes: int = 64 * 1024
     write_limit_bytes: int = 1024 * 1024
     max_provisioning: int = 128
+    max_provisioning_at_once: int = 64
+    """Of these, those that are carried out while the others wait for their turn."""
+    max_provisioning_keys_at_once: int = 8
+    """The same for requests that need a new key; two for each process that generates keys are enough."""
     max_provisioning_per_connection: int = 4
 
     def __post_init__(self) -> None:
