@@ -77,7 +77,9 @@ class Authenticator:
 
     def _principal(self, access_key: AccessKey) -> Principal:
         arn = user_arn(Scope(access_key.account, self._region), access_key.user_name)
-        return Principal(arn, (self._readable_policy(arn, access_key),))
+        is_temporary = access_key.session_token_sha256 is not None
+        issued_at = access_key.created_at if is_temporary else None
+        return Principal(arn, (self._readable_policy(arn, access_key),), issued_at)
 
     def _readable_policy(self, arn: str, access_key: AccessKey) -> Policy:
         try:
