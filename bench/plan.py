@@ -35,6 +35,8 @@ class Plan:
     handshake_rounds: int
     handshake_slice_s: float
     idle_devices: int
+    bystander_s: float
+    bystander_devices: int
     starts: int
     settle_s: float
 
@@ -63,6 +65,8 @@ FULL = Plan(
     handshake_rounds=8,
     handshake_slice_s=3.0,
     idle_devices=5_000,
+    bystander_s=20.0,
+    bystander_devices=3_000,
     starts=9,
     settle_s=3.0,
 )
@@ -88,6 +92,8 @@ QUICK = Plan(
     handshake_rounds=3,
     handshake_slice_s=1.0,
     idle_devices=400,
+    bystander_s=8.0,
+    bystander_devices=300,
     starts=3,
     settle_s=1.0,
 )

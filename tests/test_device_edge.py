@@ -15,6 +15,7 @@ from tests.support.authority import ACCOUNT, REGION, Listener, new_authority
 from tests.support.device_edge import new_data_plane
 from tests.support.device_identities import server_identity
 from tests.support.memory_store import MemoryStore
+from tests.support.policies import document, statement
 from tests.support.provisioning import JITP_BODY, ROLE_ARN
 from tests.support.stores import sample_access_key
 from tests.support.tls_echo import tls_context_of
@@ -35,6 +36,7 @@ from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.ports import ConnectionFacts, DeviceRefused
+from thingmint.registration import turns
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 SCOPE, OTHER = Scope(ACCOUNT, REGION), Scope(AccountId("222222222222"), REGION)
@@ -230,6 +232,47 @@ async def test_a_store_that_fails_between_two_certificates_delays_and_misses_non
             assert kind == "certificate"
             told.add(target)
     assert asked > 2
+
+
+async def test_a_revocation_overtakes_the_change_of_a_policy_that_a_fleet_shares(
+    house: House, edge: DeviceEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    await create_shared_policy(house)
+    targets = []
+    for _ in range(20):
+        der = await house.certificate()
+        arn = f"arn:aws:iot:{SCOPE.region}:{SCOPE.account}:cert/{certificate_id_of(der)}"
+        await house.api.call("PUT", "/target-policies/shared", json.dumps({"target": arn}).encode())
+        targets.append(await known(edge, der))
+    nudge(edge, house)
+    await told_of(edge, "policies", targets[-1])
+
+    body = json.dumps({"policyDocument": document(statement(Action="iot:Connect"))}).encode()
+    await house.api.call("POST", "/policies/shared/version?setAsDefault=true", body)
+    nudge(edge, house)
+    kind, first = await gateway_of(edge).changed.get()
+    assert kind == "policies"
+    revoked = next(target for target in reversed(targets) if target != first)
+    await house.set_status(revoked, "REVOKED")
+    nudge(edge, house)
+
+    before = []
+    async with asyncio.timeout(PATIENCE):
+        while ("certificate", revoked) not in before:
+            before.append(await gateway_of(edge).changed.get())
+    assert len(before) < 10
+    remaining = set(targets) - {first, revoked} - {target for _, target in before}
+    async with asyncio.timeout(PATIENCE):
+        while remaining:
+            kind, target = await gateway_of(edge).changed.get()
+            assert kind == "policies"
+            remaining.discard(target)
+
+
+async def create_shared_policy(house: House) -> None:
+    body = json.dumps({"policyDocument": document(statement(Action="iot:*"))}).encode()
+    await house.api.call("POST", "/policies/shared", body)
 
 
 async def test_a_registry_that_cannot_be_asked_what_has_changed_is_asked_again(house: House, edge: DeviceEdge) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bench.figures import (
+    bystander,
     core,
     csr,
     device_memory,
@@ -31,5 +32,6 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "provisioning": provisioning.measure,
     "handshakes": handshakes.measure,
     "device-memory": device_memory.measure,
+    "bystander": bystander.measure,
     "footprint": footprint.measure,
 }

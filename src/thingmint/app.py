@@ -51,6 +51,7 @@ from thingmint.rest.server import Server
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.server_identity import ServerIdentities, ServerIdentity
 from thingmint.telemetry import Metrics
+from thingmint.words import in_words
 
 GRACE_SECONDS = 20.0
 REGISTRATION_CODE_OCTETS = 32
@@ -147,7 +148,7 @@ def _data_plane(config: Config, scope: Scope) -> DataPlane:
     try:
         return RelayDataPlane(config.mqtt_data_plane, scope)
     except InvalidBrokerAddress as error:
-        raise StartRefused(f"mqtt_data_plane: {error}") from error
+        raise StartRefused(f"mqtt_data_plane: {in_words(error)}") from error
 
 
 def _device_edge(

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from thingmint.setting_table import BY_NAME
+from thingmint.words import in_words, reason_of
 
 
 class ConfigError(Exception):
@@ -69,6 +70,7 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_requests: int | None = None
     max_connections: int | None = None
     thing_type_deletable_after: int | None = None
+    auto_register_any_usage: bool | None = None
     registration_dir: str | None = None
     hook_secret_file: str | None = None
     quota: str | dict[str, float] | None = None
@@ -106,6 +108,7 @@ class Config:
     max_requests: int
     max_connections: int
     thing_type_deletable_after: int
+    auto_register_any_usage: bool
     registration_dir: Path | None
     hook_secret_file: Path | None
     quota: Mapping[str, float] | str
@@ -129,11 +132,11 @@ def read_file(path: Path) -> FileSettings:
     except FileNotFoundError:
         return FileSettings()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+        raise ConfigError(f"{path} cannot be read: {reason_of(error)}") from error
     try:
         return msgspec.convert(tomllib.loads(text), FileSettings)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {in_words(error)}") from error
 
 
 def parse_address(text: str, setting: str) -> tuple[str, int]:
@@ -197,6 +200,7 @@ class _Reader:
             max_requests=self._number("max_requests"),
             max_connections=self._number("max_connections"),
             thing_type_deletable_after=self._number("thing_type_deletable_after"),
+            auto_register_any_usage=self._switch("auto_register_any_usage"),
             registration_dir=Path(registration_dir) if registration_dir else None,
             hook_secret_file=Path(hook_secret_file) if hook_secret_file else None,
             quota=self._quota(),
@@ -312,7 +316,7 @@ class _Reader:
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{variable}_FILE cannot be read: {error}") from error
+            raise ConfigError(f"{variable}_FILE cannot be read: {in_words(error)}") from error
 
 
 def _is_server_name(name: str) -> bool:

@@ -32,7 +32,9 @@ from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration
 from thingmint.registration.change_watch import ChangeWatch
+from thingmint.registration.claims import recognise_claim
 from thingmint.registration.just_in_time import provision_at_first_connection
+from thingmint.registration.turns import Pace
 
 _POLL_SECONDS = 1.0
 _SWEEP_SECONDS = 30.0
@@ -80,7 +82,7 @@ class DeviceEdge:
         self._gateway = self._new_gateway(address.port)
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
         self._nudged = asyncio.Event()
-        self._unseen: set[CertificateTarget] = set()
+        self._unseen: dict[CertificateTarget, None] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -191,18 +193,36 @@ class DeviceEdge:
                 log.exception("changes of the registry could not be followed")
 
     async def _look_at_all(self) -> None:
-        """Look at what has changed, and first at what could not be looked at before: the watch tells of it once."""
-        self._unseen |= await self._watch.changed_keys()
-        for target in tuple(self._unseen):
+        """Look at what has changed, and at what could not be looked at before: the watch tells of it once.
+
+        Other work goes on in between. What changes meanwhile comes first: it may be a revocation, and a change of a
+        policy may concern the whole fleet.
+        """
+        await self._notice()
+        pace = Pace()
+        while self._unseen:
+            target = next(iter(self._unseen))
             await self._look_at(target)
-            self._unseen.discard(target)
+            self._unseen.pop(target, None)
+            if await pace.rest() and self._nudged.is_set():
+                self._nudged.clear()
+                await self._notice()
+
+    async def _notice(self) -> None:
+        self._unseen = {**dict.fromkeys(await self._watch.changed_keys()), **self._unseen}
 
     async def _look_at(self, target: CertificateTarget) -> None:
-        certificate = await self._stored(target)
-        if certificate is None or certificate.status is not CertificateStatus.ACTIVE:
-            self._gateway.certificate_changed(target)
-        else:
+        if await self._may_stay(target):
             self._gateway.policies_changed([target])
+        else:
+            self._gateway.certificate_changed(target)
+
+    async def _may_stay(self, target: CertificateTarget) -> bool:
+        certificate = await self._stored(target)
+        if certificate is not None:
+            return certificate.status is CertificateStatus.ACTIVE
+        claim = await recognise_claim(self._authority, target.certificate_id)
+        return claim is not None and claim.scope == target.scope
 
     async def _stored(self, target: CertificateTarget) -> Certificate | None:
         return await self._authority.store.read(

@@ -45,6 +45,7 @@ from thingmint.registration.ports import KeySource, RegistrationFiles, Store
 from thingmint.sealing import Sealer
 from thingmint.storage import SQLITE_FILE_NAME, open_store
 from thingmint.telemetry import Metrics
+from thingmint.words import in_words
 
 REGISTRATION_CODE_OCTETS = 32
 
@@ -99,7 +100,7 @@ async def open_registry(
             may_create=may_create,
         ).open()
     except AuthorityUnusable as error:
-        raise StartRefused(str(error)) from error
+        raise StartRefused(in_words(error)) from error
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
     require_database(config)
     store = await open_store(config.database_url, config.data_dir, observe=observe)
@@ -139,7 +140,7 @@ def registration_authority(
         signer = None if secret is None else QuestionSigner(secret, registry.clock)
         hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer)), _log)
     except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
-        raise StartRefused(str(error)) from error
+        raise StartRefused(in_words(error)) from error
     return RegistrationAuthority(
         store=registry.store,
         key_source=key_source,
@@ -151,6 +152,7 @@ def registration_authority(
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
         events=events or LoggedEvents(),
         thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
+        auto_register_any_usage=registry.config.auto_register_any_usage,
         sealer=registry.sealer,
         hooks=hooks,
         files=_files(registry.config),

@@ -71,6 +71,12 @@ SETTINGS: tuple[Setting, ...] = (
         300,
     ),
     Setting(
+        "auto_register_any_usage",
+        "At first connections, register certificates that are not for TLS clients, too (CA:TRUE, other key usages).",
+        False,
+        switch=True,
+    ),
+    Setting(
         "registration_dir", "Directory whose folders are the buckets of bulk registrations, and get their reports."
     ),
     Setting("hook_secret_file", "File with a secret of 32 bytes or more, by which webhooks know who asks."),

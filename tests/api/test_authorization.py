@@ -226,3 +226,19 @@ def test_policies_are_asked_about_the_principal(api: Api) -> None:
     body = json.dumps({"principal": NOBODY}).encode()
     assert api.resource_of("POST", "/test-authorization", body) == NOBODY
     assert api.resource_of("POST", "/test-authorization") == "*"
+
+
+async def test_a_test_that_is_too_much_work_is_refused_before_it_is_done(api: Api) -> None:
+    pattern = "arn:aws:iot:*" + "a?" * 850 + "b*"
+    for number in range(10):
+        await create(api, f"wild-{number}", statement(Action="iot:Publish", Resource=pattern))
+    names = [f"wild-{number}" for number in range(10)]
+    resources = ["arn:aws:iot:" + "a" * 2030] * 40
+    body = {"authInfos": [{"actionType": "PUBLISH", "resources": resources}] * 10, "policyNamesToAdd": names}
+
+    with pytest.raises(LimitExceeded, match="too many resources"):
+        await api.call("POST", "/test-authorization", json.dumps(body).encode())
+
+    body["authInfos"] = [{"actionType": "PUBLISH", "resources": resources[:10]}]
+    (result,) = (await api.call("POST", "/test-authorization", json.dumps(body).encode()))["authResults"]
+    assert result["authDecision"] == "IMPLICIT_DENY"

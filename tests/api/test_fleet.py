@@ -6,8 +6,8 @@ from typing import Any
 
 import cbor2
 import pytest
-from tests.support.authority import Hook, new_authority, shared_key_pair
-from tests.support.fleet import CLAIM_ID, DEVICE, FLEET, OPERATOR, create_template
+from tests.support.authority import Hook, new_authority, shared_key_pair, with_own_ids
+from tests.support.fleet import DEVICE, FLEET, OPERATOR, create_template
 from tests.support.memory_store import MemoryStore
 from tests.support.signing_requests import csr_pem
 
@@ -23,6 +23,7 @@ from thingmint.core.errors import (
     UpdateConflict,
 )
 from thingmint.core.identifiers import TemplateName
+from thingmint.registration import claims
 from thingmint.registration import fleet as registration_fleet
 from thingmint.registration.authority import RegistrationAuthority
 
@@ -38,7 +39,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def authority(store: MemoryStore) -> RegistrationAuthority:
-    return replace(new_authority(store), hooks=Hook())
+    return with_own_ids(replace(new_authority(store), hooks=Hook()))
 
 
 @pytest.fixture
@@ -168,10 +169,29 @@ async def test_a_missing_parameter_is_named(fleet: Fleet, authority: Registratio
 async def test_a_claim_cannot_use_another_template(fleet: Fleet, authority: RegistrationAuthority) -> None:
     await create_template(authority)
     token = read(await ask(fleet, f"{KEYS}/json"))["certificateOwnershipToken"]
-    bound = registration_fleet.Device(OPERATOR, CLAIM_ID, TemplateName("another"))
+    await create_template(authority, name=TemplateName("another"))
+    made = await claims.create_claim(authority, OPERATOR, TemplateName("another"))
+    claim = await claims.recognise_claim(authority, made.certificate_id)
+    bound = registration_fleet.Device(OPERATOR, made.certificate_id, claim)
     payload = json.dumps({"certificateOwnershipToken": token, "parameters": {"SerialNumber": "17"}}).encode()
     refusal = read(await fleet.answer(bound, "client-1", f"{REGISTER}/json", payload))
     assert (refusal["statusCode"], refusal["errorCode"]) == (403, "AccessDenied")
+
+
+async def test_a_token_that_has_served_one_request_serves_no_other(
+    fleet: Fleet, authority: RegistrationAuthority
+) -> None:
+    await create_template(authority)
+    token = read(await ask(fleet, f"{KEYS}/json"))["certificateOwnershipToken"]
+    asked = [{"certificateOwnershipToken": token, "parameters": {"SerialNumber": serial}} for serial in ("17", "18")]
+    first, other, again = [read(await ask(fleet, f"{REGISTER}/json", asked[number])) for number in (0, 1, 0)]
+    assert first == again
+    assert first["thingName"] == "sensor-17"
+    assert other == {
+        "statusCode": 400,
+        "errorCode": "InvalidCertificateOwnershipToken",
+        "errorMessage": "Certificate ownership token has been used for another request.",
+    }
 
 
 @pytest.mark.parametrize(

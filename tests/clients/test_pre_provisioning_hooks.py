@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -11,16 +11,64 @@ from typing import Any
 import pytest
 from tests.support.aws import IoT, Live
 from tests.support.live_devices import ROLE, Credentials, Device, device, new_credentials
-from tests.support.service import running_service
+from tests.support.service import ended_start, running_service
 from tests.support.webhook_server import webhook_server
+
+from thingmint.hooks.python_callable import MAX_THREADS
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:"
 CREATE = "$aws/certificates/create/json"
 CALLABLE = """
+import json
+import time
+from functools import partial, wraps
+from pprint import pprint
+
+
 def decide(question):
     serial = question["parameters"]["Serial"]
     return {"allowProvisioning": serial.startswith("good"), "parameterOverrides": {"Room": "hall"}}
+
+
+def handler(event, context):
+    # As AWS's samples: the event is printed, and the account is read from the function's ARN.
+    print("Received event: " + json.dumps(event, indent=2))
+    pprint(context.invoked_function_arn)
+    assert 0 < context.get_remaining_time_in_millis() <= 5000
+    room = f"{context.function_name} {context.invoked_function_arn.split(':')[4]}"
+    return {"allowProvisioning": True, "parameterOverrides": {"Room": room.replace(" ", "-")}}
+
+
+async def handler_later(event, context):
+    return handler(event, context)
+
+
+class Handler:
+    def __call__(self, event, context):
+        return handler(event, context)
+
+
+def logged(function):
+    @wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+instance, wrapped = Handler(), logged(handler)
+bound = partial(lambda setting, event, context: handler(event, context), 1)
+
+
+def slow(event, context):
+    time.sleep(0.5)
+    return {"allowProvisioning": True}
+
+
+def broken(event, context):
+    return {"allowProvisioning": int(event["parameters"]["Serial"]) > 0}
 """
+HANDLERS = ("handler", "handler_later", "instance", "bound", "wrapped")
 
 
 @dataclass
@@ -66,6 +114,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             "webhook": f"http://127.0.0.1:{told.port}/",
             "callable": "python:factory_hooks:decide",
             "away": "http://127.0.0.1:1/",
+            **{name: f"python:factory_hooks:{name}" for name in (*HANDLERS, "slow", "broken")},
         }
         lines = "".join(f'"{ARN}{name}" = "{target}"\n' for name, target in hooks.items())
         (data_dir / "thingmint.toml").write_text(f"[hooks]\n{lines}")
@@ -144,3 +193,79 @@ def test_hook_that_cannot_be_asked_refuses(house: House, hook: str) -> None:
         outcome, answer, _ = asked_to_register(claim, f"by-{hook}", "good-nobody")
     assert (outcome, answer["statusCode"]) == ("rejected", 403)
     assert "good-nobody" not in [each["thingName"] for each in house.iot.list_things()["things"]]
+
+
+@pytest.mark.parametrize("hook", HANDLERS)
+def test_a_handler_written_for_lambda_runs_unchanged(house: House, hook: str) -> None:
+    template_with(house, hook, f"by-{hook}")
+    with device(house.live, new_credentials(house.iot), house.folder, f"claim-{hook}") as claim:
+        outcome, answer, _ = asked_to_register(claim, f"by-{hook}", f"lambda-{hook}")
+    assert (outcome, answer.get("thingName")) == ("accepted", f"lambda-{hook}")
+    described = house.iot.describe_thing(thingName=f"lambda-{hook}")
+    assert described["attributes"] == {"room": f"{hook}-000000000000"}
+
+
+def test_what_handlers_print_does_not_break_the_json_log(house: House) -> None:
+    template_with(house, "handler", "by-printing")
+    with device(house.live, new_credentials(house.iot), house.folder, "claim-printing") as claim:
+        assert asked_to_register(claim, "by-printing", "printed-serial")[0] == "accepted"
+    lines = log_lines(house)
+    printed = [line["line"] for line in lines if line["event"] == "printed"]
+    assert "Received event: {" in printed
+    assert '    "Serial": "printed-serial"' in printed
+
+
+def log_lines(house: House) -> list[dict[str, Any]]:
+    """Return the lines of the log, each of which is an object: behind the greeting, nothing else is written."""
+    written = house.live.service.log_file.read_text()
+    return [json.loads(line) for line in written.splitlines() if line.strip()]
+
+
+def test_the_log_tells_what_a_handler_raised_and_where_and_no_parameter(house: House) -> None:
+    template_with(house, "broken", "by-broken")
+    with device(house.live, new_credentials(house.iot), house.folder, "claim-broken") as claim:
+        outcome, answer, _ = asked_to_register(claim, "by-broken", "secret-serial")
+    assert (outcome, answer["statusCode"], answer["errorCode"]) == ("rejected", 403, "AccessDenied")
+    (failed,) = [line for line in log_lines(house) if line.get("hook") == f"{ARN}broken"]
+    number = CALLABLE.splitlines().index('    return {"allowProvisioning": int(event["parameters"]["Serial"]) > 0}') + 1
+    place = f"({house.folder / 'factory_hooks.py'}, line {number})"
+    said = f"the callable raised ValueError: invalid literal for int() with base 10: '<Serial>' {place}"
+    assert failed["cause"] == said
+
+
+def test_more_devices_at_once_than_threads_wait_and_are_provisioned(house: House) -> None:
+    template_with(house, "slow", "by-slow")
+    topic = "$aws/provisioning-templates/by-slow/provision/json"
+    credentials = new_credentials(house.iot)
+    with ExitStack() as stack:
+        claims = [
+            stack.enter_context(device(house.live, credentials, house.folder, f"slow-{number}"))
+            for number in range(MAX_THREADS + 4)
+        ]
+        tokens = [claim.request(CREATE, {})["certificateOwnershipToken"] for claim in claims]
+        for number, (claim, token) in enumerate(zip(claims, tokens, strict=True)):
+            request = {"certificateOwnershipToken": token, "parameters": {"Serial": f"slow-{number}"}}
+            claim.client.publish(topic, json.dumps(request).encode(), qos=1)
+        outcomes = [claim.hear() for claim in claims]
+    assert [each.topic.rpartition("/")[2] for each in outcomes] == ["accepted"] * len(claims)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("def hook(): return {}", "its signature is ()"),
+        ("def hook(event, context, table): return {}", "its signature is (event, context, table)"),
+        ("def hook(event, *, context): return {}", "its signature is (event, *, context)"),
+        ("class hook: pass", "it is a class"),
+        ("hook = iter", "its signature cannot be read"),
+        ("import sys; sys.exit('no table')", "cannot be imported: SystemExit: no table"),
+    ],
+)
+def test_a_callable_that_cannot_be_called_ends_the_start(tmp_path: Path, code: str, reason: str) -> None:
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    (tmp_path / "bad_hooks.py").write_text(code)
+    (data_dir / "thingmint.toml").write_text(f'[hooks]\n"{ARN}bad" = "python:bad_hooks:hook"\n')
+    said = ended_start(data_dir, environment={"PYTHONPATH": str(tmp_path)})
+    assert f"hooks.{ARN}bad: bad_hooks" in said
+    assert reason in said

@@ -19,7 +19,13 @@ from thingmint.core.identifiers import (
     ThingName,
     ThingTypeName,
 )
-from thingmint.core.overrides import groups_to_change, new_thing, overridden_thing, provisioned_certificate
+from thingmint.core.overrides import (
+    ensure_may_exist,
+    groups_to_change,
+    new_thing,
+    overridden_thing,
+    provisioned_certificate,
+)
 from thingmint.core.provisioning_plan import CertificatePlan, FromId, ThingPlan
 from thingmint.core.template_resources import Override
 from thingmint.core.thing import Thing, ThingPrincipalType
@@ -65,6 +71,22 @@ def test_a_new_thing_has_what_the_plan_says_and_no_empty_attribute() -> None:
 def test_a_new_thing_without_a_type_has_three_attributes_at_most() -> None:
     with pytest.raises(InvalidRequest, match="at most 3"):
         new_thing(SCOPE, replace(SILENT, attributes=Attributes.of(dict.fromkeys("abcd", "x"))), "id", NOW)
+
+
+@pytest.mark.parametrize("setting", ["override_attributes", "override_type", "override_groups"])
+def test_a_thing_that_exists_is_refused_by_any_setting_that_is_fail_unless_it_is_the_certificates_own(
+    setting: str,
+) -> None:
+    planned = replace(SILENT, **{setting: Override.FAIL})  # type: ignore[arg-type] # the settings have one type
+    with pytest.raises(UpdateConflict, match="The thing lamp exists already"):
+        ensure_may_exist(planned, is_attached=False)
+    ensure_may_exist(planned, is_attached=True)
+
+
+@pytest.mark.parametrize("override", [Override.DO_NOTHING, Override.REPLACE, Override.MERGE])
+def test_a_thing_that_exists_is_no_conflict_without_fail(override: Override) -> None:
+    settings = replace(SILENT, override_attributes=override, override_groups=override)
+    ensure_may_exist(settings, is_attached=False)
 
 
 def test_a_silent_plan_changes_nothing() -> None:

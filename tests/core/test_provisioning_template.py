@@ -24,7 +24,7 @@ LATER = NOW + timedelta(minutes=1)
 SCOPE = Scope(AccountId("123456789012"), Region("eu-west-1"))
 HOOK = PreProvisioningHook(HOOK_ARN)
 TEMPLATE = ProvisioningTemplate(
-    SCOPE, TemplateName("fleet"), TemplateType.FLEET_PROVISIONING, None, False, ROLE_ARN, None, NOW, NOW
+    SCOPE, TemplateName("fleet"), "generation", TemplateType.FLEET_PROVISIONING, None, False, ROLE_ARN, None, NOW, NOW
 )
 
 
@@ -117,6 +117,6 @@ def test_the_default_version_is_not_deleted() -> None:
 
 
 def test_a_claim_is_valid_through_its_last_second() -> None:
-    claim = ClaimCertificate(SCOPE, CertificateId("ab" * 32), TemplateName("fleet"), NOW)
+    claim = ClaimCertificate(SCOPE, CertificateId("ab" * 32), TemplateName("fleet"), "generation", NOW)
     assert claim.is_valid_at(NOW + timedelta(seconds=0.999))
     assert not claim.is_valid_at(NOW + timedelta(seconds=1))

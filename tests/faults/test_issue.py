@@ -143,8 +143,8 @@ def test_service_that_is_stuck_or_stays_away_ends_the_run_and_the_next_one_resum
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     code, _, err = finish(process)
-    # The client would have waited for its answers for a minute.
-    assert time.monotonic() - began < 30
+    # The client would have waited for its answers for a minute, and longer on a busy machine.
+    assert time.monotonic() - began < 55
     assert code == 130
     assert f"Interrupted. Run the same command again to resume in {tmp_path / 'out'}." in err
     service.process.send_signal(signal.SIGCONT)

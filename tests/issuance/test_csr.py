@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.der import bits, context, integer, oid, sequence, set_of, tlv
 
@@ -242,7 +242,7 @@ def test_a_subject_that_would_be_written_in_another_way_is_refused(
         _subject(csr, sequence(attribute(b"another")))
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400)
 @given(where=st.integers(0, 10_000), octet=st.integers(0, 255), cut=st.booleans())
 def test_only_named_refusals_come_from_mutated_requests(
     where: int, octet: int, cut: bool, rsa_key: rsa.RSAPrivateKey, request_for: RequestFor
@@ -256,7 +256,7 @@ def test_only_named_refusals_come_from_mutated_requests(
         return
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(name=st.binary(max_size=60), tag=st.integers(0, 0x3F), kind=st.binary(min_size=1, max_size=4))
 @example(name=b"D\xc3\xa9", tag=UTF8, kind=b"\x55\x04\x06")
 def test_only_named_refusals_come_from_rightly_signed_requests_with_any_subject(

@@ -11,24 +11,28 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.support.api import Api
 from tests.support.authority import ACCOUNT, NOW, REGION, new_authority
 from tests.support.device_edge import new_data_plane
+from tests.support.encodings import negated
 from tests.support.fleet import FLEET, OPERATOR, create_template
 from tests.support.memory_store import MemoryStore
+from tests.support.policies import document
 from tests.support.user_ca import der_of, new_ca
 
 from thingmint.api.service import build_router
 from thingmint.core.certificate import CertificateStatus
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope, certificate_id_of
+from thingmint.core.policy_budget import MAX_WEIGHT_IN_FORCE
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.mqtt.ports import ConnectAttribute, ConnectionFacts, DeviceRefusal, DeviceRefused
 from thingmint.mqtt.registered_devices import RegisteredDevice, RegisteredDevices
-from thingmint.registration import claims
+from thingmint.registration import claims, provisioning_templates
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration
 from thingmint.registration.change_watch import ChangeWatch
 
 ADDRESS = "192.0.2.7"
 OTHER = AccountId("222222222222")
+EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 STATUSES = {
     CertificateStatus.INACTIVE: DeviceRefusal.INACTIVE,
     CertificateStatus.REGISTER_INACTIVE: DeviceRefusal.INACTIVE,
@@ -113,6 +117,22 @@ async def test_no_other_status_is_admitted(house: House, status: CertificateStat
 
     assert await house.refusal(der) is reason
     assert house.devices.known == set()
+
+
+async def test_policies_that_are_too_large_together_bind_no_connection(house: House) -> None:
+    der = await house.certificate()
+    await house.allow(der, statement("iot:Connect", "client/lamp"))
+    device = await house.identify(der)
+    assert (await device.authorizer(facts())).allows("iot:Connect", "client/lamp")
+
+    # A document of this kind was legal before white space inside of strings counted.
+    padded = "lamp" + " " * MAX_WEIGHT_IN_FORCE
+    house.store.execute(
+        "UPDATE policy_version SET document = $1", document(statement("iot:Connect", f"client/{padded}"), EVERYTHING)
+    )
+    with pytest.raises(DeviceRefused) as refused:
+        await device.authorizer(facts())
+    assert refused.value.reason is DeviceRefusal.POLICIES_TOO_LARGE
 
 
 async def test_a_certificate_that_nobody_registered_is_not_admitted(house: House) -> None:
@@ -202,18 +222,56 @@ async def test_a_certificate_that_is_deleted_while_it_connects_is_refused(house:
     assert refused.value.reason is DeviceRefusal.NOT_REGISTERED
 
 
+async def test_what_an_earlier_version_registered_twice_opens_no_connection_in_its_second_encoding(
+    house: House,
+) -> None:
+    der = await house.certificate()
+    other = negated(der)
+    house.store.execute(
+        "INSERT INTO certificate (account, region, certificate_id, serial_number, status, mode, not_before, not_after, "
+        "created_at, modified_at, customer_version, generation_id, der, other_encoding_of) "
+        "SELECT account, region, $1, serial_number, status, 'SNI_ONLY', not_before, not_after, created_at, "
+        "modified_at, customer_version, generation_id, $2, certificate_id FROM certificate",
+        certificate_id_of(other),
+        other,
+    )
+    assert (await house.identify(der)).certificate_id == certificate_id_of(der)
+    assert await house.refusal(other) is DeviceRefusal.NOT_REGISTERED
+
+
 async def test_a_trusted_users_claim_can_do_its_one_template(house: House) -> None:
     await create_template(house.authority)
     made = await claims.create_claim(house.authority, OPERATOR, FLEET)
 
     device = await house.identify(made.der)
+    assert await house.refusal(negated(made.der)) is DeviceRefusal.NOT_REGISTERED
     authorizer = await device.authorizer(facts())
 
-    assert device.only_template == FLEET
-    assert house.devices.known == set()
+    assert device.claim is not None
+    assert device.claim.template_name == FLEET
+    assert house.devices.known == {CertificateTarget(device.scope, device.certificate_id)}
     assert authorizer.allows("iot:Publish", f"topic/$aws/provisioning-templates/{FLEET}/provision/json")
     assert not authorizer.allows("iot:Publish", "topic/$aws/provisioning-templates/another/provision/json")
     assert not authorizer.allows("iot:Publish", "topic/a")
+
+
+@pytest.mark.parametrize("is_created_again", [False, True])
+async def test_a_claim_whose_template_is_deleted_is_told_to_the_watch_and_refused(
+    house: House, *, is_created_again: bool
+) -> None:
+    await create_template(house.authority)
+    made = await claims.create_claim(house.authority, OPERATOR, FLEET)
+    device = await house.identify(made.der)
+    await device.authorizer(facts())
+    await house.watch.changed_keys()
+
+    await provisioning_templates.delete(house.authority, OPERATOR, FLEET)
+    if is_created_again:
+        await create_template(house.authority)
+
+    assert await house.watch.changed_keys() == {CertificateTarget(device.scope, device.certificate_id)}
+    with pytest.raises(DeviceRefused):
+        await device.authorizer(facts())
 
 
 async def test_a_claim_of_another_region_is_nobody_here(house: House) -> None:

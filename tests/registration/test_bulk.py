@@ -89,7 +89,7 @@ async def test_a_file_of_devices_is_registered_and_reported(
     errors = report(tmp_path, task.task_id, ERRORS)
     assert [(each["lineNumber"], each["errorMessage"]) for each in errors] == [
         (3, "The line is not JSON"),
-        (5, "The thing sensor-1 exists with another AttributePayload"),
+        (5, "The thing sensor-1 exists already"),
     ]
     assert things(store) == ["sensor-1", "sensor-2"]
     assert not store.tables.rows("registration_outcome")
@@ -378,6 +378,54 @@ async def test_a_process_that_is_stopped_lets_go_of_its_task(
     assert (await described(authority, task)).status is TaskStatus.COMPLETED
 
 
+class Lost(MortalStore):
+    """A store whose database is away from a moment on."""
+
+    is_lost = False
+
+    async def write(self, program: Any) -> Any:
+        """Run the program while the database is there."""
+        if self.is_lost:
+            raise ServiceUnavailable
+        return await super().write(program)
+
+
+async def test_a_process_that_is_stopped_while_the_database_is_away_ends(
+    authority: RegistrationAuthority, store: MemoryStore, tmp_path: Path
+) -> None:
+    write_input(tmp_path, [device(1)])
+    await started(authority)
+    reached, lost = asyncio.Event(), Lost(store)
+
+    class Waiting(Buckets):
+        async def lines(self, *arguments: object) -> Any:
+            lost.is_lost = True
+            reached.set()
+            await asyncio.get_running_loop().create_future()
+
+    running = asyncio.create_task(runner(replace(authority, store=lost, files=Waiting(tmp_path))).run())
+    await reached.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_mistake_of_this_program_is_told_as_such_while_the_database_is_away(
+    authority: RegistrationAuthority, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Lost(store)
+
+    def broken(*arguments: object) -> object:
+        lost.is_lost = True
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(bulk_runner, "prepared_run", broken)
+    write_input(tmp_path, [device(1)])
+    await started(authority)
+    with pytest.raises(ZeroDivisionError):
+        await runner(replace(authority, store=lost)).work()
+
+
 async def test_a_runner_waits_for_a_task(authority: RegistrationAuthority, tmp_path: Path) -> None:
     running = asyncio.create_task(runner(authority).run())
     await asyncio.sleep(0)
@@ -419,6 +467,7 @@ async def test_no_task_waits_for_the_end_of_another_accounts(
     assert await runner(authority, "elsewhere").work()
     assert (await described(authority, long)).status is TaskStatus.COMPLETED
 
+    write_input(tmp_path, [device(number) for number in range(200, 400)])
     long = await started(authority)
     (tmp_path / BUCKET / "short.json").write_text(json.dumps(device(1000)))
     short = await bulk.start(authority, ELSEWHERE, TEMPLATE, BUCKET, "short.json", ROLE_ARN)

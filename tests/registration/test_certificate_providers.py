@@ -21,8 +21,9 @@ from thingmint.core.errors import (
     ResourceExists,
     ResourceNotFound,
     ServiceUnavailable,
+    Throttled,
 )
-from thingmint.core.hook import HookFailed, Question
+from thingmint.core.hook import HookBusy, HookFailed, Question
 from thingmint.core.identifiers import AccountId, CertificateProviderName
 from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.issuance.pem import certificate_pem
@@ -189,6 +190,13 @@ async def test_the_same_certificate_twice_is_refused(
     with pytest.raises(DuplicateCertificate):
         await fleet.create_from_csr(authority, DEVICE, CSR, "client-1")
     assert store.tables.dump() == before
+
+
+async def test_a_busy_provider_lets_the_device_come_again(authority: RegistrationAuthority, hook: Hook) -> None:
+    await created(authority)
+    hook.answer = HookBusy("secret reason")
+    with pytest.raises(Throttled, match=r"^Rate exceeded$"):
+        await fleet.create_from_csr(authority, DEVICE, CSR, "client-1")
 
 
 async def test_a_provider_that_does_not_answer_is_given_up(

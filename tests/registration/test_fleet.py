@@ -6,28 +6,32 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import NOW, Hook, new_authority, shared_key_pair
+from tests.support.authority import NOW, Hook, new_authority, shared_key_pair, with_own_ids
 from tests.support.fleet import CLAIM_ID, DEVICE, DOCUMENT, FLEET, OPERATOR, USUAL, create_template, template_body
 from tests.support.fleet import waiting_certificate as waiting
 from tests.support.memory_store import MemoryStore
 from tests.support.provisioning import HOOK_ARN, JITP_BODY
 from tests.support.signing import SettableClock
+from tests.support.signing_requests import csr_pem
 
 from thingmint.core.certificate import CertificateStatus
 from thingmint.core.errors import (
     AccessDenied,
     InvalidParameters,
     InvalidRequest,
+    RegistrationFailed,
     ResourceNotFound,
     ServiceUnavailable,
+    Throttled,
     UpdateConflict,
 )
-from thingmint.core.hook import HookFailed, Question
+from thingmint.core.hook import HookBusy, HookFailed, Question
 from thingmint.core.identifiers import TemplateName
 from thingmint.core.ownership import OwnershipTokenInvalid
 from thingmint.core.provisioning_template import PreProvisioningHook, TemplateType, TemplateUpdate
+from thingmint.issuance.keys import KeyPair
 from thingmint.issuance.pem import certificate_pem
-from thingmint.registration import certificates, fleet, provisioning_templates
+from thingmint.registration import certificates, claims, fleet, provisioning_templates
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.provisioning import Provisioned
 
@@ -52,7 +56,7 @@ def hook() -> Hook:
 
 @pytest.fixture
 def authority(store: MemoryStore, clock: SettableClock, hook: Hook) -> RegistrationAuthority:
-    return replace(new_authority(store), clock=clock, hooks=hook)
+    return with_own_ids(replace(new_authority(store), clock=clock, hooks=hook))
 
 
 async def register(
@@ -206,7 +210,7 @@ async def test_a_thing_of_another_device_is_refused_where_the_template_says_so(
     await register(authority, (await waiting(authority)).ownership_token, {"SerialNumber": "1", "Line": "a"})
     token = (await waiting(authority)).ownership_token
     parameters = {"SerialNumber": "1", "Line": "b"}
-    await refused_with_nothing_changed(authority, store, token, parameters, UpdateConflict, "another AttributePayload")
+    await refused_with_nothing_changed(authority, store, token, parameters, UpdateConflict, "exists already")
 
 
 @pytest.mark.parametrize("token", ["", "garbage"])
@@ -257,17 +261,225 @@ async def test_the_default_version_counts(authority: RegistrationAuthority) -> N
     assert (first.thing_name, second.thing_name) == ("sensor-17", "17")
 
 
+async def claimed(authority: RegistrationAuthority) -> fleet.Device:
+    """Return a device with a claim on the template of the fleet."""
+    made = await claims.create_claim(authority, OPERATOR, FLEET)
+    claim = await claims.recognise_claim(authority, made.certificate_id)
+    assert claim is not None
+    return replace(DEVICE, certificate_id=made.certificate_id, claim=claim)
+
+
 async def test_a_claim_uses_its_own_template_alone(authority: RegistrationAuthority, store: MemoryStore) -> None:
     other = TemplateName("other")
     await create_template(authority)
     await create_template(authority, name=other)
-    device = replace(DEVICE, only_template=FLEET)
+    device = await claimed(authority)
     token = (await waiting(authority, device)).ownership_token
     before = store.tables.dump()
     with pytest.raises(AccessDenied, match="for another provisioning template"):
         await register(authority, token, name=other, device=device)
     assert store.tables.dump() == before
     assert (await register(authority, token, device=device)).thing_name == "sensor-17"
+
+
+@pytest.mark.parametrize("is_created_again", [False, True])
+async def test_a_claim_whose_template_is_deleted_gets_nothing_whatever_has_its_name_now(
+    authority: RegistrationAuthority, store: MemoryStore, *, is_created_again: bool
+) -> None:
+    await create_template(authority)
+    device = await claimed(authority)
+    token = (await waiting(authority, device)).ownership_token
+    await provisioning_templates.delete(authority, OPERATOR, FLEET)
+    if is_created_again:
+        await create_template(authority)
+    before = store.tables.dump()
+    for attempt in (
+        fleet.create_keys(authority, device),
+        fleet.create_from_csr(authority, device, csr_pem("p-256"), "client-1"),
+        register(authority, token, device=device),
+    ):
+        with pytest.raises(AccessDenied, match="cannot be used any more"):
+            await attempt
+    assert store.tables.dump() == before
+
+
+async def test_a_claim_that_has_ended_gets_nothing(
+    authority: RegistrationAuthority, store: MemoryStore, clock: SettableClock
+) -> None:
+    await create_template(authority)
+    device = await claimed(authority)
+    token = (await waiting(authority, device)).ownership_token
+    clock.at = NOW + timedelta(minutes=6)
+    before = store.tables.dump()
+    for attempt in (fleet.create_keys(authority, device), register(authority, token, device=device)):
+        with pytest.raises(AccessDenied, match="cannot be used any more"):
+            await attempt
+    assert store.tables.dump() == before
+
+
+async def test_a_template_that_is_deleted_while_keys_are_made_leaves_no_certificate(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    await create_template(authority)
+    device = await claimed(authority)
+
+    class Meanwhile:
+        async def take(self) -> KeyPair:
+            await provisioning_templates.delete(authority, OPERATOR, FLEET)
+            return shared_key_pair()
+
+    with pytest.raises(AccessDenied, match="cannot be used any more"):
+        await fleet.create_keys(replace(authority, key_source=Meanwhile()), device)
+    assert store.tables.certificates == []
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ("delete", ResourceNotFound, "does not exist"),
+        ("replace", ResourceNotFound, "does not exist any more"),
+        ("disable", InvalidRequest, "is not enabled"),
+    ],
+)
+async def test_a_template_that_is_taken_away_while_its_hook_thinks_registers_nobody(
+    authority: RegistrationAuthority, store: MemoryStore, change: str, error: type[Exception], match: str
+) -> None:
+    class Slow:
+        async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
+            if change == "disable":
+                await provisioning_templates.update(authority, OPERATOR, FLEET, TemplateUpdate(enabled=False))
+            else:
+                await provisioning_templates.delete(authority, OPERATOR, FLEET)
+            if change == "replace":
+                await create_template(authority)
+            return {"allowProvisioning": True}
+
+    await create_template(authority, hook=HOOKED)
+    token = (await waiting(authority)).ownership_token
+    with pytest.raises(error, match=match):
+        await register(replace(authority, hooks=Slow()), token)
+    assert store.tables.rows("thing") == []
+    assert store.tables.certificates[0].status is CertificateStatus.PENDING_ACTIVATION
+
+
+async def test_a_token_that_was_used_serves_the_same_request_only(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    other = TemplateName("other")
+    await create_template(authority)
+    await create_template(authority, name=other)
+    token = (await waiting(authority)).ownership_token
+    await register(authority, token)
+    used = "has been used for another request"
+    for parameters in ({"SerialNumber": "18"}, {}, {**SERIAL, "More": "x"}):
+        await refused_with_nothing_changed(authority, store, token, parameters, OwnershipTokenInvalid, used)
+    with pytest.raises(OwnershipTokenInvalid, match=used):
+        await register(authority, token, name=other)
+    assert len(store.tables.rows("thing")) == 1
+
+
+async def test_a_token_does_not_serve_a_new_template_of_the_same_name(authority: RegistrationAuthority) -> None:
+    await create_template(authority)
+    token = (await waiting(authority)).ownership_token
+    await register(authority, token)
+    await provisioning_templates.delete(authority, OPERATOR, FLEET)
+    await create_template(authority)
+    with pytest.raises(OwnershipTokenInvalid, match="another request"):
+        await register(authority, token)
+
+
+async def test_a_request_that_failed_does_not_use_up_the_token(authority: RegistrationAuthority) -> None:
+    await create_template(authority)
+    token = (await waiting(authority)).ownership_token
+    with pytest.raises(InvalidParameters):
+        await register(authority, token, {"Serial": "17"})
+    with pytest.raises(InvalidRequest):
+        await register(authority, token, {"SerialNumber": "no name"})
+    assert (await register(authority, token)).thing_name == "sensor-17"
+
+
+async def test_the_same_request_has_the_same_answer_whatever_hook_and_default_version_say_now(
+    authority: RegistrationAuthority, store: MemoryStore, hook: Hook
+) -> None:
+    await create_template(authority, hook=HOOKED)
+    token = (await waiting(authority)).ownership_token
+    hook.answer = {"allowProvisioning": True, "parameterOverrides": {"SerialNumber": "first"}}
+    first = await register(authority, token)
+    hook.answer = {"allowProvisioning": True, "parameterOverrides": {"SerialNumber": "second"}}
+    body = template_body(thing={"ThingName": {"Ref": "SerialNumber"}})
+    await provisioning_templates.create_version(authority, OPERATOR, FLEET, body, as_default=True)
+    before = store.tables.dump()
+    assert await register(authority, token) == first
+    assert store.tables.dump() == before
+    assert "example.com" not in repr(store.tables.rows("certificate_ownership", "sealed_answer"))
+
+
+async def test_requests_at_once_with_one_token_and_other_parameters_register_one_thing(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    await create_template(authority)
+    token = (await waiting(authority)).ownership_token
+    serials = [{"SerialNumber": str(number)} for number in range(4)]
+    done = await asyncio.gather(*(register(authority, token, each) for each in serials), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in done) == ["OwnershipTokenInvalid"] * 3 + ["Provisioned"]
+    assert len(store.tables.rows("thing")) == 1
+
+
+@pytest.mark.parametrize("is_same", [False, True])
+async def test_a_request_that_another_one_overtook_has_its_answer_or_is_refused(
+    authority: RegistrationAuthority, store: MemoryStore, *, is_same: bool
+) -> None:
+    class Slow:
+        """Asked for the first request, it has the second one answered."""
+
+        first: Provisioned | None = None
+
+        async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
+            self.first = await register(authority, token, SERIAL if is_same else {"SerialNumber": "other"})
+            return {"allowProvisioning": True}
+
+    await create_template(authority, hook=HOOKED)
+    token = (await waiting(authority)).ownership_token
+    slow = Slow()
+    if is_same:
+        assert await register(replace(authority, hooks=slow), token) == slow.first
+    else:
+        with pytest.raises(OwnershipTokenInvalid, match="another request"):
+            await register(replace(authority, hooks=slow), token)
+    assert len(store.tables.rows("thing")) == 1
+
+
+async def test_a_revoked_device_is_not_answered_again(authority: RegistrationAuthority, store: MemoryStore) -> None:
+    await create_template(authority)
+    identity = await waiting(authority)
+    await register(authority, identity.ownership_token)
+    await certificates.update_status(
+        authority, OPERATOR, identity.certificate.certificate_id, CertificateStatus.REVOKED
+    )
+    await refused_with_nothing_changed(
+        authority, store, identity.ownership_token, SERIAL, RegistrationFailed, "is REVOKED"
+    )
+
+
+async def test_a_token_that_is_noted_nowhere_is_refused(authority: RegistrationAuthority, store: MemoryStore) -> None:
+    await create_template(authority)
+    token = (await waiting(authority)).ownership_token
+    store.execute("DELETE FROM certificate_ownership")
+    await refused_with_nothing_changed(authority, store, token, SERIAL, OwnershipTokenInvalid, "has expired")
+
+
+async def test_a_certificate_that_was_deleted_and_registered_again_is_not_the_tokens(
+    authority: RegistrationAuthority, store: MemoryStore, clock: SettableClock
+) -> None:
+    await create_template(authority)
+    identity = await waiting(authority)
+    later = replace(identity.certificate, created_at=NOW + timedelta(minutes=1))
+    await certificates.delete(authority, OPERATOR, identity.certificate.certificate_id)
+    await authority.store.write(lambda transaction: transaction.insert_certificate(later))
+    clock.at = NOW + timedelta(minutes=2)
+    await refused_with_nothing_changed(
+        authority, store, identity.ownership_token, SERIAL, OwnershipTokenInvalid, "does not exist any more"
+    )
 
 
 async def test_a_hook_is_asked_with_awss_json_and_overrides_parameters(
@@ -314,6 +526,17 @@ async def test_whatever_a_hook_does_but_allow_refuses_the_device(
     hook.answer = answer
     message = "^The pre-provisioning hook did not allow the device$"
     await refused_with_nothing_changed(authority, store, token, SERIAL, AccessDenied, message)
+
+
+async def test_a_busy_hook_lets_the_device_come_again(
+    authority: RegistrationAuthority, store: MemoryStore, hook: Hook
+) -> None:
+    await create_template(authority, hook=HOOKED)
+    token = (await waiting(authority)).ownership_token
+    hook.answer = HookBusy("secret reason")
+    await refused_with_nothing_changed(authority, store, token, SERIAL, Throttled, "^Rate exceeded$")
+    hook.answer = {"allowProvisioning": True}
+    assert (await register(authority, token)).thing_name == "sensor-17"
 
 
 async def test_a_hook_that_does_not_answer_is_given_up(

@@ -77,7 +77,7 @@ class Registry:
 
     async def decision(self, client_id: str | None, topic_name: str) -> AuthDecision:
         requests = [AuthRequest(ActionType.PUBLISH, (topic(topic_name),))]
-        (result,) = await simulated(self.store, SCOPE, CERTIFICATE, client_id, requests, WhatIf())
+        (result,) = await simulated(self.store, self.authority.turns, SCOPE, CERTIFICATE, client_id, requests, WhatIf())
         return result.decision
 
 

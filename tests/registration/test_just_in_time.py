@@ -1,6 +1,7 @@
 """Provisioning at the first connection: the subject's names are the template's parameters, and all of it or nothing."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from tests.support.user_ca import der_of, new_ca
 
 from thingmint.core.ca_certificate import RegistrationConfig
 from thingmint.core.certificate import Certificate, CertificateStatus
-from thingmint.core.errors import InvalidParameters, InvalidRequest, ResourceNotFound, ThingmintError
+from thingmint.core.errors import InvalidParameters, InvalidRequest, ResourceNotFound, ThingmintError, UpdateConflict
 from thingmint.core.event_configuration import EventType
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.core.provisioning_template import TemplateType, TemplateUpdate
@@ -25,12 +26,16 @@ CALLER = caller_with()
 BY_NAME = RegistrationConfig(template_name=FLEET)
 
 
-def body(name: str = "AWS::IoT::Certificate::CommonName") -> str:
+def body(name: str = "AWS::IoT::Certificate::CommonName", overrides: Mapping[str, str] | None = None) -> str:
     return json.dumps(
         {
             "Parameters": {name: {"Type": "String"}, "AWS::IoT::Certificate::Id": {"Type": "String"}},
             "Resources": {
-                "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": name}}},
+                "thing": {
+                    "Type": "AWS::IoT::Thing",
+                    "Properties": {"ThingName": {"Ref": name}},
+                    "OverrideSettings": overrides or {},
+                },
                 "certificate": {
                     "Type": "AWS::IoT::Certificate",
                     "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"},
@@ -141,3 +146,11 @@ async def test_the_named_template_must_exist_be_enabled_and_be_for_first_connect
     authority = new_authority(store)
     await create_template(authority)
     await refused(authority, store, BY_NAME, InvalidRequest, "is of type FLEET_PROVISIONING")
+
+
+async def test_a_second_device_of_one_common_name_is_refused_where_the_template_says_fail(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    config = RegistrationConfig(template_body=body(overrides={"AttributePayload": "FAIL"}))
+    await provision_at_first_connection(authority, CALLER, await waiting(authority), config)
+    await refused(authority, store, config, UpdateConflict, "The thing lamp-7 exists already")

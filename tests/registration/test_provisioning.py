@@ -292,6 +292,15 @@ async def test_a_thing_gets_its_type_its_groups_and_its_billing_group(authority:
     assert await groups_of(authority) == {"a", "b"}
 
 
+async def test_a_thing_that_exists_keeps_its_billing_group(authority: RegistrationAuthority) -> None:
+    for name in ("paid", "other"):
+        await billing_groups.create(authority, CALLER, BillingGroupName(name), "", {})
+    await register_thing(authority, CALLER, body(thing={"BillingGroup": "paid"}), {})
+    overrides = {"AttributePayload": "REPLACE", "ThingTypeName": "REPLACE", "ThingGroups": "REPLACE"}
+    await register_thing(authority, CALLER, body(thing={"BillingGroup": "other"}, overrides=overrides), {})
+    assert (await thing_of(authority)).billing_group_name == "paid"
+
+
 @pytest.mark.parametrize(
     ("thing", "match"),
     [
@@ -332,12 +341,33 @@ async def test_a_thing_that_exists_stays_unless_the_template_overrides_it(
     await register_thing(authority, CALLER, body(thing=payload), {})
     assert await thing_of(authority) == before
     conflict = body(thing=payload, overrides={"AttributePayload": "FAIL"})
-    await refused_with_nothing_changed(authority, store, conflict, {}, UpdateConflict, "another AttributePayload")
+    await refused_with_nothing_changed(authority, store, conflict, {}, UpdateConflict, "lamp exists already")
     await register_thing(authority, CALLER, body(thing=payload, overrides={"AttributePayload": "MERGE"}), {})
     merged = await thing_of(authority)
     assert (merged.attributes.as_dict(), merged.version) == ({"colour": "blue", "room": "12"}, 2)
     await register_thing(authority, CALLER, body(thing=payload, overrides={"AttributePayload": "REPLACE"}), {})
     assert (await thing_of(authority)).attributes.as_dict() == {"colour": "blue"}
+
+
+async def test_fail_refuses_a_second_certificate_and_lets_the_first_repeat_itself(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    first, second = await issued(authority), await issued(authority)
+    text = body(
+        thing={"AttributePayload": {"colour": ref("Colour")}},
+        certificate={"CertificateId": ref("Id")},
+        overrides={"ThingTypeName": "FAIL", "AttributePayload": "FAIL"},
+    )
+    parameters = {"Id": first.certificate_id, "Colour": "red"}
+    done = await register_thing(authority, CALLER, text, parameters)
+    assert await register_thing(authority, CALLER, text, parameters) == done
+    taken = {"Id": second.certificate_id, "Colour": "red"}
+    await refused_with_nothing_changed(authority, store, text, taken, UpdateConflict, "lamp exists already")
+    changed = parameters | {"Colour": "blue"}
+    await refused_with_nothing_changed(authority, store, text, changed, UpdateConflict, "another AttributePayload")
+    arn = f"arn:aws:iot:eu-west-1:123456789012:cert/{first.certificate_id}"
+    await thing_principals.detach(authority, CALLER, LAMP, arn)
+    await refused_with_nothing_changed(authority, store, text, parameters, UpdateConflict, "lamp exists already")
 
 
 async def test_groups_of_a_thing_that_exists_are_overridden_as_the_template_says(
@@ -348,7 +378,7 @@ async def test_groups_of_a_thing_that_exists_are_overridden_as_the_template_says
     await register_thing(authority, CALLER, body(thing={"ThingGroups": ["c"]}), {})
     assert await groups_of(authority) == {"a", "b"}
     conflict = body(thing={"ThingGroups": ["c"]}, overrides={"ThingGroups": "FAIL"})
-    await refused_with_nothing_changed(authority, store, conflict, {}, UpdateConflict, "another ThingGroups")
+    await refused_with_nothing_changed(authority, store, conflict, {}, UpdateConflict, "lamp exists already")
     await register_thing(authority, CALLER, body(thing={"ThingGroups": ["c"]}, overrides={"ThingGroups": "MERGE"}), {})
     assert await groups_of(authority) == {"a", "b", "c"}
     text = body(thing={"ThingGroups": ["b"]}, overrides={"ThingGroups": "REPLACE"})
@@ -382,6 +412,21 @@ async def test_the_operators_template_gives_a_certificate_its_status_unless_it_s
     done = await register_thing(authority, CALLER, text, {"Id": certificate.certificate_id})
     assert done.certificate is not None
     assert done.certificate.status is status
+
+
+async def test_a_status_that_would_change_is_refused_where_the_template_says_fail(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    certificate = await issued(authority)
+    parameters = {"Id": certificate.certificate_id}
+    active, inactive = (
+        body(certificate={"CertificateId": ref("Id"), "Status": status}, certificate_overrides={"Status": "FAIL"})
+        for status in (ACTIVE, INACTIVE)
+    )
+    await refused_with_nothing_changed(authority, store, active, parameters, UpdateConflict, "is INACTIVE already")
+    done = await register_thing(authority, CALLER, inactive, parameters)
+    assert done.certificate is not None
+    assert done.certificate.status is INACTIVE
 
 
 async def test_a_revoked_certificate_is_not_registered_again(

@@ -126,28 +126,6 @@ async def test_deadlocked_programs_are_run_again(store: PostgreSQLStore) -> None
     assert versions == [3, 3]
 
 
-async def test_a_commit_whose_answer_is_lost_is_not_repeated(
-    store: PostgreSQLStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = asyncpg.Connection.execute
-    commits = 0
-
-    async def lose_commit(connection: asyncpg.Connection, query: str, timeout: float | None = None) -> str:  # noqa: ASYNC109  the signature of asyncpg
-        nonlocal commits
-        if query == "COMMIT":
-            commits += 1
-            raise ConnectionResetError
-        result: str = await real(connection, query, timeout=timeout)
-        return result
-
-    with monkeypatch.context() as lossy:
-        lossy.setattr(asyncpg.Connection, "execute", lose_commit)
-        with pytest.raises(ServiceUnavailable):
-            await insert(store, sample_certificate(1))
-    assert commits == 1
-    await store.check()
-
-
 async def test_commits_are_durable_even_where_the_database_says_otherwise(
     store: PostgreSQLStore, postgresql_url: str
 ) -> None:

@@ -14,6 +14,7 @@ from thingmint.core.attributes import Attributes
 from thingmint.core.certificate import CertificateStatus
 from thingmint.core.errors import ResourceNotFound, ThingmintError
 from thingmint.core.identifiers import ThingGroupName
+from thingmint.core.ownership import OwnershipTokenInvalid
 from thingmint.registration import certificates, fleet, provisioning_templates, thing_groups
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.ownership import sweep_unused_certificates
@@ -82,6 +83,20 @@ async def test_one_device_that_asks_many_times_at_once_is_registered_once(
     done = await asyncio.gather(*(register(authority, token, "1") for _ in range(8)))
     assert len({repr(each) for each in done}) == 1
     assert await audited(store, "RegisterThing") == 1
+
+
+async def test_one_token_shown_on_two_nodes_at_once_with_other_parameters_registers_one_thing(
+    authority: RegistrationAuthority, store: Store
+) -> None:
+    for round_ in range(4):
+        (token,) = await tokens(authority, 1)
+        serials = [f"{round_}-{number}" for number in range(6)]
+        done = await asyncio.gather(*(register(authority, token, serial) for serial in serials), return_exceptions=True)
+        won = [each for each in done if isinstance(each, Provisioned)]
+        assert len(won) == 1, done
+        assert all(isinstance(each, Provisioned | OwnershipTokenInvalid) for each in done), done
+        assert await register(authority, token, serials[done.index(won[0])]) == won[0]
+    assert await audited(store, "RegisterThing") == 4
 
 
 async def test_many_certificates_for_one_thing_at_once_are_all_attached(authority: RegistrationAuthority) -> None:

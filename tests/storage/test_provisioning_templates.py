@@ -11,7 +11,7 @@ from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE
 from thingmint.core.claim import ClaimCertificate
 from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import CertificateId, TemplateName
-from thingmint.core.ownership import Ownership
+from thingmint.core.ownership import Ownership, OwnershipUse
 from thingmint.core.provisioning_template import (
     PreProvisioningHook,
     ProvisioningTemplate,
@@ -30,6 +30,7 @@ def template(name: str = "fleet") -> ProvisioningTemplate:
     return ProvisioningTemplate(
         scope=SCOPE,
         name=TemplateName(name),
+        generation_id=f"generation of {name}",
         type=TemplateType.FLEET_PROVISIONING,
         description="Zähler",
         enabled=True,
@@ -42,7 +43,7 @@ def template(name: str = "fleet") -> ProvisioningTemplate:
 
 def claim(number: int, name: str = "fleet") -> ClaimCertificate:
     end = CREATED_AT + timedelta(minutes=number)
-    return ClaimCertificate(SCOPE, CertificateId(f"{number:064x}"), TemplateName(name), end)
+    return ClaimCertificate(SCOPE, CertificateId(f"{number:064x}"), TemplateName(name), f"generation of {name}", end)
 
 
 async def insert(store: Store, each: ProvisioningTemplate) -> None:
@@ -187,3 +188,28 @@ async def test_ownership_is_noted_until_it_is_forgotten(store: Store) -> None:
     assert len(await store.read(lambda transaction: transaction.expired_ownerships(at, 1))) == 1
     assert await store.write(lambda transaction: transaction.delete_ownership(noted[1]))
     assert not await store.write(lambda transaction: transaction.delete_ownership(noted[1]))
+
+
+async def test_a_claim_knows_its_template_by_its_identity(store: Store) -> None:
+    await insert(store, template())
+    await store.write(lambda transaction: transaction.insert_claim_certificate(claim(1)))
+    found = await store.read(lambda transaction: transaction.claim_certificate(claim(1).certificate_id))
+    assert found == claim(1)
+    again = replace(template(), generation_id="another")
+    await store.write(lambda transaction: transaction.delete_provisioning_template(template()))
+    await insert(store, again)
+    assert await fetch(store, again) == again
+    assert await store.read(lambda transaction: transaction.claim_certificate(claim(1).certificate_id)) is None
+
+
+async def test_a_token_is_taken_for_one_request_and_keeps_its_answer(store: Store) -> None:
+    ownership = Ownership(SCOPE, CertificateId("ab" * 32), CREATED_AT)
+    assert await store.read(lambda transaction: transaction.ownership_use(ownership)) is None
+    await store.write(lambda transaction: transaction.insert_ownership(ownership))
+    assert await store.read(lambda transaction: transaction.ownership_use(ownership)) == OwnershipUse(None, None)
+    assert await store.write(lambda transaction: transaction.take_ownership(ownership, "first"))
+    assert not await store.write(lambda transaction: transaction.take_ownership(ownership, "second"))
+    assert not await store.write(lambda transaction: transaction.take_ownership(ownership, "first"))
+    await store.write(lambda transaction: transaction.note_answer(ownership, b"\x00sealed"))
+    use = await store.read(lambda transaction: transaction.ownership_use(ownership))
+    assert use == OwnershipUse("first", b"\x00sealed")

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -111,6 +111,12 @@ def new_authority(store: MemoryStore | None = None) -> RegistrationAuthority:
         hooks=Hook(),
         files=NoBuckets(),
     )
+
+
+def with_own_ids(authority: RegistrationAuthority) -> RegistrationAuthority:
+    """Return the authority with identities that differ, as they do in a service; others are easier to compare."""
+    numbers = itertools.count(1)
+    return replace(authority, new_generation_id=lambda: f"generation-{next(numbers)}")
 
 
 def caller_with(*policies: Policy, account: AccountId = ACCOUNT, region: Region = REGION) -> Caller:

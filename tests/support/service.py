@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,7 +116,7 @@ def start_service(
     return service
 
 
-def ended_start(data_dir: Path, *options: str) -> str:
+def ended_start(data_dir: Path, *options: str, environment: Mapping[str, str] | None = None) -> str:
     """Return what a service says that does not start."""
     ended = subprocess.run(
         thingmint("serve", "--data-dir", str(data_dir), "--api", "127.0.0.1:0", "--key-reserve", "0", *options),
@@ -124,6 +124,7 @@ def ended_start(data_dir: Path, *options: str) -> str:
         text=True,
         check=False,
         timeout=60,
+        env={**os.environ, **(environment or {})},
     )
     assert ended.returncode == 1, ended.stdout
     return ended.stderr

@@ -24,7 +24,7 @@ from thingmint.core.errors import (
 )
 from thingmint.core.identifiers import parse_template_name
 from thingmint.core.ownership import OwnershipTokenInvalid
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.pem import sent_pem
 from thingmint.registration import fleet
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.fleet import Device, IssuedIdentity
@@ -151,6 +151,6 @@ class Fleet:
 def _identity(issued: IssuedIdentity) -> Members:
     return {
         "certificateId": issued.certificate.certificate_id,
-        "certificatePem": certificate_pem(issued.certificate.der),
+        "certificatePem": sent_pem(issued.certificate),
         "certificateOwnershipToken": issued.ownership_token,
     }

@@ -9,7 +9,7 @@ from thingmint.api.messages import Message
 from thingmint.api.operation import Operation, implemented
 from thingmint.api.provisioning_templates import TemplateBodyText
 from thingmint.core.caller import Caller
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.pem import sent_pem
 from thingmint.registration import provisioning
 from thingmint.registration.authority import RegistrationAuthority
 
@@ -33,7 +33,7 @@ async def register_thing(
     """Answer with the ARNs of what the template came to, and the certificate if it has one."""
     done = await provisioning.register_thing(authority, caller, request.template_body, request.parameters or {})
     return RegisterThingResponse(
-        certificate_pem=None if done.certificate is None else certificate_pem(done.certificate.der),
+        certificate_pem=None if done.certificate is None else sent_pem(done.certificate),
         resource_arns=dict(done.resource_arns),
     )
 

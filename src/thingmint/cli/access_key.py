@@ -27,6 +27,7 @@ from thingmint.registration.access_keys import (
     list_access_keys,
 )
 from thingmint.registry import Registry, registry_beside_service
+from thingmint.words import in_words
 
 T = TypeVar("T")
 
@@ -103,7 +104,7 @@ def _with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> 
     try:
         return asyncio.run(run())
     except (StartRefused, ThingmintError, OSError) as error:
-        fail(str(error))
+        fail(in_words(error))
 
 
 def _credential_process(created: NewAccessKey) -> dict[str, object]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from thingmint.data_directory.handover import read_credentials, read_endpoints
 from thingmint.rest.sigv4 import Credentials as SigningCredentials
 from thingmint.rest.sigv4 import HttpRequest, sign
+from thingmint.words import in_words
 
 _TIMEOUT_SECONDS = 60.0
 
@@ -158,7 +159,7 @@ class SignedClient:
             self._local.connection = None
             with contextlib.suppress(ValueError):
                 self._opened.remove(connection)
-            raise ServiceUnreachable(f"{self._netloc}: {type(error).__name__} {error}") from error
+            raise ServiceUnreachable(f"{self._netloc}: {in_words(error)}") from error
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._closed:

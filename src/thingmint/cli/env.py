@@ -10,6 +10,7 @@ import click
 from thingmint.cli.settings import fail
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.handover import Credentials, Endpoints, read_credentials, read_endpoints
+from thingmint.words import in_words
 
 # These would make AWS's tools prefer other credentials, or sign with a token that belongs to them.
 _IN_THE_WAY = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
@@ -20,7 +21,7 @@ def print_environment(data_dir: Path) -> None:
     try:
         credentials = read_credentials(data_dir)
     except ValueError as error:
-        fail(str(error))
+        fail(in_words(error))
     endpoints = read_endpoints(data_dir)
     if endpoints is None or not is_held(data_dir):
         fail(f"no service is running on {data_dir}: start it with `thingmint serve`")

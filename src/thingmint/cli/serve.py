@@ -1,13 +1,16 @@
 """`thingmint serve`: owns the process of the service: its signals, its first words, its exit code."""
 
 import asyncio
+import contextlib
 import shlex
 import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import click
+import structlog
 import uvloop
 
 from thingmint import __version__
@@ -18,7 +21,9 @@ from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.data_directory.handover import Endpoints
 from thingmint.hardening import harden_process
+from thingmint.printed_lines import printed_to
 from thingmint.telemetry import configure_logging
+from thingmint.words import in_words
 
 FIRST_CERTIFICATE = (
     "aws iot create-keys-and-certificate --set-as-active "
@@ -29,27 +34,28 @@ FIRST_CERTIFICATE = (
 def serve_until_stopped(config: Config) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight; end with 1 if the service cannot start."""
     harden_process()
-    configure_logging(_log_format(config), config.log_level)
+    log_format = _log_format(config)
+    configure_logging(log_format, config.log_level)
+    stdout = sys.stdout
+    # People read what hooks print where it is printed; programs that read the log need it as lines of the log.
+    printed = printed_to(_log_printed) if log_format == "json" else contextlib.nullcontext()
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(config))
+        with printed, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config, stdout))
     except (StartRefused, DirectoryInUse, ServiceUnavailable, OSError) as error:
-        fail(said(error))
+        fail(in_words(error))
 
 
-def said(error: Exception) -> str:
-    """Return what is told of an error that ends the start: in words, without the number of the system."""
-    if isinstance(error, OSError) and error.strerror is not None:
-        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return str(error)
+def _log_printed(line: str) -> None:
+    structlog.get_logger("thingmint").info("printed", line=line)
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, stdout: TextIO) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(config, on_ready=lambda endpoints: _greet(config, endpoints), stop=stop)
+    await serve(config, on_ready=lambda endpoints: _greet(config, endpoints, stdout), stop=stop)
 
 
 def greeting(config: Config, endpoints: Endpoints) -> list[str]:
@@ -74,11 +80,11 @@ def greeting(config: Config, endpoints: Endpoints) -> list[str]:
     ]
 
 
-def _greet(config: Config, endpoints: Endpoints) -> None:
+def _greet(config: Config, endpoints: Endpoints, stdout: TextIO) -> None:
     # A reader that has gone away must not keep the service from serving.
     try:
-        click.echo("\n".join(greeting(config, endpoints)))
-        sys.stdout.flush()
+        click.echo("\n".join(greeting(config, endpoints)), file=stdout)
+        stdout.flush()
     except OSError:
         sys.stdout = None
 

@@ -9,6 +9,7 @@ import click
 
 from thingmint.config import Config, ConfigError, load_config
 from thingmint.setting_table import BY_NAME, SETTINGS
+from thingmint.words import in_words
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,7 +46,7 @@ def config_of(flags: dict[str, object]) -> Config:
     try:
         return load_config(flags, os.environ)
     except ConfigError as error:
-        fail(str(error))
+        fail(in_words(error))
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

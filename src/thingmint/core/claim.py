@@ -1,4 +1,7 @@
-"""Owns the certificates of CreateProvisioningClaim: what they may be used for, and how long."""
+"""Owns the certificates of CreateProvisioningClaim: what they may be used for, and how long.
+
+A claim belongs to one template by its identity. A template that is created later under the same name is another one.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +19,7 @@ class ClaimCertificate:
     scope: Scope
     certificate_id: CertificateId
     template_name: TemplateName
+    template_generation_id: str
     expires_at: datetime
 
     def is_valid_at(self, at: datetime) -> bool:

@@ -3,13 +3,15 @@
 Every message is written for the caller: it names what the caller sent and never a secret or a cause inside the service.
 """
 
+from thingmint.words import in_words
+
 
 class ThingmintError(Exception):
     """What was asked for did not happen, and nothing has changed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message or in_words(self)
 
 
 class InvalidRequest(ThingmintError):

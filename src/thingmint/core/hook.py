@@ -17,6 +17,10 @@ class HookFailed(Exception):
     """A hook could not be asked or gave no answer of the right form; the text is for the log, never for a device."""
 
 
+class HookBusy(HookFailed):
+    """A hook has as many callers as it takes at once, and none of them went in time: the device may come again."""
+
+
 class Question(Protocol):
     """What an operator's function is asked, be it a hook or a certificate provider."""
 

@@ -1,6 +1,7 @@
 """Owns what a provisioning plan makes of a thing, its groups and a certificate that exist already; stores nothing.
 
-AWS's FAIL refuses; here it refuses only what would change, so that a device may repeat its registration.
+FAIL refuses a thing that exists, as at AWS. One certificate is excepted: the one that is attached to the thing already
+repeats its own registration, and is refused only where a property with FAIL would change.
 """
 
 from collections.abc import Collection
@@ -32,6 +33,17 @@ def new_thing(scope: Scope, planned: ThingPlan, thing_id: str, at: datetime) -> 
         billing_group_name=planned.billing_group,
         attributes=payload.applied_to(Attributes()),
     )
+
+
+def ensure_may_exist(planned: ThingPlan, *, is_attached: bool) -> None:
+    """Raise UpdateConflict if the plan's thing exists and one of its settings is FAIL.
+
+    ``is_attached`` tells that the plan's certificate is attached to the thing already: a device that repeats its
+    request because the answer was lost is no conflict.
+    """
+    settings = {planned.override_attributes, planned.override_type, planned.override_groups}
+    if Override.FAIL in settings and not is_attached:
+        raise UpdateConflict(f"The thing {planned.name} exists already")
 
 
 def overridden_thing(thing: Thing, planned: ThingPlan) -> Thing:

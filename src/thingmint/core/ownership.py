@@ -4,7 +4,9 @@ A device gets the token with its certificate, before anything in the registry be
 """
 
 import hashlib
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from thingmint.core.errors import InvalidRequest
@@ -34,6 +36,20 @@ class Ownership:
         return at < self.expires_at
 
 
+@dataclass(frozen=True, slots=True)
+class OwnershipUse:
+    """What a token was used for: the digest of the request, None if it was not, and the sealed answer to it."""
+
+    request_digest: str | None
+    sealed_answer: bytes | None = field(repr=False)
+
+
+def request_digest(template_generation_id: str, parameters: Mapping[str, str]) -> str:
+    """Return what two RegisterThing requests have in common if they are the same: this template, these parameters."""
+    text = json.dumps([template_generation_id, sorted(parameters.items())], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def new_ownership(scope: Scope, certificate_id: CertificateId, at: datetime) -> Ownership:
     """Return the ownership of a certificate that is given out now; tokens count whole seconds."""
     return Ownership(scope, certificate_id, at.replace(microsecond=0) + TOKEN_VALID_FOR)
@@ -49,6 +65,11 @@ def ownership_of(scope: Scope, content: bytes) -> Ownership:
     """Return what the content of a token of this scope says; it was sealed, so it was written by `token_content`."""
     certificate_id, seconds = content[:_ID_BYTES].hex(), int.from_bytes(content[_ID_BYTES:], "big")
     return Ownership(scope, CertificateId(certificate_id), datetime.fromtimestamp(seconds, UTC))
+
+
+def answer_name(ownership: Ownership) -> str:
+    """Return what the answer to the token's request is bound to under its seal."""
+    return f"answer to the owner of {ownership.certificate_id} in {ownership.scope.account}"
 
 
 def token_name(scope: Scope) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from thingmint.core.errors import DeletionRefused, InvalidRequest, VersionsLimitExceeded
+from thingmint.core.errors import DeletionRefused, InvalidRequest, ResourceNotFound, VersionsLimitExceeded
 from thingmint.core.identifiers import Scope, TemplateName, provisioning_template_arn
 
 # AWS IoT's quotas.
@@ -19,6 +19,10 @@ _LAMBDA_ARN = re.compile(
     r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[a-zA-Z0-9_-]{1,64}(:(\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
 )
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]+")
+
+
+class TemplateNotFound(ResourceNotFound):
+    """The account has no provisioning template with this name, or not the one any more that was meant."""
 
 
 def is_function_arn(text: str) -> bool:
@@ -68,10 +72,14 @@ class TemplateVersionEntry:
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningTemplate:
-    """A provisioning template in the registry; name and type never change, ``last_version`` only grows."""
+    """A provisioning template in the registry; name and type never change, ``last_version`` only grows.
+
+    ``generation_id`` is its identity: no template before or after it has the same, whatever its name.
+    """
 
     scope: Scope
     name: TemplateName
+    generation_id: str
     type: TemplateType
     description: str | None
     enabled: bool

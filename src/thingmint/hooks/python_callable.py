@@ -2,55 +2,96 @@
 
 import asyncio
 import contextlib
+import copy
 import inspect
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from thingmint.core.hook import HookFailed
+from thingmint.core.hook import HOOK_SECONDS, HookBusy, HookFailed
+from thingmint.hooks.handler_signature import Handler, handler_of, is_coroutine_handler
+from thingmint.hooks.lambda_context import LambdaContext
+from thingmint.hooks.raised import told
 
 # Plain callables run in threads, which cannot be stopped: those that hang must not become any number of threads.
 MAX_THREADS = 16
+# A caller that gets a thread later than that would go before the answer.
+_WAITS_FOR = 0.9 * HOOK_SECONDS
 
 _CALL = "the callable raised"
 
 
-def python_hook(function: Callable[..., object]) -> Callable[[Mapping[str, object]], Awaitable[object]]:
-    """Return the callable as a hook; a plain one runs in a thread of its own."""
-    room = threading.BoundedSemaphore(MAX_THREADS)
+def python_hook(function: Callable[..., object], arn: str) -> Callable[[Mapping[str, object]], Awaitable[object]]:
+    """Return the callable as a hook; a plain one runs in a thread, for which its callers wait in their order.
+
+    Raises HandlerRefused for what cannot be called as a handler.
+    """
+    handler, threads = handler_of(function), asyncio.Semaphore(MAX_THREADS)
 
     async def ask_coroutine(question: Mapping[str, object]) -> object:
-        try:
-            return await function(question)  # type: ignore[misc] # a coroutine function, as asked below
-        except Exception as error:
-            raise HookFailed(f"{_CALL} {type(error).__name__}") from error
+        context = LambdaContext(arn, time.monotonic() + HOOK_SECONDS)
+        return await _awaited(handler(copy.deepcopy(question), context), question)
 
     async def ask_in_thread(question: Mapping[str, object]) -> object:
-        if not room.acquire(blocking=False):
-            raise HookFailed(f"{MAX_THREADS} calls have not returned yet")
+        deadline = time.monotonic() + HOOK_SECONDS
+        try:
+            async with asyncio.timeout(_WAITS_FOR):
+                await threads.acquire()
+        except TimeoutError as error:
+            raise HookBusy(f"all of the {MAX_THREADS} threads are in calls that have not returned") from error
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[object] = loop.create_future()
-        # A daemon: the service must be able to end while the operator's code does not.
-        threading.Thread(target=_run, args=(function, question, loop, answered, room), name="hook", daemon=True).start()
-        return await answered
 
-    return ask_coroutine if inspect.iscoroutinefunction(function) else ask_in_thread
+        def run() -> None:
+            _run(handler, question, LambdaContext(arn, deadline), loop, answered)
+            # The service may have ended meanwhile, and its loop been closed.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(threads.release)
+
+        try:
+            # A daemon: the service must be able to end while the operator's code does not.
+            threading.Thread(target=run, name="hook", daemon=True).start()
+        except RuntimeError as error:
+            threads.release()
+            raise HookBusy("the system gives no more threads") from error
+        return await _awaited(answered, question)
+
+    return ask_coroutine if is_coroutine_handler(function) else ask_in_thread
+
+
+async def _awaited(answer: object, question: Mapping[str, object]) -> object:
+    """Await the answer until it is none to await; raise HookFailed for whatever is raised meanwhile."""
+    try:
+        while inspect.isawaitable(answer):
+            answer = await answer
+    except HookFailed:
+        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody has cancelled the question: it is the operator's code that was.
+        raise HookFailed(f"{_CALL} {told(error, question)}") from error
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        # sys.exit() in a coroutine would end the service.
+        raise HookFailed(f"{_CALL} {told(error, question)}") from error
+    return answer
 
 
 def _run(
-    function: Callable[..., object],
+    handler: Handler,
     question: Mapping[str, object],
+    context: LambdaContext,
     loop: asyncio.AbstractEventLoop,
     answered: "asyncio.Future[object]",
-    room: threading.BoundedSemaphore,
 ) -> None:
     answer: object = None
     failure: HookFailed | None = None
     try:
-        answer = function(question)
+        # A copy: handlers change their event, and the question is still needed to know what an exception must not say.
+        answer = handler(copy.deepcopy(question), context)
     except BaseException as error:  # noqa: BLE001  whatever ends the thread, the one who waits must hear of it
-        failure = HookFailed(f"{_CALL} {type(error).__name__}")
-    finally:
-        room.release()
+        failure = HookFailed(f"{_CALL} {told(error, question)}")
 
     def tell() -> None:
         # Who waited may have gone when the time limit passed.
@@ -59,7 +100,8 @@ def _run(
                 answered.set_result(answer)
             else:
                 answered.set_exception(failure)
+        elif inspect.iscoroutine(answer):
+            answer.close()
 
-    # The service may have ended meanwhile, and its loop been closed.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(tell)

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.provisioning_template import PreProvisioningHook
+from thingmint.hooks.handler_signature import HandlerRefused
 from thingmint.hooks.python_callable import python_hook
+from thingmint.hooks.raised import told
 from thingmint.hooks.signature import QuestionSigner
 from thingmint.hooks.trust import MachineTrust
 from thingmint.hooks.webhook import Webhook
@@ -41,15 +43,18 @@ def _target(arn: str, text: str, signer: QuestionSigner | None, trust: MachineTr
         raise HookTargetRefused(f"hooks.{arn}: the name is not the ARN of a Lambda function") from error
     match = _CALLABLE.fullmatch(text)
     if match:
-        return python_hook(_imported(arn, match[1], match[2]))
+        try:
+            return python_hook(_imported(arn, match[1], match[2]), arn)
+        except HandlerRefused as error:
+            raise HookTargetRefused(f"hooks.{arn}: {match[1]}:{match[2]} cannot be called: {error}") from error
     return _webhook(arn, text, signer, trust)
 
 
 def _imported(arn: str, module_name: str, name: str) -> Callable[..., object]:
     try:
         found = getattr(importlib.import_module(module_name), name, None)
-    except Exception as error:
-        raise HookTargetRefused(f"hooks.{arn}: {module_name} cannot be imported: {type(error).__name__}") from error
+    except (Exception, SystemExit) as error:
+        raise HookTargetRefused(f"hooks.{arn}: {module_name} cannot be imported: {told(error, {})}") from error
     if not callable(found):
         raise HookTargetRefused(f"hooks.{arn}: {module_name} has no callable {name}")
     return found  # type: ignore[no-any-return] # that it can be called is all there is to know of the operator's code

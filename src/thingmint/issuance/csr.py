@@ -14,6 +14,7 @@ from thingmint.issuance.der import children, only_element
 from thingmint.issuance.keys import PublicKey, WeakKey, accepted_public_key
 from thingmint.issuance.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.subject import SubjectRefused, check_subject
+from thingmint.words import in_words
 
 _LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 _EMPTY_NAME = b"\x30\x00"
@@ -56,7 +57,7 @@ def _der(pem: str) -> bytes:
     try:
         return read_block(pem, _LABELS, "certificate signing request")
     except MalformedPEM as error:
-        raise MalformedCSR(str(error)) from error
+        raise MalformedCSR(in_words(error)) from error
 
 
 def _parts(der: bytes) -> tuple[bytes, bytes]:

@@ -23,6 +23,7 @@ from typing import Final, Protocol
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscription
 from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.shared_publish import SharedPublish
 
 DATA_PLANE_PACKET_IDS: Final = range(1, 0x8000)
 GATEWAY_PACKET_IDS: Final = range(0x8000, 0x10000)
@@ -83,8 +84,8 @@ class DeviceConnection(Protocol):
         """
         ...
 
-    def deliver(self, message: Publish) -> Delivery:
-        """Write the message whole, or nothing of it."""
+    def deliver(self, message: Publish, shared: SharedPublish | None = None) -> Delivery:
+        """Write the message whole, or nothing of it; ``shared``, where given, has its bytes."""
         ...
 
     def disconnect(self, reason_code: ReasonCode) -> None:

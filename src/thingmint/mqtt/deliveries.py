@@ -13,6 +13,7 @@ from thingmint.mqtt.device_protocol import DeviceProtocol
 from thingmint.mqtt.own_filters import OwnFilters
 from thingmint.mqtt.packets import Publish, QoS, ServerPacket
 from thingmint.mqtt.ports import FleetAnswer
+from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.mqtt.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -44,11 +45,14 @@ class Deliveries:
         if encoded is not None:
             self._writer.write(encoded)
 
-    def deliver(self, message: Publish) -> Delivery:
-        """Write a message of the data plane whole, or nothing of it."""
+    def deliver(self, message: Publish, shared: SharedPublish | None = None) -> Delivery:
+        """Write a message of the data plane whole, or nothing of it; ``shared``, where given, has its bytes."""
         if self._writer.is_congested:
             return Delivery.FULL
-        encoded = self._protocol.bytes_of(message)
+        if shared is None:
+            encoded = self._protocol.bytes_of(message)
+        else:
+            encoded = self._protocol.shared_bytes_of(shared, message.packet_id)
         if encoded is None:
             return Delivery.TOO_LARGE
         if message.packet_id:

@@ -14,6 +14,7 @@ from thingmint.mqtt.packets import ProtocolVersion, Publish, ServerPacket
 from thingmint.mqtt.permissions import to_receive
 from thingmint.mqtt.ports import Authorizer, FleetAnswer, FleetRequester
 from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.mqtt.writer import Writer
 
 
@@ -87,11 +88,11 @@ class DeviceLink:
         """Say whether its policies allow iot:Receive on the topic; nothing is allowed before CONNECT was accepted."""
         return self.admitted is not None and to_receive(topic).is_given_by(self.admitted.authorizer)
 
-    def deliver(self, message: Publish) -> Delivery:
-        """Write the message whole, or nothing of it."""
+    def deliver(self, message: Publish, shared: SharedPublish | None = None) -> Delivery:
+        """Write the message whole, or nothing of it; ``shared``, where given, has its bytes."""
         if self.is_over or self.admitted is None:
             return Delivery.FULL
-        return self._deliveries.deliver(message)
+        return self._deliveries.deliver(message, shared)
 
     def disconnect(self, reason_code: ReasonCode) -> None:
         """End the connection with the reason."""

@@ -31,7 +31,9 @@ from thingmint.mqtt.packets import (
 from thingmint.mqtt.properties import ConnackProperties, DisconnectProperties
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.reason_tables import CONNACK, DISCONNECT_OF_SERVER
+from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.mqtt.topics import InvalidTopic, check_topic
+from thingmint.words import in_words
 
 MAX_PACKET_BYTES: Final = 149_504
 MAX_PAYLOAD_BYTES: Final = 128 * 1024
@@ -191,7 +193,13 @@ class DeviceProtocol:
     def bytes_of(self, packet: ServerPacket) -> bytes | None:
         """Return the packet's bytes; None if they are more than the client takes."""
         assert self.connect is not None, "CONNECT comes first"
-        encoded = encode(packet, self.connect.version)
+        return self._unless_too_large(encode(packet, self.connect.version))
+
+    def shared_bytes_of(self, message: SharedPublish, packet_id: int) -> bytes | None:
+        """Return the bytes of a message that others get too; None if they are more than the client takes."""
+        return self._unless_too_large(message.bytes_for(packet_id, is_5=self.is_5))
+
+    def _unless_too_large(self, encoded: bytes) -> bytes | None:
         # MQTT 5, 3.1.2.11.4: what is too large is dropped as if it had been sent.
         if self.maximum_packet_size is not None and len(encoded) > self.maximum_packet_size:
             return None
@@ -241,4 +249,4 @@ def _check_message(message: Publish | Will) -> None:
     try:
         check_topic(message.topic)
     except InvalidTopic as error:
-        raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, str(error)) from error
+        raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, in_words(error)) from error

@@ -7,6 +7,7 @@ disconnected, or bound to the new policies, at once and not when they connect ne
 import asyncio
 import functools
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -25,6 +26,7 @@ from thingmint.mqtt.provisioning import ProvisioningDesk
 from thingmint.mqtt.reason_codes import ReasonCode
 from thingmint.mqtt.roster import Roster
 from thingmint.mqtt.services import Services
+from thingmint.registration.turns import Pace
 
 _TICK_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 1.0
@@ -78,7 +80,9 @@ class Gateway:
             admit=self._listener.admit,
         )
         self._refresher: asyncio.Task[None] | None = None
-        self._to_refresh: set[Connection] = set()
+        self._to_refresh: dict[Connection, None] = {}
+        self._ender: asyncio.Task[None] | None = None
+        self._to_end: deque[Connection] = deque()
 
     @property
     def port(self) -> int:
@@ -124,7 +128,7 @@ class Gateway:
         await self._settle(lambda: not self._services.work and not self.open_connections, min(grace, _FLUSH_SECONDS))
         await self._listener.stop()
         self._tick_timer.cancel()
-        work = {*self._services.work, *({self._refresher} if self._refresher else ())}
+        work = {*self._services.work, *(task for task in (self._refresher, self._ender) if task)}
         if work:
             _done, abandoned = await asyncio.wait(work, timeout=_FLUSH_SECONDS)
             for task in abandoned:
@@ -136,8 +140,9 @@ class Gateway:
 
     def certificate_changed(self, target: CertificateTarget) -> None:
         """Disconnect whoever is connected, or connecting, with an account's certificate that is ACTIVE no longer."""
-        for connection in self._roster.of_target(target):
-            connection.end(ReasonCode.ADMINISTRATIVE_ACTION, "The certificate is not active any more", cut=True)
+        self._to_end.extend(self._roster.of_target(target))
+        if self._ender is None and not self._end_some():
+            self._ender = self._services.loop.create_task(self._end_rest())
 
     def has_connection_of(self, target: CertificateTarget) -> bool:
         """Say whether anybody is connected, or connecting, with an account's certificate."""
@@ -147,7 +152,7 @@ class Gateway:
         """Bind the connections of these accounts' certificates, or all, to the policies that are attached now."""
         for connection in self._roster.all_of(targets):
             connection.is_stale = True
-            self._to_refresh.add(connection)
+            self._to_refresh[connection] = None
         if self._to_refresh and self._refresher is None:
             self._refresher = self._services.loop.create_task(self._refresh())
 
@@ -169,14 +174,34 @@ class Gateway:
         connection.remove(clean_session=clean_session, prevent_will=prevent_will_message)
         return True
 
+    def _end_some(self) -> bool:
+        """End connections of certificates that are not active for the time of a slice; return whether none is left."""
+        pace = Pace()
+        while self._to_end:
+            connection = self._to_end.popleft()
+            connection.end(ReasonCode.ADMINISTRATIVE_ACTION, "The certificate is not active any more", cut=True)
+            if pace.is_over:
+                break
+        return not self._to_end
+
+    async def _end_rest(self) -> None:
+        finished = False
+        while not finished:
+            await asyncio.sleep(0)
+            finished = self._end_some()
+        self._ender = None
+
     async def _refresh(self) -> None:
+        pace = Pace()
         while self._to_refresh:
-            connection = self._to_refresh.pop()
+            # In the order of the changes; a connection that cannot be bound now comes last.
+            connection = next(iter(self._to_refresh))
+            del self._to_refresh[connection]
             try:
                 await connection.refresh_policies()
             except ThingmintError as error:
                 log.warning("the policies of a connection could not be read again: %s", error.message)
-                self._to_refresh.add(connection)
+                self._to_refresh[connection] = None
                 await asyncio.sleep(_RETRY_SECONDS)
             except DeviceRefused:
                 # Its certificate has gone, to another account for instance, since whoever tells of it has looked.
@@ -184,6 +209,7 @@ class Gateway:
             except Exception:
                 log.exception("the policies of a connection could not be read again")
                 connection.end(ReasonCode.UNSPECIFIED_ERROR, cut=True)
+            await pace.rest()
         self._refresher = None
 
     async def _settle(self, is_settled: Callable[[], bool], seconds: float) -> None:

@@ -6,6 +6,7 @@ something that they depend on has changed. An unknown certificate of a registere
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,15 +19,15 @@ from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.claim import ClaimCertificate
 from thingmint.core.claim_policy import claim_policy
 from thingmint.core.device_context import ConnectAttribute, DeviceConnection, connect_context, device_context
-from thingmint.core.errors import CertificateInvalid, ResourceNotFound
+from thingmint.core.errors import CertificateInvalid, LimitExceeded, ResourceNotFound
 from thingmint.core.identifiers import (
     AccountId,
     CertificateId,
     Scope,
-    TemplateName,
     certificate_arn,
     certificate_id_of,
     iot_arn,
+    provisioning_template_arn,
 )
 from thingmint.core.policy import Decision, DecisionEffect, Policy
 from thingmint.core.policy_target import CertificateTarget
@@ -41,6 +42,8 @@ from thingmint.registration.fleet import Device as FleetDevice
 from thingmint.registration.ports import Transaction
 from thingmint.registration.presented_certificates import presented_certificate
 from thingmint.registration.steps import Steps
+
+log = logging.getLogger(__name__)
 
 _CONNECT = "iot:Connect"
 # A host name such as 111122223333.localhost names the account that a device belongs to, as AWS's endpoints do.
@@ -90,25 +93,28 @@ class RegisteredDevice:
 
     scope: Scope
     certificate_id: CertificateId
-    only_template: TemplateName | None
+    claim: ClaimCertificate | None
     read_policies: ReadPolicies = field(repr=False)
 
     async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
-        """Compile the policies that are attached now."""
+        """Compile the policies that are attached now; raise DeviceRefused if they are too large together."""
         known, policies = await self.read_policies(facts.client_id)
         connection = replace(known, source_address=facts.source_address, domain_name=facts.server_name)
         context = device_context(connection)
         asked = [ConnectAttribute(attribute) for attribute in facts.attributes]
-        return BoundPolicies(
-            arn_prefix=iot_arn(self.scope, ""),
-            to_connect=CompiledPolicies(policies, connect_context(context, self.scope, asked, facts.will_topic)),
-            connected=CompiledPolicies(policies, context),
-        )
+        try:
+            return BoundPolicies(
+                arn_prefix=iot_arn(self.scope, ""),
+                to_connect=CompiledPolicies(policies, connect_context(context, self.scope, asked, facts.will_topic)),
+                connected=CompiledPolicies(policies, context),
+            )
+        except LimitExceeded as error:
+            raise DeviceRefused(DeviceRefusal.POLICIES_TOO_LARGE) from error
 
     def fleet_device(self, source_address: str) -> FleetDevice:
         """Return the device as the author of a provisioning request. No IAM policy binds it: iot:Publish decided."""
         caller = device_caller(self.scope, self.certificate_id, source_address)
-        return FleetDevice(caller, self.certificate_id, self.only_template)
+        return FleetDevice(caller, self.certificate_id, self.claim)
 
 
 class RegisteredDevices:
@@ -150,7 +156,8 @@ class RegisteredDevices:
     async def _registered(self, connection: FirstConnection, leaf_der: bytes) -> Certificate | None:
         try:
             registration = await auto_register(self._authority, connection, leaf_der)
-        except CertificateInvalid:
+        except CertificateInvalid as error:
+            log.debug("a certificate is not registered at its first connection: %s", error.message)
             return None
         if registration is None:
             return None
@@ -160,6 +167,9 @@ class RegisteredDevices:
         return registration.certificate
 
     def _ensure_admissible(self, certificate: Certificate) -> None:
+        if certificate.other_encoding_of is not None:
+            # An earlier version registered the same certificate twice. Its status is that of the first encoding.
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
         if certificate.status is not CertificateStatus.ACTIVE:
             raise DeviceRefused(_REFUSALS[certificate.status])
         if not certificate.not_before <= self._authority.clock.now() <= certificate.not_after:
@@ -187,11 +197,20 @@ class RegisteredDevices:
 
     def _claimed(self, claim: ClaimCertificate) -> RegisteredDevice:
         policies = (claim_policy(claim.scope, claim.template_name),)
+        target = CertificateTarget(claim.scope, claim.certificate_id)
+        # The claim goes with its template, and so does the connection; the template is named to the watch.
+        depends_on = frozenset({provisioning_template_arn(claim.scope, claim.template_name)})
+        self.known.add(target)
+
+        async def read() -> tuple[ClaimCertificate | None, frozenset[str]]:
+            return await recognise_claim(self._authority, claim.certificate_id), depends_on
 
         async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[Policy]]:
+            if await self._watch.read(target, read) != claim:
+                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
             return DeviceConnection(client_id, certificate_id=claim.certificate_id), policies
 
-        return RegisteredDevice(claim.scope, claim.certificate_id, claim.template_name, read_policies)
+        return RegisteredDevice(claim.scope, claim.certificate_id, claim, read_policies)
 
 
 def device_caller(scope: Scope, certificate_id: CertificateId, source_address: str) -> Caller:

@@ -1,26 +1,30 @@
 """Owns who receives a message: everyone who is subscribed, and one member of each shared subscription."""
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from thingmint.mqtt.packets import QoS, Subscription
 from thingmint.mqtt.subscription_tree import SubscriptionTree
 from thingmint.mqtt.topics import TopicFilter
 
+# How many members in a row may be passed over because they take nothing at the moment.
+_LOOK_AHEAD: Final = 8
+
 
 class Readiness(IntEnum):
-    """Whether a client can be given a message of a shared subscription; the readiest member gets it."""
+    """Whether a client that is connected can be given a message of a shared subscription."""
 
     NOT_ALLOWED = 0
-    AWAY = 1
-    CONNECTED = 2
+    BUSY = 1
+    READY = 2
 
 
 class Receiver(NamedTuple):
     """A client that gets a message, at which QoS at most, and whether RETAIN stays as it was published.
 
-    ``group`` is that of the shared subscription through which the message comes.
+    ``group`` is that of the shared subscription by which it gets the message.
     """
 
     client_id: str
@@ -30,19 +34,65 @@ class Receiver(NamedTuple):
 
 
 class _Group:
-    __slots__ = ("members", "name")
+    """The members of a shared subscription in the order of their turns: those that are connected, and the absent."""
+
+    __slots__ = ("absent", "name", "present")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.members: dict[str, Subscription] = {}
+        self.present: OrderedDict[str, Subscription] = OrderedDict()
+        self.absent: OrderedDict[str, Subscription] = OrderedDict()
 
-    def next_member(self, readiness: Callable[[str, str], Readiness]) -> str | None:
-        # Of the readiest the first; it goes to the end of the line.
-        client_id = max(self.members, key=lambda member: readiness(member, self.name))
-        if readiness(client_id, self.name) is Readiness.NOT_ALLOWED:
-            return None
-        self.members[client_id] = self.members.pop(client_id)
-        return client_id
+    @property
+    def is_empty(self) -> bool:
+        return not self.present and not self.absent
+
+    def add(self, client_id: str, subscription: Subscription, *, is_present: bool) -> None:
+        members, others = (self.present, self.absent) if is_present else (self.absent, self.present)
+        others.pop(client_id, None)
+        members[client_id] = subscription
+
+    def move(self, client_id: str, *, is_present: bool) -> None:
+        source, target = (self.absent, self.present) if is_present else (self.present, self.absent)
+        subscription = source.pop(client_id, None)
+        if subscription is not None:
+            target[client_id] = subscription
+
+    def discard(self, client_id: str) -> None:
+        self.present.pop(client_id, None)
+        self.absent.pop(client_id, None)
+
+    def next_member(self, readiness: Callable[[str, str], Readiness]) -> tuple[str, Subscription] | None:
+        """Return whose turn it is and what it has subscribed to; that member goes to the end of the line."""
+        members = self.present
+        client_id = self._next_present(readiness)
+        if client_id is None:
+            if not self.absent:
+                return None
+            members, client_id = self.absent, next(iter(self.absent))
+        members.move_to_end(client_id)
+        return client_id, members[client_id]
+
+    def _next_present(self, readiness: Callable[[str, str], Readiness]) -> str | None:
+        chosen: str | None = None
+        busy = 0
+        barred: list[str] = []
+        for client_id in self.present:
+            found = readiness(client_id, self.name)
+            if found is Readiness.READY:
+                chosen = client_id
+                break
+            if found is Readiness.NOT_ALLOWED:
+                barred.append(client_id)
+                continue
+            # If all are busy, the first of them gets the message.
+            chosen, busy = chosen or client_id, busy + 1
+            if busy == _LOOK_AHEAD:
+                break
+        # A client that may not receive is not met again before everyone else has had a turn.
+        for each in barred:
+            self.present.move_to_end(each)
+        return chosen
 
 
 class Router:
@@ -60,13 +110,15 @@ class Router:
         """Whether nobody is subscribed to anything."""
         return self._tree.is_empty and self._shared.is_empty and not self._groups
 
-    def add(self, client_id: str, topic_filter: TopicFilter, subscription: Subscription) -> None:
+    def add(
+        self, client_id: str, topic_filter: TopicFilter, subscription: Subscription, *, is_present: bool = True
+    ) -> None:
         """Add or replace a client's subscription; the subscription's QoS is the one granted."""
         if topic_filter.group is None:
             self._tree.add(topic_filter.pattern, client_id, subscription)
             return
         group = self._groups.setdefault(topic_filter.text, _Group(topic_filter.group))
-        group.members[client_id] = subscription
+        group.add(client_id, subscription, is_present=is_present)
         self._shared.add(topic_filter.pattern, topic_filter.text, group)
 
     def discard(self, client_id: str, topic_filter: TopicFilter) -> None:
@@ -75,10 +127,15 @@ class Router:
             self._tree.discard(topic_filter.pattern, client_id)
             return
         group = self._groups[topic_filter.text]
-        del group.members[client_id]
-        if not group.members:
+        group.discard(client_id)
+        if group.is_empty:
             del self._groups[topic_filter.text]
             self._shared.discard(topic_filter.pattern, topic_filter.text)
+
+    def set_present(self, client_id: str, shared_filters: Iterable[str], *, is_present: bool) -> None:
+        """Note in the client's shared subscriptions that it can be given messages now, or that it cannot."""
+        for text in shared_filters:
+            self._groups[text].move(client_id, is_present=is_present)
 
     def receivers(
         self, topic: str, publisher: str | None, readiness: Callable[[str, str], Readiness]
@@ -87,20 +144,32 @@ class Router:
 
         ``readiness`` is that of a client for the message if it comes through the shared subscription of a group.
         """
-        own: dict[str, Receiver] = {}
-        for client_id, subscription in self._tree.match(topic):
-            if subscription.no_local and client_id == publisher:
-                continue
-            receiver = Receiver(client_id, subscription.qos, subscription.retain_as_published)
-            known = own.get(client_id)
-            if known is not None:
-                as_published = known.retain_as_published or receiver.retain_as_published
-                receiver = Receiver(client_id, max(known.qos, receiver.qos), as_published)
-            own[client_id] = receiver
-        found = list(own.values())
+        found = self._own(topic, publisher)
         for _, group in self._shared.match(topic):
             member = group.next_member(readiness)
             if member is not None:
-                subscription = group.members[member]
-                found.append(Receiver(member, subscription.qos, subscription.retain_as_published, group.name))
+                client_id, subscription = member
+                found.append(Receiver(client_id, subscription.qos, subscription.retain_as_published, group.name))
         return found
+
+    def _own(self, topic: str, publisher: str | None) -> list[Receiver]:
+        matches = self._tree.matching(topic)
+        if len(matches) == 1:
+            # By far the most frequent case, and no client is met twice.
+            return [
+                Receiver(client_id, subscription.qos, subscription.retain_as_published)
+                for client_id, subscription in matches[0].items()
+                if client_id != publisher or not subscription.no_local
+            ]
+        own: dict[str, Receiver] = {}
+        for match in matches:
+            for client_id, subscription in match.items():
+                if subscription.no_local and client_id == publisher:
+                    continue
+                receiver = Receiver(client_id, subscription.qos, subscription.retain_as_published)
+                known = own.get(client_id)
+                if known is not None:
+                    as_published = known.retain_as_published or receiver.retain_as_published
+                    receiver = Receiver(client_id, max(known.qos, receiver.qos), as_published)
+                own[client_id] = receiver
+        return list(own.values())

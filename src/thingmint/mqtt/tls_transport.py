@@ -14,6 +14,7 @@ from OpenSSL import SSL
 
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.tls import Peer, peer_of
+from thingmint.words import in_words
 
 # A record carries at most 16 KiB. OpenSSL's memory buffers grow to what they once held, so they get no more than that.
 _RECORD_BYTES = 16 * 1024
@@ -276,7 +277,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         except SSL.ZeroReturnError:
             self.close()
         except SSL.Error as error:
-            log.debug("%r: %s", self, error)
+            log.debug("%r: %s", self, in_words(error))
             self._say_last_words()
 
     def _establish(self) -> None:

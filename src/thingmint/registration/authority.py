@@ -16,6 +16,7 @@ from thingmint.registration.ports import (
     SerialNumbers,
     Store,
 )
+from thingmint.registration.turns import Turns
 from thingmint.registration.wanted_events import WantedEvents
 
 
@@ -36,4 +37,6 @@ class RegistrationAuthority:
     hooks: HookClient
     files: RegistrationFiles
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
+    turns: Turns = field(default_factory=Turns)
+    auto_register_any_usage: bool = False
     wanted_events: WantedEvents = field(default_factory=WantedEvents)

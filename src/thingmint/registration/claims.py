@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 
 from thingmint.core.caller import Caller
 from thingmint.core.claim import ClaimCertificate
+from thingmint.core.errors import AccessDenied
 from thingmint.core.identifiers import CertificateId, TemplateName
 from thingmint.issuance.keys import KeyPair, load_public_key
 from thingmint.registration.audit import audit_entry
@@ -19,6 +20,8 @@ from thingmint.registration.mutation import Change, change
 from thingmint.registration.ports import Transaction
 from thingmint.registration.provisioning_templates import found_template, kept_template
 from thingmint.registration.steps import Steps
+
+_NOT_USABLE = "The claim certificate cannot be used any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,11 @@ async def create_claim(authority: RegistrationAuthority, caller: Caller, name: T
     key_pair = await authority.key_source.take()
     now = authority.clock.now()
     signed = _sign(authority, key_pair, now)
-    claim = ClaimCertificate(caller.scope, signed.certificate_id, name, signed.not_after)
     detail = {"certificate_id": signed.certificate_id, "serial_number": f"{signed.serial_number:x}"}
 
     def program(transaction: Transaction) -> Steps[Change[None]]:
         template = yield from kept_template(transaction, caller, name)
+        claim = ClaimCertificate(caller.scope, signed.certificate_id, name, template.generation_id, signed.not_after)
         yield from transaction.insert_claim_certificate(claim)
         entry = audit_entry(caller, now, "CreateProvisioningClaim", template.arn, **detail)
         return Change(None, (entry,))
@@ -59,6 +62,21 @@ async def recognise_claim(authority: RegistrationAuthority, certificate_id: Cert
     """Return the claim certificate with this id if there is one and it may still be used."""
     claim = await authority.store.read(lambda transaction: transaction.claim_certificate(certificate_id))
     return claim if claim is not None and claim.is_valid_at(authority.clock.now()) else None
+
+
+async def require_claim(authority: RegistrationAuthority, claim: ClaimCertificate | None) -> None:
+    """Return if there is no claim, or it may still be used; raise AccessDenied if it has ended or its template is gone.
+
+    Connections of claims outlive the question whether they are opened: each request asks again.
+    """
+    if claim is not None and await recognise_claim(authority, claim.certificate_id) != claim:
+        raise AccessDenied(_NOT_USABLE)
+
+
+def kept_claim(transaction: Transaction, claim: ClaimCertificate | None) -> Steps[None]:
+    """Raise AccessDenied if the claim's template was deleted since the request began."""
+    if claim is not None and (yield from transaction.claim_certificate(claim.certificate_id)) is None:
+        raise AccessDenied(_NOT_USABLE)
 
 
 async def sweep_claims(authority: RegistrationAuthority, limit: int) -> int:

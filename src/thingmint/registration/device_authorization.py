@@ -16,13 +16,14 @@ from thingmint.core.errors import InvalidRequest, LimitExceeded
 from thingmint.core.identifiers import PolicyName, Scope, policy_arn
 from thingmint.core.iot_policy import parse_iot_policy
 from thingmint.core.policy import Policy
-from thingmint.core.policy_simulation import AuthRequest, AuthResult, NamedPolicy, simulate
+from thingmint.core.policy_simulation import AuthRequest, AuthResult, NamedPolicy, simulation
 from thingmint.core.policy_target import CertificateTarget, PolicyTarget, target_not_found
 from thingmint.issuance.certificate_attributes import certificate_attributes
 from thingmint.registration.in_force import in_force
 from thingmint.registration.policy_attachments import require_target
 from thingmint.registration.ports import Store, Transaction
 from thingmint.registration.steps import Steps
+from thingmint.registration.turns import Turns
 
 # A test is answered in one go; no target has more policies either.
 MAX_ADDED = 10
@@ -91,6 +92,7 @@ def _remembered_policy(document: str) -> Policy:
 
 async def simulated(
     store: Store,
+    turns: Turns,
     scope: Scope,
     principal: PolicyTarget | None,
     client_id: str | None,
@@ -99,8 +101,8 @@ async def simulated(
 ) -> tuple[AuthResult, ...]:
     """Return what the policies of the principal would say to each request, policies added and skipped as asked.
 
-    Raises ResourceNotFound for an unknown principal or policy, LimitExceeded for too many added policies,
-    InvalidRequest if there is neither a principal nor a policy.
+    Raises ResourceNotFound for an unknown principal or policy, LimitExceeded for too much work, InvalidRequest
+    if there is neither a principal nor a policy.
     """
     added = dict.fromkeys(what_if.added)
     if principal is None and not added:
@@ -120,7 +122,7 @@ async def simulated(
 
     device = await store.read(program)
     other_things = () if client_id is not None else device.other_things
-    return simulate(requests, device.policies, device_context(device.connection), other_things)
+    return await turns.run(simulation(requests, device.policies, device_context(device.connection), other_things))
 
 
 def _certificate_connection(

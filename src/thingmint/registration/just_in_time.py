@@ -10,7 +10,7 @@ from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import parse_template_name
 from thingmint.core.provisioning_plan import CertificateFacts, plan
-from thingmint.core.provisioning_template import TemplateType, ensure_usable
+from thingmint.core.provisioning_template import ProvisioningTemplate, TemplateType, ensure_usable
 from thingmint.core.template import Template, TemplateKind
 from thingmint.issuance.certificate_attributes import certificate_attributes
 from thingmint.registration import provisioning_templates
@@ -29,19 +29,20 @@ async def provision_at_first_connection(
     """
     if certificate.status is not CertificateStatus.PENDING_ACTIVATION:
         raise InvalidRequest(f"The certificate {certificate.certificate_id} is {certificate.status} already")
-    template = await _template(authority, caller, config)
+    template, body = await _template(authority, caller, config)
     facts = CertificateFacts(certificate.certificate_id, certificate_attributes(certificate.der))
-    name = None if config.template_name is None else parse_template_name(config.template_name)
-    return await provision(authority, caller, plan(template, {}, facts), template=name)
+    return await provision(authority, caller, plan(body, {}, facts), template=template)
 
 
-async def _template(authority: RegistrationAuthority, caller: Caller, config: RegistrationConfig) -> Template:
+async def _template(
+    authority: RegistrationAuthority, caller: Caller, config: RegistrationConfig
+) -> tuple[ProvisioningTemplate | None, Template]:
     if config.template_body is not None:
-        return parsed_template(config.template_body, TemplateKind.JITP)
+        return None, parsed_template(config.template_body, TemplateKind.JITP)
     if config.template_name is None:
         raise InvalidRequest("The CA certificate's configuration has no template")
     template, version = await provisioning_templates.describe(
         authority, caller, parse_template_name(config.template_name)
     )
     ensure_usable(template, TemplateType.JITP)
-    return parsed_template(version.body, TemplateKind.JITP)
+    return template, parsed_template(version.body, TemplateKind.JITP)

@@ -34,7 +34,8 @@ def ownership_token(authority: RegistrationAuthority, ownership: Ownership) -> s
 def redeemed_token(authority: RegistrationAuthority, caller: Caller, token: str) -> Ownership:
     """Return what a token proves; raise OwnershipTokenInvalid for an empty, foreign, changed or ended one.
 
-    A token may be shown again within its hour: a device whose answer got lost has no other way to go on.
+    A token may be shown again within its hour, for the same request: a device whose answer got lost has no other way to
+    go on. `redemption` tells requests apart.
     """
     if not token:
         raise OwnershipTokenInvalid("Certificate ownership token cannot be empty.")

@@ -27,6 +27,7 @@ from thingmint.registration.verbs.policy_attachments import PolicyAttachmentVerb
 from thingmint.registration.verbs.provisioning_templates import ProvisioningTemplateVerbs
 from thingmint.registration.verbs.registration_tasks import RegistrationTaskVerbs
 from thingmint.registration.verbs.role_aliases import RoleAliasVerbs
+from thingmint.registration.verbs.signed_certificates import SignedCertificateVerbs
 from thingmint.registration.verbs.tags import TagVerbs
 from thingmint.registration.verbs.thing_groups import ThingGroupVerbs
 from thingmint.registration.verbs.thing_principals import ThingPrincipalVerbs
@@ -53,6 +54,7 @@ class Transaction(
     CertificateProviderVerbs,
     EventConfigurationVerbs,
     RoleAliasVerbs,
+    SignedCertificateVerbs,
     TagVerbs,
     ThingGroupVerbs,
     ThingPrincipalVerbs,

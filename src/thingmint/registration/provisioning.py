@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
+from typing import Protocol
 
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import Certificate
@@ -20,9 +21,10 @@ from thingmint.core.errors import (
     ResourceExists,
     ResourceNotFound,
 )
-from thingmint.core.identifiers import Scope, TemplateName, ThingName, policy_arn, thing_arn
+from thingmint.core.identifiers import Scope, ThingName, policy_arn, thing_arn
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.core.provisioning_plan import ProvisioningPlan, plan
+from thingmint.core.provisioning_template import ProvisioningTemplate, TemplateNotFound
 from thingmint.core.registry_event import RegistryEvent
 from thingmint.core.template import Template, TemplateKind, parse_template
 from thingmint.core.thing import Thing
@@ -33,6 +35,7 @@ from thingmint.registration.policy_attachments import attached
 from thingmint.registration.ports import Transaction
 from thingmint.registration.provisioning_certificate import GivenCertificate, given_certificate, held_certificate
 from thingmint.registration.provisioning_steps import certificate_step, policy_step, thing_step
+from thingmint.registration.provisioning_templates import require_template
 from thingmint.registration.steps import Steps
 from thingmint.registration.thing_principals import attach_certificate
 
@@ -59,6 +62,18 @@ class Provisioned:
     thing_name: ThingName | None
     resource_arns: Mapping[str, str]
     device_configuration: Mapping[str, str]
+
+
+class Once(Protocol):
+    """A request that is carried out at most once, by whatever it shows for it."""
+
+    def begin(self, transaction: Transaction) -> Steps[Provisioned | None]:
+        """Return what the same request came to before; None if it is the first, and the others wait for it."""
+        ...
+
+    def end(self, transaction: Transaction, done: Provisioned) -> Steps[None]:
+        """Note what the request came to."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +107,36 @@ async def register_thing(
 
 
 async def provision(
-    authority: RegistrationAuthority, caller: Caller, planned: ProvisioningPlan, *, template: TemplateName | None = None
+    authority: RegistrationAuthority,
+    caller: Caller,
+    planned: ProvisioningPlan,
+    *,
+    template: ProvisioningTemplate | None = None,
+    once: Once | None = None,
 ) -> Provisioned:
     """Carry out the plan and return what it came to.
 
     Raises InvalidRequest for what cannot be, UpdateConflict where the plan forbids a change, RegistrationFailed if
-    something that it names does not exist or does not allow it. Nothing of the plan has happened then.
+    something that it names does not exist or does not allow it, TemplateNotFound if the template was deleted meanwhile.
+    Nothing of the plan has happened then.
     """
+
+    def program(transaction: Transaction, run: Run) -> Steps[Change[Provisioned]]:
+        earlier = None if once is None else (yield from once.begin(transaction))
+        if earlier is not None:
+            return Change(earlier, ())
+        if template is not None:
+            yield from require_template(transaction, caller, template)
+        done = yield from run_steps(transaction, run, template)
+        if once is not None:
+            yield from once.end(transaction, done.result)
+        return done
+
     try:
         run = await prepared_run(authority, caller, planned)
-        return await change(authority, lambda transaction: run_steps(transaction, run, template))
+        return await change(authority, lambda transaction: program(transaction, run))
+    except TemplateNotFound:
+        raise
     except _FAILURES as error:
         raise RegistrationFailed(error.message) from error
 
@@ -118,7 +153,9 @@ async def prepared_run(authority: RegistrationAuthority, caller: Caller, planned
     )
 
 
-def run_steps(transaction: Transaction, run: Run, template: TemplateName | None = None) -> Steps[Change[Provisioned]]:
+def run_steps(
+    transaction: Transaction, run: Run, template: ProvisioningTemplate | None = None
+) -> Steps[Change[Provisioned]]:
     """Carry out a plan as steps of a transaction; return what it came to with the audit entries of what it changed."""
     planned, scope = run.plan, run.scope
     changes: list[str] = []
@@ -127,7 +164,8 @@ def run_steps(transaction: Transaction, run: Run, template: TemplateName | None 
             changes.append("policy")
     thing, events = None, tuple[RegistryEvent, ...]()
     if planned.thing is not None:
-        thing, events = yield from thing_step(transaction, scope, planned.thing, run.thing_id, run.at)
+        certificate_id = None if run.given is None else run.given.certificate_id
+        thing, events = yield from thing_step(transaction, scope, planned.thing, certificate_id, run.thing_id, run.at)
         changes += ["thing"] if events else []
     certificate = None
     if run.given is not None:
@@ -162,7 +200,9 @@ def _arns(run: Run, certificate: Certificate | None) -> dict[str, str]:
     return arns
 
 
-def _change(run: Run, done: Provisioned, changes: list[str], template: TemplateName | None) -> Change[Provisioned]:
+def _change(
+    run: Run, done: Provisioned, changes: list[str], template: ProvisioningTemplate | None
+) -> Change[Provisioned]:
     touched = [] if done.certificate is None else [done.certificate.arn]
     if done.thing_name is not None:
         touched.append(thing_arn(run.scope, done.thing_name))
@@ -173,14 +213,14 @@ def _change(run: Run, done: Provisioned, changes: list[str], template: TemplateN
 
 
 def _entry(
-    run: Run, done: Provisioned, changes: list[str], touched: list[str], template: TemplateName | None
+    run: Run, done: Provisioned, changes: list[str], touched: list[str], template: ProvisioningTemplate | None
 ) -> AuditEntry:
     detail = {
         "certificate_id": "" if done.certificate is None else done.certificate.certificate_id,
         "status": "" if done.certificate is None else str(done.certificate.status),
         "thing": done.thing_name or "",
         "policies": ",".join(policy.name for policy in run.plan.policies),
-        "template": template or "",
+        "template": "" if template is None else template.name,
         "changed": ",".join(dict.fromkeys(changes)),
     }
     resource = (touched or list(done.resource_arns.values()))[0]

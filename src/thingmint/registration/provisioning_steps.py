@@ -10,8 +10,14 @@ from datetime import datetime
 from thingmint.core.certificate import Certificate
 from thingmint.core.device_policy import FIRST_VERSION, DevicePolicy, PolicyVersion
 from thingmint.core.errors import RegistrationFailed, UpdateConflict
-from thingmint.core.identifiers import Scope, ThingGroupName
-from thingmint.core.overrides import groups_to_change, new_thing, overridden_thing, provisioned_certificate
+from thingmint.core.identifiers import CertificateId, Scope, ThingGroupName, certificate_arn
+from thingmint.core.overrides import (
+    ensure_may_exist,
+    groups_to_change,
+    new_thing,
+    overridden_thing,
+    provisioned_certificate,
+)
 from thingmint.core.provisioning_plan import CertificatePlan, PolicyPlan, ThingPlan
 from thingmint.core.registry_event import GroupMembershipEvent, RegistryEvent, creation_of_thing, update_of_thing
 from thingmint.core.thing import Thing
@@ -47,12 +53,17 @@ def policy_step(
 
 
 def thing_step(
-    transaction: Transaction, scope: Scope, planned: ThingPlan, thing_id: str, at: datetime
+    transaction: Transaction,
+    scope: Scope,
+    planned: ThingPlan,
+    certificate_id: CertificateId | None,
+    thing_id: str,
+    at: datetime,
 ) -> Steps[tuple[Thing, tuple[RegistryEvent, ...]]]:
     """Create the thing or make of it what the plan says; return it, held for update, and what happened.
 
-    Raises RegistrationFailed if its type or billing group does not exist, ResourceNotFound for a thing group,
-    InvalidRequest and UpdateConflict.
+    ``certificate_id`` is the plan's certificate, if it has one. Raises RegistrationFailed if the thing's type or
+    billing group does not exist, ResourceNotFound for a thing group, InvalidRequest and UpdateConflict.
     """
     thing_type = yield from _kept_type(transaction, scope, planned)
     yield from _keep_billing_group(transaction, scope, planned)
@@ -63,6 +74,7 @@ def thing_step(
             ensure_assignable(thing_type)
         joined = yield from _join(transaction, created, planned.groups or ())
         return created, (*creation_of_thing(created), *joined)
+    ensure_may_exist(planned, is_attached=(yield from _is_attached(transaction, existing, certificate_id)))
     after = overridden_thing(existing, planned)
     if after.type_name != existing.type_name and thing_type is not None:
         ensure_assignable(thing_type)
@@ -106,6 +118,13 @@ def _keep_billing_group(transaction: Transaction, scope: Scope, planned: ThingPl
     name = planned.billing_group
     if name is not None and (yield from transaction.billing_group_for_share(scope, name)) is None:
         raise RegistrationFailed(f"The billing group {name} does not exist")
+
+
+def _is_attached(transaction: Transaction, thing: Thing, certificate_id: CertificateId | None) -> Steps[bool]:
+    if certificate_id is None:
+        return False
+    principal = certificate_arn(thing.scope, certificate_id)
+    return (yield from transaction.attachment(thing.scope, thing.name, principal)) is not None
 
 
 def _move(transaction: Transaction, thing: Thing, planned: ThingPlan) -> Steps[list[GroupMembershipEvent]]:

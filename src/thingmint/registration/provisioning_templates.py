@@ -13,10 +13,12 @@ from thingmint.core.provisioning_template import (
     PreProvisioningHook,
     ProvisioningTemplate,
     TemplateEntry,
+    TemplateNotFound,
     TemplateType,
     TemplateUpdate,
     TemplateVersion,
     TemplateVersionEntry,
+    ensure_usable,
     ensure_version_deletable,
     updated_template,
     with_next_version,
@@ -52,7 +54,9 @@ async def create(
     """
     parse_template(body, TemplateKind(kind))
     now = authority.clock.now()
-    template = ProvisioningTemplate(caller.scope, name, kind, description, enabled, role_arn, hook, now, now)
+    template = ProvisioningTemplate(
+        caller.scope, name, authority.new_generation_id(), kind, description, enabled, role_arn, hook, now, now
+    )
 
     def program(transaction: Transaction) -> Steps[Change[ProvisioningTemplate]]:
         yield from transaction.insert_provisioning_template(template, MAX_TEMPLATES)
@@ -112,7 +116,7 @@ async def update(authority: RegistrationAuthority, caller: Caller, name: Templat
 
 
 async def delete(authority: RegistrationAuthority, caller: Caller, name: TemplateName) -> None:
-    """Delete the template, all its versions and the claims on it.
+    """Delete the template, all its versions and the claims on it, whose connections end.
 
     Raises ResourceNotFound, DeletionRefused while a CA certificate registers its devices with it.
     """
@@ -124,7 +128,8 @@ async def delete(authority: RegistrationAuthority, caller: Caller, name: Templat
             raise DeletionRefused(f"A CA certificate registers its devices with the provisioning template {name}")
         yield from transaction.delete_provisioning_template(template)
         yield from transaction.delete_tags(template.arn)
-        return Change(None, (audit_entry(caller, now, "DeleteProvisioningTemplate", template.arn),))
+        # Connections of its claims depend on the template, and are told by its ARN.
+        return Change(None, (audit_entry(caller, now, "DeleteProvisioningTemplate", template.arn),), (template.arn,))
 
     await change(authority, program)
 
@@ -210,13 +215,25 @@ def kept_template(transaction: Transaction, caller: Caller, name: TemplateName) 
     return _found(name, (yield from transaction.provisioning_template_kept(caller.scope, name)))
 
 
+def require_template(transaction: Transaction, caller: Caller, template: ProvisioningTemplate) -> Steps[None]:
+    """Keep the template from being deleted until the transaction ends.
+
+    Raises TemplateNotFound if it was deleted since it was read, even if another one has its name now; InvalidRequest if
+    it was disabled.
+    """
+    present = yield from kept_template(transaction, caller, template.name)
+    if present.generation_id != template.generation_id:
+        raise TemplateNotFound(f"The provisioning template {template.name} does not exist any more")
+    ensure_usable(present, template.type)
+
+
 def _locked_template(transaction: Transaction, caller: Caller, name: TemplateName) -> Steps[ProvisioningTemplate]:
     return _found(name, (yield from transaction.provisioning_template_for_update(caller.scope, name)))
 
 
 def _found(name: TemplateName, template: ProvisioningTemplate | None) -> ProvisioningTemplate:
     if template is None:
-        raise ResourceNotFound(f"The provisioning template {name} does not exist")
+        raise TemplateNotFound(f"The provisioning template {name} does not exist")
     return template
 
 

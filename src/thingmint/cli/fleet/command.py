@@ -25,6 +25,7 @@ from thingmint.cli.fleet.service import Service
 from thingmint.cli.fleet.target import Target, TargetRefused, find_target
 from thingmint.cli.settings import fail
 from thingmint.hardening import harden_process
+from thingmint.words import in_words
 
 _INTERRUPTED = 130
 _SPARE_DESCRIPTORS = 64
@@ -66,7 +67,7 @@ def simulate_fleet(data_dir: Path, options: Options) -> None:
     except KeyboardInterrupt:
         fail(f"interrupted{_left(run, made)}", _INTERRUPTED)
     except (*_REFUSALS, OSError) as error:
-        fail(f"{error}{_left(run, made)}")
+        fail(f"{in_words(error)}{_left(run, made)}")
     finally:
         service.close()
     (print_json if options.as_json else print_report)(outcome)
@@ -140,7 +141,7 @@ def _claim_context(claim: Identity, target: Target) -> ssl.SSLContext:
     try:
         return claim.tls_context(target)
     except OSError as error:
-        raise LookupError(f"the claim cannot be used: {error}") from error
+        raise LookupError(f"the claim cannot be used: {in_words(error)}") from error
 
 
 def _given_claim(options: Options) -> Identity | None:

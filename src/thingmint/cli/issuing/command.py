@@ -22,6 +22,7 @@ from thingmint.data_directory.files import DirectoryInUse
 from thingmint.key_pool import KeyPool
 from thingmint.registry import key_pool_of, offline_authority
 from thingmint.telemetry import configure_logging
+from thingmint.words import in_words
 
 _INTERRUPTED = 130
 _REFUSALS = (
@@ -47,11 +48,11 @@ def issue_identities(config: Config, *, count: int, out: Path, active: bool, off
         click.echo(f"\nInterrupted. {_resume_in(out)}", err=True)
         sys.exit(_INTERRUPTED)
     except WorkStopped as error:
-        fail(f"the service does not answer ({error}). {_resume_in(out)}")
+        fail(f"the service does not answer ({in_words(error)}). {_resume_in(out)}")
     except OSError as error:
-        fail(f"{error}. {_resume_in(out)}" if (out / JOB_FILE).exists() else str(error))
+        fail(f"{in_words(error)}. {_resume_in(out)}" if (out / JOB_FILE).exists() else in_words(error))
     except _REFUSALS as error:
-        fail(str(error))
+        fail(in_words(error))
 
 
 def _resume_in(out: Path) -> str:

@@ -21,6 +21,7 @@ from thingmint.cli.issuing.doubts import discard_doubles, find_lost
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job, public_key_sha256
 from thingmint.cli.issuing.registrar import Registered, Registrar
 from thingmint.registration.ports import KeySource
+from thingmint.words import in_words
 
 _SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AWS IoT Certificate")])
 _THROTTLED = ("ThrottlingException", "TooManyRequestsException")
@@ -117,7 +118,7 @@ class Work:
                     continue
                 if refusal.status >= 500:
                     # The service may have committed before it failed.
-                    raise ServiceUnreachable(str(refusal)) from refusal
+                    raise ServiceUnreachable(in_words(refusal)) from refusal
                 raise
             break
         self._settling_since = time.monotonic()
@@ -193,4 +194,4 @@ class Work:
 
     def _check_patience(self, cause: Exception) -> None:
         if time.monotonic() - self._last_success > self.patience:
-            raise WorkStopped(str(cause)) from cause
+            raise WorkStopped(in_words(cause)) from cause

@@ -50,7 +50,11 @@ class CertificateVerbs(Protocol):
         ...
 
     def insert_certificate(self, certificate: Certificate) -> Steps[None]:
-        """Store a new certificate; raise DuplicateCertificate if its id, or its issuer and serial number, exist."""
+        """Store a new certificate.
+
+        Raises DuplicateCertificate if the account has it already in any encoding, or if any account has it in DEFAULT
+        mode and this is to be in DEFAULT mode too.
+        """
         ...
 
     def update_certificate(self, before: Certificate, after: Certificate) -> Steps[bool]:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from thingmint.core.claim import ClaimCertificate
 from thingmint.core.identifiers import CertificateId
-from thingmint.core.ownership import Ownership
+from thingmint.core.ownership import Ownership, OwnershipUse
 from thingmint.registration.steps import Steps
 
 
@@ -27,6 +27,18 @@ class ClaimVerbs(Protocol):
 
     def insert_ownership(self, ownership: Ownership) -> Steps[None]:
         """Note that a token for the certificate was given out."""
+        ...
+
+    def ownership_use(self, ownership: Ownership) -> Steps[OwnershipUse | None]:
+        """Return what the token was used for; None if no token is noted."""
+        ...
+
+    def take_ownership(self, ownership: Ownership, request_digest: str) -> Steps[bool]:
+        """Note the request that the token is used for, and hold it; return False if it was used before."""
+        ...
+
+    def note_answer(self, ownership: Ownership, sealed_answer: bytes) -> Steps[None]:
+        """Note the answer to the request that the token was used for."""
         ...
 
     def expired_ownerships(self, at: datetime, limit: int) -> Steps[Sequence[Ownership]]:

@@ -5,17 +5,21 @@ from datetime import datetime
 
 from thingmint.core.claim import ClaimCertificate
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, TemplateName
-from thingmint.core.ownership import Ownership
+from thingmint.core.ownership import Ownership, OwnershipUse
 from thingmint.registration.steps import Steps
 from thingmint.registration.verbs.claims import ClaimVerbs
 from thingmint.storage.statement import row_of, rows_of
 from thingmint.storage.tables.columns import column_of_time, time_of_column
 
-CLAIM = "SELECT account, region, template_name, expires_at FROM claim_certificate WHERE certificate_id = $1"
+CLAIM = (
+    "SELECT account, region, template_name, template_generation_id, expires_at FROM claim_certificate "
+    "WHERE certificate_id = $1"
+)
 
 INSERT_CLAIM = (
-    "INSERT INTO claim_certificate (certificate_id, account, region, template_name, expires_at) "
-    "VALUES ($1, $2, $3, $4, $5)"
+    "INSERT INTO claim_certificate "
+    "(certificate_id, account, region, template_name, template_generation_id, expires_at) "
+    "VALUES ($1, $2, $3, $4, $5, $6)"
 )
 
 DELETE_EXPIRED_CLAIMS = (
@@ -27,6 +31,16 @@ DELETE_EXPIRED_CLAIMS = (
 INSERT_OWNERSHIP = (
     "INSERT INTO certificate_ownership (certificate_id, account, region, expires_at) VALUES ($1, $2, $3, $4)"
 )
+
+# A request for the same token waits here until the other one's transaction has ended, on whichever node it runs.
+TAKE_OWNERSHIP = (
+    "UPDATE certificate_ownership SET request_digest = $1 WHERE certificate_id = $2 AND request_digest IS NULL "
+    "RETURNING certificate_id"
+)
+
+NOTE_ANSWER = "UPDATE certificate_ownership SET sealed_answer = $1 WHERE certificate_id = $2"
+
+OWNERSHIP_USE = "SELECT request_digest, sealed_answer FROM certificate_ownership WHERE certificate_id = $1"
 
 EXPIRED_OWNERSHIPS = (
     "SELECT certificate_id, account, region, expires_at FROM certificate_ownership "
@@ -44,16 +58,21 @@ class ClaimTable(ClaimVerbs):
         row = yield from row_of(CLAIM, certificate_id)
         if row is None:
             return None
-        account, region, template_name, expires_at = row
-        scope = Scope(AccountId(account), Region(region))
-        return ClaimCertificate(scope, certificate_id, TemplateName(template_name), time_of_column(expires_at))
+        account, region, template_name, generation_id, expires_at = row
+        scope, name = Scope(AccountId(account), Region(region)), TemplateName(template_name)
+        return ClaimCertificate(scope, certificate_id, name, generation_id, time_of_column(expires_at))
 
     def insert_claim_certificate(self, claim: ClaimCertificate) -> Steps[None]:
         """Store a new claim certificate."""
         scope = claim.scope
-        expires_at = column_of_time(claim.expires_at)
         yield from rows_of(
-            INSERT_CLAIM, claim.certificate_id, scope.account, scope.region, claim.template_name, expires_at
+            INSERT_CLAIM,
+            claim.certificate_id,
+            scope.account,
+            scope.region,
+            claim.template_name,
+            claim.template_generation_id,
+            column_of_time(claim.expires_at),
         )
 
     def delete_expired_claims(self, at: datetime, limit: int) -> Steps[int]:
@@ -65,6 +84,19 @@ class ClaimTable(ClaimVerbs):
         """Note that a token for the certificate was given out."""
         scope, expires_at = ownership.scope, column_of_time(ownership.expires_at)
         yield from rows_of(INSERT_OWNERSHIP, ownership.certificate_id, scope.account, scope.region, expires_at)
+
+    def ownership_use(self, ownership: Ownership) -> Steps[OwnershipUse | None]:
+        """Return what the token was used for; None if no token is noted."""
+        row = yield from row_of(OWNERSHIP_USE, ownership.certificate_id)
+        return None if row is None else OwnershipUse(row[0], row[1])
+
+    def take_ownership(self, ownership: Ownership, request_digest: str) -> Steps[bool]:
+        """Note the request that the token is used for, and hold it; return False if it was used before."""
+        return (yield from row_of(TAKE_OWNERSHIP, request_digest, ownership.certificate_id)) is not None
+
+    def note_answer(self, ownership: Ownership, sealed_answer: bytes) -> Steps[None]:
+        """Note the answer to the request that the token was used for."""
+        yield from rows_of(NOTE_ANSWER, sealed_answer, ownership.certificate_id)
 
     def expired_ownerships(self, at: datetime, limit: int) -> Steps[Sequence[Ownership]]:
         """Return up to ``limit`` certificates whose token ended before this time, the longest ended first."""

@@ -21,7 +21,7 @@ from thingmint.storage.tables.columns import column_of_time, position_after, tim
 
 COLUMNS = (
     "account, region, name, type, description, enabled, role_arn, hook_target_arn, hook_payload_version, "
-    "created_at, modified_at, default_version, last_version"
+    "created_at, modified_at, default_version, last_version, generation_id"
 )
 _ENTRY_COLUMNS = "name, type, description, enabled, created_at, modified_at, position"
 _ONE_TEMPLATE = "WHERE name = $1 AND account = $2 AND region = $3"
@@ -37,7 +37,7 @@ TEMPLATES = (
 # A conflict yields no row rather than an error: an error would end the whole transaction on PostgreSQL.
 INSERT_TEMPLATE = (
     f"INSERT INTO provisioning_template ({COLUMNS}) "  # noqa: S608  the columns are the constants above
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING RETURNING position"
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING RETURNING position"
 )
 
 # Whoever counts up holds the row until the transaction ends, so that concurrent creations cannot pass the limit.
@@ -191,16 +191,18 @@ def _columns_of_template(template: ProvisioningTemplate) -> tuple[object, ...]:
         column_of_time(template.modified_at),
         template.default_version,
         template.last_version,
+        template.generation_id,
     )
 
 
 def template_of_row(row: Row) -> ProvisioningTemplate:
     """Return the template of a row."""
     account, region, name, kind, description, enabled, role_arn, hook_target_arn, hook_payload_version, *rest = row
-    created_at, modified_at, default_version, last_version = rest
+    created_at, modified_at, default_version, last_version, generation_id = rest
     return ProvisioningTemplate(
         scope=Scope(AccountId(account), Region(region)),
         name=TemplateName(name),
+        generation_id=generation_id,
         type=TemplateType(kind),
         description=description,
         enabled=bool(enabled),

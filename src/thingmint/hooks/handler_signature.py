@@ -1,0 +1,83 @@
+"""Owns how a Python callable of an operator is called: as AWS Lambda calls handlers, or with the question alone.
+
+Decided when the service starts, by the callable's signature: a handler that could not be called would refuse every
+device later, and look like the device's fault.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from thingmint.hooks.lambda_context import LambdaContext
+
+Handler: TypeAlias = Callable[[Mapping[str, object], LambdaContext], object]
+"""Takes the question and the context; returns the answer, or something to await for it."""
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_CONTEXT_NAMES = ("context", "ctx")
+_EXPECTED = "a handler is called with (event, context), as by AWS Lambda, or with (event)"
+
+
+class HandlerRefused(ValueError):
+    """The callable cannot be called as a handler; the message says why."""
+
+
+def handler_of(found: Callable[..., object]) -> Handler:
+    """Return the callable as a handler that takes event and context; raise HandlerRefused if it can take neither.
+
+    It gets the context if it needs a second argument, takes any number of them, or names an optional one context.
+    """
+    function = _function(found)
+    if inspect.isclass(function):
+        raise HandlerRefused("it is a class: name a function, or an instance that can be called")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise HandlerRefused("it is a generator, which gives no answer")
+    outer, inner = _signature(found, is_inner=False), _signature(found, is_inner=True)
+    takes_both = _takes(outer, 2) and _takes(inner, 2)
+    takes_one = _takes(outer, 1) and _takes(inner, 1)
+    if takes_both and (not takes_one or _wants_context(inner)):
+        return found
+    if takes_one:
+        return lambda event, context: found(event)
+    raise HandlerRefused(f"its signature is {inner}, and {_EXPECTED}")
+
+
+def _function(found: Callable[..., object]) -> Callable[..., object]:
+    """Return what runs in the end: a partial's function, the ``__call__`` of an instance."""
+    while isinstance(found, functools.partial):
+        found = found.func
+    if inspect.isclass(found) or inspect.isroutine(found):
+        return found
+    # Looked up on the class, as a call does.
+    call: Callable[..., object] = type(found).__call__
+    return call
+
+
+def is_coroutine_handler(found: Callable[..., object]) -> bool:
+    """Return whether a call gives something to await, and does not hold up the event loop."""
+    return inspect.iscoroutinefunction(_function(found))
+
+
+def _signature(found: Callable[..., object], *, is_inner: bool) -> inspect.Signature:
+    # A decorator that passes on whatever it gets says nothing; what it wraps does. Both must take the arguments.
+    try:
+        return inspect.signature(found, follow_wrapped=is_inner)
+    except (TypeError, ValueError) as error:
+        raise HandlerRefused(f"its signature cannot be read, and {_EXPECTED}") from error
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def _wants_context(signature: inspect.Signature) -> bool:
+    parameters = list(signature.parameters.values())
+    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
+        return True
+    positional = [parameter.name.lower() for parameter in parameters if parameter.kind in _POSITIONAL]
+    return any(word in name for name in positional[1:2] for word in _CONTEXT_NAMES)
