@@ -167,6 +167,7 @@ def _device_edge(
         data_plane=_data_plane(config, registry.scope),
         limits=limits,
         observe_connections=metrics.device_connections,
+        observe_refusal=metrics.device_refused,
     )
 
 
