@@ -173,6 +173,7 @@ def _device_edge(
         limits=limits,
         observe_connections=metrics.device_connections,
         counters=counters,
+        observe_refusal=metrics.device_refused,
     )
 
 

@@ -17,7 +17,13 @@ from thingmint.mqtt.device_link import DeviceLink
 from thingmint.mqtt.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.device_requests import publish, subscribe, unsubscribe
 from thingmint.mqtt.endings import Leave, reason_of
-from thingmint.mqtt.events import ClientConnected, ClientDisconnected, ConnectRefused, DisconnectReason
+from thingmint.mqtt.events import (
+    ActionRefused,
+    ClientConnected,
+    ClientDisconnected,
+    DisconnectReason,
+    Refused,
+)
 from thingmint.mqtt.packets import (
     Connect,
     Disconnect,
@@ -89,7 +95,9 @@ class Connection:
         self._transport, self._peer, services = transport, peer, self._services
         self._writer = Writer(transport, services.limits, services.loop)
         self.certificate_id = shown = certificate_id_of(peer.leaf)
-        self.device = DeviceLink(self.protocol, self._writer, shown, transport.address, self.end, services.counters)
+        self.device = DeviceLink(
+            self.protocol, self._writer, shown, transport.address, self.end, services.counters, self._tell_refused
+        )
         self._roster.arrived(self)
 
     def data_received(self, data: bytes) -> None:
@@ -192,7 +200,9 @@ class Connection:
             return
         self.is_stale = False
         admitted.authorizer = await admitted.device.authorizer(admitted.facts)
-        if not to_connect(self.client_id).is_given_by(admitted.authorizer):
+        needed = to_connect(self.client_id)
+        if not needed.is_given_by(admitted.authorizer):
+            self._tell_refused(needed.refused_by(admitted.authorizer))
             self.end(ReasonCode.NOT_AUTHORIZED, "Not authorized any more", cut=True)
 
     # Work
@@ -300,9 +310,12 @@ class Connection:
             self._require_room(admitted.device.scope)
         except NotAdmitted as refusal:
             now = services.clock.now()
-            services.events.heard(ConnectRefused(self.certificate_id, address, now, refusal.why))
+            services.events.heard(refusal.event(self.certificate_id, address, now, self.client_id))
             raise
         return admitted
+
+    def _tell_refused(self, refused: Refused) -> None:
+        self._services.events.heard(ActionRefused(self.device.link, self._services.clock.now(), refused))
 
     def _require_room(self, scope: Scope) -> None:
         """Raise NotAdmitted if the certificate has so many connections that others would find no room."""
