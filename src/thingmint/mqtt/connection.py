@@ -46,6 +46,7 @@ class Connection:
 
     __slots__ = (
         "_ending",
+        "_has_heard_all",
         "_is_open_above",
         "_last_heard_at",
         "_leave",
@@ -76,6 +77,7 @@ class Connection:
         # Set by the gateway when policies change.
         self.is_stale = False
         self._peer: Peer | None = None
+        self._has_heard_all = False
         self._is_open_above = False
         self._session_expiry = 0
         self._ending: DisconnectReason | None = None
@@ -112,6 +114,19 @@ class Connection:
             self._start_working()
         if self.device.admitted is not None:
             self._services.data_plane.resume(self.device)
+
+    def eof_received(self) -> None:
+        """End when the requests that came before the end of the stream have been worked through."""
+        self._has_heard_all = True
+        if self._worker is None:
+            self._start_working()
+
+    def writing_lost(self) -> None:
+        """Deliver and answer nothing any more; go on with the requests that have arrived."""
+        self.device.is_over = True
+        self._writer.paused = False
+        if self._worker is None:
+            self._start_working()
 
     def connection_lost(self) -> None:
         """Take leave, if the connection did not end before."""
@@ -227,13 +242,22 @@ class Connection:
 
     async def _work_through(self) -> None:
         in_this_turn = 0
-        while not self.is_over and not self._writer.paused and (request := self.protocol.next_request()) is not None:
+        while not self.is_over and not self._writer.paused:
+            request = self.protocol.next_request()
+            if request is None:
+                self._end_of_requests()
+                return
             self._last_heard_at = self._services.loop.time()
             await self._meet(request)
             in_this_turn += 1
             if in_this_turn == _REQUESTS_PER_TURN:
                 in_this_turn = 0
                 await asyncio.sleep(0)
+
+    def _end_of_requests(self) -> None:
+        if self._has_heard_all:
+            self._writer.close(b"")
+            self._mark_over(DisconnectReason.CONNECTION_LOST)
 
     async def _meet(self, request: Request) -> None:
         match request:
@@ -294,9 +318,7 @@ class Connection:
     def _require_room(self, scope: Scope) -> None:
         """Raise NotAdmitted if the certificate has so many connections that others would find no room."""
         limit = self._services.limits.max_connections_per_certificate
-        earlier = self._roster.of_client(scope, self.client_id)
-        takes_over = earlier is not None and earlier.certificate_id == self.certificate_id
-        if not takes_over and self._roster.accepted_of(self.certificate_id) >= limit:
+        if not self._roster.has_room_for(scope, self.client_id, self.certificate_id, limit):
             message = "The certificate has too many connections"
             raise NotAdmitted(ReasonCode.QUOTA_EXCEEDED, message, message)
 
