@@ -73,14 +73,15 @@ def test_provisioning_template(iot: IoT, update: str) -> None:
     iot.create_provisioning_template_version(templateName=name, templateBody=template())
     iot.update_provisioning_template(templateName=name, **asked)
     described = iot.describe_provisioning_template(templateName=name)
-    expected = {
+    expected: dict[str, object] = {
         "description": "as made",
         "enabled": True,
         "defaultVersionId": 1,
         "provisioningRoleArn": ROLE,
         "preProvisioningHook": hook,
         "type": "FLEET_PROVISIONING",
-    } | changed
+        **changed,
+    }
     assert {member: described.get(member, "" if member == "description" else None) for member in expected} == expected
 
 
@@ -157,7 +158,9 @@ def test_event_configurations(iot: IoT) -> None:
     before = iot.describe_event_configurations().get("eventConfigurations", {})
     try:
         iot.update_event_configurations(eventConfigurations={"JOB": {"Enabled": True}})
-        for asked in ({}, {"eventConfigurations": {}}, {"eventConfigurations": {"JOB_EXECUTION": {"Enabled": False}}}):
+        other: Json = {"eventConfigurations": {"JOB_EXECUTION": {"Enabled": False}}}
+        no_update: tuple[Json, ...] = ({}, {"eventConfigurations": {}}, other)
+        for asked in no_update:
             iot.update_event_configurations(**asked)
             assert iot.describe_event_configurations()["eventConfigurations"]["JOB"] == {"Enabled": True}
     finally:

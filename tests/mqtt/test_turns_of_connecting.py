@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from tests.mqtt.test_registered_devices import House
 from tests.support.authority import ACCOUNT, REGION
-from tests.support.policies import document, statement
+from tests.support.policies import Json, document, statement
 from tests.support.turn_watch import TurnSelector, begin, run_watched
 
 from thingmint.core.identifiers import certificate_id_of
@@ -27,7 +27,7 @@ def many_patterns() -> str:
 
 
 def many_values() -> str:
-    condition = {"StringLike": {"iot:Certificate.AvailableKeys": ["*?"] * 200}}
+    condition: Json = {"StringLike": {"iot:Certificate.AvailableKeys": ["*?"] * 200}}
     return document(statement(Effect="Deny", Action="iot:*", Condition=condition), CONNECT)
 
 

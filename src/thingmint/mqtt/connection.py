@@ -51,6 +51,7 @@ class Connection:
 
     __slots__ = (
         "_ending",
+        "_has_heard_all",
         "_is_open_above",
         "_last_heard_at",
         "_leave",
@@ -81,6 +82,7 @@ class Connection:
         # Set by the gateway when policies change.
         self.is_stale = False
         self._peer: Peer | None = None
+        self._has_heard_all = False
         self._is_open_above = False
         self._session_expiry = 0
         self._ending: DisconnectReason | None = None
@@ -119,6 +121,19 @@ class Connection:
             self._start_working()
         if self.device.admitted is not None:
             self._services.data_plane.resume(self.device)
+
+    def eof_received(self) -> None:
+        """End when the requests that came before the end of the stream have been worked through."""
+        self._has_heard_all = True
+        if self._worker is None:
+            self._start_working()
+
+    def writing_lost(self) -> None:
+        """Deliver and answer nothing any more; go on with the requests that have arrived."""
+        self.device.is_over = True
+        self._writer.paused = False
+        if self._worker is None:
+            self._start_working()
 
     def connection_lost(self) -> None:
         """Take leave, if the connection did not end before."""
@@ -253,10 +268,16 @@ class Connection:
         while self._may_go_on():
             request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
             if request is None:
+                self._end_of_requests()
                 return
             self._last_heard_at = self._services.loop.time()
             if self._ending is None:
                 await self._meet(request)
+
+    def _end_of_requests(self) -> None:
+        if self._has_heard_all and self._may_go_on():
+            self._writer.close(b"")
+            self._mark_over(DisconnectReason.CONNECTION_LOST)
 
     async def _meet(self, request: Request) -> None:
         match request:
@@ -320,9 +341,7 @@ class Connection:
     def _require_room(self, scope: Scope) -> None:
         """Raise NotAdmitted if the certificate has so many connections that others would find no room."""
         limit = self._services.limits.max_connections_per_certificate
-        earlier = self._roster.of_client(scope, self.client_id)
-        takes_over = earlier is not None and earlier.certificate_id == self.certificate_id
-        if not takes_over and self._roster.accepted_of(self.certificate_id) >= limit:
+        if not self._roster.has_room_for(scope, self.client_id, self.certificate_id, limit):
             self._services.counters.lost(Loss.CERTIFICATE_CONNECTIONS)
             message = "The certificate has too many connections"
             raise NotAdmitted(ReasonCode.QUOTA_EXCEEDED, message, message)

@@ -19,6 +19,8 @@ class GatewayLimits:
     handshake_seconds: float = 10.0
     connect_seconds: float = 10.0
     close_seconds: float = 2.0
+    # For what a device sent before it closed.
+    drain_seconds: float = 30.0
     write_stall_seconds: float = 30.0
     handshake_bytes: int = 32 * 1024
     connect_bytes: int = 32 * 1024
