@@ -24,7 +24,7 @@ from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, 
 from thingmint.core.policy import Policy, parse_policy
 from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway import Gateway
-from thingmint.mqtt.ports import ConnectionFacts, FleetAnswer, FleetRequester
+from thingmint.mqtt.ports import ConnectionFacts, Denial, FleetAnswer, FleetRequester
 from thingmint.mqtt.relay import RelayDataPlane
 from thingmint.mqtt.tls import device_tls_context
 
@@ -49,6 +49,10 @@ class Policies:
     def allows(self, action: str, resource: str) -> bool:
         """Ask them."""
         return self.authorizer.allows(action, ARN + resource)
+
+    def denial(self, action: str, resource: str) -> Denial:
+        """Ask them why not."""
+        return Denial(self.authorizer.decide(action, ARN + resource).effect.name)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from structlog.testing import capture_logs
 from tests.support.api import Api
 from tests.support.authority import ACCOUNT, REGION, Listener, new_authority
 from tests.support.device_edge import new_data_plane
@@ -294,7 +295,7 @@ async def test_a_registry_that_cannot_be_asked_what_has_changed_is_asked_again(h
 
 
 async def test_a_device_that_cannot_be_provisioned_is_only_refused(
-    house: House, edge: DeviceEdge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    house: House, edge: DeviceEdge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_arguments: object) -> None:
         raise InvalidRequest("the template has no such parameter")
@@ -307,10 +308,21 @@ async def test_a_device_that_cannot_be_provisioned_is_only_refused(
         "POST", "/cacertificate?setAsActive=true&allowAutoRegistration=true", json.dumps(body).encode()
     )
 
-    with pytest.raises(DeviceRefused):
-        await edge._devices.identify([der_of(ca.issue("lamp-7"))], None, "192.0.2.7")
+    der = der_of(ca.issue("lamp-7"))
+    with pytest.raises(DeviceRefused), capture_logs() as lines:
+        await edge._devices.identify([der], None, "192.0.2.7")
 
-    assert "could not be provisioned: the template has no such parameter" in caplog.text
+    (line,) = [each for each in lines if each["event"] == "refused"]
+    assert line == {
+        "event": "refused",
+        "log_level": "warning",
+        "action": "RegisterThing",
+        "reason": "InvalidRequest",
+        "account": ACCOUNT,
+        "certificate": certificate_id_of(der),
+        "source": "192.0.2.7",
+        "detail": "the template has no such parameter",
+    }
 
 
 async def test_what_is_gone_for_two_looks_is_forgotten(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ def test_the_keys_that_a_connection_has_are_in_the_table(every_name: dict[str, t
 
 def test_the_page_on_policies_has_every_key_of_callers() -> None:
     page = Path(__file__).parents[2] / "docs/reference/policies.md"
-    _, callers_part = page.read_text().split("# Policies of callers")
+    _, callers_part = page.read_text().split("## Policies of callers")
     assert [key.name for key in CALLER_KEYS if f"`{key.name}`" not in callers_part] == []
 
 

@@ -75,6 +75,8 @@ class Reply:
 
     topic: str
     payload: bytes = field(repr=False)
+    refusal: tuple[str, str] | None = None
+    """The name of the error and its message, if the request was refused."""
 
 
 class Fleet:
@@ -100,7 +102,7 @@ class Fleet:
         """Return the refusal of a request in the format of its topic."""
         name, status = self._name(error)
         members = {"statusCode": status, "errorCode": name, "errorMessage": error.message}
-        return Reply(rejected(topic), encode_payload(members, parse_topic(topic).format))
+        return Reply(rejected(topic), encode_payload(members, parse_topic(topic).format), (name, error.message))
 
     async def _members(self, device: Device, client_id: str, request: FleetTopic, payload: bytes) -> Members:
         if request.operation is FleetOperation.CREATE_KEYS_AND_CERTIFICATE:

@@ -29,9 +29,8 @@ class DecisionEffect(Enum):
 class Policy:
     """A policy that follows the grammar; two policies with the same text are equal.
 
-    ``only_denies`` tells a policy of which nothing but the denying statements counts.
-
     The text itself is not kept: most of it may be white space, and a compiled policy stays in memory for a long time.
+    ``only_denies`` tells a policy of which nothing but the denying statements counts.
     """
 
     digest: bytes
@@ -48,9 +47,12 @@ class Policy:
         """Return the policy without the statements that allow; it may have no statement left."""
         kept = [index for index, statement in enumerate(self.statements) if statement.effect is Effect.DENY]
         statements = tuple(self.statements[index] for index in kept)
-        positions = tuple(self.positions[index] for index in kept)
         return replace(
-            self, statements=statements, positions=positions, weight=weight_of_statements(statements), only_denies=True
+            self,
+            statements=statements,
+            positions=tuple(self.positions[index] for index in kept),
+            weight=sum(statement.weight for statement in statements),
+            only_denies=True,
         )
 
     def asks_for(self, prefix: str) -> bool:

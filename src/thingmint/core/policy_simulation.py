@@ -14,7 +14,7 @@ from thingmint.core.policy import Decision, DecisionEffect, Policy
 from thingmint.core.policy_budget import ensure_weight_in_force, ensure_weight_of_test
 from thingmint.core.policy_conditions import RequestContext
 from thingmint.core.policy_statements import Effect, Statement
-from thingmint.core.shared_subscriptions import decided, resource_forms
+from thingmint.core.shared_subscriptions import resource_forms
 from thingmint.core.wildcards import Predicate
 
 T = TypeVar("T")
@@ -136,18 +136,13 @@ def simulation(
     """Return what the policies say about each request, a little work at each step.
 
     ``with_client_id`` are policies that might be in force if the client ID were known: where they speak of the action,
-    the client ID is a missing value.
-    Raises InvalidRequest unless there are one to ten requests, LimitExceeded if they are too much work.
+    the client ID is a missing value. Raises InvalidRequest unless there are one to ten requests, LimitExceeded if they
+    are too much work.
     """
     if not 1 <= len(requests) <= MAX_REQUESTS:
         raise InvalidRequest(f"authInfos has 1 to {MAX_REQUESTS} elements, not {len(requests)}")
     ensure_weight_in_force(each.policy for each in policies)
-    resources = [
-        form
-        for request in requests
-        for resource in request.resources
-        for form in resource_forms(ACTIONS[request.action], resource)
-    ]
+    resources = (form for request in requests for resource in request.resources for form in _forms(request, resource))
     ensure_weight_of_test((each.policy for each in policies), resources)
     bound = []
     for index, named in enumerate(policies):
@@ -155,8 +150,17 @@ def simulation(
         yield
     results: tuple[AuthResult, ...] = ()
     for request in requests:
-        results += ((yield from _result(request, policies, bound, with_client_id)),)
+        results += ((yield from _result(request, policies, bound, _waits_for_client_id(request, with_client_id))),)
     return results
+
+
+def _forms(request: AuthRequest, resource: str) -> tuple[str, ...]:
+    return resource_forms(ACTIONS[request.action], resource)
+
+
+def _waits_for_client_id(request: AuthRequest, policies: Sequence[NamedPolicy]) -> bool:
+    folded = ACTIONS[request.action].lower()
+    return any(statement.speaks_of(folded) for named in policies for statement in named.policy.statements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +180,11 @@ class _Answer:
 
     by_effect: dict[Effect, Decision]
 
-    def hear(self, rules: Sequence[_Rule], resource: str) -> set[Effect]:
-        """Ask the rules of one policy and return which effects they have on the resource."""
+    def hear(self, rules: Sequence[_Rule], forms: Sequence[str]) -> set[Effect]:
+        """Ask the rules of one policy and return which effects they have on the resource, which may have two forms."""
         spoken = set()
         for rule in rules:
-            if rule.holds and rule.matches(resource):
+            if rule.holds and any(rule.matches(form) for form in forms):
                 spoken.add(rule.statement.effect)
                 self.by_effect.setdefault(rule.statement.effect, rule.decision)
         return spoken
@@ -207,7 +211,7 @@ def _result(
     request: AuthRequest,
     policies: Sequence[NamedPolicy],
     bound: Sequence[Sequence[_Rule]],
-    with_client_id: Sequence[NamedPolicy],
+    waits_for_client_id: bool,
 ) -> Simulation[AuthResult]:
     action = ACTIONS[request.action]
     folded = action.lower()
@@ -218,15 +222,12 @@ def _result(
     effects: list[set[DecisionEffect]] = [set() for _ in policies]
     decisions = []
     for resource in request.resources:
-        by_form = {}
-        for form in resource_forms(action, resource):
-            answer = _Answer({})
-            for rules, said in zip(about, effects, strict=True):
-                spoken = answer.hear(rules, form)
-                said.update({_SAYS[effect] for effect in spoken} or {DecisionEffect.IMPLICIT_DENY})
-                yield
-            by_form[form] = answer.decision
-        decisions.append(decided(by_form.__getitem__, action, resource))
+        answer, forms = _Answer({}), _forms(request, resource)
+        for rules, said in zip(about, effects, strict=True):
+            spoken = answer.hear(rules, forms)
+            said.update({_SAYS[effect] for effect in spoken} or {DecisionEffect.IMPLICIT_DENY})
+            yield
+        decisions.append(answer.decision)
     worst = next(effect for effect in _WORST_FIRST if any(decision.effect is effect for decision in decisions))
     return AuthResult(
         request=request,
@@ -234,7 +235,7 @@ def _result(
         allowing=_saying(policies, effects, DecisionEffect.ALLOWED),
         implicitly_denying=_saying(policies, effects, DecisionEffect.IMPLICIT_DENY),
         explicitly_denying=_saying(policies, effects, DecisionEffect.EXPLICIT_DENY),
-        missing_context_values=_missing(about, folded, with_client_id),
+        missing_context_values=_missing(about, waits_for_client_id),
         verdicts=tuple(
             _verdict(resource, decision, policies)
             for resource, decision in zip(request.resources, decisions, strict=True)
@@ -248,12 +249,9 @@ def _saying(
     return tuple(policy for policy, said in zip(policies, effects, strict=True) if effect in said)
 
 
-def _missing(
-    about: Sequence[Sequence[_Rule]], folded_action: str, with_client_id: Sequence[NamedPolicy]
-) -> tuple[str, ...]:
-    statements = [statement for each in with_client_id for statement in each.policy.statements]
-    needed = {_CLIENT_ID} if any(statement.speaks_of(folded_action) for statement in statements) else set[str]()
-    return tuple(sorted(needed.union(*(rule.missing_keys for rules in about for rule in rules))))
+def _missing(about: Sequence[Sequence[_Rule]], waits_for_client_id: bool) -> tuple[str, ...]:
+    beginning = frozenset({_CLIENT_ID} if waits_for_client_id else ())
+    return tuple(sorted(beginning.union(*(rule.missing_keys for rules in about for rule in rules))))
 
 
 def _verdict(resource: str, decision: Decision, policies: Sequence[NamedPolicy]) -> Verdict:

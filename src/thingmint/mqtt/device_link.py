@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.admission import Admitted
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.deliveries import Deliveries
 from thingmint.mqtt.device_protocol import DeviceProtocol
-from thingmint.mqtt.events import Link
+from thingmint.mqtt.events import Link, Refused
 from thingmint.mqtt.own_filters import OwnFilters
 from thingmint.mqtt.packets import ProtocolVersion, Publish, ServerPacket
 from thingmint.mqtt.permissions import to_receive
@@ -24,6 +25,7 @@ class DeviceLink:
     __slots__ = (
         "_deliveries",
         "_end",
+        "_refused",
         "address",
         "admitted",
         "certificate_id",
@@ -41,6 +43,8 @@ class DeviceLink:
         certificate_id: CertificateId,
         address: str,
         end: Callable[[ReasonCode], None],
+        counters: Counters,
+        refused: Callable[[Refused], None],
     ) -> None:
         self.protocol = protocol
         self.certificate_id = certificate_id
@@ -51,8 +55,9 @@ class DeviceLink:
         self.session_id = ""
         self.provisioning = 0
         self.is_over = False
-        self._deliveries = Deliveries(protocol, writer)
+        self._deliveries = Deliveries(protocol, writer, counters)
         self._end = end
+        self._refused = refused
 
     # For the data plane
 
@@ -86,7 +91,13 @@ class DeviceLink:
 
     def may_receive(self, topic: str) -> bool:
         """Say whether its policies allow iot:Receive on the topic; nothing is allowed before CONNECT was accepted."""
-        return self.admitted is not None and to_receive(topic).is_given_by(self.admitted.authorizer)
+        if self.admitted is None:
+            return False
+        needed = to_receive(topic)
+        is_given = needed.is_given_by(self.admitted.authorizer)
+        if not is_given:
+            self._refused(needed.refused_by(self.admitted.authorizer))
+        return is_given
 
     def deliver(self, message: Publish, shared: SharedPublish | None = None) -> Delivery:
         """Write the message whole, or nothing of it; ``shared``, where given, has its bytes."""
@@ -137,9 +148,17 @@ class DeviceLink:
         return self._deliveries.send_confirmed(message, confirmed)
 
     def answered(self, answer: FleetAnswer) -> None:
-        """Write the answer of a provisioning request to this connection, or forget it with the connection."""
-        if not self.is_over:
+        """Write the answer of a provisioning request to this connection, if it is not over and may receive it."""
+        if self.is_over:
+            return
+        if answer.refused is not None:
+            self._refused(answer.refused)
+        if self.may_receive(answer.topic):
             self._deliveries.answer(answer)
+
+    def refuse(self, refused: Refused) -> None:
+        """Tell operators that a request was refused."""
+        self._refused(refused)
 
     def was_own(self, packet_id: int) -> bool:
         """Note that the client has acknowledged a message; say whether it was one of the gateway's own."""

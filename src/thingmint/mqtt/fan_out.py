@@ -35,13 +35,13 @@ class Given(Enum):
 
 
 class Target:
-    """A client that gets the message, at which QoS and RETAIN, and through which group's shared subscription."""
+    """A client that gets the message, at which QoS and RETAIN, and by which group's shared subscription, if by one."""
 
     __slots__ = ("group", "qos", "retain", "session")
 
     def __init__(self, session: Session, qos: QoS, retain: bool, group: str | None = None) -> None:
-        self.group = group
         self.session = session
+        self.group = group
         self.qos = qos
         self.retain = retain
 

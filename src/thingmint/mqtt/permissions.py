@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple
 
+from thingmint.mqtt.events import Refused
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Will
 from thingmint.mqtt.ports import Authorizer, ConnectAttribute
 
@@ -21,6 +22,15 @@ class Permission(NamedTuple):
     def is_given_by(self, authorizer: Authorizer) -> bool:
         """Ask the policies."""
         return authorizer.allows(self.action, self.resource)
+
+    def refused_by(self, authorizer: Authorizer) -> Refused:
+        """Return why the policies do not give it; asked after ``is_given_by``."""
+        denial = authorizer.denial(self.action, self.resource)
+        return Refused(self.action, denial.reason, self.resource, denial.policy)
+
+    def refused_for(self, reason: str) -> Refused:
+        """Return that it was refused for another reason than policies."""
+        return Refused(self.action, reason, self.resource)
 
 
 def to_connect(client_id: str) -> Permission:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
-from thingmint.mqtt.events import GatewayEvent
+from thingmint.mqtt.events import GatewayEvent, Refused
 
 
 class DeviceRefusal(StrEnum):
@@ -24,11 +24,12 @@ class DeviceRefusal(StrEnum):
 
 
 class DeviceRefused(Exception):
-    """The certificate opens no connection."""
+    """The certificate opens no connection; ``scope`` is where it is registered, or was looked for."""
 
-    def __init__(self, reason: DeviceRefusal) -> None:
+    def __init__(self, reason: DeviceRefusal, scope: Scope | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.scope = scope
 
 
 class ConnectAttribute(StrEnum):
@@ -49,6 +50,14 @@ class ConnectionFacts:
     will_topic: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Why policies do not allow something: EXPLICIT_DENY by the policy of this name, or IMPLICIT_DENY."""
+
+    reason: str
+    policy: str | None = None
+
+
 class Authorizer(Protocol):
     """The policies of one connection, compiled."""
 
@@ -58,6 +67,10 @@ class Authorizer(Protocol):
         The resource is the last part of an ARN; account and region are the device's. That of a shared subscription
         begins with ``topicfilter/$share/GROUP/`` or ``topic/$share/GROUP/``: see `core.shared_subscriptions`.
         """
+        ...
+
+    def denial(self, action: str, resource: str) -> Denial:
+        """Return why an action is not allowed on a resource; asked about what ``allows`` has refused."""
         ...
 
 
@@ -106,6 +119,8 @@ class FleetAnswer:
 
     topic: str
     payload: bytes = field(repr=False)
+    refused: Refused | None = None
+    """What was refused, and why; None for a request that was carried out."""
 
 
 class FleetApi(Protocol):

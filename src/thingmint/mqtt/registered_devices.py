@@ -23,16 +23,18 @@ from thingmint.core.errors import CertificateInvalid, LimitExceeded, ResourceNot
 from thingmint.core.identifiers import (
     AccountId,
     CertificateId,
+    PolicyName,
     Scope,
     certificate_arn,
     certificate_id_of,
     iot_arn,
     provisioning_template_arn,
 )
-from thingmint.core.policy import Decision, DecisionEffect, Policy
+from thingmint.core.policy import Decision, DecisionEffect
+from thingmint.core.policy_simulation import NamedPolicy
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.core.shared_subscriptions import decided
-from thingmint.mqtt.ports import Authorizer, ConnectionFacts, DeviceRefusal, DeviceRefused
+from thingmint.mqtt.ports import Authorizer, ConnectionFacts, Denial, DeviceRefusal, DeviceRefused
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration, FirstConnection, auto_register
 from thingmint.registration.change_watch import ChangeWatch
@@ -47,6 +49,8 @@ from thingmint.registration.steps import Steps
 log = logging.getLogger(__name__)
 
 _CONNECT = "iot:Connect"
+# No policy in the registry has a name with spaces.
+_CLAIM_POLICY = PolicyName("the policy of claims")
 # A host name such as 111122223333.localhost names the account that a device belongs to, as AWS's endpoints do.
 _ACCOUNT_LABEL = re.compile(r"([0-9]{12})\..+", re.ASCII)
 
@@ -74,17 +78,24 @@ class BoundPolicies:
     arn_prefix: str
     to_connect: CompiledPolicies
     connected: CompiledPolicies
+    names: tuple[str, ...]
 
     def allows(self, action: str, resource: str) -> bool:
         """Say whether the action is allowed on the resource, the last part of an ARN."""
         return self._decide(action, resource).effect is DecisionEffect.ALLOWED
+
+    def denial(self, action: str, resource: str) -> Denial:
+        """Return why the action is not allowed on the resource."""
+        decision = self._decide(action, resource)
+        index = decision.policy_index
+        return Denial(decision.effect.name, None if index is None else self.names[index])
 
     def _decide(self, action: str, resource: str) -> Decision:
         policies = self.to_connect if action == _CONNECT else self.connected
         return decided(lambda form: policies.decide(action, form), action, self.arn_prefix + resource)
 
 
-ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[DeviceConnection, Sequence[Policy]]]]
+ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[DeviceConnection, Sequence[NamedPolicy]]]]
 """Returns what is known of a device that connects with a client ID, and the policies that are attached now."""
 
 
@@ -99,7 +110,8 @@ class RegisteredDevice:
 
     async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
         """Compile the policies that are attached now; raise DeviceRefused if they are too large together."""
-        known, policies = await self.read_policies(facts.client_id)
+        known, named = await self.read_policies(facts.client_id)
+        policies = [each.policy for each in named]
         connection = replace(known, source_address=facts.source_address, domain_name=facts.server_name)
         context = device_context(connection)
         asked = [ConnectAttribute(attribute) for attribute in facts.attributes]
@@ -108,9 +120,10 @@ class RegisteredDevice:
                 arn_prefix=iot_arn(self.scope, ""),
                 to_connect=CompiledPolicies(policies, connect_context(context, self.scope, asked, facts.will_topic)),
                 connected=CompiledPolicies(policies, context),
+                names=tuple(each.name for each in named),
             )
         except LimitExceeded as error:
-            raise DeviceRefused(DeviceRefusal.POLICIES_TOO_LARGE) from error
+            raise DeviceRefused(DeviceRefusal.POLICIES_TOO_LARGE, self.scope) from error
 
     def fleet_device(self, source_address: str) -> FleetDevice:
         """Return the device as the author of a provisioning request. No IAM policy binds it: iot:Publish decided."""
@@ -150,7 +163,7 @@ class RegisteredDevices:
             connection = FirstConnection(region, account, source_address, str(uuid.uuid4()))
             certificate = await self._registered(connection, chain[0]) or certificate
         if certificate is None:
-            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, Scope(account, region))
         self._ensure_admissible(certificate)
         return self._known(certificate)
 
@@ -170,11 +183,11 @@ class RegisteredDevices:
     def _ensure_admissible(self, certificate: Certificate) -> None:
         if certificate.other_encoding_of is not None:
             # An earlier version registered the same certificate twice. Its status is that of the first encoding.
-            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, certificate.scope)
         if certificate.status is not CertificateStatus.ACTIVE:
-            raise DeviceRefused(_REFUSALS[certificate.status])
+            raise DeviceRefused(_REFUSALS[certificate.status], certificate.scope)
         if not certificate.not_before <= self._authority.clock.now() <= certificate.not_after:
-            raise DeviceRefused(DeviceRefusal.NOT_VALID_NOW)
+            raise DeviceRefused(DeviceRefusal.NOT_VALID_NOW, certificate.scope)
 
     def _known(self, certificate: Certificate) -> RegisteredDevice:
         target = CertificateTarget(certificate.scope, certificate.certificate_id)
@@ -187,17 +200,17 @@ class RegisteredDevices:
             found = await read_with_policies(self._authority.store, self._authority.compiled_policies, program)
             return found, found.depends_on
 
-        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[Policy]]:
+        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[NamedPolicy]]:
             try:
                 bound = await self._watch.read(target, lambda: read(client_id))
             except ResourceNotFound as error:
-                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED) from error
-            return bound.connection, [policy.policy for policy in bound.policies]
+                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope) from error
+            return bound.connection, bound.policies
 
         return RegisteredDevice(certificate.scope, certificate.certificate_id, None, read_policies)
 
     def _claimed(self, claim: ClaimCertificate) -> RegisteredDevice:
-        policies = (claim_policy(claim.scope, claim.template_name),)
+        policies = (NamedPolicy(_CLAIM_POLICY, "", claim_policy(claim.scope, claim.template_name)),)
         target = CertificateTarget(claim.scope, claim.certificate_id)
         # The claim goes with its template, and so does the connection; the template is named to the watch.
         depends_on = frozenset({provisioning_template_arn(claim.scope, claim.template_name)})
@@ -206,9 +219,9 @@ class RegisteredDevices:
         async def read() -> tuple[ClaimCertificate | None, frozenset[str]]:
             return await recognise_claim(self._authority, claim.certificate_id), depends_on
 
-        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[Policy]]:
+        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[NamedPolicy]]:
             if await self._watch.read(target, read) != claim:
-                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
+                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
             return DeviceConnection(client_id, certificate_id=claim.certificate_id), policies
 
         return RegisteredDevice(claim.scope, claim.certificate_id, claim, read_policies)

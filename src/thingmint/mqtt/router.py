@@ -24,7 +24,7 @@ class Readiness(IntEnum):
 class Receiver(NamedTuple):
     """A client that gets a message, at which QoS at most, and whether RETAIN stays as it was published.
 
-    ``group`` is that of the shared subscription through which the message comes.
+    ``group`` is that of the shared subscription by which it gets the message.
     """
 
     client_id: str
