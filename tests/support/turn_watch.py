@@ -8,6 +8,7 @@ time of a reference computation in the same run. So the bound holds on slow and 
 import asyncio
 import gc
 import selectors
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -54,12 +55,16 @@ def run_watched(work: Callable[[TurnSelector], Coroutine[Any, Any, T]], *, budge
 
     The work is given the selector, for `begin`.
     """
+    # Coverage would slow the service down, and not the reference computation.
+    tracer = sys.gettrace()
+    sys.settrace(None)
     selector, before = TurnSelector(), reference_seconds()
     try:
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
             result = runner.run(work(selector))
     finally:
         gc.unfreeze()
+        sys.settrace(tracer)
     ensure_short_turns(selector, budget, max(before, reference_seconds()))
     return result
 

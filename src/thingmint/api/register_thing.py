@@ -6,7 +6,6 @@ from functools import partial
 from typing import Annotated, TypeAlias
 
 from thingmint.api.binding import BODY, RawRequest
-from thingmint.api.codec import unchecked_object
 from thingmint.api.constraints import Constraint
 from thingmint.api.messages import Message
 from thingmint.api.operation import Operation, implemented
@@ -54,7 +53,7 @@ def registration_steps(scope: Scope, raw: RawRequest) -> Sequence[Permission]:
 
     A request that makes no plan is refused when it is carried out, whatever policies say.
     """
-    body = unchecked_object(raw.body)
+    body = raw.unchecked_members
     text, parameters = body.get("templateBody"), body.get("parameters") or {}
     if not isinstance(text, str) or not isinstance(parameters, dict):
         return ()

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Annotated
 
 from thingmint.api.binding import BODY, PATH, QUERY, RawRequest
-from thingmint.api.codec import unchecked_object
 from thingmint.api.listing import Listing
 from thingmint.api.messages import Message, PageSize
 from thingmint.api.operation import Operation, implemented
@@ -186,7 +185,7 @@ _BILLING_GROUP = in_body("billinggroup", "billingGroupName", "billingGroupArn")
 
 def _billing_group_as_well(scope: Scope, request: RawRequest) -> Sequence[str]:
     """Name the billing group that the new thing is put into, if there is one."""
-    if unchecked_object(request.body).get("billingGroupName") is None:
+    if request.unchecked_members.get("billingGroupName") is None:
         return ()
     return (_BILLING_GROUP(scope, request),)
 

@@ -1,4 +1,4 @@
-"""Owns how long computations share the event loop: one of them at a time, for a few milliseconds in each turn.
+"""Owns how long computations share the event loop: one of them at a time, for two milliseconds in each turn.
 
 Refuses to know what is computed. A computation is a generator that yields where it can be interrupted, at least about
 once a millisecond. Those that wait for their next slice are served in the order in which they began to wait.
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 # What ends within this time does not wait for others.
 _FIRST_SECONDS: Final = 0.001
-SLICE_SECONDS: Final = 0.005
+SLICE_SECONDS: Final = 0.002
 
 
 class Pace:
