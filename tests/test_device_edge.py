@@ -266,7 +266,8 @@ async def test_a_device_that_cannot_be_provisioned_is_only_refused(
     with pytest.raises(DeviceRefused):
         await edge._devices.identify([der_of(ca.issue("lamp-7"))], None, "192.0.2.7")
 
-    assert "could not be provisioned: the template has no such parameter" in caplog.text
+    assert "could not be provisioned: the template has no such parameter (certificate " in caplog.text
+    assert f", CA certificate {certificate_id_of(der_of(ca.certificate))}, template of the CA's reg" in caplog.text
 
 
 async def test_what_is_gone_for_two_looks_is_forgotten(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,8 +158,13 @@ class DeviceEdge:
         try:
             await provision_at_first_connection(self._authority, caller, certificate, config)
         except ThingmintError as error:
-            refused = certificate.certificate_id
-            log.warning("a device could not be provisioned: %s (certificate %s)", error.message, refused)
+            log.warning(
+                "a device could not be provisioned: %s (certificate %s, CA certificate %s, template %s)",
+                error.message,
+                certificate.certificate_id,
+                registration.ca_certificate.certificate_id,
+                config.template_name or "of the CA's registration configuration",
+            )
 
     def _new_gateway(self, port: int) -> Gateway:
         return Gateway(
