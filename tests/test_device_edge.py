@@ -321,7 +321,8 @@ async def test_a_device_that_cannot_be_provisioned_is_only_refused(
         "account": ACCOUNT,
         "certificate": certificate_id_of(der),
         "source": "192.0.2.7",
-        "detail": "the template has no such parameter",
+        "resource": f"cacert/{certificate_id_of(der_of(ca.certificate))}",
+        "detail": "the template has no such parameter (the template of the CA certificate)",
     }
 
 

@@ -49,6 +49,13 @@ def test_every_difference_from_aws_names_its_test() -> None:
     assert [row for row in rows if TEST.search(row.rpartition(" | ")[2]) is None] == []
 
 
+def test_no_difference_from_aws_is_shown_by_tests_of_the_core_alone() -> None:
+    """A rule of the core is a difference only if a request, a device or a file meets it in the service."""
+    rows = [line for line in (ROOT / "docs/divergences.md").read_text().splitlines() if line.startswith("| ")][1:]
+    named = {row: [path for path, _ in TEST.findall(row.rpartition(" | ")[2])] for row in rows}
+    assert [row for row, tests in named.items() if all(path.startswith("tests/core") for path in tests)] == []
+
+
 def test_every_document_is_linked_from_the_list_of_documents() -> None:
     folder = ROOT / "docs"
     linked = {(folder / link.partition("#")[0]).resolve() for link in LINK.findall((folder / "README.md").read_text())}

@@ -177,7 +177,7 @@ class DeviceEdge:
             await provision_at_first_connection(self._authority, caller, certificate, config)
         except ThingmintError as error:
             self._refusals.connect_refused(
-                _not_provisioned(certificate, source_address, error, self._authority.clock.now())
+                _not_provisioned(registration, source_address, error, self._authority.clock.now())
             )
 
     def _new_gateway(self, port: int) -> Gateway:
@@ -262,10 +262,14 @@ class DeviceEdge:
 
 
 def _not_provisioned(
-    certificate: Certificate, source_address: str, error: ThingmintError, at: datetime
+    registration: AutoRegistration, source_address: str, error: ThingmintError, at: datetime
 ) -> ConnectRefused:
     """Return that the template of a device's CA could not be carried out at its first connection."""
-    refused = Refused("RegisterThing", type(error).__name__, detail=error.message)
+    certificate, ca_certificate = registration.certificate, registration.ca_certificate
+    config = ca_certificate.registration_config
+    template = config.template_name if config is not None else None
+    detail = f"{error.message} ({f'template {template}' if template else 'the template of the CA certificate'})"
+    refused = Refused("RegisterThing", type(error).__name__, f"cacert/{ca_certificate.certificate_id}", detail=detail)
     return ConnectRefused(
         certificate.certificate_id,
         source_address,

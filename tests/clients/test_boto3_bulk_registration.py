@@ -59,7 +59,7 @@ def test_a_file_of_devices_is_registered_and_reported(live: Live, iot: IoT) -> N
     assert [each["lineNumber"] for each in results] == list(range(1, DEVICES + 1))
     assert results[0]["response"]["resourceArns"]["thing"].endswith(":thing/bulk-0")
     assert [each["errorMessage"] for each in errors] == [
-        "The line is not JSON",
+        f"line {DEVICES + 1}, column 1: the line is not JSON: a value is expected, not 'g'",
         "Cannot resolve reference value: Name",
     ]
     assert task_id in iot.list_thing_registration_tasks(status="Completed")["taskIds"]

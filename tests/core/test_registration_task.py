@@ -1,6 +1,7 @@
 """Bulk registrations as values: states, progress, lines and reports."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -108,18 +109,37 @@ def test_a_line_gives_parameters(text: bytes, parameters: dict[str, str]) -> Non
     ("text", "reason"),
     [
         (None, f"longer than {MAX_LINE_BYTES} bytes"),
-        (b"{", "not JSON"),
-        (b"\xff", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        (b"9" * 5000, "not JSON"),
-        (b"[]", "not an object"),
-        (b'{"a": 1}', "not an object whose values are strings"),
-        (b'{"a": null}', "not an object whose values are strings"),
+        (b"{", "line 3, column 2: the line is not JSON: a key in double quotes is expected"),
+        (b"{'a': 1}", "line 3, column 2: the line is not JSON: a key in double quotes is expected"),
+        (b'{"a": "1"} {"a": "2"}', "line 3, column 12: the line is not JSON: the document has ended"),
+        (b'{"a": "1",}', "line 3, column 11: the line is not JSON: a key in double quotes is expected"),
+        (b'{"\xc3\xa4": "\xff"}', "line 3, column 8: the line is not JSON: it is not UTF-8"),
+        (b"\xef\xbb\xbf{}", "line 3, column 1: the line is not JSON: a value is expected"),
+        (b"[" * 100_000, "line 3, column 65: the line is not JSON: values are nested more than 64 levels deep"),
+        (b'{"a": "1"\r{"b": "2"}', "line 3, column 11: the line is not JSON: a comma or '}' is expected"),
+        (b"9" * 5000, "line 3, column 1: the line is not an object whose values are strings, but a number"),
+        (b" []", "line 3, column 2: the line is not an object whose values are strings, but a list"),
+        (b'"a"', "column 1: the line is not an object whose values are strings, but a string"),
+        (b'{"b": "1", "a": 1}', "column 17: the line is not an object whose values are strings: 'a' is a number"),
+        (b'{"a": null}', "column 7: the line is not an object whose values are strings: 'a' is null"),
+        (b'{"a": true}', "column 7: the line is not an object whose values are strings: 'a' is true or false"),
+        (b'{"a": {"b": "c"}}', "column 7: the line is not an object whose values are strings: 'a' is an object"),
+        (b'{"a": ["b"]}', "column 7: the line is not an object whose values are strings: 'a' is a list"),
     ],
 )
-def test_a_line_that_gives_none_is_refused(text: bytes | None, reason: str) -> None:
-    with pytest.raises(InvalidRequest, match=reason):
+def test_a_line_that_gives_none_is_refused_with_its_place_and_reason(text: bytes | None, reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(reason)):
         line_parameters(line(text))
+
+
+def test_a_byte_order_mark_may_stand_before_a_file() -> None:
+    assert line_parameters(replace(line(b'\xef\xbb\xbf{"a": "1"}'), number=1)) == {"a": "1"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_file_in_another_encoding_is_told_as_such(encoding: str) -> None:
+    with pytest.raises(InvalidRequest, match="line 1, column 1: the file is in UTF-16 or UTF-32; UTF-8 is expected"):
+        line_parameters(replace(line('{"a": "1"}'.encode(encoding)), number=1))
 
 
 @given(st.binary(max_size=100))

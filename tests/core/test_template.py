@@ -13,6 +13,7 @@ from thingmint.core.errors import InvalidParameters, InvalidRequest
 from thingmint.core.identifiers import CertificateId
 from thingmint.core.provisioning_plan import CertificateFacts, plan
 from thingmint.core.template import TemplateKind, parse_template
+from thingmint.core.template_resources import Override
 
 FLEET, JITP, REGISTER = TemplateKind.FLEET_PROVISIONING, TemplateKind.JITP, TemplateKind.REGISTER_THING
 RESERVED = "names that begin with AWS::IoT::Certificate:: are the service's own, and this is none of them"
@@ -265,6 +266,79 @@ def test_device_configuration_is_for_fleets_alone(kind: TemplateKind) -> None:
 def test_functions_that_break_the_grammar(value: Json, message: str) -> None:
     text = template("A", Mappings={"M": {"k": {"f": "v"}}}, DeviceConfiguration={"it": value})
     assert refusal(text).startswith(f"DeviceConfiguration.it{message}")
+
+
+@pytest.mark.parametrize(
+    ("declared", "name", "hint"),
+    [
+        ("ThingName ", "ThingName", "; declared is 'ThingName '"),
+        ("SerialNumber", "serialNumber", "; declared is 'SerialNumber'"),
+        ("SerialNumber", "iot:ClientId", "; the policy variable is written ${!iot:ClientId} here"),
+        ("SerialNumber", "aws:SourceIp", "; the policy variable is written ${!aws:SourceIp} here"),
+        ("SerialNumber", "AWS::Region", ""),
+        ("SerialNumber", "Other", ""),
+    ],
+)
+def test_a_name_that_stands_for_nothing_is_told_with_what_may_be_meant(declared: str, name: str, hint: str) -> None:
+    text = template(declared, DeviceConfiguration={"it": {"Ref": name}})
+    assert refusal(text) == f"DeviceConfiguration.it.Ref: Cannot resolve reference value: {name}{hint}"
+
+
+@pytest.mark.parametrize("nested", [{"a": "b"}, {"a": "b", "c": "d"}, {}])
+def test_an_object_inside_the_configuration_is_told_to_be_none_of_it(nested: Json) -> None:
+    said = refusal(template(DeviceConfiguration={"it": nested}))
+    assert said.startswith("DeviceConfiguration.it: ")
+    assert said.endswith("; objects inside objects are not supported")
+
+
+def test_attributes_in_the_form_of_create_thing_are_told_to_be_another_form() -> None:
+    given = template(resources={"it": thing(AttributePayload={"attributes": {"a": "b"}})})
+    reason = "a template has names and values here, without an object 'attributes' around them"
+    assert refusal(given) == f"Resources.it.Properties.AttributePayload: {reason}"
+    assert parse_template(template(resources={"it": thing(AttributePayload={"attributes": "b"})}), FLEET).thing
+
+
+def test_a_byte_order_mark_is_named() -> None:
+    assert refusal("\ufeff{}") == (
+        "the template: line 1, column 1: a byte order mark stands before the text; save it without one"
+    )
+
+
+OVERRIDES = {"AttributePayload": "FAIL", "ThingTypeName": "REPLACE", "ThingGroups": "MERGE"}
+IN_CAPITALS = {"ATTRIBUTE_PAYLOAD": "FAIL", "THING_TYPE_NAME": "REPLACE", "THING_GROUPS": "MERGE"}
+
+
+@pytest.mark.parametrize("given", [OVERRIDES, IN_CAPITALS])
+def test_override_settings_are_named_as_the_guide_lists_them_or_as_it_writes_them(given: Json) -> None:
+    its_certificate: Json = {**certificate(), "OverrideSettings": {"STATUS": "FAIL"}}
+    resources: dict[str, Json] = {"it": {**thing(), "OverrideSettings": given}, "certificate": its_certificate}
+    parsed = parse_template(template(resources=resources), FLEET)
+    assert parsed.thing is not None
+    assert parsed.thing.overrides == {name: Override(setting) for name, setting in OVERRIDES.items()}
+    assert parsed.certificate is not None
+    assert parsed.certificate.overrides == {"Status": Override.FAIL}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"ThingGroups": "MERGE", "THING_GROUPS": "MERGE"}, ": ThingGroups is given twice, once in capitals"),
+        ({"THING_TYPE_NAME": "MERGE"}, ".THING_TYPE_NAME: 'MERGE' is none of DO_NOTHING, FAIL, REPLACE"),
+        ({"thing_groups": "MERGE"}, ": 'thing_groups' is not known here; AttributePayload, ThingGroups, ThingTypeN"),
+        ({"STATUS": "FAIL"}, ": 'STATUS' is not known here; AttributePayload, ThingGroups, ThingTypeName are"),
+    ],
+)
+def test_other_names_of_override_settings_are_refused(given: Json, reason: str) -> None:
+    said = refusal(template(resources={"it": {**thing(), "OverrideSettings": given}}))
+    assert said.startswith(f"Resources.it.OverrideSettings{reason}")
+
+
+def test_a_certificate_has_ten_policies() -> None:
+    policies: dict[str, Json] = {f"p{number}": policy(PolicyName=f"p{number}") for number in range(11)}
+    reason = "11 policies are declared, and a certificate has at most 10"
+    assert refusal(template(resources=policies)) == f"Resources: {reason}"
+    del policies["p0"]
+    assert len(parse_template(template(resources=policies), FLEET).policies) == 10
 
 
 def test_subject_of_the_certificate_is_known_to_jitp_alone() -> None:

@@ -54,6 +54,14 @@ def test_an_exception_without_words_or_place_is_its_type() -> None:
     assert told(KeyError("Serial"), {}) == "KeyError: 'Serial'"
 
 
+def test_an_exception_whose_text_cannot_be_had_is_told_all_the_same() -> None:
+    class Broken(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no text")
+
+    assert told(Broken(), {}) == "Broken: its text cannot be had"
+
+
 def test_a_message_is_one_line_of_bounded_length() -> None:
     said = told(ValueError("a\nb\x1b[31m" + "x" * 1000), {})
     assert said.startswith("ValueError: a b [31mx")

@@ -88,7 +88,7 @@ async def test_a_file_of_devices_is_registered_and_reported(
     assert results[0]["response"]["resourceArns"]["thing"].endswith(":thing/sensor-1")
     errors = report(tmp_path, task.task_id, ERRORS)
     assert [(each["lineNumber"], each["errorMessage"]) for each in errors] == [
-        (3, "The line is not JSON"),
+        (3, "line 3, column 1: the line is not JSON: a value is expected, not 'g'"),
         (5, "The thing sensor-1 exists already"),
     ]
     assert things(store) == ["sensor-1", "sensor-2"]

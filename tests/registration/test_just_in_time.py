@@ -110,6 +110,20 @@ async def refused(
     assert store.tables.dump() == before
 
 
+async def test_a_name_that_is_declared_and_not_used_must_be_in_the_subject_or_have_a_default(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    document = json.loads(body())
+    document["Parameters"]["AWS::IoT::Certificate::Country"] = {"Type": "String"}
+    lacking = RegistrationConfig(template_body=json.dumps(document))
+    reason = "Cannot resolve reference value: AWS::IoT::Certificate::Country"
+    await refused(authority, store, lacking, InvalidParameters, reason)
+    document["Parameters"]["AWS::IoT::Certificate::Country"]["Default"] = "CH"
+    (certificate,) = store.tables.certificates
+    given = RegistrationConfig(template_body=json.dumps(document))
+    assert (await provision_at_first_connection(authority, CALLER, certificate, given)).thing_name == "lamp-7"
+
+
 async def test_a_name_that_the_subject_lacks_leaves_the_device_waiting(
     authority: RegistrationAuthority, store: MemoryStore
 ) -> None:

@@ -278,7 +278,13 @@ async def test_an_eleventh_policy_is_refused(authority: RegistrationAuthority, s
     eleven = {f"policy{number}": {"PolicyDocument": DOCUMENT | {"Id": str(number)}} for number in range(11)}
     text = body(certificate={"CertificateId": ref("Id")}, **eleven)
     parameters = {"Id": certificate.certificate_id}
-    await refused_with_nothing_changed(authority, store, text, parameters, RegistrationFailed, "maximum number")
+    message = "^Resources: 11 policies are declared, and a certificate has at most 10$"
+    await refused_with_nothing_changed(authority, store, text, parameters, InvalidRequest, message)
+    ten = body(certificate={"CertificateId": ref("Id")}, **dict(list(eleven.items())[:10]))
+    await register_thing(authority, CALLER, ten, parameters)
+    last = body(certificate={"CertificateId": ref("Id")}, last=eleven["policy10"])
+    await refused_with_nothing_changed(authority, store, last, parameters, RegistrationFailed, "maximum number")
+    assert len((await register_thing(authority, CALLER, body(**eleven), {})).resource_arns) == 11
 
 
 async def test_a_thing_gets_its_type_its_groups_and_its_billing_group(authority: RegistrationAuthority) -> None:

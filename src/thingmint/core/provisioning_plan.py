@@ -38,7 +38,7 @@ from thingmint.core.template_resources import (
     parse_principal_type,
     parse_status,
 )
-from thingmint.core.template_values import Resolution
+from thingmint.core.template_values import Resolution, unresolved
 from thingmint.core.thing import ThingPrincipalType
 from thingmint.core.thing_group import MAX_GROUPS_OF_A_THING
 
@@ -143,9 +143,16 @@ def plan(
 ) -> ProvisioningPlan:
     """Return what the template comes to; raise InvalidParameters if it comes to nothing with these parameters.
 
-    Parameters that the template does not declare are ignored, and so are those that only the service may set.
+    Parameters that the template does not declare are ignored, and so are those that only the service may set. At a
+    first connection every declared parameter needs a value, used or not.
     """
-    resolution = Resolution(_values(template, parameters, certificate), template.mappings)
+    values = _values(template, parameters, certificate)
+    if template.kind is TemplateKind.JITP:
+        # AWS's guide: the certificate must contain values for all of the parameters in the template body.
+        missing = [name for name in template.parameters if name not in values]
+        if missing:
+            raise unresolved(missing[0])
+    resolution = Resolution(values, template.mappings)
     return ProvisioningPlan(
         thing=None if template.thing is None else _thing(template.thing, resolution),
         certificate=None if template.certificate is None else _certificate(template, template.certificate, resolution),

@@ -4,6 +4,7 @@ A line is one device's parameters in JSON. Progress is counted in lines whose ou
 who reads it, is for others.
 """
 
+import codecs
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +13,23 @@ from enum import StrEnum
 
 from thingmint.core.errors import InvalidRequest, ThingmintError
 from thingmint.core.identifiers import Scope
+from thingmint.core.strict_json import Malformed, Members, Number, Value, read_json
 
 # AWS IoT's quotas: the length of a line, and how long a task is kept.
 MAX_LINE_BYTES = 262_144
 KEPT_FOR = timedelta(days=30)
 _MAX_MESSAGE = 2048
+# Deep enough for every mistake to be named where it is.
+_MAX_DEPTH = 64
+_OTHER_ENCODINGS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+_KINDS: tuple[tuple[type, str], ...] = (
+    (str, "a string"),
+    (Number, "a number"),
+    (bool, "true or false"),
+    (tuple, "a list"),
+    (Members, "an object"),
+    (type(None), "null"),
+)
 
 
 class TaskBroken(ThingmintError):
@@ -149,16 +162,50 @@ def stopped(task: RegistrationTask, at: datetime) -> RegistrationTask:
 
 
 def line_parameters(line: InputLine) -> Mapping[str, str]:
-    """Return the parameters that a line gives; raise InvalidRequest unless it is an object whose values are strings."""
+    """Return the parameters that a line gives.
+
+    Raises InvalidRequest with line and column unless it is a JSON object whose values are strings.
+    """
     if line.text is None:
         raise InvalidRequest(f"The line is longer than {MAX_LINE_BYTES} bytes")
+    text = _decoded(line, line.text)
     try:
-        parameters = json.loads(line.text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest("The line is not JSON") from error
-    if not isinstance(parameters, dict) or not all(isinstance(value, str) for value in parameters.values()):
-        raise InvalidRequest("The line is not an object whose values are strings")
+        # As in the bodies of requests, the last one counts.
+        document = read_json(text, _MAX_DEPTH, repeated_keys=True)
+    except Malformed as error:
+        raise _unreadable(line, text, error.offset, f"the line is not JSON: {error.reason}") from error
+    if not isinstance(document.value, Members):
+        reason = f"the line is not an object whose values are strings, but {_kind(document.value)}"
+        raise _unreadable(line, text, document.offset, reason)
+    parameters: dict[str, str] = {}
+    for entry in document.value.entries:
+        if not isinstance(entry.node.value, str):
+            what = f"{entry.key!r} is {_kind(entry.node.value)}"
+            reason = f"the line is not an object whose values are strings: {what}"
+            raise _unreadable(line, text, entry.node.offset, reason)
+        parameters[entry.key] = entry.node.value
     return parameters
+
+
+def _decoded(line: InputLine, text: bytes) -> str:
+    if line.number == 1 and text.startswith(_OTHER_ENCODINGS):
+        raise InvalidRequest("line 1, column 1: the file is in UTF-16 or UTF-32; UTF-8 is expected")
+    try:
+        # A byte order mark is what some editors put before UTF-8.
+        return text.decode("utf-8-sig" if line.number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        before = text[: error.start].decode("utf-8", "replace")
+        raise _unreadable(line, before, len(before), "the line is not JSON: it is not UTF-8") from error
+
+
+def _unreadable(line: InputLine, text: str, offset: int, reason: str) -> InvalidRequest:
+    # A carriage return alone ends no line here, so that the column is counted within the line of the file.
+    column = len(text[:offset]) + 1
+    return InvalidRequest(f"line {line.number}, column {column}: {reason}")
+
+
+def _kind(value: Value) -> str:
+    return next(name for kind, name in _KINDS if isinstance(value, kind))
 
 
 def success(line: InputLine, certificate_pem: str | None, resource_arns: Mapping[str, str]) -> Outcome:

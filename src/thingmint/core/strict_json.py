@@ -50,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """An object's entries in the order of the text; no key appears twice."""
+    """An object's entries in the order of the text; no key appears twice, unless the reader was told to allow it."""
 
     entries: tuple[Entry, ...]
 
@@ -58,12 +58,15 @@ class Members:
 Value: TypeAlias = str | Number | bool | tuple[Node, ...] | Members | None
 
 
-def read_json(text: str, max_depth: int) -> Node:
-    """Return the JSON value that the text is; raise Malformed if it is not strict JSON or nested too deep."""
+def read_json(text: str, max_depth: int, *, repeated_keys: bool = False) -> Node:
+    """Return the JSON value that the text is; raise Malformed if it is not strict JSON or nested too deep.
+
+    With ``repeated_keys``, an object may have a key more than once.
+    """
     lone = _lone_surrogate(text)
     if lone is not None:
         raise Malformed(lone, "the text has half of a surrogate pair")
-    reader = _Reader(text, max_depth)
+    reader = _Reader(text, max_depth, repeated_keys=repeated_keys)
     document = reader.value(1)
     reader.end()
     return document
@@ -76,8 +79,9 @@ def position(text: str, offset: int) -> str:
 
 
 class _Reader:
-    def __init__(self, text: str, max_depth: int) -> None:
+    def __init__(self, text: str, max_depth: int, *, repeated_keys: bool) -> None:
         self._text = text
+        self._repeated_keys = repeated_keys
         self._max_depth = max_depth
         self._offset = 0
 
@@ -109,7 +113,7 @@ class _Reader:
             if self._peek() != '"':
                 raise Malformed(start, "a key in double quotes is expected")
             key = self._string()
-            if key in seen:
+            if key in seen and not self._repeated_keys:
                 raise Malformed(start, f"the key {key!r} appears twice")
             seen.add(key)
             self._skip_whitespace()

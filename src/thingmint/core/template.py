@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
 
-from thingmint.core.strict_json import Entry, Malformed, Node, position, read_json
+from thingmint.core.device_policy import MAX_POLICIES_OF_A_TARGET
+from thingmint.core.errors import InvalidRequest
+from thingmint.core.strict_json import Entry, Malformed, Members, Node, position, read_json
 from thingmint.core.template_policy_reader import PolicyReader
-from thingmint.core.template_reader import JOIN, ValueReader, members, plain_text, read_mappings, refused
+from thingmint.core.template_reader import JOIN, ValueReader, is_function, members, plain_text, read_mappings, refused
 from thingmint.core.template_resource_reader import ResourceReader
 from thingmint.core.template_resources import (
     CERTIFICATE_ID,
@@ -30,6 +32,7 @@ MAX_CHARACTERS = 10_240
 MAX_DEPTH = 24
 
 _TEMPLATE = "the template"
+_BYTE_ORDER_MARK = "\ufeff"
 _SECTIONS = frozenset({"Parameters", "Mappings", "Resources", "DeviceConfiguration"})
 _PARAMETER_KEYS = frozenset({"Type", "Default"})
 _RESERVED = "AWS::IoT::Certificate::"
@@ -93,10 +96,14 @@ def parse_template(text: str, kind: TemplateKind) -> Template:
     # Tools write an empty one into templates of every kind.
     if device_configuration and kind is not TemplateKind.FLEET_PROVISIONING:
         raise refused("DeviceConfiguration", "only templates for fleet provisioning have one")
-    policies = PolicyReader(policy_values, parameters, mappings)
-    reader = ResourceReader(values, policy_values, policies, issued=kind is not TemplateKind.REGISTER_THING)
+    documents = PolicyReader(policy_values, parameters, mappings)
+    reader = ResourceReader(values, policy_values, documents, issued=kind is not TemplateKind.REGISTER_THING)
     resources = list(_resources(sections["Resources"].node, reader))
     certificate = _at_most_one(resources, CertificateResource)
+    policies = tuple(resource for resource in resources if isinstance(resource, PolicyResource))
+    if certificate is not None and len(policies) > MAX_POLICIES_OF_A_TARGET:
+        limit = f"a certificate has at most {MAX_POLICIES_OF_A_TARGET}"
+        raise refused("Resources", f"{len(policies)} policies are declared, and {limit}")
     if certificate is None and kind is not TemplateKind.REGISTER_THING:
         raise refused("Resources", "a certificate is missing: the device's own would never become active")
     return Template(
@@ -106,7 +113,7 @@ def parse_template(text: str, kind: TemplateKind) -> Template:
         mappings=mappings,
         thing=_at_most_one(resources, ThingResource),
         certificate=certificate,
-        policies=tuple(resource for resource in resources if isinstance(resource, PolicyResource)),
+        policies=policies,
         device_configuration=device_configuration,
     )
 
@@ -114,6 +121,8 @@ def parse_template(text: str, kind: TemplateKind) -> Template:
 def _read(text: str) -> Node:
     if len(text) > MAX_CHARACTERS:
         raise refused(_TEMPLATE, f"it has {len(text)} characters, more than {MAX_CHARACTERS}")
+    if text.startswith(_BYTE_ORDER_MARK):
+        raise refused(_TEMPLATE, "line 1, column 1: a byte order mark stands before the text; save it without one")
     try:
         return read_json(text, MAX_DEPTH)
     except Malformed as error:
@@ -151,7 +160,13 @@ def _at_most_one(resources: list[Resource], kind: type[T]) -> T | None:
 def _device_configuration(entry: Entry | None, values: ValueReader) -> Mapping[str, Text]:
     if entry is None:
         return {}
-    return {
-        name: values.text(each.node, f"DeviceConfiguration.{name}")
-        for name, each in members(entry.node, "DeviceConfiguration").items()
-    }
+    configuration = {}
+    for name, each in members(entry.node, "DeviceConfiguration").items():
+        path = f"DeviceConfiguration.{name}"
+        try:
+            configuration[name] = values.text(each.node, path)
+        except InvalidRequest as error:
+            if isinstance(each.node.value, Members) and not is_function(each.node.value):
+                raise InvalidRequest(f"{error.message}; objects inside objects are not supported") from error
+            raise
+    return configuration

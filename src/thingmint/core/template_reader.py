@@ -24,6 +24,8 @@ from thingmint.core.template_values import (
 )
 
 JOIN = "Fn::Join"
+# What policy variables begin with, in AWS IoT's policies.
+_VARIABLES = frozenset({"iot", "aws"})
 
 
 def refused(path: str, reason: str) -> InvalidRequest:
@@ -173,7 +175,22 @@ class ValueReader:
 
     def _ensure_known(self, name: str, path: str) -> None:
         if name not in self._names:
-            raise refused(path, unresolved(name).message)
+            raise refused(path, unresolved(name).message + self._hint(name))
+
+    def _hint(self, name: str) -> str:
+        """Return what may have been meant: another case or a blank too many, or a policy variable."""
+        meant = [each for each in sorted(self._names) if each.strip().casefold() == name.strip().casefold()]
+        if meant:
+            return f"; declared is {meant[0]!r}"
+        if name.partition(":")[0] in _VARIABLES:
+            return f"; the policy variable is written ${{!{name}}} here"
+        return ""
+
+
+def is_function(value: Members) -> bool:
+    """Return whether an object is a function: one key, which is Ref or begins with Fn::."""
+    keys = [entry.key for entry in value.entries]
+    return len(keys) == 1 and (keys[0] == "Ref" or keys[0].startswith("Fn::"))
 
 
 def _function(value: Members, path: str) -> tuple[str, Node]:

@@ -16,7 +16,7 @@ from thingmint.core.identifiers import (
     parse_thing_name,
     parse_thing_type_name,
 )
-from thingmint.core.strict_json import Entry, Node
+from thingmint.core.strict_json import Entry, Members, Node
 from thingmint.core.template_policy_reader import PolicyReader
 from thingmint.core.template_reader import ValueReader, members, plain_text, refused
 from thingmint.core.template_resources import (
@@ -53,6 +53,13 @@ _THING_OVERRIDES = {
     "ThingGroups": frozenset(Override),
 }
 _CERTIFICATE_OVERRIDES = {"Status": _PLAIN_OVERRIDES}
+# AWS's guide lists the properties in capitals and writes them as properties in its examples.
+_OTHER_OVERRIDES = {
+    "ATTRIBUTE_PAYLOAD": "AttributePayload",
+    "THING_TYPE_NAME": "ThingTypeName",
+    "THING_GROUPS": "ThingGroups",
+    "STATUS": "Status",
+}
 
 
 class ResourceReader:
@@ -107,6 +114,10 @@ class ResourceReader:
         if entry is None:
             return None
         entries = members(entry.node, path)
+        nested = entries.get("attributes")
+        if nested is not None and isinstance(nested.node.value, Members):
+            # The form of CreateThing and of CloudFormation.
+            raise refused(path, "a template has names and values here, without an object 'attributes' around them")
         if len(entries) > MAX_ATTRIBUTES_WITH_TYPE:
             raise refused(path, f"a thing has at most {MAX_ATTRIBUTES_WITH_TYPE} attributes, not {len(entries)}")
         attributes = {name: self._values.text(each.node, f"{path}.{name}") for name, each in entries.items()}
@@ -179,11 +190,16 @@ def _overrides(entry: Entry | None, path: str, known: Mapping[str, frozenset[Ove
     place = f"{path}.OverrideSettings"
     if not known:
         raise refused(place, "policies have none")
-    chosen = {}
-    for name, each in members(entry.node, place, frozenset(known)).items():
-        setting = plain_text(each.node, f"{place}.{name}")
+    chosen: dict[str, Override] = {}
+    for written, each in members(entry.node, place).items():
+        name = _OTHER_OVERRIDES.get(written, written)
+        if name not in known:
+            raise refused(place, f"{written!r} is not known here; {', '.join(sorted(known))} are")
+        if name in chosen:
+            raise refused(place, f"{name} is given twice, once in capitals")
+        setting = plain_text(each.node, f"{place}.{written}")
         if setting not in known[name]:
-            raise refused(f"{place}.{name}", f"{setting!r} is none of {', '.join(sorted(known[name]))}")
+            raise refused(f"{place}.{written}", f"{setting!r} is none of {', '.join(sorted(known[name]))}")
         chosen[name] = Override(setting)
     return chosen
 

@@ -43,10 +43,12 @@ def python_hook(function: Callable[..., object], arn: str) -> Callable[[Mapping[
         answered: asyncio.Future[object] = loop.create_future()
 
         def run() -> None:
-            _run(handler, question, LambdaContext(arn, deadline), loop, answered)
-            # The service may have ended meanwhile, and its loop been closed.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(threads.release)
+            try:
+                _run(handler, question, LambdaContext(arn, deadline), loop, answered)
+            finally:
+                # The service may have ended meanwhile, and its loop been closed.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(threads.release)
 
         try:
             # A daemon: the service must be able to end while the operator's code does not.

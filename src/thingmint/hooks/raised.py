@@ -24,12 +24,19 @@ def told(error: BaseException, question: Mapping[str, object]) -> str:
     Values that the question holds are replaced by their names: a device's parameters may be secret, and messages such
     as those of ``int`` quote them. The message is cut after 300 characters.
     """
-    message = _masked(str(error), question)
+    message = _masked(_words(error), question)
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}…"
     words = f"{type(error).__name__}: {message}" if message else type(error).__name__
     place = _place(error)
     return f"{words} ({place})" if place else words
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  the operator's code, too
+        return "its text cannot be had"
 
 
 def _place(error: BaseException) -> str | None:
