@@ -80,7 +80,8 @@ def test_provisioning_template(iot: IoT, update: str) -> None:
         "provisioningRoleArn": ROLE,
         "preProvisioningHook": hook,
         "type": "FLEET_PROVISIONING",
-    } | changed
+        **changed,
+    }
     assert {member: described.get(member, "" if member == "description" else None) for member in expected} == expected
 
 
@@ -157,8 +158,13 @@ def test_event_configurations(iot: IoT) -> None:
     before = iot.describe_event_configurations().get("eventConfigurations", {})
     try:
         iot.update_event_configurations(eventConfigurations={"JOB": {"Enabled": True}})
-        for asked in ({}, {"eventConfigurations": {}}, {"eventConfigurations": {"JOB_EXECUTION": {"Enabled": False}}}):
-            iot.update_event_configurations(**asked)
+        asked: list[Json] = [
+            {},
+            {"eventConfigurations": {}},
+            {"eventConfigurations": {"JOB_EXECUTION": {"Enabled": False}}},
+        ]
+        for each in asked:
+            iot.update_event_configurations(**each)
             assert iot.describe_event_configurations()["eventConfigurations"]["JOB"] == {"Enabled": True}
     finally:
         iot.update_event_configurations(eventConfigurations={"JOB": before.get("JOB", {"Enabled": False})})
