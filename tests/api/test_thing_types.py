@@ -61,8 +61,8 @@ async def test_a_deprecated_type_tells_since_when(api: Api) -> None:
 async def test_a_type_is_updated(api: Api) -> None:
     await create(api, **PROPERTIES)
 
-    for nothing in ("{}", '{"thingTypeProperties": {}}', '{"thingTypeProperties": {"mqtt5Configuration": {}}}'):
-        assert await api.call("PATCH", "/thing-types/light", nothing.encode()) == {}
+    for unchanging in (b"{}", b'{"thingTypeProperties":{}}', b'{"thingTypeProperties":{"mqtt5Configuration":{}}}'):
+        assert await api.call("PATCH", "/thing-types/light", unchanging) == {}
         assert (await api.call("GET", "/thing-types/light"))["thingTypeProperties"] == PROPERTIES
 
     propagating = [{"userPropertyKey": "w", "thingAttribute": "wattage"}]
@@ -74,8 +74,8 @@ async def test_a_type_is_updated(api: Api) -> None:
     other = {"thingTypeProperties": {"thingTypeDescription": "gives warmth"}}
     with pytest.raises(InvalidRequest, match=r"^Can only update mqtt5Configuration\.$"):
         await api.call("PATCH", "/thing-types/light", json.dumps(other).encode())
-    empty = '{"thingTypeProperties": {"mqtt5Configuration": {"propagatingAttributes": []}}}'
-    await api.call("PATCH", "/thing-types/light", empty.encode())
+    empty = b'{"thingTypeProperties":{"mqtt5Configuration":{"propagatingAttributes":[]}}}'
+    await api.call("PATCH", "/thing-types/light", empty)
     assert "mqtt5Configuration" not in (await api.call("GET", "/thing-types/light"))["thingTypeProperties"]
 
 

@@ -158,10 +158,13 @@ def test_event_configurations(iot: IoT) -> None:
     before = iot.describe_event_configurations().get("eventConfigurations", {})
     try:
         iot.update_event_configurations(eventConfigurations={"JOB": {"Enabled": True}})
-        other: Json = {"eventConfigurations": {"JOB_EXECUTION": {"Enabled": False}}}
-        no_update: tuple[Json, ...] = ({}, {"eventConfigurations": {}}, other)
-        for asked in no_update:
-            iot.update_event_configurations(**asked)
+        asked: list[Json] = [
+            {},
+            {"eventConfigurations": {}},
+            {"eventConfigurations": {"JOB_EXECUTION": {"Enabled": False}}},
+        ]
+        for each in asked:
+            iot.update_event_configurations(**each)
             assert iot.describe_event_configurations()["eventConfigurations"]["JOB"] == {"Enabled": True}
     finally:
         iot.update_event_configurations(eventConfigurations={"JOB": before.get("JOB", {"Enabled": False})})

@@ -328,6 +328,20 @@ async def test_an_account_accepts_no_other_encoding_of_what_it_has(
     assert len(store.tables.certificates) == 2
 
 
+async def test_an_account_accepts_nothing_that_an_earlier_version_registered_there_twice(
+    with_keys: RegistrationAuthority, store: MemoryStore
+) -> None:
+    pem = new_ca().issue_pem()
+    first, offered = [await register_without_ca(with_keys, caller, pem, INACTIVE) for caller in (OTHER, CALLER)]
+    store.execute(
+        "UPDATE certificate SET signed_digest = NULL, other_encoding_of = $1 WHERE account = $2",
+        first.certificate_id,
+        OTHER.account,
+    )
+    with pytest.raises(InvalidRequest, match="has this certificate already"):
+        await transferred(with_keys, offered)
+
+
 async def test_what_was_transferred_is_known_by_its_new_account(with_keys: RegistrationAuthority) -> None:
     issued = new_ca().issue()
     await transferred(with_keys, await register_without_ca(with_keys, CALLER, pem_of(issued), INACTIVE))
@@ -383,6 +397,16 @@ async def test_a_provider_provides_no_other_encoding_and_nothing_that_was_revoke
         with pytest.raises(ServiceUnavailable):
             await fleet.create_from_csr(asking, DEVICE, csr_pem("p-256"), "client-1")
     assert store.tables.dump() == before
+
+
+async def test_a_provider_provides_no_other_encoding_of_what_the_service_issued(
+    authority: RegistrationAuthority, store: MemoryStore, provider: Hook
+) -> None:
+    issued = await certificates.issue_from_csr(authority, CALLER, csr_pem("p-256"), active=True)
+    provider.answer = {"certificatePem": certificate_pem(negated(issued.der))}
+    with pytest.raises(DuplicateCertificate, match=f"another encoding of {issued.certificate_id}"):
+        await fleet.create_from_csr(replace(authority, hooks=provider), DEVICE, csr_pem("p-256"), "client-1")
+    assert len(store.tables.certificates) == 1
 
 
 async def test_a_ca_certificate_is_registered_once_in_whatever_encoding(

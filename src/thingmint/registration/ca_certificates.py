@@ -71,8 +71,8 @@ async def register(authority: RegistrationAuthority, caller: Caller, brought: CA
     _ensure_mode_fits(brought)
     now = authority.clock.now()
     certificate = load_foreign_pem(brought.ca_certificate_pem, "CA certificate")
-    # Asked first, and again as it is stored: whoever registers a CA once more hears that, whatever has become of its
-    # validity or the registration code since.
+    # Asked first, and again as it is stored: a caller who registers a CA once more hears that, whatever has become of
+    # its validity or the registration code since.
     await authority.store.read(lambda transaction: _ensure_new(transaction, caller.scope, certificate))
     ensure_acceptable(certificate, now)
     ensure_ca(certificate)

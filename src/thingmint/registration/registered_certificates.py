@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thingmint.core.ca_certificate import CACertificate, CACertificateStatus
@@ -75,9 +76,11 @@ async def acceptable_registration(
     status: CertificateStatus,
 ) -> Certificate:
     """Return the certificate as `register` would register it, verified and not stored; raise what that raises."""
-    certificate = await _acceptable(authority, caller, certificate_pem, status)
+    certificate = _read(certificate_pem, status)
+    candidates = await _named_cas(authority, caller.scope, certificate)
+    ensure_acceptable(certificate, authority.clock.now())
     given = None if ca_certificate_pem is None else load_foreign_pem(ca_certificate_pem, "CA certificate")
-    ca_certificate = await _registered_ca(authority, caller.scope, certificate, given)
+    ca_certificate = _issuing_ca(candidates, given)
     ca_id = ca_certificate.certificate_id
     # Signatures are verified here and not in the transaction, where others would wait: what they cover never changes.
     issuer = load_registered(ca_certificate.der, "CA certificate")
@@ -102,9 +105,11 @@ async def register_without_ca(
 
     Raises InvalidRequest for a status that callers cannot set, CertificateInvalid, ResourceExists.
     """
-    certificate = await _acceptable(authority, caller, certificate_pem, status)
-    ensure_accepted_signature(certificate)
+    certificate = _read(certificate_pem, status)
     registered = new_certificate(authority, caller.scope, certificate, status, WITHOUT_CA)
+    await authority.store.read(lambda transaction: ensure_not_present(transaction, registered))
+    ensure_acceptable(certificate, authority.clock.now())
+    ensure_accepted_signature(certificate)
 
     def program(transaction: Transaction) -> Steps[Change[Certificate]]:
         stored = yield from _insert(transaction, registered, None)
@@ -155,27 +160,30 @@ def registration_detail(certificate: Certificate) -> dict[str, str]:
     return detail
 
 
-async def _acceptable(
-    authority: RegistrationAuthority, caller: Caller, pem: str, status: CertificateStatus
-) -> ForeignCertificate:
+def _read(pem: str, status: CertificateStatus) -> ForeignCertificate:
     if status not in SET_BY_CALLER:
         raise InvalidRequest(f"A certificate cannot be registered with the status {status}")
-    certificate = load_foreign_pem(pem, "certificate")
-    # Asked first, and again as it is stored: whoever registers a certificate once more hears that, whatever has become
-    # of its validity or its CA since.
-    new = new_certificate(authority, caller.scope, certificate, status, WITHOUT_CA)
-    await authority.store.read(lambda transaction: ensure_not_present(transaction, new))
-    ensure_acceptable(certificate, authority.clock.now())
-    return certificate
+    return load_foreign_pem(pem, "certificate")
 
 
-async def _registered_ca(
-    authority: RegistrationAuthority, scope: Scope, certificate: ForeignCertificate, given: ForeignCertificate | None
-) -> CACertificate:
-    def named(transaction: Transaction) -> Steps[tuple[CACertificate, ...]]:
-        return tuple((yield from transaction.ca_certificates_of_subject(scope, certificate.issuer_digest)))
+async def _named_cas(
+    authority: RegistrationAuthority, scope: Scope, certificate: ForeignCertificate
+) -> Sequence[CACertificate]:
+    """Return the account's CA certificates with the issuer's name; raise ResourceExists if the certificate is there.
 
-    candidates = await authority.store.read(named)
+    That is asked first, and again as it is stored: a caller who registers a certificate once more hears that, whatever
+    has become of its validity or its CA since.
+    """
+    new = new_certificate(authority, scope, certificate, CertificateStatus.INACTIVE, WITHOUT_CA)
+
+    def program(transaction: Transaction) -> Steps[Sequence[CACertificate]]:
+        yield from ensure_not_present(transaction, new)
+        return (yield from transaction.ca_certificates_of_subject(scope, certificate.issuer_digest))
+
+    return await authority.store.read(program)
+
+
+def _issuing_ca(candidates: Sequence[CACertificate], given: ForeignCertificate | None) -> CACertificate:
     if given is not None:
         candidates = tuple(each for each in candidates if each.certificate_id == given.certificate_id)
     if len(candidates) > 1:
