@@ -43,6 +43,10 @@ SETTINGS: tuple[Setting, ...] = (
         "local",
     ),
     Setting("database_url", "postgresql://… for PostgreSQL; SQLite in the data directory where absent."),
+    Setting(
+        "database_password_file",
+        "File with the password for PostgreSQL, so that it need not be in database_url.",
+    ),
     Setting("account", "The AWS account id that this service speaks for, twelve digits.", "000000000000"),
     Setting("region", "The AWS region that this service speaks for.", "us-east-1"),
     Setting(
