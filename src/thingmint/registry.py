@@ -190,7 +190,14 @@ def _files(config: Config) -> RegistrationFiles:
         return NoBuckets()
     if not config.registration_dir.is_dir():
         raise StartRefused(f"registration_dir {config.registration_dir} is not a directory")
-    return Buckets(config.registration_dir)
+    buckets = Buckets(config.registration_dir)
+    if misplaced := buckets.misplaced():
+        _log.warning(
+            "folders of registration_dir belong to no account: move each bucket into the folder of its account",
+            folders=misplaced,
+            example=f"{config.registration_dir / config.account / misplaced[0]}",
+        )
+    return buckets
 
 
 @contextlib.asynccontextmanager

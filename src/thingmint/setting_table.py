@@ -75,7 +75,8 @@ SETTINGS: tuple[Setting, ...] = (
         300,
     ),
     Setting(
-        "registration_dir", "Directory whose folders are the buckets of bulk registrations, and get their reports."
+        "registration_dir",
+        "Directory of bulk registrations: ACCOUNT/BUCKET is a bucket of an account; it gets their reports, too.",
     ),
     Setting("hook_secret_file", "File with a secret of 32 bytes or more, by which webhooks know who asks."),
     Setting("quota", "Requests per second: none, or aws for the quotas that AWS documents.", "none"),
