@@ -62,6 +62,29 @@ def test_repeatable_and_switch_flags_that_are_absent_leave_the_file_in_force(tmp
     assert given.insecure_http
 
 
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"THINGMINT_API": "10.0.0.5:8443"}, ("localhost", "127.0.0.1", "10.0.0.5")),
+        (
+            {"THINGMINT_API": "10.0.0.5:1", "THINGMINT_MQTT": "10.0.0.6:2"},
+            ("10.0.0.6", "localhost", "127.0.0.1", "10.0.0.5"),
+        ),
+        ({"THINGMINT_API": "127.0.0.1:0", "THINGMINT_MQTT": "0.0.0.0:2"}, ("localhost", "127.0.0.1")),
+        ({"THINGMINT_API": "[::]:1"}, ("localhost", "127.0.0.1")),
+        ({"THINGMINT_API": "[fe80::1%eth0]:1"}, ("localhost", "127.0.0.1")),
+        ({"THINGMINT_API": "host.example:1"}, ("localhost", "127.0.0.1", "host.example")),
+        ({"THINGMINT_API": "10.0.0.5:1", "THINGMINT_SERVER_NAME": "a.example"}, ("a.example", "10.0.0.5")),
+        ({"THINGMINT_SERVER_NAME": "a.example"}, ("a.example",)),
+        ({"THINGMINT_API": "127.0.0.2:1", "THINGMINT_INSECURE_HTTP": "1"}, ("localhost", "127.0.0.1")),
+    ],
+)
+def test_addresses_that_are_given_are_names_of_the_server(
+    tmp_path: Path, given: dict[str, str], names: tuple[str, ...]
+) -> None:
+    assert load_config({"data_dir": str(tmp_path)}, given).server_names == names
+
+
 def test_server_names_in_the_environment_are_separated_by_commas(tmp_path: Path) -> None:
     assert config(tmp_path, THINGMINT_SERVER_NAME="a.example,10.0.0.1,a.example").server_names == (
         "a.example",

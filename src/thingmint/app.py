@@ -51,6 +51,7 @@ from thingmint.rest.pages import ALIVE, Pages
 from thingmint.rest.server import Server
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.server_identity import ServerIdentities, ServerIdentity
+from thingmint.storage_choice import remember_storage
 from thingmint.telemetry import Metrics
 from thingmint.words import in_words
 
@@ -77,6 +78,7 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
             key_pool_of(config, reserve=config.key_reserve, metrics=metrics) as keys,
         ):
             await require_own_database(registry.store, registry.sealer, registry.issuer_id, config.data_dir)
+            remember_storage(config)
             await ensure_credentials(
                 registry.store, registry.sealer, registry.issuer_id, registry.clock, registry.scope, config
             )

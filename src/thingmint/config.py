@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from thingmint.host_names import is_concrete, is_server_name
 from thingmint.setting_table import BY_NAME
 from thingmint.words import in_words, reason_of
 
@@ -53,9 +54,6 @@ _BROKER_BOUNDS: Mapping[str, tuple[int, int]] = {
 }
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
-_DNS_NAME = re.compile(
-    r"(?=.{1,253}$)(\*\.)?([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)*[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
-)
 _ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9_]{3,128}")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
@@ -75,6 +73,7 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     mqtt_retained_bytes_in_all: int | None = None
     mqtt_offline_sessions: int | None = None
     database_url: str | None = None
+    database_password_file: str | None = None
     account: str | None = None
     region: str | None = None
     server_name: list[str] | None = None
@@ -113,6 +112,7 @@ class Config:
     mqtt_data_plane: str
     broker_limits: Mapping[str, int]
     database_url: str | None = field(repr=False)
+    database_password_file: Path | None
     account: str
     region: str
     server_names: tuple[str, ...]
@@ -195,6 +195,7 @@ class _Reader:
         passphrase_file = self._optional("ca_passphrase_file")
         registration_dir = self._optional("registration_dir")
         hook_secret_file = self._optional("hook_secret_file")
+        database_url = self._database_url()
         return Config(
             data_dir=data_dir,
             api_host=host,
@@ -206,10 +207,11 @@ class _Reader:
             mqtt_alpn=self._mqtt_alpn((mqtt_host, mqtt_port)),
             mqtt_data_plane=self._data_plane(),
             broker_limits={name.removeprefix("mqtt_"): self._number(name) for name in _BROKER_BOUNDS},
-            database_url=self._database_url(),
+            database_url=database_url,
+            database_password_file=self._password_file(database_url),
             account=self._matching("account", _ACCOUNT, "twelve digits"),
             region=self._matching("region", _REGION, "formed like us-east-1"),
-            server_names=self._server_names(),
+            server_names=self._server_names({"mqtt": mqtt_host} if insecure_http else {"mqtt": mqtt_host, "api": host}),
             insecure_http=insecure_http,
             root_access_key_id=access_key_id,
             root_secret_access_key=secret,
@@ -301,13 +303,29 @@ class _Reader:
             raise ConfigError("database_url must start with postgresql://")
         return url
 
-    def _server_names(self) -> tuple[str, ...]:
+    def _password_file(self, database_url: str | None) -> Path | None:
+        path = self._optional("database_password_file")
+        if path is not None and database_url is None:
+            raise ConfigError("database_password_file is of no use without database_url")
+        return None if path is None else Path(path)
+
+    def _server_names(self, hosts: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the names for the server's certificate: those of the setting, and the addresses that were given.
+
+        ``hosts`` are the addresses that are listened on, by their settings. Clients are told an address only if the
+        certificate holds it.
+        """
         given = self._given("server_name")
         names = given.split(",") if isinstance(given, str) else [str(name) for name in _sequence(given)]
         for name in names:
-            if not _is_server_name(name):
+            if not is_server_name(name):
                 raise ConfigError(f"server_name must be a DNS name or an IP address, not {name!r}")
-        return tuple(dict.fromkeys(names))
+        bound = {name: host for name, host in hosts.items() if self._is_given(name) and is_concrete(host)}
+        first = bound.get("mqtt")
+        if first not in (None, *names) and not self._is_given("server_name"):
+            # The first name is what devices are told.
+            names.insert(0, str(first))
+        return tuple(dict.fromkeys((*names, *bound.values())))
 
     def _quota(self) -> Mapping[str, float] | str:
         if isinstance(self._file.quota, dict) and not any(
@@ -339,14 +357,6 @@ class _Reader:
             return Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{variable}_FILE cannot be read: {in_words(error)}") from error
-
-
-def _is_server_name(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return _DNS_NAME.fullmatch(name) is not None
-    return True
 
 
 def _sequence(value: object) -> tuple[object, ...]:

@@ -78,6 +78,10 @@ SETTINGS: tuple[Setting, ...] = (
         10_000,
     ),
     Setting("database_url", "postgresql://… for PostgreSQL; SQLite in the data directory where absent."),
+    Setting(
+        "database_password_file",
+        "File with the password for PostgreSQL, so that it need not be in database_url.",
+    ),
     Setting("account", "The AWS account id that this service speaks for, twelve digits.", "000000000000"),
     Setting("region", "The AWS region that this service speaks for.", "us-east-1"),
     Setting(
@@ -112,7 +116,8 @@ SETTINGS: tuple[Setting, ...] = (
         switch=True,
     ),
     Setting(
-        "registration_dir", "Directory whose folders are the buckets of bulk registrations, and get their reports."
+        "registration_dir",
+        "Directory of bulk registrations: ACCOUNT/BUCKET is a bucket of an account; it gets their reports, too.",
     ),
     Setting("hook_secret_file", "File with a secret of 32 bytes or more, by which webhooks know who asks."),
     Setting("quota", "Requests per second: none, or aws for the quotas that AWS documents.", "none"),

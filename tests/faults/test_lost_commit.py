@@ -1,8 +1,11 @@
 """A service whose PostgreSQL commits and cannot say so: the client is told once that it is not known."""
 
+import http.client
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     postgresql_server_url,
     postgresql_url,
 )
-from tests.support.service import assert_consistent, running_service
+from tests.support.service import Service, assert_consistent, running_service
 
 POLICY = document(statement())
 
@@ -88,3 +91,35 @@ def test_a_commit_whose_answer_is_lost_is_told_once_as_unavailable_and_never_rep
         requests = Counter(entry["request_id"] for entry in entries if entry["action"] != "CreateAccessKey")
         assert set(requests.values()) == {1}
         assert_consistent(tmp_path, postgresql_url)
+
+
+def test_readiness_is_answered_at_once_while_the_database_hangs_and_devices_are_told_apart(
+    tmp_path: Path,
+    postgresql_url: str,  # noqa: F811  the fixture
+) -> None:
+    with loop_thread("asyncio") as thread, proxy_of(postgresql_url, thread) as proxy:
+        options = ("--database-url", proxy.url, "--insecure-http")
+        with running_service(tmp_path / "data", *options, key_reserve=0) as service:
+            assert [page(service, path) for path in ("/readyz", "/readyz/devices")] == [200, 200]
+            thread.call(proxy.passes.clear)
+            while page(service, "/readyz") == 200:
+                pass
+            with ThreadPoolExecutor(20) as callers:
+                began = time.monotonic()
+                answers = list(callers.map(lambda _: page(service, "/readyz"), range(100)))
+                took = time.monotonic() - began
+            assert answers == [503] * 100
+            # One after the other, each would have waited for the database's time limit of several seconds.
+            assert took < 100
+            assert [page(service, path) for path in ("/healthz", "/readyz/devices")] == [200, 200]
+            thread.call(proxy.passes.set)
+            while page(service, "/readyz") != 200:
+                pass
+        assert_consistent(tmp_path, postgresql_url)
+
+
+def page(service: Service, path: str) -> int:
+    """Return the status of a page for those who watch the service."""
+    with closing(http.client.HTTPConnection("127.0.0.1", service.endpoints.api_port, timeout=60)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().status

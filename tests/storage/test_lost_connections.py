@@ -1,24 +1,35 @@
 """Every operation that changes the registry happens once or not at all, wherever a connection to PostgreSQL is lost."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
-from tests.support.authority import new_authority
-from tests.support.bulk import write_input
+from tests.support.authority import NOW, caller_with, new_authority
+from tests.support.bulk import BUCKET, KEY, TEMPLATE, device, report, write_input
 from tests.support.cutting_proxy import CuttingProxy, Fault, Loss, Side, cutting_proxy
 from tests.support.effects import Rows, Trials, judge
-from tests.support.mutations import MUTATIONS, READING, Mutation
+from tests.support.fleet import CLAIM_ID
+from tests.support.mutations import BY_DEVICE, DEVICE_MUTATIONS, MUTATIONS, READING, Mutation
+from tests.support.provisioning import ROLE_ARN
+from tests.support.signing import SettableClock
+from tests.support.signing_requests import csr_pem
 from tests.support.stores import Timings, sample_access_key
 
 from thingmint.api.service import implemented_operations
 from thingmint.buckets import Buckets
 from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.identifiers import AccountId
+from thingmint.core.registration_task import ReportType, TaskStatus
+from thingmint.registration import bulk, fleet
+from thingmint.registration.bulk_runner import BulkRunner
+from thingmint.registration.ownership import sweep_unused_certificates
 from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
 from thingmint.storage import postgresql
@@ -36,6 +47,7 @@ CHOSEN = (
     "DeleteCertificate",
     "AttachPolicy",
     "RegisterThing",
+    f"RegisterThing{BY_DEVICE}",
 )
 _TABLES = (
     "SELECT table_name FROM information_schema.columns "
@@ -91,7 +103,8 @@ async def trials(postgresql_url: str, proxy: CuttingProxy, tmp_path: Path) -> As
 
 
 def chosen(*, everything: bool = False) -> Sequence[Mutation]:
-    return [mutation for mutation in MUTATIONS if SOAK or everything or mutation.operation in CHOSEN]
+    all_of_them = (*MUTATIONS, *DEVICE_MUTATIONS)
+    return [mutation for mutation in all_of_them if SOAK or everything or mutation.operation in CHOSEN]
 
 
 def test_every_operation_that_changes_the_registry_is_tried() -> None:
@@ -146,6 +159,67 @@ async def test_an_operation_whose_commit_is_not_answered_in_time_is_unavailable_
         assert outcome.changed in ({}, done.changed), mutation.operation
     await trials.failing.close()
     trials.failing = patient
+
+
+async def test_a_bulk_registration_registers_and_reports_each_line_once_wherever_the_connection_is_lost(
+    trials: Trials, proxy: CuttingProxy, tmp_path: Path
+) -> None:
+    clock, lines = SettableClock(NOW), 6
+    numbers = itertools.count(1)
+    safe = replace(
+        new_authority(),
+        store=trials.direct,
+        clock=clock,
+        files=Buckets(tmp_path),
+        new_generation_id=lambda: f"id-{next(numbers)}",
+    )
+    # Some hundred places, most of them alike.
+    for place in itertools.count() if SOAK else itertools.count(0, 3):
+        account = AccountId(f"{place + 1:012d}")
+        write_input(tmp_path, [device(number) for number in range(lines)], account)
+        task = await bulk.start(safe, caller_with(account=account), TEMPLATE, BUCKET, KEY, ROLE_ARN)
+        proxy.fault = fault = Fault(Side.SERVER, Loss.SWALLOWED, place)
+        with contextlib.suppress(ServiceUnavailable):
+            await BulkRunner(replace(safe, store=trials.failing), f"first-{place}").work()
+        proxy.fault = None
+        clock.at += timedelta(minutes=1)
+        while await BulkRunner(safe, f"second-{place}").work():
+            pass
+        done, _ = await bulk.describe(safe, caller_with(account=account), task.task_id)
+        assert (done.status, done.progress.successes) == (TaskStatus.COMPLETED, lines), place
+        results = report(tmp_path, task.task_id, ReportType.RESULTS)
+        assert [each["lineNumber"] for each in results] == list(range(1, lines + 1)), place
+        found = await trials.rows(account, account)
+        assert (found["thing"], found["registration_outcome"]) == (lines, 0), place
+        assert found["audit"] == 1 + lines, place
+        if not fault.fired:
+            assert place, "the connection was never lost"
+            return
+
+
+@pytest.mark.parametrize("loss", [Loss.SWALLOWED, Loss.CLOSED_AFTER], ids=["swallowed", "closed"])
+async def test_a_sweep_deletes_once_wherever_the_connection_is_lost(
+    trials: Trials, proxy: CuttingProxy, loss: Loss
+) -> None:
+    clock = SettableClock(NOW)
+    safe = replace(new_authority(), store=trials.direct, clock=clock)
+    for place in itertools.count():
+        account = AccountId(f"{place + 1:012d}")
+        clock.at = NOW
+        await fleet.create_from_csr(
+            safe, fleet.Device(caller_with(account=account), CLAIM_ID), csr_pem("p-256"), "client"
+        )
+        clock.at = NOW + timedelta(hours=2)
+        proxy.fault = fault = Fault(Side.SERVER, loss, place)
+        with contextlib.suppress(ServiceUnavailable):
+            await sweep_unused_certificates(replace(safe, store=trials.failing), 10)
+        proxy.fault = None
+        await sweep_unused_certificates(safe, 10)
+        found = await trials.rows(account, account)
+        assert (found["certificate"], found["audit"]) == (0, 2), place
+        if not fault.fired:
+            assert place, "the connection was never lost"
+            return
 
 
 async def test_a_commit_whose_answer_is_lost_is_not_repeated(trials: Trials, proxy: CuttingProxy) -> None:

@@ -65,6 +65,8 @@ class CuttingProxy:
     port: int = 0
     fault: Fault | None = None
     connections: int = 0
+    passes: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whether anything passes; otherwise the database hangs for everybody."""
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     @property
@@ -132,6 +134,7 @@ class CuttingProxy:
                     if part and fault is not None and fault.strikes(side, part):
                         await _lose(fault.loss, part, sink, both)
                         return
+                    await self.passes.wait()
                     sink.write(part)
                 await sink.drain()
 
@@ -179,6 +182,7 @@ class _Messages:
 async def cutting_proxy(target: str) -> AsyncIterator[CuttingProxy]:
     """Yield a proxy before the database of this URL, in the running loop."""
     proxy = CuttingProxy(target)
+    proxy.passes.set()
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:

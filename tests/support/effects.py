@@ -12,14 +12,17 @@ from typing import Any, Protocol
 
 from tests.support.authority import EVERYTHING, REGION, Listener, caller_with, new_authority
 from tests.support.device_edge import FakeDeviceEdge, new_data_plane
+from tests.support.fleet import CLAIM_ID
 from tests.support.mutations import Mutation, Request, prepared
 from tests.support.stores import sample_access_key
 
+from thingmint.api.fleet import Fleet
 from thingmint.api.routing import Router
 from thingmint.api.service import build_router
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import AccountId
 from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.fleet import Device
 from thingmint.registration.ports import RegistrationFiles, Store
 
 Rows = dict[str, int]
@@ -90,6 +93,8 @@ class Trials:
 
     async def call(self, store: Store, request: Request, account: str) -> Any:
         """Return the answer to the request, served on this store."""
+        if request.method == "MQTT":
+            return await self._asked_by_device(store, request, account)
         path, _, query = request.target.partition("?")
         body = json.dumps(request.body).encode() if request.body else b""
         headers = [(name.encode(), value.encode()) for name, value in request.headers.items()]
@@ -97,17 +102,25 @@ class Trials:
         caller = caller_with(EVERYTHING, account=AccountId(account), region=REGION)
         return json.loads(await match.invoke(caller, match.read(query.encode(), headers, body)))
 
+    async def _asked_by_device(self, store: Store, request: Request, account: str) -> Any:
+        device = Device(caller_with(EVERYTHING, account=AccountId(account), region=REGION), CLAIM_ID)
+        payload = json.dumps(request.body).encode()
+        reply = await Fleet(self._authority(store)).answer(device, "client", request.target, payload)
+        answer = json.loads(reply.payload)
+        if reply.topic.endswith("/rejected"):
+            assert answer["statusCode"] == 503, answer
+            raise ServiceUnavailable(answer["errorMessage"])
+        return answer
+
+    def _authority(self, store: Store) -> RegistrationAuthority:
+        return replace(
+            self.authority, store=store, files=self.files, events=self.listener, thing_type_deletable_after=timedelta()
+        )
+
     def _router(self, store: Store) -> Router:
         if id(store) not in self.routers:
-            authority = replace(
-                self.authority,
-                store=store,
-                files=self.files,
-                events=self.listener,
-                thing_type_deletable_after=timedelta(),
-            )
             data_plane = new_data_plane(FakeDeviceEdge())
-            self.routers[id(store)] = build_router(authority, "devices.example", data_plane)
+            self.routers[id(store)] = build_router(self._authority(store), "devices.example", data_plane)
         return self.routers[id(store)]
 
 

@@ -261,6 +261,28 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
 )
 
+# What devices ask for on the provisioning topics; their names are those of the API's operations with this behind them.
+BY_DEVICE = " by a device"
+IDENTITY = Request(
+    "MQTT",
+    "$aws/certificates/create-from-csr/json",
+    {"certificateSigningRequest": csr_pem("p-256")},
+    kept={"certificate": "certificateId", "token": "certificateOwnershipToken"},
+)
+DEVICE_MUTATIONS: tuple[Mutation, ...] = (
+    Mutation(f"CreateKeysAndCertificate{BY_DEVICE}", Request("MQTT", "$aws/certificates/create/json")),
+    Mutation(f"CreateCertificateFromCsr{BY_DEVICE}", IDENTITY),
+    Mutation(
+        f"RegisterThing{BY_DEVICE}",
+        Request(
+            "MQTT",
+            "$aws/provisioning-templates/fleet/provision/json",
+            {"certificateOwnershipToken": "{token}", "parameters": {"SerialNumber": "1"}},
+        ),
+        [TEMPLATE, IDENTITY],
+    ),
+)
+
 # Operations that change nothing, by how their names begin; the rest is above.
 READING = ("Describe", "Get", "List", "Test")
 

@@ -165,8 +165,19 @@ Thingmint`. SearchIndex and the operations of dynamic thing groups and of jobs a
 Accounts are made by making an access key for them: `thingmint access-key create --account 222222222222 --policy FILE`.
 Each has a registry of its own; certificates go from one to another by transfer.
 
-Without a signature: `GET /healthz` (the process answers), `GET /readyz` (the database can be written to), and
-`GET /metrics` (Prometheus).
+Without a signature, for those who watch the service:
+
+| page | 200 means | for |
+|---|---|---|
+| `GET /healthz` | the process answers | restarting it |
+| `GET /readyz` | the database can be written to, the clock is right | sending it callers of the API (port of `api`) |
+| `GET /readyz/devices` | the device port accepts connections | sending it devices (ports of `mqtt` and `mqtt_alpn`) |
+| `GET /metrics` | – | Prometheus |
+
+Both checks of readiness answer within a second however many ask and whatever the database does: one check of the
+database is under way at a time, its outcome is believed for a second, and one that takes longer counts as a failure.
+Do not use `/readyz` for the device ports: while the database is away, connected devices stay connected and exchange
+messages, and only new ones are refused.
 """
 
 

@@ -113,7 +113,8 @@ class BulkRunner:
 
     async def _take(self) -> RegistrationTask | None:
         store, now = self.authority.store, self.authority.clock.now()
-        if not await self._another_waits():
+        # A node that cannot reach the files leaves every task to those that can.
+        if not self.authority.files.are_reachable or not await self._another_waits():
             return None
         until = now + self.lease
         return await store.write(lambda transaction: transaction.take_registration_task(self.owner, now, until))
@@ -121,7 +122,8 @@ class BulkRunner:
     async def _batch(self, task: RegistrationTask) -> RegistrationTask:
         progress, lines = task.progress, list[InputLine]()
         if task.status is TaskStatus.IN_PROGRESS:
-            lines = list(await self.authority.files.lines(task.input, progress.offset, progress.lines + 1, _BATCH))
+            read = self.authority.files.lines
+            lines = list(await read(task.scope.account, task.input, progress.offset, progress.lines + 1, _BATCH))
             await self._register(task, lines)
         await self._renew(task)
         outcomes = await self.authority.store.read(lambda transaction: transaction.outcomes(task))

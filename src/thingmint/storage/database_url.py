@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 _SCHEMES = ("postgresql://", "postgres://")
 _DEFAULT_PORT = "5432"
@@ -36,6 +36,17 @@ class DatabaseURL:
         hosts = authority.rpartition("@")[2] or given.get("host") or os.environ.get("PGHOST") or "localhost"
         port = given.get("port") or os.environ.get("PGPORT") or _DEFAULT_PORT
         return ", ".join(host if _names_port(host) else f"{host}:{port}" for host in unquote(hosts).split(","))
+
+    @property
+    def place(self) -> str:
+        """Where the database is and its name, without user and password."""
+        return f"{self.servers}/{urlsplit(self.dsn).path.strip('/')}"
+
+
+def has_password(url: str) -> bool:
+    """Return whether the URL holds a password, which process lists show where the URL is a flag."""
+    authority, _, query = url.partition("://")[2].partition("?")
+    return ":" in authority.partition("/")[0].rpartition("@")[0] or "password" in dict(parse_qsl(query))
 
 
 def _names_port(host: str) -> bool:
