@@ -88,13 +88,20 @@ class DeviceLink:
 
     def may_receive(self, topic: str) -> bool:
         """Say whether its policies allow iot:Receive on the topic; nothing is allowed before CONNECT was accepted."""
-        return self.admitted is not None and to_receive(topic).is_given_by(self.admitted.authorizer)
+        # Asked for each delivery: a Permission would only be made to be taken apart.
+        return self.admitted is not None and self.admitted.authorizer.allows(*to_receive(topic))
 
-    def deliver(self, message: Publish, shared: SharedPublish | None = None) -> Delivery:
-        """Write the message whole, or nothing of it; ``shared``, where given, has its bytes."""
+    def deliver(self, message: Publish) -> Delivery:
+        """Write the message whole, or nothing of it."""
         if self.is_over or self.admitted is None:
             return Delivery.FULL
-        return self._deliveries.deliver(message, shared)
+        return self._deliveries.deliver(message)
+
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        """Write a message whole, or nothing of it, whose bytes others get too."""
+        if self.is_over or self.admitted is None:
+            return Delivery.FULL
+        return self._deliveries.deliver_shared(message, packet_id)
 
     def disconnect(self, reason_code: ReasonCode) -> None:
         """End the connection with the reason."""
