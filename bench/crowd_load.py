@@ -17,7 +17,7 @@ from typing import Any
 
 from thingmint.mqtt.codec import encode
 from thingmint.mqtt.framing import FrameReader
-from thingmint.mqtt.packets import Connect, Packet, ProtocolVersion, Publish, QoS, Subscribe, Subscription
+from thingmint.mqtt.packets import Connect, Packet, ProtocolVersion, Publish, QoS, Subscribe, Subscription, Unsubscribe
 
 VERSION = ProtocolVersion.MQTT_3_1_1
 RECEIVE_SIZE = 65_536
@@ -103,6 +103,12 @@ class Crowd:
             client.ask(Subscribe(1, (Subscription(job["filter"], QoS.AT_LEAST_ONCE),)))
         return {}
 
+    def unsubscribe(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Let everyone end the subscription."""
+        for client in self._clients:
+            client.ask(Unsubscribe(1, (job["filter"],)))
+        return {}
+
     def publish(self, job: dict[str, Any]) -> dict[str, Any]:
         """Publish so many messages, so many unacknowledged at once, and wait for ``each`` deliveries of each."""
         count, window = int(job["count"]), int(job["window"])
@@ -121,7 +127,7 @@ class Crowd:
 
         self._run(is_done)
         taken = time.perf_counter() - before
-        return {"deliveries": wanted, "seconds": taken, "client_s": time.process_time() - cpu_before}
+        return {"events": wanted, "seconds": taken, "client_s": time.process_time() - cpu_before}
 
     def filters(self, job: dict[str, Any]) -> dict[str, Any]:
         """Let everyone add filters, all clients at once, and wait for every answer."""
@@ -136,7 +142,7 @@ class Crowd:
             client.send(b"".join(encode(packet, VERSION) for packet in packets))
         wanted = answered + len(requests) * len(self._clients)
         self._run(lambda: self._heard[SUBACK] >= wanted)
-        return {"filters": FILTERS_EACH * len(self._clients), "seconds": time.perf_counter() - before}
+        return {"events": FILTERS_EACH * len(self._clients), "seconds": time.perf_counter() - before}
 
     def _message(self, job: dict[str, Any]) -> bytes:
         self._published = self._published % 0xFFFF + 1
