@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bench.figures import (
+    broker,
     bystander,
     core,
     csr,
@@ -29,6 +30,7 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "reads": reads.measure,
     "rows": rows.measure,
     "relay": relay.measure,
+    "broker": broker.measure,
     "things": things.measure,
     "provisioning": provisioning.measure,
     "handshakes": handshakes.measure,

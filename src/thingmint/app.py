@@ -60,6 +60,8 @@ REGISTRATION_CODE_OCTETS = 32
 # How often the wall clock is compared with the server certificate's end.
 _ROTATION_CHECK_SECONDS = 60.0
 _TIDY_SECONDS = 3600.0
+# Requests of devices for a key that are carried out at once: more would keep those of other claims waiting longer.
+_FEWEST_KEYS_AT_ONCE = 4
 
 _log = structlog.get_logger("thingmint")
 
@@ -142,9 +144,7 @@ def shares_of(config: Config) -> tuple[int, GatewayLimits]:
         max_connections=devices,
         max_connections_per_certificate=max(1, devices // 2),
         max_provisioning=provisioning,
-        max_provisioning_keys_at_once=max(
-            alone.max_provisioning_keys_at_once, 2 * (config.key_workers or usable_cores())
-        ),
+        max_provisioning_keys_at_once=max(_FEWEST_KEYS_AT_ONCE, 2 * (config.key_workers or usable_cores())),
     )
     return operators, limits
 

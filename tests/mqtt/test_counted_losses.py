@@ -49,6 +49,9 @@ ELSEWHERE = {
 # Functions that show a sign and lose nothing, or whose caller counts.
 NOT_HERE = {
     ("device_link", "deliver"): "returns the outcome; the queue counts",
+    ("device_link", "deliver_shared"): "returns the outcome; the queue counts",
+    ("deliveries", "_deliver"): "returns the outcome; the queue counts",
+    ("deliveries", "deliver_shared"): "returns the outcome; the queue counts",
     ("deliveries", "deliver"): "returns the outcome; the queue counts",
     ("deliveries", "send_confirmed"): "returns the outcome to the operator who waits for it",
     ("limits", "check_subscribe"): "the client breaks a rule of the protocol",

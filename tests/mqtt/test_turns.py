@@ -15,7 +15,6 @@ from thingmint.mqtt.memory_trimmer import MemoryTrimmer, glibc_trim
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscription, Will
 from thingmint.mqtt.properties import ConnectProperties
 from thingmint.mqtt.reason_codes import ReasonCode
-from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.mqtt.turns import Turns
 
 
@@ -43,7 +42,7 @@ class SlowDevice(Device):
         self._watch = watch
         self._heard = heard
 
-    def deliver(self, message: Publish, shared: SharedPublish | None = None) -> Delivery:
+    def deliver(self, message: Publish) -> Delivery:
         self._watch.work(0.0001)
         self._heard(self.client_id, message.payload)
         return super().deliver(message)

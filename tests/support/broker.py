@@ -38,15 +38,18 @@ class Device:
         self.ended_with: ReasonCode | None = None
         self.may_receive: Callable[[str], bool] = lambda topic: True
 
-    def deliver(self, message: Publish, shared: SharedPublish | None = None) -> Delivery:
-        """Take the message if the test lets it; shared bytes must be the message's own."""
-        if shared is not None:
-            for version in ProtocolVersion:
-                is_5 = version is ProtocolVersion.MQTT_5
-                assert shared.bytes_for(message.packet_id, is_5=is_5) == encode(message, version)
+    def deliver(self, message: Publish) -> Delivery:
+        """Take the message if the test lets it."""
         if self.outcome is Delivery.WRITTEN:
             self.delivered.append(message)
         return self.outcome
+
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        """Take the message likewise; its bytes must be what its encoding is."""
+        whole = message.message(packet_id)
+        for version in ProtocolVersion:
+            assert message.bytes_for(packet_id, is_5=version is ProtocolVersion.MQTT_5) == encode(whole, version)
+        return self.deliver(whole)
 
     def disconnect(self, reason_code: ReasonCode) -> None:
         """Note how the connection ended."""

@@ -36,7 +36,7 @@ from thingmint.mqtt.packets import (
 )
 from thingmint.mqtt.permissions import to_connect
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.request_turns import acknowledgements, next_in_turn
+from thingmint.mqtt.request_turns import next_in_turn, take_acknowledgements
 from thingmint.mqtt.roster import Roster
 from thingmint.mqtt.services import Services
 from thingmint.mqtt.tls import Peer
@@ -253,13 +253,9 @@ class Connection:
         """Work through acknowledgements, which need no task; return whether nothing else has arrived."""
         if self.device.admitted is None or not self._may_go_on():
             return False
-        try:
-            for acknowledgement in acknowledgements(self.protocol, self._services.turns):
-                self._last_heard_at = self._services.loop.time()
-                self._acknowledged(acknowledgement.packet_id)
-        except PacketRefused as refusal:
-            self.end(refusal.reason_code, refusal.message)
-        return self.is_over or not self.protocol.buffered
+        if take_acknowledgements(self.protocol, self._acknowledged):
+            self._last_heard_at = self._services.loop.time()
+        return not self.protocol.buffered
 
     def _may_go_on(self) -> bool:
         return self._ending is None and not self._writer.paused

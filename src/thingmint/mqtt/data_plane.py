@@ -84,8 +84,12 @@ class DeviceConnection(Protocol):
         """
         ...
 
-    def deliver(self, message: Publish, shared: SharedPublish | None = None) -> Delivery:
-        """Write the message whole, or nothing of it; ``shared``, where given, has its bytes."""
+    def deliver(self, message: Publish) -> Delivery:
+        """Write the message whole, or nothing of it."""
+        ...
+
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        """Write a message whole, or nothing of it, whose bytes others get too; the identifier is 0 at QoS 0."""
         ...
 
     def disconnect(self, reason_code: ReasonCode) -> None:

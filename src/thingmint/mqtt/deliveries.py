@@ -47,18 +47,23 @@ class Deliveries:
         if encoded is not None:
             self._writer.write(encoded)
 
-    def deliver(self, message: Publish, shared: SharedPublish | None = None) -> Delivery:
-        """Write a message of the data plane whole, or nothing of it; ``shared``, where given, has its bytes."""
+    def deliver(self, message: Publish) -> Delivery:
+        """Write a message of the data plane whole, or nothing of it."""
         if self._writer.is_congested:
             return Delivery.FULL
-        if shared is None:
-            encoded = self._protocol.bytes_of(message)
-        else:
-            encoded = self._protocol.shared_bytes_of(shared, message.packet_id)
+        return self._deliver(self._protocol.bytes_of(message), message.packet_id)
+
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        """Write a message of the data plane whole, or nothing of it, whose bytes others get too."""
+        if self._writer.is_congested:
+            return Delivery.FULL
+        return self._deliver(self._protocol.shared_bytes_of(message, packet_id), packet_id)
+
+    def _deliver(self, encoded: bytes | None, packet_id: int) -> Delivery:
         if encoded is None:
             return Delivery.TOO_LARGE
-        if message.packet_id:
-            self._in_flight.add(message.packet_id)
+        if packet_id:
+            self._in_flight.add(packet_id)
         self._writer.write(encoded)
         return Delivery.WRITTEN
 

@@ -44,7 +44,8 @@ SHORTEST_KEEP_ALIVE: Final = 30
 LONGEST_KEEP_ALIVE: Final = 1200
 # MQTT 5, 3.1.2.10: the client has half as long again.
 _KEEP_ALIVE_GRACE: Final = 1.5
-_PUBACK: Final = 0x40
+# CONNECT, SUBSCRIBE and UNSUBSCRIBE.
+_SESSION_REQUESTS: Final = frozenset({0x10, 0x82, 0xA2})
 _LARGEST_TWO_BYTES: Final = 0xFFFF
 _ASSIGNED_PREFIX: Final = "$GEN/"
 # What MQTT 3.1.1 clients are told; AWS IoT ends other refused connections without a word.
@@ -102,9 +103,9 @@ class DeviceProtocol:
         return self._reader.buffered
 
     @property
-    def acknowledgement_is_next(self) -> bool:
-        """Whether the next request, which may still be incomplete, is a PUBACK."""
-        return self._reader.first_byte == _PUBACK
+    def next_changes_session(self) -> bool:
+        """Whether the next request, of which some may still be missing, begins or changes a session."""
+        return self._reader.first_byte in _SESSION_REQUESTS
 
     @property
     def silence_limit(self) -> float:
@@ -116,6 +117,10 @@ class DeviceProtocol:
     def feed(self, received: bytes) -> None:
         """Take what the client sent."""
         self._reader.feed(received)
+
+    def next_acknowledgement(self) -> int:
+        """Return the packet identifier of a PUBACK without a reason, if that is the next request; otherwise 0."""
+        return self._reader.next_acknowledgement() if self._accepted else 0
 
     def next_request(self) -> Request | None:
         """Return the next request, or None until more is fed; raise PacketRefused if the connection must end."""

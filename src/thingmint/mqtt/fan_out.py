@@ -12,9 +12,9 @@ from enum import Enum, auto
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from thingmint.mqtt.kept_message import KeptMessage
-from thingmint.mqtt.packets import QoS
+from thingmint.mqtt.packets import QoS, Subscription
 from thingmint.mqtt.reason_codes import ReasonCode
-from thingmint.mqtt.session import Session
+from thingmint.mqtt.router import Receivers
 from thingmint.mqtt.shared_publish import SharedPublish
 
 # How long messages are passed on before others have their turn, and one message before the next one has.
@@ -34,38 +34,45 @@ class Given(Enum):
     """The client has gone, or may not have the message."""
 
 
-class Target:
-    """A client that gets the message, at which QoS and RETAIN, and by which group's shared subscription, if by one."""
-
-    __slots__ = ("group", "qos", "retain", "session")
-
-    def __init__(self, session: Session, qos: QoS, retain: bool, group: str | None = None) -> None:
-        self.session = session
-        self.group = group
-        self.qos = qos
-        self.retain = retain
-
-
-Give: TypeAlias = Callable[[KeptMessage, Target, SharedPublish, float], Given]
-"""Gives the message to one client, now."""
+Give: TypeAlias = "Callable[[FanOut, str, SharedPublish, float], Given]"
+"""Gives the message to one client, by its client id, in the form that it is to have, now."""
 
 
 class FanOut:
     """A message on its way to its receivers; ``code`` is what its publisher is answered, once it ``is_done``."""
 
-    __slots__ = ("_finish", "_give", "_no_room", "_shared", "_taken", "_targets", "code", "is_done", "message")
+    __slots__ = (
+        "_finish",
+        "_give",
+        "_no_room",
+        "_receivers",
+        "_shared",
+        "_taken",
+        "code",
+        "is_done",
+        "message",
+        "reserved",
+    )
 
     def __init__(
-        self, message: KeptMessage, targets: list[Target], give: Give, finish: "Callable[[FanOut], None]"
+        self,
+        message: KeptMessage,
+        receivers: Receivers,
+        give: Give,
+        finish: "Callable[[FanOut], None]",
+        reserved: int = 0,
     ) -> None:
         self.message = message
+        self.reserved = reserved
+        """For how many more receivers room was taken."""
         self.code = ReasonCode.SUCCESS
         self.is_done = False
         self._taken = False
         self._no_room = False
         self._give = give
         self._finish = finish
-        self._targets: Iterator[Target] = iter(targets)
+        self._receivers = self._each(receivers)
+        # By QoS and RETAIN.
         self._shared: dict[tuple[QoS, bool], SharedPublish] = {}
 
     @property
@@ -82,8 +89,9 @@ class FanOut:
         """Give the message to the next receivers, to all of them or until ``time.perf_counter``; return ``is_done``."""
         if self.is_done:
             return True
-        for count, target in enumerate(self._targets, 1):
-            given = self._give(self.message, target, self._shared_for(target), now)
+        give = self._give
+        for count, (client_id, shared) in enumerate(self._receivers, 1):
+            given = give(self, client_id, shared, now)
             self._taken |= given is Given.TAKEN
             self._no_room |= given is Given.NO_ROOM
             if until is not None and not count % _RECEIVERS_BETWEEN_LOOKS and time.perf_counter() >= until:
@@ -93,17 +101,35 @@ class FanOut:
         self._finish(self)
         return True
 
-    def _shared_for(self, target: Target) -> SharedPublish:
-        way = target.qos, target.retain
+    def _each(self, receivers: Receivers) -> Iterator[tuple[str, SharedPublish]]:
+        own = receivers.own
+        for name in receivers.names:
+            subscription = own.get(name)
+            # A client may have unsubscribed meanwhile.
+            if subscription is not None:
+                yield name, self._shared_for(subscription)
+        for name, member, group in receivers.shared:
+            yield name, self._of_group(member, group)
+
+    def _shared_for(self, subscription: Subscription) -> SharedPublish:
+        way = self._way(subscription)
         shared = self._shared.get(way)
         if shared is None:
             shared = self._shared[way] = SharedPublish(self.message.publish, *way)
         return shared
 
+    def _of_group(self, member: Subscription, group: str) -> SharedPublish:
+        return SharedPublish(self.message.publish, *self._way(member), group)
+
+    def _way(self, subscription: Subscription) -> tuple[QoS, bool]:
+        publish = self.message.publish
+        qos = subscription.qos if publish.qos else publish.qos
+        return qos, publish.retain and subscription.retain_as_published
+
 
 def refused(message: KeptMessage, code: ReasonCode) -> FanOut:
     """Return what is done already: a message that was not taken."""
-    fan_out = FanOut(message, [], lambda *_: Given.NOT_WANTED, lambda _: None)
+    fan_out = FanOut(message, Receivers({}, [], []), lambda *_: Given.NOT_WANTED, lambda _: None)
     fan_out.is_done, fan_out.code = True, code
     return fan_out
 

@@ -7,10 +7,11 @@ than an average queue of the message's receivers: equals do not push out each ot
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
+from typing import Final
 
 from thingmint.mqtt.counters import Counters, Loss, Traffic
 from thingmint.mqtt.data_plane import Delivery
-from thingmint.mqtt.fan_out import FanOut, Given, Target, refused
+from thingmint.mqtt.fan_out import FanOut, Given, refused
 from thingmint.mqtt.kept_message import ENTRY_BYTES, AccountMemory, KeptMessage
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.outbox import Outbox, Outgoing, Surroundings, as_sent
@@ -18,11 +19,14 @@ from thingmint.mqtt.packets import ProtocolVersion, QoS
 from thingmint.mqtt.reason_codes import ReasonCode
 from thingmint.mqtt.retained import RetainedMessages
 from thingmint.mqtt.rooms import Part, Rooms
-from thingmint.mqtt.router import Readiness, Router
+from thingmint.mqtt.router import Readiness, Receivers, Router
 from thingmint.mqtt.session import Session
 from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.mqtt.size_classes import SizeClasses
 from thingmint.mqtt.topics import InvalidTopic, check_topic, received_as
+
+# So many queues that are not large may exist without filling the room.
+_SMALL_QUEUES: Final = 65_536
 
 
 class MessageFlow:
@@ -43,7 +47,8 @@ class MessageFlow:
         self.router = Router()
         self.retained = RetainedMessages(limits, self.memory)
         self._by_size: SizeClasses[Outbox] = SizeClasses()
-        self._around = Surroundings(limits, self.memory, counters, self._by_size)
+        large = rooms.queued_bytes.total // _SMALL_QUEUES
+        self._around = Surroundings(limits, self.memory, counters, self._by_size, large)
         self._owner_of: MutableMapping[Outbox, Session] = {}
         self.running = 0
         """How many messages are on their way to their receivers."""
@@ -76,10 +81,10 @@ class MessageFlow:
         publish = message.publish
         if not may_be_published(publish.topic):
             return refused(message, ReasonCode.TOPIC_NAME_INVALID)
-        targets = self._targets(message, publisher)
-        stored = sum(1 for target in targets if target.qos)
+        receivers = self._receivers(publish.topic, publisher)
+        stored = _stored(receivers) if publish.qos else 0
         is_kept = publish.retain and bool(publish.payload)
-        if stored and not self._make_room_for(message, targets, stored, now, is_kept=is_kept):
+        if stored and not self._make_room_for(message, receivers, stored, now, is_kept=is_kept):
             self._counters.lost(Loss.PUBLISH_WITHOUT_ROOM)
             self.was_short = True
             return refused(message, ReasonCode.QUOTA_EXCEEDED)
@@ -93,9 +98,9 @@ class MessageFlow:
         self._relieve(now)
 
         def finish(fan_out: FanOut) -> None:
-            self._finish(fan_out, stored, version)
+            self._finish(fan_out, version, is_stored=stored > 0)
 
-        return FanOut(message, targets, self._give, finish)
+        return FanOut(message, receivers, self._give, finish, stored)
 
     def put_retained(self, session: Session, topic: str, qos: QoS, now: float) -> None:
         """Let the topic's retained message wait for a client that has just subscribed."""
@@ -130,26 +135,22 @@ class MessageFlow:
             self._drop_oldest(outbox)
         return True
 
-    def _targets(self, message: KeptMessage, publisher: str | None) -> list[Target]:
-        publish, sessions = message.publish, self._sessions
-        topic, retain = publish.topic, publish.retain
+    def _receivers(self, topic: str, publisher: str | None) -> Receivers:
+        sessions = self._sessions
 
         def readiness(client_id: str, group: str) -> Readiness:
             return _readiness(sessions[client_id], received_as(topic, group))
 
-        receivers = self.router.receivers(topic, publisher, readiness)
-        if not publish.qos:
-            least = QoS.AT_MOST_ONCE
-            return [Target(sessions[name], least, retain and kept, group) for name, _, kept, group in receivers]
-        return [Target(sessions[name], qos, retain and kept, group) for name, qos, kept, group in receivers]
+        return self.router.receivers(topic, publisher, readiness)
 
     def _make_room_for(
-        self, message: KeptMessage, targets: list[Target], stored: int, now: float, *, is_kept: bool
+        self, message: KeptMessage, receivers: Receivers, stored: int, now: float, *, is_kept: bool
     ) -> bool:
         needed = ENTRY_BYTES * (stored + 1) + (0 if is_kept else message.size)
         if self.memory.queued.left >= needed:
             return True
-        average = sum(target.session.outbox.size for target in targets if target.qos) // stored
+        names = (*receivers.names, *(name for name, _, _ in receivers.shared))
+        average = sum(self._sessions[name].outbox.size for name in names) // len(names)
         return self.make_room(needed, average + message.size + ENTRY_BYTES, now)
 
     def _retain(self, message: KeptMessage, now: float) -> bool:
@@ -163,54 +164,55 @@ class MessageFlow:
         if self.memory.queued.left < 0:
             self.make_room(0, 0, now)
 
-    def _give(self, message: KeptMessage, target: Target, shared: SharedPublish, now: float) -> Given:
-        session = target.session
-        outbox = session.outbox
-        if self._sessions.get(session.client_id) is not session:
-            if target.qos:
-                self.memory.reserve(-1)
+    def _give(self, fan_out: FanOut, client_id: str, shared: SharedPublish, now: float) -> Given:
+        session = self._sessions.get(client_id)
+        if session is None:
             return Given.NOT_WANTED
-        if not target.qos:
-            return self._give_at_most_once(message, target, shared, now)
+        if not shared.qos:
+            return self._give_at_most_once(fan_out.message, session, shared, now)
+        outbox = session.outbox
         if outbox.is_full:
-            self.memory.reserve(-1)
             self._counters.lost(Loss.QUEUE_FULL)
             if session.connection is not None:
                 self.overflowing[session] = None
             return Given.NO_ROOM
-        outbox.put(Outgoing(message, target.qos, target.retain, group=target.group), now, is_reserved=True)
+        is_reserved = fan_out.reserved > 0
+        fan_out.reserved -= is_reserved
+        outgoing = Outgoing(fan_out.message, shared.qos, shared.retain, group=shared.group)
+        outbox.put(outgoing, now, is_reserved=is_reserved)
         session.flush(now, shared)
         return Given.TAKEN
 
-    def _give_at_most_once(self, message: KeptMessage, target: Target, shared: SharedPublish, now: float) -> Given:
-        session = target.session
+    def _give_at_most_once(self, message: KeptMessage, session: Session, shared: SharedPublish, now: float) -> Given:
         connection = session.connection if session.is_receiving else None
         if connection is None:
             return Given.NOT_WANTED
-        outgoing = Outgoing(message, target.qos, target.retain, group=target.group)
-        if not connection.may_receive(outgoing.received_as):
+        if not connection.may_receive(received_as(message.publish.topic, shared.group)):
             self._counters.lost(Loss.NOT_ALLOWED)
             return Given.NOT_WANTED
         outcome = Delivery.FULL
         if session.outbox.may_be_sent_at_once:
-            outcome = connection.deliver(
-                as_sent(outgoing, 0, False, now), shared if message.expires_at is None else None
-            )
+            if message.expires_at is None:
+                outcome = connection.deliver_shared(shared, 0)
+            else:
+                outcome = connection.deliver(as_sent(Outgoing(message, shared.qos, shared.retain), 0, False, now))
         if outcome is Delivery.WRITTEN:
             self._counters.passed(Traffic.SENT)
             return Given.TAKEN
         if outcome is Delivery.TOO_LARGE:
             self._counters.lost(Loss.TOO_LARGE_FOR_CLIENT)
             return Given.NOT_WANTED
-        if session.outbox.put_unsent(outgoing, now):
+        if session.outbox.put_unsent(Outgoing(message, shared.qos, shared.retain, group=shared.group), now):
             return Given.TAKEN
         self._counters.lost(Loss.UNSENT_QOS_0)
         return Given.NO_ROOM
 
-    def _finish(self, fan_out: FanOut, stored: int, version: ProtocolVersion | None) -> None:
+    def _finish(self, fan_out: FanOut, version: ProtocolVersion | None, *, is_stored: bool) -> None:
         self.running -= 1
-        if not stored:
+        if not is_stored:
             return
+        # Some clients may have gone, or their own bounds may have been reached.
+        self.memory.reserve(-fan_out.reserved)
         self.memory.release(fan_out.message)
         if fan_out.nobody_had_room and version is not ProtocolVersion.MQTT_3_1_1:
             # MQTT 5 can tell the publisher. 3.1.1 could only end its connection, and it is not the publisher's fault.
@@ -233,6 +235,12 @@ class MessageFlow:
             self._end_connection(session, ReasonCode.QUOTA_EXCEEDED)
         if outbox.drop_oldest():
             self._counters.lost(Loss.MADE_ROOM)
+
+
+def _stored(receivers: Receivers) -> int:
+    """Return for how many receivers a message of QoS 1 has to be stored."""
+    own = receivers.own
+    return sum(own[name].qos > 0 for name in receivers.names) + sum(member.qos > 0 for _, member, _ in receivers.shared)
 
 
 def _readiness(session: Session, topic: str) -> Readiness:

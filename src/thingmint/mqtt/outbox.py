@@ -51,6 +51,9 @@ class Surroundings:
     memory: AccountMemory
     counters: Counters
     by_size: "SizeClasses[Outbox]"
+    """The large ones."""
+    large: int
+    """So many bytes make a queue a large one."""
 
 
 class Outbox:
@@ -60,6 +63,7 @@ class Outbox:
         "_around",
         "_ids_in_use",
         "_in_flight",
+        "_is_placed",
         "_last_id",
         "_live_since",
         "_replaying",
@@ -81,6 +85,7 @@ class Outbox:
         self._ids_in_use: set[int] = set()
         self._last_id = 0
         self._replaying = 0
+        self._is_placed = False
         self._live_since: float | None = None
         self.size = 0
         """How many bytes all that waits or is unacknowledged counts for."""
@@ -230,9 +235,14 @@ class Outbox:
     def _send(self, outgoing: Outgoing, connection: DeviceConnection, now: float, shared: SharedPublish | None) -> bool:
         is_duplicate = outgoing.packet_id > 0
         packet_id = outgoing.packet_id or self._free_id()
-        if shared is None or is_duplicate or not shared.is_of(outgoing.message.publish, outgoing.qos, outgoing.retain):
-            shared = None
-        outcome = connection.deliver(as_sent(outgoing, packet_id, is_duplicate, now), shared)
+        if (
+            shared is not None
+            and not is_duplicate
+            and shared.is_of(outgoing.message.publish, outgoing.qos, outgoing.retain)
+        ):
+            outcome = connection.deliver_shared(shared, packet_id)
+        else:
+            outcome = connection.deliver(as_sent(outgoing, packet_id, is_duplicate, now))
         if outcome is Delivery.FULL:
             return False
         self.progress_at = now
@@ -284,7 +294,10 @@ class Outbox:
 
     def _grow(self, size: int) -> None:
         self.size += size
-        self._around.by_size.place(self, self.size)
+        # Only a large queue is ever asked to give something up, and most never are.
+        if self.size >= self._around.large or self._is_placed:
+            self._is_placed = self.size >= self._around.large
+            self._around.by_size.place(self, self.size if self._is_placed else 0)
 
     def _free_id(self) -> int:
         # There are far more identifiers than messages in flight.

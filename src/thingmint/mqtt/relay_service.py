@@ -44,9 +44,14 @@ class _Service:
         del topic
         return False
 
-    def deliver(self, message: Publish, shared: SharedPublish | None = None) -> Delivery:
+    def deliver(self, message: Publish) -> Delivery:
         """Take what the broker was not asked for, and forget it."""
         del message
+        return Delivery.WRITTEN
+
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        """Take what the broker was not asked for, and forget it."""
+        del message, packet_id
         return Delivery.WRITTEN
 
     def disconnect(self, reason_code: ReasonCode) -> None:

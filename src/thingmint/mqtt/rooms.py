@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.size_classes import SizeClasses
+from thingmint.mqtt.size_classes import SizeClasses, bounds_of_class
 
 
 class Room:
@@ -27,12 +27,14 @@ class Room:
 class Part:
     """What one account takes of a room; ``give_up`` makes it less, at the given time, and returns whether it could."""
 
-    __slots__ = ("_room", "give_up", "taken")
+    __slots__ = ("_class_from", "_class_to", "_room", "give_up", "taken")
 
     def __init__(self, room: Room, give_up: Callable[[float], bool] = lambda now: False) -> None:
         self._room = room
         self.give_up = give_up
         self.taken = 0
+        # The sizes of the class that the part is in.
+        self._class_from, self._class_to = bounds_of_class(0)
         room.parts.append(self)
 
     @property
@@ -44,7 +46,9 @@ class Part:
         """Count what was put in, or with a negative size what was taken out."""
         self.taken += size
         self._room.left -= size
-        self._room.by_size.place(self, self.taken)
+        if not self._class_from <= self.taken < self._class_to:
+            self._room.by_size.place(self, self.taken)
+            self._class_from, self._class_to = bounds_of_class(self.taken)
 
     def largest(self) -> "Part":
         """Return a part of an account that takes most, give or take an eighth; this one, if it is among them."""

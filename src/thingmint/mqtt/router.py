@@ -1,11 +1,12 @@
 """Owns who receives a message: everyone who is subscribed, and one member of each shared subscription."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from thingmint.mqtt.packets import QoS, Subscription
+from thingmint.mqtt.packets import Subscription
 from thingmint.mqtt.subscription_tree import SubscriptionTree
 from thingmint.mqtt.topics import TopicFilter
 
@@ -21,16 +22,17 @@ class Readiness(IntEnum):
     READY = 2
 
 
-class Receiver(NamedTuple):
-    """A client that gets a message, at which QoS at most, and whether RETAIN stays as it was published.
+class Receivers(NamedTuple):
+    """Who gets a message: clients by their own filters, each once, and one member for each shared subscription.
 
-    ``group`` is that of the shared subscription by which it gets the message.
+    ``own`` may change with the subscriptions: who is not in it any more has unsubscribed.
     """
 
-    client_id: str
-    qos: QoS
-    retain_as_published: bool
-    group: str | None = None
+    own: Mapping[str, Subscription]
+    names: list[str]
+    """Those of ``own`` at the beginning."""
+    shared: list[tuple[str, Subscription, str]]
+    """The member, its subscription and the group."""
 
 
 class _Group:
@@ -137,39 +139,38 @@ class Router:
         for text in shared_filters:
             self._groups[text].move(client_id, is_present=is_present)
 
-    def receivers(
-        self, topic: str, publisher: str | None, readiness: Callable[[str, str], Readiness]
-    ) -> list[Receiver]:
+    def receivers(self, topic: str, publisher: str | None, readiness: Callable[[str, str], Readiness]) -> Receivers:
         """Return who gets a message: once for all of a client's own filters, at their highest QoS, and once a group.
 
         ``readiness`` is that of a client for the message if it comes through the shared subscription of a group.
         """
-        found = self._own(topic, publisher)
+        own = self._own(topic, publisher)
+        names = list(own)
+        if publisher is not None and publisher in own and own[publisher].no_local:
+            names.remove(publisher)
+        shared = []
         for _, group in self._shared.match(topic):
             member = group.next_member(readiness)
             if member is not None:
-                client_id, subscription = member
-                found.append(Receiver(client_id, subscription.qos, subscription.retain_as_published, group.name))
-        return found
+                shared.append((*member, group.name))
+        return Receivers(own, names, shared)
 
-    def _own(self, topic: str, publisher: str | None) -> list[Receiver]:
+    def _own(self, topic: str, publisher: str | None) -> Mapping[str, Subscription]:
         matches = self._tree.matching(topic)
         if len(matches) == 1:
             # By far the most frequent case, and no client is met twice.
-            return [
-                Receiver(client_id, subscription.qos, subscription.retain_as_published)
-                for client_id, subscription in matches[0].items()
-                if client_id != publisher or not subscription.no_local
-            ]
-        own: dict[str, Receiver] = {}
+            return matches[0]
+        own: dict[str, Subscription] = {}
         for match in matches:
             for client_id, subscription in match.items():
+                known = own.get(client_id)
                 if subscription.no_local and client_id == publisher:
                     continue
-                receiver = Receiver(client_id, subscription.qos, subscription.retain_as_published)
-                known = own.get(client_id)
-                if known is not None:
-                    as_published = known.retain_as_published or receiver.retain_as_published
-                    receiver = Receiver(client_id, max(known.qos, receiver.qos), as_published)
-                own[client_id] = receiver
-        return list(own.values())
+                own[client_id] = subscription if known is None else _together(known, subscription)
+        return own
+
+
+def _together(first: Subscription, second: Subscription) -> Subscription:
+    """Return what two subscriptions mean for a message that both match and that may be given to their client."""
+    as_published = first.retain_as_published or second.retain_as_published
+    return replace(first, qos=max(first.qos, second.qos), retain_as_published=as_published)

@@ -12,11 +12,17 @@ _CONTINUES: Final = 0x80
 
 
 class SharedPublish:
-    """A message at one QoS and RETAIN; only the packet identifier differs from client to client."""
+    """A message at one QoS and RETAIN; only the packet identifier differs from client to client.
 
-    __slots__ = ("_parts", "_publish")
+    ``group`` is that of the shared subscription by which a message comes that goes to one client.
+    """
 
-    def __init__(self, publish: Publish, qos: QoS, retain: bool) -> None:
+    __slots__ = ("_parts", "_publish", "group", "qos", "retain")
+
+    def __init__(self, publish: Publish, qos: QoS, retain: bool, group: str | None = None) -> None:
+        self.group = group
+        self.qos = qos
+        self.retain = retain
         # Any identifier will do: it is cut out again.
         self._publish = replace(publish, qos=qos, retain=retain, dup=False, packet_id=int(qos > 0))
         # What comes before the packet identifier and what comes after it, by whether it is MQTT 5.
@@ -32,10 +38,14 @@ class SharedPublish:
             publish.payload is own.payload
             and publish.topic is own.topic
             and publish.properties is own.properties
-            and qos is own.qos
-            and retain is own.retain
+            and qos is self.qos
+            and retain is self.retain
             and own.properties.message_expiry_interval is None
         )
+
+    def message(self, packet_id: int) -> Publish:
+        """Return the packet as it is sent; the packet identifier is 0 at QoS 0."""
+        return replace(self._publish, packet_id=packet_id)
 
     def bytes_for(self, packet_id: int, *, is_5: bool) -> bytes:
         """Return the packet; the packet identifier is 0 at QoS 0."""

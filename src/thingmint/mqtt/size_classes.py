@@ -19,6 +19,15 @@ def class_of(size: int) -> int:
     return bits << _CLASSES_BITS | size >> bits - 1 - _CLASSES_BITS & (1 << _CLASSES_BITS) - 1
 
 
+def bounds_of_class(size: int) -> tuple[int, int]:
+    """Return the least size of the size's class, and that of the class above it."""
+    if size < _EXACT_BELOW:
+        return size, size + 1
+    step = size.bit_length() - 1 - _CLASSES_BITS
+    least = size >> step << step
+    return least, least + (1 << step)
+
+
 class SizeClasses(Generic[T]):
     """Members by the class of their size. Every step costs the same, however many members there are."""
 

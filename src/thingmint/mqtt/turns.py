@@ -11,8 +11,10 @@ from collections.abc import Hashable
 from typing import Final
 
 _TURN_SECONDS: Final = 0.005
-# Each of those that go on in a turn does one request at least, so that all get on.
-_AT_ONCE: Final = 4
+# Each of those that go on in a turn does one request at least, so that all get on. How many go on follows from how
+# long the last turn took.
+_FEWEST_AT_ONCE: Final = 2
+_MOST_AT_ONCE: Final = 256
 
 
 class Turns:
@@ -22,6 +24,7 @@ class Turns:
         self._loop = loop
         self._seconds = seconds
         self._ends_at: float | None = None
+        self._at_once = _FEWEST_AT_ONCE
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
     @property
@@ -46,12 +49,16 @@ class Turns:
 
     def _end(self) -> None:
         # Called in the next turn of the loop.
+        if self.is_over:
+            self._at_once = max(_FEWEST_AT_ONCE, self._at_once // 2)
+        else:
+            self._at_once = min(_MOST_AT_ONCE, self._at_once * 2)
         self._ends_at = None
-        for _ in range(_AT_ONCE):
-            if self._waiting:
-                self._wake_one()
-        if self._waiting:
-            self._begin()
+        for _ in range(self._at_once):
+            if not self._waiting:
+                return
+            self._wake_one()
+        self._begin()
 
     def _wake_one(self) -> None:
         account = next(iter(self._waiting))
