@@ -1,4 +1,4 @@
-"""Owns DescribeEndpoint: one address for every kind of endpoint that AWS IoT has."""
+"""Owns DescribeEndpoint: one address for every kind of endpoint that is served."""
 
 from typing import Annotated
 
@@ -11,7 +11,8 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 
 # The types that the service model's documentation of DescribeEndpoint names.
-_TYPES = frozenset({"iot:Data", "iot:Data-ATS", "iot:Data-Beta", "iot:CredentialProvider", "iot:Jobs"})
+_SERVED = frozenset({"iot:Data", "iot:Data-ATS", "iot:Data-Beta"})
+_NOT_SERVED = frozenset({"iot:CredentialProvider", "iot:Jobs"})
 
 
 class DescribeEndpointRequest(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -26,10 +27,12 @@ def endpoint_operations(address: str) -> tuple[Operation, ...]:
     """Return the operation, answering with the address."""
 
     async def describe_endpoint(caller: Caller, request: DescribeEndpointRequest) -> DescribeEndpointResponse:
-        """Answer with the address; raise InvalidRequest for a type that AWS IoT does not have."""
+        """Answer with the address; raise InvalidRequest for a type that nothing serves here or at AWS."""
         del caller
-        if request.endpoint_type not in _TYPES:
-            raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not one of {', '.join(sorted(_TYPES))}")
+        if request.endpoint_type in _NOT_SERVED:
+            raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not served by Thingmint")
+        if request.endpoint_type not in _SERVED:
+            raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not one of {', '.join(sorted(_SERVED))}")
         return DescribeEndpointResponse(endpoint_address=address)
 
     return (implemented("DescribeEndpoint", describe_endpoint, DescribeEndpointRequest, DescribeEndpointResponse),)
