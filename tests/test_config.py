@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from thingmint.config import Config, ConfigError, is_loopback, load_config, parse_address
+from thingmint.mqtt.limits import BrokerLimits
 from thingmint.setting_table import SETTINGS
 
 DOCUMENTED = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
@@ -180,8 +181,24 @@ def test_environment_of_the_test_run_is_not_read(tmp_path: Path) -> None:
         del os.environ["THINGMINT_REGION"]
 
 
+def test_roles_are_a_table_of_texts_in_the_file(tmp_path: Path) -> None:
+    given = config(tmp_path, toml='[roles]\n"arn:x" = "role.json"\n')
+    assert given.roles == {"arn:x": "role.json"}
+    assert config(tmp_path, toml="").roles == {}
+    assert "roles" in refusal(tmp_path, {}, toml='[roles]\n"arn:x" = 7\n')
+
+
 def test_hooks_are_a_table_of_texts_in_the_file(tmp_path: Path) -> None:
     given = config(tmp_path, toml='[hooks]\n"arn:x" = "https://hooks.example/"\n')
     assert given.hooks == {"arn:x": "https://hooks.example/"}
     assert "hooks.example" not in repr(given)
     assert "hooks" in refusal(tmp_path, {}, toml='[hooks]\n"arn:x" = 7\n')
+
+
+def test_the_limits_of_the_broker_are_settings_with_the_same_defaults() -> None:
+    assert BrokerLimits(**load_config({}, {}).broker_limits) == BrokerLimits()
+    config = load_config({"mqtt_queued_messages": 5}, {"THINGMINT_MQTT_STUCK_SECONDS": "7"})
+    limits = BrokerLimits(**config.broker_limits)
+    assert (limits.queued_messages, limits.stuck_seconds) == (5, 7)
+    with pytest.raises(ConfigError, match="mqtt_offline_sessions must be a whole number"):
+        load_config({"mqtt_offline_sessions": "many"}, {})

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from tests.support.policies import document, statement
 from tests.support.provisioning import JITP_BODY, ROLE_ARN
 from tests.support.stores import sample_access_key
 from tests.support.tls_echo import tls_context_of
+from tests.support.turn_watch import TurnSelector, begin, run_watched
 from tests.support.user_ca import der_of, new_ca
 
 from thingmint import device_edge
@@ -444,3 +445,28 @@ async def test_an_event_of_the_registry_is_published_with_an_id_and_the_time(edg
     assert (scope, topic) == (OTHER, "$aws/events/thing/lamp/created")
     assert (event["thingId"], event["accountId"]) == ("lamp-id", OTHER.account)
     assert (event["eventId"], event["timestamp"]) == ("5d6c2a0c-6f7d-4a8e-9c1b-0e2f3a4b5c6d", 1541022751983)
+
+
+def test_a_change_that_concerns_a_fleet_has_no_long_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_edge, "Gateway", FakeGateway)
+
+    async def work(selector: TurnSelector) -> None:
+        house, devices = House(), 4000
+        edge = house.edge()
+        for number in range(devices):
+            other = CertificateTarget(SCOPE, CertificateId(f"{number:064}"))
+            await edge._watch.read(other, reading_of(frozenset({"shared"})))
+        await edge._watch.changed_keys()
+        await house.store.write(lambda transaction: transaction.note_change("shared"))
+        await begin(selector)
+        await edge._look_at_all()
+        assert gateway_of(edge).changed.qsize() == devices
+
+    run_watched(work, budget=20.0)
+
+
+def reading_of(resources: frozenset[str]) -> Callable[[], Awaitable[tuple[None, frozenset[str]]]]:
+    async def reading() -> tuple[None, frozenset[str]]:
+        return None, resources
+
+    return reading

@@ -41,6 +41,16 @@ _BOUNDS: Mapping[str, tuple[int, int]] = {
     "max_connections": (8, 1_000_000),
     "thing_type_deletable_after": (0, 86_400),
 }
+# What the built-in MQTT broker keeps at most: the settings without "mqtt_" are the names of its limits.
+_BROKER_BOUNDS: Mapping[str, tuple[int, int]] = {
+    "mqtt_queued_messages": (1, 1000000),
+    "mqtt_queued_bytes": (1_024, 1 << 40),
+    "mqtt_queued_bytes_in_all": (1_024, 1 << 44),
+    "mqtt_stuck_seconds": (1, 86400),
+    "mqtt_retained_messages": (0, 10000000),
+    "mqtt_retained_bytes_in_all": (0, 1 << 44),
+    "mqtt_offline_sessions": (1, 10000000),
+}
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 _DNS_NAME = re.compile(
@@ -57,6 +67,13 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     mqtt: str | None = None
     mqtt_alpn: str | None = None
     mqtt_data_plane: str | None = None
+    mqtt_queued_messages: int | None = None
+    mqtt_queued_bytes: int | None = None
+    mqtt_queued_bytes_in_all: int | None = None
+    mqtt_stuck_seconds: int | None = None
+    mqtt_retained_messages: int | None = None
+    mqtt_retained_bytes_in_all: int | None = None
+    mqtt_offline_sessions: int | None = None
     database_url: str | None = None
     account: str | None = None
     region: str | None = None
@@ -79,6 +96,7 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     log_level: str | None = None
     profile: dict[str, object] | None = None
     hooks: dict[str, str] | None = None
+    roles: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +111,7 @@ class Config:
     mqtt_is_default: bool
     mqtt_alpn: tuple[str, int] | None
     mqtt_data_plane: str
+    broker_limits: Mapping[str, int]
     database_url: str | None = field(repr=False)
     account: str
     region: str
@@ -117,6 +136,7 @@ class Config:
     log_level: str
     profile: Mapping[str, object]
     hooks: Mapping[str, str] = field(repr=False)
+    roles: Mapping[str, str] = field(repr=False)
 
 
 def load_config(flags: Mapping[str, object], environment: Mapping[str, str]) -> Config:
@@ -185,6 +205,7 @@ class _Reader:
             mqtt_is_default=mqtt_is_default,
             mqtt_alpn=self._mqtt_alpn((mqtt_host, mqtt_port)),
             mqtt_data_plane=self._data_plane(),
+            broker_limits={name.removeprefix("mqtt_"): self._number(name) for name in _BROKER_BOUNDS},
             database_url=self._database_url(),
             account=self._matching("account", _ACCOUNT, "twelve digits"),
             region=self._matching("region", _REGION, "formed like us-east-1"),
@@ -209,6 +230,7 @@ class _Reader:
             log_level=self._choice("log_level"),
             profile=self._file.profile or {},
             hooks=self._file.hooks or {},
+            roles=self._file.roles or {},
         )
 
     def _is_given(self, name: str) -> bool:
@@ -243,7 +265,7 @@ class _Reader:
 
     def _number(self, name: str) -> int:
         text = self._text(name)
-        least, most = _BOUNDS[name]
+        least, most = _BOUNDS.get(name) or _BROKER_BOUNDS[name]
         if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
             raise ConfigError(f"{name} must be a whole number from {least} to {most}, not {text!r}")
         return int(text)

@@ -21,6 +21,7 @@ from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import Scope
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.core.registry_event import RegistryEvent
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import ActionRefused, ConnectRefused, GatewayEvent, Refused
 from thingmint.mqtt.fleet_edge import FleetEdge
@@ -71,6 +72,7 @@ class DeviceEdge:
         data_plane: DataPlane,
         limits: GatewayLimits,
         observe_connections: Callable[[int], None],
+        counters: Counters | None = None,
         observe_refusal: Callable[[str, str], None] = lambda action, reason: None,
     ) -> None:
         self._authority = authority
@@ -83,6 +85,7 @@ class DeviceEdge:
         self._data_plane = data_plane
         self._limits = limits
         self._observe_connections = observe_connections
+        self._counters = counters
         self._refusals = RefusalLog(structlog.get_logger("thingmint"), observe_refusal)
         self._gateway = self._new_gateway(address.port)
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
@@ -99,6 +102,11 @@ class DeviceEdge:
     def alpn_port(self) -> int | None:
         """The second port, if there is one."""
         return None if self._address.alpn is None else self._gateway.ports[1]
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether devices can connect; those that are connected do not need it."""
+        return self._gateway.is_listening
 
     @property
     def gateway(self) -> Gateway:
@@ -185,6 +193,7 @@ class DeviceEdge:
             clock=self._authority.clock,
             limits=self._limits,
             observe_connections=self._observe_connections,
+            counters=self._counters,
         )
 
     async def _follow(self) -> None:

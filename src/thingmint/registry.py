@@ -42,6 +42,7 @@ from thingmint.key_pool import KeyPool
 from thingmint.logged_events import LoggedEvents
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.ports import KeySource, RegistrationFiles, Store
+from thingmint.role_settings import read_role_policies
 from thingmint.sealing import Sealer
 from thingmint.storage import SQLITE_FILE_NAME, open_store
 from thingmint.telemetry import Metrics
@@ -139,6 +140,7 @@ def registration_authority(
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)
         hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer)), _log)
+        roles = read_role_policies(registry.config.roles, registry.config.data_dir)
     except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
         raise StartRefused(in_words(error)) from error
     return RegistrationAuthority(
@@ -156,6 +158,7 @@ def registration_authority(
         sealer=registry.sealer,
         hooks=hooks,
         files=_files(registry.config),
+        roles=roles,
     )
 
 

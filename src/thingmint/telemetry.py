@@ -121,6 +121,11 @@ class Metrics:
         """Take note of when one of the service's own certificates ends."""
         self._expiry.labels(name).set(not_after.timestamp())
 
+    @property
+    def registry(self) -> CollectorRegistry:
+        """The registry, for the metrics of other modules."""
+        return self._registry
+
     def render(self) -> bytes:
         """Return the metrics in Prometheus's text format, version 0.0.4."""
         return generate_latest(self._registry)

@@ -1,13 +1,19 @@
 """RegisterThing over HTTP, from the parts of a request to the JSON of the answer."""
 
+import hashlib
 import json
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from tests.support.api import Api
+from tests.support.authority import caller_with
 from tests.support.fleet import DOCUMENT
 from tests.support.signing_requests import csr_pem
+from tests.support.user_ca import new_ca
 
+from thingmint.api.binding import RawRequest
+from thingmint.api.register_thing import registration_steps
 from thingmint.core.errors import InvalidRequest, RegistrationFailed
 
 OURS = "arn:aws:iot:eu-west-1:123456789012"
@@ -78,3 +84,53 @@ async def test_what_the_registry_does_not_allow_is_a_failed_registration(api: Ap
 
 def test_policies_are_asked_about_every_resource(api: Api) -> None:
     assert api.resource_of("POST", "/things", body()) == "*"
+
+
+def steps(template: object, **members: object) -> list[tuple[str, str]]:
+    """Return what a request needs not to be denied, as it came."""
+    sent = {"templateBody": template if isinstance(template, str) else json.dumps(template), **members}
+    found = registration_steps(caller_with().scope, RawRequest({}, (), (), json.dumps(sent).encode()))
+    assert all(each.need_not_be_allowed for each in found)
+    return [(each.action, each.resource) for each in found]
+
+
+def certificate_template(**properties: str) -> object:
+    return {"Resources": {"certificate": {"Type": "AWS::IoT::Certificate", "Properties": properties}}}
+
+
+def test_what_a_template_does_is_named_by_the_certificates_id_where_it_is_known() -> None:
+    certificate_id = "ab" * 32
+    assert steps(certificate_template(CertificateId=certificate_id)) == [
+        ("iot:UpdateCertificate", f"{OURS}:cert/{certificate_id}")
+    ]
+    pem = new_ca().issue_pem()
+    with_policy = {
+        "Resources": {
+            "certificate": {"Type": "AWS::IoT::Certificate", "Properties": {"CertificatePem": pem}},
+            "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "named"}},
+        }
+    }
+    digest = hashlib.sha256(x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)).hexdigest()
+    assert steps(with_policy) == [
+        ("iot:AttachPolicy", f"{OURS}:cert/{digest}"),
+        ("iot:RegisterCertificate", "*"),
+    ]
+    assert steps(TEMPLATE, parameters={"CSR": csr_pem("p-256")})[1] == ("iot:AttachPolicy", f"{OURS}:cert/*")
+    thing = {"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "lamp"}}}}
+    assert steps(thing) == [("iot:CreateThing", f"{OURS}:thing/lamp")]
+
+
+@pytest.mark.parametrize(
+    ("template", "members"),
+    [
+        ("{", {}),
+        (TEMPLATE, {}),
+        (TEMPLATE, {"parameters": {"CSR": 5}}),
+        (TEMPLATE, {"parameters": []}),
+        (TEMPLATE, {"parameters": ["CSR"]}),
+        (certificate_template(CertificatePem="garbage"), {}),
+        ("", {"templateBody": 5}),
+    ],
+)
+def test_a_request_that_makes_no_plan_does_nothing(template: object, members: dict[str, object]) -> None:
+    assert steps(template, **members) == []

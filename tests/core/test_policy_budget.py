@@ -30,7 +30,7 @@ def test_a_policy_weighs_what_its_patterns_and_values_have_in_characters() -> No
     plain = parse_iot_policy(document(statement(Action="iot:Publish", Resource=f"{ARN}topic/a")))
     assert plain.weight == 32 + len(f"{ARN}topic/a")
     variable = parse_iot_policy(document(statement(Action="iot:Publish", Resource=ARN + "topic/${iot:ClientId}?*")))
-    assert variable.weight == 32 + len(f"{ARN}topic/") + 64 + 2
+    assert variable.weight == 32 + len(f"{ARN}topic/") + 64 + 1 + 8
 
 
 def test_a_short_pattern_or_value_counts_for_more_than_its_characters() -> None:

@@ -141,11 +141,11 @@ def test_sections_that_break_the_grammar(text: str, message: str) -> None:
         (policy(PolicyDocument=5), ".Properties.PolicyDocument: line 1, column 1: a policy must be an object"),
         (
             policy(PolicyDocument={"Ref": "A"}),
-            ".Properties.PolicyDocument: functions do not work inside a PolicyDocument; use policy variables",
+            ".Properties.PolicyDocument: what a device gives cannot be a policy; put it into the document with Fn::Sub",
         ),
         (
             policy(PolicyDocument={"Statement": [{"Resource": {"Fn::Sub": "arn:${A}"}}]}),
-            ".Properties.PolicyDocument: functions do not work inside a PolicyDocument; use policy variables",
+            ".Properties.PolicyDocument: line 1, column 15: the statement has no Effect",
         ),
         ({**policy(PolicyName="a"), "OverrideSettings": {}}, ".OverrideSettings: policies have none"),
         ({**thing(), "OverrideSettings": []}, ".OverrideSettings: an object is expected"),

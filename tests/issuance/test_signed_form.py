@@ -111,6 +111,12 @@ def test_signatures_of_other_algorithms_are_octets(ca: UserCA, algorithm: str) -
     ensure_one_encoding(encodings.padded(encodings.with_algorithm(der_of(ca.issue()), algorithm)))
 
 
+@pytest.mark.parametrize("change", [encodings.without_bit_string, encodings.without_signature])
+def test_a_signature_is_a_bit_string(ca: UserCA, change: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(MalformedDER, match="not a BIT STRING"):
+        ensure_one_encoding(change(der_of(ca.issue())))
+
+
 def test_both_algorithms_are_the_same_octet_by_octet(ca: UserCA, rsa_ca: UserCA) -> None:
     for issuer in (ca, rsa_ca):
         with pytest.raises(MalformedDER, match="two signature algorithms"):

@@ -128,6 +128,7 @@ async def test_policies_that_are_too_large_together_bind_no_connection(house: Ho
 
     # A document of this kind was legal before white space inside of strings counted.
     padded = "lamp" + " " * MAX_WEIGHT_IN_FORCE
+    house.store.execute("UPDATE policy SET generation_id = 'another'")
     house.store.execute(
         "UPDATE policy_version SET document = $1", document(statement("iot:Connect", f"client/{padded}"), EVERYTHING)
     )

@@ -16,6 +16,7 @@ from thingmint.core.policy_target import CertificateTarget, CognitoTarget, Polic
 from thingmint.core.thing import ThingPrincipalType
 from thingmint.registration import policies, policy_attachments
 from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.compiled_policies import CompiledPolicies, Versions, read_with_policies
 from thingmint.registration.device_authorization import BoundDevice, WhatIf, bound_device, simulated
 from thingmint.registration.effective_policies import policies_for
 from thingmint.registration.ports import Transaction
@@ -63,21 +64,21 @@ class Registry:
         await policy_attachments.attach(self.authority, CALLER, "AttachPolicy", PolicyName(name), target)
 
     async def bound(self, client_id: str | None, target: PolicyTarget = CERTIFICATE) -> BoundDevice:
-        def program(transaction: Transaction) -> Steps[BoundDevice]:
-            return bound_device(transaction, target, SCOPE, client_id)
+        def program(transaction: Transaction, versions: Versions) -> Steps[BoundDevice]:
+            return bound_device(transaction, versions, target, SCOPE, client_id)
 
-        return await self.store.read(program)
+        return await read_with_policies(self.store, CompiledPolicies(), program)
 
     async def in_force(self, client_id: str | None, target: PolicyTarget = CERTIFICATE) -> list[str]:
         return [policy.name for policy in (await self.bound(client_id, target)).policies]
 
     async def effective(self, target: PolicyTarget | None, thing: str | None = None) -> list[str]:
-        found = await policies_for(self.store, SCOPE, target, None if thing is None else ThingName(thing))
+        found = await policies_for(self.authority, SCOPE, target, None if thing is None else ThingName(thing))
         return [policy.name for policy in found]
 
     async def decision(self, client_id: str | None, topic_name: str) -> AuthDecision:
         requests = [AuthRequest(ActionType.PUBLISH, (topic(topic_name),))]
-        (result,) = await simulated(self.store, self.authority.turns, SCOPE, CERTIFICATE, client_id, requests, WhatIf())
+        (result,) = await simulated(self.authority, SCOPE, CERTIFICATE, client_id, requests, WhatIf())
         return result.decision
 
 

@@ -20,6 +20,7 @@ from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
 from thingmint.core.policy import Decision, DecisionEffect, Policy, evaluate, parse_policy
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.core.shared_subscriptions import decided
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway import Gateway
@@ -237,10 +238,11 @@ def live_gateway(
     also: Sequence[tuple[str, int]] = (),
     data_plane: DataPlane | None = None,
     registry: DeviceRegistry | None = None,
+    counters: Counters | None = None,
 ) -> Iterator[LiveGateway]:
     """Start a gateway on a free port of the loopback, and stop it at the end; a given registry replaces the fake."""
     fakes, fleet, events = FakeRegistry(), FakeFleet(), Events()
-    local = LocalDataPlane(broker_limits or BrokerLimits(), time.monotonic)
+    local = LocalDataPlane(broker_limits or BrokerLimits(), time.monotonic, counters)
     gateway = Gateway(
         host="127.0.0.1",
         port=port,
@@ -252,6 +254,7 @@ def live_gateway(
         events=events,
         clock=SystemClock(),
         limits=limits,
+        counters=counters,
     )
     with loop_thread(loop_name) as thread:
         thread.run(gateway.start())

@@ -72,9 +72,7 @@ async def test_authorization(
         skipped=[parse_policy_name(name) for name in request.policy_names_to_skip or ()],
     )
     requests = [_auth_request(info) for info in request.auth_infos]
-    results = await simulated(
-        authority.store, authority.turns, caller.scope, principal, request.client_id, requests, what_if
-    )
+    results = await simulated(authority, caller.scope, principal, request.client_id, requests, what_if)
     return TestAuthorizationResponse(auth_results=[_entry(result) for result in results])
 
 

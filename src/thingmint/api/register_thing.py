@@ -1,17 +1,28 @@
 """Owns the message and operation of RegisterThing over HTTP; its meaning is decided in `registration.provisioning`."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, TypeAlias
 
-from thingmint.api.binding import BODY
+from thingmint.api.binding import BODY, RawRequest
+from thingmint.api.codec import unchecked_object
 from thingmint.api.constraints import Constraint
 from thingmint.api.messages import Message
 from thingmint.api.operation import Operation, implemented
 from thingmint.api.provisioning_templates import TemplateBodyText
 from thingmint.core.caller import Caller
+from thingmint.core.errors import ThingmintError
+from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.provisioning_plan import CertificatePlan, FromId, FromPem, ProvisioningPlan, plan
+from thingmint.core.template import TemplateKind
+from thingmint.issuance.foreign import load_foreign_pem
 from thingmint.issuance.pem import sent_pem
 from thingmint.registration import provisioning
 from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.authorization import Permission
+from thingmint.registration.provisioning import parsed_template
+from thingmint.registration.provisioning_permissions import permissions_of
 
 ParameterName: TypeAlias = Annotated[str, Constraint(min_length=0, max_length=2048, pattern=r"[\s\S]*")]
 ParameterValue: TypeAlias = Annotated[str, Constraint(min_length=0, max_length=4096, pattern=r"[\s\S]*")]
@@ -38,8 +49,42 @@ async def register_thing(
     )
 
 
+def registration_steps(scope: Scope, raw: RawRequest) -> Sequence[Permission]:
+    """Name what the template would do for the caller: none of it may be denied, and none must be allowed by itself.
+
+    A request that makes no plan is refused when it is carried out, whatever policies say.
+    """
+    body = unchecked_object(raw.body)
+    text, parameters = body.get("templateBody"), body.get("parameters") or {}
+    if not isinstance(text, str) or not isinstance(parameters, dict):
+        return ()
+    given = {name: value for name, value in parameters.items() if isinstance(value, str)}
+    try:
+        planned = plan(parsed_template(text, TemplateKind.REGISTER_THING), given)
+        steps = permissions_of(scope, planned, _certificate_id(planned))
+        return [replace(each, need_not_be_allowed=True) for each in steps]
+    except ThingmintError:
+        return ()
+
+
+def _certificate_id(planned: ProvisioningPlan) -> CertificateId | None:
+    match planned.certificate:
+        case CertificatePlan(source=FromId(certificate_id)):
+            return certificate_id
+        case CertificatePlan(source=FromPem(certificate_pem=pem)):
+            return load_foreign_pem(pem, "certificate").certificate_id
+        case _:
+            return None
+
+
 def register_thing_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
     """Return the operation of this module, working for the authority."""
     return (
-        implemented("RegisterThing", partial(register_thing, authority), RegisterThingRequest, RegisterThingResponse),
+        implemented(
+            "RegisterThing",
+            partial(register_thing, authority),
+            RegisterThingRequest,
+            RegisterThingResponse,
+            further=registration_steps,
+        ),
     )

@@ -34,6 +34,14 @@ def payload_of(message: AttributePayloadMessage | None) -> AttributePayload:
     return AttributePayload(Attributes.of(message.attributes), merge=bool(message.merge))
 
 
+def whole_payload_of(message: AttributePayloadMessage | None) -> AttributePayload:
+    """Return what the message says about attributes if it holds all that shall be: without any, there are none."""
+    payload = payload_of(message)
+    if payload.attributes is None and not (message is not None and message.merge):
+        return AttributePayload(Attributes())
+    return payload
+
+
 def new_attributes(message: AttributePayloadMessage | None) -> Attributes:
     """Return the attributes of something new: those with a value, because an empty one removes an attribute."""
     return payload_of(message).applied_to(Attributes())

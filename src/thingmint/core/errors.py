@@ -73,6 +73,10 @@ class ServiceUnavailable(ThingmintError):
         super().__init__(message)
 
 
+class IssuanceImpossible(ThingmintError):
+    """No certificate can be issued until an operator changes the settings; the same request fails until then."""
+
+
 class DeliveryUnconfirmed(ThingmintError):
     """A device was sent a message and did not acknowledge it in the time that the sender gave it."""
 

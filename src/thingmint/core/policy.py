@@ -99,8 +99,12 @@ def parse_new_policy(text: str) -> Policy:
 def compiled(text: str, statements: tuple[Statement, ...]) -> Policy:
     """Return the policy with this text, which has these statements."""
     positions = tuple(position(text, statement.offset) for statement in statements)
-    weight = sum(statement.weight for statement in statements)
-    return Policy(sha256(text.encode()).digest(), statements, positions, weight)
+    return Policy(sha256(text.encode()).digest(), statements, positions, weight_of_statements(statements))
+
+
+def weight_of_statements(statements: Sequence[Statement]) -> int:
+    """Return how much work the statements may cause; see `core.policy_budget`."""
+    return sum(statement.weight for statement in statements)
 
 
 def evaluate(

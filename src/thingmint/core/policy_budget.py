@@ -1,8 +1,8 @@
 """Owns how much work policies may cause: for a connection of a device, and for one test of policies.
 
 The weight of a policy is the number of characters in its patterns of resources and its values of conditions. A pattern
-or value counts at least 32 characters and a variable 64, because to try them costs as much. AWS documents no such
-bounds; without them the size of a request or of a set of policies decides how long everybody else waits.
+or value counts at least 32 characters, a variable 64 and a ``*`` 8, because to try them costs as much. AWS documents no
+such bounds; without them the size of a request or of a set of policies decides how long everybody else waits.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from typing import Final
 from thingmint.core.errors import LimitExceeded
 from thingmint.core.policy import Policy
 
-# 32 policies of the largest legal size, or hundreds of usual ones.
+# About 30 policies of the largest legal size, or hundreds of usual ones.
 MAX_WEIGHT_IN_FORCE: Final = 65_536
 # Each resource is tried on every pattern; a long text costs more than a short one.
 MAX_WEIGHT_OF_TEST: Final = 10_000_000

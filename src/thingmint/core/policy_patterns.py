@@ -11,9 +11,11 @@ Variables: TypeAlias = Callable[[str], str | None]
 """Returns the value of a condition key, or None where the request has none."""
 
 _ARN_PARTS = 6
-# To call a pattern costs as much as to try some characters of it, and a variable stands for a longer text.
+# To call a pattern costs as much as to try some characters of it, so does the search for what stands behind a *, and a
+# variable stands for a longer text.
 _LEAST_WEIGHT = 32
 _WEIGHT_OF_A_VARIABLE = 64
+_WEIGHTS = {Wildcard.ANY_RUN: 8, Wildcard.ANY_CHARACTER: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def _variable(inner: str) -> Token:
 def _weight_of_token(token: Token) -> int:
     if isinstance(token, Variable):
         return _WEIGHT_OF_A_VARIABLE
-    return len(token) if isinstance(token, str) else 1
+    return len(token) if isinstance(token, str) else _WEIGHTS[token]
 
 
 def _joined(tokens: list[Token]) -> tuple[Token, ...]:

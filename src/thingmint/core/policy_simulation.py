@@ -213,7 +213,8 @@ def _result(
     bound: Sequence[Sequence[_Rule]],
     waits_for_client_id: bool,
 ) -> Simulation[AuthResult]:
-    folded = ACTIONS[request.action].lower()
+    action = ACTIONS[request.action]
+    folded = action.lower()
     about: list[list[_Rule]] = []
     for rules in bound:
         about.append([rule for rule in rules if rule.statement.speaks_of(folded)])

@@ -227,7 +227,8 @@ def _policy(policy: PolicyResource, resolution: Resolution) -> PolicyPlan:
     if policy.name is not None:
         return PolicyPlan(policy.logical_id, _named(policy.name, resolution, parse_policy_name), None)
     assert policy.document is not None, "a policy has a name or a document"
-    return PolicyPlan(policy.logical_id, derived_policy_name(policy.document), policy.document)
+    document = policy.document.text(resolution)
+    return PolicyPlan(policy.logical_id, derived_policy_name(document), document)
 
 
 def _named(prop: Property, resolution: Resolution, parse: Callable[[str], T]) -> T:

@@ -30,6 +30,11 @@ def is_function_arn(text: str) -> bool:
     return _LAMBDA_ARN.fullmatch(text) is not None
 
 
+def is_role_arn(text: str) -> bool:
+    """Return whether the text is the ARN of an IAM role."""
+    return _ROLE_ARN.fullmatch(text) is not None
+
+
 class TemplateType(StrEnum):
     """What a template provisions: devices with a claim, or devices whose own CA is registered."""
 
@@ -92,7 +97,7 @@ class ProvisioningTemplate:
 
     def __post_init__(self) -> None:
         """Raise InvalidRequest if the role is none, or the template's type has no hooks."""
-        if not _ROLE_ARN.fullmatch(self.role_arn):
+        if not is_role_arn(self.role_arn):
             raise InvalidRequest("provisioningRoleArn is not the ARN of an IAM role")
         if self.hook is not None and self.type is not TemplateType.FLEET_PROVISIONING:
             raise InvalidRequest(f"A template of type {self.type} has no pre-provisioning hook")

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TypeVar
 
 from thingmint.core.strict_json import Entry, Malformed, Node, position, read_json
+from thingmint.core.template_policy_reader import PolicyReader
 from thingmint.core.template_reader import JOIN, ValueReader, members, plain_text, read_mappings, refused
 from thingmint.core.template_resource_reader import ResourceReader
 from thingmint.core.template_resources import (
@@ -92,7 +93,8 @@ def parse_template(text: str, kind: TemplateKind) -> Template:
     # Tools write an empty one into templates of every kind.
     if device_configuration and kind is not TemplateKind.FLEET_PROVISIONING:
         raise refused("DeviceConfiguration", "only templates for fleet provisioning have one")
-    reader = ResourceReader(values, policy_values, issued=kind is not TemplateKind.REGISTER_THING)
+    policies = PolicyReader(policy_values, parameters, mappings)
+    reader = ResourceReader(values, policy_values, policies, issued=kind is not TemplateKind.REGISTER_THING)
     resources = list(_resources(sections["Resources"].node, reader))
     certificate = _at_most_one(resources, CertificateResource)
     if certificate is None and kind is not TemplateKind.REGISTER_THING:

@@ -147,23 +147,29 @@ class ValueReader:
             raise refused(f"{path}[0]", f"there is no mapping {mapping.value!r}")
         return FindInMap(mapping, key, field)
 
-    def _substitution(self, node: Node, path: str) -> Substitution:
+    def substituted_text(self, node: Node, path: str) -> tuple[str, dict[str, Text], str]:
+        """Return the text of a Fn::Sub, the names of its own, and where the text is; raise InvalidRequest."""
         if isinstance(node.value, str):
-            text, own = node.value, {}
-        else:
-            first, second = _arguments(node, path, "a text, or a text and an object,")
-            if not isinstance(first.value, str):
-                raise refused(f"{path}[0]", "a text is expected")
-            text = first.value
-            own = {
-                name: self.text(entry.node, f"{path}[1].{name}")
-                for name, entry in members(second, f"{path}[1]").items()
-            }
+            return node.value, {}, path
+        first, second = _arguments(node, path, "a text, or a text and an object,")
+        if not isinstance(first.value, str):
+            raise refused(f"{path}[0]", "a text is expected")
+        own = {
+            name: self.text(entry.node, f"{path}[1].{name}") for name, entry in members(second, f"{path}[1]").items()
+        }
+        return first.value, own, f"{path}[0]"
+
+    def substitution(self, text: str, own: Mapping[str, Text], path: str) -> Substitution:
+        """Return the text with its names marked; raise InvalidRequest for a name that stands for nothing."""
         parts = _placeholders(text, path)
         for part in parts:
             if isinstance(part, Placeholder) and part.name not in own:
                 self._ensure_known(part.name, path)
         return Substitution(parts, tuple(own.items()))
+
+    def _substitution(self, node: Node, path: str) -> Substitution:
+        text, own, _ = self.substituted_text(node, path)
+        return self.substitution(text, own, path)
 
     def _ensure_known(self, name: str, path: str) -> None:
         if name not in self._names:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from thingmint.core.attributes import Attributes
-from thingmint.core.errors import InvalidRequest, MalformedPolicy
+from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import (
     parse_billing_group_name,
     parse_certificate_id,
@@ -16,8 +16,8 @@ from thingmint.core.identifiers import (
     parse_thing_name,
     parse_thing_type_name,
 )
-from thingmint.core.iot_policy import parse_iot_policy
-from thingmint.core.strict_json import Entry, Members, Node, written
+from thingmint.core.strict_json import Entry, Node
+from thingmint.core.template_policy_reader import PolicyReader
 from thingmint.core.template_reader import ValueReader, members, plain_text, refused
 from thingmint.core.template_resources import (
     CERTIFICATE_ID,
@@ -58,9 +58,12 @@ _CERTIFICATE_OVERRIDES = {"Status": _PLAIN_OVERRIDES}
 class ResourceReader:
     """Reads resources; ``issued`` tells that the certificate is the one that the service has just issued or seen."""
 
-    def __init__(self, values: ValueReader, policy_values: ValueReader, *, issued: bool) -> None:
+    def __init__(
+        self, values: ValueReader, policy_values: ValueReader, policies: PolicyReader, *, issued: bool
+    ) -> None:
         self._values = values
         self._policy_values = policy_values
+        self._policies = policies
         self._issued = issued
 
     def resource(self, logical_id: str, node: Node, path: str) -> Resource:
@@ -151,7 +154,7 @@ class ResourceReader:
         if len(entries) != 1:
             raise refused(place, "exactly one of PolicyName, PolicyDocument is expected")
         if "PolicyDocument" in entries:
-            document = _policy_document(entries["PolicyDocument"].node, f"{place}.PolicyDocument")
+            document = self._policies.document(entries["PolicyDocument"].node, f"{place}.PolicyDocument")
             return PolicyResource(logical_id, None, document)
         name_path = f"{place}.PolicyName"
         name = self._policy_values.text(entries["PolicyName"].node, name_path)
@@ -183,30 +186,6 @@ def _overrides(entry: Entry | None, path: str, known: Mapping[str, frozenset[Ove
             raise refused(f"{place}.{name}", f"{setting!r} is none of {', '.join(sorted(known[name]))}")
         chosen[name] = Override(setting)
     return chosen
-
-
-def _policy_document(node: Node, path: str) -> str:
-    if _uses_functions(node):
-        # AWS supports no Fn::Join in policies; what a device sends must not become the text of one at all.
-        raise refused(path, "functions do not work inside a PolicyDocument; use policy variables")
-    document = node.value if isinstance(node.value, str) else written(node)
-    try:
-        parse_iot_policy(document)
-    except MalformedPolicy as error:
-        raise refused(path, error.message) from error
-    return document
-
-
-def _uses_functions(node: Node) -> bool:
-    match node.value:
-        case Members(entries):
-            return any(entry.key == "Ref" or entry.key.startswith("Fn::") for entry in entries) or any(
-                _uses_functions(entry.node) for entry in entries
-            )
-        case tuple() as elements:
-            return any(_uses_functions(element) for element in elements)
-        case _:
-            return False
 
 
 def _check_literals(values: Iterable[Text], path: str, check: Callable[[str], object]) -> None:

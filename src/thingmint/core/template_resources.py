@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeVar
 from thingmint.core.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import PolicyName
+from thingmint.core.template_policy import Document
 from thingmint.core.template_values import Listing, Text
 from thingmint.core.thing import ThingPrincipalType
 
@@ -85,7 +86,7 @@ class PolicyResource:
 
     logical_id: str
     name: Property | None
-    document: str | None
+    document: Document | None
 
 
 Resource: TypeAlias = ThingResource | CertificateResource | PolicyResource

@@ -129,19 +129,20 @@ class FindInMap:
 
     def text(self, resolution: Resolution) -> str:
         """Return the text; raise InvalidParameters if there is none."""
-        found = self._found(resolution)
+        found = self.found(resolution)
         if not isinstance(found, str):
             raise InvalidParameters("Fn::FindInMap found a list where a text is expected")
         return found
 
     def texts(self, resolution: Resolution) -> tuple[str, ...]:
         """Return the list; raise InvalidParameters if there is none."""
-        found = self._found(resolution)
+        found = self.found(resolution)
         if isinstance(found, str):
             raise InvalidParameters("Fn::FindInMap found a text where a list is expected")
         return found
 
-    def _found(self, resolution: Resolution) -> str | tuple[str, ...]:
+    def found(self, resolution: Resolution) -> str | tuple[str, ...]:
+        """Return the text or the list; raise InvalidParameters if there is neither."""
         name, key, field = (each.text(resolution) for each in (self.mapping, self.key, self.field))
         return resolution.mapped(name, key, field)
 

@@ -144,11 +144,11 @@ class DataPlane(Protocol):
         ...
 
     def acknowledge(self, connection: DeviceConnection, packet_id: int) -> None:
-        """Note a PUBACK for one of ``DATA_PLANE_PACKET_IDS``; unknown ids are ignored."""
+        """Note a PUBACK for one of ``DATA_PLANE_PACKET_IDS``, and deliver what waits; unknown ids are ignored."""
         ...
 
     def resume(self, connection: DeviceConnection) -> None:
-        """Deliver what waits: after CONNACK, after SUBACK, and when the client reads or acknowledges again."""
+        """Deliver what waits: after CONNACK, after SUBACK, when the client reads again or acknowledges an answer."""
         ...
 
     async def close(

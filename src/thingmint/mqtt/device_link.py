@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.admission import Admitted
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.deliveries import Deliveries
 from thingmint.mqtt.device_protocol import DeviceProtocol
@@ -42,6 +43,7 @@ class DeviceLink:
         certificate_id: CertificateId,
         address: str,
         end: Callable[[ReasonCode], None],
+        counters: Counters,
         refused: Callable[[Refused], None],
     ) -> None:
         self.protocol = protocol
@@ -53,7 +55,7 @@ class DeviceLink:
         self.session_id = ""
         self.provisioning = 0
         self.is_over = False
-        self._deliveries = Deliveries(protocol, writer)
+        self._deliveries = Deliveries(protocol, writer, counters)
         self._end = end
         self._refused = refused
 

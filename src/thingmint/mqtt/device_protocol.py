@@ -44,6 +44,7 @@ SHORTEST_KEEP_ALIVE: Final = 30
 LONGEST_KEEP_ALIVE: Final = 1200
 # MQTT 5, 3.1.2.10: the client has half as long again.
 _KEEP_ALIVE_GRACE: Final = 1.5
+_PUBACK: Final = 0x40
 _LARGEST_TWO_BYTES: Final = 0xFFFF
 _ASSIGNED_PREFIX: Final = "$GEN/"
 # What MQTT 3.1.1 clients are told; AWS IoT ends other refused connections without a word.
@@ -99,6 +100,11 @@ class DeviceProtocol:
     def buffered(self) -> int:
         """How many bytes wait to be taken as requests."""
         return self._reader.buffered
+
+    @property
+    def acknowledgement_is_next(self) -> bool:
+        """Whether the next request, which may still be incomplete, is a PUBACK."""
+        return self._reader.first_byte == _PUBACK
 
     @property
     def silence_limit(self) -> float:

@@ -6,6 +6,7 @@ messages of QoS 0.
 
 from typing import Final, Protocol
 
+from thingmint.mqtt.counters import Loss
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.device_protocol import DeviceProtocol
 from thingmint.mqtt.event_listeners import EventListener
@@ -91,7 +92,7 @@ async def publish(speaker: Speaker, services: Services, message: Publish) -> Non
 
 async def subscribe(speaker: Speaker, services: Services, packet: Subscribe) -> None:
     """Answer each filter by its own code; raise PacketRefused where MQTT 3.1.1 cannot say that it is not allowed."""
-    codes = [_judge(speaker, each) for each in packet.subscriptions]
+    codes = [_judge(speaker, services, each) for each in packet.subscriptions]
     if ReasonCode.NOT_AUTHORIZED in codes and not speaker.protocol.is_5:
         raise PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
     services.listeners.note(speaker)
@@ -153,7 +154,7 @@ def _acknowledge(speaker: Speaker, message: Publish, code: ReasonCode) -> None:
         speaker.send(Puback(message.packet_id, code))
 
 
-def _judge(speaker: Speaker, subscription: Subscription) -> ReasonCode | None:
+def _judge(speaker: Speaker, services: Services, subscription: Subscription) -> ReasonCode | None:
     """Return the code of a filter that is refused or kept here; None for the data plane's."""
     try:
         parsed = parse_filter(subscription.topic_filter)
@@ -170,6 +171,7 @@ def _judge(speaker: Speaker, subscription: Subscription) -> ReasonCode | None:
     if parsed.group is not None or not is_served:
         return ReasonCode.TOPIC_FILTER_INVALID
     if parsed.pattern not in speaker.filters and len(speaker.filters) >= MAX_SUBSCRIPTIONS:
+        services.counters.lost(Loss.SUBSCRIPTION_LIMIT)
         return ReasonCode.QUOTA_EXCEEDED
     return _GRANTED[speaker.filters.add(parsed.pattern, subscription.qos)]
 

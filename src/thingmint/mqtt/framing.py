@@ -57,6 +57,11 @@ class FrameReader:
         """Add what the peer sent."""
         self._buffer += received
 
+    @property
+    def first_byte(self) -> int:
+        """The first byte of the next packet; 0, which begins none, while nothing of it is there."""
+        return self._buffer[0] if self._buffer else 0
+
     def next_frame(self) -> Frame | None:
         """Return the next whole packet, or None until more is fed; raise PacketRefused where there can be none."""
         buffer = self._buffer

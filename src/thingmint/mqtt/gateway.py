@@ -17,15 +17,19 @@ from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import Scope
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.mqtt.connection import Connection
+from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.event_listeners import EventListeners
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.listener import Listener
+from thingmint.mqtt.loop_lag import LoopLag
+from thingmint.mqtt.memory_trimmer import MemoryTrimmer, glibc_trim
 from thingmint.mqtt.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, FleetApi
 from thingmint.mqtt.provisioning import ProvisioningDesk
 from thingmint.mqtt.reason_codes import ReasonCode
 from thingmint.mqtt.roster import Roster
 from thingmint.mqtt.services import Services
+from thingmint.mqtt.turns import Turns
 from thingmint.registration.turns import Pace
 
 _TICK_SECONDS: Final = 1.0
@@ -53,9 +57,11 @@ class Gateway:
         clock: Clock,
         limits: GatewayLimits | None = None,
         observe_connections: Callable[[int], None] | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self._limits = limits or GatewayLimits()
-        self._desk = ProvisioningDesk(fleet, self._limits)
+        self._counters = counters or Counters()
+        self._desk = ProvisioningDesk(fleet, self._limits, self._counters)
         self._roster: Roster[Connection] = Roster()
         self._listeners = EventListeners()
         self._listener = Listener(
@@ -78,6 +84,7 @@ class Gateway:
             clock=clock,
             limits=self._limits,
             admit=self._listener.admit,
+            counters=self._counters,
         )
         self._refresher: asyncio.Task[None] | None = None
         self._to_refresh: dict[Connection, None] = {}
@@ -100,6 +107,11 @@ class Gateway:
         return self._listener.addresses
 
     @property
+    def is_listening(self) -> bool:
+        """Whether connections are accepted."""
+        return self._listener.is_listening
+
+    @property
     def open_connections(self) -> int:
         """How many sockets are open, those of strangers included."""
         return self._listener.open_connections
@@ -115,8 +127,13 @@ class Gateway:
 
     async def start(self) -> None:
         """Listen and serve; raise OSError if no address of the host can be bound."""
-        self._services = self._new_services(loop=asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._services = self._new_services(loop=loop, turns=Turns(loop), slow_turns=Turns(loop))
         await self._listener.start()
+        self._lag = LoopLag(loop, self._counters.observer.loop_lag)
+        trim = glibc_trim()
+        # In a thread, because it takes milliseconds and lets others run.
+        self._trimmer = MemoryTrimmer(lambda: trim and loop.run_in_executor(None, trim, 0))
         self._tick()
 
     async def stop(self, grace: float) -> None:
@@ -128,6 +145,7 @@ class Gateway:
         await self._settle(lambda: not self._services.work and not self.open_connections, min(grace, _FLUSH_SECONDS))
         await self._listener.stop()
         self._tick_timer.cancel()
+        self._lag.stop()
         work = {*self._services.work, *(task for task in (self._refresher, self._ender) if task)}
         if work:
             _done, abandoned = await asyncio.wait(work, timeout=_FLUSH_SECONDS)
@@ -224,3 +242,13 @@ class Gateway:
         for connection in self._roster.accepted:
             connection.enforce_keep_alive(now)
         self._data_plane.advance()
+        self._counters.measured(self._measured())
+        self._counters.tick(now)
+        self._trimmer.observe(self.open_connections)
+
+    def _measured(self) -> dict[Gauge, int]:
+        return {
+            Gauge.CONNECTIONS_ACCEPTED: self.connected_devices,
+            Gauge.CONNECTIONS_UNAUTHENTICATED: max(0, self.open_connections - self.connected_devices),
+            Gauge.PROVISIONING: len(self._desk),
+        }

@@ -12,7 +12,9 @@ from OpenSSL import SSL
 from thingmint.listening import TurnedAway, descriptors_for_connections, listen
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.strangers import Strangers
-from thingmint.mqtt.tls_transport import TLSProtocol, TLSTransport, new_read_buffer
+from thingmint.mqtt.tls_records import new_read_buffer
+from thingmint.mqtt.tls_roles import TLSProtocol
+from thingmint.mqtt.tls_transport import TLSTransport
 from thingmint.words import in_words
 
 # What makes way for them closes one or two turns later: so many more descriptors are open meanwhile.
@@ -32,7 +34,7 @@ class Listener:
 
     def __init__(
         self,
-        new_protocol: Callable[[], TLSProtocol],
+        new_protocol: Callable[[], TLSProtocol[TLSTransport]],
         *,
         host: str,
         port: int,
@@ -74,6 +76,11 @@ class Listener:
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """The addresses and ports that are listened on."""
         return self._addresses
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether connections are accepted."""
+        return bool(self._listeners)
 
     @property
     def open_connections(self) -> int:

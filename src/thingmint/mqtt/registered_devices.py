@@ -39,6 +39,7 @@ from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration, FirstConnection, auto_register
 from thingmint.registration.change_watch import ChangeWatch
 from thingmint.registration.claims import recognise_claim
+from thingmint.registration.compiled_policies import Versions, read_with_policies
 from thingmint.registration.device_authorization import BoundDevice, bound_device
 from thingmint.registration.fleet import Device as FleetDevice
 from thingmint.registration.ports import Transaction
@@ -212,10 +213,10 @@ class RegisteredDevices:
         self.known.add(target)
 
         async def read(client_id: str) -> tuple[BoundDevice, frozenset[str]]:
-            def program(transaction: Transaction) -> Steps[BoundDevice]:
-                return bound_device(transaction, target, target.scope, client_id)
+            def program(transaction: Transaction, versions: Versions) -> Steps[BoundDevice]:
+                return bound_device(transaction, versions, target, target.scope, client_id)
 
-            found = await self._authority.store.read(program)
+            found = await read_with_policies(self._authority.store, self._authority.compiled_policies, program)
             return found, found.depends_on
 
         async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[NamedPolicy]]:

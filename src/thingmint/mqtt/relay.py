@@ -99,10 +99,11 @@ class RelayDataPlane:
         return tuple(code if code.is_failure else ReasonCode.SUCCESS for code in codes)
 
     def acknowledge(self, connection: DeviceConnection, packet_id: int) -> None:
-        """Pass a PUBACK on."""
+        """Pass a PUBACK on, and deliver what has waited for it."""
         link = self._links.get(connection)
         if link is not None:
             link.upstream.acknowledge(packet_id)
+            link.upstream.resume()
 
     def resume(self, connection: DeviceConnection) -> None:
         """Deliver what waits."""

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from thingmint.core.role_policies import RolePolicies
 from thingmint.core.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuer import Issuer
+from thingmint.registration.compiled_policies import CompiledPolicies
 from thingmint.registration.ports import (
     Clock,
     EventSink,
@@ -36,7 +38,9 @@ class RegistrationAuthority:
     sealer: SecretSealer
     hooks: HookClient
     files: RegistrationFiles
+    roles: RolePolicies = field(default_factory=RolePolicies)
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
+    compiled_policies: CompiledPolicies = field(default_factory=CompiledPolicies)
     turns: Turns = field(default_factory=Turns)
     auto_register_any_usage: bool = False
     wanted_events: WantedEvents = field(default_factory=WantedEvents)

@@ -23,11 +23,16 @@ TagsOf: TypeAlias = Callable[[str], Awaitable[Mapping[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """An action that policies must allow on a resource, and the condition keys that come with it."""
+    """An action that policies must allow on a resource, and the condition keys that come with it.
+
+    What ``need_not_be_allowed`` is a part of something bigger that must be: no policy may deny it, and none must allow
+    it.
+    """
 
     action: str
     resource: str
     context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    need_not_be_allowed: bool = False
 
 
 async def authorize_all(
@@ -41,7 +46,8 @@ async def authorize_all(
     for permission in permissions:
         tags = await tags_of(permission.resource) if asks_for_tags and _is_own(caller, permission.resource) else {}
         tag_context = {f"{_RESOURCE_TAG}{key}": (value,) for key, value in tags.items()}
-        authorize(caller, permission.action, permission.resource, {**context, **permission.context, **tag_context})
+        own_context = {**context, **permission.context, **tag_context}
+        _require(caller, permission, own_context)
 
 
 def authorize(caller: Caller, action: str, resource: str, context: Mapping[str, tuple[str, ...]]) -> None:
@@ -49,9 +55,17 @@ def authorize(caller: Caller, action: str, resource: str, context: Mapping[str, 
 
     ``context`` holds the condition keys of the request; those of the caller itself are added here.
     """
+    _require(caller, Permission(action, resource), context)
+
+
+def _require(caller: Caller, permission: Permission, context: Mapping[str, tuple[str, ...]]) -> None:
+    action, resource = permission.action, permission.resource
     own = {**_caller_context(caller), "aws:ResourceAccount": (_account_of(resource) or caller.account,)}
     decision = evaluate(caller.principal.policies, action, resource, {**context, **own})
-    if decision.effect is not DecisionEffect.ALLOWED:
+    is_refused = decision.effect is DecisionEffect.EXPLICIT_DENY or (
+        decision.effect is DecisionEffect.IMPLICIT_DENY and not permission.need_not_be_allowed
+    )
+    if is_refused:
         raise AccessDenied(_refusal(caller, action, resource, decision))
 
 

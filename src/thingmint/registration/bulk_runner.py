@@ -145,7 +145,8 @@ class BulkRunner:
         caller = _caller(task)
         try:
             template = parsed_template(task.template_body, TemplateKind.REGISTER_THING)
-            run = await prepared_run(self.authority, caller, plan(template, line_parameters(line)))
+            planned = plan(template, line_parameters(line))
+            run = await prepared_run(self.authority, caller, planned, task.role_arn)
 
             def program(transaction: Transaction) -> Steps[Change[None]]:
                 yield from self._require_owner(transaction, task)

@@ -8,30 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from thingmint.core.device_context import DeviceConnection, device_context
 from thingmint.core.device_policy import policy_not_found
 from thingmint.core.errors import InvalidRequest, LimitExceeded
-from thingmint.core.identifiers import PolicyName, Scope, policy_arn
-from thingmint.core.iot_policy import parse_iot_policy
-from thingmint.core.policy import Policy
+from thingmint.core.identifiers import PolicyName, Scope
 from thingmint.core.policy_simulation import AuthRequest, AuthResult, NamedPolicy, simulation
 from thingmint.core.policy_target import CertificateTarget, PolicyTarget, target_not_found
 from thingmint.issuance.certificate_attributes import certificate_attributes
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.compiled_policies import Versions, read_with_policies
 from thingmint.registration.in_force import in_force
 from thingmint.registration.policy_attachments import require_target
-from thingmint.registration.ports import Store, Transaction
+from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
-from thingmint.registration.turns import Turns
+from thingmint.registration.verbs.policies import VersionKey
 
 # A test is answered in one go; no target has more policies either.
 MAX_ADDED = 10
-
-# The devices of a fleet have few policies among them and connect again and again; to parse a policy takes longer than
-# to read it. White space makes documents long that say little: those are not worth their room.
-_REMEMBERED_POLICIES = 512
-_LONGEST_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +51,12 @@ class WhatIf:
 
 
 def bound_device(
-    transaction: Transaction, target: PolicyTarget, scope: Scope, client_id: str | None
+    transaction: Transaction, versions: Versions, target: PolicyTarget, scope: Scope, client_id: str | None
 ) -> Steps[BoundDevice]:
-    """Return the device that connects as this target with this client ID; raise ResourceNotFound for an unknown target.
+    """Return the device that connects as this target with this client ID.
 
-    A thing group stands for a device that has its policies and is nothing else.
+    A thing group stands for a device that has its policies and is nothing else. Raises ResourceNotFound for an unknown
+    target, NotCompiled for `read_with_policies`.
     """
     connection = DeviceConnection(client_id)
     if isinstance(target, CertificateTarget):
@@ -69,30 +64,18 @@ def bound_device(
     else:
         yield from require_target(transaction, target)
     found = yield from in_force(transaction, scope, target, client_id)
+    compiled = versions.policies_of(each.stored.key for each in found.policies)
     policies, other_things = [], []
-    for each in found.policies:
-        parsed = parsed_policy(each.stored.document)
-        named = NamedPolicy(each.stored.name, each.stored.arn, each.in_force_of(parsed))
+    for each, policy in zip(found.policies, compiled, strict=True):
+        named = NamedPolicy(each.stored.name, each.stored.arn, each.in_force_of(policy))
         policies += [named] if named.policy.statements else []
-        other_things += [replace(named, policy=parsed)] if each.only_denies else []
+        other_things += [replace(named, policy=policy)] if each.only_denies else []
     connection = replace(connection, thing=found.thing)
     return BoundDevice(connection, tuple(policies), found.depends_on, tuple(other_things))
 
 
-def parsed_policy(document: str) -> Policy:
-    """Return the policy of a stored document; the same object again where the same document is asked for."""
-    return _remembered_policy(document) if len(document) <= _LONGEST_REMEMBERED else parse_iot_policy(document)
-
-
-@lru_cache(maxsize=_REMEMBERED_POLICIES)
-def _remembered_policy(document: str) -> Policy:
-    # A value of its text alone, and frozen: connections may share it, and what changes in the registry is another text.
-    return parse_iot_policy(document)
-
-
 async def simulated(
-    store: Store,
-    turns: Turns,
+    authority: RegistrationAuthority,
     scope: Scope,
     principal: PolicyTarget | None,
     client_id: str | None,
@@ -110,19 +93,20 @@ async def simulated(
     if len(added) > MAX_ADDED:
         raise LimitExceeded(f"At most {MAX_ADDED} policies can be added to a test, not {len(added)}")
 
-    def program(transaction: Transaction) -> Steps[BoundDevice]:
+    def program(transaction: Transaction, versions: Versions) -> Steps[BoundDevice]:
         device = BoundDevice(DeviceConnection(client_id), (), frozenset())
         if principal is not None:
-            device = yield from bound_device(transaction, principal, scope, client_id)
+            device = yield from bound_device(transaction, versions, principal, scope, client_id)
         attached = {policy.name: policy for policy in device.policies}
         for name in added:
-            attached[name] = yield from _policy(transaction, scope, name)
+            attached[name] = yield from _policy(transaction, versions, scope, name)
         kept = tuple(policy for name, policy in attached.items() if name not in what_if.skipped)
         return replace(device, policies=kept)
 
-    device = await store.read(program)
+    device = await read_with_policies(authority.store, authority.compiled_policies, program)
     other_things = () if client_id is not None else device.other_things
-    return await turns.run(simulation(requests, device.policies, device_context(device.connection), other_things))
+    context = device_context(device.connection)
+    return await authority.turns.run(simulation(requests, device.policies, context, other_things))
 
 
 def _certificate_connection(
@@ -135,8 +119,11 @@ def _certificate_connection(
     return DeviceConnection(client_id, certificate_id=target.certificate_id, certificate_names=names)
 
 
-def _policy(transaction: Transaction, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:
+def _policy(transaction: Transaction, versions: Versions, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:
     found = yield from transaction.policy_with_version(scope, name, None)
-    if found is None or found[1] is None:
+    policy, version = found or (None, None)
+    if policy is None or version is None:
         raise policy_not_found(name)
-    return NamedPolicy(name, policy_arn(scope, name), parsed_policy(found[1].document))
+    key = VersionKey(scope, name, policy.generation_id, version.version, version.created_at)
+    (compiled,) = versions.policies_of([key])
+    return NamedPolicy(name, policy.arn, compiled)

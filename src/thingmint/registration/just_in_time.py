@@ -31,7 +31,7 @@ async def provision_at_first_connection(
         raise InvalidRequest(f"The certificate {certificate.certificate_id} is {certificate.status} already")
     template, body = await _template(authority, caller, config)
     facts = CertificateFacts(certificate.certificate_id, certificate_attributes(certificate.der))
-    return await provision(authority, caller, plan(body, {}, facts), template=template)
+    return await provision(authority, caller, plan(body, {}, facts), template=template, role_arn=config.role_arn)
 
 
 async def _template(

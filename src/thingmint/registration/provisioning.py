@@ -34,6 +34,7 @@ from thingmint.registration.mutation import Change, change
 from thingmint.registration.policy_attachments import attached
 from thingmint.registration.ports import Transaction
 from thingmint.registration.provisioning_certificate import GivenCertificate, given_certificate, held_certificate
+from thingmint.registration.provisioning_permissions import require_role
 from thingmint.registration.provisioning_steps import certificate_step, policy_step, thing_step
 from thingmint.registration.provisioning_templates import require_template
 from thingmint.registration.steps import Steps
@@ -112,13 +113,15 @@ async def provision(
     planned: ProvisioningPlan,
     *,
     template: ProvisioningTemplate | None = None,
+    role_arn: str | None = None,
     once: Once | None = None,
 ) -> Provisioned:
     """Carry out the plan and return what it came to.
 
-    Raises InvalidRequest for what cannot be, UpdateConflict where the plan forbids a change, RegistrationFailed if
-    something that it names does not exist or does not allow it, TemplateNotFound if the template was deleted meanwhile.
-    Nothing of the plan has happened then.
+    The role of the template, or the one that is given, must allow it. Raises AccessDenied if it does not,
+    InvalidRequest for what cannot be, UpdateConflict where the plan forbids a change, RegistrationFailed if something
+    that it names does not exist or does not allow it, TemplateNotFound if the template was deleted meanwhile. Nothing
+    of the plan has happened then.
     """
 
     def program(transaction: Transaction, run: Run) -> Steps[Change[Provisioned]]:
@@ -133,7 +136,7 @@ async def provision(
         return done
 
     try:
-        run = await prepared_run(authority, caller, planned)
+        run = await prepared_run(authority, caller, planned, role_arn if template is None else template.role_arn)
         return await change(authority, lambda transaction: program(transaction, run))
     except TemplateNotFound:
         raise
@@ -141,12 +144,19 @@ async def provision(
         raise RegistrationFailed(error.message) from error
 
 
-async def prepared_run(authority: RegistrationAuthority, caller: Caller, planned: ProvisioningPlan) -> Run:
-    """Return what the transaction needs, all signing done; raise what `given_certificate` raises."""
+async def prepared_run(
+    authority: RegistrationAuthority, caller: Caller, planned: ProvisioningPlan, role_arn: str | None = None
+) -> Run:
+    """Return what the transaction needs, all signing done and the role asked.
+
+    Raises what `given_certificate` raises, AccessDenied if the role does not allow all of the plan.
+    """
+    given = None if planned.certificate is None else await given_certificate(authority, caller, planned.certificate)
+    await require_role(authority, caller, role_arn, planned, None if given is None else given.certificate_id)
     return Run(
         caller=caller,
         plan=planned,
-        given=None if planned.certificate is None else await given_certificate(authority, caller, planned.certificate),
+        given=given,
         thing_id=authority.new_generation_id(),
         policy_ids=tuple(authority.new_generation_id() for _ in planned.policies),
         at=authority.clock.now(),

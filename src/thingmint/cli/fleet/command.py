@@ -55,12 +55,15 @@ class Options:
     as_json: bool
 
 
-def simulate_fleet(data_dir: Path, options: Options) -> None:
-    """Run the simulation; end with an exit code that says whether every device did well."""
+def simulate_fleet(data_dir: Path, options: Options, *, is_named: bool) -> None:
+    """Run the simulation; end with an exit code that says whether every device did well.
+
+    ``is_named`` says that the data directory was typed, so that no other service than its own is loaded.
+    """
     # What devices hold is as secret as what the service does, and needs as many descriptors.
     harden_process()
     run, made = f"sim-{secrets.token_hex(4)}", Made()
-    service = Service(data_dir, options.endpoint, allow_remote=options.allow_remote)
+    service = Service(data_dir, options.endpoint, is_named=is_named, allow_remote=options.allow_remote)
     try:
         _require_descriptors(options)
         outcome = _simulate(run, made, options, service)

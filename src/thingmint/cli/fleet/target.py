@@ -77,7 +77,7 @@ def _require_loopback(host: str, addresses: list[str]) -> None:
 
 
 def _answering(host: str, addresses: list[str], port: int) -> str:
-    refusal: OSError | None = None
+    refusal = OSError("it has no address")
     for address in addresses:
         try:
             socket.create_connection((address, port), timeout=_PROBE_SECONDS).close()
@@ -85,4 +85,4 @@ def _answering(host: str, addresses: list[str], port: int) -> str:
             refusal = error
         else:
             return address
-    raise TargetRefused(f"nobody answers on {host}:{port}: {refusal}") from refusal
+    raise TargetRefused(f"nobody answers on {host}:{port}: {in_words(refusal)}") from refusal
