@@ -184,7 +184,7 @@ def _application(
 ) -> Application:
     config = registry.config
     return Application(
-        router=build_router(authority, device_endpoint(config, edge.port), edge.for_operators),
+        router=build_router(authority, partial(device_endpoint, config, edge.port), edge.for_operators),
         errors=ErrorMap(AccessDeniedName(config.access_denied_as)),
         authenticator=Authenticator(registry.store, registry.sealer, registry.clock, registry.scope.region),
         throttle=_throttle(config),

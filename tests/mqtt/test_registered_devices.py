@@ -29,9 +29,10 @@ from thingmint.registration import claims, provisioning_templates
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration
 from thingmint.registration.change_watch import ChangeWatch
+from thingmint.registration.unnamed_accounts import MAX_ISSUERS
 
 ADDRESS = "192.0.2.7"
-OTHER = AccountId("222222222222")
+OTHER, THIRD = AccountId("222222222222"), AccountId("333333333333")
 EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 STATUSES = {
     CertificateStatus.INACTIVE: DeviceRefusal.INACTIVE,
@@ -165,8 +166,54 @@ async def test_the_host_name_names_the_account_of_a_certificate_that_several_may
     await house.api.call("POST", "/certificate/register-no-ca", body, account=OTHER)
 
     assert (await house.identify(der, f"{OTHER}.devices.example")).scope.account == OTHER
-    assert await house.refusal(der) is DeviceRefusal.NOT_REGISTERED
     assert await house.refusal(der, f"{ACCOUNT}.devices.example") is DeviceRefusal.NOT_REGISTERED
+    # It is the only account that has it.
+    for server_name in (None, "devices.example"):
+        assert (await house.identify(der, server_name)).scope.account == OTHER
+
+    await house.api.call("POST", "/certificate/register-no-ca", body, account=THIRD)
+    assert await house.refusal(der) is DeviceRefusal.ACCOUNT_AMBIGUOUS
+    for account in (OTHER, THIRD):
+        assert (await house.identify(der, f"{account}.devices.example")).scope.account == account
+
+    await house.api.call("POST", "/certificate/register-no-ca", body)
+    # The service's own account comes before all others.
+    assert (await house.identify(der)).scope.account == ACCOUNT
+
+
+@pytest.mark.parametrize("server_name", [None, "devices.example"])
+async def test_a_new_certificate_belongs_to_the_only_account_whose_ca_signed_it(
+    house: House, server_name: str | None
+) -> None:
+    ca, names = new_ca(), "setAsActive=true&allowAutoRegistration=true"
+    body = json.dumps({"caCertificate": ca.pem, "certificateMode": "SNI_ONLY"}).encode()
+    await house.api.call("POST", f"/cacertificate?{names}", body, account=OTHER)
+    der = der_of(ca.issue())
+
+    assert await house.refusal(der, f"{THIRD}.devices.example") is DeviceRefusal.NOT_REGISTERED
+    assert await house.refusal(der, server_name) is DeviceRefusal.PENDING
+    assert [told.certificate.scope.account for told, _ in house.first] == [OTHER]
+
+    await house.api.call("POST", f"/cacertificate?{names}", body, account=THIRD)
+    # The certificate is registered. Another one of the same CA may be either account's.
+    assert await house.refusal(der, server_name) is DeviceRefusal.PENDING
+    assert await house.refusal(der_of(ca.issue()), server_name) is DeviceRefusal.ACCOUNT_AMBIGUOUS
+    assert len(house.store.tables.certificates) == 1
+
+
+async def test_no_account_is_sought_among_very_many_cas_of_one_subject(house: House) -> None:
+    ca = new_ca()
+    for number in range(MAX_ISSUERS + 1):
+        body = json.dumps({"caCertificate": new_ca().pem, "certificateMode": "SNI_ONLY"}).encode()
+        query, account = "setAsActive=true&allowAutoRegistration=true", AccountId(f"{number:012}")
+        await house.api.call("POST", f"/cacertificate?{query}", body, account=account)
+
+    assert await house.refusal(der_of(ca.issue())) is DeviceRefusal.ACCOUNT_AMBIGUOUS
+
+
+@pytest.mark.parametrize("der", [b"", b"\x30\x00", b"not a certificate"])
+async def test_what_cannot_be_read_is_of_no_account(house: House, der: bytes) -> None:
+    assert await house.refusal(der) is DeviceRefusal.NOT_REGISTERED
 
 
 async def test_policies_bind_what_a_device_may_do(house: House) -> None:

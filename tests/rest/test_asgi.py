@@ -262,7 +262,7 @@ async def test_an_operation_that_thingmint_does_not_have_asks_for_a_signature_fi
 async def test_an_operation_that_thingmint_does_not_have_is_named_to_callers_whom_no_policy_allows_anything() -> None:
     answered = await Bench(policies=()).call("POST", "/things/lamp")
 
-    assert answered.error == (400, b"InvalidRequestException", "CreateThing is not implemented by Thingmint")
+    assert answered.error == (400, b"UnknownOperationException", "CreateThing is not implemented by Thingmint")
 
 
 async def test_a_policy_stops_the_request_before_the_quota_and_the_checks() -> None:

@@ -54,11 +54,12 @@ class Credentials:
     certificate_id: str
     certificate_pem: str
     private_key_pem: str
+    account: str = "000000000000"
 
     @property
     def arn(self) -> str:
         """The certificate's ARN."""
-        return f"arn:aws:iot:us-east-1:000000000000:cert/{self.certificate_id}"
+        return f"arn:aws:iot:us-east-1:{self.account}:cert/{self.certificate_id}"
 
     def files(self, folder: Path) -> tuple[Path, Path]:
         """Write both to files and return their paths."""
@@ -132,6 +133,7 @@ class Device:
         *,
         clean: bool = True,
         will: str | None = None,
+        endpoint: tuple[str, int] | None = None,
     ) -> None:
         self.connected: queue.Queue[ReasonCode] = queue.Queue()
         self.disconnected: queue.Queue[ReasonCode] = queue.Queue()
@@ -154,7 +156,7 @@ class Device:
         self.client.on_subscribe = lambda _c, _u, _m, codes, _p: self.subscribed.put(codes)
         self.client.on_publish = lambda _c, _u, number, code, _p: self.published.put((number, code))
         self.client.on_message = lambda _c, _u, message: self.heard.put(message)
-        self.client.connect("localhost", live.service.endpoints.mqtt_port)
+        self.client.connect(*(endpoint or ("localhost", live.service.endpoints.mqtt_port)))
         self.client.loop_start()
 
     def is_connected(self) -> bool:
@@ -218,9 +220,10 @@ def device(
     *,
     clean: bool = True,
     will: str | None = None,
+    endpoint: tuple[str, int] | None = None,
 ) -> Iterator[Device]:
     """Yield a connected device; its will is a message to the topic that is given."""
-    opened = Device(live, credentials, folder, client_id, version, clean=clean, will=will)
+    opened = Device(live, credentials, folder, client_id, version, clean=clean, will=will, endpoint=endpoint)
     try:
         assert opened.is_connected()
         yield opened

@@ -159,8 +159,8 @@ Written by `make parity` from the operations, the notes in `operations.toml`, an
 running service with AWS's SDK for Python and were answered with 200. Do not edit it: a test compares.
 """
 _TAIL = """
-All other operations of the model are authenticated and answer `InvalidRequestException` (400): `… is not implemented by
-Thingmint`. SearchIndex and the operations of dynamic thing groups and of jobs are among them.
+All other operations of the model are authenticated and answer `UnknownOperationException` (400): `… is not implemented
+by Thingmint`. SearchIndex and the operations of dynamic thing groups and of jobs are among them.
 
 Accounts are made by making an access key for them: `thingmint access-key create --account 222222222222 --policy FILE`.
 Each has a registry of its own; certificates go from one to another by transfer.

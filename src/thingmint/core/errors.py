@@ -47,7 +47,15 @@ class DeletionRefused(ThingmintError):
 
 
 class OperationUnknown(ThingmintError):
-    """No operation answers to this method and path."""
+    """No operation answers to this method and path, or AWS has one that this service has not.
+
+    A class of its own: AWS's SDKs and Terraform's provider repeat other refusals, for minutes in some cases.
+    """
+
+
+def not_implemented(what: str) -> OperationUnknown:
+    """Return the refusal of something that AWS has and this service has not."""
+    return OperationUnknown(f"{what} is not implemented by Thingmint")
 
 
 class Throttled(ThingmintError):

@@ -24,6 +24,7 @@ RoleAliasName = NewType("RoleAliasName", str)
 CertificateProviderName = NewType("CertificateProviderName", str)
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
+_ACCOUNT_LABEL = re.compile(r"([0-9]{12})\..+", re.ASCII)
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 _CERTIFICATE_ID = re.compile(r"(0x)?[a-fA-F0-9]+")
 _CERTIFICATE_ID_LENGTH = 64
@@ -48,6 +49,12 @@ def parse_account_id(text: str) -> AccountId:
     if not _ACCOUNT_ID.fullmatch(text):
         raise InvalidRequest(f"an account id is twelve digits, not {text!r}")
     return AccountId(text)
+
+
+def named_account(host_name: str) -> AccountId | None:
+    """Return the account that a host name begins with, such as 111122223333.iot.example; None if with none."""
+    named = _ACCOUNT_LABEL.fullmatch(host_name)
+    return AccountId(named[1]) if named else None
 
 
 def parse_region(text: str) -> Region:

@@ -7,7 +7,6 @@ something that they depend on has changed. An unknown certificate of a registere
 from __future__ import annotations
 
 import logging
-import re
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.claim import ClaimCertificate
 from thingmint.core.claim_policy import claim_policy
 from thingmint.core.device_context import ConnectAttribute, DeviceConnection, connect_context, device_context
-from thingmint.core.errors import CertificateInvalid, LimitExceeded, ResourceNotFound
+from thingmint.core.errors import CertificateConflict, CertificateInvalid, LimitExceeded, ResourceNotFound
 from thingmint.core.identifiers import (
     AccountId,
     CertificateId,
@@ -28,6 +27,7 @@ from thingmint.core.identifiers import (
     certificate_arn,
     certificate_id_of,
     iot_arn,
+    named_account,
     provisioning_template_arn,
 )
 from thingmint.core.policy import Decision, DecisionEffect
@@ -45,14 +45,13 @@ from thingmint.registration.fleet import Device as FleetDevice
 from thingmint.registration.ports import Transaction
 from thingmint.registration.presented_certificates import presented_certificate
 from thingmint.registration.steps import Steps
+from thingmint.registration.unnamed_accounts import account_of_unnamed
 
 log = logging.getLogger(__name__)
 
 _CONNECT = "iot:Connect"
 # No policy in the registry has a name with spaces.
 _CLAIM_POLICY = PolicyName("the policy of claims")
-# A host name such as 111122223333.localhost names the account that a device belongs to, as AWS's endpoints do.
-_ACCOUNT_LABEL = re.compile(r"([0-9]{12})\..+", re.ASCII)
 
 _REFUSALS = {
     CertificateStatus.INACTIVE: DeviceRefusal.INACTIVE,
@@ -150,9 +149,29 @@ class RegisteredDevices:
         """Whose policies are watched; whoever follows the watch forgets those that are gone."""
 
     async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> RegisteredDevice:
-        """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused."""
+        """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused.
+
+        A host name that names no account means the service's own, or else the one that `account_of_unnamed` finds.
+        """
+        named = _named_account(server_name)
+        try:
+            return await self._identified(chain, named or self._scope.account, source_address)
+        except DeviceRefused as refused:
+            if named is not None or refused.reason is not DeviceRefusal.NOT_REGISTERED:
+                raise
+            account = await self._account_of(chain[0])
+            if account in (None, self._scope.account):
+                raise
+        return await self._identified(chain, account, source_address)
+
+    async def _account_of(self, leaf_der: bytes) -> AccountId | None:
+        try:
+            return await account_of_unnamed(self._authority, self._scope.region, leaf_der)
+        except CertificateConflict as error:
+            raise DeviceRefused(DeviceRefusal.ACCOUNT_AMBIGUOUS) from error
+
+    async def _identified(self, chain: Sequence[bytes], account: AccountId, source_address: str) -> RegisteredDevice:
         certificate_id = certificate_id_of(chain[0])
-        account = _named_account(server_name) or self._scope.account
         region = self._scope.region
         certificate = await presented_certificate(self._authority, region, account, certificate_id)
         if certificate is None:
@@ -238,5 +257,4 @@ def _waits_for_its_ca(certificate: Certificate) -> bool:
 
 
 def _named_account(server_name: str | None) -> AccountId | None:
-    named = _ACCOUNT_LABEL.fullmatch(server_name or "")
-    return AccountId(named[1]) if named else None
+    return named_account(server_name or "")

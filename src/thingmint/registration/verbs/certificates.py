@@ -34,6 +34,10 @@ class CertificateVerbs(Protocol):
         """
         ...
 
+    def accounts_of_certificate(self, region: Region, certificate_id: CertificateId) -> Steps[Sequence[AccountId]]:
+        """Return accounts of the region that have the certificate, in any mode and status; two if there are several."""
+        ...
+
     def certificate_for_update(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
         """Return the certificate and keep others from changing it until this transaction ends."""
         ...

@@ -45,6 +45,12 @@ OF_ISSUER = (
     "AND status = 'ACTIVE' AND auto_registration = 'ENABLE' ORDER BY position"
 )
 
+OF_ANY_ACCOUNT = (
+    f"SELECT {COLUMNS} FROM ca_certificate "  # noqa: S608  the columns are the constants above
+    "WHERE subject_digest = $1 AND region = $2 AND status = 'ACTIVE' AND auto_registration = 'ENABLE' "
+    "ORDER BY position LIMIT $3"
+)
+
 
 def _pages(columns: str, table: str, condition: str, first: int) -> tuple[str, str]:
     """Return the statements for a page of a list, newest first and oldest first."""
@@ -127,6 +133,13 @@ class CACertificateTable(CACertificateVerbs):
     ) -> Steps[Sequence[CACertificate]]:
         """Return what may have issued a certificate that a device presents, oldest first."""
         found = yield from rows_of(OF_ISSUER, subject_digest, region, account)
+        return tuple(map(ca_certificate_of_row, found))
+
+    def ca_certificates_of_any_account(
+        self, region: Region, subject_digest: str, limit: int
+    ) -> Steps[Sequence[CACertificate]]:
+        """Return up to ``limit`` CA certificates of the region with this subject, oldest first, of any account."""
+        found = yield from rows_of(OF_ANY_ACCOUNT, subject_digest, region, limit)
         return tuple(map(ca_certificate_of_row, found))
 
     def ca_certificate_summaries(

@@ -39,6 +39,11 @@ PRESENTED_CERTIFICATE = (
 )
 
 
+ACCOUNTS_OF_CERTIFICATE = (
+    "SELECT account FROM certificate WHERE certificate_id = $1 AND region || '' = $2 ORDER BY account LIMIT 2"
+)
+
+
 # A list holds the account's certificates and those that wait for it to accept them: a page of each, merged. Without
 # limits of their own, PostgreSQL would read all that stands behind the page of either and sort it.
 def _summaries(comparison: str, direction: str) -> str:
@@ -96,6 +101,11 @@ class CertificateTable(CertificateVerbs):
         """Return the certificate that a device means which asks for the account, or for none."""
         row = yield from row_of(PRESENTED_CERTIFICATE, certificate_id, region, account)
         return None if row is None else certificate_of_row(row)
+
+    def accounts_of_certificate(self, region: Region, certificate_id: CertificateId) -> Steps[Sequence[AccountId]]:
+        """Return accounts of the region that have the certificate, in any mode and status; two if there are several."""
+        found = yield from rows_of(ACCOUNTS_OF_CERTIFICATE, certificate_id, region)
+        return tuple(AccountId(account) for (account,) in found)
 
     def certificate_for_update(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
         """Return the certificate and keep others from changing it until this transaction ends."""
