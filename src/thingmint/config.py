@@ -38,6 +38,9 @@ _BOUNDS: Mapping[str, tuple[int, int]] = {
     "max_waiting_for_keys": (1, 100_000),
     "max_requests": (1, 100_000),
     "max_connections": (8, 1_000_000),
+    "max_device_connections": (8, 1_000_000),
+    "max_device_handshakes": (8, 1_000_000),
+    "max_waiting_devices": (1, 1_000_000),
     "thing_type_deletable_after": (0, 86_400),
 }
 _ACCOUNT = re.compile(r"[0-9]{12}")
@@ -68,6 +71,9 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_waiting_for_keys: int | None = None
     max_requests: int | None = None
     max_connections: int | None = None
+    max_device_connections: int | None = None
+    max_device_handshakes: int | None = None
+    max_waiting_devices: int | None = None
     thing_type_deletable_after: int | None = None
     registration_dir: str | None = None
     hook_secret_file: str | None = None
@@ -105,6 +111,9 @@ class Config:
     max_waiting_for_keys: int
     max_requests: int
     max_connections: int
+    max_device_connections: int
+    max_device_handshakes: int
+    max_waiting_devices: int
     thing_type_deletable_after: int
     registration_dir: Path | None
     hook_secret_file: Path | None
@@ -196,6 +205,9 @@ class _Reader:
             max_waiting_for_keys=self._number("max_waiting_for_keys"),
             max_requests=self._number("max_requests"),
             max_connections=self._number("max_connections"),
+            max_device_connections=self._number("max_device_connections"),
+            max_device_handshakes=self._number("max_device_handshakes"),
+            max_waiting_devices=self._number("max_waiting_devices"),
             thing_type_deletable_after=self._number("thing_type_deletable_after"),
             registration_dir=Path(registration_dir) if registration_dir else None,
             hook_secret_file=Path(hook_secret_file) if hook_secret_file else None,

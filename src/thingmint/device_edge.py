@@ -66,6 +66,7 @@ class DeviceEdge:
         data_plane: DataPlane,
         limits: GatewayLimits,
         observe_connections: Callable[[int], None],
+        observe_turned_away: Callable[[int], None] | None = None,
     ) -> None:
         self._authority = authority
         self._scope = scope
@@ -77,6 +78,7 @@ class DeviceEdge:
         self._data_plane = data_plane
         self._limits = limits
         self._observe_connections = observe_connections
+        self._observe_turned_away = observe_turned_away
         self._gateway = self._new_gateway(address.port)
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
         self._nudged = asyncio.Event()
@@ -173,6 +175,7 @@ class DeviceEdge:
             clock=self._authority.clock,
             limits=self._limits,
             observe_connections=self._observe_connections,
+            observe_turned_away=self._observe_turned_away,
         )
 
     async def _follow(self) -> None:

@@ -51,6 +51,7 @@ class Gateway:
         clock: Clock,
         limits: GatewayLimits | None = None,
         observe_connections: Callable[[int], None] | None = None,
+        observe_turned_away: Callable[[int], None] | None = None,
     ) -> None:
         self._limits = limits or GatewayLimits()
         self._desk = ProvisioningDesk(fleet, self._limits)
@@ -64,6 +65,7 @@ class Gateway:
             tls_context=tls_context,
             limits=self._limits,
             observe_connections=observe_connections,
+            observe_turned_away=observe_turned_away,
         )
         self._data_plane = data_plane
         self._new_services = functools.partial(
