@@ -1,5 +1,6 @@
 """Accounts behind the built-in data plane: what one does is neither heard, found nor felt in another."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -55,6 +56,11 @@ class House:
 
     async def leave(self, device: Device, *, clean: bool = True) -> None:
         await self.plane.close(device, clean=clean)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let the wills that are due be decided."""
+        await asyncio.gather(*self.plane._wills)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -114,6 +120,7 @@ async def test_wills_stay_in_their_account(house: House, other: Scope) -> None:
         will = Will("will", b"gone", properties=WillProperties(will_delay_interval=delay))
         await house.leave(await house.connect(SCOPE, f"mortal-{delay}", expiry=60, will=will), clean=False)
     house.wait(5)
+    await house.settle()
 
     assert (heir.payloads, stranger.payloads) == ([b"gone", b"gone"], [])
 

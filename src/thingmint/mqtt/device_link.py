@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.admission import Admitted
-from thingmint.mqtt.data_plane import Delivery
+from thingmint.mqtt.data_plane import Delivery, NoWill, WillRight
 from thingmint.mqtt.deliveries import Deliveries
 from thingmint.mqtt.device_protocol import DeviceProtocol
 from thingmint.mqtt.events import Link
@@ -31,6 +31,7 @@ class DeviceLink:
         "protocol",
         "provisioning",
         "session_id",
+        "will_right",
     )
 
     def __init__(
@@ -47,6 +48,8 @@ class DeviceLink:
         self.admitted: Admitted | None = None
         self.owner: Scope | None = None
         """The account and region that the device belongs to, once it is known who it is."""
+        self.will_right: WillRight = NoWill()
+        """Set before the data plane hears of the connection."""
         self.session_id = ""
         self.provisioning = 0
         self.is_over = False

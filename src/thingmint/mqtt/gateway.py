@@ -196,7 +196,8 @@ class Gateway:
     def _tick(self) -> None:
         loop = self._services.loop
         self._tick_timer = loop.call_later(_TICK_SECONDS, self._tick)
-        now = loop.time()
+        now, time_of_certificates = loop.time(), self._services.clock.now()
         for connection in self._roster.accepted:
             connection.enforce_keep_alive(now)
+            connection.enforce_validity(time_of_certificates)
         self._data_plane.advance()

@@ -5,10 +5,11 @@ service can be found through it; a message is QoS 0 or 1. A restart forgets ever
 only how much room they take.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
-from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained
+from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained, WillRight
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.outbox import Outbox, Outgoing, size_of
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, RetainHandling, Subscription
@@ -22,12 +23,16 @@ from thingmint.mqtt.topics import InvalidTopic, TopicFilter, check_topic, parse_
 _SWEEP_SECONDS = 60.0
 _GRANTED = {QoS.AT_MOST_ONCE: ReasonCode.GRANTED_QOS_0, QoS.AT_LEAST_ONCE: ReasonCode.GRANTED_QOS_1}
 
+WillsDue: TypeAlias = Callable[[str, Publish, WillRight], None]
+"""Takes a will that is due: the client's id, the message, and what decides whether it may be published."""
+
 
 class LocalBroker:
     """Carries messages between the connections that one account has to one process."""
 
-    def __init__(self, limits: BrokerLimits, rooms: Rooms | None = None) -> None:
-        """Take part in rooms that other accounts have part in, too, if there are any."""
+    def __init__(self, limits: BrokerLimits, rooms: Rooms | None = None, wills: WillsDue | None = None) -> None:
+        """Take part in rooms that other accounts have part in, too, if there are any; give ``wills`` what is due."""
+        self._wills = wills
         rooms = rooms or rooms_of(limits)
         self._limits = limits
         self._queued = Part(rooms.queued_bytes, self._empty_largest_outbox)
@@ -80,6 +85,10 @@ class LocalBroker:
     def publish(self, connection: DeviceConnection | None, message: Publish, now: float) -> ReasonCode:
         """Pass a message on, the service's own if no connection sent it, and return PUBACK's code."""
         return self._publish(None if connection is None else connection.client_id, message, now)
+
+    def publish_will(self, client_id: str, message: Publish, now: float) -> None:
+        """Pass on a will that was due and may be published."""
+        self._publish(client_id, message, now)
 
     def retained(self, topic: str, now: float) -> Retained | None:
         """Return the topic's retained message."""
@@ -182,8 +191,13 @@ class LocalBroker:
 
     def _publish_will(self, session: Session, now: float) -> None:
         will, session.will = session.will, None
-        if will is not None:
+        right, session.will_right = session.will_right, None
+        if will is None:
+            return
+        if self._wills is None or right is None:
             self._publish(session.client_id, will_message(will), now)
+        else:
+            self._wills(session.client_id, will_message(will), right)
 
     def _subscribe(self, session: Session, subscription: Subscription, room: int, now: float) -> ReasonCode:
         try:

@@ -3,10 +3,12 @@
 A broker comes with the first message or connection of its account and goes when nothing is in it, within a second.
 """
 
+import asyncio
+import functools
 from collections.abc import Callable, Sequence
 
 from thingmint.core.identifiers import Scope
-from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained
+from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained, WillRight
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.packets import Connect, Publish, Subscription
@@ -22,6 +24,7 @@ class LocalDataPlane:
         self._clock = clock
         self._rooms = rooms_of(limits)
         self._brokers: dict[Scope, LocalBroker] = {}
+        self._wills: set[asyncio.Task[None]] = set()
 
     @property
     def scopes(self) -> frozenset[Scope]:
@@ -86,10 +89,25 @@ class LocalDataPlane:
         return self._broker_of(scope).retained_after(topic, count, self._clock())
 
     async def stop(self) -> None:
-        """Nothing is held."""
+        """Give up the wills that nobody has decided on yet."""
+        wills = tuple(self._wills)
+        for task in wills:
+            task.cancel()
+        await asyncio.gather(*wills, return_exceptions=True)
 
     def _broker_of(self, scope: Scope) -> LocalBroker:
         broker = self._brokers.get(scope)
         if broker is None:
-            broker = self._brokers[scope] = LocalBroker(self._limits, self._rooms)
+            wills = functools.partial(self._will_is_due, scope)
+            broker = self._brokers[scope] = LocalBroker(self._limits, self._rooms, wills)
         return broker
+
+    def _will_is_due(self, scope: Scope, client_id: str, message: Publish, right: WillRight) -> None:
+        task = asyncio.get_running_loop().create_task(self._publish_will(scope, client_id, message, right))
+        # The loop itself holds tasks weakly.
+        self._wills.add(task)
+        task.add_done_callback(self._wills.discard)
+
+    async def _publish_will(self, scope: Scope, client_id: str, message: Publish, right: WillRight) -> None:
+        if await right.allows(message):
+            self._broker_of(scope).publish_will(client_id, message, self._clock())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from thingmint.mqtt.data_plane import DeviceConnection
+from thingmint.mqtt.data_plane import DeviceConnection, WillRight
 from thingmint.mqtt.outbox import Outbox
 from thingmint.mqtt.packets import ProtocolVersion, Publish, QoS, Will
 from thingmint.mqtt.properties import PublishProperties
@@ -26,6 +26,8 @@ class Session:
     is_ending: bool = False
     """Whether the connection was told to end."""
     will: Will | None = None
+    will_right: WillRight | None = None
+    """What decides whether the will may be published when it is due."""
     will_at: float = 0
     """When the will is due, once the client is away."""
     expires_at: float = 0
@@ -35,6 +37,7 @@ class Session:
         """Set a new connection; a will that waited for the client's return is not published (MQTT-3.1.3-9)."""
         self.connection, self.is_receiving, self.is_ending = connection, False, False
         self.will, self.expiry = will, expiry
+        self.will_right = None if will is None else connection.will_right
         self.outbox.begin()
 
     def leave(self, now: float, *, clean: bool) -> None:
