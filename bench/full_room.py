@@ -4,7 +4,7 @@ import time
 from typing import Final
 
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
-from thingmint.mqtt.data_plane import Delivery
+from thingmint.mqtt.data_plane import Delivery, NoWill
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, Subscription
@@ -27,6 +27,7 @@ class Absent:
     is_over = False
     receive_window = 100
     own_filters = 0
+    will_right = NoWill()
 
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id

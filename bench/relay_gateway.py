@@ -67,6 +67,10 @@ class OneDevice:
     certificate_id: CertificateId
     policy: Policy
     scope: Scope = SCOPE
+    valid_until: datetime = datetime.max.replace(tzinfo=UTC)  # noqa: RUF009  # a constant of the class
+
+    async def check(self) -> None:
+        """Admit it."""
 
     async def authorizer(self, facts: ConnectionFacts) -> Policies:
         """Return its policy, compiled for the connection."""

@@ -110,6 +110,7 @@ async def _serve_registry(
             ssl_context=None if config.insecure_http else identity.context,
             limits=Limits(max_connections=api_connections, max_requests=config.max_requests),
             observe_connections=metrics.connections,
+            observe_turned_away=metrics.api_connections_turned_away,
             spared=(ALIVE,),
         )
         await server.start()
@@ -134,7 +135,7 @@ def shares_of(config: Config) -> tuple[int, GatewayLimits]:
     # Behind the relay, each device has a connection to the broker.
     descriptors = 1 if config.mqtt_data_plane == "local" else 2
     alone = GatewayLimits()
-    wanted = (config.max_connections, alone.max_connections)
+    wanted = (config.max_connections, config.max_device_connections)
     operators, devices = shares([Demand(wanted[0]), Demand(wanted[1], descriptors)])
     if (operators, devices) != wanted:
         _log.warning("descriptors are scarce: raise `ulimit -n`", api_connections=operators, device_connections=devices)
@@ -143,6 +144,8 @@ def shares_of(config: Config) -> tuple[int, GatewayLimits]:
     limits = GatewayLimits(
         max_connections=devices,
         max_connections_per_certificate=max(1, devices // 2),
+        max_strangers=config.max_device_handshakes,
+        max_waiting=config.max_waiting_devices,
         max_provisioning=provisioning,
         max_provisioning_keys_at_once=max(_FEWEST_KEYS_AT_ONCE, 2 * (config.key_workers or usable_cores())),
     )
@@ -176,6 +179,7 @@ def _device_edge(
         observe_connections=metrics.device_connections,
         counters=counters,
         observe_refusal=metrics.device_refused,
+        observe_turned_away=metrics.device_connections_turned_away,
     )
 
 

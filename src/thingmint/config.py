@@ -40,6 +40,9 @@ _BOUNDS: Mapping[str, tuple[int, int]] = {
     "max_waiting_for_keys": (1, 100_000),
     "max_requests": (1, 100_000),
     "max_connections": (8, 1_000_000),
+    "max_device_connections": (8, 1_000_000),
+    "max_device_handshakes": (8, 1_000_000),
+    "max_waiting_devices": (1, 1_000_000),
     "thing_type_deletable_after": (0, 86_400),
 }
 # What the built-in MQTT broker keeps at most: the settings without "mqtt_" are the names of its limits.
@@ -85,6 +88,9 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_waiting_for_keys: int | None = None
     max_requests: int | None = None
     max_connections: int | None = None
+    max_device_connections: int | None = None
+    max_device_handshakes: int | None = None
+    max_waiting_devices: int | None = None
     thing_type_deletable_after: int | None = None
     auto_register_any_usage: bool | None = None
     registration_dir: str | None = None
@@ -126,6 +132,9 @@ class Config:
     max_waiting_for_keys: int
     max_requests: int
     max_connections: int
+    max_device_connections: int
+    max_device_handshakes: int
+    max_waiting_devices: int
     thing_type_deletable_after: int
     auto_register_any_usage: bool
     registration_dir: Path | None
@@ -222,6 +231,9 @@ class _Reader:
             max_waiting_for_keys=self._number("max_waiting_for_keys"),
             max_requests=self._number("max_requests"),
             max_connections=self._number("max_connections"),
+            max_device_connections=self._number("max_device_connections"),
+            max_device_handshakes=self._number("max_device_handshakes"),
+            max_waiting_devices=self._number("max_waiting_devices"),
             thing_type_deletable_after=self._number("thing_type_deletable_after"),
             auto_register_any_usage=self._switch("auto_register_any_usage"),
             registration_dir=Path(registration_dir) if registration_dir else None,

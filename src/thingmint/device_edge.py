@@ -74,6 +74,7 @@ class DeviceEdge:
         observe_connections: Callable[[int], None],
         counters: Counters | None = None,
         observe_refusal: Callable[[str, str], None] = lambda action, reason: None,
+        observe_turned_away: Callable[[int], None] | None = None,
     ) -> None:
         self._authority = authority
         self._scope = scope
@@ -87,6 +88,7 @@ class DeviceEdge:
         self._observe_connections = observe_connections
         self._counters = counters
         self._refusals = RefusalLog(structlog.get_logger("thingmint"), observe_refusal)
+        self._observe_turned_away = observe_turned_away
         self._gateway = self._new_gateway(address.port)
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
         self._nudged = asyncio.Event()
@@ -194,6 +196,7 @@ class DeviceEdge:
             limits=self._limits,
             observe_connections=self._observe_connections,
             counters=self._counters,
+            observe_turned_away=self._observe_turned_away,
         )
 
     async def _follow(self) -> None:

@@ -1,6 +1,7 @@
 """Owns how listening sockets are made, and how the descriptors are shared among connections; accepts nothing."""
 
 import errno
+import ipaddress
 import logging
 import math
 import resource
@@ -53,11 +54,19 @@ def shares(demands: Sequence[Demand]) -> tuple[int, ...]:
 
 
 class TurnedAway:
-    """Says that connections made way for others, or found no room: once a minute at most, however many they are."""
+    """Counts connections that made way for others or found no room; says so at once, and then once a minute."""
 
-    def __init__(self, log: logging.Logger, whose: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        log: logging.Logger,
+        whose: str,
+        observe: Callable[[int], None] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Tell ``observe`` of each connection, for a counter."""
         self._log = log
         self._whose = whose
+        self._observe = observe or (lambda count: None)
         self._monotonic = monotonic
         self._unsaid = 0
         self._say_after = -math.inf
@@ -65,10 +74,19 @@ class TurnedAway:
     def note(self) -> None:
         """Count a connection, and write a line if the last one is long enough ago."""
         self._unsaid += 1
-        now = self._monotonic()
-        if now >= self._say_after:
-            self._log.warning("%s connections were turned away for want of room: %d", self._whose, self._unsaid)
-            self._unsaid, self._say_after = 0, now + _SAY_EVERY_SECONDS
+        self._observe(1)
+        self.report()
+
+    def report(self) -> None:
+        """Write what was not said yet, if the last line is long enough ago; called now and then."""
+        if self._unsaid and self._monotonic() >= self._say_after:
+            self.close()
+
+    def close(self) -> None:
+        """Write what was not said yet."""
+        if self._unsaid:
+            self._log.warning("%s connections were turned away for lack of room: %d", self._whose, self._unsaid)
+            self._unsaid, self._say_after = 0, self._monotonic() + _SAY_EVERY_SECONDS
 
 
 def listen(addresses: Sequence[tuple[int, Address]]) -> list[socket.socket]:
@@ -109,3 +127,13 @@ def _named(error: OSError, host: str, port: int) -> OSError:
     """Return the error with the address in it; the system says what is wrong, and not where."""
     shown = f"[{host}]" if ":" in host else host
     return OSError(error.errno, f"cannot listen on {shown}:{port}: {reason_of(error)}")
+
+
+def network_of(address: str) -> str:
+    """Return what one client can be expected to own: an IPv4 address, or the /64 network of an IPv6 address."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((parsed, 64), strict=False).network_address)

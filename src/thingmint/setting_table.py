@@ -104,6 +104,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_waiting_for_keys", "Callers that may wait for a key before others are throttled.", 128),
     Setting("max_requests", "Requests in flight before others are throttled.", 512),
     Setting("max_connections", "Open connections before idle ones are closed in favour of new ones.", 2048),
+    Setting("max_device_connections", "Open connections of devices before others have to wait or are refused.", 10_000),
+    Setting("max_device_handshakes", "Connections of devices before CONNECT that are served at the same time.", 1024),
+    Setting("max_waiting_devices", "Connections of devices that wait for one of these places.", 4096),
     Setting(
         "thing_type_deletable_after",
         "Seconds from the deprecation of a thing type until it can be deleted; at AWS, five minutes.",

@@ -43,6 +43,12 @@ class Metrics:
         )
         self._in_flight = Gauge("thingmint_requests_in_flight", "Requests being worked on.", registry=registry)
         self._connections = Gauge("thingmint_connections", "Open connections.", registry=registry)
+        self._turned_away = Counter(
+            "thingmint_connections_turned_away",
+            "Connections that found no room or gave their place to another.",
+            ("listener",),
+            registry=registry,
+        )
         self._device_connections = Gauge("thingmint_device_connections", "Open device connections.", registry=registry)
         self._refusals = Counter(
             "thingmint_device_refusals",
@@ -89,6 +95,14 @@ class Metrics:
     def connections(self, count: int) -> None:
         """Take note of how many connections are open."""
         self._connections.set(count)
+
+    def api_connections_turned_away(self, count: int) -> None:
+        """Count connections of the API that found no room or were closed in favour of others."""
+        self._turned_away.labels("api").inc(count)
+
+    def device_connections_turned_away(self, count: int) -> None:
+        """Count connections of devices that found no room or were closed in favour of others."""
+        self._turned_away.labels("devices").inc(count)
 
     def device_connections(self, count: int) -> None:
         """Take note of how many connections of devices are open."""

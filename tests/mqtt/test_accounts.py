@@ -55,6 +55,11 @@ class House:
 
     async def leave(self, device: Device, *, clean: bool = True) -> None:
         await self.plane.close(device, clean=clean)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let the wills that are due be decided."""
+        await self.plane._wills.settled()
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -114,6 +119,7 @@ async def test_wills_stay_in_their_account(house: House, other: Scope) -> None:
         will = Will("will", b"gone", properties=WillProperties(will_delay_interval=delay))
         await house.leave(await house.connect(SCOPE, f"mortal-{delay}", expiry=60, will=will), clean=False)
     house.wait(5)
+    await house.settle()
 
     assert (heir.payloads, stranger.payloads) == ([b"gone", b"gone"], [])
 

@@ -287,6 +287,32 @@ async def test_what_an_earlier_version_registered_twice_opens_no_connection_in_i
     assert await house.refusal(other) is DeviceRefusal.NOT_REGISTERED
 
 
+async def test_a_certificate_is_checked_again_in_every_status(house: House) -> None:
+    der = await house.certificate()
+    device = await house.identify(der)
+    await device.check()
+    assert device.valid_until == x509.load_der_x509_certificate(der).not_valid_after_utc
+    for status, reason in STATUSES.items():
+        house.store.execute("UPDATE certificate SET status = $1", status.value)
+        with pytest.raises(DeviceRefused) as refused:
+            await device.check()
+        assert refused.value.reason is reason
+    house.store.execute("DELETE FROM certificate")
+    with pytest.raises(DeviceRefused):
+        await device.check()
+
+
+async def test_a_claim_is_checked_again_and_ends_with_its_last_second(house: House) -> None:
+    await create_template(house.authority)
+    made = await claims.create_claim(house.authority, OPERATOR, FLEET)
+    device = await house.identify(made.der)
+    await device.check()
+    assert device.valid_until == made.expires_at + timedelta(seconds=1)
+    house.clock.at = device.valid_until
+    with pytest.raises(DeviceRefused):
+        await device.check()
+
+
 async def test_a_trusted_users_claim_can_do_its_one_template(house: House) -> None:
     await create_template(house.authority)
     made = await claims.create_claim(house.authority, OPERATOR, FLEET)

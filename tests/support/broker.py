@@ -20,6 +20,15 @@ SCOPE = Scope(AccountId("000000000000"), Region("us-east-1"))
 OTHER = Scope(AccountId("222222222222"), Region("us-east-1"))
 
 
+class AnyWill:
+    """The right to publish every will."""
+
+    async def allows(self, message: Publish) -> bool:
+        """Allow it."""
+        del message
+        return True
+
+
 class Device:
     """A connection: what was delivered, what is answered to the next delivery, and how it was ended."""
 
@@ -36,6 +45,7 @@ class Device:
         self.delivered: list[Publish] = []
         self.outcome = Delivery.WRITTEN
         self.ended_with: ReasonCode | None = None
+        self.will_right = AnyWill()
         self.may_receive: Callable[[str], bool] = lambda topic: True
 
     def deliver(self, message: Publish) -> Delivery:

@@ -39,6 +39,7 @@ from thingmint.mqtt.ports import (
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
 CREATE = "$aws/certificates/create/json"
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 PRIVATE_KEY = "-----BEGIN RSA PRIVATE KEY-----\nwhich nobody else may see"
 
 
@@ -87,6 +88,11 @@ class FakeDevice:
     while_reading: Callable[[], None] = lambda: None
     facts: list[ConnectionFacts] = field(default_factory=list)
     scope: Scope = SCOPE
+    valid_until: datetime = FOR_EVER
+
+    async def check(self) -> None:
+        if self.refusal is not None:
+            raise DeviceRefused(self.refusal)
 
     async def authorizer(self, facts: ConnectionFacts) -> FakeAuthorizer:
         self.facts.append(facts)

@@ -10,20 +10,14 @@ import uuid
 from datetime import datetime
 
 from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
-from thingmint.mqtt.admission import Admitted, NotAdmitted, admit
-from thingmint.mqtt.counters import Loss
+from thingmint.mqtt.admission import Admitted
 from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.device_link import DeviceLink
 from thingmint.mqtt.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.device_requests import publish, subscribe, unsubscribe
 from thingmint.mqtt.endings import Leave, reason_of
-from thingmint.mqtt.events import (
-    ActionRefused,
-    ClientConnected,
-    ClientDisconnected,
-    DisconnectReason,
-    Refused,
-)
+from thingmint.mqtt.entry import admitted_or_refused
+from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconnected, DisconnectReason, Refused
 from thingmint.mqtt.packets import (
     Connect,
     Disconnect,
@@ -41,6 +35,7 @@ from thingmint.mqtt.roster import Roster
 from thingmint.mqtt.services import Services
 from thingmint.mqtt.tls import Peer
 from thingmint.mqtt.tls_transport import TLSTransport
+from thingmint.mqtt.will_right import WillRight
 from thingmint.mqtt.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -117,23 +112,20 @@ class Connection:
     def resume_writing(self) -> None:
         """Go on with the requests that had to wait, and ask for the deliveries that were not taken."""
         self._writer.paused = False
-        if self._worker is None:
-            self._start_working()
+        self._start_working()
         if self.device.admitted is not None:
             self._services.data_plane.resume(self.device)
 
     def eof_received(self) -> None:
         """End when the requests that came before the end of the stream have been worked through."""
         self._has_heard_all = True
-        if self._worker is None:
-            self._start_working()
+        self._start_working()
 
     def writing_lost(self) -> None:
         """Deliver and answer nothing any more; go on with the requests that have arrived."""
         self.device.is_over = True
         self._writer.paused = False
-        if self._worker is None:
-            self._start_working()
+        self._start_working()
 
     def connection_lost(self) -> None:
         """Take leave, if the connection did not end before."""
@@ -207,6 +199,12 @@ class Connection:
         if self._worker is None and not self._writer.paused and now - self._last_heard_at > self.protocol.silence_limit:
             self.end(ReasonCode.KEEP_ALIVE_TIMEOUT, "Nothing was heard within the keep-alive time")
 
+    def enforce_validity(self, now: datetime) -> None:
+        """End the connection if its certificate or claim has ended; ``now`` is the time of certificates."""
+        admitted = self.device.admitted
+        if admitted is not None and now > admitted.device.valid_until:
+            self.end(ReasonCode.NOT_AUTHORIZED, "The certificate has expired", cut=True)
+
     async def refresh_policies(self) -> None:
         """Bind the policies that are attached now; end the connection if they no longer allow it."""
         admitted = self.device.admitted
@@ -223,6 +221,8 @@ class Connection:
     # Work
 
     def _start_working(self) -> None:
+        if self._worker is not None:
+            return
         self._worker = self._services.loop.create_task(self._work())
         self._services.work.add(self._worker)
         self._worker.add_done_callback(self._services.work.discard)
@@ -233,8 +233,7 @@ class Connection:
             self._roster.left(self)
             if self.device.admitted is not None:
                 self._services.listeners.forget(self.device)
-            if self._worker is None:
-                self._start_working()
+            self._start_working()
 
     async def _work(self) -> None:
         try:
@@ -276,6 +275,9 @@ class Connection:
             self._mark_over(DisconnectReason.CONNECTION_LOST)
 
     async def _meet(self, request: Request) -> None:
+        self.enforce_validity(self._services.clock.now())
+        if self.is_over:
+            return
         match request:
             case Publish():
                 await publish(self.device, self._services, request)
@@ -296,6 +298,7 @@ class Connection:
         admitted = await self._ask_admission(connect)
         self.device.owner = admitted.device.scope
         if not self.is_over:
+            self.device.will_right = WillRight(admitted.device, admitted.facts)
             opened = await self._services.data_plane.open(self.device, connect)
             self._is_open_above = True
             await self._accept(connect, admitted, opened)
@@ -320,27 +323,11 @@ class Connection:
 
     async def _ask_admission(self, connect: Connect) -> Admitted:
         assert self._peer is not None, "the handshake comes first"
-        services, address = self._services, self._transport.address
         self.is_stale = False
-        try:
-            admitted = await admit(services.registry, services.data_plane, self._peer, address, connect, self.client_id)
-            self._require_room(admitted.device.scope)
-        except NotAdmitted as refusal:
-            now = services.clock.now()
-            services.events.heard(refusal.event(self.certificate_id, address, now, self.client_id))
-            raise
-        return admitted
+        return await admitted_or_refused(self._services, self._roster, self.device, self._peer, connect)
 
     def _tell_refused(self, refused: Refused) -> None:
         self._services.events.heard(ActionRefused(self.device.link, self._services.clock.now(), refused))
-
-    def _require_room(self, scope: Scope) -> None:
-        """Raise NotAdmitted if the certificate has so many connections that others would find no room."""
-        limit = self._services.limits.max_connections_per_certificate
-        if not self._roster.has_room_for(scope, self.client_id, self.certificate_id, limit):
-            self._services.counters.lost(Loss.CERTIFICATE_CONNECTIONS)
-            message = "The certificate has too many connections"
-            raise NotAdmitted(ReasonCode.QUOTA_EXCEEDED, message, message)
 
     def _acknowledged(self, packet_id: int) -> None:
         if self.device.was_own(packet_id):

@@ -21,6 +21,7 @@ class Loss(StrEnum):
     MADE_ROOM = "dropped:made_room"
     NO_ROOM_FOR_RETAINED_COPY = "dropped:no_room_for_retained_copy"
     WILL_WITHOUT_ROOM = "dropped:will_without_room"
+    WILL_NOT_ALLOWED = "dropped:will_not_allowed"
     TOO_LARGE_FOR_CLIENT = "dropped:too_large_for_client"
     NOT_ALLOWED = "dropped:not_allowed"
     EXPIRED = "dropped:expired"
@@ -50,7 +51,7 @@ class Loss(StrEnum):
 
 
 # What happens in normal operation: these are counted, and not worth a line in the log.
-_SILENT: Final = frozenset({Loss.NOT_ALLOWED, Loss.EXPIRED, Loss.SESSION_ENDED})
+_SILENT: Final = frozenset({Loss.NOT_ALLOWED, Loss.WILL_NOT_ALLOWED, Loss.EXPIRED, Loss.SESSION_ENDED})
 
 
 class Gauge(StrEnum):

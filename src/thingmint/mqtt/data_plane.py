@@ -39,6 +39,23 @@ class Delivery(Enum):
     """Nothing was written, nor will it be: the client takes no packet of this size (MQTT-3.1.2-25)."""
 
 
+class WillRight(Protocol):
+    """Decides whether a will may be published."""
+
+    async def allows(self, message: Publish) -> bool:
+        """Return whether the device that left the will may publish it now."""
+        ...
+
+
+class NoWill:
+    """The right of a connection that leaves no will."""
+
+    async def allows(self, message: Publish) -> bool:
+        """Return False: nothing was asked for at CONNECT."""
+        del message
+        return False
+
+
 class DeviceConnection(Protocol):
     """One device's connection, as a data plane sees it. Its methods return at once and never call the data plane."""
 
@@ -82,6 +99,11 @@ class DeviceConnection(Protocol):
 
         ``$share/GROUP/TOPIC`` names a message of TOPIC that comes through a shared subscription of the group.
         """
+        ...
+
+    @property
+    def will_right(self) -> WillRight:
+        """What decides whether its will may be published; asked when the will is due, also after the connection."""
         ...
 
     def deliver(self, message: Publish) -> Delivery:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.admission import Admitted
 from thingmint.mqtt.counters import Counters
-from thingmint.mqtt.data_plane import Delivery
+from thingmint.mqtt.data_plane import Delivery, NoWill, WillRight
 from thingmint.mqtt.deliveries import Deliveries
 from thingmint.mqtt.device_protocol import DeviceProtocol
 from thingmint.mqtt.events import Link, Refused
@@ -34,6 +34,7 @@ class DeviceLink:
         "protocol",
         "provisioning",
         "session_id",
+        "will_right",
     )
 
     def __init__(
@@ -52,6 +53,8 @@ class DeviceLink:
         self.admitted: Admitted | None = None
         self.owner: Scope | None = None
         """The account and region that the device belongs to, once it is known who it is."""
+        self.will_right: WillRight = NoWill()
+        """Set before the data plane hears of the connection."""
         self.session_id = ""
         self.provisioning = 0
         self.is_over = False

@@ -58,6 +58,7 @@ class Gateway:
         limits: GatewayLimits | None = None,
         observe_connections: Callable[[int], None] | None = None,
         counters: Counters | None = None,
+        observe_turned_away: Callable[[int], None] | None = None,
     ) -> None:
         self._limits = limits or GatewayLimits()
         self._counters = counters or Counters()
@@ -72,6 +73,7 @@ class Gateway:
             tls_context=tls_context,
             limits=self._limits,
             observe_connections=observe_connections,
+            observe_turned_away=observe_turned_away,
         )
         self._data_plane = data_plane
         self._new_services = functools.partial(
@@ -238,9 +240,10 @@ class Gateway:
     def _tick(self) -> None:
         loop = self._services.loop
         self._tick_timer = loop.call_later(_TICK_SECONDS, self._tick)
-        now = loop.time()
+        now, time_of_certificates = loop.time(), self._services.clock.now()
         for connection in self._roster.accepted:
             connection.enforce_keep_alive(now)
+            connection.enforce_validity(time_of_certificates)
         self._data_plane.advance()
         self._counters.measured(self._measured())
         self._counters.tick(now)

@@ -7,17 +7,19 @@ from dataclasses import dataclass, fields
 class GatewayLimits:
     """What the gateway bears; raises ValueError unless every limit is positive.
 
-    A connection is a stranger until its CONNECT is accepted. Where strangers take all the room they may have, the one
-    that has waited longest makes way: a device needs milliseconds, and who floods needs many connections.
+    A connection is a stranger until its CONNECT is accepted. ``max_strangers`` of them are served at once, so many more
+    wait as ``max_waiting`` says; `listener` decides which of them go on.
     """
 
     max_connections: int = 10_000
     # Half, so that nobody is kept out by one certificate, whose key many may have.
     max_connections_per_certificate: int = 5_000
     max_strangers: int = 1_024
-    max_strangers_per_address: int = 256
+    max_waiting: int = 4_096
     handshake_seconds: float = 10.0
     connect_seconds: float = 10.0
+    # Only where others wait for the place.
+    silent_seconds: float = 3.0
     close_seconds: float = 2.0
     # For what a device sent before it closed.
     drain_seconds: float = 30.0

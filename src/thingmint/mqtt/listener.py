@@ -1,16 +1,20 @@
-"""Owns the listening sockets, every accepted connection and the room that strangers may take; knows nothing of MQTT."""
+"""Owns the listening sockets, every accepted connection and the places before CONNECT; knows nothing of MQTT.
+
+Where no place is free, accepted connections wait for one, each network in turn; where as many wait as may, what one
+network alone sends stays in the kernel's queue, and several networks share the queue equally.
+"""
 
 import asyncio
 import errno
-import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Sequence
 
 from OpenSSL import SSL
 
-from thingmint.listening import TurnedAway, descriptors_for_connections, listen
+from thingmint.listening import TurnedAway, descriptors_for_connections, listen, network_of
 from thingmint.mqtt.gateway_limits import GatewayLimits
+from thingmint.mqtt.queue_of_networks import QueueOfNetworks
 from thingmint.mqtt.strangers import Strangers
 from thingmint.mqtt.tls_records import new_read_buffer
 from thingmint.mqtt.tls_roles import TLSProtocol
@@ -23,6 +27,8 @@ _ACCEPTS_PER_TURN = 16
 _KERNEL_SEND_BYTES = 128 * 1024
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _EXHAUSTION_PAUSE_SECONDS = 0.25
+# One network may fill the kernel's queue: so often some of it are accepted, even if most of them are refused.
+_LOOK_SECONDS = 1.5
 _SWEEPS_PER_LIMIT = 4
 _LONGEST_SWEEP_SECONDS = 1.0
 
@@ -42,6 +48,7 @@ class Listener:
         tls_context: SSL.Context,
         limits: GatewayLimits,
         observe_connections: Callable[[int], None] | None = None,
+        observe_turned_away: Callable[[int], None] | None = None,
     ) -> None:
         """Serve the host's port, and ``also`` those of other hosts; the limits are for all of them together."""
         self._new_protocol = new_protocol
@@ -55,12 +62,14 @@ class Listener:
         self._addresses: tuple[tuple[str, int], ...] = ()
         self._ports: tuple[int, ...] = ()
         self._connections: set[TLSTransport] = set()
-        self._strangers: Strangers[TLSTransport] = Strangers(limits.max_strangers, limits.max_strangers_per_address)
+        self._strangers: Strangers[TLSTransport] = Strangers(limits.max_strangers, limits.silent_seconds)
+        self._queue: QueueOfNetworks[tuple[socket.socket, str]] = QueueOfNetworks(limits.max_waiting)
+        self._full_since: float | None = None
         self._stalled: dict[TLSTransport, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._paused_accepts: list[asyncio.TimerHandle] = []
-        self._turned_away = TurnedAway(log, "device")
+        self._turned_away = TurnedAway(log, "device", observe_turned_away)
 
     @property
     def port(self) -> int:
@@ -84,8 +93,13 @@ class Listener:
 
     @property
     def open_connections(self) -> int:
-        """How many connections are open, those in their handshake included."""
-        return len(self._connections)
+        """How many connections are open, those in their handshake and those that wait for a place included."""
+        return len(self._connections) + len(self._queue)
+
+    @property
+    def connections_before_connect(self) -> int:
+        """How many connections are open whose CONNECT was not accepted yet."""
+        return len(self._strangers) + len(self._queue)
 
     def use_tls_context(self, context: SSL.Context) -> None:
         """Use another certificate for the connections to come; those that are open keep theirs."""
@@ -122,6 +136,10 @@ class Listener:
         self.stop_listening()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
+        while self._queue:
+            (accepted, _), _ = self._queue.take()
+            accepted.close()
+        self._turned_away.close()
         for transport in tuple(self._connections):
             transport.abort()
         # Aborted transports close their sockets in the loop's next turns.
@@ -129,14 +147,20 @@ class Listener:
             await asyncio.sleep(0)
 
     def admit(self, transport: TLSTransport) -> None:
-        """Count the connection as a device's: it no longer has to make way for others."""
+        """Count the connection as a device's: it keeps its place, and what it sends is no progress towards one."""
+        transport.is_admitted = True
         self._strangers.remove(transport)
+        self._fill_places()
 
     # What connections report
 
+    def heard(self, transport: TLSTransport) -> None:
+        """Note that a stranger goes on."""
+        self._strangers.heard(transport, self._loop.time())
+
     def established(self, transport: TLSTransport) -> None:
         """Give the stranger its time for CONNECT."""
-        self._strangers.restart(transport, self._loop.time())
+        self._strangers.established(transport, self._loop.time())
 
     def stalled(self, transport: TLSTransport, since: float | None) -> None:
         """Remember who leaves too much unread."""
@@ -149,7 +173,8 @@ class Listener:
         """Forget the connection."""
         self._strangers.remove(transport)
         self._connections.discard(transport)
-        self._observe_connections(len(self._connections))
+        self._fill_places()
+        self._observe_connections(self.open_connections)
 
     # Accepting
 
@@ -161,7 +186,11 @@ class Listener:
         return own_port
 
     def _accept(self, listener: socket.socket) -> None:
+        looks_at_all = self._looks_at_all()
         for turn in range(_ACCEPTS_PER_TURN):
+            if not looks_at_all and self._is_better_left_in_the_kernel():
+                self._wait_for_room()
+                return
             try:
                 accepted, address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -169,7 +198,7 @@ class Listener:
             except OSError as error:
                 # Linux says so for an empty queue, too: only the first refusal shows that somebody waits.
                 if error.errno in _EXHAUSTED and turn == 0:
-                    self._make_way(self._strangers.oldest())
+                    self._make_way("")
                 self._pause_accepting(listener, error)
                 return
             self._take(accepted, address[0])
@@ -178,20 +207,70 @@ class Listener:
         """Wait a little: the socket stays readable, and the loop would spin on it."""
         log.warning("cannot accept a connection: %s", in_words(error))
         self._loop.remove_reader(listener)
+        self._resume_later(listener)
+
+    def _resume_later(self, listener: socket.socket) -> None:
         resume = self._loop.call_later(
             _EXHAUSTION_PAUSE_SECONDS, self._loop.add_reader, listener, self._accept, listener
         )
         self._paused_accepts = [timer for timer in self._paused_accepts if timer.when() > self._loop.time()]
         self._paused_accepts.append(resume)
 
+    def _is_better_left_in_the_kernel(self) -> bool:
+        """Return whether another connection of the one network that is here would only be refused."""
+        networks = max(self._queue.networks(), self._strangers.networks())
+        return self._has_no_room and networks == 1 and self._strangers.stalled(self._loop.time()) is None
+
+    def _looks_at_all(self) -> bool:
+        """Return whether it is time to see if other networks have come, although there is no room."""
+        if self._full_since is None or self._loop.time() < self._full_since + _LOOK_SECONDS:
+            return False
+        self._full_since = None
+        return True
+
+    @property
+    def _has_no_room(self) -> bool:
+        return self._queue.is_full or self.open_connections >= self._capacity
+
+    def _wait_for_room(self) -> None:
+        """Leave the next connections in the kernel's queue for a moment."""
+        if self._full_since is None:
+            self._full_since = self._loop.time()
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+            self._resume_later(listener)
+
     def _take(self, accepted: socket.socket, address: str) -> None:
-        full = len(self._connections) >= self._capacity
-        if full and not self._make_way(self._strangers.oldest()):
+        network = network_of(address)
+        if self._has_no_room and not self._make_way(network):
             self._turned_away.note()
             accepted.close()
             return
-        self._make_way(self._strangers.in_the_way_of(network_of(address)))
         accepted.setblocking(False)
+        self._queue.put((accepted, address), network)
+        self._fill_places()
+        if self._queue.of(network) and self._end(self._strangers.gives_way_to(network, self._loop.time())):
+            self._begin(*self._queue.take_of(network), network)
+        self._observe_connections(self.open_connections)
+
+    def _make_way(self, network: str) -> bool:
+        """End one connection in favour of one of the network; return whether there was one to end."""
+        waiting = self._queue.take_back(network)
+        if waiting is not None:
+            self._turned_away.note()
+            waiting[0].close()
+            return True
+        return self._end(self._strangers.gives_way_to(network, self._loop.time()))
+
+    def _fill_places(self) -> None:
+        """Give free places to those that wait, and those of connections that send nothing."""
+        while self._queue:
+            if self._strangers.is_full and not self._end(self._strangers.stalled(self._loop.time())):
+                return
+            (accepted, address), network = self._queue.take()
+            self._begin(accepted, address, network)
+
+    def _begin(self, accepted: socket.socket, address: str, network: str) -> None:
         transport = TLSTransport(
             self._tls_context,
             self._new_protocol,
@@ -202,8 +281,7 @@ class Listener:
             loop=self._loop,
         )
         self._connections.add(transport)
-        self._strangers.add(transport, network_of(address), self._loop.time())
-        self._observe_connections(len(self._connections))
+        self._strangers.add(transport, network, self._loop.time())
         task = self._loop.create_task(self._serve(transport, accepted))
         # The loop itself holds tasks weakly.
         self._tasks.add(task)
@@ -219,13 +297,14 @@ class Listener:
             accepted.close()
             self.lost(transport)
 
-    def _make_way(self, stranger: TLSTransport | None) -> bool:
+    def _end(self, stranger: TLSTransport | None) -> bool:
         if stranger is None:
             return False
         self._turned_away.note()
-        stranger.abort()
         # Its socket closes in the loop's next turn; the next to be accepted should not choose it again.
-        self.lost(stranger)
+        self._strangers.remove(stranger)
+        self._connections.discard(stranger)
+        stranger.abort()
         return True
 
     # Time
@@ -233,14 +312,12 @@ class Listener:
     def _sweep(self) -> None:
         self._sweep_timer = self._loop.call_later(self._sweep_seconds(), self._sweep)
         now = self._loop.time()
-        for transport in [*self._late(now), *self._deaf(now)]:
+        handshake, connect = self._limits.handshake_seconds, self._limits.connect_seconds
+        for transport in [*self._strangers.late(now - handshake, now - connect), *self._deaf(now)]:
             log.debug("%r has kept the gateway waiting too long", transport)
             transport.abort()
-
-    def _late(self, now: float) -> list[TLSTransport]:
-        handshake, connect = self._limits.handshake_seconds, self._limits.connect_seconds
-        waiting = self._strangers.since_before(now - min(handshake, connect))
-        return [each for each, since in waiting if since <= now - (connect if each.is_established else handshake)]
+        self._fill_places()
+        self._turned_away.report()
 
     def _deaf(self, now: float) -> list[TLSTransport]:
         return [each for each, since in self._stalled.items() if since <= now - self._limits.write_stall_seconds]
@@ -249,13 +326,3 @@ class Listener:
         limits = self._limits
         shortest = min(limits.handshake_seconds, limits.connect_seconds, limits.write_stall_seconds)
         return min(_LONGEST_SWEEP_SECONDS, shortest / _SWEEPS_PER_LIMIT)
-
-
-def network_of(address: str) -> str:
-    """Return what one stranger can be expected to own: an IPv4 address, or the /64 network of an IPv6 address."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((parsed, 64), strict=False).network_address)

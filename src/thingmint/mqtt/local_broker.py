@@ -8,10 +8,10 @@ only how much room they take.
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from thingmint.mqtt.counters import Counters, Gauge, Loss, Traffic
-from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained
+from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained, WillRight
 from thingmint.mqtt.due_times import DueTimes
 from thingmint.mqtt.fan_out import FanOut
 from thingmint.mqtt.kept_message import ENTRY_BYTES, KeptMessage, kept
@@ -28,6 +28,9 @@ _SWEEP_SECONDS: Final = 60.0
 _OUTDATED: Final = 1000
 _GRANTED: Final = {QoS.AT_MOST_ONCE: ReasonCode.GRANTED_QOS_0, QoS.AT_LEAST_ONCE: ReasonCode.GRANTED_QOS_1}
 
+WillsDue: TypeAlias = Callable[[str, KeptMessage, WillRight], None]
+"""Takes a will that is due: the client's id, the message, and what decides whether it may be published."""
+
 
 class LocalBroker:
     """Carries messages between the connections that one account has to one process."""
@@ -38,8 +41,14 @@ class LocalBroker:
         rooms: Rooms | None = None,
         counters: Counters | None = None,
         spread: Callable[[FanOut, float], object] = lambda fan_out, now: fan_out.run(now),
+        wills: WillsDue | None = None,
     ) -> None:
-        """Take part in rooms that other accounts have part in, too; ``spread`` passes on messages without publisher."""
+        """Take part in rooms that other accounts have part in, too; ``spread`` passes on messages without publisher.
+
+        ``wills`` takes wills that are due and answers with `will_decided`; without it, every will is published.
+        """
+        self._wills = wills
+        self._undecided = 0
         rooms = rooms or rooms_of(limits)
         self._limits = limits
         self._counters = counters or Counters()
@@ -57,7 +66,8 @@ class LocalBroker:
     @property
     def is_empty(self) -> bool:
         """Whether nobody would miss the broker: no session, nothing retained, nothing on its way."""
-        return not self._sessions and self._flow.retained.is_empty and not self._flow.running
+        is_idle = not self._flow.running and not self._undecided
+        return not self._sessions and self._flow.retained.is_empty and is_idle
 
     def leave_rooms(self) -> None:
         """Have no part any more in what accounts share; the broker must be empty."""
@@ -101,6 +111,7 @@ class LocalBroker:
         session.begin(connection, self._limits.session_expiry(connect), now)
         if will is not None and connect.will is not None:
             session.will, session.will_delay = will, connect.will.properties.will_delay_interval or 0
+            session.will_right = connection.will_right
         return Opened(known is not None, session.expiry)
 
     def resume(self, connection: DeviceConnection, now: float) -> None:
@@ -169,6 +180,15 @@ class LocalBroker:
         fan_out = self.begin(connection, message, now)
         fan_out.run(now)
         return fan_out.code
+
+    def will_decided(self, client_id: str, will: KeptMessage, now: float, *, is_allowed: bool) -> None:
+        """Pass on a will that was due, or drop it if its device may not publish it any more."""
+        self._undecided -= 1
+        if is_allowed:
+            self._pass_on_will(client_id, will, now)
+        else:
+            self._flow.memory.release(will)
+            self._counters.lost(Loss.WILL_NOT_ALLOWED)
 
     def retained(self, topic: str, now: float) -> Retained | None:
         """Return the topic's retained message."""
@@ -327,19 +347,26 @@ class LocalBroker:
         self._flow.memory.hold(message)
         return message
 
-    def _drop_will(self, session: Session) -> KeptMessage | None:
+    def _drop_will(self, session: Session) -> None:
         will, session.will = session.will, None
         if will is not None:
             self._flow.memory.release(will)
-        return will
 
     def _publish_will(self, session: Session, now: float) -> None:
-        will = self._drop_will(session)
+        will, session.will = session.will, None
         if will is None:
             return
+        if self._wills is None or session.will_right is None:
+            self._pass_on_will(session.client_id, will, now)
+        else:
+            self._undecided += 1
+            self._wills(session.client_id, will, session.will_right)
+
+    def _pass_on_will(self, client_id: str, will: KeptMessage, now: float) -> None:
+        self._flow.memory.release(will)
         expiry = will.publish.properties.message_expiry_interval
         will.expires_at = None if expiry is None else now + expiry
-        fan_out = self._flow.begin(will, session.client_id, ProtocolVersion.MQTT_3_1_1, now)
+        fan_out = self._flow.begin(will, client_id, ProtocolVersion.MQTT_3_1_1, now)
         if fan_out.code.is_failure:
             self._counters.lost(Loss.WILL_WITHOUT_ROOM)
         self._spread(fan_out, now)

@@ -12,8 +12,10 @@ from typing import Final
 
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.counters import Counters, Gauge
-from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained
+from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained, WillRight
+from thingmint.mqtt.due_wills import DueWills
 from thingmint.mqtt.fan_out import FanOut, Spreader
+from thingmint.mqtt.kept_message import KeptMessage
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.packets import Connect, Publish, Subscription
@@ -49,6 +51,7 @@ class LocalDataPlane:
         self._rooms = rooms_of(limits)
         self._brokers: dict[Scope, LocalBroker] = {}
         self._spreader: Spreader[Scope] = Spreader(clock)
+        self._wills = DueWills()
         self._going_on: asyncio.Handle | None = None
 
     @property
@@ -117,7 +120,8 @@ class LocalDataPlane:
         return self._broker_of(scope).retained_after(topic, count, self._clock())
 
     async def stop(self) -> None:
-        """Pass nothing on any more."""
+        """Pass nothing on any more, and give up the wills that nobody has decided on yet."""
+        await self._wills.stop()
         self._spreader.stop()
         if self._going_on is not None:
             self._going_on.cancel()
@@ -148,10 +152,23 @@ class LocalDataPlane:
         if not fan_out.is_done:
             self._spreader.add(scope, fan_out)
 
+    def _will_is_due(self, scope: Scope, client_id: str, will: KeptMessage, right: WillRight) -> None:
+        # The broker stays as long as it has a will that nobody has decided on.
+        broker = self._broker_of(scope)
+
+        def decided(is_allowed: bool) -> None:
+            broker.will_decided(client_id, will, self._clock(), is_allowed=is_allowed)
+
+        self._wills.add(will.publish, right, decided)
+
     def _broker_of(self, scope: Scope) -> LocalBroker:
         broker = self._brokers.get(scope)
         if broker is None:
             broker = self._brokers[scope] = LocalBroker(
-                self._limits, self._rooms, self._counters, partial(self._spread, scope)
+                self._limits,
+                self._rooms,
+                self._counters,
+                partial(self._spread, scope),
+                partial(self._will_is_due, scope),
             )
         return broker

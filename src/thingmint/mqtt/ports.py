@@ -88,6 +88,15 @@ class Device(Protocol):
         """The SHA-256 of the certificate."""
         ...
 
+    @property
+    def valid_until(self) -> datetime:
+        """The last moment at which the certificate may be used."""
+        ...
+
+    async def check(self) -> None:
+        """Return if the certificate may open a connection now; raise DeviceRefused."""
+        ...
+
     async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
         """Compile the policies that are attached now. Asked at CONNECT, and again when policies change."""
         ...

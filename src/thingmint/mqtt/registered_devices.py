@@ -10,6 +10,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from thingmint.core.authorizer import Authorizer as CompiledPolicies
@@ -105,7 +106,13 @@ class RegisteredDevice:
     scope: Scope
     certificate_id: CertificateId
     claim: ClaimCertificate | None
+    valid_until: datetime
     read_policies: ReadPolicies = field(repr=False)
+    check_status: Callable[[], Awaitable[None]] = field(repr=False)
+
+    async def check(self) -> None:
+        """Return if the certificate may open a connection now; raise DeviceRefused."""
+        await self.check_status()
 
     async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
         """Compile the policies that are attached now; raise DeviceRefused if they are too large together."""
@@ -219,14 +226,26 @@ class RegisteredDevices:
             found = await read_with_policies(self._authority.store, self._authority.compiled_policies, program)
             return found, found.depends_on
 
+        async def check() -> None:
+            stored = await self._authority.store.read(
+                lambda transaction: transaction.certificate(target.scope, target.certificate_id)
+            )
+            if stored is None:
+                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
+            self._ensure_admissible(stored)
+
         async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[NamedPolicy]]:
+            # Also for a will that is due long after the connection: what is watched must be forgotten again.
+            self.known.add(target)
             try:
                 bound = await self._watch.read(target, lambda: read(client_id))
             except ResourceNotFound as error:
                 raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope) from error
             return bound.connection, bound.policies
 
-        return RegisteredDevice(certificate.scope, certificate.certificate_id, None, read_policies)
+        return RegisteredDevice(
+            certificate.scope, certificate.certificate_id, None, certificate.not_after, read_policies, check
+        )
 
     def _claimed(self, claim: ClaimCertificate) -> RegisteredDevice:
         policies = (NamedPolicy(_CLAIM_POLICY, "", claim_policy(claim.scope, claim.template_name)),)
@@ -243,7 +262,12 @@ class RegisteredDevices:
                 raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
             return DeviceConnection(client_id, certificate_id=claim.certificate_id), policies
 
-        return RegisteredDevice(claim.scope, claim.certificate_id, claim, read_policies)
+        async def check() -> None:
+            if await recognise_claim(self._authority, claim.certificate_id) != claim:
+                raise DeviceRefused(DeviceRefusal.NOT_VALID_NOW, target.scope)
+
+        ends_at = claim.expires_at + timedelta(seconds=1)
+        return RegisteredDevice(claim.scope, claim.certificate_id, claim, ends_at, read_policies, check)
 
 
 def device_caller(scope: Scope, certificate_id: CertificateId, source_address: str) -> Caller:

@@ -21,6 +21,7 @@ from thingmint.mqtt.relay_service import ServiceLink
 from thingmint.mqtt.relay_terms import upstream_connect
 from thingmint.mqtt.relay_upstream import Upstream, new_read_buffer
 from thingmint.mqtt.reserved_topics import is_reserved
+from thingmint.mqtt.session import will_message
 from thingmint.mqtt.topics import InvalidTopic, check_topic, parse_filter
 from thingmint.words import in_words
 
@@ -33,6 +34,7 @@ class _Link:
 
     upstream: Upstream
     session_expiry: int
+    will: Publish | None
     filters: set[str] = field(default_factory=set)
 
 
@@ -119,6 +121,9 @@ class RelayDataPlane:
         if link is not None:
             if self._of_client.get(connection.client_id) is link.upstream:
                 del self._of_client[connection.client_id]
+            # The broker publishes the will by itself: what it may not publish must be taken back first.
+            if not clean and link.will is not None:
+                clean = not await connection.will_right.allows(link.will)
             await link.upstream.leave(self._farewell(link, clean, session_expiry_interval))
 
     def advance(self) -> None:
@@ -168,7 +173,8 @@ class RelayDataPlane:
         taken_over = self._of_client.get(connection.client_id)
         if taken_over is not None:
             taken_over.lose(ReasonCode.SESSION_TAKEN_OVER)
-        self._links[connection] = _Link(upstream, terms.session_expiry_interval)
+        will = None if connect.will is None else will_message(connect.will)
+        self._links[connection] = _Link(upstream, terms.session_expiry_interval, will)
         self._of_client[connection.client_id] = upstream
         return Opened(terms.session_present, terms.session_expiry_interval)
 

@@ -9,7 +9,7 @@ import uuid
 from dataclasses import replace
 
 from thingmint.core.identifiers import CertificateId, Scope
-from thingmint.mqtt.data_plane import Delivery
+from thingmint.mqtt.data_plane import Delivery, NoWill
 from thingmint.mqtt.packets import Connect, Disconnect, ProtocolVersion, Publish
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.relay_address import BrokerAddress
@@ -30,6 +30,7 @@ class _Service:
 
     version = ProtocolVersion.MQTT_5
     is_over = False
+    will_right = NoWill()
     receive_window = 1
     own_filters = 0
     certificate_id = CertificateId("")

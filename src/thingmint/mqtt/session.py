@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from thingmint.mqtt.data_plane import DeviceConnection
+from thingmint.mqtt.data_plane import DeviceConnection, WillRight
 from thingmint.mqtt.kept_message import KeptMessage
 from thingmint.mqtt.outbox import Outbox
 from thingmint.mqtt.packets import ProtocolVersion, Publish, QoS, Will
@@ -28,6 +28,8 @@ class Session:
     is_ending: bool = False
     """Whether the connection was told to end."""
     will: KeptMessage | None = None
+    will_right: WillRight | None = None
+    """What decides whether the will may be published when it is due."""
     will_delay: int = 0
     will_at: float = 0
     """When the will is due, once the client is away."""

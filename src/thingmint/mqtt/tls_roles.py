@@ -46,6 +46,10 @@ class TLSProtocol(Protocol[T_contra]):
 class Owner(Protocol[T_contra]):
     """Who keeps count of the connections."""
 
+    def heard(self, transport: T_contra) -> None:
+        """Note that bytes have arrived on a connection that is not admitted yet."""
+        ...
+
     def established(self, transport: T_contra) -> None:
         """Note that the handshake is done."""
         ...

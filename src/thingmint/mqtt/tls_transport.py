@@ -59,6 +59,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         "_upper",
         "_writing_paused",
         "address",
+        "is_admitted",
         "sockets",
     )
 
@@ -82,6 +83,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._loop = loop
         self._lower: asyncio.Transport | None = None
         self._upper: TLSProtocol[TLSTransport] | None = None
+        self.is_admitted = False
         self.sockets = ((address, 0), ("", 0))
         """The addresses and ports of the peer and of this end."""
         self._state = _State.HANDSHAKE
@@ -181,6 +183,8 @@ class TLSTransport(asyncio.BufferedProtocol):
         if self._state is _State.CLOSING or self._told_end:
             self._discard(nbytes)
             return
+        if not self.is_admitted:
+            self._owner.heard(self)
         self._take(self._read_buffer[:nbytes])
         self._pump()
 

@@ -62,7 +62,7 @@ class HardenedProtocol(HttpToolsProtocol):
         self._is_last_request = False
         self._discarded = 0
         self._farewell: Refusal | None = None
-        self._last_useful_at = time.monotonic()
+        self._last_useful_at = self._last_heard_at = time.monotonic()
         self._head_deadline = self._body_deadline = self._stall_deadline = _NEVER
         self._write_deadline = self._close_deadline = _NEVER
         self._idle_deadline = _NEVER
@@ -74,12 +74,12 @@ class HardenedProtocol(HttpToolsProtocol):
         """When the connection last did something useful; None while the service works on a whole request."""
         running = self._running
         is_at_work = running is not None and not running.response_complete and not self.waits_for_client
-        return None if is_at_work else self._last_useful_at
+        return None if is_at_work else max(self._last_useful_at, self._last_heard_at)
 
     @property
-    def running_since(self) -> float:
-        """When the request that runs began."""
-        return self._running_since
+    def stalled_since(self) -> float:
+        """Since when the request that runs has got nothing from its client."""
+        return max(self._running_since, self._last_heard_at)
 
     @property
     def waits_for_client(self) -> bool:
@@ -168,6 +168,7 @@ class HardenedProtocol(HttpToolsProtocol):
         """Parse what arrived, or keep it while earlier requests of a pipeline wait."""
         if self.transport.is_closing():
             return
+        self._last_heard_at = time.monotonic()
         if self._deaf:
             self._discard(len(data))
         elif self._unparsed:

@@ -18,7 +18,8 @@ from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from thingmint.listening import TurnedAway, descriptors_for_connections, listen
+from thingmint.listening import TurnedAway, descriptors_for_connections, listen, network_of
+from thingmint.rest.eviction import gives_way, has_received, longest_stalled
 from thingmint.rest.http_protocol import HardenedProtocol
 from thingmint.rest.limits import Limits
 from thingmint.words import in_words
@@ -41,12 +42,19 @@ class _Connection:
 
     socket: socket.socket
     accepted_at: float
+    network: str
     protocol: HardenedProtocol | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
+    _has_spoken: bool = False
 
     @property
     def is_established(self) -> bool:
         return self.protocol is not None and self.protocol.transport is not None
+
+    @property
+    def has_spoken(self) -> bool:
+        self._has_spoken = self._has_spoken or has_received(self.socket)
+        return self._has_spoken
 
     @property
     def idle_since(self) -> float | None:
@@ -67,6 +75,7 @@ class Server:
         ssl_context: ssl.SSLContext | None,
         limits: Limits | None = None,
         observe_connections: Callable[[int], None] | None = None,
+        observe_turned_away: Callable[[int], None] | None = None,
         spared: Collection[bytes] = (),
     ) -> None:
         """Serve the paths that are ``spared`` however many requests are in flight: they cost next to nothing."""
@@ -89,10 +98,11 @@ class Server:
         self._state = ServerState()
         self._listeners: list[socket.socket] = []
         self._addresses: tuple[tuple[str, int], ...] = ()
-        self._connections: set[_Connection] = set()
+        # In the order of their arrival.
+        self._connections: dict[_Connection, None] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._paused_accepts: list[asyncio.TimerHandle] = []
-        self._turned_away = TurnedAway(log, "API")
+        self._turned_away = TurnedAway(log, "API", observe_turned_away)
         self._capacity = self._limits.max_connections
 
     @property
@@ -140,6 +150,7 @@ class Server:
         await self._settle(lambda: not self._state.tasks, grace)
         await self._settle(lambda: not self._connections, min(grace, _FLUSH_SECONDS))
         await self._abandon()
+        self._turned_away.close()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
 
@@ -171,16 +182,16 @@ class Server:
     def _accept(self, listener: socket.socket) -> None:
         for turn in range(_ACCEPTS_PER_TURN):
             try:
-                accepted, _address = listener.accept()
+                accepted, address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 # Linux says so for an empty queue, too: only the first refusal shows that somebody waits.
                 if error.errno in _EXHAUSTED and turn == 0:
-                    self._evict()
+                    self._evict("")
                 self._pause_accepting(listener, error)
                 return
-            self._admit(accepted)
+            self._admit(accepted, network_of(address[0]))
 
     def _pause_accepting(self, listener: socket.socket, error: OSError) -> None:
         """Wait a little: the socket stays readable, and the loop would spin on it."""
@@ -192,15 +203,15 @@ class Server:
         self._paused_accepts = [timer for timer in self._paused_accepts if timer.when() > self._loop.time()]
         self._paused_accepts.append(resume)
 
-    def _admit(self, accepted: socket.socket) -> None:
+    def _admit(self, accepted: socket.socket, network: str) -> None:
         if len(self._connections) >= self._capacity:
             self._turned_away.note()
-            if not self._evict():
+            if not self._evict(network):
                 accepted.close()
                 return
         accepted.setblocking(False)
-        connection = _Connection(accepted, time.monotonic())
-        self._connections.add(connection)
+        connection = _Connection(accepted, time.monotonic(), network)
+        self._connections[connection] = None
         self._observe_connections(len(self._connections))
         connection.task = self._loop.create_task(self._establish(connection))
         # Not a ``finally`` in the task: one that is cancelled before its first step would never reach it.
@@ -237,29 +248,31 @@ class Server:
             connection.socket.close()
             self._forget(connection)
 
-    def _evict(self) -> bool:
-        """Close the connection that has been idle longest; say whether there was one."""
-        idle = [(since, each) for each in self._connections if (since := each.idle_since) is not None]
-        if not idle:
-            return False
-        self._drop(min(idle, key=lambda pair: pair[0])[1])
-        return True
+    def _evict(self, network: str) -> bool:
+        """Close a connection in favour of one of the network; return whether there was one to close."""
+        connection = gives_way(self._connections, network)
+        if connection is not None:
+            self._drop(connection)
+        return connection is not None
 
     def _has_room(self, raw_path: bytes) -> bool:
         """Say whether a request for the path can be worked on, if need be in the place of another."""
         return len(self._state.tasks) < self._limits.max_requests or raw_path in self._spared or self._make_room()
 
     def _make_room(self) -> bool:
-        """End the request that has waited for its client longest; say whether there was one.
+        """End the request whose client has let it wait longest; return whether there was one.
 
-        Whoever sends half a body, or reads no answer, has shown no key: it must not keep those out who have one.
+        A client that sends half a body, or reads no answer, has shown no key: it must not keep those out that have one.
         """
-        protocols = [each.protocol for each in self._connections if each.protocol is not None and each.is_established]
-        waiting = [protocol for protocol in protocols if protocol.waits_for_client]
-        if not waiting:
-            return False
-        min(waiting, key=lambda protocol: protocol.running_since).give_way()
-        return True
+        protocols = [
+            (each.network, each.protocol)
+            for each in self._connections
+            if each.protocol is not None and each.is_established and each.protocol.waits_for_client
+        ]
+        stalled = longest_stalled(protocols, lambda each: each[0], lambda each: each[1].stalled_since)
+        if stalled is not None:
+            stalled[1].give_way()
+        return stalled is not None
 
     def _drop(self, connection: _Connection) -> None:
         if connection.protocol is not None and connection.is_established:
@@ -269,12 +282,13 @@ class Server:
         self._forget(connection)
 
     def _forget(self, connection: _Connection) -> None:
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         self._observe_connections(len(self._connections))
 
     # Time
 
     def _sweep(self) -> None:
+        self._turned_away.report()
         now = self._loop.time()
         for protocol in tuple(self._state.connections):
             assert isinstance(protocol, HardenedProtocol)

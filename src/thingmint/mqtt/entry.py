@@ -1,0 +1,38 @@
+"""Owns the answer to one CONNECT: admission, the certificate's room, and the event of a refusal."""
+
+from typing import TypeVar
+
+from thingmint.core.identifiers import Scope
+from thingmint.mqtt.admission import Admitted, NotAdmitted, admit
+from thingmint.mqtt.counters import Loss
+from thingmint.mqtt.device_link import DeviceLink
+from thingmint.mqtt.packets import Connect
+from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.roster import Listed, Roster
+from thingmint.mqtt.services import Services
+from thingmint.mqtt.tls import Peer
+
+T = TypeVar("T", bound=Listed)
+
+
+async def admitted_or_refused(
+    services: Services, roster: Roster[T], device: DeviceLink, peer: Peer, connect: Connect
+) -> Admitted:
+    """Return the device that asks to connect, with its policies; raise NotAdmitted, and tell of it, if it may not."""
+    try:
+        admitted = await admit(services.registry, services.data_plane, peer, device.address, connect, device.client_id)
+        _require_room(services, roster, device, admitted.device.scope)
+    except NotAdmitted as refusal:
+        now = services.clock.now()
+        services.events.heard(refusal.event(device.certificate_id, device.address, now, device.client_id))
+        raise
+    return admitted
+
+
+def _require_room(services: Services, roster: Roster[T], device: DeviceLink, scope: Scope) -> None:
+    """Raise NotAdmitted if the certificate has so many connections that others would find no room."""
+    limit = services.limits.max_connections_per_certificate
+    if not roster.has_room_for(scope, device.client_id, device.certificate_id, limit):
+        services.counters.lost(Loss.CERTIFICATE_CONNECTIONS)
+        message = "The certificate has too many connections"
+        raise NotAdmitted(ReasonCode.QUOTA_EXCEEDED, message, message)

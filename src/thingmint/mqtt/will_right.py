@@ -1,0 +1,51 @@
+"""Owns whether a will may be published when it is due: what the registry says then, not what it said at CONNECT."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from thingmint.core.errors import ThingmintError
+from thingmint.mqtt.packets import Publish
+from thingmint.mqtt.permissions import to_publish
+from thingmint.mqtt.ports import ConnectionFacts, Device, DeviceRefused
+
+# While the store does not answer, nobody knows whether the will may be published.
+_TRIES: Final = 30
+_RETRY_SECONDS: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WillRight:
+    """The device that left a will, as it connected."""
+
+    device: Device
+    facts: ConnectionFacts
+
+    async def allows(self, message: Publish) -> bool:
+        """Return whether the certificate may be used now and its present policies allow the message; log a refusal."""
+        why = "the registry cannot be read"
+        for _ in range(_TRIES):
+            try:
+                why = await self._refusal(message)
+                break
+            except ThingmintError:
+                await asyncio.sleep(_RETRY_SECONDS)
+            except Exception:
+                log.exception("it could not be decided whether a will may be published")
+                break
+        if why:
+            certificate, topic = self.device.certificate_id, message.topic
+            log.info("a will is not published: %s (certificate %s, topic %s)", why, certificate, topic)
+        return not why
+
+    async def _refusal(self, message: Publish) -> str:
+        try:
+            await self.device.check()
+            authorizer = await self.device.authorizer(self.facts)
+        except DeviceRefused as refused:
+            return refused.reason
+        missing = [each.action for each in to_publish(message) if not each.is_given_by(authorizer)]
+        return f"{missing[0]} is not allowed" if missing else ""
