@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 # Tests wait for servers and clients most of their time; with more workers than cores those become slow themselves.
 TEST_WORKERS ?= 2
 
-.PHONY: help run install install-test test lint unit coverage parity bench soak clean
+.PHONY: help run install install-test test lint unit coverage lower-bounds parity bench soak clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,18 @@ unit: install-test
 	$(BIN)/coverage report --skip-covered --skip-empty
 	$(BIN)/coverage report --include='src/thingmint/core/*,src/thingmint/issuance/*,src/thingmint/registration/*,src/thingmint/api/*' --fail-under=100 --skip-covered
 
+# Clients of every kind, on both databases; the packages that only tests need are not held to their lower bounds.
+LIVE_TESTS = tests/clients/test_boto3.py tests/clients/test_boto3_data_plane.py tests/clients/test_aws_cli.py \
+  tests/clients/test_curl.py tests/faults/test_issue.py tests/rest/test_server_http.py tests/storage/test_store.py \
+  tests/hooks/test_webhook.py tests/test_sealing.py
+
+lower-bounds: ## Install exactly the declared lower bounds of the dependencies, and run live tests with them
+	$(PYTHON) -m venv --clear .lower-bounds
+	$(PYTHON) tools/lower_bounds.py > .lower-bounds/exact.txt
+	.lower-bounds/bin/python -m pip install --quiet --constraint .lower-bounds/exact.txt --editable . \
+	  pytest pytest-asyncio pytest-randomly pytest-xdist hypothesis boto3 awscli paho-mqtt
+	.lower-bounds/bin/python -m pytest -q -n $(TEST_WORKERS) --dist worksteal $(LIVE_TESTS)
+
 parity: install-test ## Try every operation with AWS's SDK on running services, print which answer, write docs/reference/operations.md
 	THINGMINT_PARITY_RECORD=$(VENV)/parity.json $(BIN)/python -m pytest -q tests/clients/test_boto3*.py
 	$(BIN)/python -m tests.support.parity $(VENV)/parity.json
@@ -41,7 +53,7 @@ soak: install-test ## Run the long forms of tests: faults, fuzzing, models
 	THINGMINT_SOAK=1 $(BIN)/python -m pytest -m soak -n $(TEST_WORKERS) --dist worksteal
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/mqtt/javascript/node_modules
+	rm -rf $(VENV) .lower-bounds .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/mqtt/javascript/node_modules
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

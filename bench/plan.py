@@ -34,7 +34,14 @@ class Plan:
     csr_flow_slice_s: float
     handshake_rounds: int
     handshake_slice_s: float
+    crowd: int
+    crowd_messages: int
+    crowd_shared: int
+    sleepers: int
+    room_rounds: int
     idle_devices: int
+    bystander_s: float
+    bystander_devices: int
     starts: int
     settle_s: float
 
@@ -62,7 +69,14 @@ FULL = Plan(
     csr_flow_slice_s=3.0,
     handshake_rounds=8,
     handshake_slice_s=3.0,
+    crowd=1_000,
+    crowd_messages=40,
+    crowd_shared=20_000,
+    sleepers=10_000,
+    room_rounds=5,
     idle_devices=5_000,
+    bystander_s=20.0,
+    bystander_devices=3_000,
     starts=9,
     settle_s=3.0,
 )
@@ -87,7 +101,14 @@ QUICK = Plan(
     csr_flow_slice_s=1.0,
     handshake_rounds=3,
     handshake_slice_s=1.0,
+    crowd=300,
+    crowd_messages=20,
+    crowd_shared=5_000,
+    sleepers=3_000,
+    room_rounds=2,
     idle_devices=400,
+    bystander_s=8.0,
+    bystander_devices=300,
     starts=3,
     settle_s=1.0,
 )

@@ -1,4 +1,4 @@
-"""Owns the gateway under test: a process of its own with the real gateway and the real relay, which knows one device.
+"""Owns the gateway under test: a process of its own with the real gateway and data plane, which knows one device.
 
 Policies are real and are evaluated for each message. The registry has one certificate and no database: it is asked at
 CONNECT only, which is not what is measured.
@@ -8,6 +8,7 @@ import asyncio
 import json
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,12 +23,16 @@ from thingmint.core.authorizer import Authorizer
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, certificate_id_of
 from thingmint.core.policy import Policy, parse_policy
+from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway import Gateway
-from thingmint.mqtt.ports import ConnectionFacts, FleetAnswer, FleetRequester
+from thingmint.mqtt.limits import BrokerLimits
+from thingmint.mqtt.local_data_plane import LocalDataPlane
+from thingmint.mqtt.ports import ConnectionFacts, Denial, FleetAnswer, FleetRequester
 from thingmint.mqtt.relay import RelayDataPlane
 from thingmint.mqtt.tls import device_tls_context
 
+LOCAL = "local"
 SCOPE = Scope(AccountId("000000000000"), Region("us-east-1"))
 ARN = "arn:aws:iot:us-east-1:000000000000:"
 POLICY = {
@@ -49,6 +54,10 @@ class Policies:
     def allows(self, action: str, resource: str) -> bool:
         """Ask them."""
         return self.authorizer.allows(action, ARN + resource)
+
+    def denial(self, action: str, resource: str) -> Denial:
+        """Ask them why not."""
+        return Denial(self.authorizer.decide(action, ARN + resource).effect.name)
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,12 @@ class SystemClock:
 
 
 async def serve(directory: Path, port: int, broker: str) -> None:
-    """Serve until SIGTERM."""
+    """Serve until SIGTERM, with the broker at this address or with the built-in one (``local``)."""
+    data_plane: DataPlane
+    if broker == LOCAL:
+        data_plane = LocalDataPlane(BrokerLimits(), time.monotonic)
+    else:
+        data_plane = RelayDataPlane(broker, SCOPE)
     certificate = x509.load_pem_x509_certificate((directory / "server.pem").read_bytes())
     key = load_pem_private_key((directory / "server.key").read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
@@ -113,7 +127,7 @@ async def serve(directory: Path, port: int, broker: str) -> None:
         tls_context=device_tls_context([certificate], key),
         registry=OneDeviceRegistry(),
         fleet=NoFleet(),
-        data_plane=RelayDataPlane(broker, SCOPE),
+        data_plane=data_plane,
         events=NoEvents(),
         clock=SystemClock(),
     )

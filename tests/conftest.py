@@ -1,8 +1,23 @@
-"""Makes a test run the same whoever started it."""
+"""Makes a test run the same whoever started it, and however busy the machine is."""
 
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes tells how busy the machine is, and nothing of the code: the loops around the examples are
+# bounded by their number. Fixtures that live as long as a test are meant to be shared by its examples.
+settings.register_profile(
+    "thingmint",
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+        HealthCheck.function_scoped_fixture,
+    ],
+)
+settings.load_profile("thingmint")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,6 +7,9 @@ import pytest
 
 from thingmint.addresses import device_endpoint, endpoints_of
 from thingmint.config import Config, load_config
+from thingmint.core.identifiers import AccountId
+
+OWN, OTHER = AccountId("111111111111"), AccountId("222222222222")
 
 
 def config(tmp_path: Path, **environment: str) -> Config:
@@ -26,7 +29,25 @@ def config(tmp_path: Path, **environment: str) -> Config:
 def test_devices_are_told_a_port_only_if_they_would_not_find_it(
     tmp_path: Path, names: str, port: int, told: str
 ) -> None:
-    assert device_endpoint(config(tmp_path, THINGMINT_SERVER_NAME=names), port) == told
+    assert device_endpoint(config(tmp_path, THINGMINT_SERVER_NAME=names), port, OWN) == told
+
+
+@pytest.mark.parametrize(
+    ("names", "own", "other"),
+    [
+        ("localhost,222222222222.iot.example", "localhost", "222222222222.iot.example"),
+        ("222222222222.iot.example,localhost", "localhost", "222222222222.iot.example"),
+        ("111111111111.a,222222222222.a,iot.example", "111111111111.a", "222222222222.a"),
+        # There is no other name.
+        ("111111111111.a", "111111111111.a", "111111111111.a"),
+        ("1111111111111.a,127.0.0.1", "1111111111111.a", "1111111111111.a"),
+    ],
+)
+def test_devices_are_told_a_name_that_does_not_name_another_account(
+    tmp_path: Path, names: str, own: str, other: str
+) -> None:
+    named = config(tmp_path, THINGMINT_SERVER_NAME=names)
+    assert (device_endpoint(named, 8883, OWN), device_endpoint(named, 8883, OTHER)) == (own, other)
 
 
 def test_endpoints_are_those_that_the_service_got(tmp_path: Path) -> None:

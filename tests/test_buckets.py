@@ -1,14 +1,15 @@
 """The directory of buckets: what is read, what is never reached, and reports that survive a crash."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.authority import ACCOUNT
 
 from thingmint import buckets as module
 from thingmint.buckets import REPORTS, Buckets, NoBuckets
-from thingmint.core.errors import InvalidRequest
+from thingmint.core.errors import InvalidRequest, ServiceUnavailable
+from thingmint.core.identifiers import AccountId
 from thingmint.core.registration_task import MAX_LINE_BYTES, InputFile, InputLine, ReportType, TaskBroken
 
 RESULTS, ERRORS = ReportType.RESULTS, ReportType.ERRORS
@@ -19,18 +20,18 @@ def root(tmp_path: Path) -> Path:
     """A directory of buckets, with a secret beside it."""
     (tmp_path / "secret.json").write_text("{}\n")
     folder = tmp_path / "buckets"
-    (folder / "factory" / "lines").mkdir(parents=True)
-    (folder / "factory" / "lines" / "batch.json").write_text('{"a":"1"}\n{"a":"2"}\n')
+    (folder / ACCOUNT / "factory" / "lines").mkdir(parents=True)
+    (folder / ACCOUNT / "factory" / "lines" / "batch.json").write_text('{"a":"1"}\n{"a":"2"}\n')
     return folder
 
 
 async def lines_of(root: Path, text: bytes, count: int = 100) -> list[InputLine]:
-    (root / "factory" / "input.json").write_bytes(text)
+    (root / ACCOUNT / "factory" / "input.json").write_bytes(text)
     buckets = Buckets(root)
-    file = await buckets.find("factory", "input.json")
+    file = await buckets.find(ACCOUNT, "factory", "input.json")
     found: list[InputLine] = []
     offset, number = 0, 1
-    while batch := await buckets.lines(file, offset, number, count):
+    while batch := await buckets.lines(ACCOUNT, file, offset, number, count):
         assert len(batch) <= count
         found += batch
         offset, number = batch[-1].end, number + len(batch)
@@ -39,8 +40,8 @@ async def lines_of(root: Path, text: bytes, count: int = 100) -> list[InputLine]
 
 
 async def test_a_file_is_found_by_bucket_and_key(root: Path) -> None:
-    path = root / "factory" / "lines" / "batch.json"
-    file = await Buckets(root).find("factory", "lines/batch.json")
+    path = root / ACCOUNT / "factory" / "lines" / "batch.json"
+    file = await Buckets(root).find(ACCOUNT, "factory", "lines/batch.json")
     assert file == InputFile("factory", "lines/batch.json", 20, path.stat().st_mtime_ns)
 
 
@@ -68,14 +69,14 @@ async def test_a_file_is_found_by_bucket_and_key(root: Path) -> None:
 )
 async def test_what_is_no_file_of_a_bucket_is_refused_without_a_reason(root: Path, bucket: str, key: str) -> None:
     with pytest.raises(InvalidRequest, match="There is no file"):
-        await Buckets(root).find(bucket, key)
+        await Buckets(root).find(ACCOUNT, bucket, key)
 
 
 async def test_symbolic_links_are_not_followed_wherever_they_stand(root: Path, tmp_path: Path) -> None:
-    (root / "factory" / "file.json").symlink_to(tmp_path / "secret.json")
-    (root / "factory" / "inside.json").symlink_to(root / "factory" / "lines" / "batch.json")
-    (root / "factory" / "folder").symlink_to(tmp_path)
-    (root / "bucket").symlink_to(tmp_path)
+    (root / ACCOUNT / "factory" / "file.json").symlink_to(tmp_path / "secret.json")
+    (root / ACCOUNT / "factory" / "inside.json").symlink_to(root / ACCOUNT / "factory" / "lines" / "batch.json")
+    (root / ACCOUNT / "factory" / "folder").symlink_to(tmp_path)
+    (root / ACCOUNT / "bucket").symlink_to(tmp_path)
     for bucket, key in (
         ("factory", "file.json"),
         ("factory", "inside.json"),
@@ -83,18 +84,18 @@ async def test_symbolic_links_are_not_followed_wherever_they_stand(root: Path, t
         ("bucket", "secret.json"),
     ):
         with pytest.raises(InvalidRequest):
-            await Buckets(root).find(bucket, key)
+            await Buckets(root).find(ACCOUNT, bucket, key)
 
 
 async def test_the_directory_itself_may_be_a_link(root: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(root)
-    assert (await Buckets(tmp_path / "link").find("factory", "lines/batch.json")).size == 20
+    assert (await Buckets(tmp_path / "link").find(ACCOUNT, "factory", "lines/batch.json")).size == 20
 
 
 async def test_a_pipe_is_refused_and_not_waited_for(root: Path) -> None:
-    os.mkfifo(root / "factory" / "pipe")
+    os.mkfifo(root / ACCOUNT / "factory" / "pipe")
     with pytest.raises(InvalidRequest):
-        await Buckets(root).find("factory", "pipe")
+        await Buckets(root).find(ACCOUNT, "factory", "pipe")
 
 
 async def test_lines_are_read_in_batches_with_their_numbers_and_places(root: Path) -> None:
@@ -124,17 +125,17 @@ async def test_the_longest_line_is_read(root: Path) -> None:
 
 async def test_not_much_is_read_at_once_however_many_lines_are_asked_for(root: Path) -> None:
     text = (b"x" * 200_000 + b"\n") * 20
-    (root / "factory" / "input.json").write_bytes(text)
+    (root / ACCOUNT / "factory" / "input.json").write_bytes(text)
     buckets = Buckets(root)
-    batch = await buckets.lines(await buckets.find("factory", "input.json"), 0, 1, 100)
+    batch = await buckets.lines(ACCOUNT, await buckets.find(ACCOUNT, "factory", "input.json"), 0, 1, 100)
     assert 1 < len(batch) < 10
 
 
 @pytest.mark.parametrize("change", ["size", "stamp", "gone", "link"])
 async def test_a_file_that_is_not_what_it_was_is_not_read(root: Path, tmp_path: Path, change: str) -> None:
-    path = root / "factory" / "lines" / "batch.json"
+    path = root / ACCOUNT / "factory" / "lines" / "batch.json"
     buckets = Buckets(root)
-    file = await buckets.find("factory", "lines/batch.json")
+    file = await buckets.find(ACCOUNT, "factory", "lines/batch.json")
     if change == "size":
         path.write_text("{}\n")
         os.utime(path, ns=(file.stamp, file.stamp))
@@ -145,7 +146,7 @@ async def test_a_file_that_is_not_what_it_was_is_not_read(root: Path, tmp_path: 
     if change == "link":
         path.symlink_to(tmp_path / "secret.json")
     with pytest.raises(TaskBroken, match="input file"):
-        await buckets.lines(file, 0, 1, 10)
+        await buckets.lines(ACCOUNT, file, 0, 1, 10)
 
 
 async def test_reports_grow_and_forget_what_was_not_counted(root: Path) -> None:
@@ -204,13 +205,87 @@ async def test_reports_are_deleted_where_they_are(root: Path) -> None:
     assert [each.name for each in (root / REPORTS).iterdir()] == ["other-results.json"]
 
 
+OTHER = AccountId("222222222222")
+
+
+@pytest.mark.parametrize(
+    ("account", "bucket", "key"),
+    [
+        (OTHER, "factory", "lines/batch.json"),
+        (OTHER, "..", "123456789012/factory/lines/batch.json"),
+        (OTHER, "../123456789012", "factory/lines/batch.json"),
+        (OTHER, "../123456789012/factory", "lines/batch.json"),
+        (OTHER, ACCOUNT, "factory/lines/batch.json"),
+        (OTHER, "linked", "lines/batch.json"),
+        (OTHER, "own", "linked.json"),
+        (OTHER, "own", "linked/lines/batch.json"),
+        (ACCOUNT, REPORTS, "task-results.json"),
+        (ACCOUNT, "factory/lines", "batch.json"),
+        (AccountId(REPORTS), "task-results.json", ""),
+        (AccountId("333333333333"), "factory", "lines/batch.json"),
+    ],
+)
+async def test_an_account_reads_its_own_buckets_only(root: Path, account: AccountId, bucket: str, key: str) -> None:
+    own = root / OTHER / "own"
+    own.mkdir(parents=True)
+    (root / ACCOUNT / REPORTS).mkdir()
+    (root / ACCOUNT / REPORTS / "task-results.json").write_text("{}\n")
+    (root / OTHER / "linked").symlink_to(root / ACCOUNT / "factory")
+    (own / "linked").symlink_to(root / ACCOUNT / "factory")
+    (own / "linked.json").symlink_to(root / ACCOUNT / "factory" / "lines" / "batch.json")
+    # The folder of an account is not another one's either.
+    (root / "333333333333").symlink_to(root / ACCOUNT)
+    with pytest.raises(InvalidRequest, match="There is no file"):
+        await Buckets(root).find(account, bucket, key)
+
+
+async def test_a_task_reads_no_file_of_another_account(root: Path) -> None:
+    buckets = Buckets(root)
+    file = await buckets.find(ACCOUNT, "factory", "lines/batch.json")
+    (root / OTHER).mkdir()
+    with pytest.raises(TaskBroken):
+        await buckets.lines(OTHER, file, 0, 1, 10)
+    assert len(await buckets.lines(ACCOUNT, file, 0, 1, 10)) == 2
+
+
+def test_folders_of_no_account_are_told(root: Path) -> None:
+    (root / REPORTS).mkdir()
+    (root / "file").write_text("x")
+    (root / "factory").mkdir()
+    (root / "1234").mkdir()
+    assert Buckets(root).misplaced() == ["1234", "factory"]
+
+
+async def test_a_directory_that_is_away_breaks_no_task(root: Path) -> None:
+    buckets = Buckets(root)
+    file = await buckets.find(ACCOUNT, "factory", "lines/batch.json")
+    move_away(root / ACCOUNT)
+    with pytest.raises(ServiceUnavailable):
+        await buckets.lines(ACCOUNT, file, 0, 1, 10)
+    move_away(root)
+    with pytest.raises(ServiceUnavailable):
+        await buckets.append("task", RESULTS, 0, b"one\n")
+
+
+def test_a_directory_is_reachable_while_it_is_there(root: Path) -> None:
+    assert Buckets(root).are_reachable
+    move_away(root)
+    assert not Buckets(root).are_reachable
+
+
+def move_away(folder: Path) -> None:
+    """Do what happens to a mount point that is not mounted."""
+    folder.rename(folder.with_name(f"{folder.name}-away"))
+
+
 async def test_without_a_directory_there_is_nothing() -> None:
     nothing, file = NoBuckets(), InputFile("factory", "x", 1, 1)
+    assert not nothing.are_reachable
     with pytest.raises(InvalidRequest, match="registration_dir"):
-        await nothing.find("factory", "x")
-    with pytest.raises(TaskBroken, match="registration_dir"):
-        await nothing.lines(replace(file, size=2), 0, 1, 1)
-    with pytest.raises(TaskBroken, match="registration_dir"):
+        await nothing.find(ACCOUNT, "factory", "x")
+    with pytest.raises(ServiceUnavailable, match="registration_dir"):
+        await nothing.lines(ACCOUNT, file, 0, 1, 1)
+    with pytest.raises(ServiceUnavailable, match="registration_dir"):
         await nothing.append("task", RESULTS, 0, b"")
     await nothing.delete_reports("task")
     assert nothing.location("task", RESULTS) == "about:blank#task-results"

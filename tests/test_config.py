@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from thingmint.config import Config, ConfigError, is_loopback, load_config, parse_address
+from thingmint.mqtt.limits import BrokerLimits
 from thingmint.setting_table import SETTINGS
 
 DOCUMENTED = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
@@ -59,6 +60,29 @@ def test_repeatable_and_switch_flags_that_are_absent_leave_the_file_in_force(tmp
     given = config(tmp_path, toml=toml, flags={"server_name": (), "insecure_http": False})
     assert given.server_names == ("ca.example.com",)
     assert given.insecure_http
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"THINGMINT_API": "10.0.0.5:8443"}, ("localhost", "127.0.0.1", "10.0.0.5")),
+        (
+            {"THINGMINT_API": "10.0.0.5:1", "THINGMINT_MQTT": "10.0.0.6:2"},
+            ("10.0.0.6", "localhost", "127.0.0.1", "10.0.0.5"),
+        ),
+        ({"THINGMINT_API": "127.0.0.1:0", "THINGMINT_MQTT": "0.0.0.0:2"}, ("localhost", "127.0.0.1")),
+        ({"THINGMINT_API": "[::]:1"}, ("localhost", "127.0.0.1")),
+        ({"THINGMINT_API": "[fe80::1%eth0]:1"}, ("localhost", "127.0.0.1")),
+        ({"THINGMINT_API": "host.example:1"}, ("localhost", "127.0.0.1", "host.example")),
+        ({"THINGMINT_API": "10.0.0.5:1", "THINGMINT_SERVER_NAME": "a.example"}, ("a.example", "10.0.0.5")),
+        ({"THINGMINT_SERVER_NAME": "a.example"}, ("a.example",)),
+        ({"THINGMINT_API": "127.0.0.2:1", "THINGMINT_INSECURE_HTTP": "1"}, ("localhost", "127.0.0.1")),
+    ],
+)
+def test_addresses_that_are_given_are_names_of_the_server(
+    tmp_path: Path, given: dict[str, str], names: tuple[str, ...]
+) -> None:
+    assert load_config({"data_dir": str(tmp_path)}, given).server_names == names
 
 
 def test_server_names_in_the_environment_are_separated_by_commas(tmp_path: Path) -> None:
@@ -192,3 +216,12 @@ def test_hooks_are_a_table_of_texts_in_the_file(tmp_path: Path) -> None:
     assert given.hooks == {"arn:x": "https://hooks.example/"}
     assert "hooks.example" not in repr(given)
     assert "hooks" in refusal(tmp_path, {}, toml='[hooks]\n"arn:x" = 7\n')
+
+
+def test_the_limits_of_the_broker_are_settings_with_the_same_defaults() -> None:
+    assert BrokerLimits(**load_config({}, {}).broker_limits) == BrokerLimits()
+    config = load_config({"mqtt_queued_messages": 5}, {"THINGMINT_MQTT_STUCK_SECONDS": "7"})
+    limits = BrokerLimits(**config.broker_limits)
+    assert (limits.queued_messages, limits.stuck_seconds) == (5, 7)
+    with pytest.raises(ConfigError, match="mqtt_offline_sessions must be a whole number"):
+        load_config({"mqtt_offline_sessions": "many"}, {})

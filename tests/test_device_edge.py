@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from structlog.testing import capture_logs
 from tests.support.api import Api
 from tests.support.authority import ACCOUNT, REGION, Listener, new_authority
 from tests.support.device_edge import new_data_plane
 from tests.support.device_identities import server_identity
 from tests.support.memory_store import MemoryStore
+from tests.support.policies import document, statement
 from tests.support.provisioning import JITP_BODY, ROLE_ARN
 from tests.support.stores import sample_access_key
 from tests.support.tls_echo import tls_context_of
+from tests.support.turn_watch import TurnSelector, begin, run_watched
 from tests.support.user_ca import der_of, new_ca
 
 from thingmint import device_edge
@@ -35,6 +38,7 @@ from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.ports import ConnectionFacts, DeviceRefused
+from thingmint.registration import turns
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 SCOPE, OTHER = Scope(ACCOUNT, REGION), Scope(AccountId("222222222222"), REGION)
@@ -232,6 +236,47 @@ async def test_a_store_that_fails_between_two_certificates_delays_and_misses_non
     assert asked > 2
 
 
+async def test_a_revocation_overtakes_the_change_of_a_policy_that_a_fleet_shares(
+    house: House, edge: DeviceEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    await create_shared_policy(house)
+    targets = []
+    for _ in range(20):
+        der = await house.certificate()
+        arn = f"arn:aws:iot:{SCOPE.region}:{SCOPE.account}:cert/{certificate_id_of(der)}"
+        await house.api.call("PUT", "/target-policies/shared", json.dumps({"target": arn}).encode())
+        targets.append(await known(edge, der))
+    nudge(edge, house)
+    await told_of(edge, "policies", targets[-1])
+
+    body = json.dumps({"policyDocument": document(statement(Action="iot:Connect"))}).encode()
+    await house.api.call("POST", "/policies/shared/version?setAsDefault=true", body)
+    nudge(edge, house)
+    kind, first = await gateway_of(edge).changed.get()
+    assert kind == "policies"
+    revoked = next(target for target in reversed(targets) if target != first)
+    await house.set_status(revoked, "REVOKED")
+    nudge(edge, house)
+
+    before = []
+    async with asyncio.timeout(PATIENCE):
+        while ("certificate", revoked) not in before:
+            before.append(await gateway_of(edge).changed.get())
+    assert len(before) < 10
+    remaining = set(targets) - {first, revoked} - {target for _, target in before}
+    async with asyncio.timeout(PATIENCE):
+        while remaining:
+            kind, target = await gateway_of(edge).changed.get()
+            assert kind == "policies"
+            remaining.discard(target)
+
+
+async def create_shared_policy(house: House) -> None:
+    body = json.dumps({"policyDocument": document(statement(Action="iot:*"))}).encode()
+    await house.api.call("POST", "/policies/shared", body)
+
+
 async def test_a_registry_that_cannot_be_asked_what_has_changed_is_asked_again(house: House, edge: DeviceEdge) -> None:
     target = await known(edge, await house.certificate())
     await house.set_status(target, "REVOKED")
@@ -250,7 +295,7 @@ async def test_a_registry_that_cannot_be_asked_what_has_changed_is_asked_again(h
 
 
 async def test_a_device_that_cannot_be_provisioned_is_only_refused(
-    house: House, edge: DeviceEdge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    house: House, edge: DeviceEdge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_arguments: object) -> None:
         raise InvalidRequest("the template has no such parameter")
@@ -263,11 +308,22 @@ async def test_a_device_that_cannot_be_provisioned_is_only_refused(
         "POST", "/cacertificate?setAsActive=true&allowAutoRegistration=true", json.dumps(body).encode()
     )
 
-    with pytest.raises(DeviceRefused):
-        await edge._devices.identify([der_of(ca.issue("lamp-7"))], None, "192.0.2.7")
+    der = der_of(ca.issue("lamp-7"))
+    with pytest.raises(DeviceRefused), capture_logs() as lines:
+        await edge._devices.identify([der], None, "192.0.2.7")
 
-    assert "could not be provisioned: the template has no such parameter (certificate " in caplog.text
-    assert f", CA certificate {certificate_id_of(der_of(ca.certificate))}, template of the CA's reg" in caplog.text
+    (line,) = [each for each in lines if each["event"] == "refused"]
+    assert line == {
+        "event": "refused",
+        "log_level": "warning",
+        "action": "RegisterThing",
+        "reason": "InvalidRequest",
+        "account": ACCOUNT,
+        "certificate": certificate_id_of(der),
+        "source": "192.0.2.7",
+        "resource": f"cacert/{certificate_id_of(der_of(ca.certificate))}",
+        "detail": "the template has no such parameter (the template of the CA certificate)",
+    }
 
 
 async def test_what_is_gone_for_two_looks_is_forgotten(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,3 +446,28 @@ async def test_an_event_of_the_registry_is_published_with_an_id_and_the_time(edg
     assert (scope, topic) == (OTHER, "$aws/events/thing/lamp/created")
     assert (event["thingId"], event["accountId"]) == ("lamp-id", OTHER.account)
     assert (event["eventId"], event["timestamp"]) == ("5d6c2a0c-6f7d-4a8e-9c1b-0e2f3a4b5c6d", 1541022751983)
+
+
+def test_a_change_that_concerns_a_fleet_has_no_long_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_edge, "Gateway", FakeGateway)
+
+    async def work(selector: TurnSelector) -> None:
+        house, devices = House(), 4000
+        edge = house.edge()
+        for number in range(devices):
+            other = CertificateTarget(SCOPE, CertificateId(f"{number:064}"))
+            await edge._watch.read(other, reading_of(frozenset({"shared"})))
+        await edge._watch.changed_keys()
+        await house.store.write(lambda transaction: transaction.note_change("shared"))
+        await begin(selector)
+        await edge._look_at_all()
+        assert gateway_of(edge).changed.qsize() == devices
+
+    run_watched(work, budget=20.0)
+
+
+def reading_of(resources: frozenset[str]) -> Callable[[], Awaitable[tuple[None, frozenset[str]]]]:
+    async def reading() -> tuple[None, frozenset[str]]:
+        return None, resources
+
+    return reading

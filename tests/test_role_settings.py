@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from thingmint.config import StartRefused
+from thingmint.core.policy import parse_policy
 from thingmint.role_settings import read_role_policies
 
 ROLE = "arn:aws:iam::000000000000:role/Provisioning"
@@ -19,7 +20,8 @@ def test_a_policy_stands_in_the_table_or_in_a_file_beside_it(tmp_path: Path) -> 
     elsewhere.write_text(POLICY)
     given = {ROLE: "role.json", OTHER: f"\n{POLICY}", "*": str(elsewhere)}
     policies = read_role_policies(given, tmp_path)
-    assert [policy.text.strip() for policy in policies.by_arn.values()] == [POLICY] * 3
+    assert set(policies.by_arn) == {ROLE, OTHER, "*"}
+    assert {policy.statements for policy in policies.by_arn.values()} == {parse_policy(POLICY).statements}
 
 
 def test_the_star_is_for_roles_that_are_not_named(tmp_path: Path) -> None:

@@ -29,3 +29,9 @@ def test_connections_of_both_sides_leave_descriptors_for_the_rest(
 def test_devices_leave_operators_a_place_in_the_line_for_keys(line: int, places: int) -> None:
     _, devices = shares_of(load_config({"max_waiting_for_keys": line}, {}))
     assert devices.max_provisioning == places
+
+
+@pytest.mark.parametrize(("workers", "at_once"), [(1, 4), (2, 4), (8, 16)])
+def test_keys_of_devices_are_made_for_each_worker_and_one_that_is_next(workers: int, at_once: int) -> None:
+    _, devices = shares_of(load_config({"key_workers": workers}, {}))
+    assert devices.max_provisioning_keys_at_once == at_once

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from bench.figures import (
+    broker,
+    bystander,
     core,
     csr,
     device_memory,
@@ -10,6 +12,7 @@ from bench.figures import (
     handshakes,
     keys,
     latency,
+    policies,
     provisioning,
     reads,
     relay,
@@ -27,9 +30,12 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "reads": reads.measure,
     "rows": rows.measure,
     "relay": relay.measure,
+    "broker": broker.measure,
     "things": things.measure,
     "provisioning": provisioning.measure,
     "handshakes": handshakes.measure,
     "device-memory": device_memory.measure,
+    "policies": policies.measure,
+    "bystander": bystander.measure,
     "footprint": footprint.measure,
 }

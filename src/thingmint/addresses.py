@@ -3,6 +3,7 @@
 import os
 
 from thingmint.config import Config
+from thingmint.core.identifiers import AccountId, named_account
 from thingmint.data_directory.authorities import TRUST_ANCHOR
 from thingmint.data_directory.handover import Endpoints
 
@@ -10,9 +11,15 @@ from thingmint.data_directory.handover import Endpoints
 MQTT_PORT = 8883
 
 
-def device_endpoint(config: Config, port: int) -> str:
-    """Return what DescribeEndpoint answers: a host, and its port if devices would not find it by themselves."""
-    host = config.server_names[0]
+def device_endpoint(config: Config, port: int, account: AccountId) -> str:
+    """Return what DescribeEndpoint answers an account: a host, and its port if devices would not find it by themselves.
+
+    It is the first server name that names this account or none: by a name that begins with the digits of another one,
+    its devices would be taken for that account's.
+    """
+    names = [name for name in config.server_names if named_account(name) == account]
+    names += [name for name in config.server_names if named_account(name) is None]
+    host = next(iter(names), config.server_names[0])
     return host if port == MQTT_PORT else _authority(host, port)
 
 

@@ -5,7 +5,6 @@ import contextlib
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -29,18 +28,20 @@ from thingmint.first_credentials import (
     ensure_credentials,
     require_own_database,
 )
-from thingmint.key_pool import KeyPool
+from thingmint.key_pool import KeyPool, usable_cores
 from thingmint.listening import Demand, shares
 from thingmint.logged_events import LoggedEvents
+from thingmint.mqtt.broker_metrics import BrokerMetrics
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.relay import RelayDataPlane
 from thingmint.mqtt.relay_address import InvalidBrokerAddress
+from thingmint.readiness import ClockWatch, Readiness, require_listening, watched
 from thingmint.registration.access_keys import purge_expired
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.ports import Store
 from thingmint.registration.tags import stored_tags
 from thingmint.registry import Registry, key_pool_of, open_registry, registration_authority, serial_numbers
 from thingmint.rest.asgi import Application
@@ -50,14 +51,17 @@ from thingmint.rest.pages import ALIVE, Pages
 from thingmint.rest.server import Server
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.server_identity import ServerIdentities, ServerIdentity
+from thingmint.storage_choice import remember_storage
 from thingmint.telemetry import Metrics
+from thingmint.words import in_words
 
 GRACE_SECONDS = 20.0
 REGISTRATION_CODE_OCTETS = 32
-# How often the wall clock is compared with the server certificate's end, and how long a readiness check is believed.
+# How often the wall clock is compared with the server certificate's end.
 _ROTATION_CHECK_SECONDS = 60.0
-_READY_FOR_SECONDS = 1.0
 _TIDY_SECONDS = 3600.0
+# Requests of devices for a key that are carried out at once: more would keep those of other claims waiting longer.
+_FEWEST_KEYS_AT_ONCE = 4
 
 _log = structlog.get_logger("thingmint")
 
@@ -76,6 +80,7 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
             key_pool_of(config, reserve=config.key_reserve, metrics=metrics) as keys,
         ):
             await require_own_database(registry.store, registry.sealer, registry.issuer_id, config.data_dir)
+            remember_storage(config)
             await ensure_credentials(
                 registry.store, registry.sealer, registry.issuer_id, registry.clock, registry.scope, config
             )
@@ -92,12 +97,14 @@ async def _serve_registry(
     identity = identities.create()
     api_connections, limits = shares_of(config)
     edge = _device_edge(authority, registry, identity, metrics, limits)
+    clock = _clock_watch(registry)
     events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(watched(clock))
         await edge.start()
         stack.push_async_callback(edge.stop, GRACE_SECONDS)
         server = Server(
-            _application(authority, registry, edge, metrics),
+            _application(authority, registry, edge, metrics, clock),
             host=config.api_host,
             port=config.api_port,
             ssl_context=None if config.insecure_http else identity.context,
@@ -137,17 +144,18 @@ def shares_of(config: Config) -> tuple[int, GatewayLimits]:
         max_connections=devices,
         max_connections_per_certificate=max(1, devices // 2),
         max_provisioning=provisioning,
+        max_provisioning_keys_at_once=max(_FEWEST_KEYS_AT_ONCE, 2 * (config.key_workers or usable_cores())),
     )
     return operators, limits
 
 
-def _data_plane(config: Config, scope: Scope) -> DataPlane:
+def _data_plane(config: Config, scope: Scope, counters: Counters) -> DataPlane:
     if config.mqtt_data_plane == "local":
-        return LocalDataPlane(BrokerLimits(), time.monotonic)
+        return LocalDataPlane(BrokerLimits(**config.broker_limits), time.monotonic, counters)
     try:
         return RelayDataPlane(config.mqtt_data_plane, scope)
     except InvalidBrokerAddress as error:
-        raise StartRefused(f"mqtt_data_plane: {error}") from error
+        raise StartRefused(f"mqtt_data_plane: {in_words(error)}") from error
 
 
 def _device_edge(
@@ -157,29 +165,35 @@ def _device_edge(
     metrics: Metrics,
     limits: GatewayLimits,
 ) -> DeviceEdge:
-    config = registry.config
+    config, counters = registry.config, Counters(BrokerMetrics(metrics.registry))
     return DeviceEdge(
         authority,
         registry.scope,
         address=DeviceAddress(config.mqtt_host, config.mqtt_port, config.mqtt_is_default, config.mqtt_alpn),
         tls_context=identity.device_context,
-        data_plane=_data_plane(config, registry.scope),
+        data_plane=_data_plane(config, registry.scope, counters),
         limits=limits,
         observe_connections=metrics.device_connections,
+        counters=counters,
+        observe_refusal=metrics.device_refused,
     )
 
 
 def _application(
-    authority: RegistrationAuthority, registry: Registry, edge: DeviceEdge, metrics: Metrics
+    authority: RegistrationAuthority, registry: Registry, edge: DeviceEdge, metrics: Metrics, clock: ClockWatch
 ) -> Application:
     config = registry.config
     return Application(
-        router=build_router(authority, device_endpoint(config, edge.port), edge.for_operators),
+        router=build_router(authority, partial(device_endpoint, config, edge.port), edge.for_operators),
         errors=ErrorMap(AccessDeniedName(config.access_denied_as)),
         authenticator=Authenticator(registry.store, registry.sealer, registry.clock, registry.scope.region),
         throttle=_throttle(config),
         clock=registry.clock,
-        pages=Pages(check_ready=Readiness(registry.store).check, metrics=metrics.render),
+        pages=Pages(
+            check_ready=Readiness(registry.store.check, clock.check).check,
+            check_devices_ready=lambda: require_listening(edge.is_listening),
+            metrics=metrics.render,
+        ),
         observer=metrics,
         log=_log.bind(),
         new_request_id=lambda: str(uuid.uuid4()),
@@ -193,23 +207,6 @@ def _throttle(config: Config) -> Throttle:
         if name != EVERY_OTHER_OPERATION and not is_operation(name):
             raise StartRefused(f"quota names {name}, which is no operation of AWS IoT")
     return Throttle(config.quota, time.monotonic)
-
-
-@dataclass(slots=True)
-class Readiness:
-    """Asks the store whether it can be written to, at most once a second however many ask."""
-
-    store: Store
-    _believed_until: float = 0.0
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def check(self) -> None:
-        """Return if requests can be served; raise ServiceUnavailable otherwise."""
-        async with self._lock:
-            if time.monotonic() < self._believed_until:
-                return
-            await self.store.check()
-            self._believed_until = time.monotonic() + _READY_FOR_SECONDS
 
 
 async def _rotate(
@@ -259,6 +256,11 @@ def _show_expiries(registry: Registry, identity: ServerIdentity, metrics: Metric
     }
     for name, certificate in shown.items():
         metrics.certificate_expiry(name, certificate.not_valid_after_utc)
+
+
+def _clock_watch(registry: Registry) -> ClockWatch:
+    issuing = registry.authorities.issuing.certificate
+    return ClockWatch(registry.clock.now, issuing.not_valid_before_utc, issuing.not_valid_after_utc, _log)
 
 
 def _identities(registry: Registry) -> ServerIdentities:

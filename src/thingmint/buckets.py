@@ -1,44 +1,59 @@
-"""Owns the directory that stands for S3 in bulk registrations: its folders are the buckets, files are found by keys.
+"""Owns the directory that stands for S3 in bulk registrations: it has a folder for each account, and these the buckets.
 
-Nothing outside of the directory is ever reached: names are walked one by one, and no symbolic link is followed on the
-way. Reports are written to a folder of their own. Implements `registration.ports.RegistrationFiles`.
+Nothing outside of an account's folder is read for it: names are walked one by one, and no symbolic link is followed on
+the way. Reports are written to a folder of their own, which is no bucket. Implements `registration.ports`.
 """
 
 import asyncio
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from thingmint.core.errors import InvalidRequest
+from thingmint.core.errors import InvalidRequest, ServiceUnavailable
+from thingmint.core.identifiers import AccountId
 from thingmint.core.registration_task import MAX_LINE_BYTES, InputFile, InputLine, ReportType, TaskBroken
+from thingmint.words import reason_of
 
 REPORTS = "registration-reports"
 # So much is read at once at most, whatever the number of lines.
 _MAX_BATCH_BYTES = 1_048_576
 _SKIPPED_AT_ONCE = 65_536
+_ACCOUNT = re.compile(r"[0-9]{12}")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Without waiting: a pipe would keep whoever opens it until somebody writes.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _REPORT = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class NoBuckets:
-    """What there is where the operator has named no directory."""
+class DirectoryAway(ServiceUnavailable):
+    """This node cannot reach the directory; a task that needs it is left to nodes that can."""
 
-    async def find(self, bucket: str, key: str) -> InputFile:
+
+class NoBuckets:
+    """What there is where the operator has named no directory: no task is begun, carried out or forgotten here."""
+
+    @property
+    def are_reachable(self) -> bool:
+        """No."""
+        return False
+
+    async def find(self, account: AccountId, bucket: str, key: str) -> InputFile:
         """Refuse."""
         raise InvalidRequest("There are no buckets: the setting registration_dir names no directory")
 
-    async def lines(self, file: InputFile, offset: int, number: int, count: int) -> Sequence[InputLine]:
-        """Refuse."""
-        raise TaskBroken("The setting registration_dir names no directory any more")
+    async def lines(
+        self, account: AccountId, file: InputFile, offset: int, number: int, count: int
+    ) -> Sequence[InputLine]:
+        """Leave the task to others."""
+        raise DirectoryAway("The setting registration_dir names no directory")
 
     async def append(self, task_id: str, kind: ReportType, size: int, added: bytes) -> int:
-        """Refuse."""
-        raise TaskBroken("The setting registration_dir names no directory any more")
+        """Leave the task to others."""
+        raise DirectoryAway("The setting registration_dir names no directory")
 
     def location(self, task_id: str, kind: ReportType) -> str:
         """Return a URL that leads nowhere."""
@@ -49,16 +64,26 @@ class NoBuckets:
 
 
 class Buckets:
-    """The folders of one directory."""
+    """The directory of all accounts."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    async def find(self, bucket: str, key: str) -> InputFile:
-        """Return the file as it is now; raise InvalidRequest if there is none that may be read."""
+    @property
+    def are_reachable(self) -> bool:
+        """Whether the directory is there now: a file system may not be mounted on this node yet, or any more."""
+        return self._root.is_dir()
+
+    def misplaced(self) -> list[str]:
+        """Return the folders that belong to no account; before accounts had folders, these were the buckets."""
+        names = (each.name for each in self._root.iterdir() if each.is_dir())
+        return sorted(name for name in names if name != REPORTS and not _ACCOUNT.fullmatch(name))
+
+    async def find(self, account: AccountId, bucket: str, key: str) -> InputFile:
+        """Return the account's file as it is now; raise InvalidRequest if there is none that may be read."""
 
         def find() -> InputFile:
-            with _opened(self._root, bucket, key) as file:
+            with _opened(self._root, account, bucket, key) as file:
                 return _described(bucket, key, file)
 
         try:
@@ -67,11 +92,17 @@ class Buckets:
             # Why is not told: it would say what else there is.
             raise InvalidRequest(f"There is no file {key} in the bucket {bucket} that may be read") from error
 
-    async def lines(self, file: InputFile, offset: int, number: int, count: int) -> Sequence[InputLine]:
-        """Return up to ``count`` lines from the offset on; raise TaskBroken if the file is not what it was."""
+    async def lines(
+        self, account: AccountId, file: InputFile, offset: int, number: int, count: int
+    ) -> Sequence[InputLine]:
+        """Return up to ``count`` lines from the offset on.
+
+        Raises TaskBroken if the file is not what it was, DirectoryAway if the account's folder is not there: the
+        directory is not mounted on this node, and others may go on.
+        """
 
         def read() -> Sequence[InputLine]:
-            with _opened(self._root, file.bucket, file.key) as opened:
+            with _opened(self._root, account, file.bucket, file.key) as opened:
                 if _described(file.bucket, file.key, opened) != file:
                     raise TaskBroken("The input file was changed after the task had begun")
                 opened.seek(offset)
@@ -80,16 +111,23 @@ class Buckets:
         try:
             return await asyncio.to_thread(read)
         except (OSError, ValueError) as error:
+            if not (self._root / account).exists():
+                raise DirectoryAway("The directory of bulk registrations is not reachable") from error
             raise TaskBroken("The input file cannot be read any more") from error
 
     async def append(self, task_id: str, kind: ReportType, size: int, added: bytes) -> int:
-        """Make a report what it was at this size, with more behind it; return its size once that is durable."""
+        """Make a report what it was at this size, with more behind it; return its size once that is durable.
+
+        Raises TaskBroken if it cannot be written, DirectoryAway if the directory is not there.
+        """
         if not added:
             return size
         try:
             return await asyncio.to_thread(_append, self._root, _report_name(task_id, kind), size, added)
         except OSError as error:
-            raise TaskBroken(f"A report cannot be written: {os.strerror(error.errno or 0)}") from error
+            if not self._root.is_dir():
+                raise DirectoryAway("The directory of bulk registrations is not reachable") from error
+            raise TaskBroken(f"A report cannot be written: {reason_of(error)}") from error
 
     def location(self, task_id: str, kind: ReportType) -> str:
         """Return where a report is, as a URL."""
@@ -111,9 +149,10 @@ def _report_name(task_id: str, kind: ReportType) -> str:
 
 
 @contextlib.contextmanager
-def _opened(root: Path, bucket: str, key: str) -> Iterator[BinaryIO]:
-    *folders, name = (bucket, *key.split("/"))
-    if not {"", ".", ".."}.isdisjoint((*folders, name)):
+def _opened(root: Path, account: AccountId, bucket: str, key: str) -> Iterator[BinaryIO]:
+    path: tuple[str, ...] = (account, bucket, *key.split("/"))
+    folders, name = path[:-1], path[-1]
+    if bucket == REPORTS or "/" in bucket or not {"", ".", ".."}.isdisjoint(path):
         raise ValueError("no name of a folder or a file")
     descriptor = os.open(root, _FOLDER)
     try:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from thingmint.host_names import is_concrete, is_server_name
 from thingmint.setting_table import BY_NAME
+from thingmint.words import in_words, reason_of
 
 
 class ConfigError(Exception):
@@ -40,11 +42,18 @@ _BOUNDS: Mapping[str, tuple[int, int]] = {
     "max_connections": (8, 1_000_000),
     "thing_type_deletable_after": (0, 86_400),
 }
+# What the built-in MQTT broker keeps at most: the settings without "mqtt_" are the names of its limits.
+_BROKER_BOUNDS: Mapping[str, tuple[int, int]] = {
+    "mqtt_queued_messages": (1, 1000000),
+    "mqtt_queued_bytes": (1_024, 1 << 40),
+    "mqtt_queued_bytes_in_all": (1_024, 1 << 44),
+    "mqtt_stuck_seconds": (1, 86400),
+    "mqtt_retained_messages": (0, 10000000),
+    "mqtt_retained_bytes_in_all": (0, 1 << 44),
+    "mqtt_offline_sessions": (1, 10000000),
+}
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
-_DNS_NAME = re.compile(
-    r"(?=.{1,253}$)(\*\.)?([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)*[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
-)
 _ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9_]{3,128}")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
@@ -56,7 +65,15 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     mqtt: str | None = None
     mqtt_alpn: str | None = None
     mqtt_data_plane: str | None = None
+    mqtt_queued_messages: int | None = None
+    mqtt_queued_bytes: int | None = None
+    mqtt_queued_bytes_in_all: int | None = None
+    mqtt_stuck_seconds: int | None = None
+    mqtt_retained_messages: int | None = None
+    mqtt_retained_bytes_in_all: int | None = None
+    mqtt_offline_sessions: int | None = None
     database_url: str | None = None
+    database_password_file: str | None = None
     account: str | None = None
     region: str | None = None
     server_name: list[str] | None = None
@@ -69,6 +86,7 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_requests: int | None = None
     max_connections: int | None = None
     thing_type_deletable_after: int | None = None
+    auto_register_any_usage: bool | None = None
     registration_dir: str | None = None
     hook_secret_file: str | None = None
     quota: str | dict[str, float] | None = None
@@ -92,7 +110,9 @@ class Config:
     mqtt_is_default: bool
     mqtt_alpn: tuple[str, int] | None
     mqtt_data_plane: str
+    broker_limits: Mapping[str, int]
     database_url: str | None = field(repr=False)
+    database_password_file: Path | None
     account: str
     region: str
     server_names: tuple[str, ...]
@@ -107,6 +127,7 @@ class Config:
     max_requests: int
     max_connections: int
     thing_type_deletable_after: int
+    auto_register_any_usage: bool
     registration_dir: Path | None
     hook_secret_file: Path | None
     quota: Mapping[str, float] | str
@@ -131,11 +152,11 @@ def read_file(path: Path) -> FileSettings:
     except FileNotFoundError:
         return FileSettings()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+        raise ConfigError(f"{path} cannot be read: {reason_of(error)}") from error
     try:
         return msgspec.convert(tomllib.loads(text), FileSettings)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {in_words(error)}") from error
 
 
 def parse_address(text: str, setting: str) -> tuple[str, int]:
@@ -174,6 +195,7 @@ class _Reader:
         passphrase_file = self._optional("ca_passphrase_file")
         registration_dir = self._optional("registration_dir")
         hook_secret_file = self._optional("hook_secret_file")
+        database_url = self._database_url()
         return Config(
             data_dir=data_dir,
             api_host=host,
@@ -184,10 +206,12 @@ class _Reader:
             mqtt_is_default=mqtt_is_default,
             mqtt_alpn=self._mqtt_alpn((mqtt_host, mqtt_port)),
             mqtt_data_plane=self._data_plane(),
-            database_url=self._database_url(),
+            broker_limits={name.removeprefix("mqtt_"): self._number(name) for name in _BROKER_BOUNDS},
+            database_url=database_url,
+            database_password_file=self._password_file(database_url),
             account=self._matching("account", _ACCOUNT, "twelve digits"),
             region=self._matching("region", _REGION, "formed like us-east-1"),
-            server_names=self._server_names(),
+            server_names=self._server_names({"mqtt": mqtt_host} if insecure_http else {"mqtt": mqtt_host, "api": host}),
             insecure_http=insecure_http,
             root_access_key_id=access_key_id,
             root_secret_access_key=secret,
@@ -199,6 +223,7 @@ class _Reader:
             max_requests=self._number("max_requests"),
             max_connections=self._number("max_connections"),
             thing_type_deletable_after=self._number("thing_type_deletable_after"),
+            auto_register_any_usage=self._switch("auto_register_any_usage"),
             registration_dir=Path(registration_dir) if registration_dir else None,
             hook_secret_file=Path(hook_secret_file) if hook_secret_file else None,
             quota=self._quota(),
@@ -242,7 +267,7 @@ class _Reader:
 
     def _number(self, name: str) -> int:
         text = self._text(name)
-        least, most = _BOUNDS[name]
+        least, most = _BOUNDS.get(name) or _BROKER_BOUNDS[name]
         if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
             raise ConfigError(f"{name} must be a whole number from {least} to {most}, not {text!r}")
         return int(text)
@@ -278,13 +303,29 @@ class _Reader:
             raise ConfigError("database_url must start with postgresql://")
         return url
 
-    def _server_names(self) -> tuple[str, ...]:
+    def _password_file(self, database_url: str | None) -> Path | None:
+        path = self._optional("database_password_file")
+        if path is not None and database_url is None:
+            raise ConfigError("database_password_file is of no use without database_url")
+        return None if path is None else Path(path)
+
+    def _server_names(self, hosts: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the names for the server's certificate: those of the setting, and the addresses that were given.
+
+        ``hosts`` are the addresses that are listened on, by their settings. Clients are told an address only if the
+        certificate holds it.
+        """
         given = self._given("server_name")
         names = given.split(",") if isinstance(given, str) else [str(name) for name in _sequence(given)]
         for name in names:
-            if not _is_server_name(name):
+            if not is_server_name(name):
                 raise ConfigError(f"server_name must be a DNS name or an IP address, not {name!r}")
-        return tuple(dict.fromkeys(names))
+        bound = {name: host for name, host in hosts.items() if self._is_given(name) and is_concrete(host)}
+        first = bound.get("mqtt")
+        if first not in (None, *names) and not self._is_given("server_name"):
+            # The first name is what devices are told.
+            names.insert(0, str(first))
+        return tuple(dict.fromkeys((*names, *bound.values())))
 
     def _quota(self) -> Mapping[str, float] | str:
         if isinstance(self._file.quota, dict) and not any(
@@ -315,15 +356,7 @@ class _Reader:
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{variable}_FILE cannot be read: {error}") from error
-
-
-def _is_server_name(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return _DNS_NAME.fullmatch(name) is not None
-    return True
+            raise ConfigError(f"{variable}_FILE cannot be read: {in_words(error)}") from error
 
 
 def _sequence(value: object) -> tuple[object, ...]:

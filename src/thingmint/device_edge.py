@@ -9,8 +9,10 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
+import structlog
 from OpenSSL import SSL
 
 from thingmint.api.fleet import Fleet
@@ -19,8 +21,9 @@ from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import Scope
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.core.registry_event import RegistryEvent
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
-from thingmint.mqtt.events import ConnectRefused, GatewayEvent
+from thingmint.mqtt.events import ActionRefused, ConnectRefused, GatewayEvent, Refused
 from thingmint.mqtt.fleet_edge import FleetEdge
 from thingmint.mqtt.gateway import Gateway
 from thingmint.mqtt.gateway_limits import GatewayLimits
@@ -28,12 +31,14 @@ from thingmint.mqtt.life_cycle import life_cycle_event
 from thingmint.mqtt.operator_edge import OperatorEdges
 from thingmint.mqtt.registered_devices import RegisteredDevices, device_caller
 from thingmint.mqtt.registry_events import registry_event
+from thingmint.refusal_log import RefusalLog
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration
 from thingmint.registration.change_watch import ChangeWatch
 from thingmint.registration.claims import recognise_claim
 from thingmint.registration.just_in_time import provision_at_first_connection
+from thingmint.registration.turns import Pace
 
 _POLL_SECONDS = 1.0
 _SWEEP_SECONDS = 30.0
@@ -67,6 +72,8 @@ class DeviceEdge:
         data_plane: DataPlane,
         limits: GatewayLimits,
         observe_connections: Callable[[int], None],
+        counters: Counters | None = None,
+        observe_refusal: Callable[[str, str], None] = lambda action, reason: None,
     ) -> None:
         self._authority = authority
         self._scope = scope
@@ -78,10 +85,12 @@ class DeviceEdge:
         self._data_plane = data_plane
         self._limits = limits
         self._observe_connections = observe_connections
+        self._counters = counters
+        self._refusals = RefusalLog(structlog.get_logger("thingmint"), observe_refusal)
         self._gateway = self._new_gateway(address.port)
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
         self._nudged = asyncio.Event()
-        self._unseen: set[CertificateTarget] = set()
+        self._unseen: dict[CertificateTarget, None] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -93,6 +102,11 @@ class DeviceEdge:
     def alpn_port(self) -> int | None:
         """The second port, if there is one."""
         return None if self._address.alpn is None else self._gateway.ports[1]
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether devices can connect; those that are connected do not need it."""
+        return self._gateway.is_listening
 
     @property
     def gateway(self) -> Gateway:
@@ -123,6 +137,7 @@ class DeviceEdge:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._gateway.stop(grace)
+        self._refusals.close()
 
     def use_tls_context(self, context: SSL.Context) -> None:
         """Use another server certificate for the connections to come."""
@@ -142,7 +157,10 @@ class DeviceEdge:
     def heard(self, event: GatewayEvent) -> None:
         """Publish the life-cycle event of a connection to the devices of its account."""
         if isinstance(event, ConnectRefused):
-            log.info("a device was turned away: %s (certificate %s)", event.why, event.certificate_id)
+            self._refusals.connect_refused(event)
+            return
+        if isinstance(event, ActionRefused):
+            self._refusals.action_refused(event)
             return
         published = life_cycle_event(event)
         if published is not None:
@@ -158,12 +176,8 @@ class DeviceEdge:
         try:
             await provision_at_first_connection(self._authority, caller, certificate, config)
         except ThingmintError as error:
-            log.warning(
-                "a device could not be provisioned: %s (certificate %s, CA certificate %s, template %s)",
-                error.message,
-                certificate.certificate_id,
-                registration.ca_certificate.certificate_id,
-                config.template_name or "of the CA's registration configuration",
+            self._refusals.connect_refused(
+                _not_provisioned(registration, source_address, error, self._authority.clock.now())
             )
 
     def _new_gateway(self, port: int) -> Gateway:
@@ -179,6 +193,7 @@ class DeviceEdge:
             clock=self._authority.clock,
             limits=self._limits,
             observe_connections=self._observe_connections,
+            counters=self._counters,
         )
 
     async def _follow(self) -> None:
@@ -187,6 +202,7 @@ class DeviceEdge:
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._nudged.wait()
             self._nudged.clear()
+            self._refusals.advance()
             try:
                 await self._look_at_all()
             except ServiceUnavailable:
@@ -197,11 +213,23 @@ class DeviceEdge:
                 log.exception("changes of the registry could not be followed")
 
     async def _look_at_all(self) -> None:
-        """Look at what has changed, and first at what could not be looked at before: the watch tells of it once."""
-        self._unseen |= await self._watch.changed_keys()
-        for target in tuple(self._unseen):
+        """Look at what has changed, and at what could not be looked at before: the watch tells of it once.
+
+        Other work goes on in between. What changes meanwhile comes first: it may be a revocation, and a change of a
+        policy may concern the whole fleet.
+        """
+        await self._notice()
+        pace = Pace()
+        while self._unseen:
+            target = next(iter(self._unseen))
             await self._look_at(target)
-            self._unseen.discard(target)
+            self._unseen.pop(target, None)
+            if await pace.rest() and self._nudged.is_set():
+                self._nudged.clear()
+                await self._notice()
+
+    async def _notice(self) -> None:
+        self._unseen = {**dict.fromkeys(await self._watch.changed_keys()), **self._unseen}
 
     async def _look_at(self, target: CertificateTarget) -> None:
         if await self._may_stay(target):
@@ -231,6 +259,25 @@ class DeviceEdge:
                 self._watch.forget(target)
                 self._devices.known.discard(target)
             gone = absent
+
+
+def _not_provisioned(
+    registration: AutoRegistration, source_address: str, error: ThingmintError, at: datetime
+) -> ConnectRefused:
+    """Return that the template of a device's CA could not be carried out at its first connection."""
+    certificate, ca_certificate = registration.certificate, registration.ca_certificate
+    config = ca_certificate.registration_config
+    template = config.template_name if config is not None else None
+    detail = f"{error.message} ({f'template {template}' if template else 'the template of the CA certificate'})"
+    refused = Refused("RegisterThing", type(error).__name__, f"cacert/{ca_certificate.certificate_id}", detail=detail)
+    return ConnectRefused(
+        certificate.certificate_id,
+        source_address,
+        at,
+        error.message,
+        scope=certificate.scope,
+        refused=refused,
+    )
 
 
 def _registered_event(registration: AutoRegistration) -> tuple[str, bytes]:

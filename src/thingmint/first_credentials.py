@@ -15,6 +15,7 @@ from thingmint.registration.access_keys import delete_access_key, ensure_adminis
 from thingmint.registration.database_keys import ForeignDatabase
 from thingmint.registration.ports import Clock, SecretSealer, Store
 from thingmint.storage import SQLITE_FILE_NAME
+from thingmint.words import in_words
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
@@ -73,9 +74,9 @@ async def require_own_database(store: Store, sealer: SecretSealer, issuer_id: st
         await database_keys.require_own_database(store, sealer, issuer_id)
     except ForeignDatabase as error:
         raise StartRefused(
-            f"the database does not belong to the keys in {data_dir}: {error}. Services that share a database share "
-            f"the keys: copy keys/, certificates/ and credentials of the service that filled it to {data_dir}, "
-            "or use another database"
+            f"the database does not belong to the keys in {data_dir}: {in_words(error)}. Services that share "
+            f"a database share the keys: copy keys/, certificates/ and credentials of the service that filled it to "
+            f"{data_dir}, or use another database"
         ) from error
 
 
@@ -112,7 +113,7 @@ def _secret(path: Path | None, setting: str) -> bytes | None:
     try:
         return None if path is None else path.read_bytes().rstrip(b"\r\n")
     except OSError as error:
-        raise StartRefused(f"{setting} cannot be read: {error}") from error
+        raise StartRefused(f"{setting} cannot be read: {in_words(error)}") from error
 
 
 def new_credentials() -> Credentials:
@@ -125,4 +126,4 @@ def _read_credentials(data_dir: Path) -> Credentials | None:
     try:
         return read_credentials(data_dir)
     except ValueError as error:
-        raise StartRefused(str(error)) from error
+        raise StartRefused(in_words(error)) from error

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from thingmint.words import reason_of
+
 # Host, port and, with IPv6, more: the standard library types it per family.
 Address: TypeAlias = tuple[Any, ...]
 
@@ -106,4 +108,4 @@ def _listening_socket(family: int, address: Address) -> socket.socket:
 def _named(error: OSError, host: str, port: int) -> OSError:
     """Return the error with the address in it; the system says what is wrong, and not where."""
     shown = f"[{host}]" if ":" in host else host
-    return OSError(error.errno, f"cannot listen on {shown}:{port}: {error.strerror}")
+    return OSError(error.errno, f"cannot listen on {shown}:{port}: {reason_of(error)}")

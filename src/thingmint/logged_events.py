@@ -6,7 +6,7 @@ from typing import Protocol
 import structlog
 
 from thingmint.core.registry_event import RegistryEvent
-from thingmint.registration.audit import AuditEntry
+from thingmint.registration.audit import NEVER_PRESENT, AuditEntry
 from thingmint.registration.ports import EventSink
 
 _log = structlog.get_logger("thingmint")
@@ -17,6 +17,10 @@ class Log(Protocol):
 
     def info(self, event: str, **facts: object) -> object:
         """Write a line."""
+        ...
+
+    def warning(self, event: str, **facts: object) -> object:
+        """Write a line about what somebody should look at."""
         ...
 
 
@@ -39,7 +43,8 @@ class LoggedEvents:
         # A detail may bear any name. The change is committed: a line that cannot be written must not spoil the answer.
         taken = {"event", *line}
         detail = {f"detail_{name}" if name in taken else name: value for name, value in entry.detail.items()}
-        self.log.info("recorded", **line, **detail)
+        write = self.log.warning if NEVER_PRESENT in entry.detail else self.log.info
+        write("recorded", **line, **detail)
         for listener in self.listeners:
             listener.recorded(entry)
 

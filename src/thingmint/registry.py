@@ -35,7 +35,7 @@ from thingmint.first_credentials import (
     require_own_database,
 )
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
-from thingmint.issuance.issuer import Issuer, IssuerUnfit
+from thingmint.issuance.issuer import Issuer, IssuerNotValid, IssuerUnfit, ProfileExhausted
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.key_pool import KeyPool
@@ -44,8 +44,15 @@ from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.ports import KeySource, RegistrationFiles, Store
 from thingmint.role_settings import read_role_policies
 from thingmint.sealing import Sealer
-from thingmint.storage import SQLITE_FILE_NAME, open_store
+from thingmint.storage import SQLITE_FILE_NAME, InvalidDatabaseURL, open_store
+from thingmint.storage_choice import (
+    read_database_password,
+    remember_storage,
+    require_named_storage,
+    require_same_storage,
+)
 from thingmint.telemetry import Metrics
+from thingmint.words import in_words
 
 REGISTRATION_CODE_OCTETS = 32
 
@@ -100,10 +107,15 @@ async def open_registry(
             may_create=may_create,
         ).open()
     except AuthorityUnusable as error:
-        raise StartRefused(str(error)) from error
+        raise StartRefused(in_words(error)) from error
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
+    require_named_storage(config)
     require_database(config)
-    store = await open_store(config.database_url, config.data_dir, observe=observe)
+    password = read_database_password(config)
+    try:
+        store = await open_store(config.database_url, config.data_dir, observe=observe, password=password)
+    except InvalidDatabaseURL as error:
+        raise StartRefused(in_words(error)) from error
     try:
         yield Registry(
             config=config,
@@ -135,13 +147,14 @@ def registration_authority(
     try:
         profile = certificate_profile(ProfileConfig.from_table(registry.config.profile))
         issuer = Issuer(issuing.certificate, issuing.private_key, profile)
+        _require_validity(issuer, registry.clock.now())
         claim_issuer = Issuer(issuing.certificate, issuing.private_key, claim_profile())
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)
         hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer)), _log)
         roles = read_role_policies(registry.config.roles, registry.config.data_dir)
     except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
-        raise StartRefused(str(error)) from error
+        raise StartRefused(in_words(error)) from error
     return RegistrationAuthority(
         store=registry.store,
         key_source=key_source,
@@ -153,6 +166,7 @@ def registration_authority(
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
         events=events or LoggedEvents(),
         thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
+        auto_register_any_usage=registry.config.auto_register_any_usage,
         sealer=registry.sealer,
         hooks=hooks,
         files=_files(registry.config),
@@ -160,12 +174,34 @@ def registration_authority(
     )
 
 
+def _require_validity(issuer: Issuer, now: datetime) -> None:
+    """Return if certificates of the profile can be issued; raise StartRefused if that needs another profile."""
+    try:
+        issuer.validity_at(now)
+    except IssuerNotValid:
+        # The clock may become right while the service runs; until then it issues nothing.
+        return
+    except ProfileExhausted as error:
+        days = (issuer.not_after - now).days
+        raise StartRefused(
+            f"the table [profile] cannot be used: {in_words(error)}. validity_days may be {days} today, and not_after "
+            f"at most {issuer.not_after.isoformat()}"
+        ) from error
+
+
 def _files(config: Config) -> RegistrationFiles:
     if config.registration_dir is None:
         return NoBuckets()
     if not config.registration_dir.is_dir():
         raise StartRefused(f"registration_dir {config.registration_dir} is not a directory")
-    return Buckets(config.registration_dir)
+    buckets = Buckets(config.registration_dir)
+    if misplaced := buckets.misplaced():
+        _log.warning(
+            "folders of registration_dir belong to no account: move each bucket into the folder of its account",
+            folders=misplaced,
+            example=f"{config.registration_dir / config.account / misplaced[0]}",
+        )
+    return buckets
 
 
 @contextlib.asynccontextmanager
@@ -177,9 +213,13 @@ async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
     """
     if not certificate_path(config.data_dir, ROOT).exists():
         raise StartRefused(f"{config.data_dir} holds no registry yet: `thingmint serve` makes it")
+    require_same_storage(config)
     database = config.data_dir / SQLITE_FILE_NAME
     if config.database_url is None and not database.exists():
-        raise StartRefused(f"{database} is missing: restore it from a backup")
+        raise StartRefused(
+            f"{database} is missing: restore it from a backup or, if the service runs on PostgreSQL, give "
+            "--database-url"
+        )
     async with open_registry(config, may_create=False) as registry:
         yield registry
 
@@ -191,4 +231,5 @@ async def offline_authority(config: Config, keys: KeySource) -> AsyncIterator[tu
     with held(config.data_dir, "thingmint issue --offline"):
         async with open_registry(config) as registry:
             await require_own_database(registry.store, registry.sealer, registry.issuer_id, config.data_dir)
+            remember_storage(config)
             yield registration_authority(registry, keys), operator(registry.scope)

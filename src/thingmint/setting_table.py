@@ -42,7 +42,46 @@ SETTINGS: tuple[Setting, ...] = (
         "What carries messages between devices: local, or an MQTT broker at unix:/path or tcp:host:port.",
         "local",
     ),
+    Setting(
+        "mqtt_queued_messages",
+        "Messages that may wait for one client, connected or away, before more are dropped for it.",
+        10_000,
+    ),
+    Setting(
+        "mqtt_queued_bytes",
+        "Bytes of messages that may wait for one client before more are dropped for it.",
+        16_777_216,
+    ),
+    Setting(
+        "mqtt_queued_bytes_in_all",
+        "Bytes of messages and wills that may wait in all, each counted once; beyond, publishers are refused.",
+        268_435_456,
+    ),
+    Setting(
+        "mqtt_stuck_seconds",
+        "Seconds after which a client is disconnected that has read nothing while its queue is full.",
+        30,
+    ),
+    Setting(
+        "mqtt_retained_messages",
+        "Retained messages of one account.",
+        10_000,
+    ),
+    Setting(
+        "mqtt_retained_bytes_in_all",
+        "Bytes of retained messages in all.",
+        67_108_864,
+    ),
+    Setting(
+        "mqtt_offline_sessions",
+        "Sessions of clients that are away, in all, before those away longest are ended.",
+        10_000,
+    ),
     Setting("database_url", "postgresql://… for PostgreSQL; SQLite in the data directory where absent."),
+    Setting(
+        "database_password_file",
+        "File with the password for PostgreSQL, so that it need not be in database_url.",
+    ),
     Setting("account", "The AWS account id that this service speaks for, twelve digits.", "000000000000"),
     Setting("region", "The AWS region that this service speaks for.", "us-east-1"),
     Setting(
@@ -71,7 +110,14 @@ SETTINGS: tuple[Setting, ...] = (
         300,
     ),
     Setting(
-        "registration_dir", "Directory whose folders are the buckets of bulk registrations, and get their reports."
+        "auto_register_any_usage",
+        "At first connections, register certificates that are not for TLS clients, too (CA:TRUE, other key usages).",
+        False,
+        switch=True,
+    ),
+    Setting(
+        "registration_dir",
+        "Directory of bulk registrations: ACCOUNT/BUCKET is a bucket of an account; it gets their reports, too.",
     ),
     Setting("hook_secret_file", "File with a secret of 32 bytes or more, by which webhooks know who asks."),
     Setting("quota", "Requests per second: none, or aws for the quotas that AWS documents.", "none"),

@@ -1,6 +1,7 @@
 """Owns what the service tells about itself: metrics in a registry of its own, and structured logs without secrets."""
 
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from datetime import datetime
@@ -16,6 +17,11 @@ _DATABASE_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.0
 _ISSUING = frozenset({"CreateKeysAndCertificate", "CreateCertificateFromCsr"})
 _SECRET_WORDS = ("secret", "private", "password", "passphrase", "token", "signature", "authorization", "credential")
 _MASKED = "[masked]"
+_OWN_LOGGERS = "thingmint"
+# What a terminal takes for a command or a new line: controls, and the marks that change the direction of text.
+_CONTROLS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
+# These are the service's own, and have several lines.
+_MULTILINE = frozenset({"exception", "traceback"})
 
 
 class Metrics:
@@ -38,6 +44,12 @@ class Metrics:
         self._in_flight = Gauge("thingmint_requests_in_flight", "Requests being worked on.", registry=registry)
         self._connections = Gauge("thingmint_connections", "Open connections.", registry=registry)
         self._device_connections = Gauge("thingmint_device_connections", "Open device connections.", registry=registry)
+        self._refusals = Counter(
+            "thingmint_device_refusals",
+            "What was refused to devices, by action and reason.",
+            ("action", "reason"),
+            registry=registry,
+        )
         self._reserve = Gauge("thingmint_key_reserve", "Key pairs in the reserve.", registry=registry)
         self._reserve_wait = Histogram(
             "thingmint_key_wait_seconds", "Time that a caller waited for a key.", buckets=_SECONDS, registry=registry
@@ -82,6 +94,10 @@ class Metrics:
         """Take note of how many connections of devices are open."""
         self._device_connections.set(count)
 
+    def device_refused(self, action: str, reason: str) -> None:
+        """Count a refusal; both names come from tables, so that they are few."""
+        self._refusals.labels(action, reason).inc()
+
     def reserve_level(self, level: int) -> None:
         """Take note of how many key pairs are in the reserve."""
         self._reserve.set(level)
@@ -105,6 +121,11 @@ class Metrics:
         """Take note of when one of the service's own certificates ends."""
         self._expiry.labels(name).set(not_after.timestamp())
 
+    @property
+    def registry(self) -> CollectorRegistry:
+        """The registry, for the metrics of other modules."""
+        return self._registry
+
     def render(self) -> bytes:
         """Return the metrics in Prometheus's text format, version 0.0.4."""
         return generate_latest(self._registry)
@@ -124,6 +145,9 @@ def configure_logging(log_format: str, level: str, stream: TextIO | None = None)
         structlog.processors.format_exc_info,
         mask_secrets,
     ]
+    if log_format != "json":
+        # JSON escapes by itself; on a terminal a device must not write lines of its own.
+        shared.append(escape_controls)
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, renderer],
@@ -136,7 +160,9 @@ def configure_logging(log_format: str, level: str, stream: TextIO | None = None)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    # Libraries' own debugging lines are none of an operator's.
     root.setLevel(max(number, logging.INFO))
+    logging.getLogger(_OWN_LOGGERS).setLevel(number)
 
 
 def mask_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -145,6 +171,18 @@ def mask_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -
         if _sounds_secret(name) or (isinstance(value, str) and "PRIVATE KEY" in value):
             event[name] = _MASKED
     return event
+
+
+def escape_controls(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Write control characters of texts as escapes, so that nothing a device sends ends a line or begins another."""
+    for name, value in event.items():
+        if isinstance(value, str) and name not in _MULTILINE:
+            event[name] = _CONTROLS.sub(_escaped, value)
+    return event
+
+
+def _escaped(found: "re.Match[str]") -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 @lru_cache(1024)

@@ -84,7 +84,30 @@ async def test_policies_of_the_groups_of_its_things_count(api: Api) -> None:
     await create(api, "Connect", statement(Action="iot:Connect"))
     await attach(api, "Connect", PREFIX + "thinggroup/House")
 
-    assert (await ask(api, ("CONNECT", "client/x"), principal=certificate))[0]["authDecision"] == "ALLOWED"
+    async def decision(**members: Any) -> object:
+        (result,) = await ask(api, ("CONNECT", "client/x"), principal=certificate, **members)
+        return result["authDecision"], result["missingContextValues"]
+
+    assert await decision(client_id="lamp") == ("ALLOWED", [])
+    assert await decision(client_id="pump") == ("IMPLICIT_DENY", [])
+    # Whether the group counts depends on the client id.
+    assert await decision() == ("IMPLICIT_DENY", ["iot:ClientId"])
+
+
+async def test_a_group_is_tried_out_with_the_policies_that_its_devices_have_of_it(api: Api) -> None:
+    await store_memberships(api.store, SCOPE, Memberships((("House",), ("House", "Room"))))
+    await create(api, "Connect", statement(Action="iot:Connect", Resource=PREFIX + "client/${iot:ClientId}"))
+    await create(api, "Publish", statement(Action="iot:Publish"))
+    await attach(api, "Connect", PREFIX + "thinggroup/House")
+    await attach(api, "Publish", PREFIX + "thinggroup/Room")
+    requests = ("CONNECT", "client/lamp"), ("PUBLISH", "topic/a"), ("CONNECT", "client/pump")
+
+    async def decisions(group: str) -> list[object]:
+        results = await ask(api, *requests, client_id="lamp", principal=PREFIX + f"thinggroup/{group}")
+        return [result["authDecision"] for result in results]
+
+    assert await decisions("Room") == ["ALLOWED", "ALLOWED", "IMPLICIT_DENY"]
+    assert await decisions("House") == ["ALLOWED", "IMPLICIT_DENY", "IMPLICIT_DENY"]
 
 
 async def attach_thing(api: Api, certificate: str, thing: str, *, exclusive: bool = False) -> None:
@@ -159,7 +182,11 @@ async def test_policies_are_added_and_skipped_for_the_test_alone(api: Api) -> No
 
 
 async def test_what_does_not_exist_is_not_found(api: Api) -> None:
-    for members in ({"principal": NOBODY}, {"principal": IDENTITY, "policyNamesToAdd": ["Unknown"]}):
+    for members in (
+        {"principal": NOBODY},
+        {"principal": PREFIX + "thinggroup/Nothing"},
+        {"principal": IDENTITY, "policyNamesToAdd": ["Unknown"]},
+    ):
         with pytest.raises(ResourceNotFound):
             await ask(api, ("CONNECT", "client/lamp"), **members)
 
@@ -175,7 +202,7 @@ async def test_what_does_not_exist_is_not_found(api: Api) -> None:
         {"authInfos": [{"actionType": "CONNECT", "resources": []}]},
         {"authInfos": [{"actionType": "CONNECT", "resources": ["x" * 2049]}]},
         {"policyNamesToAdd": ["no spaces"]},
-        {"principal": PREFIX + "thinggroup/Lamps"},
+        {"principal": PREFIX + "thing/lamp"},
         {"principal": "lamp"},
     ],
 )
@@ -199,3 +226,19 @@ def test_policies_are_asked_about_the_principal(api: Api) -> None:
     body = json.dumps({"principal": NOBODY}).encode()
     assert api.resource_of("POST", "/test-authorization", body) == NOBODY
     assert api.resource_of("POST", "/test-authorization") == "*"
+
+
+async def test_a_test_that_is_too_much_work_is_refused_before_it_is_done(api: Api) -> None:
+    pattern = "arn:aws:iot:*" + "a?" * 850 + "b*"
+    for number in range(10):
+        await create(api, f"wild-{number}", statement(Action="iot:Publish", Resource=pattern))
+    names = [f"wild-{number}" for number in range(10)]
+    resources = ["arn:aws:iot:" + "a" * 2030] * 40
+    body = {"authInfos": [{"actionType": "PUBLISH", "resources": resources}] * 10, "policyNamesToAdd": names}
+
+    with pytest.raises(LimitExceeded, match="too many resources"):
+        await api.call("POST", "/test-authorization", json.dumps(body).encode())
+
+    body["authInfos"] = [{"actionType": "PUBLISH", "resources": resources[:10]}]
+    (result,) = (await api.call("POST", "/test-authorization", json.dumps(body).encode()))["authResults"]
+    assert result["authDecision"] == "IMPLICIT_DENY"

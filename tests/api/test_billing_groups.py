@@ -47,6 +47,19 @@ async def test_an_update_tells_the_new_version(api: Api) -> None:
         await api.call("PATCH", "/billing-groups/ward", b"{}")
 
 
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [({}, {}), ({"billingGroupDescription": "pays not"}, {"billingGroupDescription": "pays not"})],
+)
+async def test_properties_of_an_update_are_the_whole_new_state(
+    api: Api, properties: dict[str, str], expected: dict[str, str]
+) -> None:
+    created = {"billingGroupProperties": {"billingGroupDescription": "pays"}}
+    await api.call("POST", "/billing-groups/ward", json.dumps(created).encode())
+    await api.call("PATCH", "/billing-groups/ward", json.dumps({"billingGroupProperties": properties}).encode())
+    assert (await api.call("GET", "/billing-groups/ward"))["billingGroupProperties"] == expected
+
+
 async def test_a_deleted_group_is_gone(api: Api) -> None:
     await api.call("POST", "/billing-groups/ward")
     with pytest.raises(VersionMismatch):

@@ -8,10 +8,10 @@ from tests.support.api import Api
 from tests.support.authority import ACCOUNT
 from tests.support.provisioning import JITP_BODY
 from tests.support.templates import template
-from tests.support.user_ca import UserCA, new_ca
+from tests.support.user_ca import UserCA, der_of, new_ca
 
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
-from thingmint.core.identifiers import AccountId
+from thingmint.core.identifiers import AccountId, certificate_id_of
 
 ROLE = "arn:aws:iam::123456789012:role/JITP"
 STRANGER = AccountId("222222222222")
@@ -109,9 +109,11 @@ async def test_default_mode_is_the_default_and_flags_are_in_the_query(api: Api) 
 
 async def test_pem_with_carriage_returns_is_the_same_certificate(api: Api) -> None:
     ca = new_ca()
-    body = {"caCertificate": ca.pem.replace("\n", "\r\n"), "certificateMode": "SNI_ONLY"}
+    sent = ca.pem.replace("\n", "\r\n")
+    body = {"caCertificate": sent, "certificateMode": "SNI_ONLY"}
     created = await api.call("POST", "/cacertificate", json.dumps(body).encode())
-    assert (await described(api, created["certificateId"]))["certificateDescription"]["certificatePem"] == ca.pem
+    assert created["certificateId"] == certificate_id_of(der_of(ca.certificate))
+    assert (await described(api, created["certificateId"]))["certificateDescription"]["certificatePem"] == sent
 
 
 async def test_a_ca_is_updated_listed_and_deleted(api: Api) -> None:

@@ -2,7 +2,15 @@
 
 import pytest
 
-from thingmint.api.constraints import Constraint, Rule, Violations, check, rules_of, translate_pattern
+from thingmint.api.constraints import (
+    MAX_ELEMENTS,
+    Constraint,
+    Rule,
+    Violations,
+    check,
+    rules_of,
+    translate_pattern,
+)
 from thingmint.core.errors import InvalidRequest
 
 
@@ -144,3 +152,12 @@ def test_a_number_of_any_length_can_be_shown() -> None:
     message = violations_of(-(10**5000), Constraint(ge=0))
 
     assert "'a number of more than 64 bits'" in message
+
+
+def test_lists_and_maps_have_so_many_elements_in_all() -> None:
+    violations = Violations()
+    violations.look_at(MAX_ELEMENTS - 1)
+    violations.look_at(1)
+    violations.refuse_if_any()
+    with pytest.raises(InvalidRequest, match=f"at most {MAX_ELEMENTS} elements in all"):
+        violations.look_at(1)

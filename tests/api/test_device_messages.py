@@ -9,7 +9,7 @@ from tests.support.api import Api
 from tests.support.authority import REGION
 
 from thingmint.api.data_plane import OpenConnection, RetainedMessage
-from thingmint.core.errors import InvalidRequest, ResourceNotFound
+from thingmint.core.errors import InvalidRequest, OperationUnknown, ResourceNotFound
 from thingmint.core.identifiers import AccountId, Scope
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -188,5 +188,5 @@ async def test_a_token_of_another_account_is_refused(api: Api) -> None:
     ],
 )
 async def test_what_the_data_plane_has_not_says_so_by_name(api: Api, method: str, path: str, name: str) -> None:
-    with pytest.raises(InvalidRequest, match=f"^{name} is not implemented by Thingmint$"):
+    with pytest.raises(OperationUnknown, match=f"^{name} is not implemented by Thingmint$"):
         await api.call(method, path, b"{}")

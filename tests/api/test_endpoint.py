@@ -13,18 +13,18 @@ from thingmint.core.errors import InvalidRequest
         "?endpointType=iot:Data",
         "?endpointType=iot%3AData-ATS",
         "?endpointType=iot:Data-Beta",
-        "?endpointType=iot:CredentialProvider",
-        "?endpointType=iot:Jobs",
     ],
 )
-async def test_every_kind_of_endpoint_has_the_one_address(api: Api, query: str) -> None:
+async def test_every_kind_of_endpoint_that_is_served_has_the_one_address(api: Api, query: str) -> None:
     assert await api.call("GET", f"/endpoint{query}") == {"endpointAddress": "devices.example"}
 
 
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
-        ("endpointType=iot:Nothing", "Endpoint type 'iot:Nothing' is not one of iot:CredentialProvider"),
+        ("endpointType=iot:Nothing", "Endpoint type 'iot:Nothing' is not one of iot:Data, iot:Data-ATS"),
+        ("endpointType=iot:CredentialProvider", "Endpoint type 'iot:CredentialProvider' is not served by Thingmint"),
+        ("endpointType=iot%3AJobs", "Endpoint type 'iot:Jobs' is not served by Thingmint"),
         ("endpointType=", "Endpoint type '' is not one of"),
         (f"endpointType={'x' * 129}", "Member must have length less than or equal to 128"),
     ],

@@ -13,6 +13,7 @@ from thingmint.api.binding import RawRequest
 from thingmint.api.permissions import CREDENTIALS_SERVICE, passes_role, request_tags, tag_context
 from thingmint.api.routing import Match
 from thingmint.api.service import implemented_operations
+from thingmint.core.errors import InvalidRequest
 from thingmint.registration.authorization import Permission
 
 OURS = "arn:aws:iot:eu-west-1:123456789012"
@@ -146,3 +147,27 @@ def test_no_body_and_no_header_keeps_policies_from_being_asked(body: bytes, head
         labels = {part.strip("{}+"): "x" for part in operation.path.split("/") if part.startswith("{")}
         raw = RawRequest(labels, [("resourceArn", "x")], [(b"x-amzn-principal", header)], body)
         assert Match(operation, labels).permissions(caller_with().scope, raw)[0].action == f"iot:{operation.name}"
+
+
+@pytest.mark.parametrize("path", ["/tags", "/untag"])
+def test_a_request_that_speaks_of_hundreds_of_tags_is_refused_before_policies_are_asked(api: Api, path: str) -> None:
+    tags = [{"Key": f"key-{number}", "Value": ""} for number in range(201)]
+    keys = [f"key-{number}" for number in range(201)]
+    for count in (200, 201):
+        members = {"tags": tags[:count]} if path == "/tags" else {"tagKeys": keys[:count]}
+        body = json.dumps({"resourceArn": "arn:aws:iot:eu-west-1:123456789012:policy/p", **members}).encode()
+        if count == 200:
+            assert len(api.permissions_of("POST", path, body)[0].context["aws:TagKeys"]) == count
+            continue
+        with pytest.raises(InvalidRequest, match="at most 200 tags"):
+            api.permissions_of("POST", path, body)
+
+
+def test_a_body_is_decoded_once() -> None:
+    raw = RawRequest({}, [], [], b'{"a":1}')
+    assert raw.members is raw.unchecked_members
+    broken = RawRequest({}, [], [], b'{"a":')
+    assert broken.unchecked_members == {}
+    for _ in range(2):
+        with pytest.raises(InvalidRequest):
+            _ = broken.members

@@ -213,6 +213,10 @@ async def test_what_is_in_force_is_told_with_documents(api: Api) -> None:
 
     assert of_thing == {"effectivePolicies": [told["a"]]}
     assert of_principal == {"effectivePolicies": [told["b"]]}
+    # The certificate is not attached to the thing, so the thing's groups do not count.
+    assert of_both == {"effectivePolicies": [told["b"]]}
+    await api.call("PUT", "/things/lamp/principals", headers=[(b"x-amzn-principal", certificate.encode())])
+    of_both = await api.call("POST", "/effective-policies?thingName=lamp", body(principal=certificate))
     assert of_both == {"effectivePolicies": [told["a"], told["b"]]}
     assert await api.call("POST", "/effective-policies", pool) == {"effectivePolicies": []}
 

@@ -4,7 +4,7 @@ import pytest
 from tests.support.api import Api
 
 from thingmint.api.service import is_operation
-from thingmint.core.errors import InvalidRequest
+from thingmint.core.errors import OperationUnknown
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from thingmint.core.errors import InvalidRequest
 async def test_an_operation_that_thingmint_does_not_have_says_so_by_name(
     api: Api, method: str, path: str, name: str
 ) -> None:
-    with pytest.raises(InvalidRequest, match=f"^{name} is not implemented by Thingmint$"):
+    with pytest.raises(OperationUnknown, match=f"^{name} is not implemented by Thingmint$"):
         await api.call(method, path, b"\xff")
 
 

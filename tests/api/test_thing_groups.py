@@ -66,11 +66,45 @@ async def test_an_update_tells_the_new_version(api: Api) -> None:
     assert await api.call("PATCH", "/thing-groups/lamps", update) == {"version": 2}
 
     assert (await api.call("GET", "/thing-groups/lamps"))["thingGroupProperties"] == {
-        "thingGroupDescription": "all",
         "attributePayload": {"attributes": {"floor": "3"}},
     }
     with pytest.raises(VersionMismatch):
         await api.call("PATCH", "/thing-groups/lamps", update)
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({"thingGroupDescription": "some"}, {"thingGroupDescription": "some"}),
+        (
+            {"attributePayload": {"attributes": {"wing": "east"}}},
+            {"attributePayload": {"attributes": {"wing": "east"}}},
+        ),
+        (
+            {"attributePayload": {"attributes": {"wing": "east"}, "merge": True}},
+            {"attributePayload": {"attributes": {"floor": "3", "wing": "east"}}},
+        ),
+        ({"attributePayload": {"merge": True}}, {"attributePayload": {"attributes": {"floor": "3"}}}),
+        ({"attributePayload": {"attributes": {}}}, {}),
+        ({"attributePayload": {}}, {}),
+        ({}, {}),
+    ],
+)
+async def test_properties_of_an_update_are_the_whole_new_state(
+    api: Api, properties: dict[str, object], expected: dict[str, object]
+) -> None:
+    await create(api, "lamps", thingGroupDescription="all", attributePayload={"attributes": {"floor": "3"}})
+    await api.call("PATCH", "/thing-groups/lamps", json.dumps({"thingGroupProperties": properties}).encode())
+    after = (await api.call("GET", "/thing-groups/lamps"))["thingGroupProperties"]
+    assert {name: value for name, value in after.items() if value != {"attributes": {}}} == expected
+
+
+async def test_an_update_without_properties_changes_nothing(api: Api) -> None:
+    await create(api, "lamps", thingGroupDescription="all")
+    before = await api.call("GET", "/thing-groups/lamps")
+    with pytest.raises(InvalidRequest):
+        await api.call("PATCH", "/thing-groups/lamps", b"{}")
+    assert await api.call("GET", "/thing-groups/lamps") == before
 
 
 async def test_a_deleted_group_is_gone(api: Api) -> None:

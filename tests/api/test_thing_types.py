@@ -61,13 +61,33 @@ async def test_a_deprecated_type_tells_since_when(api: Api) -> None:
 async def test_a_type_is_updated(api: Api) -> None:
     await create(api, **PROPERTIES)
 
-    changed = {"thingTypeProperties": {"thingTypeDescription": "gives warmth"}}
-    assert await api.call("PATCH", "/thing-types/light", json.dumps(changed).encode()) == {}
+    for unchanging in (b"{}", b'{"thingTypeProperties":{}}', b'{"thingTypeProperties":{"mqtt5Configuration":{}}}'):
+        assert await api.call("PATCH", "/thing-types/light", unchanging) == {}
+        assert (await api.call("GET", "/thing-types/light"))["thingTypeProperties"] == PROPERTIES
 
-    assert (await api.call("GET", "/thing-types/light"))["thingTypeProperties"] == {
-        "thingTypeDescription": "gives warmth",
-        "searchableAttributes": ["wattage", "colour"],
-    }
+    propagating = [{"userPropertyKey": "w", "thingAttribute": "wattage"}]
+    changed = {"thingTypeProperties": {"mqtt5Configuration": {"propagatingAttributes": propagating}}}
+    assert await api.call("PATCH", "/thing-types/light", json.dumps(changed).encode()) == {}
+    after = {**PROPERTIES, "mqtt5Configuration": {"propagatingAttributes": propagating}}
+    assert (await api.call("GET", "/thing-types/light"))["thingTypeProperties"] == after
+
+    other = {"thingTypeProperties": {"thingTypeDescription": "gives warmth"}}
+    with pytest.raises(InvalidRequest, match=r"^Can only update mqtt5Configuration\.$"):
+        await api.call("PATCH", "/thing-types/light", json.dumps(other).encode())
+    empty = b'{"thingTypeProperties":{"mqtt5Configuration":{"propagatingAttributes":[]}}}'
+    await api.call("PATCH", "/thing-types/light", empty)
+    assert "mqtt5Configuration" not in (await api.call("GET", "/thing-types/light"))["thingTypeProperties"]
+
+
+async def test_searchable_attributes_are_a_set(api: Api) -> None:
+    created = await create(api, searchableAttributes=["site", "area", "site"])
+    assert await create(api, searchableAttributes=["area", "site"]) == created
+    with pytest.raises(ResourceExists):
+        await create(api, searchableAttributes=["area"])
+    properties = (await api.call("GET", "/thing-types/light"))["thingTypeProperties"]
+    assert properties["searchableAttributes"] == ["site", "area"]
+    same = {"thingTypeProperties": {"searchableAttributes": ["area", "site"]}}
+    assert await api.call("PATCH", "/thing-types/light", json.dumps(same).encode()) == {}
 
 
 async def test_refusals(api: Api) -> None:

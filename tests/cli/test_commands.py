@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 import structlog
 from click.testing import CliRunner, Result
@@ -245,6 +246,24 @@ def test_doctor_names_what_is_wrong(data_dir: Path) -> None:
     assert "service-ca.pem holds no certificate" in run("doctor", data_dir=data_dir).stdout
     (data_dir / "certificates" / "issuing-ca.pem").unlink()
     assert "issuing-ca.pem is missing" in run("doctor", data_dir=data_dir).stdout
+
+
+def test_doctor_names_what_an_earlier_version_registered_twice(data_dir: Path) -> None:
+    connection = apsw.Connection(str(data_dir / "thingmint.sqlite"))
+    for number, first in ((1, None), (2, f"{1:064x}")):
+        connection.execute(
+            "INSERT INTO certificate (account, region, certificate_id, serial_number, status, mode, not_before, "
+            "not_after, created_at, modified_at, customer_version, generation_id, der, other_encoding_of) "
+            "VALUES ('000000000000', 'us-east-1', ?, '7', 'ACTIVE', 'SNI_ONLY', 0, 1, 0, 0, 1, 'g', x'00', ?)",
+            (f"{number:064x}", first),
+        )
+    connection.close()
+    result = run("doctor", data_dir=data_dir)
+    assert result.exit_code == 0
+    assert (
+        f"warning  account 000000000000, region us-east-1: certificate {2:064x} (ACTIVE) is another encoding of "
+        f"{1:064x}; it opens no connections: delete it" in result.stdout
+    )
 
 
 def test_doctor_of_nothing_makes_nothing(tmp_path: Path) -> None:

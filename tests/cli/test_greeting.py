@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from thingmint.cli.serve import greeting, said
+from thingmint.cli.serve import greeting
 from thingmint.config import Config, StartRefused, load_config
 from thingmint.data_directory.handover import Endpoints
+from thingmint.words import in_words
 
 ENDPOINTS = Endpoints(
     "https://127.0.0.1:8443", 8443, "127.0.0.1:45678", 45678, "/a/ca.pem", "000000000000", "us-east-1", 1
@@ -45,4 +46,4 @@ def test_what_it_says_to_type_names_a_directory_that_is_not_the_usual_one(config
     ],
 )
 def test_its_last_words_are_words(error: Exception, words: str | None) -> None:
-    assert said(error) == (words or "cannot listen on 127.0.0.1:8443: Address already in use")
+    assert in_words(error) == (words or "cannot listen on 127.0.0.1:8443: Address already in use")

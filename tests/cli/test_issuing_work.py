@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.authority import EVERYTHING, caller_with
 from tests.support.registrar import Fate, FaultyRegistrar, Killed
@@ -137,7 +137,7 @@ async def test_no_fate_of_a_request_loses_or_doubles_an_identity(
         await job.assert_exactly()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(fates=st.lists(st.sampled_from(list(Fate)), max_size=12), concurrency=st.integers(1, 3))
 @example(fates=[Fate.SERVED_LATE, Fate.KILLED_AFTER, Fate.KILLED_BEFORE], concurrency=1)
 @example(fates=[Fate.SERVED_LATE, Fate.SERVED_LATE, Fate.ANSWERED, Fate.KILLED_AFTER], concurrency=1)

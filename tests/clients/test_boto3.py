@@ -224,7 +224,7 @@ def test_every_answer_and_every_refusal_carries_a_request_id_of_its_own(iot: IoT
     assert all(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", request_id) for request_id in ids)
 
 
-@pytest.mark.parametrize("endpoint_type", [{}, {"endpointType": "iot:Data-ATS"}, {"endpointType": "iot:Jobs"}])
+@pytest.mark.parametrize("endpoint_type", [{}, {"endpointType": "iot:Data-ATS"}, {"endpointType": "iot:Data"}])
 def test_the_endpoint_is_a_name_in_the_servers_certificate_and_stays(iot: IoT, endpoint_type: dict[str, str]) -> None:
     addresses = {iot.describe_endpoint(**endpoint_type)["endpointAddress"] for _ in range(3)}
 

@@ -44,7 +44,7 @@ def report(iot: IoT, task_id: str, kind: str) -> list[dict[str, Any]]:
 
 
 def test_a_file_of_devices_is_registered_and_reported(live: Live, iot: IoT) -> None:
-    write_input(live.registration_dir, [*devices(live, "bulk"), "garbage", {"Serial": "no name"}])
+    write_input(live.registration_dir, [*devices(live, "bulk"), "garbage", {"Serial": "no name"}], live.account)
     task_id = start(iot)
 
     task = ended(iot, task_id)
@@ -66,7 +66,7 @@ def test_a_file_of_devices_is_registered_and_reported(live: Live, iot: IoT) -> N
 
 
 def test_one_task_runs_at_a_time_and_is_stopped(live: Live, iot: IoT) -> None:
-    write_input(live.registration_dir, devices(live, "stopped", 20_000))
+    write_input(live.registration_dir, devices(live, "stopped", 20_000), live.account)
     task_id = start(iot)
     with pytest.raises(iot.exceptions.TaskAlreadyExistsException):
         start(iot)
@@ -81,7 +81,7 @@ def test_one_task_runs_at_a_time_and_is_stopped(live: Live, iot: IoT) -> None:
 
 
 def test_requests_are_answered_while_a_task_runs(live: Live, iot: IoT) -> None:
-    write_input(live.registration_dir, devices(live, "busy", 20_000))
+    write_input(live.registration_dir, devices(live, "busy", 20_000), live.account)
     task_id = start(iot)
     answered = [iot.create_keys_and_certificate()["certificateId"] for _ in range(10)]
     still_running = iot.describe_thing_registration_task(taskId=task_id)["status"]
@@ -94,7 +94,7 @@ def test_requests_are_answered_while_a_task_runs(live: Live, iot: IoT) -> None:
 
 def test_what_cannot_be_begun_is_refused(live: Live, client_of: ClientOf) -> None:
     iot = client_of(live, parameter_validation=False)
-    write_input(live.registration_dir, [])
+    write_input(live.registration_dir, [], live.account)
     for parameters in (
         {"templateBody": "{}"},
         {"inputFileKey": "../data/thingmint.toml"},

@@ -156,7 +156,7 @@ def test_policies_bind_what_is_done_with_devices(live: Live, client_of: ClientOf
 def test_shadows_say_that_they_are_absent(data: IoT, method: str, parameters: dict[str, object]) -> None:
     refusal = refusal_of(getattr(data, method), **parameters)
 
-    assert (refusal.name, refusal.status) == ("InvalidRequestException", 400)
+    assert (refusal.name, refusal.status) == ("UnknownOperationException", 400)
     assert refusal.message.endswith("is not implemented by Thingmint")
 
 

@@ -1,7 +1,10 @@
 """CreateCertificateFromCsr through AWS's SDK: what is kept of a signing request, and which ones are refused."""
 
 import datetime as dt
+import subprocess
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -23,12 +26,29 @@ def issue(iot: IoT, signing_request: str) -> x509.Certificate:
     return x509.load_pem_x509_certificate(created["certificatePem"].encode())
 
 
+def openssl_request(folder: Path, key: str, *options: str) -> str:
+    """Return a request that OpenSSL makes for a new key."""
+    command = ["openssl", "req", "-new", "-newkey", key, "-nodes", "-keyout", str(folder / "key"), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize("kind", ACCEPTED)
 def test_key_and_subject_are_those_of_the_request(iot: IoT, kind: str) -> None:
     certificate = issue(iot, csr_pem(kind))
 
     assert certificate.public_key() == key_of(kind).public_key()
     assert certificate.subject.public_bytes() == DEVICE.public_bytes()
+
+
+@pytest.mark.parametrize("character", ["設", "ü", "😀"])
+def test_names_are_bounded_in_characters_of_any_script(iot: IoT, tmp_path: Path, character: str) -> None:
+    subject = f"/CN={character * 64}/O={character * 64}"
+
+    certificate = issue(iot, openssl_request(tmp_path, "rsa:2048", "-utf8", "-subj", subject))
+
+    # `cryptography` counts octets, and warns.
+    with warnings.catch_warnings(action="ignore"):
+        assert [attribute.value for attribute in certificate.subject] == [character * 64] * 2
 
 
 def test_the_answer_holds_no_key_pair(iot: IoT) -> None:
@@ -48,6 +68,17 @@ def test_nothing_else_of_the_request_reaches_the_certificate(iot: IoT) -> None:
     ]
     assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert certificate.not_valid_after_utc == dt.datetime(2049, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize("key", ["rsa:2048", "ec"])
+def test_a_request_that_openssl_signed_with_sha_1_is_accepted(iot: IoT, tmp_path: Path, key: str) -> None:
+    curve = ("-pkeyopt", "ec_paramgen_curve:P-256") if key == "ec" else ()
+
+    certificate = issue(iot, openssl_request(tmp_path, key, *curve, "-sha1", "-subj", "/CN=old tool"))
+
+    assert certificate.subject.rfc4514_string() == "CN=old tool"
+    assert certificate.signature_hash_algorithm is not None
+    assert certificate.signature_hash_algorithm.name == "sha256"
 
 
 def test_the_same_request_gives_another_certificate_each_time(iot: IoT) -> None:

@@ -231,10 +231,15 @@ def test_a_type_is_described_listed_and_deprecated(iot: IoT) -> None:
     assert (refusal.name, refusal.status) == INVALID
     assert "Please wait for 5 minutes after deprecation and then retry" in refusal.message
     iot.deprecate_thing_type(thingTypeName=name, undoDeprecate=True)
-    iot.update_thing_type(thingTypeName=name, thingTypeProperties={"thingTypeDescription": "warms"})
+    assert refused(
+        iot.update_thing_type, thingTypeName=name, thingTypeProperties={"thingTypeDescription": "warms"}
+    ) == (INVALID)
+    propagating = {"propagatingAttributes": [{"userPropertyKey": "w", "thingAttribute": "wattage"}]}
+    iot.update_thing_type(thingTypeName=name, thingTypeProperties={"mqtt5Configuration": propagating})
+    iot.update_thing_type(thingTypeName=name)
     iot.create_thing(thingName=fresh("lamp"), thingTypeName=name)
     after = iot.describe_thing_type(thingTypeName=name)["thingTypeProperties"]
-    assert after == {"thingTypeDescription": "warms", "searchableAttributes": ["wattage"]}
+    assert after == {**properties, "mqtt5Configuration": propagating}
 
 
 def test_the_modelled_errors_of_types(iot: IoT) -> None:

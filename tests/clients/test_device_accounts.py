@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 from tests.support.aws import ClientOf, IoT, Live, allow, policy, refusal_of
+from tests.support.device_identities import Identity, new_identity
 from tests.support.live_devices import (
     EVERYTHING,
     GENEROUS,
@@ -190,10 +191,8 @@ def test_other_accounts_have_no_devices_before_a_broker_of_the_services_own(
         key = live.create_access_key(policy(allow("*")), "--account", OTHER)
         credentials = new_credentials(client_of(live, key))
         assert not is_admitted(live, credentials, tmp_path)
-        assert (
-            f"a device was turned away: the broker behind this service does not serve account {OTHER} "
-            f"(certificate {credentials.certificate_id})"
-        ) in service.log
+        lines = [line for line in service.log.splitlines() if credentials.certificate_id in line and "refused" in line]
+        assert ["ACCOUNT_NOT_SERVED" in line and OTHER in line for line in lines] == [True]
         foreign = client_of(live, key, service="iot-data")
         for call, parameters in (
             (foreign.publish, {"topic": "a"}),
@@ -213,3 +212,72 @@ def test_other_accounts_have_no_devices_before_a_broker_of_the_services_own(
             assert lamp.hear().payload == b"own"
         assert "lamp" in broker.log
         assert credentials.certificate_id not in broker.log
+
+
+def in_other_account(live: Live, client_of: ClientOf) -> IoT:
+    return client_of(live, live.create_access_key(policy(allow("*")), "--account", OTHER))
+
+
+def credentials_of(identity: Identity) -> Credentials:
+    return Credentials(identity.certificate_id, identity.chain_pem.decode(), identity.key_pem.decode(), OTHER)
+
+
+def served_at(iot: IoT) -> tuple[str, int]:
+    """Return the host and port that DescribeEndpoint answers."""
+    host, _, port = iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"].partition(":")
+    return host, int(port or 8883)
+
+
+@VERSIONS
+def test_a_device_of_another_account_is_served_where_its_account_is_told(
+    live: Live, client_of: ClientOf, tmp_path: Path, version: MQTTProtocolVersion
+) -> None:
+    iot, identity, name = in_other_account(live, client_of), new_identity(), unique("elsewhere")
+    iot.register_certificate_without_ca(certificatePem=identity.chain_pem.decode(), status="ACTIVE")
+    iot.create_policy(policyName=name, policyDocument=EVERYTHING)
+    iot.attach_policy(policyName=name, target=credentials_of(identity).arn)
+
+    with device(live, credentials_of(identity), tmp_path, name, version, endpoint=served_at(iot)) as connected:
+        assert connected.subscribe("a")
+        connected.client.publish("a", b"heard", qos=1)
+        assert connected.hear().payload == b"heard"
+
+
+def test_a_device_of_another_accounts_ca_is_provisioned_where_its_account_is_told(
+    live: Live, client_of: ClientOf, tmp_path: Path
+) -> None:
+    iot, ca = in_other_account(live, client_of), new_identity(unique("ca"), is_authority=True)
+    iot.register_ca_certificate(
+        caCertificate=ca.chain_pem.decode(),
+        certificateMode="SNI_ONLY",
+        setAsActive=True,
+        allowAutoRegistration=True,
+    )
+    identity = new_identity(unique("leaf"), issuer=ca)
+    credentials, name = credentials_of(identity), unique("provisioned")
+    tried = Device(live, credentials, tmp_path, name, endpoint=served_at(iot))
+    assert not tried.is_connected()
+    tried.close()
+
+    found = iot.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]
+    assert found["status"] == "PENDING_ACTIVATION"
+    iot.create_policy(policyName=name, policyDocument=EVERYTHING)
+    iot.attach_policy(policyName=name, target=credentials.arn)
+    iot.update_certificate(certificateId=identity.certificate_id, newStatus="ACTIVE")
+
+    with device(live, credentials, tmp_path, name, endpoint=served_at(iot)) as connected:
+        assert connected.subscribe("a")
+
+
+def test_a_certificate_of_several_accounts_is_refused_with_a_reason(
+    live: Live, client_of: ClientOf, tmp_path: Path
+) -> None:
+    identity, third = new_identity(), live.create_access_key(policy(allow("*")), "--account", "666666666666")
+    for iot in (in_other_account(live, client_of), client_of(live, third)):
+        iot.register_certificate_without_ca(certificatePem=identity.chain_pem.decode(), status="ACTIVE")
+    tried = Device(live, credentials_of(identity), tmp_path, unique("whose"), endpoint=served_at(iot))
+    assert not tried.is_connected()
+    tried.close()
+    refused = [line for line in live.service.log.splitlines() if identity.certificate_id in line and "refused" in line]
+    assert len(refused) == 1
+    assert "DEVICE_CERTIFICATE_ACCOUNT_AMBIGUOUS" in refused[0]

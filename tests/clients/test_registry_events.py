@@ -182,7 +182,7 @@ def test_devices_that_are_provisioned_are_heard_of_however_they_come(live: Live,
             request = {"certificateOwnershipToken": token, "parameters": {"Serial": by_claim}}
             claim.request(f"$aws/provisioning-templates/{fleet.template}/provision/json", request)
         assert topics(opened, 1) == [f"thing/device-{by_claim}/created"]
-        write_input(live.registration_dir, [{"Name": by_file}])
+        write_input(live.registration_dir, [{"Name": by_file}], live.account)
         iot.start_thing_registration_task(
             templateBody=TEMPLATE, inputFileBucket=BUCKET, inputFileKey=KEY, roleArn=ROLE_ARN
         )

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from tests.support.aws import AccessKey, Live, allow, policy
@@ -144,7 +144,5 @@ def test_whatever_two_accounts_do_at_once_could_have_happened_in_some_order(clie
         settings=settings(
             max_examples=60 if IS_SOAK else 8,
             stateful_step_count=40 if IS_SOAK else 20,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
         ),
     )

@@ -154,19 +154,32 @@ async def test_a_retained_message_is_read_through_botocore() -> None:
     assert json.loads(answer["userProperties"]) == [{"a": "1"}, {"a": "2"}]
 
 
+INVALID = "InvalidRequestException"
+
+
 @pytest.mark.parametrize(
-    ("name", "parameters", "message"),
+    ("name", "parameters", "message", "code"),
     [
-        ("DescribeCertificate", {"certificateId": "a/b"}, "Value 'a/b' at 'certificateId'"),
-        ("UpdateCertificate", {"certificateId": "0" * 64, "newStatus": "FOO"}, "Member must satisfy enum value set"),
-        ("ListCertificates", {"pageSize": 251}, "less than or equal to 250"),
-        ("SearchIndex", {"queryString": "lamp"}, "SearchIndex is not implemented by Thingmint"),
+        ("DescribeCertificate", {"certificateId": "a/b"}, "Value 'a/b' at 'certificateId'", INVALID),
+        (
+            "UpdateCertificate",
+            {"certificateId": "0" * 64, "newStatus": "FOO"},
+            "Member must satisfy enum value set",
+            INVALID,
+        ),
+        ("ListCertificates", {"pageSize": 251}, "less than or equal to 250", INVALID),
+        (
+            "SearchIndex",
+            {"queryString": "lamp"},
+            "SearchIndex is not implemented by Thingmint",
+            "UnknownOperationException",
+        ),
     ],
 )
-async def test_a_refusal_is_read_by_botocore(name: str, parameters: Parameters, message: str) -> None:
+async def test_a_refusal_is_read_by_botocore(name: str, parameters: Parameters, message: str, code: str) -> None:
     answer = await call(new_api(), name, **parameters)
 
-    assert answer["Error"]["Code"] == "InvalidRequestException"
+    assert answer["Error"]["Code"] == code
     assert message in answer["Error"]["Message"]
 
 

@@ -1,6 +1,6 @@
 """An authorizer answers as evaluation does, statement by statement, and forgets in time."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.test_policy_properties import ACTIONS, CONTEXTS, POLICY, RESOURCES
 from tests.support.policies import Json, document, statement
@@ -54,7 +54,6 @@ def test_requests_without_end_do_not_fill_the_memory() -> None:
 
 
 @given(st.lists(POLICY, max_size=3), st.sampled_from(ACTIONS), st.sampled_from(RESOURCES), CONTEXTS, st.booleans())
-@settings(deadline=None)
 def test_authorizer_agrees_with_evaluation(
     policies: list[list[dict[str, Json]]],
     action: str,

@@ -28,6 +28,7 @@ from thingmint.core.errors import (
     VersionsLimitExceeded,
 )
 from thingmint.core.identifiers import AccountId, PolicyName, Region, Scope
+from thingmint.core.iot_policy import parse_iot_policy
 
 SCOPE = Scope(AccountId("123456789012"), Region("eu-west-1"))
 NAME = PolicyName("Lamp")
@@ -41,9 +42,37 @@ def test_a_policy_is_named_by_its_arn() -> None:
     assert PolicySummary(SCOPE, NAME, 7).arn == POLICY.arn
 
 
-def test_a_document_is_parsed_and_keeps_its_text() -> None:
+def test_documents_with_one_text_are_one_policy() -> None:
     text = document(statement(Action="iot:Connect", Resource="*"))
-    assert parse_document(text).text == text
+    assert parse_document(text) == parse_document(text)
+    assert parse_document(text) != parse_document(text + " ")
+
+
+@pytest.mark.parametrize("version", ["2008-10-17", "2012-10-18", ""])
+def test_a_new_document_has_the_version_that_knows_variables(version: str) -> None:
+    with pytest.raises(MalformedPolicy) as refused:
+        parse_document(document(statement(), version=version))
+    expected = "Policy document is Malformed: Unknown policy document version. It must be version 2012-10-17"
+    assert refused.value.message == expected
+
+
+def test_a_new_document_may_leave_out_its_version() -> None:
+    assert parse_document(document(statement(), version=None)).statements
+
+
+def test_white_space_counts_inside_of_strings_only() -> None:
+    padded = document(statement(Resource="arn:aws:iot:us-east-1:123456789012:topic/x")).replace(" ", " " * 20_000)
+    assert len(padded) > 100_000
+    assert parse_document(padded).statements
+    inside = document(statement(Resource="arn:aws:iot:us-east-1:123456789012:topic/x" + " " * 2048))
+    with pytest.raises(MalformedPolicy, match="white space counts only inside of strings"):
+        parse_document(inside)
+    # It was stored before there was this bound.
+    assert parse_iot_policy(inside).weight > 2048
+
+
+def test_a_stored_document_of_the_older_version_stays_in_force() -> None:
+    assert parse_iot_policy(document(statement(), version="2008-10-17")).statements
 
 
 @pytest.mark.parametrize(

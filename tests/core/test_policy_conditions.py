@@ -4,6 +4,7 @@ import pytest
 from tests.support.policies import Json, document, statement
 
 from thingmint.core.policy import DecisionEffect, evaluate, parse_policy
+from thingmint.core.policy_conditions import RequestContext, compile_clause
 
 
 def holds(operator: str, wanted: Json, *given: str, **others: str) -> bool:
@@ -170,3 +171,17 @@ def test_conditions_without_operators_or_keys_hold() -> None:
     for condition in conditions:
         policy = parse_policy(document(statement(Condition=condition)))
         assert evaluate([policy], "iot:X", "*", {}).effect is DecisionEffect.ALLOWED
+
+
+@pytest.mark.parametrize("name", ["StringEqualsIgnoreCase", "NumericEquals", "DateEquals", "Bool", "IpAddress"])
+def test_a_value_that_is_far_too_long_is_not_read(name: str) -> None:
+    operand = {"NumericEquals": "1", "DateEquals": "2026-01-01", "Bool": "true", "IpAddress": "::/0"}.get(name, "ß")
+    clause = compile_clause(name, "a:b", (operand,), variables=False)
+    assert not clause.holds(RequestContext({"a:b": ("s" * 100_000,)}))
+
+
+def test_case_is_folded_where_it_makes_a_text_longer() -> None:
+    clause = compile_clause("StringEqualsIgnoreCase", "a:b", ("STRASSE",), variables=False)
+    assert clause.holds(RequestContext({"a:b": ("straße",)}))
+    clause = compile_clause("StringEqualsIgnoreCase", "a:b", ("straße",), variables=False)
+    assert clause.holds(RequestContext({"a:b": ("STRASSE",)}))

@@ -6,7 +6,7 @@ import pytest
 from tests.support.policies import Json, document, statement
 
 from thingmint.core.errors import MalformedPolicy
-from thingmint.core.policy import parse_policy
+from thingmint.core.policy import parse_new_policy, parse_policy
 
 ALLOW = '"Effect":"Allow","Action":"*","Resource":"*"'
 
@@ -142,3 +142,16 @@ def test_policy_has_a_bound_that_white_space_does_not_count_to() -> None:
 
 def test_text_has_a_bound() -> None:
     assert "a policy has at most 404600 characters" in refusal(" " * 404_601)
+
+
+@pytest.mark.parametrize("sid", ["a b!", "Read-Only", "é", "a_b", "a\n"])
+def test_a_new_policy_of_an_access_key_has_sids_of_letters_and_digits(sid: str) -> None:
+    with pytest.raises(MalformedPolicy, match=r"line 1, column .*: a Sid has only letters from A to Z and digits"):
+        parse_new_policy(document(statement(), statement(Sid=sid)))
+    assert parse_policy(document(statement(Sid=sid))).statements[0].sid == sid
+
+
+def test_a_new_policy_of_an_access_key_keeps_both_versions() -> None:
+    for version in ("2008-10-17", "2012-10-17"):
+        policy = parse_new_policy(document(statement(Sid="A1"), statement(Sid=""), statement(), version=version))
+        assert [each.sid for each in policy.statements] == ["A1", "", None]

@@ -3,14 +3,18 @@
 import json
 import random
 from contextlib import suppress
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.policies import Json, document, statement
 
 from thingmint.core.errors import MalformedPolicy
-from thingmint.core.policy import DecisionEffect, evaluate, parse_policy
-from thingmint.core.policy_patterns import Wildcard, glob
+from thingmint.core.identifiers import PolicyName
+from thingmint.core.policy import DecisionEffect, Policy, evaluate, parse_policy
+from thingmint.core.policy_conditions import RequestContext
+from thingmint.core.policy_simulation import ActionType, AuthRequest, NamedPolicy, simulate
+from thingmint.core.wildcards import Wildcard, glob
 
 ACTIONS = ["iot:DescribeCertificate", "iot:DeleteCertificate", "iot:ListCertificates"]
 RESOURCES = ["*", "arn:aws:iot:r:1:cert/aa", "arn:aws:iot:r:1:cert/ab", "arn:aws:iot:r:1:thing/ada"]
@@ -57,7 +61,6 @@ def effect(policy: list[dict[str, Json]], request: Request) -> DecisionEffect:
 
 
 @given(POLICY, statements(("Allow",)), REQUEST)
-@settings(deadline=None)
 def test_another_allow_never_takes_a_permission(
     policy: list[dict[str, Json]], allow: dict[str, Json], request: Request
 ) -> None:
@@ -66,7 +69,6 @@ def test_another_allow_never_takes_a_permission(
 
 
 @given(POLICY, statements(("Deny",)), REQUEST)
-@settings(deadline=None)
 def test_deny_that_applies_always_wins(policy: list[dict[str, Json]], deny: dict[str, Json], request: Request) -> None:
     applies = effect([deny], request) is DecisionEffect.EXPLICIT_DENY
     both = effect([*policy, deny], request)
@@ -74,7 +76,6 @@ def test_deny_that_applies_always_wins(policy: list[dict[str, Json]], deny: dict
 
 
 @given(POLICY, REQUEST, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_order_of_statements_and_policies_never_matters(
     policy: list[dict[str, Json]], request: Request, order: random.Random
 ) -> None:
@@ -109,7 +110,7 @@ TEXTS = st.one_of(
 
 
 @given(TEXTS, st.text(max_size=10), st.text(max_size=10))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_any_text_is_a_policy_or_malformed(text: str, action: str, resource: str) -> None:
     with suppress(MalformedPolicy):
         evaluate([parse_policy(text)], action, resource, {"aws:username": (action,)})
@@ -131,6 +132,33 @@ def simply_matches(tokens: list[str | Wildcard], text: str) -> bool:
 
 
 @given(TOKENS, st.text(st.sampled_from("abc"), max_size=10))
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 def test_wildcards_match_as_they_are_defined(tokens: list[str | Wildcard], text: str) -> None:
     assert glob(tuple(tokens))(text) is simply_matches(tokens, text)
+
+
+@given(st.lists(POLICY, max_size=3), st.lists(REQUEST, min_size=1, max_size=3))
+@settings(deadline=None)
+def test_a_test_says_what_the_policies_decide(policies: list[list[dict[str, Json]]], requests: list[Request]) -> None:
+    parsed = [parse_policy(document(*policy).replace("iot:De", "iot:P")) for policy in policies]
+    named = [NamedPolicy(PolicyName(f"p{index}"), f"p{index}", each) for index, each in enumerate(parsed)]
+    context = RequestContext(requests[0][2])
+    resources = tuple(resource for _, resource, _ in requests)
+    (result,) = simulate([AuthRequest(ActionType.PUBLISH, resources)], named, context)
+    decisions = [evaluate(parsed, "iot:Publish", resource, context) for resource in resources]
+    assert [verdict.decision.value for verdict in result.verdicts] == [each.effect.name for each in decisions]
+    assert [verdict.statement_index for verdict in result.verdicts] == [each.statement_index for each in decisions]
+    for policy in named:
+        alone = {effect_of_each(policy.policy, resource, context) for resource in resources}
+        spoken = frozenset().union(*alone)
+        assert (policy in result.allowing) is (DecisionEffect.ALLOWED in spoken)
+        assert (policy in result.explicitly_denying) is (DecisionEffect.EXPLICIT_DENY in spoken)
+        assert (policy in result.implicitly_denying) is (frozenset() in alone)
+
+
+def effect_of_each(policy: Policy, resource: str, context: RequestContext) -> frozenset[DecisionEffect]:
+    said = {
+        evaluate([replace(policy, statements=(each,))], "iot:Publish", resource, context).effect
+        for each in policy.statements
+    }
+    return frozenset(said - {DecisionEffect.IMPLICIT_DENY})

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.policies import Json
 from tests.support.templates import POLICY_DOCUMENT, certificate, policy, template, thing
@@ -382,7 +382,6 @@ def test_long_delimiters_are_bounded() -> None:
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
-@settings(deadline=None)
 def test_values_of_parameters_are_never_read_as_functions(first: str, second: str) -> None:
     text = template(
         "A",

@@ -384,7 +384,7 @@ TEXTS = st.one_of(
 
 
 @given(TEXTS, st.sampled_from(TemplateKind), st.dictionaries(st.sampled_from(WORDS), st.text(max_size=5), max_size=3))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_any_text_is_a_template_or_refused_and_comes_to_a_plan_or_not(
     text: str, kind: TemplateKind, parameters: dict[str, str]
 ) -> None:

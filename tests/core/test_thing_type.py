@@ -87,6 +87,14 @@ def test_other_propagating_attributes_are_refused(
         PropagatingAttribute(key, thing_attribute, connection_attribute)
 
 
+def test_order_of_attributes_does_not_matter() -> None:
+    sources = (PropagatingAttribute("a", thing_attribute="a"), PropagatingAttribute("b", thing_attribute="b"))
+    one = replace(LAMP, properties=ThingTypeProperties("", ("a", "b"), sources))
+    assert one.has_configuration_of(replace(one, properties=ThingTypeProperties("", ("b", "a"), sources[::-1])))
+    assert not one.has_configuration_of(replace(one, properties=ThingTypeProperties("", ("b", "c"), sources)))
+    assert not one.has_configuration_of(replace(one, properties=ThingTypeProperties("", ("b", "a"), sources[:1])))
+
+
 def test_type_asked_for_in_other_words_has_another_configuration() -> None:
     assert LAMP.has_configuration_of(replace(LAMP, type_id="other", deprecated_at=AT))
     assert not LAMP.has_configuration_of(replace(LAMP, properties=ThingTypeProperties("a lamp")))

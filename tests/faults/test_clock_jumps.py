@@ -59,9 +59,25 @@ class TurnedService:
         [answer] = answers(exchange(self.service.endpoints.api_port, b"\r\n".join(lines)))
         return answer
 
+    def page(self, path: str) -> WireAnswer:
+        """Return a page for those who watch the service."""
+        lines = [f"GET {path} HTTP/1.1".encode(), b"host: localhost", b"connection: close", b"", b""]
+        [answer] = answers(exchange(self.service.endpoints.api_port, b"\r\n".join(lines)))
+        return answer
+
     def create(self) -> WireAnswer:
         """Return the answer to CreateKeysAndCertificate, signed at the service's own time."""
         return self.call("POST", "/keys-and-certificate", self.now)
+
+
+def assert_nothing_is_issued(turned: TurnedService, created: WireAnswer) -> None:
+    """Assert that the service says in every way that its clock is wrong."""
+    assert (created.status, created.headers["x-amzn-errortype"]) == (503, "ServiceUnavailableException")
+    for path in ("/keys-and-certificate", "/provisioning-templates/fleet/provisioning-claim"):
+        assert turned.call("POST", path, turned.now).status >= 400
+    assert turned.page("/readyz").status == 503
+    assert turned.page("/readyz/devices").status == 200
+    assert "the clock is wrong" in turned.service.log
 
 
 def turning_library() -> Path | None:
@@ -93,6 +109,7 @@ def turned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnedService]:
 def test_clock_may_jump(turned: TurnedService, jump: timedelta) -> None:
     turned.turn(timedelta(0))
     assert turned.create().status == 200
+    assert turned.page("/readyz").status == 200
     reserve_dropped = turned.service.log.count("its random state may have been copied")
     lines = turned.service.log.count("\n")
 
@@ -101,15 +118,15 @@ def test_clock_may_jump(turned: TurnedService, jump: timedelta) -> None:
     assert (stale.status, stale.headers["x-amzn-errortype"]) == (403, "InvalidSignatureException")
     assert turned.call("GET", "/endpoint", turned.now).status == 200
     created = turned.create()
-    if jump < timedelta(days=20 * 365):
+    if timedelta(days=-1) < jump < timedelta(days=20 * 365):
         assert created.status == 200
         certificate = x509.load_pem_x509_certificate(created.json["certificatePem"].encode())
         now = turned.now
         assert certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
         assert now - certificate.not_valid_before_utc < timedelta(minutes=5)
     else:
-        # The authorities ended long ago, so there is no valid certificate to give.
-        assert created.status == 503
+        # The authorities ended long ago, or do not exist yet: there is no valid certificate to give.
+        assert_nothing_is_issued(turned, created)
     # Keys from before the jump are given to nobody: a machine that was copied jumps, too.
     assert turned.service.log.count("its random state may have been copied") > reserve_dropped
 
@@ -120,3 +137,4 @@ def test_clock_may_jump(turned: TurnedService, jump: timedelta) -> None:
 
     turned.turn(timedelta(0))
     assert turned.create().status == 200
+    assert turned.page("/readyz").status == 200

@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.client import client_of, create_keys
 from tests.support.fuzz import Target, garbage, requests, routes
@@ -21,10 +21,8 @@ pytestmark = pytest.mark.soak
 SOAK = bool(os.environ.get("THINGMINT_SOAK"))
 # The same requests each time in continuous integration; others each time in a soak run.
 FUZZ = settings(
-    deadline=None,
     derandomize=not SOAK,
     database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 PAGES = (b"/healthz", b"/readyz", b"/metrics")
 

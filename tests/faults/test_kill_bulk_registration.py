@@ -36,7 +36,7 @@ def test_a_task_survives_kill_after_kill(tmp_path: Path) -> None:
     lines: list[dict[str, str] | str] = [
         {"Name": f"killed-{number}", "Serial": str(number)} if number % 10 else "garbage" for number in range(DEVICES)
     ]
-    write_input(root, lines)
+    write_input(root, lines, "000000000000")
     arguments = ("--registration-dir", str(root))
     live = Live(start_service(data_dir, *arguments, key_reserve=0), None)
     client = live.client()

@@ -2,16 +2,22 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+from tests.support.bulk import BUCKET, KEY, TEMPLATE, write_input
 from tests.support.client import client_of, create_keys, describe
 from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     postgresql_cluster,
     postgresql_server_url,
     postgresql_url,
 )
+from tests.support.provisioning import ROLE_ARN
 from tests.support.service import Service, ended_start, running_service, start_service, thingmint
+
+from thingmint.cli.connection import ServiceRefused
 
 REFUSAL = "the database does not belong to the keys in"
 
@@ -110,3 +116,31 @@ def test_new_keys_for_an_old_database_are_refused(tmp_path: Path) -> None:
     )
     assert doctor.returncode == 1
     assert f"wrong    {REFUSAL} {data_dir}" in doctor.stdout
+
+
+def test_nodes_without_a_directory_leave_bulk_registrations_to_those_with_one(
+    tmp_path: Path,
+    postgresql_url: str,  # noqa: F811  the fixture
+) -> None:
+    options, root = ("--database-url", postgresql_url), tmp_path / "buckets"
+    write_input(root, [{"Name": "sensor"}], "000000000000")
+    given = {"templateBody": TEMPLATE, "inputFileBucket": BUCKET, "inputFileKey": KEY, "roleArn": ROLE_ARN}
+    with running_service(tmp_path / "first", *options, key_reserve=0) as first:
+        copy_keys(first.data_dir, tmp_path / "second")
+        refused = refusal_of(client_of(first).call, "POST", "/thing-registration-tasks", {}, given)
+        assert "registration_dir names no directory" in refused
+        with running_service(tmp_path / "second", *options, "--registration-dir", str(root), key_reserve=0) as second:
+            for _ in range(3):
+                task = client_of(second).call("POST", "/thing-registration-tasks", {}, given)["taskId"]
+                while True:
+                    described = client_of(first).call("GET", f"/thing-registration-tasks/{task}", {})
+                    if described["status"] not in ("InProgress", "Cancelling"):
+                        break
+                assert (described["status"], described.get("message")) == ("Completed", None)
+
+
+def refusal_of(call: Callable[..., object], *arguments: object) -> str:
+    """Return what the service says against a request."""
+    with pytest.raises(ServiceRefused) as refused:
+        call(*arguments)
+    return str(refused.value)

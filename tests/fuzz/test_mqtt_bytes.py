@@ -199,5 +199,5 @@ def test_what_is_understood_in_mqtt_5_is_understood_by_another_codec() -> None:
 @pytest.mark.soak
 @pytest.mark.skipif(not SOAK, reason="the model judges the broker in short elsewhere: `make soak` lets it go on")
 def test_the_broker_does_what_the_model_does_for_long() -> None:
-    long = settings(max_examples=20_000, stateful_step_count=60, deadline=None, database=None)
+    long = settings(max_examples=20_000, stateful_step_count=60, database=None)
     run_state_machine_as_test(BrokerAgainstModel, settings=long)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.der import bits, context, integer, oid, sequence, set_of, tlv
 
@@ -147,8 +147,9 @@ def test_an_rsa_signature_over_an_ec_key_is_refused(
 @pytest.mark.parametrize(
     ("algorithm", "reason"),
     [
-        (sequence(oid("1.2.840.10045.4.1")), "sha1"),
+        (sequence(oid("1.2.840.10045.4.1")), r"not signed by the private key of its public key \(with sha1\)"),
         (sequence(oid("1.2.840.113549.1.1.4"), tlv(0x05, b"")), "md5"),
+        (sequence(oid("1.2.840.113549.1.1.5"), tlv(0x05, b"")), "with sha1"),
         (sequence(oid("1.2.840.10045.4.3.1")), "sha224"),
         (sequence(oid("1.3.101.112")), "no hash"),
         (sequence(oid("1.2.3.4.5")), "unknown"),
@@ -162,6 +163,23 @@ def test_weak_and_unknown_signature_algorithms_are_refused(
     signature = ec_key.sign(tbs, ec.ECDSA(hashes.SHA256()))
     with pytest.raises(InvalidRequest, match=reason):
         load_csr(pem(sequence(tbs, algorithm, bits(signature))))
+
+
+def test_a_request_that_an_old_tool_signed_with_sha_1_is_accepted(
+    ec_key: ec.EllipticCurvePrivateKey, rsa_key: rsa.RSAPrivateKey
+) -> None:
+    for key, algorithm in (
+        (ec_key, sequence(oid("1.2.840.10045.4.1"))),
+        (rsa_key, sequence(oid("1.2.840.113549.1.1.5"), tlv(0x05, b""))),
+    ):
+        tbs = sequence(integer(0), sequence(), spki(key.public_key()), context(0, b""))
+        if isinstance(key, rsa.RSAPrivateKey):
+            signature = key.sign(tbs, padding.PKCS1v15(), hashes.SHA1())
+        else:
+            signature = key.sign(tbs, ec.ECDSA(hashes.SHA1()))
+        assert load_csr(pem(sequence(tbs, algorithm, bits(signature)))).public_key == key.public_key()
+        with pytest.raises(CSRSignatureRefused, match="with sha1"):
+            load_csr(pem(sequence(tbs, algorithm, bits(signature[:-1] + bytes([signature[-1] ^ 1])))))
 
 
 def request_of_kind(private_key: ed25519.Ed25519PrivateKey | dsa.DSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
@@ -198,9 +216,14 @@ def test_a_compressed_point_is_refused(ec_key: ec.EllipticCurvePrivateKey) -> No
     [
         (sequence(attribute(b"a\0b")), "commonName has a NUL"),
         (sequence(attribute(b"a\nb")), "control character"),
-        (sequence(attribute(b"")), "commonName has 0 octets"),
-        (sequence(attribute(b"x" * 65)), "commonName has 65 octets in UTF-8; it must have 1 to 64"),
-        (sequence(attribute(b"DEU", 0x13, b"\x55\x04\x06")), "countryName has 3 octets in UTF-8; it must have 2"),
+        (sequence(attribute(b"")), "commonName has 0 characters"),
+        (sequence(attribute(b"x" * 65)), "commonName has 65 characters; it must have 1 to 64"),
+        (sequence(attribute("設".encode() * 65)), "commonName has 65 characters; it must have 1 to 64"),
+        (
+            sequence(attribute("設".encode("utf-16-be") * 65, 0x1E)),
+            "commonName has 65 characters; it must have 1 to 64",
+        ),
+        (sequence(attribute(b"DEU", 0x13, b"\x55\x04\x06")), "countryName has 3 characters; it must have 2"),
         (sequence(set_of(sequence())), "malformed"),
         (sequence(attribute(b"\xff")), "not a valid UTF8String"),
         (sequence(attribute(b"\xe4", 0x16)), "not a valid IA5String"),
@@ -210,7 +233,7 @@ def test_a_compressed_point_is_refused(ec_key: ec.EllipticCurvePrivateKey) -> No
         (sequence(attribute(b"old", 0x14)), "not a UTF8String"),
         (sequence(attribute(b"x" * 257, UTF8, b"\x55\x04\x0d")), "attribute has 257"),
         (sequence(*[attribute(b"x")] * 17), "17 attributes"),
-        (sequence(*[attribute(b"x" * 64)] * 16), "octets, more than 1024"),
+        (sequence(*[attribute(b"x" * 256, UTF8, b"\x55\x04\x0d")] * 16), "octets, more than 4096"),
     ],
 )
 def test_unfit_subjects_are_refused_with_the_reason(
@@ -220,8 +243,14 @@ def test_unfit_subjects_are_refused_with_the_reason(
         load_csr(signed_request(ec_key, name))
 
 
-def test_a_common_name_may_fill_its_bound_in_any_script(ec_key: ec.EllipticCurvePrivateKey) -> None:
-    name = sequence(attribute("測".encode() * 21))
+@pytest.mark.parametrize(
+    ("character", "tag", "encoding"),
+    [("測", UTF8, "utf-8"), ("ü", UTF8, "utf-8"), ("😀", UTF8, "utf-8"), ("測", 0x1E, "utf-16-be")],
+)
+def test_a_common_name_may_fill_its_bound_in_any_script(
+    ec_key: ec.EllipticCurvePrivateKey, character: str, tag: int, encoding: str
+) -> None:
+    name = sequence(attribute((character * 64).encode(encoding), tag))
     subject = load_csr(signed_request(ec_key, name)).subject
     assert subject is not None
     assert subject.public_bytes() == name
@@ -242,7 +271,7 @@ def test_a_subject_that_would_be_written_in_another_way_is_refused(
         _subject(csr, sequence(attribute(b"another")))
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400)
 @given(where=st.integers(0, 10_000), octet=st.integers(0, 255), cut=st.booleans())
 def test_only_named_refusals_come_from_mutated_requests(
     where: int, octet: int, cut: bool, rsa_key: rsa.RSAPrivateKey, request_for: RequestFor
@@ -256,7 +285,7 @@ def test_only_named_refusals_come_from_mutated_requests(
         return
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(name=st.binary(max_size=60), tag=st.integers(0, 0x3F), kind=st.binary(min_size=1, max_size=4))
 @example(name=b"D\xc3\xa9", tag=UTF8, kind=b"\x55\x04\x06")
 def test_only_named_refusals_come_from_rightly_signed_requests_with_any_subject(

@@ -25,6 +25,10 @@ def test_what_was_written_is_found(contents: list[bytes]) -> None:
         (b"\x30\x01", "longer than"),
         (b"\x30\x82\x01", "longer than"),
         (b"\x1f\x01\x00", "tag number"),
+        (b"\x04\x80\x00\x00", "indefinite length"),
+        (b"\x04\x81\x01\x00", "more octets than it needs"),
+        (b"\x04\x82\x00\x81" + bytes(0x81), "more octets than it needs"),
+        (b"\x04\x81", "longer than"),
     ],
 )
 def test_what_is_not_one_element_is_refused(der: bytes, reason: str) -> None:

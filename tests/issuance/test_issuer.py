@@ -20,11 +20,12 @@ from pkilint.pkix import name as pkix_name
 from pkilint.validation import ValidationFindingSeverity
 from tests.support.required import required_program
 
-from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.errors import IssuanceImpossible, ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.issuer import (
     Issuer,
+    IssuerNotValid,
     IssuerUnfit,
     KeyUsageUnfit,
     PreparedCertificateRefused,
@@ -381,12 +382,29 @@ def test_a_certificate_that_would_outlive_its_issuer_is_not_prepared(
         issuer.prepare(ec_key.public_key(), SERIAL, datetime(2049, 6, 1, tzinfo=UTC))
 
 
-def test_a_clock_that_was_set_back_does_not_stop_issuing(
-    issuer: Issuer, ec_key: ec.EllipticCurvePrivateKey, now: datetime
+def test_a_clock_before_the_authority_began_issues_nothing(issuer: Issuer, ec_key: ec.EllipticCurvePrivateKey) -> None:
+    began = issuer.certificate.not_valid_before_utc
+    with pytest.raises(IssuerNotValid, match="clock is before") as refusal:
+        issuer.prepare(ec_key.public_key(), SERIAL, began - timedelta(microseconds=1))
+    assert isinstance(refusal.value, ServiceUnavailable)
+    # The backdating of the profile does not count.
+    _, device = issued(issuer, ec_key.public_key(), began)
+    assert device.not_valid_before_utc < began
+
+
+def test_what_an_operator_must_change_is_not_called_a_passing_fault(
+    authorities: Authorities, ec_key: ec.EllipticCurvePrivateKey
 ) -> None:
-    earlier = now - timedelta(days=400)
-    _, device = issued(issuer, ec_key.public_key(), earlier)
-    assert device.not_valid_before_utc <= earlier
+    key = authorities.issuing.private_key
+    ended = Issuer(
+        authorities.issuing.certificate, key, certificate_profile(ProfileConfig(not_after="2030-01-01T00:00Z"))
+    )
+    long = Issuer(authorities.issuing.certificate, key, certificate_profile(ProfileConfig(validity_days=365)))
+    for issuer, at in ((ended, datetime(2030, 1, 1, tzinfo=UTC)), (long, datetime(2049, 6, 1, tzinfo=UTC))):
+        with pytest.raises(IssuanceImpossible):
+            issuer.prepare(ec_key.public_key(), SERIAL, at)
+    with pytest.raises(ServiceUnavailable):
+        long.prepare(ec_key.public_key(), SERIAL, datetime(2056, 1, 1, tzinfo=UTC))
 
 
 def test_a_profile_that_ends_after_the_issuer_is_refused(authorities: Authorities) -> None:

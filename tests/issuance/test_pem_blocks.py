@@ -41,6 +41,11 @@ def test_text_that_explains_the_block_is_passed_over(eol: str) -> None:
     assert read_block(explained, LABELS, "certificate") == CONTENT
 
 
+@pytest.mark.parametrize("before", ["\ufeffCertificate:\n", "subject=CN = a\\nb\n", "\ufeff\r"])
+def test_odd_text_on_lines_before_the_block_is_passed_over(before: str) -> None:
+    assert read_block(before + block(), LABELS, "certificate") == CONTENT
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -55,7 +60,14 @@ def test_text_that_explains_the_block_is_passed_over(eol: str) -> None:
         ("Certificate: " + block(), "text beside or after its PEM block"),
         (block() + "junk", "text beside or after its PEM block"),
         (block() + "\njunk\n", "text beside or after its PEM block"),
-        ("\ufeff" + block(), "text beside or after its PEM block"),
+        ("\ufeff" + block(), "has a byte order mark"),
+        ("Certificate:\n\ufeff" + block(), "has a byte order mark"),
+        (block().replace("\n", "\\n"), "a backslash and an n; send them as line breaks"),
+        (block().replace("\n", "\\r\\n"), "a backslash and an n"),
+        (block().replace("\n", "\\r"), "a backslash and an r"),
+        (block() + "\0", "has a NUL character"),
+        ("a\0b\n" + block(), "has a NUL character"),
+        ("\ud800\n" + block(), "half of a surrogate pair"),
         ("Bag Attributes\n" + block("PRIVATE KEY") + block(), "not exactly one PEM block"),
         (block(body="!!!!"), "not base64"),
         (block(body="QQ="), "not base64"),

@@ -76,6 +76,7 @@ def test_every_setting_has_a_type(name: str) -> None:
         ("subject = 'hello'", "profile.subject must be a name like"),
         ("subject = 'XY=1'", "profile.subject must be a name like"),
         ("subject = 'O=" + "x" * 65 + "'", "profile.subject: The subject's organizationName has 65"),
+        ("subject = 'O=" + "設" * 65 + "'", "profile.subject: The subject's organizationName has 65 characters"),
         ("backdate_seconds = -1", "profile.backdate_seconds must be 0 to 86400"),
         ("backdate_seconds = 86401", "profile.backdate_seconds must be 0 to 86400"),
         ("not_after = 'soon'", "profile.not_after must be a time like"),
@@ -96,6 +97,11 @@ def test_every_setting_has_a_type(name: str) -> None:
 def test_a_setting_that_cannot_be_used_is_refused_by_name(text: str, reason: str) -> None:
     with pytest.raises(ProfileError, match=reason):
         certificate_profile(from_toml(text))
+
+
+def test_a_subject_may_fill_its_bound_in_any_script() -> None:
+    profile = certificate_profile(from_toml("subject = 'O=" + "設" * 64 + "'"))
+    assert profile.subject.rdns[0].rfc4514_string() == "O=" + "設" * 64
 
 
 def test_a_fixed_end_and_whole_seconds(now: datetime) -> None:

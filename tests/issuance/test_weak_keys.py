@@ -6,7 +6,7 @@ import random
 import pytest
 from badkeys.rsakeys import fermat, roca
 from cryptography.hazmat.primitives.asymmetric import rsa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from thingmint.issuance.weak_keys import (
@@ -92,7 +92,6 @@ def test_badkeys_agrees_on_the_roca_fingerprint(number: int) -> None:
     assert has_roca_fingerprint(number) == bool(roca(number))
 
 
-@settings(deadline=None)
 @given(mean=st.integers(1 << 1023, 1 << 1024), distance=st.integers(0, 1 << 518).map(lambda half: 2 * half))
 def test_badkeys_agrees_on_close_primes(mean: int, distance: int) -> None:
     modulus = (mean | 1) * ((mean | 1) + distance)

@@ -15,7 +15,9 @@ from tests.support.device_identities import Identity
 from tests.support.mqtt_peer import V3, V5, Peer, connected_peer, peer
 
 from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.policy import Policy, parse_policy
 from thingmint.mqtt.data_plane import GATEWAY_PACKET_IDS
+from thingmint.mqtt.events import ActionRefused
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.packets import Disconnect, ProtocolVersion, Puback, Publish, QoS
 from thingmint.mqtt.properties import ConnectProperties, PublishProperties
@@ -298,13 +300,87 @@ def test_request_must_not_be_retained(live: LiveGateway, claim: Identity, versio
 
 
 def test_request_needs_the_permission_to_publish(live: LiveGateway, version: ProtocolVersion) -> None:
-    claim = live.register(allowed=policy(("iot:Connect", "*"), ("iot:Publish", "topic/$aws/certificates/create/*")))
+    create = "topic/$aws/certificates/create/*"
+    claim = live.register(allowed=policy(("iot:Connect", "*"), ("iot:Publish", create), ("iot:Receive", create)))
     with connected_peer(live, claim, version) as device:
         device.publish(CREATE, b"{}")
         device.expect(Publish)
         device.send(Publish("$aws/certificates/create-from-csr/json", b"{}"))
         assert ends_with(device, version, ReasonCode.NOT_AUTHORIZED)
     assert len(live.fleet.requests) == 1
+
+
+# AWS's developer guide asks claims for iot:Receive on these topics.
+RECEIVES = (("iot:Connect", "*"), ("iot:Publish", "topic/$aws/*"))
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        policy(*RECEIVES),
+        policy(*RECEIVES, ("iot:Receive", f"topic/{REJECTED}")),
+        policy(*RECEIVES, ("iot:Receive", f"topicfilter/{ACCEPTED}"), ("iot:Subscribe", "*")),
+        parse_policy(
+            '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},'
+            '{"Effect":"Deny","Action":["iot:Receive","iot:Subscribe"],"Resource":"*"}]}'
+        ),
+    ],
+    ids=["nothing", "rejections only", "filters only", "denied"],
+)
+def test_an_answer_needs_the_permission_to_receive_it(
+    live: LiveGateway, version: ProtocolVersion, allowed: Policy
+) -> None:
+    claim = live.register(allowed=allowed)
+    with connected_peer(live, claim, version) as device:
+        assert device.publish(CREATE, b"{}") is ReasonCode.SUCCESS
+        live.wait_until(lambda: len(live.gateway._desk) == 0)
+        assert device.is_served()
+    (refused,) = [event.refused for event in live.events.all if isinstance(event, ActionRefused)]
+    assert (refused.action, refused.resource) == ("iot:Receive", f"topic/{ACCEPTED}")
+
+
+CREATES, PROVISIONS = "$aws/certificates/create/*", "$aws/provisioning-templates/fleet/provision/*"
+# What the developer guide's page on provisioning by claim shows, and the README files of AWS's device SDKs.
+PUBLISHED = [
+    policy(
+        ("iot:Connect", "*"),
+        *((action, f"topic/{topics}") for action in ("iot:Publish", "iot:Receive") for topics in (CREATES, PROVISIONS)),
+        *(("iot:Subscribe", f"topicfilter/{topics}") for topics in (CREATES, PROVISIONS)),
+    ),
+    policy(
+        ("iot:Connect", "client/*"),
+        *(
+            (action, f"topic/{topics}")
+            for action in ("iot:Publish", "iot:Receive")
+            for topics in (CREATES, "$aws/certificates/create-from-csr/*", PROVISIONS)
+        ),
+        *(
+            ("iot:Subscribe", f"topicfilter/{topics}")
+            for topics in (CREATES, "$aws/certificates/create-from-csr/*", PROVISIONS)
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("allowed", PUBLISHED, ids=["guide", "SDKs"])
+@pytest.mark.parametrize("topic", ["$aws/certificates/create/json", "$aws/provisioning-templates/fleet/provision/json"])
+def test_claims_with_published_policies_are_answered(
+    live: LiveGateway, version: ProtocolVersion, allowed: Policy, topic: str
+) -> None:
+    with connected_peer(live, live.register(allowed=allowed), version) as device:
+        codes = device.subscribe(f"{topic}/accepted", f"{topic}/rejected")
+        assert not any(code.is_failure for code in codes)
+        device.publish(topic, b"{}")
+        assert device.expect(Publish).topic == f"{topic}/accepted"
+
+
+def test_a_rejection_needs_the_permission_to_receive_it(live: LiveGateway, version: ProtocolVersion) -> None:
+    live.fleet.failures.append(RuntimeError("no key today"))
+    claim = live.register(allowed=policy(*RECEIVES, ("iot:Receive", f"topic/{ACCEPTED}")))
+    with connected_peer(live, claim, version) as device:
+        assert device.publish(CREATE, b"{}") is ReasonCode.SUCCESS
+        live.wait_until(lambda: len(live.gateway._desk) == 0)
+        assert device.is_served()
 
 
 def test_subscription_to_answers_needs_its_permission(live: LiveGateway) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from tests.support.broker import AT_LEAST_ONCE, Bench, Device
 
+from thingmint.mqtt.counters import Loss
 from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, DataPlane, Delivery
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_data_plane import LocalDataPlane
@@ -180,16 +181,34 @@ def test_qos_0_passes_a_client_whose_window_is_closed() -> None:
     assert device.payloads == [b"passes"]
 
 
-def test_qos_0_is_dropped_and_qos_1_waits_while_the_client_does_not_read() -> None:
+def test_messages_of_both_qos_wait_while_the_client_does_not_read() -> None:
     bench = Bench()
     device = bench.connect("device")
     bench.subscribe(device, "a")
     device.outcome = Delivery.FULL
-    bench.publish(device, "a", b"dropped", AT_MOST_ONCE)
-    bench.publish(device, "a", b"waits")
+    for number in range(3):
+        bench.publish(device, "a", b"sampled %d" % number, AT_MOST_ONCE)
+    bench.publish(device, "a", b"counted")
+    device.outcome = Delivery.WRITTEN
+    bench.publish(device, "a", b"sampled 3", AT_MOST_ONCE)
+    bench.resume(device)
+    assert sorted(device.payloads) == [b"counted", *(b"sampled %d" % number for number in range(4))]
+    sampled = [payload for payload in device.payloads if payload != b"counted"]
+    assert sampled == sorted(sampled), "messages of one QoS keep their order"
+
+
+def test_qos_0_that_does_not_fit_is_dropped_and_counted_and_qos_1_has_room() -> None:
+    bench = Bench(BrokerLimits(unsent_qos_0_bytes=2_500))
+    device = bench.connect("device")
+    bench.subscribe(device, "a")
+    device.outcome = Delivery.FULL
+    for number in range(5):
+        bench.publish(device, "a", b"%d" % number * 500, AT_MOST_ONCE)
+    assert bench.publish(device, "a", b"counted") is ReasonCode.SUCCESS
+    assert bench.losses.of(Loss.UNSENT_QOS_0) == 3
     device.outcome = Delivery.WRITTEN
     bench.resume(device)
-    assert device.payloads == [b"waits"]
+    assert device.payloads == [b"0" * 500, b"1" * 500, b"counted"]
 
 
 @pytest.mark.parametrize("qos", [AT_MOST_ONCE, AT_LEAST_ONCE])
@@ -301,7 +320,7 @@ def test_the_last_member_takes_the_group_with_it() -> None:
     assert (len(first.delivered), len(second.delivered)) == (0, 1)
     bench.leave(second)
     bench.publish(first, "a")
-    assert bench.broker._router.is_empty
+    assert bench.broker._flow.router.is_empty
 
 
 async def test_the_local_data_plane_is_the_broker_with_a_clock() -> None:

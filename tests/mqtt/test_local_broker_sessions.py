@@ -3,6 +3,7 @@
 import pytest
 from tests.support.broker import AT_LEAST_ONCE, Bench, Device
 
+from thingmint.mqtt.counters import Loss
 from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.limits import BrokerLimits, check_subscribe
 from thingmint.mqtt.packets import ProtocolVersion, Publish, QoS, RetainHandling, Subscribe, Subscription, Will
@@ -61,7 +62,7 @@ def test_a_session_ends_with_its_time() -> None:
     bench.leave(bench.connect("device", clean=False, expiry=60))
     bench.wait(60)
     assert not bench.open(Device("device"), clean=False).session_present
-    assert bench.broker._router.is_empty
+    assert bench.broker._flow.router.is_empty
 
 
 def test_a_clean_start_ends_the_session_before() -> None:
@@ -73,7 +74,7 @@ def test_a_clean_start_ends_the_session_before() -> None:
     assert not bench.open(device, clean=True).session_present
     bench.resume(device)
     assert not device.delivered
-    assert bench.broker._router.is_empty
+    assert bench.broker._flow.router.is_empty
 
 
 def test_a_session_without_expiry_ends_with_its_connection() -> None:
@@ -140,6 +141,31 @@ def test_stored_messages_come_ten_in_a_second_before_what_is_new() -> None:
     assert device.payloads == [*(b"%d" % number for number in range(25)), b"new"]
 
 
+def test_new_messages_do_not_wait_for_ever_behind_stored_ones() -> None:
+    bench = Bench(BrokerLimits(live_wait_seconds=10))
+    bench.subscribe(first := bench.connect("device", expiry=60), "a")
+    bench.leave(first)
+    sender = bench.connect("sender")
+    for number in range(1_000):
+        bench.publish(sender, "a", b"%d" % number)
+    device = bench.connect("device", clean=False, expiry=60)
+    for _ in range(20):
+        bench.wait(1)
+        bench.acknowledge(device)
+        device.delivered = device.delivered[-200:]
+    assert device.delivered[-1].payload == b"209", "ten a second, as long as nothing new waits"
+    bench.publish(sender, "a", b"new")
+    for _ in range(10):
+        bench.wait(1)
+        bench.acknowledge(device)
+    rounds = 0
+    while device.payloads[-1] != b"new":
+        bench.acknowledge(device)
+        rounds += 1
+        assert rounds < 100
+    assert device.payloads[-3:] == [b"998", b"999", b"new"], "the order is kept"
+
+
 def test_another_connection_takes_the_client_id_over() -> None:
     bench = Bench()
     bench.subscribe(first := bench.connect("device", expiry=60), "a")
@@ -156,7 +182,7 @@ def test_a_session_without_expiry_cannot_be_taken_over() -> None:
     bench = Bench()
     bench.subscribe(bench.connect("device"), "a")
     assert not bench.open(Device("device"), clean=False).session_present
-    assert bench.broker._router.is_empty
+    assert bench.broker._flow.router.is_empty
 
 
 def test_a_connection_that_was_taken_over_has_no_say() -> None:
@@ -374,7 +400,7 @@ def test_a_retained_message_of_qos_0_that_was_not_sent_is_not_for_the_next_conne
     bench.subscribe(device, "a/b")
     bench.leave(device)
     assert not bench.connect("device", clean=False, expiry=60).delivered
-    assert bench.broker._queued.left == BrokerLimits().queued_bytes_in_all
+    assert bench.broker._flow.memory.queued.left == BrokerLimits().queued_bytes_in_all
 
 
 # Bounds
@@ -404,15 +430,21 @@ def test_a_subscription_identifier_ends_the_connection() -> None:
     assert refused.value.reason_code is ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
 
 
-def test_a_client_that_does_not_read_loses_its_connection_and_keeps_its_messages() -> None:
-    bench = Bench(BrokerLimits(queued_messages=3))
+def test_a_client_that_does_not_read_loses_its_connection_after_a_time_and_keeps_its_messages() -> None:
+    bench = Bench(BrokerLimits(queued_messages=3, stuck_seconds=30))
     device = bench.connect("device", expiry=60)
     bench.subscribe(device, "a")
-    sender = bench.connect("sender")
+    sender = bench.connect("sender", version=V3)
     device.outcome = Delivery.FULL
     for number in range(5):
         bench.publish(sender, "a", b"%d" % number)
-    assert device.ended_with is ReasonCode.QUOTA_EXCEEDED
+    assert bench.losses.of(Loss.QUEUE_FULL) == 2
+    ended = []
+    for seconds in (29, 1):
+        bench.wait(seconds)
+        ended.append(device.ended_with)
+    assert ended == [None, ReasonCode.QUOTA_EXCEEDED]
+    assert bench.losses.of(Loss.SUBSCRIBER_STUCK) == 1
     device.outcome = Delivery.WRITTEN
     bench.resume(device)
     bench.publish(sender, "a", b"late", QoS.AT_MOST_ONCE)
@@ -421,13 +453,62 @@ def test_a_client_that_does_not_read_loses_its_connection_and_keeps_its_messages
     assert bench.connect("device", clean=False, expiry=60).payloads == [b"0", b"1", b"2"]
 
 
+def test_a_client_that_acknowledges_slowly_keeps_its_connection() -> None:
+    bench = Bench(BrokerLimits(queued_messages=3, stuck_seconds=30))
+    device = bench.connect("device")
+    device.receive_window = 1
+    bench.subscribe(device, "a")
+    sender = bench.connect("sender", version=V3)
+    for _ in range(10):
+        for _ in range(10):
+            bench.publish(sender, "a")
+        bench.broker.acknowledge(device, device.delivered[-1].packet_id, bench.now)
+        bench.wait(29)
+    assert device.ended_with is None
+    assert len(device.delivered) == 11
+
+
+def test_a_client_whose_queue_has_emptied_is_not_cut_for_having_been_full() -> None:
+    bench = Bench(BrokerLimits(queued_messages=1, stuck_seconds=30))
+    device = bench.connect("device")
+    device.receive_window = 1
+    bench.subscribe(device, "a")
+    for _ in range(3):
+        bench.publish(device, "a")
+    bench.acknowledge(device)
+    bench.acknowledge(device)
+    for _ in range(100):
+        bench.wait(1)
+    assert device.ended_with is None
+
+
+def test_a_burst_is_delivered_as_far_as_it_fits_and_the_reader_stays() -> None:
+    bench = Bench()
+    reader = bench.connect("reader")
+    bench.subscribe(reader, "#")
+    senders = [bench.connect(f"sender{number}", will=will()) for number in range(2_000)]
+    for sender in senders:
+        assert bench.publish(sender, f"reports/{sender.client_id}", b"x" * 1_000) is ReasonCode.SUCCESS
+    for sender in senders:
+        bench.leave(sender, clean=False)
+    heard: list[Publish] = []
+    while taken := reader.take():
+        heard += taken
+        for message in taken:
+            bench.broker.acknowledge(reader, message.packet_id, bench.now)
+    assert reader.ended_with is None
+    assert len(heard) == 4_000
+    assert [message.topic for message in heard[:2_000]] == [f"reports/sender{number}" for number in range(2_000)]
+
+
 def test_a_connection_that_is_ending_already_is_taken_over_without_another_word() -> None:
-    bench = Bench(BrokerLimits(queued_messages=1))
+    bench = Bench(BrokerLimits(queued_messages=1, stuck_seconds=1))
     device = bench.connect("device", expiry=60)
     device.receive_window = 0
     bench.subscribe(device, "a")
     bench.publish(device, "a", b"1")
     bench.publish(device, "a", b"2")
+    bench.wait(1)
     again = bench.connect("device", clean=False, expiry=60)
     assert device.ended_with is ReasonCode.QUOTA_EXCEEDED
     assert again.payloads == [b"1"]
@@ -438,9 +519,11 @@ def test_the_bytes_that_wait_for_one_client_are_bounded() -> None:
     device = bench.connect("device")
     device.receive_window = 0
     bench.subscribe(device, "a")
-    for _ in range(3):
-        bench.publish(device, "a", b"x" * 9_000)
-    assert device.ended_with is ReasonCode.QUOTA_EXCEEDED
+    codes = [bench.publish(device, "a", b"x" * 9_000) for _ in range(3)]
+    assert codes == [ReasonCode.SUCCESS, ReasonCode.SUCCESS, ReasonCode.QUOTA_EXCEEDED]
+    device.receive_window = 10
+    bench.resume(device)
+    assert len(device.delivered) == 2
 
 
 @pytest.mark.parametrize(
@@ -457,16 +540,33 @@ def test_properties_count_as_bytes_that_wait(properties: PublishProperties) -> N
     device = bench.connect("device")
     device.receive_window = 0
     bench.subscribe(device, "a")
-    for _ in range(3):
-        bench.send(device, Publish("a", b"m", AT_LEAST_ONCE, packet_id=1, properties=properties))
-    assert device.ended_with is ReasonCode.QUOTA_EXCEEDED
+    codes = [
+        bench.send(device, Publish("a", b"m", AT_LEAST_ONCE, packet_id=1, properties=properties)) for _ in range(3)
+    ]
+    assert codes[-1] is ReasonCode.QUOTA_EXCEEDED
+
+
+@pytest.mark.parametrize(("version", "answered"), [(V3, ReasonCode.SUCCESS), (V5, ReasonCode.QUOTA_EXCEEDED)])
+def test_who_publishes_in_mqtt_5_learns_that_no_receiver_has_room_of_its_own(
+    version: ProtocolVersion, answered: ReasonCode
+) -> None:
+    bench = Bench(BrokerLimits(queued_messages=1))
+    bench.subscribe(away := bench.connect("away", expiry=60), "a")
+    bench.leave(away)
+    sender = bench.connect("sender", version=version)
+    assert bench.publish(sender, "a", b"1") is ReasonCode.SUCCESS
+    assert bench.publish(sender, "a", b"2") is answered
+    bench.subscribe(bench.connect("reader"), "a")
+    assert bench.publish(sender, "a", b"3") is ReasonCode.SUCCESS
+    assert bench.losses.of(Loss.QUEUE_FULL) == 2
+    assert bench.connect("away", clean=False, expiry=60).payloads == [b"1"]
 
 
 def test_a_client_that_is_away_or_replaying_loses_what_does_not_fit() -> None:
     bench = Bench(BrokerLimits(queued_messages=15))
     bench.subscribe(first := bench.connect("device", expiry=60), "a")
     bench.leave(first)
-    sender = bench.connect("sender")
+    sender = bench.connect("sender", version=V3)
     for number in range(20):
         bench.publish(sender, "a", b"%d" % number)
     device = bench.connect("device", clean=False, expiry=60)
@@ -475,33 +575,6 @@ def test_a_client_that_is_away_or_replaying_loses_what_does_not_fit() -> None:
     assert device.ended_with is None
     bench.wait(1)
     assert device.payloads == [*(b"%d" % number for number in range(15)), *[b"new"] * 10]
-
-
-def test_where_all_is_too_much_the_largest_outbox_is_emptied() -> None:
-    bench = Bench(BrokerLimits(queued_bytes_in_all=10_000))
-    away, deaf, reader = bench.connect("away", expiry=60), bench.connect("deaf"), bench.connect("reader")
-    bench.subscribe(away, "away")
-    bench.subscribe(deaf, "deaf")
-    bench.subscribe(reader, "reader")
-    bench.leave(away)
-    deaf.outcome = Delivery.FULL
-    bench.publish(reader, "away", b"x" * 5_000)
-    bench.publish(reader, "deaf", b"x" * 3_000)
-    bench.publish(reader, "reader", b"x" * 3_000)
-    assert len(reader.take()) == 1
-    assert not bench.connect("away", clean=False, expiry=60).delivered
-    bench.publish(reader, "reader", b"x" * 1_500)
-    bench.publish(reader, "deaf", b"x" * 2_000)
-    assert reader.ended_with is ReasonCode.QUOTA_EXCEEDED
-    assert deaf.ended_with is None
-
-
-def test_a_message_that_is_larger_than_all_outboxes_together_ends_the_connection_of_who_should_get_it() -> None:
-    bench = Bench(BrokerLimits(queued_bytes_in_all=1_000))
-    device = bench.connect("device")
-    bench.subscribe(device, "a")
-    bench.publish(device, "a", b"x" * 1_000)
-    assert device.ended_with is ReasonCode.QUOTA_EXCEEDED
 
 
 def test_who_has_been_away_longest_makes_room() -> None:
@@ -538,5 +611,5 @@ def test_nothing_is_left_when_everyone_has_gone() -> None:
     bench.wait(30)
     assert not sessions_of(bench)
     assert not bench.broker._away
-    assert bench.broker._router.is_empty
-    assert bench.broker._queued.left == BrokerLimits().queued_bytes_in_all
+    assert bench.broker._flow.router.is_empty
+    assert bench.broker._flow.memory.queued.left == BrokerLimits().queued_bytes_in_all

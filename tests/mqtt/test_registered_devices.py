@@ -11,14 +11,17 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.support.api import Api
 from tests.support.authority import ACCOUNT, NOW, REGION, new_authority
 from tests.support.device_edge import new_data_plane
+from tests.support.encodings import negated
 from tests.support.fleet import FLEET, OPERATOR, create_template
 from tests.support.memory_store import MemoryStore
+from tests.support.policies import document
 from tests.support.user_ca import der_of, new_ca
 
 from thingmint.api.service import build_router
 from thingmint.core.certificate import CertificateStatus
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope, certificate_id_of
+from thingmint.core.policy_budget import MAX_WEIGHT_IN_FORCE
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.mqtt.ports import ConnectAttribute, ConnectionFacts, DeviceRefusal, DeviceRefused
 from thingmint.mqtt.registered_devices import RegisteredDevice, RegisteredDevices
@@ -26,9 +29,11 @@ from thingmint.registration import claims, provisioning_templates
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration
 from thingmint.registration.change_watch import ChangeWatch
+from thingmint.registration.unnamed_accounts import MAX_ISSUERS
 
 ADDRESS = "192.0.2.7"
-OTHER = AccountId("222222222222")
+OTHER, THIRD = AccountId("222222222222"), AccountId("333333333333")
+EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 STATUSES = {
     CertificateStatus.INACTIVE: DeviceRefusal.INACTIVE,
     CertificateStatus.REGISTER_INACTIVE: DeviceRefusal.INACTIVE,
@@ -115,6 +120,23 @@ async def test_no_other_status_is_admitted(house: House, status: CertificateStat
     assert house.devices.known == set()
 
 
+async def test_policies_that_are_too_large_together_bind_no_connection(house: House) -> None:
+    der = await house.certificate()
+    await house.allow(der, statement("iot:Connect", "client/lamp"))
+    device = await house.identify(der)
+    assert (await device.authorizer(facts())).allows("iot:Connect", "client/lamp")
+
+    # A document of this kind was legal before white space inside of strings counted.
+    padded = "lamp" + " " * MAX_WEIGHT_IN_FORCE
+    house.store.execute("UPDATE policy SET generation_id = 'another'")
+    house.store.execute(
+        "UPDATE policy_version SET document = $1", document(statement("iot:Connect", f"client/{padded}"), EVERYTHING)
+    )
+    with pytest.raises(DeviceRefused) as refused:
+        await device.authorizer(facts())
+    assert refused.value.reason is DeviceRefusal.POLICIES_TOO_LARGE
+
+
 async def test_a_certificate_that_nobody_registered_is_not_admitted(house: House) -> None:
     assert await house.refusal(der_of(new_ca().issue())) is DeviceRefusal.NOT_REGISTERED
 
@@ -144,8 +166,54 @@ async def test_the_host_name_names_the_account_of_a_certificate_that_several_may
     await house.api.call("POST", "/certificate/register-no-ca", body, account=OTHER)
 
     assert (await house.identify(der, f"{OTHER}.devices.example")).scope.account == OTHER
-    assert await house.refusal(der) is DeviceRefusal.NOT_REGISTERED
     assert await house.refusal(der, f"{ACCOUNT}.devices.example") is DeviceRefusal.NOT_REGISTERED
+    # It is the only account that has it.
+    for server_name in (None, "devices.example"):
+        assert (await house.identify(der, server_name)).scope.account == OTHER
+
+    await house.api.call("POST", "/certificate/register-no-ca", body, account=THIRD)
+    assert await house.refusal(der) is DeviceRefusal.ACCOUNT_AMBIGUOUS
+    for account in (OTHER, THIRD):
+        assert (await house.identify(der, f"{account}.devices.example")).scope.account == account
+
+    await house.api.call("POST", "/certificate/register-no-ca", body)
+    # The service's own account comes before all others.
+    assert (await house.identify(der)).scope.account == ACCOUNT
+
+
+@pytest.mark.parametrize("server_name", [None, "devices.example"])
+async def test_a_new_certificate_belongs_to_the_only_account_whose_ca_signed_it(
+    house: House, server_name: str | None
+) -> None:
+    ca, names = new_ca(), "setAsActive=true&allowAutoRegistration=true"
+    body = json.dumps({"caCertificate": ca.pem, "certificateMode": "SNI_ONLY"}).encode()
+    await house.api.call("POST", f"/cacertificate?{names}", body, account=OTHER)
+    der = der_of(ca.issue())
+
+    assert await house.refusal(der, f"{THIRD}.devices.example") is DeviceRefusal.NOT_REGISTERED
+    assert await house.refusal(der, server_name) is DeviceRefusal.PENDING
+    assert [told.certificate.scope.account for told, _ in house.first] == [OTHER]
+
+    await house.api.call("POST", f"/cacertificate?{names}", body, account=THIRD)
+    # The certificate is registered. Another one of the same CA may be either account's.
+    assert await house.refusal(der, server_name) is DeviceRefusal.PENDING
+    assert await house.refusal(der_of(ca.issue()), server_name) is DeviceRefusal.ACCOUNT_AMBIGUOUS
+    assert len(house.store.tables.certificates) == 1
+
+
+async def test_no_account_is_sought_among_very_many_cas_of_one_subject(house: House) -> None:
+    ca = new_ca()
+    for number in range(MAX_ISSUERS + 1):
+        body = json.dumps({"caCertificate": new_ca().pem, "certificateMode": "SNI_ONLY"}).encode()
+        query, account = "setAsActive=true&allowAutoRegistration=true", AccountId(f"{number:012}")
+        await house.api.call("POST", f"/cacertificate?{query}", body, account=account)
+
+    assert await house.refusal(der_of(ca.issue())) is DeviceRefusal.ACCOUNT_AMBIGUOUS
+
+
+@pytest.mark.parametrize("der", [b"", b"\x30\x00", b"not a certificate"])
+async def test_what_cannot_be_read_is_of_no_account(house: House, der: bytes) -> None:
+    assert await house.refusal(der) is DeviceRefusal.NOT_REGISTERED
 
 
 async def test_policies_bind_what_a_device_may_do(house: House) -> None:
@@ -202,11 +270,29 @@ async def test_a_certificate_that_is_deleted_while_it_connects_is_refused(house:
     assert refused.value.reason is DeviceRefusal.NOT_REGISTERED
 
 
+async def test_what_an_earlier_version_registered_twice_opens_no_connection_in_its_second_encoding(
+    house: House,
+) -> None:
+    der = await house.certificate()
+    other = negated(der)
+    house.store.execute(
+        "INSERT INTO certificate (account, region, certificate_id, serial_number, status, mode, not_before, not_after, "
+        "created_at, modified_at, customer_version, generation_id, der, other_encoding_of) "
+        "SELECT account, region, $1, serial_number, status, 'SNI_ONLY', not_before, not_after, created_at, "
+        "modified_at, customer_version, generation_id, $2, certificate_id FROM certificate",
+        certificate_id_of(other),
+        other,
+    )
+    assert (await house.identify(der)).certificate_id == certificate_id_of(der)
+    assert await house.refusal(other) is DeviceRefusal.NOT_REGISTERED
+
+
 async def test_a_trusted_users_claim_can_do_its_one_template(house: House) -> None:
     await create_template(house.authority)
     made = await claims.create_claim(house.authority, OPERATOR, FLEET)
 
     device = await house.identify(made.der)
+    assert await house.refusal(negated(made.der)) is DeviceRefusal.NOT_REGISTERED
     authorizer = await device.authorizer(facts())
 
     assert device.claim is not None

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from thingmint.mqtt.kept_message import AccountMemory, kept
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.outbox import Outgoing, size_of
 from thingmint.mqtt.packets import Publish, QoS
 from thingmint.mqtt.properties import PublishProperties
 from thingmint.mqtt.retained import RetainedMessages
-from thingmint.mqtt.rooms import Part, Room
+from thingmint.mqtt.rooms import Part, rooms_of
 
 LIMITS = BrokerLimits(retained_messages=4)
 
@@ -17,12 +17,13 @@ LIMITS = BrokerLimits(retained_messages=4)
 def put(messages: RetainedMessages, topic: str, now: float, payload: bytes = b"x", lifetime: int | None = None) -> bool:
     properties = PublishProperties(message_expiry_interval=lifetime)
     message = Publish(topic, payload, QoS.AT_LEAST_ONCE, retain=True, properties=properties)
-    return messages.put(Outgoing(message, None if lifetime is None else now + lifetime, size_of(message)), now)
+    return messages.put(kept(message, now), now)
 
 
 @pytest.fixture
 def messages() -> RetainedMessages:
-    return RetainedMessages(LIMITS, Part(Room(LIMITS.retained_bytes_in_all)))
+    rooms = rooms_of(LIMITS)
+    return RetainedMessages(LIMITS, AccountMemory(Part(rooms.queued_bytes), Part(rooms.retained_bytes)))
 
 
 def topics_after(messages: RetainedMessages, topic: str, count: int, now: float = 0) -> list[str]:

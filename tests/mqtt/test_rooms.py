@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.rooms import Part, Room, rooms_of
+from thingmint.mqtt.size_classes import SizeClasses, bounds_of_class, class_of
 
 
 def parts_of(total: int, *taken: int) -> list[Part]:
@@ -91,3 +92,29 @@ def test_limits_say_how_large_the_rooms_are() -> None:
     rooms = rooms_of(BrokerLimits(queued_bytes_in_all=1, retained_bytes_in_all=2, offline_sessions=3))
 
     assert (rooms.queued_bytes.total, rooms.retained_bytes.total, rooms.offline_sessions.total) == (1, 2, 3)
+
+
+@given(st.integers(0, 2**40))
+def test_classes_of_sizes_are_in_order_and_no_wider_than_an_eighth(size: int) -> None:
+    least, above = bounds_of_class(size)
+    assert least <= size < above
+    assert class_of(least) == class_of(size) == class_of(above - 1) < class_of(above)
+    assert least == 0 or class_of(least - 1) < class_of(size)
+    assert above - least <= max(1, least / 8)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 10_000)), max_size=60))
+def test_one_of_the_largest_is_found_whatever_grew_or_shrank(changes: list[tuple[int, int]]) -> None:
+    classes: SizeClasses[int] = SizeClasses()
+    sizes: dict[int, int] = {}
+    for member, size in changes:
+        classes.place(member, size)
+        sizes[member] = size
+        most = max(sizes.values())
+        found = classes.largest()
+        assert (found is None) == (most == 0)
+        assert found is None or class_of(sizes[found]) == class_of(most)
+        assert [each for each in sizes if classes.is_among_largest(each)] == [
+            each for each in sizes if class_of(sizes[each]) == class_of(most)
+        ]
+    assert len(classes) == sum(size > 0 for size in sizes.values())

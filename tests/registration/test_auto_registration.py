@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 from tests.support.authority import NOW, REGION, Listener, caller_with, new_authority
 from tests.support.memory_store import MemoryStore
 from tests.support.provisioning import JITP_BODY, ROLE_ARN
-from tests.support.user_ca import UserCA, der_of, new_ca
+from tests.support.user_ca import CA_EXTENSION, UserCA, der_of, new_ca
 
 from thingmint.core.ca_certificate import (
     AutoRegistrationStatus,
@@ -211,6 +212,22 @@ async def test_a_certificate_that_was_registered_by_hand_is_left_as_it_is(author
     done = await auto_register(authority, CONNECTION, present.der)
     assert done is not None
     assert (done.outcome, done.certificate) == (AutoRegistrationOutcome.PRESENT, present)
+
+
+SERVER = x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH])
+
+
+@pytest.mark.parametrize("is_leaf", [True, False])
+async def test_what_is_for_servers_is_registered_if_the_operator_relaxes_the_rule(
+    authority: RegistrationAuthority, store: MemoryStore, *, is_leaf: bool
+) -> None:
+    ca = new_ca() if is_leaf else new_ca(extensions=[CA_EXTENSION, (SERVER, False)])
+    await open_ca(authority, ca)
+    leaf = der_of(ca.issue(extensions=[(SERVER, True)] if is_leaf else []))
+    with pytest.raises(CertificateInvalid, match="lacks clientAuth"):
+        await auto_register(authority, CONNECTION, leaf)
+    assert not store.tables.certificates
+    assert await auto_register(replace(authority, auto_register_any_usage=True), CONNECTION, leaf) is not None
 
 
 async def test_a_certificate_that_is_not_acceptable_is_said_to_be_so(authority: RegistrationAuthority) -> None:

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.authority import NOW, caller_with, new_authority
+from tests.support.authority import ACCOUNT, NOW, caller_with, new_authority
 from tests.support.bulk import BUCKET, KEY, TEMPLATE, Crash, MortalStore, device, report, write_input
 from tests.support.memory_store import MemoryStore
 from tests.support.provisioning import ROLE_ARN
 from tests.support.signing import SettableClock
 from tests.support.signing_requests import csr_pem
 
-from thingmint.buckets import Buckets
+from thingmint.buckets import Buckets, NoBuckets
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, ServiceUnavailable, TaskExists
-from thingmint.core.identifiers import Region
+from thingmint.core.identifiers import AccountId, Region
 from thingmint.core.registration_task import RUNNING, RegistrationTask, ReportType, TaskBroken, TaskStatus
 from thingmint.registration import bulk, bulk_runner
 from thingmint.registration.authority import RegistrationAuthority
@@ -378,6 +378,54 @@ async def test_a_process_that_is_stopped_lets_go_of_its_task(
     assert (await described(authority, task)).status is TaskStatus.COMPLETED
 
 
+class Lost(MortalStore):
+    """A store whose database is away from a moment on."""
+
+    is_lost = False
+
+    async def write(self, program: Any) -> Any:
+        """Run the program while the database is there."""
+        if self.is_lost:
+            raise ServiceUnavailable
+        return await super().write(program)
+
+
+async def test_a_process_that_is_stopped_while_the_database_is_away_ends(
+    authority: RegistrationAuthority, store: MemoryStore, tmp_path: Path
+) -> None:
+    write_input(tmp_path, [device(1)])
+    await started(authority)
+    reached, lost = asyncio.Event(), Lost(store)
+
+    class Waiting(Buckets):
+        async def lines(self, *arguments: object) -> Any:
+            lost.is_lost = True
+            reached.set()
+            await asyncio.get_running_loop().create_future()
+
+    running = asyncio.create_task(runner(replace(authority, store=lost, files=Waiting(tmp_path))).run())
+    await reached.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_mistake_of_this_program_is_told_as_such_while_the_database_is_away(
+    authority: RegistrationAuthority, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Lost(store)
+
+    def broken(*arguments: object) -> object:
+        lost.is_lost = True
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(bulk_runner, "prepared_run", broken)
+    write_input(tmp_path, [device(1)])
+    await started(authority)
+    with pytest.raises(ZeroDivisionError):
+        await runner(replace(authority, store=lost)).work()
+
+
 async def test_a_runner_waits_for_a_task(authority: RegistrationAuthority, tmp_path: Path) -> None:
     running = asyncio.create_task(runner(authority).run())
     await asyncio.sleep(0)
@@ -421,7 +469,7 @@ async def test_no_task_waits_for_the_end_of_another_accounts(
 
     write_input(tmp_path, [device(number) for number in range(200, 400)])
     long = await started(authority)
-    (tmp_path / BUCKET / "short.json").write_text(json.dumps(device(1000)))
+    (tmp_path / ACCOUNT / BUCKET / "short.json").write_text(json.dumps(device(1000)))
     short = await bulk.start(authority, ELSEWHERE, TEMPLATE, BUCKET, "short.json", ROLE_ARN)
     turns = 0
     while (await bulk.describe(authority, ELSEWHERE, short.task_id))[0].status in RUNNING:
@@ -514,6 +562,59 @@ async def test_a_process_that_has_lost_its_task_does_not_fail_it(
     task = await started(authority)
     assert await runner(replace(authority, files=Overtaken(tmp_path)), "first").work()
     assert (await described(authority, task)).status is TaskStatus.COMPLETED
+
+
+async def test_a_node_without_a_directory_takes_no_task(
+    authority: RegistrationAuthority, clock: SettableClock, tmp_path: Path
+) -> None:
+    without = replace(authority, files=NoBuckets())
+    with pytest.raises(InvalidRequest, match="registration_dir"):
+        await started(without)
+    write_input(tmp_path, [device(1)])
+    task = await started(authority)
+    assert not await runner(without, "without").work()
+    assert not await runner(replace(authority, files=Buckets(tmp_path / "not mounted")), "unmounted").work()
+    assert await runner(authority, "with").work()
+    assert (await described(authority, task)).status is TaskStatus.COMPLETED
+    # Nor does it forget tasks whose reports it cannot delete.
+    clock.at = NOW + timedelta(days=31)
+    assert await bulk.sweep_tasks(without, 10) == 0
+    assert report(tmp_path, task.task_id, RESULTS)
+    assert await bulk.sweep_tasks(authority, 10) == 1
+    assert not report(tmp_path, task.task_id, RESULTS)
+
+
+async def test_a_task_whose_directory_goes_away_under_way_is_left_to_others(
+    authority: RegistrationAuthority, clock: SettableClock, tmp_path: Path
+) -> None:
+    write_input(tmp_path, [device(1)])
+    task = await started(authority)
+
+    class Unmounted(Buckets):
+        async def lines(self, *arguments: object) -> Any:
+            (tmp_path / ACCOUNT).rename(tmp_path / "away")
+            return await super().lines(*arguments)  # type: ignore[arg-type]  # passed through
+
+    with pytest.raises(ServiceUnavailable):
+        await runner(replace(authority, files=Unmounted(tmp_path)), "first").work()
+    (tmp_path / "away").rename(tmp_path / ACCOUNT)
+    clock.at = NOW + LEASE + timedelta(seconds=1)
+    assert await runner(authority, "second").work()
+    assert (await described(authority, task)).status is TaskStatus.COMPLETED
+
+
+async def test_an_account_registers_from_its_own_buckets_only(authority: RegistrationAuthority, tmp_path: Path) -> None:
+    write_input(tmp_path, [device(1)])
+    stranger = caller_with(account=AccountId("222222222222"))
+    with pytest.raises(InvalidRequest, match="There is no file"):
+        await bulk.start(authority, stranger, TEMPLATE, BUCKET, KEY, ROLE_ARN)
+    write_input(tmp_path, [device(2)], "222222222222")
+    task = await bulk.start(authority, stranger, TEMPLATE, BUCKET, KEY, ROLE_ARN)
+    assert await runner(authority).work()
+    results = report(tmp_path, task.task_id, RESULTS)
+    assert [each["response"]["resourceArns"]["thing"] for each in results] == [
+        "arn:aws:iot:eu-west-1:222222222222:thing/sensor-2"
+    ]
 
 
 async def test_a_line_whose_outcome_is_known_meanwhile_is_undone(

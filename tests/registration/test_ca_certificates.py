@@ -5,11 +5,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 from tests.support.authority import ACCOUNT, NOW, REGION, caller_with, new_authority
 from tests.support.fleet import create_template
 from tests.support.memory_store import MemoryStore
 from tests.support.provisioning import JITP_BODY
-from tests.support.user_ca import UserCA, der_of, new_ca
+from tests.support.user_ca import CA_EXTENSION, UserCA, der_of, key_usage, new_ca
 
 from thingmint.core.ca_certificate import (
     AutoRegistrationStatus,
@@ -63,6 +64,25 @@ async def brought(authority: RegistrationAuthority, ca: UserCA, caller: object =
 
 def sni_only(ca: UserCA) -> CARegistration:
     return CARegistration(ca.pem, None, CertificateMode.SNI_ONLY)
+
+
+async def test_a_ca_that_is_registered_in_spite_of_its_usages_is_warned_of(
+    authority: RegistrationAuthority, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As in the documentation of Terraform's aws_iot_ca_certificate.
+    usages = [
+        (key_usage(digital_signature=True, key_encipherment=True), True),
+        (x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), False),
+    ]
+    await ca_certificates.register(authority, CALLER, sni_only(new_ca()))
+    assert not caplog.messages
+    registered = await ca_certificates.register(authority, CALLER, sni_only(new_ca(extensions=[CA_EXTENSION, *usages])))
+    lacking, nothing = caplog.messages
+    assert registered.arn in lacking
+    assert "lacks keyCertSign" in lacking
+    assert registered.arn in nothing
+    assert "nothing is registered automatically" in nothing
+    assert "lacks clientAuth" in nothing
 
 
 def stored(store: MemoryStore) -> Sequence[object]:

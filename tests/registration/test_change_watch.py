@@ -112,3 +112,13 @@ async def test_a_restored_backup_is_told_for_everything(store: MemoryStore) -> N
     await watched(watch, "a")
     store.execute("DELETE FROM resource_change")
     assert await watch.changed_keys() == {"a"}
+
+
+async def test_what_few_depend_on_comes_first(store: MemoryStore) -> None:
+    watch = await started(store)
+    for number in range(20):
+        await watched(watch, f"device {number}", frozenset({f"certificate {number}", "policy"}))
+    await change(store, "policy", "certificate 13")
+    changed = list(await watch.changed_keys())
+    assert changed[0] == "device 13"
+    assert len(changed) == 20

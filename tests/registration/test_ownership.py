@@ -98,7 +98,7 @@ def test_a_token_of_another_service_is_refused() -> None:
         redeemed_token(AUTHORITY, OPERATOR, ownership_token(other, OWNERSHIP))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_no_change_of_a_token_passes(data: st.DataObject) -> None:
     """Whatever is changed in the text or in the bytes, the token proves nothing any more."""

@@ -219,7 +219,7 @@ versioned: list[Step] = [
 
 
 @given(beginning=st.sampled_from([list[Step](), full, versioned]), chosen=st.lists(steps, max_size=30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 async def test_the_registry_answers_and_knows_what_the_model_does(beginning: list[Step], chosen: list[Step]) -> None:
     store, model = await new_registry(), Model()
     authority = new_authority(store)

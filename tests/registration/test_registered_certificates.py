@@ -212,7 +212,7 @@ async def test_two_accounts_register_the_same_certificate_unless_in_default_mode
 
 async def test_a_careless_ca_may_repeat_its_serial_numbers(authority: RegistrationAuthority) -> None:
     certificate = await register_without_ca(authority, CALLER, new_ca().issue_pem(), INACTIVE)
-    other = replace(certificate, certificate_id=CertificateId("ef" * 32))
+    other = replace(certificate, certificate_id=CertificateId("ef" * 32), signed_digest="ef" * 32)
 
     def program(transaction: object) -> object:
         return transaction.insert_certificate(other)  # type: ignore[attr-defined]  # a Transaction

@@ -29,7 +29,7 @@ from thingmint.core.registry_event import (
     TypeAssociationEvent,
 )
 from thingmint.core.thing_group import GroupUpdate
-from thingmint.core.thing_type import ThingTypeProperties
+from thingmint.core.thing_type import PropagatingAttribute, ThingTypeUpdate
 from thingmint.registration import bulk, event_configurations, thing_groups, thing_types
 from thingmint.registration.bulk_runner import BulkRunner
 from thingmint.registration.provisioning import register_thing
@@ -123,7 +123,8 @@ async def live(registry: Registry) -> None:
     authority, caller = registry.authority, registry.caller
     await registry.create_type("bulb", "watts")
     await registry.create_type("tube")
-    await thing_types.update(authority, caller, ThingTypeName("bulb"), ThingTypeProperties("a bulb"))
+    propagating = (PropagatingAttribute("w", thing_attribute="watts"),)
+    await thing_types.update(authority, caller, ThingTypeName("bulb"), ThingTypeUpdate(None, None, propagating))
     await registry.create_group("house")
     await registry.create_group("attic", "house")
     await thing_groups.update(authority, caller, ThingGroupName("attic"), GroupUpdate("under the roof"))

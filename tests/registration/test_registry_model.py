@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.support.authority import Listener, new_authority
@@ -286,6 +286,6 @@ class PrincipalMachine(BothMachine):
             assert self.runner.run(self.registry.principals(name)) == self.model.principals(name)
 
 
-PROFILE = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+PROFILE = settings(max_examples=40, stateful_step_count=40)
 TestThings, TestGroups, TestPrincipals = ThingMachine.TestCase, GroupMachine.TestCase, PrincipalMachine.TestCase
 TestThings.settings = TestGroups.settings = TestPrincipals.settings = PROFILE

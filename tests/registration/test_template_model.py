@@ -122,7 +122,7 @@ async def carried_out(authority: RegistrationAuthority, operation: str, name: Te
     return None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(operations)
 async def test_templates_are_what_a_dictionary_would_hold(steps: list[tuple[str, ...]]) -> None:
     """The invariant: every answer is the model's, and so is everything that can be read after the last of them."""

@@ -46,7 +46,7 @@ async def test_a_name_is_taken_by_a_group_elsewhere_in_the_hierarchy(registry: R
     await registry.create_group("house")
     created = await registry.create_group("lamps")
 
-    with pytest.raises(ResourceExists, match="Thing group lamps already exists") as refused:
+    with pytest.raises(ResourceExists, match="Thing Group lamps already exists in current account") as refused:
         await registry.create_group("lamps", "house")
 
     assert (refused.value.resource_id, refused.value.resource_arn) == (created.group_id, created.arn)

@@ -10,7 +10,7 @@ from tests.support.registry import Registry, turned
 
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import ThingTypeName
-from thingmint.core.thing_type import ThingType, ThingTypeProperties
+from thingmint.core.thing_type import PropagatingAttribute, ThingType, ThingTypeUpdate
 from thingmint.registration import thing_types
 
 LIGHT = ThingTypeName("light")
@@ -44,9 +44,8 @@ async def described(registry: Registry) -> ThingType:
     return await thing_types.describe(registry.authority, registry.caller, LIGHT)
 
 
-async def update(registry: Registry, *searchable: str, description: str = "") -> None:
-    properties = ThingTypeProperties(description, searchable)
-    await thing_types.update(registry.authority, registry.caller, LIGHT, properties)
+async def update(registry: Registry, requested: ThingTypeUpdate) -> None:
+    await thing_types.update(registry.authority, registry.caller, LIGHT, requested)
 
 
 async def test_a_type_is_created_once_in_the_same_words(registry: Registry) -> None:
@@ -71,7 +70,7 @@ async def test_a_name_is_taken_by_a_type_with_other_properties(registry: Registr
 async def test_what_does_not_exist_is_not_found(registry: Registry) -> None:
     for refused in (
         described(registry),
-        update(registry),
+        update(registry, ThingTypeUpdate()),
         registry.deprecate_type("light"),
         registry.delete_type("light"),
     ):
@@ -79,16 +78,32 @@ async def test_what_does_not_exist_is_not_found(registry: Registry) -> None:
             await refused
 
 
-async def test_an_update_replaces_what_may_change_and_keeps_what_may_not(registry: Registry) -> None:
-    await registry.create_type("light", "wattage")
+async def test_an_update_changes_the_propagating_attributes_and_nothing_else(registry: Registry) -> None:
+    await registry.create_type("light", "wattage", "colour")
+    before = (await described(registry)).properties
+    propagating = (PropagatingAttribute("w", thing_attribute="wattage"),)
 
-    await update(registry, description="gives light")
-    await update(registry, "wattage", description="gives light")
+    await update(registry, ThingTypeUpdate(propagating_attributes=propagating))
+    for same in (
+        ThingTypeUpdate(),
+        ThingTypeUpdate(description=before.description),
+        ThingTypeUpdate(searchable_attributes=("colour", "wattage")),
+    ):
+        await update(registry, same)
 
-    assert (await described(registry)).properties == ThingTypeProperties("gives light", ("wattage",))
+    assert (await described(registry)).properties == replace(before, propagating_attributes=propagating)
     assert actions(registry) == ["CreateThingType", "UpdateThingType"]
-    with pytest.raises(InvalidRequest, match="The searchable attributes of the thing type light cannot be changed"):
-        await update(registry, "colour")
+    for other in (
+        ThingTypeUpdate(description="another"),
+        ThingTypeUpdate(searchable_attributes=("colour",)),
+        ThingTypeUpdate(searchable_attributes=()),
+        ThingTypeUpdate("another", propagating_attributes=()),
+    ):
+        with pytest.raises(InvalidRequest, match=r"^Can only update mqtt5Configuration\.$"):
+            await update(registry, other)
+    assert (await described(registry)).properties.propagating_attributes == propagating
+    await update(registry, ThingTypeUpdate(propagating_attributes=()))
+    assert (await described(registry)).properties == before
 
 
 async def test_a_deprecation_keeps_its_date_and_can_be_undone(registry: Registry) -> None:

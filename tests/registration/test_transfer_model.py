@@ -156,7 +156,7 @@ async def attempt(authority: RegistrationAuthority, certificate_id: CertificateI
 
 
 @given(steps)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 async def test_three_accounts_and_the_registry_agree(taken: list[Step]) -> None:
     store, model = MemoryStore(), Model()
     for number, caller in enumerate(CALLERS):

@@ -64,6 +64,7 @@ class Bench:
     signature: Exception | None = None
     quota: Exception | None = None
     readiness: Exception | None = None
+    device_readiness: Exception | None = None
     result: Callable[[], Awaitable[bytes]] | None = None
     seen: RawRequest | None = None
     signed: HttpRequest | None = None
@@ -119,6 +120,10 @@ class Bench:
         if self.readiness is not None:
             raise self.readiness
 
+    def check_devices_ready(self) -> None:
+        if self.device_readiness is not None:
+            raise self.device_readiness
+
     async def tags_of(self, resource_arn: str) -> dict[str, str]:
         raise AssertionError("the policies of these tests ask for no tags")
 
@@ -132,7 +137,11 @@ class Bench:
             authenticator=self,
             throttle=self,
             clock=StandingClock(),
-            pages=Pages(check_ready=self.check_ready, metrics=lambda: b"requests 1\n"),
+            pages=Pages(
+                check_ready=self.check_ready,
+                check_devices_ready=self.check_devices_ready,
+                metrics=lambda: b"requests 1\n",
+            ),
             observer=self,
             log=self,
             new_request_id=lambda: REQUEST_ID,
@@ -253,7 +262,7 @@ async def test_an_operation_that_thingmint_does_not_have_asks_for_a_signature_fi
 async def test_an_operation_that_thingmint_does_not_have_is_named_to_callers_whom_no_policy_allows_anything() -> None:
     answered = await Bench(policies=()).call("POST", "/things/lamp")
 
-    assert answered.error == (400, b"InvalidRequestException", "CreateThing is not implemented by Thingmint")
+    assert answered.error == (400, b"UnknownOperationException", "CreateThing is not implemented by Thingmint")
 
 
 async def test_a_policy_stops_the_request_before_the_quota_and_the_checks() -> None:
@@ -603,6 +612,15 @@ async def test_a_service_that_is_not_ready_says_so_and_is_alive() -> None:
     assert (await bench.call("GET", "/readyz")).status == 503
     assert (await bench.call("GET", "/healthz")).status == 200
     assert [level for level, _, _ in bench.log] == ["info", "debug"]
+
+
+async def test_readiness_for_devices_is_asked_for_apart() -> None:
+    away = Bench(readiness=ServiceUnavailable())
+    assert (await away.call("GET", "/readyz/devices")).status == 200
+    closed = Bench(device_readiness=ServiceUnavailable())
+    assert (await closed.call("GET", "/readyz/devices")).status == 503
+    assert (await closed.call("GET", "/readyz")).status == 200
+    assert (await closed.call("GET", "/readyz/others")).error[1] == b"UnknownOperationException"
 
 
 async def test_pages_are_only_read() -> None:

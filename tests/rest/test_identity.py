@@ -74,6 +74,13 @@ async def test_presigned_request_has_an_author(house: House) -> None:
     assert caller.principal.arn.endswith("user/ada")
 
 
+async def test_temporary_credentials_tell_when_they_were_made(house: House) -> None:
+    temporary, lasting = await house.credentials(timedelta(hours=1)), await house.credentials()
+    authors = [await house.author(by_botocore(unsigned(), each)) for each in (temporary, lasting)]
+    made_at = house.store.tables.access_keys[temporary.access_key_id].created_at
+    assert [author.principal.token_issued_at for author in authors] == [made_at, None]
+
+
 async def test_request_without_a_signature_has_none(house: House) -> None:
     with pytest.raises(AuthenticationMissing):
         await house.author(unsigned())

@@ -60,13 +60,13 @@ def signed_by_botocore(request: HttpRequest, credentials: Credentials, expires: 
 
 
 @given(REQUESTS, CREDENTIALS, EXPIRES)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_what_botocore_signs_is_accepted(request: HttpRequest, credentials: Credentials, expires: int | None) -> None:
     verify(signed_by_botocore(request, credentials, expires), credentials)
 
 
 @given(REQUESTS, CREDENTIALS, EXPIRES, st.data())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_what_is_changed_after_signing_is_refused(
     request: HttpRequest, credentials: Credentials, expires: int | None, data: st.DataObject
 ) -> None:
@@ -96,7 +96,7 @@ def flip_signature(signed: HttpRequest) -> HttpRequest:
 
 
 @given(REQUESTS, CREDENTIALS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_own_signature_is_botocores(request: HttpRequest, credentials: Credentials) -> None:
     own = replace(request, headers=[(b"host", HOST.encode()), *request.headers])
     added = sign(own, credentials, REGION, AT)
@@ -140,7 +140,7 @@ HEADER_GARBAGE = st.lists(
 
 
 @given(st.text(max_size=5), st.binary(max_size=20), QUERY_GARBAGE, HEADER_GARBAGE, st.none() | AUTHORIZATIONS)
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_garbage_raises_nothing_but_a_failure_of_authentication(
     method: str, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], authorization: bytes | None
 ) -> None:

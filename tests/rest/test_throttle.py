@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from thingmint.core.errors import Throttled
@@ -95,7 +95,6 @@ def test_refusal_says_rate_exceeded_and_when_there_is_room() -> None:
 
 
 @given(st.floats(0.01, 1000), st.floats(0, 1e6), st.lists(st.floats(0, 3), max_size=20))
-@settings(deadline=None)
 def test_waiting_as_long_as_told_is_enough(rate: float, start: float, pauses: list[float]) -> None:
     seconds = Seconds()
     seconds.now = start
@@ -111,7 +110,6 @@ def test_waiting_as_long_as_told_is_enough(rate: float, start: float, pauses: li
 
 
 @given(st.integers(1, 20), st.lists(st.floats(0, 0.5), min_size=1, max_size=60))
-@settings(deadline=None)
 def test_no_window_admits_more_than_burst_and_rate(rate: int, pauses: list[float]) -> None:
     seconds = Seconds()
     throttle = Throttle({"*": rate}, seconds)

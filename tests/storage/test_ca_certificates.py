@@ -148,6 +148,14 @@ async def test_cas_are_found_by_subject_and_account(store: Store) -> None:
     assert await issuers(SCOPE.account) == (default, shared)
     assert await issuers(STRANGER.account) == (default, stranger)
 
+    async def of_any_account(limit: int) -> object:
+        return await store.read(
+            lambda transaction: transaction.ca_certificates_of_any_account(SCOPE.region, "cd" * 32, limit)
+        )
+
+    assert await of_any_account(10) == (default, shared, stranger)
+    assert await of_any_account(2) == (default, shared)
+
 
 async def test_lists_are_paged_in_order(store: Store) -> None:
     registered = [sample_ca(number, subject=f"{number:064x}") for number in range(8)]

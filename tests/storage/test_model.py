@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import dataclass, replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.stores import SCOPE, changed, delete, fetch, insert, page, sample_certificate
 
@@ -93,7 +93,7 @@ class Model:
 
 @given(steps=steps, size=st.integers(1, 4))
 # One store serves all examples: each of them has a region to itself.
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 async def test_the_store_knows_what_a_dictionary_knows(store: Store, steps: list[Step], size: int) -> None:
     model = Model(Scope(SCOPE.account, Region(f"region-{next(_examples)}")), {})
     for step in steps:

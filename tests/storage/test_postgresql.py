@@ -16,7 +16,7 @@ from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
 from thingmint.storage import DatabaseTooNew, InvalidDatabaseURL, open_store, postgresql, schema
-from thingmint.storage.database_url import parse_database_url
+from thingmint.storage.database_url import has_password, parse_database_url
 from thingmint.storage.postgresql import PostgreSQLStore, open_postgresql
 from thingmint.storage.schema import migrations
 from thingmint.storage.statement import rows_of
@@ -124,28 +124,6 @@ async def test_deadlocked_programs_are_run_again(store: PostgreSQLStore) -> None
     await asyncio.gather(store.write(advance(first, second)), store.write(advance(second, first)))
     versions = [(await fetch(store, one)).customer_version for one in (first, second)]  # type: ignore[union-attr]  # both exist
     assert versions == [3, 3]
-
-
-async def test_a_commit_whose_answer_is_lost_is_not_repeated(
-    store: PostgreSQLStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = asyncpg.Connection.execute
-    commits = 0
-
-    async def lose_commit(connection: asyncpg.Connection, query: str, timeout: float | None = None) -> str:  # noqa: ASYNC109  the signature of asyncpg
-        nonlocal commits
-        if query == "COMMIT":
-            commits += 1
-            raise ConnectionResetError
-        result: str = await real(connection, query, timeout=timeout)
-        return result
-
-    with monkeypatch.context() as lossy:
-        lossy.setattr(asyncpg.Connection, "execute", lose_commit)
-        with pytest.raises(ServiceUnavailable):
-            await insert(store, sample_certificate(1))
-    assert commits == 1
-    await store.check()
 
 
 async def test_commits_are_durable_even_where_the_database_says_otherwise(
@@ -300,3 +278,34 @@ def test_the_parts_of_a_url_hide_its_password() -> None:
     assert parsed.dsn == "postgresql://root:open-sesame@/x?host=%2Fvar%2Frun&port=1"
     assert parsed.statement_cache_size == 0
     assert "open-sesame" not in repr(parsed)
+
+
+@pytest.mark.parametrize(
+    ("url", "servers"),
+    [
+        ("postgresql://u:p@db.example/x", "db.example:5432"),
+        ("postgresql://u:p@db.example:6000/x", "db.example:6000"),
+        ("postgresql://u:p@[::1]:6000/x", "[::1]:6000"),
+        ("postgresql://u:p@[::1]/x", "[::1]:5432"),
+        ("postgresql://u:p%40@a:1,b:2/x?target_session_attrs=primary", "a:1, b:2"),
+        ("postgresql://u:p@/x?host=%2Fvar%2Frun&port=7000", "/var/run:7000"),
+    ],
+)
+def test_the_servers_of_a_url_are_told_without_user_and_password(url: str, servers: str) -> None:
+    parsed = parse_database_url(url)
+    assert parsed.servers == servers
+    assert parsed.place == f"{servers}/x"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u:p@h/x", True),
+        ("postgresql://u@h/x?password=p", True),
+        ("postgresql://u@h:5432/x", False),
+        ("postgresql:///x?host=a", False),
+        ("postgresql://u@[::1]:1/x", False),
+    ],
+)
+def test_a_password_in_a_url_is_noticed(url: str, expected: bool) -> None:
+    assert has_password(url) is expected

@@ -48,3 +48,18 @@ async def test_other_regions_and_unknown_certificates_are_none(store: Store) -> 
     await insert(store, replace(SHARED, scope=OTHER_SCOPE, mode=CertificateMode.DEFAULT))
     for account in (None, OTHER_SCOPE.account):
         assert await presented(store, account) is None
+
+
+async def accounts(store: Store) -> list[AccountId]:
+    found = await store.read(
+        lambda transaction: transaction.accounts_of_certificate(SCOPE.region, SHARED.certificate_id)
+    )
+    return list(found)
+
+
+async def test_the_accounts_of_a_certificate_are_found_without_their_names(store: Store) -> None:
+    assert await accounts(store) == []
+    await insert(store, of(OTHER), replace(of(ONE), scope=Scope(ONE, OTHER_SCOPE.region)))
+    assert await accounts(store) == [OTHER]
+    await insert(store, of(ONE), of(AccountId("3" * 12)))
+    assert await accounts(store) == [ONE, OTHER]

@@ -57,6 +57,11 @@ class Live:
     database_url: str | None
 
     @property
+    def account(self) -> str:
+        """The administrator's account."""
+        return self.service.endpoints.account
+
+    @property
     def registration_dir(self) -> Path:
         """The directory of buckets, beside the data directory."""
         return self.service.data_dir.with_name("buckets")

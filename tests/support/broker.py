@@ -1,14 +1,19 @@
 """Owns a device's connection that writes into a list, and a broker with a clock that tests turn by hand."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
+from thingmint.mqtt.codec import encode
+from thingmint.mqtt.counters import Counters, Loss, NoObserver
 from thingmint.mqtt.data_plane import Delivery, Opened
+from thingmint.mqtt.kept_message import ENTRY_BYTES
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, Subscription, Will
 from thingmint.mqtt.properties import ConnectProperties
 from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.shared_publish import SharedPublish
 
 AT_LEAST_ONCE = QoS.AT_LEAST_ONCE
 SCOPE = Scope(AccountId("000000000000"), Region("us-east-1"))
@@ -39,6 +44,13 @@ class Device:
             self.delivered.append(message)
         return self.outcome
 
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        """Take the message likewise; its bytes must be what its encoding is."""
+        whole = message.message(packet_id)
+        for version in ProtocolVersion:
+            assert message.bytes_for(packet_id, is_5=version is ProtocolVersion.MQTT_5) == encode(whole, version)
+        return self.deliver(whole)
+
     def disconnect(self, reason_code: ReasonCode) -> None:
         """Note how the connection ended."""
         assert self.ended_with is None
@@ -55,11 +67,47 @@ class Device:
         return taken
 
 
+class Losses(NoObserver):
+    """What was counted as lost, by the value of `Loss`."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def mqtt_lost(self, family: str, reason: str, count: int) -> None:
+        """Add to the count."""
+        self.counts[f"{family}:{reason}"] += count
+
+    def of(self, loss: Loss) -> int:
+        """Return how many of these there were."""
+        return self.counts[loss.value]
+
+
+def charged_bytes(broker: LocalBroker) -> tuple[int, int]:
+    """Return what the broker is charged for messages that wait, and for those that are retained."""
+    memory = broker._flow.memory
+    return memory.queued.taken, memory.retained.taken
+
+
+def reachable_bytes(broker: LocalBroker) -> tuple[int, int]:
+    """Return the same as it is found by looking at everything: each message once, each place where it waits."""
+    retained = list(broker._flow.retained._messages.values())
+    held = []
+    for session in broker._sessions.values():
+        outbox = session.outbox
+        queued = [*outbox._unsent, *outbox._waiting, *outbox._in_flight.values()]
+        assert outbox.size == sum(outgoing.size for outgoing in queued)
+        held += [outgoing.message for outgoing in queued]
+        held += [] if session.will is None else [session.will]
+    waiting = {id(message): message.size for message in held if not any(message is each for each in retained)}
+    return ENTRY_BYTES * len(held) + sum(waiting.values()), sum(message.size for message in retained)
+
+
 class Bench:
     """A broker, the time, and short names for what tests do with it."""
 
     def __init__(self, limits: BrokerLimits | None = None) -> None:
-        self.broker = LocalBroker(limits or BrokerLimits())
+        self.losses = Losses()
+        self.broker = LocalBroker(limits or BrokerLimits(), counters=Counters(self.losses))
         self.now = 1000.0
 
     def open(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support.authority import ACCOUNT
 from tests.support.fleet import DOCUMENT
 
 from thingmint.core.registration_task import ReportType
@@ -34,9 +35,9 @@ def device(number: int) -> dict[str, str]:
     return {"Name": f"sensor-{number}", "Serial": str(number)}
 
 
-def write_input(root: Path, lines: Sequence[Mapping[str, str] | str]) -> None:
-    """Write the input file: parameters as JSON, text as it is."""
-    folder = root / BUCKET
+def write_input(root: Path, lines: Sequence[Mapping[str, str] | str], account: str = ACCOUNT) -> None:
+    """Write the input file of an account: parameters as JSON, text as it is."""
+    folder = root / account / BUCKET
     folder.mkdir(parents=True, exist_ok=True)
     text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
     (folder / KEY).write_text(text)

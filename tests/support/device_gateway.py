@@ -17,8 +17,10 @@ from tests.support.tls_echo import tls_context_of
 
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
-from thingmint.core.policy import DecisionEffect, Policy, evaluate, parse_policy
+from thingmint.core.policy import Decision, DecisionEffect, Policy, evaluate, parse_policy
 from thingmint.core.policy_target import CertificateTarget
+from thingmint.core.shared_subscriptions import decided
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway import Gateway
@@ -27,8 +29,10 @@ from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.ports import (
     ConnectionFacts,
+    Denial,
     DeviceRefusal,
     DeviceRefused,
+    DeviceRegistry,
     FleetAnswer,
     FleetRequester,
 )
@@ -61,8 +65,15 @@ class FakeAuthorizer:
     facts: ConnectionFacts
 
     def allows(self, action: str, resource: str) -> bool:
+        return self._decide(action, resource).effect is DecisionEffect.ALLOWED
+
+    def denial(self, action: str, resource: str) -> Denial:
+        decision = self._decide(action, resource)
+        return Denial(decision.effect.name, "own" if decision.policy_index == 0 else None)
+
+    def _decide(self, action: str, resource: str) -> Decision:
         context = {"iot:ClientId": (self.facts.client_id,), "aws:SourceIp": (self.facts.source_address,)}
-        return evaluate([self.policy], action, ARN + resource, context).effect is DecisionEffect.ALLOWED
+        return decided(lambda form: evaluate([self.policy], action, form, context), action, ARN + resource)
 
 
 @dataclass
@@ -226,28 +237,31 @@ def live_gateway(
     port: int = 0,
     also: Sequence[tuple[str, int]] = (),
     data_plane: DataPlane | None = None,
+    registry: DeviceRegistry | None = None,
+    counters: Counters | None = None,
 ) -> Iterator[LiveGateway]:
-    """Start a gateway on a free port of the loopback, and stop it at the end."""
-    registry, fleet, events = FakeRegistry(), FakeFleet(), Events()
-    local = LocalDataPlane(broker_limits or BrokerLimits(), time.monotonic)
+    """Start a gateway on a free port of the loopback, and stop it at the end; a given registry replaces the fake."""
+    fakes, fleet, events = FakeRegistry(), FakeFleet(), Events()
+    local = LocalDataPlane(broker_limits or BrokerLimits(), time.monotonic, counters)
     gateway = Gateway(
         host="127.0.0.1",
         port=port,
         also=also,
         tls_context=tls_context_of(server_identity()),
-        registry=registry,
+        registry=registry or fakes,
         fleet=fleet,
         data_plane=data_plane or local,
         events=events,
         clock=SystemClock(),
         limits=limits,
+        counters=counters,
     )
     with loop_thread(loop_name) as thread:
         thread.run(gateway.start())
         try:
-            yield LiveGateway(thread, gateway, registry, fleet, events, directory)
+            yield LiveGateway(thread, gateway, fakes, fleet, events, directory)
         finally:
-            for gate in (registry.gate, fleet.gate):
+            for gate in (fakes.gate, fleet.gate):
                 if gate is not None:
                     thread.call(gate.set)
             thread.run(gateway.stop(1.0))

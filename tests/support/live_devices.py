@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import queue
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +54,12 @@ class Credentials:
     certificate_id: str
     certificate_pem: str
     private_key_pem: str
+    account: str = "000000000000"
 
     @property
     def arn(self) -> str:
         """The certificate's ARN."""
-        return f"arn:aws:iot:us-east-1:000000000000:cert/{self.certificate_id}"
+        return f"arn:aws:iot:us-east-1:{self.account}:cert/{self.certificate_id}"
 
     def files(self, folder: Path) -> tuple[Path, Path]:
         """Write both to files and return their paths."""
@@ -131,6 +133,7 @@ class Device:
         *,
         clean: bool = True,
         will: str | None = None,
+        endpoint: tuple[str, int] | None = None,
     ) -> None:
         self.connected: queue.Queue[ReasonCode] = queue.Queue()
         self.disconnected: queue.Queue[ReasonCode] = queue.Queue()
@@ -153,7 +156,7 @@ class Device:
         self.client.on_subscribe = lambda _c, _u, _m, codes, _p: self.subscribed.put(codes)
         self.client.on_publish = lambda _c, _u, number, code, _p: self.published.put((number, code))
         self.client.on_message = lambda _c, _u, message: self.heard.put(message)
-        self.client.connect("localhost", live.service.endpoints.mqtt_port)
+        self.client.connect(*(endpoint or ("localhost", live.service.endpoints.mqtt_port)))
         self.client.loop_start()
 
     def is_connected(self) -> bool:
@@ -177,6 +180,13 @@ class Device:
             number, code = self.published.get(timeout=GENEROUS)
             if number == sent.mid:
                 return str(code)
+
+    def wait_until_published(self, topic: str) -> None:
+        """Publish until it is allowed: what was changed elsewhere reaches a connection within a second or two."""
+        deadline = time.monotonic() + GENEROUS
+        while self.publish(topic, b"") == "Not authorized":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
     def hear(self) -> paho.MQTTMessage:
         """Return the next message."""
@@ -210,9 +220,10 @@ def device(
     *,
     clean: bool = True,
     will: str | None = None,
+    endpoint: tuple[str, int] | None = None,
 ) -> Iterator[Device]:
     """Yield a connected device; its will is a message to the topic that is given."""
-    opened = Device(live, credentials, folder, client_id, version, clean=clean, will=will)
+    opened = Device(live, credentials, folder, client_id, version, clean=clean, will=will, endpoint=endpoint)
     try:
         assert opened.is_connected()
         yield opened

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -82,6 +83,16 @@ class Mosquitto:
             self.popen = None
             with contextlib.suppress(FileNotFoundError):
                 (self.directory / "s").unlink()
+
+    def pause(self) -> None:
+        """Make it deaf until `resume`."""
+        assert self.popen is not None
+        self.popen.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self.popen is not None
+        self.popen.send_signal(signal.SIGCONT)
 
     def connect(self) -> socket.socket:
         """Open a plain connection."""

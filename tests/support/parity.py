@@ -159,14 +159,25 @@ Written by `make parity` from the operations, the notes in `operations.toml`, an
 running service with AWS's SDK for Python and were answered with 200. Do not edit it: a test compares.
 """
 _TAIL = """
-All other operations of the model are authenticated and answer `InvalidRequestException` (400): `… is not implemented by
-Thingmint`. SearchIndex and the operations of dynamic thing groups and of jobs are among them.
+All other operations of the model are authenticated and answer `UnknownOperationException` (400): `… is not implemented
+by Thingmint`. SearchIndex and the operations of dynamic thing groups and of jobs are among them.
 
 Accounts are made by making an access key for them: `thingmint access-key create --account 222222222222 --policy FILE`.
 Each has a registry of its own; certificates go from one to another by transfer.
 
-Without a signature: `GET /healthz` (the process answers), `GET /readyz` (the database can be written to), and
-`GET /metrics` (Prometheus).
+Without a signature, for those who watch the service:
+
+| page | 200 means | for |
+|---|---|---|
+| `GET /healthz` | the process answers | restarting it |
+| `GET /readyz` | the database can be written to, the clock is right | sending it callers of the API (port of `api`) |
+| `GET /readyz/devices` | the device port accepts connections | sending it devices (ports of `mqtt` and `mqtt_alpn`) |
+| `GET /metrics` | – | Prometheus |
+
+Both checks of readiness answer within a second however many ask and whatever the database does: one check of the
+database is under way at a time, its outcome is believed for a second, and one that takes longer counts as a failure.
+Do not use `/readyz` for the device ports: while the database is away, connected devices stay connected and exchange
+messages, and only new ones are refused.
 """
 
 

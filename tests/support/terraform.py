@@ -53,7 +53,7 @@ class Terraform:
     def run(self, command: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run a command without questions and colours."""
         return subprocess.run(
-            [self.program, command, "-no-color", *arguments],
+            [self.program, *command.split(), "-no-color", *arguments],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,

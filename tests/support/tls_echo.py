@@ -53,6 +53,13 @@ class Echo:
     def resume_writing(self) -> None:
         self.resumes += 1
 
+    def eof_received(self) -> None:
+        assert self.transport is not None
+        self.transport.close()
+
+    def writing_lost(self) -> None:
+        pass
+
     def connection_lost(self) -> None:
         self.losses += 1
 

@@ -83,9 +83,13 @@ class UserCA:
         key: CAKey | None = None,
         hash_: SignatureHash | None = None,
         pss: bool = False,
+        extensions: Sequence[Extension] = (),
+        serial_number: int | None = None,
     ) -> x509.Certificate:
         """Return a certificate that is valid for ten days and was issued a day before."""
-        builder = _builder(name_of(common_name), self.certificate.subject, key or device_key(), at)
+        builder = _builder(name_of(common_name), self.certificate.subject, key or device_key(), at, serial_number)
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical)
         signature_hash = hash_ or hashes.SHA256()
         if pss:
             assert isinstance(self.key, rsa.RSAPrivateKey)
@@ -128,13 +132,15 @@ def _provider_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: CAKey, at: datetime) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: CAKey, at: datetime, serial_number: int | None = None
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
-        .serial_number(next(_serial_numbers))
+        .serial_number(serial_number or next(_serial_numbers))
         .not_valid_before(at - timedelta(days=1))
         .not_valid_after(at + timedelta(days=10))
     )

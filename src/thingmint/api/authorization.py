@@ -14,7 +14,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import parse_policy_name
 from thingmint.core.policy_simulation import ActionType, AuthDecision, AuthRequest, AuthResult, NamedPolicy
-from thingmint.core.policy_target import parse_principal
+from thingmint.core.policy_target import parse_policy_target
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.device_authorization import WhatIf, simulated
 
@@ -66,13 +66,13 @@ async def test_authorization(
     authority: RegistrationAuthority, caller: Caller, request: TestAuthorizationRequest
 ) -> TestAuthorizationResponse:
     """Answer with what a principal's policies would say to each request."""
-    principal = None if request.principal is None else parse_principal(caller.scope, request.principal)
+    principal = None if request.principal is None else parse_policy_target(caller.scope, request.principal)
     what_if = WhatIf(
         added=[parse_policy_name(name) for name in request.policy_names_to_add or ()],
         skipped=[parse_policy_name(name) for name in request.policy_names_to_skip or ()],
     )
     requests = [_auth_request(info) for info in request.auth_infos]
-    results = await simulated(authority.store, caller.scope, principal, request.client_id, requests, what_if)
+    results = await simulated(authority, caller.scope, principal, request.client_id, requests, what_if)
     return TestAuthorizationResponse(auth_results=[_entry(result) for result in results])
 
 

@@ -99,11 +99,10 @@ class UpdateBillingGroupResponse(Message, frozen=True, kw_only=True):
 async def update_billing_group(
     authority: RegistrationAuthority, caller: Caller, request: UpdateBillingGroupRequest
 ) -> UpdateBillingGroupResponse:
-    """Change the description of a billing group."""
-    name, description = (
-        parse_billing_group_name(request.billing_group_name),
-        request.billing_group_properties.billing_group_description,
-    )
+    """Give a billing group this description, and none where it is left out."""
+    name = parse_billing_group_name(request.billing_group_name)
+    # Terraform and CloudFormation send the properties as all that shall be.
+    description = request.billing_group_properties.billing_group_description or ""
     wanted = GroupUpdate(description, expected_version=request.expected_version)
     group = await billing_groups.update(authority, caller, name, wanted)
     return UpdateBillingGroupResponse(version=group.version)

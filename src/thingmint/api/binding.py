@@ -6,7 +6,7 @@ once, when the service is wired. Refuses to know operations, routes and HTTP.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -45,6 +45,35 @@ class RawRequest:
     query: Sequence[tuple[str, str]]
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
+    # Several places look into the body, and to decode a large one takes milliseconds.
+    _decoded: list[dict[str, object] | InvalidRequest] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    @property
+    def members(self) -> dict[str, object]:
+        """The object that the body holds, an empty one for an empty body; raises InvalidRequest for anything else."""
+        decoded = self._decode()
+        if isinstance(decoded, InvalidRequest):
+            raise InvalidRequest(decoded.message)
+        return decoded
+
+    @property
+    def unchecked_members(self) -> dict[str, object]:
+        """What policies are asked about: the object that the body holds, an empty one for what is refused later.
+
+        A caller who may not call an operation learns that first, whatever the body.
+        """
+        decoded = self._decode()
+        return {} if isinstance(decoded, InvalidRequest) else decoded
+
+    def _decode(self) -> dict[str, object] | InvalidRequest:
+        if not self._decoded:
+            try:
+                self._decoded.append(decode_object(self.body))
+            except InvalidRequest as refusal:
+                self._decoded.append(refusal)
+        return self._decoded[0]
 
     def first(self, parameter: str) -> str | None:
         """Return the first value of a query parameter, or None."""
@@ -100,12 +129,12 @@ def compile_binder(request: type[RequestT]) -> Binder[RequestT]:
     """
     by_location: dict[Location, list[_Member]] = {location: [] for location in Location}
     payloads: list[str] = []
-    for field in fields(request):
-        location = location_of(field)
+    for each in fields(request):
+        location = location_of(each)
         if location is PAYLOAD:
-            payloads.append(field.name)
+            payloads.append(each.name)
         else:
-            by_location[location].append(_member(field, location))
+            by_location[location].append(_member(each, location))
     labels, parameters = by_location[PATH], {member.wire_name: member for member in by_location[QUERY]}
     headers, body = {member.wire_name.lower().encode(): member for member in by_location[HEADER]}, by_location[BODY]
     required = [
@@ -127,7 +156,7 @@ def compile_binder(request: type[RequestT]) -> Binder[RequestT]:
             if name not in arguments:
                 violations.add(None, shown_name, NOT_NULL)
         if body:
-            _bind_body(body, decode_object(raw.body), arguments, violations)
+            _bind_body(body, raw.members, arguments, violations)
         violations.refuse_if_any()
         return request(**arguments)
 

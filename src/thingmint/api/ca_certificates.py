@@ -33,7 +33,7 @@ from thingmint.core.ca_certificate import (
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import CertificateMode
 from thingmint.core.identifiers import Scope, iot_arn, parse_certificate_id
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.pem import sent_pem
 from thingmint.registration import ca_certificates
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.ca_certificates import CARegistration
@@ -251,7 +251,7 @@ def _description(ca_certificate: CACertificate) -> CACertificateDescription:
         certificate_arn=ca_certificate.arn,
         certificate_id=ca_certificate.certificate_id,
         status=ca_certificate.status,
-        certificate_pem=certificate_pem(ca_certificate.der),
+        certificate_pem=sent_pem(ca_certificate),
         owned_by=ca_certificate.scope.account,
         creation_date=epoch_seconds(ca_certificate.created_at),
         auto_registration_status=ca_certificate.auto_registration,

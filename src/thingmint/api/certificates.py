@@ -16,7 +16,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary, Transfer
 from thingmint.core.identifiers import Scope, certificate_arn, iot_arn, parse_certificate_id
 from thingmint.issuance.keys import public_key_pem
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.pem import certificate_pem, sent_pem
 from thingmint.registration import certificates
 from thingmint.registration.authority import RegistrationAuthority
 
@@ -138,7 +138,7 @@ def _description(certificate: Certificate, scope: Scope) -> CertificateDescripti
         certificate_id=certificate.certificate_id,
         ca_certificate_id=certificate.ca_certificate_id,
         status=certificate.status,
-        certificate_pem=certificate_pem(certificate.der),
+        certificate_pem=sent_pem(certificate),
         owned_by=certificate.scope.account,
         previous_owned_by=certificate.previous_account,
         creation_date=epoch_seconds(certificate.created_at),

@@ -31,17 +31,6 @@ def decode_object(body: bytes) -> dict[str, object]:
     return decoded
 
 
-def unchecked_object(body: bytes) -> dict[str, object]:
-    """Return what policies are asked about: the object that the body holds, an empty one for what is refused later.
-
-    Whoever may not call an operation learns that first, whatever the body.
-    """
-    try:
-        return decode_object(body)
-    except InvalidRequest:
-        return {}
-
-
 def encode_object(message: msgspec.Struct | None) -> bytes:
     """Return the body of an answer; an operation without output answers with an empty object."""
     return EMPTY if message is None else _encoder.encode(message)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from thingmint.api.unicode_patterns import unicode_matcher
 from thingmint.core.errors import InvalidRequest
@@ -41,13 +41,17 @@ class Constraint:
     pattern: str | None = None
 
 
-class Violations:
-    """Collects what is wrong with one request, to say it all at once."""
+MAX_ELEMENTS: Final = 10_000
 
-    __slots__ = ("_count", "_texts")
+
+class Violations:
+    """Collects what is wrong with one request, to say it all at once, and counts what has to be looked at."""
+
+    __slots__ = ("_count", "_elements", "_texts")
 
     def __init__(self) -> None:
         self._count = 0
+        self._elements = 0
         self._texts: list[str] = []
 
     def add(self, value: object, path: str, rule: str) -> None:
@@ -57,6 +61,15 @@ class Violations:
             self._texts.append(
                 f"Value {_shown(value)} at '{path[:_SHOWN_CHARACTERS]}' failed to satisfy constraint: {rule}"
             )
+
+    def look_at(self, elements: int) -> None:
+        """Count elements of lists and maps before they are read; raise InvalidRequest if there are too many in all.
+
+        Not every list has a limit in the model, and a body may hold hundreds of thousands of elements.
+        """
+        self._elements += elements
+        if self._elements > MAX_ELEMENTS:
+            raise InvalidRequest(f"The lists and maps of a request have at most {MAX_ELEMENTS} elements in all")
 
     def refuse_if_any(self) -> None:
         """Raise InvalidRequest in the wording of AWS's services if anything was noted."""

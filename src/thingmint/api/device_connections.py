@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Struct
 
-from thingmint.api.binding import PATH, QUERY
+from thingmint.api.binding import PATH, QUERY, RawRequest
 from thingmint.api.codec import epoch_milliseconds
 from thingmint.api.constraints import Constraint
 from thingmint.api.data_plane import MAX_PAYLOAD_BYTES, DataPlane
@@ -13,9 +13,11 @@ from thingmint.api.device_messages import WithProperties, message_of
 from thingmint.api.errors import RequestTooLarge
 from thingmint.api.messages import Message
 from thingmint.api.operation import Operation, implemented
+from thingmint.api.permissions import Context
 from thingmint.api.registry_messages import in_path
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
+from thingmint.core.identifiers import Scope
 
 ClientIdText: TypeAlias = Annotated[str, Constraint(min_length=1, max_length=128, pattern="^[^$].*")]
 _CLIENT = in_path("client", "clientId")
@@ -106,6 +108,20 @@ async def send_direct_message(
     return SendDirectMessageResponse(message="OK", trace_id=caller.request_id)
 
 
+def topic_context(scope: Scope, request: RawRequest) -> Context:
+    """Tell the topic of a direct message (iot:Topic), as the developer guide's policy examples name it."""
+    del scope
+    topic = request.first("topic")
+    return {} if topic is None else {"iot:Topic": (topic,)}
+
+
+def socket_context(scope: Scope, request: RawRequest) -> Context:
+    """Tell whether addresses and ports are asked for (iot:IncludeSocketInformation); they are not by default."""
+    del scope
+    asked = (request.first("includeSocketInformation") or "").lower() == "true"
+    return {"iot:IncludeSocketInformation": (str(asked).lower(),)}
+
+
 def device_connection_operations(data_plane: DataPlane) -> tuple[Operation, ...]:
     """Return the operations of this module, working for the data plane."""
     return (
@@ -113,7 +129,12 @@ def device_connection_operations(data_plane: DataPlane) -> tuple[Operation, ...]
             "DeleteConnection", partial(delete_connection, data_plane), DeleteConnectionRequest, resource=_CLIENT
         ),
         implemented(
-            "GetConnection", partial(get_connection, data_plane), GetConnectionRequest, GetConnectionResponse, _CLIENT
+            "GetConnection",
+            partial(get_connection, data_plane),
+            GetConnectionRequest,
+            GetConnectionResponse,
+            _CLIENT,
+            context=socket_context,
         ),
         implemented(
             "SendDirectMessage",
@@ -121,5 +142,6 @@ def device_connection_operations(data_plane: DataPlane) -> tuple[Operation, ...]
             SendDirectMessageRequest,
             SendDirectMessageResponse,
             _CLIENT,
+            context=topic_context,
         ),
     )

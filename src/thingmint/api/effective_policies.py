@@ -39,11 +39,11 @@ async def get_effective_policies(
     """Answer with the policies in force for a principal, a thing or both; an identity pool adds none here."""
     target = None if request.principal is None else parse_policy_target(caller.scope, request.principal)
     thing_name = None if request.thing_name is None else parse_thing_name(request.thing_name)
-    found = await policies_for(authority.store, caller.scope, target, thing_name)
+    found = await policies_for(authority, caller.scope, target, thing_name)
     return GetEffectivePoliciesResponse(
         effective_policies=[
             EffectivePolicyEntry(policy_name=policy.name, policy_arn=policy.arn, policy_document=policy.document)
-            for policy in found.policies
+            for policy in found
         ]
     )
 

@@ -1,5 +1,6 @@
-"""Owns DescribeEndpoint: one address for every kind of endpoint that AWS IoT has."""
+"""Owns DescribeEndpoint: one address for every kind of endpoint that is served."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from msgspec import Struct
@@ -9,9 +10,11 @@ from thingmint.api.constraints import Constraint
 from thingmint.api.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
+from thingmint.core.identifiers import AccountId
 
 # The types that the service model's documentation of DescribeEndpoint names.
-_TYPES = frozenset({"iot:Data", "iot:Data-ATS", "iot:Data-Beta", "iot:CredentialProvider", "iot:Jobs"})
+_SERVED = frozenset({"iot:Data", "iot:Data-ATS", "iot:Data-Beta"})
+_NOT_SERVED = frozenset({"iot:CredentialProvider", "iot:Jobs"})
 
 
 class DescribeEndpointRequest(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -22,14 +25,15 @@ class DescribeEndpointResponse(Struct, frozen=True, kw_only=True, rename="camel"
     endpoint_address: str
 
 
-def endpoint_operations(address: str) -> tuple[Operation, ...]:
-    """Return the operation, answering with the address."""
+def endpoint_operations(address_of: Callable[[AccountId], str]) -> tuple[Operation, ...]:
+    """Return the operation, answering each account with its address."""
 
     async def describe_endpoint(caller: Caller, request: DescribeEndpointRequest) -> DescribeEndpointResponse:
-        """Answer with the address; raise InvalidRequest for a type that AWS IoT does not have."""
-        del caller
-        if request.endpoint_type not in _TYPES:
-            raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not one of {', '.join(sorted(_TYPES))}")
-        return DescribeEndpointResponse(endpoint_address=address)
+        """Answer with the address; raise InvalidRequest for a type that nothing serves here or at AWS."""
+        if request.endpoint_type in _NOT_SERVED:
+            raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not served by Thingmint")
+        if request.endpoint_type not in _SERVED:
+            raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not one of {', '.join(sorted(_SERVED))}")
+        return DescribeEndpointResponse(endpoint_address=address_of(caller.account))
 
     return (implemented("DescribeEndpoint", describe_endpoint, DescribeEndpointRequest, DescribeEndpointResponse),)

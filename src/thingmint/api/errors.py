@@ -20,6 +20,7 @@ from thingmint.core.errors import (
     DeliveryUnconfirmed,
     DuplicateCertificate,
     InvalidRequest,
+    IssuanceImpossible,
     LimitExceeded,
     MalformedPolicy,
     OperationUnknown,
@@ -79,6 +80,8 @@ ERRORS: dict[type, tuple[str, int]] = {
     RegistrationFailed: ("ResourceRegistrationFailureException", 400),
     TaskExists: ("TaskAlreadyExistsException", 400),
     ServiceUnavailable: ("ServiceUnavailableException", 503),
+    # Not 5xx: SDKs would repeat the request, which cannot succeed before an operator changes a setting.
+    IssuanceImpossible: ("InvalidRequestException", 400),
     DeliveryUnconfirmed: ("GatewayTimeoutException", 504),
     OperationUnknown: ("UnknownOperationException", 400),
     AuthenticationMissing: ("MissingAuthenticationTokenException", 403),

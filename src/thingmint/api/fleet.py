@@ -24,7 +24,7 @@ from thingmint.core.errors import (
 )
 from thingmint.core.identifiers import parse_template_name
 from thingmint.core.ownership import OwnershipTokenInvalid
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.pem import sent_pem
 from thingmint.registration import fleet
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.fleet import Device, IssuedIdentity
@@ -75,6 +75,8 @@ class Reply:
 
     topic: str
     payload: bytes = field(repr=False)
+    refusal: tuple[str, str] | None = None
+    """The name of the error and its message, if the request was refused."""
 
 
 class Fleet:
@@ -100,7 +102,7 @@ class Fleet:
         """Return the refusal of a request in the format of its topic."""
         name, status = self._name(error)
         members = {"statusCode": status, "errorCode": name, "errorMessage": error.message}
-        return Reply(rejected(topic), encode_payload(members, parse_topic(topic).format))
+        return Reply(rejected(topic), encode_payload(members, parse_topic(topic).format), (name, error.message))
 
     async def _members(self, device: Device, client_id: str, request: FleetTopic, payload: bytes) -> Members:
         if request.operation is FleetOperation.CREATE_KEYS_AND_CERTIFICATE:
@@ -151,6 +153,6 @@ class Fleet:
 def _identity(issued: IssuedIdentity) -> Members:
     return {
         "certificateId": issued.certificate.certificate_id,
-        "certificatePem": certificate_pem(issued.certificate.der),
+        "certificatePem": sent_pem(issued.certificate),
         "certificateOwnershipToken": issued.ownership_token,
     }

@@ -16,7 +16,7 @@ from thingmint.api.permissions import FurtherOf
 from thingmint.api.planes import DATA_ROUTES, Plane
 from thingmint.api.routes import ROUTES
 from thingmint.core.caller import Caller
-from thingmint.core.errors import InvalidRequest
+from thingmint.core.errors import not_implemented
 from thingmint.core.identifiers import Scope
 
 RequestT = TypeVar("RequestT", bound=Struct)
@@ -106,7 +106,7 @@ def unimplemented(name: str, route: str) -> Operation:
 
     async def invoke(caller: Caller, raw: RawRequest) -> bytes:
         del caller, raw
-        raise InvalidRequest(f"{name} is not implemented by Thingmint")
+        raise not_implemented(name)
 
     method, path = route.split(" ")
     plane = Plane.DATA if name in DATA_ROUTES else Plane.CONTROL

@@ -18,6 +18,22 @@ class Plane(Enum):
         return self.value
 
 
+NOT_SERVED = frozenset(
+    {
+        "greengrass",
+        "iot-jobs-data",
+        "iotdeviceadvisor",
+        "iotfleetwise",
+        "iotmanagedintegrations",
+        "IoTSecuredTunneling",
+        "iotsitewise",
+        "iotthingsgraph",
+        "iottwinmaker",
+        "iotwireless",
+    }
+)
+"""Names that requests to AWS IoT's other services are signed for: none of them is here, whatever the path is."""
+
 DATA_ROUTES: Mapping[str, str] = {
     "DeleteConnection": "DELETE /connections/{clientId}",
     "DeleteThingShadow": "DELETE /things/{thingName}/shadow",

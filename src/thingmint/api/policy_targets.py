@@ -4,7 +4,6 @@ Policies are asked before the request is checked, so what cannot be read names e
 """
 
 from thingmint.api.binding import RawRequest
-from thingmint.api.codec import unchecked_object
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import Scope
 from thingmint.core.policy_target import parse_policy_target
@@ -32,7 +31,7 @@ def principal_in_header(scope: Scope, request: RawRequest) -> str:
 
 
 def _member(request: RawRequest, name: str) -> object:
-    return unchecked_object(request.body).get(name)
+    return request.unchecked_members.get(name)
 
 
 def _named(scope: Scope, text: object) -> str:

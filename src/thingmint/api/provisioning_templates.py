@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, TypeAlias
 
 from thingmint.api.binding import BODY, PATH, QUERY, RawRequest
-from thingmint.api.codec import epoch_seconds, unchecked_object
+from thingmint.api.codec import epoch_seconds
 from thingmint.api.constraints import Constraint
 from thingmint.api.listing import Listing
 from thingmint.api.messages import Message, PageSize, Tag, Timestamp, tags_of
@@ -213,7 +213,7 @@ def new_template_resource(scope: Scope, request: RawRequest) -> str:
 
     Such a request ends in its validation, whatever policies say.
     """
-    name = unchecked_object(request.body).get("templateName")
+    name = request.unchecked_members.get("templateName")
     return _resource(scope, TemplateName(name)) if isinstance(name, str) else "*"
 
 

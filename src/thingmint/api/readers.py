@@ -219,6 +219,7 @@ def _list(element: Reader) -> Reader:
     def read(value: object, path: str, violations: Violations) -> object:
         if not isinstance(value, list):
             return _break(value, path, violations, "Member must be a list")
+        violations.look_at(len(value))
         return [
             _present(element, member, f"{path}.{number}.member", violations) for number, member in enumerate(value, 1)
         ]
@@ -230,6 +231,7 @@ def _map(key: Reader, element: Reader) -> Reader:
     def read(value: object, path: str, violations: Violations) -> object:
         if not isinstance(value, dict):
             return _break(value, path, violations, "Member must be a map")
+        violations.look_at(len(value))
         return {
             key(name, f"{path}.key", violations): _present(element, member, f"{path}.{name}.member", violations)
             for name, member in value.items()

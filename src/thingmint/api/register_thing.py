@@ -6,7 +6,6 @@ from functools import partial
 from typing import Annotated, TypeAlias
 
 from thingmint.api.binding import BODY, RawRequest
-from thingmint.api.codec import unchecked_object
 from thingmint.api.constraints import Constraint
 from thingmint.api.messages import Message
 from thingmint.api.operation import Operation, implemented
@@ -17,7 +16,7 @@ from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.core.provisioning_plan import CertificatePlan, FromId, FromPem, ProvisioningPlan, plan
 from thingmint.core.template import TemplateKind
 from thingmint.issuance.foreign import load_foreign_pem
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.pem import sent_pem
 from thingmint.registration import provisioning
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.authorization import Permission
@@ -44,7 +43,7 @@ async def register_thing(
     """Answer with the ARNs of what the template came to, and the certificate if it has one."""
     done = await provisioning.register_thing(authority, caller, request.template_body, request.parameters or {})
     return RegisterThingResponse(
-        certificate_pem=None if done.certificate is None else certificate_pem(done.certificate.der),
+        certificate_pem=None if done.certificate is None else sent_pem(done.certificate),
         resource_arns=dict(done.resource_arns),
     )
 
@@ -54,7 +53,7 @@ def registration_steps(scope: Scope, raw: RawRequest) -> Sequence[Permission]:
 
     A request that makes no plan is refused when it is carried out, whatever policies say.
     """
-    body = unchecked_object(raw.body)
+    body = raw.unchecked_members
     text, parameters = body.get("templateBody"), body.get("parameters") or {}
     if not isinstance(text, str) or not isinstance(parameters, dict):
         return ()

@@ -3,7 +3,6 @@
 from typing import Annotated, TypeAlias
 
 from thingmint.api.binding import RawRequest
-from thingmint.api.codec import unchecked_object
 from thingmint.api.constraints import Constraint
 from thingmint.api.messages import Message
 from thingmint.api.operation import ResourceOf
@@ -32,6 +31,14 @@ def payload_of(message: AttributePayloadMessage | None) -> AttributePayload:
     if message is None or message.attributes is None:
         return AttributePayload()
     return AttributePayload(Attributes.of(message.attributes), merge=bool(message.merge))
+
+
+def whole_payload_of(message: AttributePayloadMessage | None) -> AttributePayload:
+    """Return what the message says about attributes if it holds all that shall be: without any, there are none."""
+    payload = payload_of(message)
+    if payload.attributes is None and not (message is not None and message.merge):
+        return AttributePayload(Attributes())
+    return payload
 
 
 def new_attributes(message: AttributePayloadMessage | None) -> Attributes:
@@ -71,7 +78,7 @@ def in_body(kind: str, name_member: str, arn_member: str) -> ResourceOf:
     """
 
     def resource(scope: Scope, request: RawRequest) -> str:
-        body = unchecked_object(request.body)
+        body = request.unchecked_members
         name, arn = body.get(name_member), body.get(arn_member)
         # One of them is enough: where both are given and disagree, the request is refused.
         if isinstance(name, str) and name:

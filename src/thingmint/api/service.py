@@ -1,5 +1,8 @@
 """Owns the whole of the API: every operation that AWS IoT has, behind one router."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from thingmint.api.authorization import authorization_operations
 from thingmint.api.billing_groups import billing_group_operations
 from thingmint.api.billing_members import billing_member_operations
@@ -32,13 +35,19 @@ from thingmint.api.thing_principals import thing_principal_operations
 from thingmint.api.thing_types import thing_type_operations
 from thingmint.api.things import thing_operations
 from thingmint.api.transfers import transfer_operations
+from thingmint.core.identifiers import AccountId
 from thingmint.registration.authority import RegistrationAuthority
 
 _ROUTES = {**ROUTES, **DATA_ROUTES}
 
 
-def implemented_operations(authority: RegistrationAuthority, endpoint_address: str) -> tuple[Operation, ...]:
+Endpoint: TypeAlias = str | Callable[[AccountId], str]
+"""One address for all accounts, or that of each."""
+
+
+def implemented_operations(authority: RegistrationAuthority, endpoint: Endpoint) -> tuple[Operation, ...]:
     """Return the operations that do something."""
+    address_of = endpoint if callable(endpoint) else lambda account: endpoint
     return (
         *certificate_operations(authority),
         *registration_code_operations(authority),
@@ -49,7 +58,7 @@ def implemented_operations(authority: RegistrationAuthority, endpoint_address: s
         *policy_attachment_operations(authority),
         *effective_policy_operations(authority),
         *authorization_operations(authority),
-        *endpoint_operations(endpoint_address),
+        *endpoint_operations(address_of),
         *provisioning_template_operations(authority),
         *template_version_operations(authority),
         *register_thing_operations(authority),
@@ -73,12 +82,12 @@ def implemented_data_operations(data_plane: DataPlane) -> tuple[Operation, ...]:
     return (*device_message_operations(data_plane), *device_connection_operations(data_plane))
 
 
-def build_router(authority: RegistrationAuthority, endpoint_address: str, data_plane: DataPlane) -> Router:
-    """Return the router to every operation, compiled; the address is what DescribeEndpoint answers.
+def build_router(authority: RegistrationAuthority, endpoint: Endpoint, data_plane: DataPlane) -> Router:
+    """Return the router to every operation, compiled; the endpoint is what DescribeEndpoint answers.
 
     Both planes have one router: no two operations of theirs have the same method and path.
     """
-    present = (*implemented_operations(authority, endpoint_address), *implemented_data_operations(data_plane))
+    present = (*implemented_operations(authority, endpoint), *implemented_data_operations(data_plane))
     absent = _ROUTES.keys() - {operation.name for operation in present}
     return Router((*present, *(unimplemented(name, _ROUTES[name]) for name in sorted(absent))))
 

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Annotated
 
 from thingmint.api.binding import BODY, QUERY, RawRequest
-from thingmint.api.codec import unchecked_object
 from thingmint.api.messages import Message, Tag, TagKeyText, tags_of
 from thingmint.api.operation import Operation, implemented
 from thingmint.core.caller import Caller
@@ -97,7 +96,7 @@ def resource_in_query(scope: Scope, request: RawRequest) -> str:
 def resource_in_body(scope: Scope, request: RawRequest) -> str:
     """Name the resource of the body, or every resource."""
     del scope
-    return _named(unchecked_object(request.body).get("resourceArn"))
+    return _named(request.unchecked_members.get("resourceArn"))
 
 
 def tag_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:

@@ -4,7 +4,6 @@ from functools import partial
 from typing import Annotated
 
 from thingmint.api.binding import BODY, PATH, QUERY, RawRequest
-from thingmint.api.codec import unchecked_object
 from thingmint.api.listing import Listing
 from thingmint.api.messages import Message, PageSize
 from thingmint.api.operation import Operation, implemented
@@ -145,7 +144,7 @@ def _thing_as_well(scope: Scope, request: RawRequest) -> tuple[str, ...]:
 
 
 def _groups_as_well(scope: Scope, request: RawRequest) -> tuple[str, ...]:
-    body = unchecked_object(request.body)
+    body = request.unchecked_members
     lists = [body.get(member) for member in ("thingGroupsToAdd", "thingGroupsToRemove")]
     names = [name for names in lists if isinstance(names, list) for name in names]
     return tuple([iot_arn(scope, f"thinggroup/{name}") for name in names if isinstance(name, str)])

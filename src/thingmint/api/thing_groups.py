@@ -16,7 +16,7 @@ from thingmint.api.registry_messages import (
     RegistryNameText,
     in_path,
     new_attributes,
-    payload_of,
+    whole_payload_of,
 )
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import Scope, ThingGroupName, parse_thing_group_name, thing_group_arn
@@ -122,10 +122,15 @@ class UpdateThingGroupResponse(Message, frozen=True, kw_only=True):
 async def update_thing_group(
     authority: RegistrationAuthority, caller: Caller, request: UpdateThingGroupRequest
 ) -> UpdateThingGroupResponse:
-    """Change the description or the attributes of a thing group."""
+    """Give a thing group this description and these attributes, and none where they are left out.
+
+    Terraform and CloudFormation send the properties as all that shall be.
+    """
     properties = request.thing_group_properties
     wanted = GroupUpdate(
-        properties.thing_group_description, payload_of(properties.attribute_payload), request.expected_version
+        properties.thing_group_description or "",
+        whole_payload_of(properties.attribute_payload),
+        request.expected_version,
     )
     group = await thing_groups.update(authority, caller, parse_thing_group_name(request.thing_group_name), wanted)
     return UpdateThingGroupResponse(version=group.version)

@@ -17,7 +17,7 @@ from thingmint.api.registry_messages import (
 )
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_thing_type_name
-from thingmint.core.thing_type import PropagatingAttribute, ThingType, ThingTypeProperties
+from thingmint.core.thing_type import PropagatingAttribute, ThingType, ThingTypeProperties, ThingTypeUpdate
 from thingmint.registration import thing_types
 from thingmint.registration.authority import RegistrationAuthority
 
@@ -100,9 +100,9 @@ class UpdateThingTypeRequest(Message, frozen=True, kw_only=True):
 
 
 async def update_thing_type(authority: RegistrationAuthority, caller: Caller, request: UpdateThingTypeRequest) -> None:
-    """Give a thing type other properties."""
-    name, properties = parse_thing_type_name(request.thing_type_name), _properties(request.thing_type_properties)
-    await thing_types.update(authority, caller, name, properties)
+    """Give a thing type other propagating attributes."""
+    name, requested = parse_thing_type_name(request.thing_type_name), _update(request.thing_type_properties)
+    await thing_types.update(authority, caller, name, requested)
 
 
 class DeprecateThingTypeRequest(Message, frozen=True, kw_only=True):
@@ -179,18 +179,30 @@ def _metadata(thing_type: ThingType) -> ThingTypeMetadata:
 def _properties(message: ThingTypePropertiesMessage | None) -> ThingTypeProperties:
     if message is None:
         return ThingTypeProperties()
-    mqtt5 = message.mqtt5_configuration or Mqtt5Configuration()
     return ThingTypeProperties(
         message.thing_type_description or "",
-        tuple(message.searchable_attributes or ()),
-        tuple(
-            [
-                PropagatingAttribute(
-                    source.user_property_key or "", source.thing_attribute, source.connection_attribute
-                )
-                for source in mqtt5.propagating_attributes or ()
-            ]
-        ),
+        tuple(dict.fromkeys(message.searchable_attributes or ())),
+        _propagating(message.mqtt5_configuration) or (),
+    )
+
+
+def _update(message: ThingTypePropertiesMessage | None) -> ThingTypeUpdate:
+    if message is None:
+        return ThingTypeUpdate()
+    searchable = message.searchable_attributes
+    return ThingTypeUpdate(
+        message.thing_type_description,
+        None if searchable is None else tuple(searchable),
+        _propagating(message.mqtt5_configuration),
+    )
+
+
+def _propagating(message: Mqtt5Configuration | None) -> tuple[PropagatingAttribute, ...] | None:
+    if message is None or message.propagating_attributes is None:
+        return None
+    return tuple(
+        PropagatingAttribute(source.user_property_key or "", source.thing_attribute, source.connection_attribute)
+        for source in message.propagating_attributes
     )
 
 

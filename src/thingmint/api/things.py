@@ -1,9 +1,10 @@
 """Owns the messages and operations of things; what they mean is decided in `registration.things`."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
-from thingmint.api.binding import BODY, PATH, QUERY
+from thingmint.api.binding import BODY, PATH, QUERY, RawRequest
 from thingmint.api.listing import Listing
 from thingmint.api.messages import Message, PageSize
 from thingmint.api.operation import Operation, implemented
@@ -12,13 +13,14 @@ from thingmint.api.registry_messages import (
     AttributePayloadMessage,
     AttributeValueText,
     RegistryNameText,
+    in_body,
     in_path,
     new_attributes,
     payload_of,
 )
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
-from thingmint.core.identifiers import parse_billing_group_name, parse_thing_name, parse_thing_type_name
+from thingmint.core.identifiers import Scope, parse_billing_group_name, parse_thing_name, parse_thing_type_name
 from thingmint.core.thing import Thing, ThingUpdate
 from thingmint.registration import things
 from thingmint.registration.authority import RegistrationAuthority
@@ -178,12 +180,27 @@ def _entry(thing: Thing) -> ThingAttribute:
 
 
 _THING = in_path("thing", "thingName")
+_BILLING_GROUP = in_body("billinggroup", "billingGroupName", "billingGroupArn")
+
+
+def _billing_group_as_well(scope: Scope, request: RawRequest) -> Sequence[str]:
+    """Name the billing group that the new thing is put into, if there is one."""
+    if request.unchecked_members.get("billingGroupName") is None:
+        return ()
+    return (_BILLING_GROUP(scope, request),)
 
 
 def thing_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
     """Return the operations of this module, working for the authority."""
     return (
-        implemented("CreateThing", partial(create_thing, authority), CreateThingRequest, CreateThingResponse, _THING),
+        implemented(
+            "CreateThing",
+            partial(create_thing, authority),
+            CreateThingRequest,
+            CreateThingResponse,
+            _THING,
+            other_resources=_billing_group_as_well,
+        ),
         implemented(
             "DescribeThing", partial(describe_thing, authority), DescribeThingRequest, DescribeThingResponse, _THING
         ),

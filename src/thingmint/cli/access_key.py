@@ -9,10 +9,14 @@ from typing import TypeVar
 
 import click
 
+from thingmint.api.planes import DATA_ROUTES
+from thingmint.api.routes import ROUTES
 from thingmint.cli.settings import fail
 from thingmint.config import Config, StartRefused
 from thingmint.core.access_key import AccessKey
+from thingmint.core.condition_keys import CALLER_KEYS, never_present
 from thingmint.core.errors import ThingmintError
+from thingmint.core.policy import parse_policy
 from thingmint.data_directory.handover import CREDENTIALS, read_credentials
 from thingmint.first_credentials import operator, require_own_database
 from thingmint.registration.access_keys import (
@@ -23,6 +27,7 @@ from thingmint.registration.access_keys import (
     list_access_keys,
 )
 from thingmint.registry import Registry, registry_beside_service
+from thingmint.words import in_words
 
 T = TypeVar("T")
 
@@ -38,6 +43,12 @@ def create(config: Config, policy_text: str, *, user_name: str | None, expires_i
         return await create_access_key(registry.store, registry.sealer, registry.clock, os.urandom, caller, request)
 
     created = _with_registry(config, work)
+    for key in missing_keys(policy_text):
+        click.echo(
+            f"warning: no request has the condition key {key}: a Deny on it does nothing, an Allow never holds. "
+            "docs/reference/policies.md lists the keys that exist here.",
+            err=True,
+        )
     fields = _credential_process(created)
     if as_json:
         click.echo(json.dumps(fields, indent=2))
@@ -48,6 +59,12 @@ def create(config: Config, policy_text: str, *, user_name: str | None, expires_i
         click.echo(f"aws_session_token = {created.session_token}")
         click.echo(f"expires {fields['Expiration']}", err=True)
     click.echo("The secret is shown this one time.", err=True)
+
+
+def missing_keys(policy_text: str) -> tuple[str, ...]:
+    """Return the condition keys on which the policy depends and which no request to this service has."""
+    actions = [f"iot:{name}" for name in (*ROUTES, *DATA_ROUTES)]
+    return never_present(parse_policy(policy_text), CALLER_KEYS, [*actions, "iot:RetainPublish", "iam:PassRole"])
 
 
 def list_all(config: Config, *, as_json: bool) -> None:
@@ -87,7 +104,7 @@ def _with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> 
     try:
         return asyncio.run(run())
     except (StartRefused, ThingmintError, OSError) as error:
-        fail(str(error))
+        fail(in_words(error))
 
 
 def _credential_process(created: NewAccessKey) -> dict[str, object]:

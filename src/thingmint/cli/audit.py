@@ -11,6 +11,7 @@ from thingmint.config import Config, StartRefused
 from thingmint.core.errors import ThingmintError
 from thingmint.registration.audit import AuditEntry
 from thingmint.registry import registry_beside_service
+from thingmint.words import in_words
 
 
 def show(config: Config, *, limit: int, as_json: bool) -> None:
@@ -18,7 +19,7 @@ def show(config: Config, *, limit: int, as_json: bool) -> None:
     try:
         entries = asyncio.run(_newest(config, limit))
     except (StartRefused, ThingmintError, OSError) as error:
-        fail(str(error))
+        fail(in_words(error))
     for entry in entries:
         click.echo(json.dumps(_fields(entry), ensure_ascii=False) if as_json else _line(entry))
 

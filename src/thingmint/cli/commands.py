@@ -66,13 +66,21 @@ def env(**flags: object) -> None:
     type=OrdinaryFloatRange(0),
     default=60.0,
     show_default=True,
-    help="Seconds to go on trying while the service does not answer.",
+    help="Seconds to go on trying, from the first call on, while the service does not answer.",
 )
 def issue(count: int, out: Path, active: bool, offline: bool, patience: float, **flags: object) -> None:
     """Issue identities in bulk, each exactly once; run the same command again to resume after an interruption."""
     from thingmint.cli.issuing.command import issue_identities
 
-    issue_identities(config_of(flags), count=count, out=out, active=active, offline=offline, patience=patience)
+    issue_identities(
+        config_of(flags),
+        is_named=flags["data_dir"] is not None,
+        count=count,
+        out=out,
+        active=active,
+        offline=offline,
+        patience=patience,
+    )
 
 
 @main.group()
@@ -110,8 +118,9 @@ def simulate(**options: Any) -> None:
     """
     from thingmint.cli.fleet.command import Options, simulate_fleet
 
-    data_dir = config_of({"data_dir": options.pop("data_dir")}).data_dir
-    simulate_fleet(data_dir, Options(**options))
+    named = options.pop("data_dir")
+    data_dir = config_of({"data_dir": named}).data_dir
+    simulate_fleet(data_dir, Options(**options), is_named=named is not None)
 
 
 @main.group("access-key")

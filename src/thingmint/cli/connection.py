@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import shlex
 import socket
 import ssl
 import threading
@@ -16,8 +17,15 @@ from pathlib import Path
 from thingmint.data_directory.handover import read_credentials, read_endpoints
 from thingmint.rest.sigv4 import Credentials as SigningCredentials
 from thingmint.rest.sigv4 import HttpRequest, sign
+from thingmint.words import in_words
 
 _TIMEOUT_SECONDS = 60.0
+
+
+def serve_command(data_dir: Path) -> str:
+    """Return what starts a service on the data directory."""
+    named = data_dir.resolve() != Path("thingmint-data").resolve()
+    return f"thingmint serve --data-dir {shlex.quote(str(data_dir))}" if named else "thingmint serve"
 
 
 class ServiceUnreachable(Exception):
@@ -44,14 +52,19 @@ class Connection:
     access_key_id: str
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(repr=False)
+    is_of_variables: bool = field(default=False, compare=False)
+    """Whether AWS's variables named it, and not the data directory."""
 
 
-def find_connection(data_dir: Path, environment: Mapping[str, str] = os.environ) -> Connection:
+def find_connection(
+    data_dir: Path, environment: Mapping[str, str] = os.environ, *, is_named: bool = False
+) -> Connection:
     """Return the connection that AWS's variables name, or else that of the service in the data directory.
 
+    A data directory that was named on the command line goes before the variables: then no other service is called.
     Raises LookupError, saying what is missing.
     """
-    if endpoint := environment.get("AWS_ENDPOINT_URL_IOT"):
+    if not is_named and (endpoint := environment.get("AWS_ENDPOINT_URL_IOT")):
         try:
             return Connection(
                 endpoint=endpoint,
@@ -60,6 +73,7 @@ def find_connection(data_dir: Path, environment: Mapping[str, str] = os.environ)
                 access_key_id=environment["AWS_ACCESS_KEY_ID"],
                 secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
                 session_token=environment.get("AWS_SESSION_TOKEN") or None,
+                is_of_variables=True,
             )
         except KeyError as error:
             raise LookupError(f"AWS_ENDPOINT_URL_IOT is set, but {error.args[0]} is not") from error
@@ -67,8 +81,8 @@ def find_connection(data_dir: Path, environment: Mapping[str, str] = os.environ)
     credentials = read_credentials(data_dir)
     if endpoints is None or credentials is None:
         raise LookupError(
-            f"no service is running on {data_dir}: start it with `thingmint serve`, name its data directory with "
-            "--data-dir, or set AWS_ENDPOINT_URL_IOT and the other variables that `thingmint env` prints"
+            f"no service is running on {data_dir}: start it with `{serve_command(data_dir)}`, name its data directory "
+            "with --data-dir, or set AWS_ENDPOINT_URL_IOT and the other variables that `thingmint env` prints"
         )
     return Connection(
         endpoint=endpoints.api,
@@ -158,7 +172,7 @@ class SignedClient:
             self._local.connection = None
             with contextlib.suppress(ValueError):
                 self._opened.remove(connection)
-            raise ServiceUnreachable(f"{self._netloc}: {type(error).__name__} {error}") from error
+            raise ServiceUnreachable(f"{self._netloc}: {in_words(error)}") from error
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._closed:

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from thingmint.config import Config, StartRefused
+from thingmint.core.certificate import Certificate
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.authorities import (
     ISSUING,
@@ -27,6 +28,7 @@ from thingmint.data_directory.files import is_held
 from thingmint.data_directory.handover import CREDENTIALS
 from thingmint.first_credentials import require_own_database
 from thingmint.registry import registry_beside_service
+from thingmint.words import in_words
 
 _LITTLE_SPACE_BYTES = 512 * 1024 * 1024
 _EXPIRES_SOON = timedelta(days=365)
@@ -68,9 +70,9 @@ def findings_of(config: Config) -> Iterator[Finding]:
     certificates = list(_certificates(data_dir))
     yield from certificates
     yield _space(data_dir)
-    registry = asyncio.run(_registry(config))
-    if registry not in certificates:
-        yield registry
+    for registry in asyncio.run(_registry(config)):
+        if registry not in certificates:
+            yield registry
 
 
 def _files(data_dir: Path) -> Iterator[Finding]:
@@ -90,7 +92,7 @@ def _certificates(data_dir: Path) -> Iterator[Finding]:
         try:
             certificate = read_certificate(certificate_path(data_dir, name))
         except AuthorityUnusable as error:
-            yield Finding(Verdict.WRONG, str(error))
+            yield Finding(Verdict.WRONG, in_words(error))
             continue
         if certificate is None:
             yield Finding(Verdict.WRONG, f"{certificate_path(data_dir, name)} is missing")
@@ -106,11 +108,22 @@ def _space(data_dir: Path) -> Finding:
     return Finding(verdict, f"{free // (1024 * 1024)} MiB are free on the disk of {data_dir}")
 
 
-async def _registry(config: Config) -> Finding:
+async def _registry(config: Config) -> list[Finding]:
     try:
         async with registry_beside_service(config) as registry:
             await registry.store.check()
             await require_own_database(registry.store, registry.sealer, registry.issuer_id, registry.config.data_dir)
+            twice = await registry.store.read(lambda transaction: transaction.other_encodings())
     except (StartRefused, ThingmintError, OSError) as error:
-        return Finding(Verdict.WRONG, str(error))
-    return Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
+        return [Finding(Verdict.WRONG, in_words(error))]
+    sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
+    return [sound, *map(_registered_twice, twice)]
+
+
+def _registered_twice(certificate: Certificate) -> Finding:
+    return Finding(
+        Verdict.WARNING,
+        f"account {certificate.scope.account}, region {certificate.scope.region}: certificate "
+        f"{certificate.certificate_id} ({certificate.status}) is another encoding of {certificate.other_encoding_of}; "
+        "it opens no connections: delete it",
+    )

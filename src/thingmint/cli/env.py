@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from thingmint.cli.connection import serve_command
 from thingmint.cli.settings import fail
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.handover import Credentials, Endpoints, read_credentials, read_endpoints
+from thingmint.words import in_words
 
 # These would make AWS's tools prefer other credentials, or sign with a token that belongs to them.
 _IN_THE_WAY = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
@@ -20,10 +22,10 @@ def print_environment(data_dir: Path) -> None:
     try:
         credentials = read_credentials(data_dir)
     except ValueError as error:
-        fail(str(error))
+        fail(in_words(error))
     endpoints = read_endpoints(data_dir)
     if endpoints is None or not is_held(data_dir):
-        fail(f"no service is running on {data_dir}: start it with `thingmint serve`")
+        fail(f"no service is running on {data_dir}: start it with `{serve_command(data_dir)}`")
     if credentials is None:
         fail(f"{data_dir} holds no credentials file: the administrator's access key was deleted")
     for line in environment_lines(endpoints, credentials, os.environ):

@@ -20,6 +20,7 @@ from thingmint.data_directory.authorities import (
     key_path,
     read_certificate,
 )
+from thingmint.words import in_words
 
 
 def show(data_dir: Path, *, as_json: bool) -> None:
@@ -27,7 +28,7 @@ def show(data_dir: Path, *, as_json: bool) -> None:
     try:
         rows = [row for name in (ROOT, ISSUING, SERVICE, SERVER) if (row := _row(data_dir, name)) is not None]
     except (AuthorityUnusable, OSError) as error:
-        fail(str(error))
+        fail(in_words(error))
     if not rows:
         fail(f"{data_dir} holds no authorities yet: `thingmint serve` makes them")
     if as_json:

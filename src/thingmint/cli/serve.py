@@ -23,6 +23,7 @@ from thingmint.data_directory.handover import Endpoints
 from thingmint.hardening import harden_process
 from thingmint.printed_lines import printed_to
 from thingmint.telemetry import configure_logging
+from thingmint.words import in_words
 
 FIRST_CERTIFICATE = (
     "aws iot create-keys-and-certificate --set-as-active "
@@ -42,14 +43,7 @@ def serve_until_stopped(config: Config) -> None:
         with printed, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(config, stdout))
     except (StartRefused, DirectoryInUse, ServiceUnavailable, OSError) as error:
-        fail(said(error))
-
-
-def said(error: Exception) -> str:
-    """Return what is told of an error that ends the start: in words, without the number of the system."""
-    if isinstance(error, OSError) and error.strerror is not None:
-        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return str(error)
+        fail(in_words(error))
 
 
 def _log_printed(line: str) -> None:

@@ -9,11 +9,12 @@ import click
 
 from thingmint.config import Config, ConfigError, load_config
 from thingmint.setting_table import BY_NAME, SETTINGS
+from thingmint.words import in_words
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Every command that opens the data directory or its database needs these to find and read it.
-STORE_SETTINGS = ("data_dir", "database_url", "account", "region", "ca_passphrase_file")
+STORE_SETTINGS = ("data_dir", "database_url", "database_password_file", "account", "region", "ca_passphrase_file")
 ALL_SETTINGS = tuple(setting.name for setting in SETTINGS if not setting.secret)
 
 
@@ -42,10 +43,24 @@ def settings_options(names: tuple[str, ...]) -> Callable[[F], F]:
 
 def config_of(flags: dict[str, object]) -> Config:
     """Return the valid configuration of flags, environment and file; end the program, saying why, if there is none."""
+    if flags.get("database_url"):
+        _warn_of_password(str(flags["database_url"]))
     try:
         return load_config(flags, os.environ)
     except ConfigError as error:
-        fail(str(error))
+        fail(in_words(error))
+
+
+def _warn_of_password(database_url: str) -> None:
+    # Imported here: most commands that start at once have no database.
+    from thingmint.storage import has_password
+
+    if has_password(database_url):
+        click.echo(
+            "thingmint: warning: process lists show the password in --database-url: put it into a file that "
+            "--database-password-file names, or the whole URL into THINGMINT_DATABASE_URL or thingmint.toml",
+            err=True,
+        )
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from thingmint.core.policy import Decision, DecisionEffect, Policy
+from thingmint.core.policy_budget import ensure_weight_in_force
 from thingmint.core.policy_conditions import RequestContext
-from thingmint.core.policy_patterns import Predicate
 from thingmint.core.policy_statements import Effect, Statement
+from thingmint.core.wildcards import Predicate
 
 # A device publishes to few topics; thousands of devices that do not must not fill the memory.
 MAX_REMEMBERED = 64
@@ -46,7 +47,8 @@ class Authorizer:
     """Says what the policies allow a connection to do."""
 
     def __init__(self, policies: Sequence[Policy], context: Mapping[str, tuple[str, ...]] | RequestContext) -> None:
-        """Bind the policies to the condition keys of the connection."""
+        """Bind the policies to the condition keys of the connection; raise LimitExceeded if they are too large."""
+        ensure_weight_in_force(policies)
         request = context if isinstance(context, RequestContext) else RequestContext(context)
         self._rules = tuple(
             _Rule(statement, statement.bound(request), _decision(policy_index, statement_index, statement))

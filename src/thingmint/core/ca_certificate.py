@@ -49,7 +49,10 @@ class RegistrationConfig:
 
 @dataclass(frozen=True, slots=True)
 class CACertificate:
-    """A registered CA certificate. Times are aware UTC; ``subject_digest`` is the SHA-256 of its subject in hex."""
+    """A registered CA certificate. Times are aware UTC; ``subject_digest`` is the SHA-256 of its subject in hex.
+
+    ``pem`` is the text in which it was sent, None if that is the service's own form.
+    """
 
     scope: Scope
     certificate_id: CertificateId
@@ -65,6 +68,7 @@ class CACertificate:
     modified_at: datetime
     customer_version: int
     generation_id: str
+    pem: str | None = None
 
     @property
     def arn(self) -> str:

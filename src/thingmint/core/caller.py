@@ -1,6 +1,7 @@
 """Owns who is calling: an account, a region, a principal, what its policies say, and where the request came from."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.core.policy import Policy
@@ -8,10 +9,14 @@ from thingmint.core.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A named identity and the policies that bind it; ``arn`` is what error messages and the audit trail show."""
+    """A named identity and the policies that bind it; ``arn`` is what error messages and the audit trail show.
+
+    ``token_issued_at`` is set for temporary credentials only.
+    """
 
     arn: str
     policies: tuple[Policy, ...]
+    token_issued_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

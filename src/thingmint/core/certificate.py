@@ -70,6 +70,12 @@ class Certificate:
     ``issuer_id`` is the SHA-256 of the DER of the service's own issuer in hex. A certificate that somebody else issued
     has none: nothing vouches for its serial number. ``ca_certificate_id`` names the registered CA certificate that it
     was registered with.
+
+    ``signed_digest`` is the SHA-256 in hex of what the issuer signed, by which a foreign certificate is known however
+    its signature is encoded. If another CA has signed the same, a colon and the digest of this CA's key follow.
+    Certificates of the service's own have none: issuer and serial number name them.
+    ``other_encoding_of`` is set on what an earlier version registered although it had the same certificate already.
+    ``pem`` is the text in which the certificate was sent, None if that is the service's own form.
     """
 
     scope: Scope
@@ -88,6 +94,9 @@ class Certificate:
     ca_certificate_id: CertificateId | None = None
     previous_account: AccountId | None = None
     transfer: Transfer | None = None
+    signed_digest: str | None = None
+    other_encoding_of: CertificateId | None = None
+    pem: str | None = None
 
     @property
     def arn(self) -> str:

@@ -15,7 +15,7 @@ from thingmint.core.errors import (
     VersionsLimitExceeded,
 )
 from thingmint.core.identifiers import PolicyName, Scope, policy_arn
-from thingmint.core.iot_policy import parse_iot_policy
+from thingmint.core.iot_policy import parse_new_iot_policy
 from thingmint.core.policy import Policy
 
 # AWS IoT's quotas.
@@ -80,9 +80,9 @@ class PolicySummary:
 
 
 def parse_document(text: str) -> Policy:
-    """Return the policy of a document; raise MalformedPolicy with position and reason if it is none."""
+    """Return the policy of a document that is new; raise MalformedPolicy with position and reason if it is none."""
     try:
-        return parse_iot_policy(text)
+        return parse_new_iot_policy(text)
     except MalformedPolicy as refusal:
         raise MalformedPolicy(f"Policy document is Malformed: {refusal.message}") from refusal
 

@@ -3,13 +3,15 @@
 Every message is written for the caller: it names what the caller sent and never a secret or a cause inside the service.
 """
 
+from thingmint.words import in_words
+
 
 class ThingmintError(Exception):
     """What was asked for did not happen, and nothing has changed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message or in_words(self)
 
 
 class InvalidRequest(ThingmintError):
@@ -45,7 +47,15 @@ class DeletionRefused(ThingmintError):
 
 
 class OperationUnknown(ThingmintError):
-    """No operation answers to this method and path."""
+    """No operation answers to this method and path, or AWS has one that this service has not.
+
+    A class of its own: AWS's SDKs and Terraform's provider repeat other refusals, for minutes in some cases.
+    """
+
+
+def not_implemented(what: str) -> OperationUnknown:
+    """Return the refusal of something that AWS has and this service has not."""
+    return OperationUnknown(f"{what} is not implemented by Thingmint")
 
 
 class Throttled(ThingmintError):
@@ -61,6 +71,10 @@ class ServiceUnavailable(ThingmintError):
 
     def __init__(self, message: str = "The service is temporarily unable to handle the request.") -> None:
         super().__init__(message)
+
+
+class IssuanceImpossible(ThingmintError):
+    """No certificate can be issued until an operator changes the settings; the same request fails until then."""
 
 
 class DeliveryUnconfirmed(ThingmintError):

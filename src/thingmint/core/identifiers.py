@@ -24,6 +24,7 @@ RoleAliasName = NewType("RoleAliasName", str)
 CertificateProviderName = NewType("CertificateProviderName", str)
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
+_ACCOUNT_LABEL = re.compile(r"([0-9]{12})\..+", re.ASCII)
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 _CERTIFICATE_ID = re.compile(r"(0x)?[a-fA-F0-9]+")
 _CERTIFICATE_ID_LENGTH = 64
@@ -50,6 +51,12 @@ def parse_account_id(text: str) -> AccountId:
     return AccountId(text)
 
 
+def named_account(host_name: str) -> AccountId | None:
+    """Return the account that a host name begins with, such as 111122223333.iot.example; None if with none."""
+    named = _ACCOUNT_LABEL.fullmatch(host_name)
+    return AccountId(named[1]) if named else None
+
+
 def parse_region(text: str) -> Region:
     """Return the region; raise InvalidRequest unless it is formed like us-east-1."""
     if not _REGION.fullmatch(text):
@@ -67,6 +74,11 @@ def parse_certificate_id(text: str) -> CertificateId:
 def parse_thing_name(text: str) -> ThingName:
     """Return the name; raise InvalidRequest unless a thing may bear it."""
     return ThingName(_named("a thing", _REGISTRY_NAME, text))
+
+
+def is_thing_name(text: str) -> bool:
+    """Return whether a thing may have this name."""
+    return _REGISTRY_NAME.fullmatch(text) is not None
 
 
 def parse_thing_type_name(text: str) -> ThingTypeName:

@@ -4,9 +4,11 @@ One language serves IAM and AWS IoT policies: statements that allow or deny acti
 nothing allows is denied, and a statement that denies wins over every statement that allows.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from hashlib import sha256
 
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.policy_conditions import RequestContext
@@ -25,14 +27,33 @@ class DecisionEffect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy that follows the grammar; two policies with the same text are equal."""
+    """A policy that follows the grammar; two policies with the same text are equal.
 
-    text: str
+    The text itself is not kept: most of it may be white space, and a compiled policy stays in memory for a long time.
+    ``only_denies`` tells a policy of which nothing but the denying statements counts.
+    """
+
+    digest: bytes
     statements: tuple[Statement, ...] = field(repr=False, compare=False)
+    positions: tuple[str, ...] = field(repr=False, compare=False)
+    weight: int = field(compare=False)
+    only_denies: bool = field(default=False, repr=False)
 
     def statement_position(self, index: int) -> str:
         """Return the line and column where a statement starts; indexes count from zero."""
-        return position(self.text, self.statements[index].offset)
+        return self.positions[index]
+
+    def denying(self) -> "Policy":
+        """Return the policy without the statements that allow; it may have no statement left."""
+        kept = [index for index, statement in enumerate(self.statements) if statement.effect is Effect.DENY]
+        statements = tuple(self.statements[index] for index in kept)
+        return replace(
+            self,
+            statements=statements,
+            positions=tuple(self.positions[index] for index in kept),
+            weight=sum(statement.weight for statement in statements),
+            only_denies=True,
+        )
 
     def asks_for(self, prefix: str) -> bool:
         """Say whether a statement depends on a condition key that starts so."""
@@ -50,15 +71,40 @@ class Decision:
     sid: str | None = None
 
 
+# IAM's reference of policy elements, "Sid"; it may be empty.
+_SID = re.compile(r"[A-Za-z0-9]*")
 _IMPLICIT_DENY = Decision(DecisionEffect.IMPLICIT_DENY)
 
 
 def parse_policy(text: str) -> Policy:
     """Return the policy; raise MalformedPolicy naming line, column and reason if the text is not one."""
     try:
-        return Policy(text, parse_statements(read_document(text)))
+        return compiled(text, parse_statements(read_document(text)))
     except Malformed as error:
         raise MalformedPolicy(f"{position(text, error.offset)}: {error.reason}") from error
+
+
+def parse_new_policy(text: str) -> Policy:
+    """Return a policy that is to be stored; raise MalformedPolicy as above, and for a Sid that IAM refuses."""
+    policy = parse_policy(text)
+    for index, statement in enumerate(policy.statements):
+        if not _SID.fullmatch(statement.sid or ""):
+            raise MalformedPolicy(
+                f"{policy.statement_position(index)}: a Sid has only letters from A to Z and digits, "
+                f"not {statement.sid!r}"
+            )
+    return policy
+
+
+def compiled(text: str, statements: tuple[Statement, ...]) -> Policy:
+    """Return the policy with this text, which has these statements."""
+    positions = tuple(position(text, statement.offset) for statement in statements)
+    return Policy(sha256(text.encode()).digest(), statements, positions, weight_of_statements(statements))
+
+
+def weight_of_statements(statements: Sequence[Statement]) -> int:
+    """Return how much work the statements may cause; see `core.policy_budget`."""
+    return sum(statement.weight for statement in statements)
 
 
 def evaluate(

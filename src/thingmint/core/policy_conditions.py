@@ -11,19 +11,18 @@ from enum import Enum
 from typing import TypeAlias, TypeVar
 
 from thingmint.core.policy_patterns import (
-    Fixed,
-    Predicate,
     Token,
     arn_glob,
     fixed_tokens,
-    glob,
     literal,
     nothing,
     parse_tokens,
     required_variables,
     resolved,
     variables_of,
+    weight_of,
 )
+from thingmint.core.wildcards import Fixed, Predicate, glob
 
 T = TypeVar("T")
 
@@ -35,6 +34,8 @@ _DATE = re.compile(
     r"(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2}))?)?)?"
 )
 _EPOCH = re.compile(r"[0-9]{5,11}")
+# The longest number, date, address or boolean that a value of a request can be is shorter.
+_LONGEST_READABLE = 128
 _IF_EXISTS = "IfExists"
 _NULL = "Null"
 
@@ -136,6 +137,11 @@ class Clause:
         """Return the keys that the clause looks at."""
         return frozenset({self.key, *(var.key for operand in self.operands for var in variables_of(operand.tokens))})
 
+    @property
+    def weight(self) -> int:
+        """What it costs at most to try the clause on one value; see `policy_budget`."""
+        return weight_of(()) + sum(weight_of(operand.tokens) for operand in self.operands)
+
     def _holds_without_key(self) -> bool:
         if self.quantifier is Quantifier.NONE:
             return self.operator.negated
@@ -164,6 +170,11 @@ class NullClause:
     def holds(self, context: RequestContext) -> bool:
         """Say whether the request satisfies the clause."""
         return (not context.values(self.key)) in self.missing
+
+    @property
+    def weight(self) -> int:
+        """What it costs at most to try the clause; see `policy_budget`."""
+        return weight_of(())
 
     def condition_keys(self) -> frozenset[str]:
         """Return the key that the clause looks at."""
@@ -222,7 +233,8 @@ def _equals(tokens: tuple[Fixed, ...]) -> Predicate:
 
 def _equals_ignore_case(tokens: tuple[Fixed, ...]) -> Predicate:
     expected = literal(tokens).casefold()
-    return lambda value: value.casefold() == expected
+    # Folding makes no text shorter, so a longer value is another one.
+    return lambda value: len(value) <= len(expected) and value.casefold() == expected
 
 
 def _boolean(text: str) -> bool:
@@ -277,6 +289,8 @@ def _comparing(parse: Callable[[str], T], compare: Callable[[T, T], bool]) -> Ca
 
 def _compared(parse: Callable[[str], T], value: str, test: Callable[[T], bool]) -> bool:
     # What a request gives may be anything; what cannot be read equals nothing.
+    if len(value) > _LONGEST_READABLE:
+        return False
     try:
         return test(parse(value))
     except ValueError:

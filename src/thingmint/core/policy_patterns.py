@@ -1,27 +1,21 @@
-"""Owns the texts inside policies: wildcards, ``${…}`` variables and escapes, and what a text matches.
-
-No regular expression is built from a policy: matching takes time in proportion to the text times the pattern at worst,
-and a pattern with variables needs no compilation for each request.
-"""
+"""Owns the texts inside policies: wildcards, ``${…}`` variables and escapes; `wildcards` decides what they match."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import TypeAlias
 
-Predicate: TypeAlias = Callable[[str], bool]
+from thingmint.core.wildcards import Fixed, Predicate, Wildcard, glob
+
 Variables: TypeAlias = Callable[[str], str | None]
 """Returns the value of a condition key, or None where the request has none."""
 
 _ARN_PARTS = 6
-
-
-class Wildcard(Enum):
-    """What stands for other text."""
-
-    ANY_RUN = "*"
-    ANY_CHARACTER = "?"
+# To call a pattern costs as much as to try some characters of it, so does the search for what stands behind a *, and a
+# variable stands for a longer text.
+_LEAST_WEIGHT = 32
+_WEIGHT_OF_A_VARIABLE = 64
+_WEIGHTS = {Wildcard.ANY_RUN: 8, Wildcard.ANY_CHARACTER: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +26,10 @@ class Variable:
     default: str | None
 
 
-Fixed: TypeAlias = str | Wildcard
 Token: TypeAlias = Fixed | Variable
 
-_WILDCARDS = {wildcard.value: wildcard for wildcard in Wildcard}
+_VARIABLE_START = "${"
+_SPECIAL = re.compile(r"\$\{|[*?]")
 _ESCAPES = ("*", "?", "$")
 # A key, where it names an attribute with the attribute's name in brackets, which may hold commas; then the default.
 _VARIABLE = re.compile(r"([^,:\[\]${']*:[^,\[\]${']*(?:\[[^\[\]${']*\]\s*)?)(?:,\s*'(.*)'\s*)?", re.DOTALL)
@@ -45,17 +39,21 @@ def parse_tokens(text: str, *, wildcards: bool, variables: bool) -> tuple[Token,
     """Return the tokens of a policy's text; raise ValueError if a variable cannot be read."""
     tokens: list[Token] = []
     offset = 0
-    while offset < len(text):
-        if variables and text.startswith("${", offset):
-            end = text.find("}", offset)
+    for special in _SPECIAL.finditer(text):
+        if special.start() < offset or not (variables if special[0] == _VARIABLE_START else wildcards):
+            # It is inside of a variable, or plain text here.
+            continue
+        tokens.append(text[offset : special.start()])
+        if special[0] == _VARIABLE_START:
+            end = text.find("}", special.end())
             if end < 0:
                 raise ValueError("the variable that starts with ${ has no end")
-            tokens.append(_variable(text[offset + 2 : end]))
+            tokens.append(_variable(text[special.end() : end]))
             offset = end + 1
         else:
-            tokens.append(_WILDCARDS.get(text[offset], text[offset]) if wildcards else text[offset])
-            offset += 1
-    return _joined(tokens)
+            tokens.append(Wildcard(special[0]))
+            offset = special.end()
+    return _joined([*tokens, text[offset:]])
 
 
 def resolved(tokens: tuple[Token, ...], variables: Variables) -> tuple[Fixed, ...] | None:
@@ -90,34 +88,15 @@ def required_variables(tokens: tuple[Token, ...]) -> tuple[Variable, ...]:
     return tuple(variable for variable in variables_of(tokens) if variable.default is None)
 
 
+def weight_of(tokens: tuple[Token, ...]) -> int:
+    """Return what it costs at most to try the tokens on a text, in characters; see `policy_budget`."""
+    length = sum(_weight_of_token(token) for token in tokens)
+    return max(_LEAST_WEIGHT, length)
+
+
 def literal(tokens: tuple[Fixed, ...]) -> str:
     """Return the text of tokens, wildcards as they are written."""
     return "".join(token if isinstance(token, str) else token.value for token in tokens)
-
-
-def glob(tokens: tuple[Fixed, ...]) -> Predicate:
-    """Return whether a whole text matches the tokens; ``*`` crosses everything."""
-    if tokens == (Wildcard.ANY_RUN,):
-        return _anything
-    segments = [_segment(part) for part in _split_at_runs(tokens)]
-    first, last, between = segments[0], segments[-1], segments[1:-1]
-    if len(segments) == 1:
-        return lambda text: len(text) == first.length and first.is_at(text, 0)
-
-    def matches(text: str) -> bool:
-        end = len(text) - last.length
-        if end < first.length or not first.is_at(text, 0) or not last.is_at(text, end):
-            return False
-        offset = first.length
-        for segment in between:
-            # The leftmost place is as good as any: whatever follows has the most room then.
-            offset = segment.find(text, offset, end)
-            if offset < 0:
-                return False
-            offset += segment.length
-        return True
-
-    return matches
 
 
 def arn_glob(tokens: tuple[Fixed, ...]) -> Predicate:
@@ -139,53 +118,6 @@ def arn_glob(tokens: tuple[Fixed, ...]) -> Predicate:
         return all(predicate(value) for predicate, value in zip(predicates, values, strict=True))
 
     return matches
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """A text of known length: literal runs at offsets, any character between them."""
-
-    length: int
-    runs: tuple[tuple[int, str], ...]
-
-    def is_at(self, text: str, offset: int) -> bool:
-        return all(text.startswith(run, offset + start) for start, run in self.runs)
-
-    def find(self, text: str, start: int, end: int) -> int:
-        if not self.runs:
-            return start if start + self.length <= end else -1
-        lead, run = self.runs[0]
-        offset = start
-        while True:
-            found = text.find(run, offset + lead, end)
-            offset = found - lead
-            if found < 0 or offset + self.length > end:
-                return -1
-            if self.is_at(text, offset):
-                return offset
-            offset += 1
-
-
-def _segment(tokens: tuple[Fixed, ...]) -> _Segment:
-    runs: list[tuple[int, str]] = []
-    length = 0
-    for token in tokens:
-        if isinstance(token, str):
-            runs.append((length, token))
-            length += len(token)
-        else:
-            length += 1
-    return _Segment(length, tuple(runs))
-
-
-def _split_at_runs(tokens: tuple[Fixed, ...]) -> list[tuple[Fixed, ...]]:
-    parts: list[list[Fixed]] = [[]]
-    for token in tokens:
-        if token is Wildcard.ANY_RUN:
-            parts.append([])
-        else:
-            parts[-1].append(token)
-    return [tuple(part) for part in parts]
 
 
 def _split_at_colons(tokens: tuple[Fixed, ...]) -> list[tuple[Fixed, ...]]:
@@ -210,6 +142,12 @@ def _variable(inner: str) -> Token:
     return Variable(key.strip(), default)
 
 
+def _weight_of_token(token: Token) -> int:
+    if isinstance(token, Variable):
+        return _WEIGHT_OF_A_VARIABLE
+    return len(token) if isinstance(token, str) else _WEIGHTS[token]
+
+
 def _joined(tokens: list[Token]) -> tuple[Token, ...]:
     joined: list[Token] = []
     text: list[str] = []
@@ -217,17 +155,12 @@ def _joined(tokens: list[Token]) -> tuple[Token, ...]:
         if isinstance(token, str):
             text.append(token)
             continue
-        if text:
-            joined.append("".join(text))
-            text = []
-        joined.append(token)
-    return (*joined, "".join(text)) if text else tuple(joined)
+        joined += ["".join(text), token]
+        text = []
+    joined.append("".join(text))
+    return tuple(token for token in joined if token != "")
 
 
 def nothing(_text: str) -> bool:
     """Match no text."""
     return False
-
-
-def _anything(_text: str) -> bool:
-    return True

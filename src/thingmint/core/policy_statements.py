@@ -15,17 +15,18 @@ from thingmint.core.policy_conditions import (
     ensure_operator,
 )
 from thingmint.core.policy_patterns import (
-    Predicate,
     Token,
     fixed_tokens,
-    glob,
     nothing,
     parse_tokens,
     required_variables,
     resolved,
     variables_of,
+    weight_of,
 )
 from thingmint.core.strict_json import Entry, Malformed, Members, Node, Number
+from thingmint.core.wildcards import Predicate, glob
+from thingmint.words import in_words
 
 # Variables and escapes exist since this version; in the older one they are plain text.
 VERSION_WITH_VARIABLES = "2012-10-17"
@@ -106,6 +107,12 @@ class Statement:
             keys |= clause.condition_keys()
         return frozenset(key.lower() for key in keys)
 
+    @property
+    def weight(self) -> int:
+        """What it costs at most to ask the statement about one request; see `policy_budget`."""
+        patterns = sum(weight_of(pattern.tokens) for pattern in self.resources)
+        return patterns + weight_of(()) * len(self.actions) + sum(clause.weight for clause in self.condition)
+
     def missing_keys(self, context: RequestContext) -> frozenset[str]:
         """Return the condition keys that the statement asks for and the request lacks."""
         keys = {variable.key for pattern in self.resources for variable in required_variables(pattern.tokens)}
@@ -139,6 +146,12 @@ def parse_statements(document: Node, services: frozenset[str] | None = None) -> 
     nodes = _one_or_more(elements["Statement"].node, "Statement")
     reader = _StatementReader(variables=version == VERSION_WITH_VARIABLES, services=services)
     return tuple(reader.statement(node) for node in nodes)
+
+
+def version_of(document: Node) -> str | None:
+    """Return the version of a policy document, None where it names none; raise Malformed for other JSON values."""
+    elements = _members(document, "a policy", _DOCUMENT_KEYS)
+    return _text(elements["Version"].node, "Version") if "Version" in elements else None
 
 
 class _StatementReader:
@@ -214,7 +227,7 @@ def _positioned(offset: int) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise Malformed(offset, str(error)) from error
+        raise Malformed(offset, in_words(error)) from error
 
 
 def _members(node: Node, what: str, known: frozenset[str] | None = None) -> dict[str, Entry]:

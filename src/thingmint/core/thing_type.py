@@ -60,6 +60,14 @@ class ThingTypeProperties:
         for name in self.searchable_attributes:
             ensure_attribute_name(name)
 
+    def are_those_of(self, other: "ThingTypeProperties") -> bool:
+        """Return whether both say the same; their attributes are sets, whose order does not matter."""
+        return (
+            self.description == other.description
+            and set(self.searchable_attributes) == set(other.searchable_attributes)
+            and set(self.propagating_attributes) == set(other.propagating_attributes)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ThingType:
@@ -83,16 +91,30 @@ class ThingType:
         return self.deprecated_at is not None
 
     def has_configuration_of(self, other: "ThingType") -> bool:
-        """Say whether both were asked for in the same words, so that creating one again changes nothing."""
-        return self.name == other.name and self.properties == other.properties
+        """Return whether both have the same name and properties, so that creating one again changes nothing."""
+        return self.name == other.name and self.properties.are_those_of(other.properties)
 
 
-def updated_type(thing_type: ThingType, properties: ThingTypeProperties) -> ThingType:
-    """Return the type with these properties; raise InvalidRequest for other searchable attributes than it has."""
-    if properties.searchable_attributes not in ((), thing_type.properties.searchable_attributes):
-        raise InvalidRequest(f"The searchable attributes of the thing type {thing_type.name} cannot be changed")
-    kept = replace(properties, searchable_attributes=thing_type.properties.searchable_attributes)
-    return replace(thing_type, properties=kept)
+@dataclass(frozen=True, slots=True)
+class ThingTypeUpdate:
+    """What UpdateThingType asks for; None leaves things as they are."""
+
+    description: str | None = None
+    searchable_attributes: tuple[str, ...] | None = None
+    propagating_attributes: tuple[PropagatingAttribute, ...] | None = None
+
+
+def updated_type(thing_type: ThingType, update: ThingTypeUpdate) -> ThingType:
+    """Return the type with these propagating attributes; raise InvalidRequest if anything else is to change."""
+    before = thing_type.properties
+    description = before.description if update.description is None else update.description
+    searchable = before.searchable_attributes if update.searchable_attributes is None else update.searchable_attributes
+    if description != before.description or set(searchable) != set(before.searchable_attributes):
+        # AWS's words, as a user of its command line was answered.
+        raise InvalidRequest("Can only update mqtt5Configuration.")
+    if update.propagating_attributes is None:
+        return thing_type
+    return replace(thing_type, properties=replace(before, propagating_attributes=update.propagating_attributes))
 
 
 def deprecated(thing_type: ThingType, at: datetime) -> ThingType:

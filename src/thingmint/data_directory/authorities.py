@@ -31,6 +31,7 @@ from thingmint.issuance.trust_anchor import (
     create_service_ca,
 )
 from thingmint.registration.ports import SerialNumbers
+from thingmint.words import reason_of
 
 TRUST_ANCHOR = "ca.pem"
 DEVICE_AUTHORITIES = "device-ca.pem"
@@ -107,7 +108,7 @@ class AuthorityFiles:
         try:
             return certificate_authority(certificate, private_key)
         except PrivateKeyError as error:
-            raise AuthorityUnusable(f"{key_path(self.data_dir, name)}: {error}") from error
+            raise AuthorityUnusable(f"{key_path(self.data_dir, name)}: {reason_of(error)}") from error
 
     def _key(self, name: str, key_type: str) -> PrivateKey:
         if not key_path(self.data_dir, name).exists():
@@ -126,7 +127,7 @@ class AuthorityFiles:
             # A key from before a passphrase was given lies in the clear; `doctor` reports it.
             return load_private_key(stored, self.passphrase if is_sealed(stored) else None)
         except PrivateKeyError as error:
-            raise AuthorityUnusable(f"{path}: {error}") from error
+            raise AuthorityUnusable(f"{path}: {reason_of(error)}") from error
 
     def _require_creation(self, path: Path) -> None:
         if not self.may_create:

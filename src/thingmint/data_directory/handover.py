@@ -1,4 +1,4 @@
-"""Owns what the service leaves in the data directory for its users: the credentials file and the endpoints file."""
+"""Owns what the service leaves in the data directory for its users: credentials, endpoints, which storage it used."""
 
 import configparser
 import io
@@ -11,6 +11,8 @@ from thingmint.data_directory.files import write_durably
 
 CREDENTIALS = "credentials"
 ENDPOINTS = "endpoints.json"
+STORAGE = "storage.json"
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,27 @@ class Endpoints(msgspec.Struct, frozen=True):
     pid: int
     mqtt_alpn: str | None = None
     mqtt_alpn_port: int | None = None
+
+
+class UsedStorage(msgspec.Struct, frozen=True):
+    """Where the service keeps its registry; ``place`` is host, port and name of a PostgreSQL database."""
+
+    engine: str
+    place: str | None = None
+
+
+def read_storage(data_dir: Path) -> UsedStorage | None:
+    """Return the storage that the last service used; None where no service has told."""
+    try:
+        return msgspec.json.decode((data_dir / STORAGE).read_bytes(), type=UsedStorage)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def write_storage(data_dir: Path, used: UsedStorage) -> None:
+    """Tell offline commands and later starts which storage the service uses."""
+    if read_storage(data_dir) != used:
+        write_durably(data_dir / STORAGE, msgspec.json.format(msgspec.json.encode(used)) + b"\n", 0o644)
 
 
 def read_credentials(data_dir: Path) -> Credentials | None:

@@ -6,6 +6,7 @@ from typing import Protocol
 from thingmint.core.hook import HookFailed, Question
 from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.registration.ports import HookClient
+from thingmint.words import in_words
 
 
 class Log(Protocol):
@@ -29,7 +30,7 @@ class LoggedHooks:
             answer = await self._hooks.ask(hook, question)
             question.check(answer)
         except HookFailed as error:
-            self._log.warning("hook failed", hook=hook.target_arn, asked_for=question.asked_for, cause=str(error))
+            self._log.warning("hook failed", hook=hook.target_arn, asked_for=question.asked_for, cause=in_words(error))
             raise
         except asyncio.CancelledError:
             # Whoever asked has waited as long as it may, or is gone.

@@ -17,6 +17,7 @@ from thingmint.core.certificate_variables import (
     CertificateNames,
     directory_name,
 )
+from thingmint.issuance.odd_names import odd_names_allowed
 
 T = TypeVar("T")
 
@@ -70,7 +71,8 @@ def certificate_attributes(der: bytes) -> CertificateNames:
 def _readable(read: Callable[[], T]) -> T | None:
     # TypeError: an attribute that is no text where only text may be, as cryptography reports it.
     try:
-        return read()
+        with odd_names_allowed():
+            return read()
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return None
 

@@ -6,19 +6,25 @@ Nothing of a request is used but its subject and its key, and both only as they 
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509.oid import SignatureAlgorithmOID
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.der import children, only_element
 from thingmint.issuance.keys import PublicKey, WeakKey, accepted_public_key
+from thingmint.issuance.odd_names import odd_names_allowed
 from thingmint.issuance.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.subject import SubjectRefused, check_subject
+from thingmint.words import in_words
 
 _LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 _EMPTY_NAME = b"\x30\x00"
 _NOT_PKCS10 = "The certificate signing request is not a PKCS#10 request"
-_SIGNATURE_HASHES = ("sha256", "sha384", "sha512")
+# SHA-1 is what old tools sign requests with. The signature proves that the sender has the key, and nothing else: who
+# asks is known by other means, and nothing else in the request is used but its subject.
+_SIGNATURE_HASHES = ("sha1", "sha256", "sha384", "sha512")
 
 
 class MalformedCSR(InvalidRequest):
@@ -56,7 +62,7 @@ def _der(pem: str) -> bytes:
     try:
         return read_block(pem, _LABELS, "certificate signing request")
     except MalformedPEM as error:
-        raise MalformedCSR(str(error)) from error
+        raise MalformedCSR(in_words(error)) from error
 
 
 def _parts(der: bytes) -> tuple[bytes, bytes]:
@@ -91,7 +97,7 @@ def _public_key(csr: x509.CertificateSigningRequest, expected: bytes) -> PublicK
 def _verify(csr: x509.CertificateSigningRequest) -> None:
     try:
         signature_hash = csr.signature_hash_algorithm
-        is_valid = csr.is_signature_valid
+        is_valid = csr.is_signature_valid or _is_signed_with_sha1(csr)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise CSRSignatureRefused("The signature algorithm of the certificate signing request is unknown") from error
     name = "no hash" if signature_hash is None else signature_hash.name
@@ -100,14 +106,36 @@ def _verify(csr: x509.CertificateSigningRequest) -> None:
             f"The certificate signing request is signed with {name}; accepted are {', '.join(_SIGNATURE_HASHES)}"
         )
     if not is_valid:
-        raise CSRSignatureRefused("The certificate signing request is not signed by the private key of its public key")
+        raise CSRSignatureRefused(
+            f"The certificate signing request is not signed by the private key of its public key (with {name})"
+        )
+
+
+def _is_signed_with_sha1(csr: x509.CertificateSigningRequest) -> bool:
+    # The library's own answer is no, whatever the signature is.
+    public_key, signed = csr.public_key(), csr.tbs_certrequest_bytes
+    try:
+        if csr.signature_algorithm_oid == SignatureAlgorithmOID.RSA_WITH_SHA1 and isinstance(
+            public_key, rsa.RSAPublicKey
+        ):
+            public_key.verify(csr.signature, signed, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303  see above
+            return True
+        if csr.signature_algorithm_oid == SignatureAlgorithmOID.ECDSA_WITH_SHA1 and isinstance(
+            public_key, ec.EllipticCurvePublicKey
+        ):
+            public_key.verify(csr.signature, signed, ec.ECDSA(hashes.SHA1()))  # noqa: S303  see above
+            return True
+    except InvalidSignature:
+        return False
+    return False
 
 
 def _subject(csr: x509.CertificateSigningRequest, encoded: bytes) -> x509.Name | None:
     if encoded == _EMPTY_NAME:
         # RFC 5280, 4.1.2.6: a certificate without a subject needs a critical subjectAltName, which devices do not get.
         return None
-    subject = csr.subject
+    with odd_names_allowed():
+        subject = csr.subject
     if subject.public_bytes() != encoded:
         raise SubjectRefused("The subject is not encoded in DER, so that it could not be copied unchanged")
     return subject

@@ -8,7 +8,7 @@ _HIGH_TAG_NUMBER = 0x1F
 
 
 class MalformedDER(ValueError):
-    """The bytes are not a sequence of DER elements."""
+    """The bytes are not a sequence of DER elements (X.690, 10.1: lengths are definite and as short as possible)."""
 
 
 class Element(NamedTuple):
@@ -32,13 +32,25 @@ def elements(der: bytes, start: int, end: int) -> list[Element]:
             raise MalformedDER("a tag number above 30")
         if length & _LONG_FORM:
             octets = length & ~_LONG_FORM
-            length = int.from_bytes(der[content : content + octets], "big")
+            length = _long_length(der[content : min(content + octets, end)], octets)
             content += octets
         if content + length > end:
             raise MalformedDER("an element is longer than what holds it")
         found.append(Element(tag, start, content, content + length))
         start = content + length
     return found
+
+
+def _long_length(encoded: bytes, octets: int) -> int:
+    # X.690, 10.1: the definite form, in as few octets as possible. Else one element has many encodings.
+    if not octets:
+        raise MalformedDER("an element of indefinite length")
+    if len(encoded) < octets:
+        raise MalformedDER("an element is longer than what holds it")
+    length = int.from_bytes(encoded, "big")
+    if encoded[0] == 0 or length < _LONG_FORM:
+        raise MalformedDER("a length in more octets than it needs")
+    return length
 
 
 def children(der: bytes, parent: Element) -> list[Element]:

@@ -4,18 +4,22 @@ Nothing of such a certificate is trusted before it was checked, and whatever its
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import SignatureAlgorithmOID
 
 from thingmint.core.errors import CertificateInvalid
 from thingmint.core.identifiers import CertificateId, SerialNumber, certificate_id_of
-from thingmint.issuance.der import children, only_element
+from thingmint.issuance.der import MalformedDER, children, only_element
 from thingmint.issuance.keys import WeakKey, check_public_key
+from thingmint.issuance.pem import certificate_pem
 from thingmint.issuance.pem_blocks import MalformedPEM, read_block
+from thingmint.issuance.signed_form import ensure_one_encoding, signed_digest
+from thingmint.words import in_words
 
 _LABELS = ("CERTIFICATE",)
 _MAX_SERIAL_OCTETS = 20
@@ -43,7 +47,8 @@ _SIGNATURE_HASHES = frozenset({"sha256", "sha384", "sha512"})
 class ForeignCertificate:
     """A well-formed X.509 certificate; ``what`` names it in messages, digests are SHA-256 of names in hex.
 
-    It is of version 3, or of version 1 as OpenSSL makes them where no extension is asked for.
+    It is of version 3, or of version 1 as OpenSSL makes them where no extension is asked for. ``signed_digest`` is that
+    of what its issuer signed. ``pem`` is the text that it was sent in, None if that is what `certificate_pem` writes.
     """
 
     what: str
@@ -54,11 +59,20 @@ class ForeignCertificate:
     subject: bytes
     not_before: datetime
     not_after: datetime
+    signed_digest: str
+    pem: str | None = None
 
     @property
     def certificate_id(self) -> CertificateId:
         """The id that AWS IoT gives to the certificate."""
         return certificate_id_of(self.der)
+
+    @property
+    def key_digest(self) -> str:
+        """By what the key of a CA is known, whichever of its certificates this is."""
+        public_key = self.parsed.public_key()
+        encoded = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(encoded).hexdigest()
 
     @property
     def issuer_digest(self) -> str:
@@ -76,12 +90,30 @@ def load_foreign_pem(pem: str, what: str) -> ForeignCertificate:
     try:
         der = read_block(pem, _LABELS, what)
     except MalformedPEM as error:
-        raise CertificateInvalid(str(error)) from error
-    return load_foreign(der, what)
+        raise CertificateInvalid(in_words(error)) from error
+    certificate = load_foreign(der, what)
+    return certificate if pem == certificate_pem(der) else replace(certificate, pem=pem)
 
 
 def load_foreign(der: bytes, what: str) -> ForeignCertificate:
-    """Return the certificate; raise CertificateInvalid unless it is DER of an X.509 certificate of version 1 or 3."""
+    """Return the certificate; raise CertificateInvalid unless it is DER of an X.509 certificate of version 1 or 3.
+
+    What the issuer did not sign is written in the one way of DER. Another signature of the same content passes: with
+    ECDSA anybody can make one of a given one. `ForeignCertificate.signed_digest` is the same for both.
+    """
+    certificate = load_registered(der, what)
+    try:
+        ensure_one_encoding(der)
+    except MalformedDER as error:
+        raise CertificateInvalid(f"The {what} is not encoded in DER: {error}") from error
+    return certificate
+
+
+def load_registered(der: bytes, what: str) -> ForeignCertificate:
+    """Return a certificate that is in the registry, which an earlier version may have accepted in another encoding.
+
+    Raises CertificateInvalid unless it is an X.509 certificate of version 1 or 3.
+    """
     try:
         return _read(der, what)
     except (ValueError, x509.InvalidVersion, OverflowError) as error:
@@ -124,21 +156,18 @@ def _signature_refused(certificate: ForeignCertificate) -> CertificateInvalid:
 
 
 def _read(der: bytes, what: str) -> ForeignCertificate:
-    tbs, algorithm, _ = children(der, only_element(der))
+    tbs, _, _ = children(der, only_element(der))
     version, *parts = children(der, tbs)
     # RFC 5280, 4.1: serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo; in version 3 there may be
     # more.
     if der[version.start : version.end] == _VERSION_3:
-        serial, inner_algorithm, issuer, _, subject, _, *_ = parts
+        serial, _, issuer, _, subject, _, *_ = parts
     else:
-        serial, inner_algorithm, issuer, _, subject, _ = (version, *parts)
+        serial, _, issuer, _, subject, _ = (version, *parts)
     serial_number = int.from_bytes(der[serial.content : serial.end], "big", signed=True)
     # RFC 5280, 4.1.2.2. The library would warn of such numbers once it has read them.
     if serial_number <= 0 or serial.end - serial.content > _MAX_SERIAL_OCTETS:
         raise ValueError("the serial number is not positive, or too long")
-    # RFC 5280, 4.1.1.2: both name the same algorithm.
-    if der[inner_algorithm.start : inner_algorithm.end] != der[algorithm.start : algorithm.end]:
-        raise ValueError("the certificate names two signature algorithms")
     parsed = x509.load_der_x509_certificate(der)
     return ForeignCertificate(
         what=what,
@@ -149,4 +178,5 @@ def _read(der: bytes, what: str) -> ForeignCertificate:
         subject=der[subject.start : subject.end],
         not_before=parsed.not_valid_before_utc,
         not_after=parsed.not_valid_after_utc,
+        signed_digest=signed_digest(der),
     )

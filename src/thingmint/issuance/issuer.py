@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtensionOID
 
-from thingmint.core.errors import InvalidRequest, ServiceUnavailable
+from thingmint.core.errors import InvalidRequest, IssuanceImpossible, ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.der import with_signature
 from thingmint.issuance.keys import PublicKey
@@ -30,8 +30,16 @@ class IssuerUnfit(ValueError):
     """A certificate, a private key and a profile do not make an issuer; the message says why."""
 
 
-class ValidityExhausted(ServiceUnavailable):
+class ValidityExhausted(ThingmintError):
     """A certificate issued now would not be valid, or would outlive its issuer."""
+
+
+class IssuerNotValid(ValidityExhausted, ServiceUnavailable):
+    """The clock is outside of the issuer's own validity: it is wrong, or the issuer has come to its end."""
+
+
+class ProfileExhausted(ValidityExhausted, IssuanceImpossible):
+    """The profile has come to its end or goes past the issuer's, and will until an operator changes the settings."""
 
 
 class KeyUsageUnfit(InvalidRequest):
@@ -79,6 +87,7 @@ class Issuer:
         der = certificate.public_bytes(serialization.Encoding.DER)
         self.certificate = certificate
         self.issuer_id = hashlib.sha256(der).hexdigest()
+        self.not_before = certificate.not_valid_before_utc
         self.not_after = certificate.not_valid_after_utc
         self.profile = profile
         self._private_key = private_key
@@ -107,10 +116,11 @@ class Issuer:
         """Return a certificate that was linted under a throw-away signature and may be issued once.
 
         Without a subject, the profile's is used. Raises KeyUsageUnfit if the profile's usages do not fit the key,
-        ValidityExhausted if the profile or the issuer has come to its end, LintFailed if a rule is broken.
+        IssuerNotValid if the issuer is not valid at this time, ProfileExhausted if the profile has come to its end or
+        goes past the issuer's, LintFailed if a rule is broken.
         """
         _check_usages_fit(self.profile.key_usage, public_key)
-        not_before, not_after = self._validity(at)
+        not_before, not_after = self.validity_at(at)
         if subject is None:
             subject, subject_der = self.profile.subject, self._profile_subject_der
         else:
@@ -154,16 +164,22 @@ class Issuer:
             return self._private_key.sign(tbs, padding.PKCS1v15(), self.profile.signature_hash)
         return self._private_key.sign(tbs, self._ecdsa)
 
-    def _validity(self, at: datetime) -> tuple[datetime, datetime]:
+    def validity_at(self, at: datetime) -> tuple[datetime, datetime]:
+        """Return beginning and end of a certificate issued at this time; raise IssuerNotValid, ProfileExhausted."""
+        if at < self.not_before:
+            # The clock is wrong, and so would be what it dates: devices whose clock is right would not accept it yet.
+            raise IssuerNotValid(
+                f"The service's clock is before {_second(self.not_before)}, where its authority begins"
+            )
         not_before, not_after = self.profile.validity_at(at)
         if not_after <= at:
-            raise ValidityExhausted(f"The certificate profile ended at {not_after:%Y-%m-%dT%H:%M:%SZ}")
-        # The beginning is not compared: RFC 5280, 6.1.3 looks at each certificate's own period, and a clock that was
-        # set back must not stop a factory. A longer end would outlive every way to verify the certificate.
+            refusal = IssuerNotValid if at > self.not_after else ProfileExhausted
+            raise refusal(f"The certificate profile ended at {_second(not_after)}")
+        # The beginning may be before the issuer's, by the backdating of the profile: RFC 5280, 6.1.3 looks at each
+        # certificate's own period. A longer end would outlive every way to verify the certificate.
         if not_after > self.not_after:
-            raise ValidityExhausted(
-                f"The certificate would outlive its issuer's end {self.not_after:%Y-%m-%dT%H:%M:%SZ}"
-            )
+            refusal = IssuerNotValid if at > self.not_after else ProfileExhausted
+            raise refusal(f"The certificate would outlive its issuer's end {_second(self.not_after)}")
         return not_before, not_after
 
     def _build(
@@ -185,6 +201,10 @@ class Issuer:
         for extension, critical in self._constant_extensions:
             builder = builder.add_extension(extension, critical)
         return builder
+
+
+def _second(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _check_key(private_key: IssuerKey) -> None:

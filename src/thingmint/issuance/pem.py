@@ -1,13 +1,33 @@
 """Owns the PEM text that this service writes; knows no meaning of what it wraps."""
 
 import base64
+from typing import Protocol
 
 _COLUMNS = 64
+
+
+class Encoded(Protocol):
+    """A certificate, and the text in which it was sent where that is not `certificate_pem`."""
+
+    @property
+    def der(self) -> bytes:
+        """The certificate."""
+        ...
+
+    @property
+    def pem(self) -> str | None:
+        """The text, or None."""
+        ...
 
 
 def certificate_pem(der: bytes) -> str:
     """Return the certificate as PEM: 64 columns, LF line ends, one trailing LF (RFC 7468, section 2)."""
     return _pem("CERTIFICATE", der)
+
+
+def sent_pem(certificate: Encoded) -> str:
+    """Return the certificate as it was sent, or as PEM if it was issued here or sent in that form."""
+    return certificate.pem or certificate_pem(certificate.der)
 
 
 def public_key_pem(der: bytes) -> str:

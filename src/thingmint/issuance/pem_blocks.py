@@ -5,8 +5,16 @@ import re
 
 _MAX_CHARACTERS = 65_536
 _BOUNDARY = re.compile(r"-----(BEGIN|END) ([^\n-]*)-----")
+_BEGIN = "-----BEGIN "
 _WHITE_SPACE = "\r\n\t "
 _LINE_ENDS = ("", "\r", "\n")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# In or beside the block; what cannot be seen in an editor, or looks like something else there.
+_MISTAKES = {
+    "\ufeff": "has a byte order mark (U+FEFF); save the file as UTF-8 without one",
+    "\\n": "has line breaks that are written as a backslash and an n; send them as line breaks",
+    "\\r": "has line breaks that are written as a backslash and an r; send them as line breaks",
+}
 
 
 class MalformedPEM(ValueError):
@@ -21,6 +29,7 @@ def read_block(text: str, labels: tuple[str, ...], what: str) -> bytes:
     """
     if len(text) > _MAX_CHARACTERS:
         raise MalformedPEM(f"The {what} is longer than {_MAX_CHARACTERS} characters")
+    _ensure_kept_as_text(text, what)
     text = text.strip(_WHITE_SPACE)
     boundaries = list(_BOUNDARY.finditer(text))
     if [boundary[1] for boundary in boundaries] != ["BEGIN", "END"]:
@@ -37,3 +46,15 @@ def read_block(text: str, labels: tuple[str, ...], what: str) -> bytes:
         return binascii.a2b_base64(body, strict_mode=True)
     except ValueError as error:
         raise MalformedPEM(f"The PEM block of the {what} is not base64") from error
+
+
+def _ensure_kept_as_text(text: str, what: str) -> None:
+    if "\0" in text:
+        raise MalformedPEM(f"The {what} has a NUL character; send it as text in UTF-8, without a final NUL")
+    if _SURROGATE.search(text):
+        raise MalformedPEM(f"The {what} has half of a surrogate pair, which is no character")
+    begin = max(text.find(_BEGIN), 0)
+    line = max(text.rfind("\n", 0, begin), text.rfind("\r", 0, begin)) + 1
+    for mistake, reason in _MISTAKES.items():
+        if mistake in text[line:]:
+            raise MalformedPEM(f"The {what} {reason}")

@@ -6,7 +6,7 @@ from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.der import children, only_element
 
 _MAX_ATTRIBUTES = 16
-_MAX_OCTETS = 1024
+_MAX_OCTETS = 4096
 _DEFAULT_BOUND = 256
 
 # The string types of RFC 5280, 4.1.2.4, that have one meaning everywhere. TeletexString and UniversalString are left
@@ -16,7 +16,7 @@ _ENCODINGS = {0x0C: ("UTF8String", "utf-8"), 0x13: ("PrintableString", "ascii"),
 _PRINTABLE = re.compile(r"[A-Za-z0-9 '()+,\-./:=?]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-# RFC 5280, appendix A.1, upper bounds; by the content octets of the attribute's object identifier.
+# RFC 5280, appendix A.1, upper bounds in characters; by the content octets of the attribute's object identifier.
 _BOUNDS = {
     b"\x55\x04\x03": ("commonName", 1, 64),
     b"\x55\x04\x05": ("serialNumber", 1, 64),
@@ -71,8 +71,6 @@ def _check_attribute(kind: bytes, tag: int, octets: bytes) -> None:
         raise SubjectRefused(f"The subject's {name} has characters that a BMPString cannot have")
     if _CONTROL.search(text):
         raise SubjectRefused(f"The subject's {name} has a NUL or another control character")
-    # In octets, as most readers count, `cryptography` among them: a name that is in bounds here is in bounds for all.
-    count = len(text.encode("utf-8"))
-    if not least <= count <= most:
+    if not least <= len(text) <= most:
         length = f"{least}" if least == most else f"{least} to {most}"
-        raise SubjectRefused(f"The subject's {name} has {count} octets in UTF-8; it must have {length}")
+        raise SubjectRefused(f"The subject's {name} has {len(text)} characters; it must have {length}")

@@ -1,6 +1,6 @@
 """Owns what makes a user's certificate a CA's, and what that CA signed; knows neither the registry nor the clock."""
 
-import warnings
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -9,6 +9,9 @@ from cryptography.x509.oid import ExtensionOID
 from thingmint.core.errors import CertificateInvalid
 from thingmint.issuance.der import children, only_element
 from thingmint.issuance.foreign import ForeignCertificate, ensure_accepted_signature
+from thingmint.issuance.odd_names import odd_names_allowed
+
+ExtensionValue = TypeVar("ExtensionValue", bound=x509.ExtensionType)
 
 # RFC 5280, 4.1.2.6: an issuer has a name. This is the encoding of none.
 _EMPTY_NAME = b"\x30\x00"
@@ -32,32 +35,32 @@ _PROCESSED = frozenset(
 
 
 def ensure_ca(certificate: ForeignCertificate) -> None:
-    """Raise CertificateInvalid unless the certificate may sign others.
+    """Raise CertificateInvalid unless the certificate is a CA's.
 
-    Its own signature is not looked at: registering it is what makes it trusted (RFC 5280, 6.1.1 d).
+    Its own signature is not looked at: registering it is what makes it trusted (RFC 5280, 6.1.1 d). A key usage without
+    keyCertSign is accepted as AWS accepts it; `lacks_cert_sign` tells of it.
     """
     if certificate.subject == _EMPTY_NAME:
         raise CertificateInvalid(f"The {certificate.what} has no subject")
-    extensions = _extensions(certificate)
-    by_kind = {type(extension.value): extension.value for extension in extensions}
-    constraints, usage = by_kind.get(x509.BasicConstraints), by_kind.get(x509.KeyUsage)
-    if not isinstance(constraints, x509.BasicConstraints) or not constraints.ca:
+    extensions = extensions_of(certificate)
+    constraints = value_of(extensions, x509.BasicConstraints)
+    if constraints is None or not constraints.ca:
         raise CertificateInvalid(f"The {certificate.what} is not a CA's: its basic constraints do not say CA:TRUE")
-    if isinstance(usage, x509.KeyUsage) and not usage.key_cert_sign:
-        raise CertificateInvalid(f"The {certificate.what} may not sign certificates: its key usage lacks keyCertSign")
-    for extension in extensions:
-        if extension.critical and extension.oid not in _PROCESSED:
-            raise CertificateInvalid(
-                f"The {certificate.what} has the critical extension {extension.oid.dotted_string}, which is not "
-                "processed"
-            )
+    ensure_processed(certificate, extensions)
+
+
+def lacks_cert_sign(certificate: ForeignCertificate) -> bool:
+    """Return whether the CA certificate has a key usage without keyCertSign, against RFC 5280, 4.2.1.3."""
+    usage = value_of(extensions_of(certificate), x509.KeyUsage)
+    return usage is not None and not usage.key_cert_sign
 
 
 def ensure_issued_by(certificate: ForeignCertificate, ca_certificate: ForeignCertificate) -> None:
     """Raise CertificateInvalid unless the certificate names the CA as its issuer and is signed with the CA's key."""
     ensure_accepted_signature(certificate)
     try:
-        certificate.parsed.verify_directly_issued_by(ca_certificate.parsed)
+        with odd_names_allowed():
+            certificate.parsed.verify_directly_issued_by(ca_certificate.parsed)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise CertificateInvalid(f"The {certificate.what} is not signed by the {ca_certificate.what}") from error
 
@@ -79,14 +82,28 @@ def carries_code(verification: ForeignCertificate, code: str) -> bool:
     return _common_names(verification) == [code.encode()]
 
 
-def _extensions(certificate: ForeignCertificate) -> x509.Extensions:
-    # The library warns of oddities in names, which decide nothing here.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+def extensions_of(certificate: ForeignCertificate) -> x509.Extensions:
+    """Return the extensions of the certificate; raise CertificateInvalid if they cannot be read."""
+    with odd_names_allowed():
         try:
             return certificate.parsed.extensions
         except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm) as error:
             raise CertificateInvalid(f"The extensions of the {certificate.what} cannot be read") from error
+
+
+def value_of(extensions: x509.Extensions, kind: type[ExtensionValue]) -> ExtensionValue | None:
+    """Return the extension of this kind, or None."""
+    return next((extension.value for extension in extensions if isinstance(extension.value, kind)), None)
+
+
+def ensure_processed(certificate: ForeignCertificate, extensions: x509.Extensions) -> None:
+    """Raise CertificateInvalid if a critical extension is not processed (RFC 5280, 4.2)."""
+    for extension in extensions:
+        if extension.critical and extension.oid not in _PROCESSED:
+            raise CertificateInvalid(
+                f"The {certificate.what} has the critical extension {extension.oid.dotted_string}, which is not "
+                "processed"
+            )
 
 
 def _common_names(certificate: ForeignCertificate) -> list[bytes]:

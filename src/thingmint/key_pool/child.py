@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from thingmint.hardening import WIPING_ENVIRONMENT
 from thingmint.issuance.keys import KeyPair
 from thingmint.key_worker import CREDIT, FRAME_HEADER, MAX_FRAME
+from thingmint.words import in_words
 
 # -P: the working directory, which may be anybody's, is no place to import from.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "thingmint.key_worker")
@@ -151,7 +152,7 @@ class Lane:
         except (BlockingIOError, InterruptedError):
             return
         except (OSError, EOFError, FrameBroken) as error:
-            self._fail(f"{type(error).__name__}: {error}")
+            self._fail(f"{type(error).__name__}: {in_words(error)}")
 
 
 class Child:

@@ -18,6 +18,7 @@ from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.issuance.keys import KeyPair
 from thingmint.key_pool.child import WORKER_COMMAND, Child, Lane, ask_evenly, usable_cores
 from thingmint.key_pool.reserve import Clocks, Reserve
+from thingmint.words import in_words
 
 _log = logging.getLogger(__name__)
 
@@ -224,7 +225,7 @@ class KeyPool:
         try:
             child = Child(self._command, self._accept_demanded, self._accept_idle)
         except OSError as error:
-            _log.warning("a key worker cannot be started: %s", error)
+            _log.warning("a key worker cannot be started: %s", in_words(error))
             return None
         self._children.add(child)
         self._unreaped.add(child)

@@ -1,12 +1,15 @@
 """Owns whether a CONNECT is accepted: who the device is, and what its policies say; changes nothing."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from thingmint.core.errors import ThingmintError
+from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.events import ConnectRefused, Refused
 from thingmint.mqtt.packets import Connect
-from thingmint.mqtt.permissions import attributes_of, of_connect
+from thingmint.mqtt.permissions import attributes_of, of_connect, to_connect
 from thingmint.mqtt.ports import Authorizer, ConnectionFacts, Device, DeviceRefused, DeviceRegistry
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.reserved_topics import is_reserved
@@ -18,9 +21,23 @@ _NOT_AUTHORIZED: Final = "Not authorized"
 class NotAdmitted(PacketRefused):
     """The CONNECT is refused; ``why`` is for operators, who may know more than the client."""
 
-    def __init__(self, reason_code: ReasonCode, message: str, why: str) -> None:
+    def __init__(
+        self,
+        reason_code: ReasonCode,
+        message: str,
+        why: str,
+        refused: Refused | None = None,
+        scope: Scope | None = None,
+    ) -> None:
         super().__init__(reason_code, message)
         self.why = why
+        self.refused = refused
+        self.scope = scope
+
+    def event(self, certificate_id: CertificateId, address: str, at: datetime, client_id: str) -> ConnectRefused:
+        """Return what operators are told."""
+        refused = self.refused or to_connect(client_id).refused_for(self.reason_code.name)
+        return ConnectRefused(certificate_id, address, at, self.why, client_id, self.scope, refused)
 
 
 @dataclass(slots=True)
@@ -46,17 +63,21 @@ async def admit(
         attributes=attributes_of(connect),
         will_topic=connect.will.topic if connect.will else None,
     )
+    needed = to_connect(client_id)
     try:
         device = await registry.identify(peer.chain, peer.server_name, address)
         if not data_plane.serves(device.scope):
             why = f"the broker behind this service does not serve account {device.scope.account}"
-            raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, why)
+            refused = Refused(needed.action, "ACCOUNT_NOT_SERVED", needed.resource, detail=why)
+            raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, why, refused, device.scope)
         authorizer = await device.authorizer(facts)
-    except DeviceRefused as refused:
-        raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, refused.reason) from refused
+    except DeviceRefused as error:
+        refused = Refused(needed.action, error.reason, needed.resource)
+        raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, error.reason, refused, error.scope) from error
     except ThingmintError as error:
         raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, error.message, error.message) from error
     for needed in of_connect(connect, client_id):
         if not needed.is_given_by(authorizer):
-            raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, f"{needed.action} is not allowed")
+            why, refused = f"{needed.action} is not allowed", needed.refused_by(authorizer)
+            raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, why, refused, device.scope)
     return Admitted(device, facts, authorizer)

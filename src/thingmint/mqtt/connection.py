@@ -8,16 +8,22 @@ import asyncio
 import logging
 import uuid
 from datetime import datetime
-from typing import Final
 
 from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
 from thingmint.mqtt.admission import Admitted, NotAdmitted, admit
+from thingmint.mqtt.counters import Loss
 from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.device_link import DeviceLink
 from thingmint.mqtt.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.device_requests import publish, subscribe, unsubscribe
 from thingmint.mqtt.endings import Leave, reason_of
-from thingmint.mqtt.events import ClientConnected, ClientDisconnected, ConnectRefused, DisconnectReason
+from thingmint.mqtt.events import (
+    ActionRefused,
+    ClientConnected,
+    ClientDisconnected,
+    DisconnectReason,
+    Refused,
+)
 from thingmint.mqtt.packets import (
     Connect,
     Disconnect,
@@ -30,14 +36,13 @@ from thingmint.mqtt.packets import (
 )
 from thingmint.mqtt.permissions import to_connect
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.request_turns import next_in_turn, take_acknowledgements
 from thingmint.mqtt.roster import Roster
 from thingmint.mqtt.services import Services
 from thingmint.mqtt.tls import Peer
 from thingmint.mqtt.tls_transport import TLSTransport
 from thingmint.mqtt.writer import Writer
 
-# How many requests of one device are worked through before others have their turn.
-_REQUESTS_PER_TURN: Final = 64
 log = logging.getLogger(__name__)
 
 
@@ -46,6 +51,7 @@ class Connection:
 
     __slots__ = (
         "_ending",
+        "_has_heard_all",
         "_is_open_above",
         "_last_heard_at",
         "_leave",
@@ -76,6 +82,7 @@ class Connection:
         # Set by the gateway when policies change.
         self.is_stale = False
         self._peer: Peer | None = None
+        self._has_heard_all = False
         self._is_open_above = False
         self._session_expiry = 0
         self._ending: DisconnectReason | None = None
@@ -87,16 +94,18 @@ class Connection:
 
     def established(self, transport: TLSTransport, peer: Peer) -> None:
         """Begin: CONNECT comes next."""
-        self._transport, self._peer = transport, peer
-        self._writer = Writer(transport, self._services.limits, self._services.loop)
-        self.certificate_id = certificate_id_of(peer.leaf)
-        self.device = DeviceLink(self.protocol, self._writer, self.certificate_id, transport.address, self.end)
+        self._transport, self._peer, services = transport, peer, self._services
+        self._writer = Writer(transport, services.limits, services.loop)
+        self.certificate_id = shown = certificate_id_of(peer.leaf)
+        self.device = DeviceLink(
+            self.protocol, self._writer, shown, transport.address, self.end, services.counters, self._tell_refused
+        )
         self._roster.arrived(self)
 
     def data_received(self, data: bytes) -> None:
         """Work through what has arrived; while that takes its time, take only so much more."""
         self.protocol.feed(data)
-        if self._worker is None:
+        if self._worker is None and not self._are_acknowledgements_only():
             self._start_working()
         elif self.protocol.buffered > self._services.limits.request_backlog_bytes:
             self._transport.pause_reading()
@@ -112,6 +121,19 @@ class Connection:
             self._start_working()
         if self.device.admitted is not None:
             self._services.data_plane.resume(self.device)
+
+    def eof_received(self) -> None:
+        """End when the requests that came before the end of the stream have been worked through."""
+        self._has_heard_all = True
+        if self._worker is None:
+            self._start_working()
+
+    def writing_lost(self) -> None:
+        """Deliver and answer nothing any more; go on with the requests that have arrived."""
+        self.device.is_over = True
+        self._writer.paused = False
+        if self._worker is None:
+            self._start_working()
 
     def connection_lost(self) -> None:
         """Take leave, if the connection did not end before."""
@@ -193,7 +215,9 @@ class Connection:
             return
         self.is_stale = False
         admitted.authorizer = await admitted.device.authorizer(admitted.facts)
-        if not to_connect(self.client_id).is_given_by(admitted.authorizer):
+        needed = to_connect(self.client_id)
+        if not needed.is_given_by(admitted.authorizer):
+            self._tell_refused(needed.refused_by(admitted.authorizer))
             self.end(ReasonCode.NOT_AUTHORIZED, "Not authorized any more", cut=True)
 
     # Work
@@ -225,15 +249,31 @@ class Connection:
         self._worker = None
         self._transport.resume_reading()
 
-    async def _work_through(self) -> None:
-        in_this_turn = 0
-        while not self.is_over and not self._writer.paused and (request := self.protocol.next_request()) is not None:
+    def _are_acknowledgements_only(self) -> bool:
+        """Work through acknowledgements, which need no task; return whether nothing else has arrived."""
+        if self.device.admitted is None or not self._may_go_on():
+            return False
+        if take_acknowledgements(self.protocol, self._acknowledged):
             self._last_heard_at = self._services.loop.time()
-            await self._meet(request)
-            in_this_turn += 1
-            if in_this_turn == _REQUESTS_PER_TURN:
-                in_this_turn = 0
-                await asyncio.sleep(0)
+        return not self.protocol.buffered
+
+    def _may_go_on(self) -> bool:
+        return self._ending is None and not self._writer.paused
+
+    async def _work_through(self) -> None:
+        while self._may_go_on():
+            request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
+            if request is None:
+                self._end_of_requests()
+                return
+            self._last_heard_at = self._services.loop.time()
+            if self._ending is None:
+                await self._meet(request)
+
+    def _end_of_requests(self) -> None:
+        if self._has_heard_all and self._may_go_on():
+            self._writer.close(b"")
+            self._mark_over(DisconnectReason.CONNECTION_LOST)
 
     async def _meet(self, request: Request) -> None:
         match request:
@@ -287,23 +327,26 @@ class Connection:
             self._require_room(admitted.device.scope)
         except NotAdmitted as refusal:
             now = services.clock.now()
-            services.events.heard(ConnectRefused(self.certificate_id, address, now, refusal.why))
+            services.events.heard(refusal.event(self.certificate_id, address, now, self.client_id))
             raise
         return admitted
+
+    def _tell_refused(self, refused: Refused) -> None:
+        self._services.events.heard(ActionRefused(self.device.link, self._services.clock.now(), refused))
 
     def _require_room(self, scope: Scope) -> None:
         """Raise NotAdmitted if the certificate has so many connections that others would find no room."""
         limit = self._services.limits.max_connections_per_certificate
-        earlier = self._roster.of_client(scope, self.client_id)
-        takes_over = earlier is not None and earlier.certificate_id == self.certificate_id
-        if not takes_over and self._roster.accepted_of(self.certificate_id) >= limit:
+        if not self._roster.has_room_for(scope, self.client_id, self.certificate_id, limit):
+            self._services.counters.lost(Loss.CERTIFICATE_CONNECTIONS)
             message = "The certificate has too many connections"
             raise NotAdmitted(ReasonCode.QUOTA_EXCEEDED, message, message)
 
     def _acknowledged(self, packet_id: int) -> None:
-        if not self.device.was_own(packet_id):
+        if self.device.was_own(packet_id):
+            self._services.data_plane.resume(self.device)
+        else:
             self._services.data_plane.acknowledge(self.device, packet_id)
-        self._services.data_plane.resume(self.device)
 
     def _left(self, disconnect: Disconnect) -> None:
         self._leave = Leave(
@@ -319,6 +362,9 @@ class Connection:
         services = self._services
         if self._is_open_above:
             self._is_open_above = False
+            # What a client left with a farewell must not be taken for lost if the client is back at once.
+            if not self._leave.cleanly and services.slow_turns.is_over:
+                await services.slow_turns.later(self.scope)
             # A client whose CONNECT was never accepted has no will.
             cleanly = self._leave.cleanly or self.device.admitted is None
             try:

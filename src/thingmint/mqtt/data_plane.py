@@ -23,6 +23,7 @@ from typing import Final, Protocol
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscription
 from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.shared_publish import SharedPublish
 
 DATA_PLANE_PACKET_IDS: Final = range(1, 0x8000)
 GATEWAY_PACKET_IDS: Final = range(0x8000, 0x10000)
@@ -77,11 +78,18 @@ class DeviceConnection(Protocol):
         ...
 
     def may_receive(self, topic: str) -> bool:
-        """Say whether its policies allow iot:Receive on the topic."""
+        """Say whether its policies allow iot:Receive on the topic.
+
+        ``$share/GROUP/TOPIC`` names a message of TOPIC that comes through a shared subscription of the group.
+        """
         ...
 
     def deliver(self, message: Publish) -> Delivery:
         """Write the message whole, or nothing of it."""
+        ...
+
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        """Write a message whole, or nothing of it, whose bytes others get too; the identifier is 0 at QoS 0."""
         ...
 
     def disconnect(self, reason_code: ReasonCode) -> None:
@@ -140,11 +148,11 @@ class DataPlane(Protocol):
         ...
 
     def acknowledge(self, connection: DeviceConnection, packet_id: int) -> None:
-        """Note a PUBACK for one of ``DATA_PLANE_PACKET_IDS``; unknown ids are ignored."""
+        """Note a PUBACK for one of ``DATA_PLANE_PACKET_IDS``, and deliver what waits; unknown ids are ignored."""
         ...
 
     def resume(self, connection: DeviceConnection) -> None:
-        """Deliver what waits: after CONNACK, after SUBACK, and when the client reads or acknowledges again."""
+        """Deliver what waits: after CONNACK, after SUBACK, when the client reads again or acknowledges an answer."""
         ...
 
     async def close(

@@ -8,11 +8,13 @@ import asyncio
 import logging
 from dataclasses import replace
 
+from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import GATEWAY_PACKET_IDS, Delivery
 from thingmint.mqtt.device_protocol import DeviceProtocol
 from thingmint.mqtt.own_filters import OwnFilters
 from thingmint.mqtt.packets import Publish, QoS, ServerPacket
 from thingmint.mqtt.ports import FleetAnswer
+from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.mqtt.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -21,9 +23,10 @@ log = logging.getLogger(__name__)
 class Deliveries:
     """The way to the client, once the handshake is done."""
 
-    __slots__ = ("_answers", "_confirmed", "_in_flight", "_last_answer", "_protocol", "_writer", "filters")
+    __slots__ = ("_answers", "_confirmed", "_counters", "_in_flight", "_last_answer", "_protocol", "_writer", "filters")
 
-    def __init__(self, protocol: DeviceProtocol, writer: Writer) -> None:
+    def __init__(self, protocol: DeviceProtocol, writer: Writer, counters: Counters) -> None:
+        self._counters = counters
         self._protocol = protocol
         self._writer = writer
         self.filters = OwnFilters()
@@ -48,11 +51,19 @@ class Deliveries:
         """Write a message of the data plane whole, or nothing of it."""
         if self._writer.is_congested:
             return Delivery.FULL
-        encoded = self._protocol.bytes_of(message)
+        return self._deliver(self._protocol.bytes_of(message), message.packet_id)
+
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        """Write a message of the data plane whole, or nothing of it, whose bytes others get too."""
+        if self._writer.is_congested:
+            return Delivery.FULL
+        return self._deliver(self._protocol.shared_bytes_of(message, packet_id), packet_id)
+
+    def _deliver(self, encoded: bytes | None, packet_id: int) -> Delivery:
         if encoded is None:
             return Delivery.TOO_LARGE
-        if message.packet_id:
-            self._in_flight.add(message.packet_id)
+        if packet_id:
+            self._in_flight.add(packet_id)
         self._writer.write(encoded)
         return Delivery.WRITTEN
 
@@ -64,6 +75,7 @@ class Deliveries:
             qos, packet_id = QoS.AT_LEAST_ONCE, self._free_id()
         encoded = self._protocol.bytes_of(Publish(answer.topic, answer.payload, qos, packet_id=packet_id))
         if encoded is None:
+            self._counters.lost(Loss.ANSWER_TOO_LARGE)
             log.warning("an answer is larger than its client takes, and is dropped")
             return
         if packet_id:
@@ -72,11 +84,16 @@ class Deliveries:
 
     def tell(self, topic: str, payload: bytes) -> None:
         """Write an event of the service at QoS 0 if the client has subscribed to it and reads; drop it otherwise."""
-        if self._writer.is_congested or self.filters.qos_for(topic) is None:
+        if self.filters.qos_for(topic) is None:
+            return
+        if self._writer.is_congested:
+            self._counters.lost(Loss.EVENT_UNSENT)
             return
         encoded = self._protocol.bytes_of(Publish(topic, payload, QoS.AT_MOST_ONCE))
-        if encoded is not None:
-            self._writer.write(encoded)
+        if encoded is None:
+            self._counters.lost(Loss.TOO_LARGE_FOR_CLIENT)
+            return
+        self._writer.write(encoded)
 
     def send_once(self, message: Publish) -> Delivery:
         """Write a message of the service at QoS 0, whole or nothing of it."""

@@ -5,15 +5,17 @@ from collections.abc import Callable
 
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.admission import Admitted
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.deliveries import Deliveries
 from thingmint.mqtt.device_protocol import DeviceProtocol
-from thingmint.mqtt.events import Link
+from thingmint.mqtt.events import Link, Refused
 from thingmint.mqtt.own_filters import OwnFilters
 from thingmint.mqtt.packets import ProtocolVersion, Publish, ServerPacket
 from thingmint.mqtt.permissions import to_receive
 from thingmint.mqtt.ports import Authorizer, FleetAnswer, FleetRequester
 from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.mqtt.writer import Writer
 
 
@@ -23,6 +25,7 @@ class DeviceLink:
     __slots__ = (
         "_deliveries",
         "_end",
+        "_refused",
         "address",
         "admitted",
         "certificate_id",
@@ -40,6 +43,8 @@ class DeviceLink:
         certificate_id: CertificateId,
         address: str,
         end: Callable[[ReasonCode], None],
+        counters: Counters,
+        refused: Callable[[Refused], None],
     ) -> None:
         self.protocol = protocol
         self.certificate_id = certificate_id
@@ -50,8 +55,9 @@ class DeviceLink:
         self.session_id = ""
         self.provisioning = 0
         self.is_over = False
-        self._deliveries = Deliveries(protocol, writer)
+        self._deliveries = Deliveries(protocol, writer, counters)
         self._end = end
+        self._refused = refused
 
     # For the data plane
 
@@ -85,13 +91,26 @@ class DeviceLink:
 
     def may_receive(self, topic: str) -> bool:
         """Say whether its policies allow iot:Receive on the topic; nothing is allowed before CONNECT was accepted."""
-        return self.admitted is not None and to_receive(topic).is_given_by(self.admitted.authorizer)
+        if self.admitted is None:
+            return False
+        needed, authorizer = to_receive(topic), self.admitted.authorizer
+        # Asked for each delivery: `Permission.is_given_by` would be one call more.
+        is_given = authorizer.allows(*needed)
+        if not is_given:
+            self._refused(needed.refused_by(authorizer))
+        return is_given
 
     def deliver(self, message: Publish) -> Delivery:
         """Write the message whole, or nothing of it."""
         if self.is_over or self.admitted is None:
             return Delivery.FULL
         return self._deliveries.deliver(message)
+
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        """Write a message whole, or nothing of it, whose bytes others get too."""
+        if self.is_over or self.admitted is None:
+            return Delivery.FULL
+        return self._deliveries.deliver_shared(message, packet_id)
 
     def disconnect(self, reason_code: ReasonCode) -> None:
         """End the connection with the reason."""
@@ -136,9 +155,17 @@ class DeviceLink:
         return self._deliveries.send_confirmed(message, confirmed)
 
     def answered(self, answer: FleetAnswer) -> None:
-        """Write the answer of a provisioning request to this connection, or forget it with the connection."""
-        if not self.is_over:
+        """Write the answer of a provisioning request to this connection, if it is not over and may receive it."""
+        if self.is_over:
+            return
+        if answer.refused is not None:
+            self._refused(answer.refused)
+        if self.may_receive(answer.topic):
             self._deliveries.answer(answer)
+
+    def refuse(self, refused: Refused) -> None:
+        """Tell operators that a request was refused."""
+        self._refused(refused)
 
     def was_own(self, packet_id: int) -> bool:
         """Note that the client has acknowledged a message; say whether it was one of the gateway's own."""

@@ -31,7 +31,9 @@ from thingmint.mqtt.packets import (
 from thingmint.mqtt.properties import ConnackProperties, DisconnectProperties
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.reason_tables import CONNACK, DISCONNECT_OF_SERVER
+from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.mqtt.topics import InvalidTopic, check_topic
+from thingmint.words import in_words
 
 MAX_PACKET_BYTES: Final = 149_504
 MAX_PAYLOAD_BYTES: Final = 128 * 1024
@@ -42,6 +44,8 @@ SHORTEST_KEEP_ALIVE: Final = 30
 LONGEST_KEEP_ALIVE: Final = 1200
 # MQTT 5, 3.1.2.10: the client has half as long again.
 _KEEP_ALIVE_GRACE: Final = 1.5
+# CONNECT, SUBSCRIBE and UNSUBSCRIBE.
+_SESSION_REQUESTS: Final = frozenset({0x10, 0x82, 0xA2})
 _LARGEST_TWO_BYTES: Final = 0xFFFF
 _ASSIGNED_PREFIX: Final = "$GEN/"
 # What MQTT 3.1.1 clients are told; AWS IoT ends other refused connections without a word.
@@ -99,6 +103,11 @@ class DeviceProtocol:
         return self._reader.buffered
 
     @property
+    def next_changes_session(self) -> bool:
+        """Whether the next request, of which some may still be missing, begins or changes a session."""
+        return self._reader.first_byte in _SESSION_REQUESTS
+
+    @property
     def silence_limit(self) -> float:
         """How many seconds the client may be silent."""
         return self.keep_alive * _KEEP_ALIVE_GRACE
@@ -108,6 +117,10 @@ class DeviceProtocol:
     def feed(self, received: bytes) -> None:
         """Take what the client sent."""
         self._reader.feed(received)
+
+    def next_acknowledgement(self) -> int:
+        """Return the packet identifier of a PUBACK without a reason, if that is the next request; otherwise 0."""
+        return self._reader.next_acknowledgement() if self._accepted else 0
 
     def next_request(self) -> Request | None:
         """Return the next request, or None until more is fed; raise PacketRefused if the connection must end."""
@@ -191,7 +204,13 @@ class DeviceProtocol:
     def bytes_of(self, packet: ServerPacket) -> bytes | None:
         """Return the packet's bytes; None if they are more than the client takes."""
         assert self.connect is not None, "CONNECT comes first"
-        encoded = encode(packet, self.connect.version)
+        return self._unless_too_large(encode(packet, self.connect.version))
+
+    def shared_bytes_of(self, message: SharedPublish, packet_id: int) -> bytes | None:
+        """Return the bytes of a message that others get too; None if they are more than the client takes."""
+        return self._unless_too_large(message.bytes_for(packet_id, is_5=self.is_5))
+
+    def _unless_too_large(self, encoded: bytes) -> bytes | None:
         # MQTT 5, 3.1.2.11.4: what is too large is dropped as if it had been sent.
         if self.maximum_packet_size is not None and len(encoded) > self.maximum_packet_size:
             return None
@@ -241,4 +260,4 @@ def _check_message(message: Publish | Will) -> None:
     try:
         check_topic(message.topic)
     except InvalidTopic as error:
-        raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, str(error)) from error
+        raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, in_words(error)) from error

@@ -6,10 +6,11 @@ messages of QoS 0.
 
 from typing import Final, Protocol
 
+from thingmint.mqtt.counters import Loss
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.device_protocol import DeviceProtocol
 from thingmint.mqtt.event_listeners import EventListener
-from thingmint.mqtt.events import ClientSubscribed, ClientUnsubscribed, Link
+from thingmint.mqtt.events import ClientSubscribed, ClientUnsubscribed, Link, Refused
 from thingmint.mqtt.limits import MAX_SUBSCRIPTIONS
 from thingmint.mqtt.packets import (
     Puback,
@@ -65,6 +66,10 @@ class Speaker(DeviceConnection, Asker, EventListener, Protocol):
         """Write an answer."""
         ...
 
+    def refuse(self, refused: Refused) -> None:
+        """Tell operators that a request was refused."""
+        ...
+
 
 async def publish(speaker: Speaker, services: Services, message: Publish) -> None:
     """Take a message; raise PacketRefused if it can only be refused by ending the connection."""
@@ -79,6 +84,7 @@ async def publish(speaker: Speaker, services: Services, message: Publish) -> Non
         return
     code = await services.data_plane.publish(speaker, message)
     if code.is_failure:
+        speaker.refuse(to_publish(message)[0].refused_for(code.name))
         _refuse(speaker, message, PacketRefused(code, "The message was not taken"))
     else:
         _acknowledge(speaker, message, ReasonCode.SUCCESS)
@@ -86,7 +92,7 @@ async def publish(speaker: Speaker, services: Services, message: Publish) -> Non
 
 async def subscribe(speaker: Speaker, services: Services, packet: Subscribe) -> None:
     """Answer each filter by its own code; raise PacketRefused where MQTT 3.1.1 cannot say that it is not allowed."""
-    codes = [_judge(speaker, each) for each in packet.subscriptions]
+    codes = [_judge(speaker, services, each) for each in packet.subscriptions]
     if ReasonCode.NOT_AUTHORIZED in codes and not speaker.protocol.is_5:
         raise PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
     services.listeners.note(speaker)
@@ -94,6 +100,9 @@ async def subscribe(speaker: Speaker, services: Services, packet: Subscribe) -> 
     foreign = [each for each, code in judged if code is None]
     granted = iter(await services.data_plane.subscribe(speaker, foreign) if foreign else ())
     answer = tuple(next(granted) if code is None else code for code in codes)
+    for each, code in zip(packet.subscriptions, answer, strict=True):
+        if code.is_failure and code is not ReasonCode.NOT_AUTHORIZED:
+            speaker.refuse(to_subscribe(each.topic_filter).refused_for(code.name))
     speaker.send(Suback(packet.packet_id, answer))
     if foreign:
         services.data_plane.resume(speaker)
@@ -123,10 +132,13 @@ async def unsubscribe(speaker: Speaker, services: Services, packet: Unsubscribe)
 
 
 def _refusal(speaker: Speaker, message: Publish) -> PacketRefused | None:
-    if not all(each.is_given_by(speaker.authorizer) for each in to_publish(message)):
-        return PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
+    for needed in to_publish(message):
+        if not needed.is_given_by(speaker.authorizer):
+            speaker.refuse(needed.refused_by(speaker.authorizer))
+            return PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
     # A message on …/accepted would be a forged answer; one that is retained would be an answer for ever.
     if is_reserved(message.topic) and (message.retain or not is_provisioning_request(message.topic)):
+        speaker.refuse(to_publish(message)[0].refused_for("TOPIC_NOT_SERVED"))
         return PacketRefused(ReasonCode.TOPIC_NAME_INVALID, _NOT_SERVED)
     return None
 
@@ -142,13 +154,15 @@ def _acknowledge(speaker: Speaker, message: Publish, code: ReasonCode) -> None:
         speaker.send(Puback(message.packet_id, code))
 
 
-def _judge(speaker: Speaker, subscription: Subscription) -> ReasonCode | None:
+def _judge(speaker: Speaker, services: Services, subscription: Subscription) -> ReasonCode | None:
     """Return the code of a filter that is refused or kept here; None for the data plane's."""
     try:
         parsed = parse_filter(subscription.topic_filter)
     except InvalidTopic:
         return ReasonCode.TOPIC_FILTER_INVALID
-    if not to_subscribe(parsed.pattern).is_given_by(speaker.authorizer):
+    needed = to_subscribe(parsed.text)
+    if not needed.is_given_by(speaker.authorizer):
+        speaker.refuse(needed.refused_by(speaker.authorizer))
         return ReasonCode.NOT_AUTHORIZED
     if not is_reserved(parsed.pattern):
         return None
@@ -157,6 +171,7 @@ def _judge(speaker: Speaker, subscription: Subscription) -> ReasonCode | None:
     if parsed.group is not None or not is_served:
         return ReasonCode.TOPIC_FILTER_INVALID
     if parsed.pattern not in speaker.filters and len(speaker.filters) >= MAX_SUBSCRIPTIONS:
+        services.counters.lost(Loss.SUBSCRIPTION_LIMIT)
         return ReasonCode.QUOTA_EXCEEDED
     return _GRANTED[speaker.filters.add(parsed.pattern, subscription.qos)]
 

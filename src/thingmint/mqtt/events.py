@@ -77,6 +77,21 @@ class ClientUnsubscribed:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """What was refused to a device, and why, in words for operators.
+
+    ``action`` and ``reason`` come from tables, so that they can be counted. ``resource`` is the last part of an ARN,
+    ``detail`` any text. ``policy`` is the name of the policy that denies, if one does.
+    """
+
+    action: str
+    reason: str
+    resource: str = ""
+    policy: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectRefused:
     """A peer that had shown a certificate was turned away at CONNECT; ``why`` is for operators."""
 
@@ -84,6 +99,21 @@ class ConnectRefused:
     source_address: str
     at: datetime
     why: str
+    client_id: str = ""
+    scope: Scope | None = None
+    """The account and region of the certificate, if they were found out."""
+    refused: Refused | None = None
 
 
-GatewayEvent: TypeAlias = ClientConnected | ClientDisconnected | ClientSubscribed | ClientUnsubscribed | ConnectRefused
+@dataclass(frozen=True, slots=True)
+class ActionRefused:
+    """A message, a subscription, a delivery or a provisioning request was refused on an accepted connection."""
+
+    link: Link
+    at: datetime
+    refused: Refused
+
+
+GatewayEvent: TypeAlias = (
+    ClientConnected | ClientDisconnected | ClientSubscribed | ClientUnsubscribed | ConnectRefused | ActionRefused
+)

@@ -1,7 +1,9 @@
 """Owns the way from the gateway to the provisioning operations: devices of the registry as their callers."""
 
 from thingmint.api.fleet import Fleet, Reply
+from thingmint.api.topics import parse_topic
 from thingmint.core.errors import ThingmintError
+from thingmint.mqtt.events import Refused
 from thingmint.mqtt.ports import FleetAnswer, FleetRequester
 from thingmint.mqtt.registered_devices import RegisteredDevice
 
@@ -19,12 +21,16 @@ class FleetEdge:
         reply = await self._fleet.answer(
             device.fleet_device(requester.source_address), requester.client_id, topic, payload
         )
-        return _answer(reply)
+        return _answer(topic, reply)
 
     def rejection(self, topic: str, error: ThingmintError) -> FleetAnswer:
         """Return the answer to a request that is not carried out."""
-        return _answer(self._fleet.rejection(topic, error))
+        return _answer(topic, self._fleet.rejection(topic, error))
 
 
-def _answer(reply: Reply) -> FleetAnswer:
-    return FleetAnswer(reply.topic, reply.payload)
+def _answer(topic: str, reply: Reply) -> FleetAnswer:
+    if reply.refusal is None:
+        return FleetAnswer(reply.topic, reply.payload)
+    reason, detail = reply.refusal
+    refused = Refused(parse_topic(topic).operation.value, reason, f"topic/{topic}", detail=detail)
+    return FleetAnswer(reply.topic, reply.payload, refused)

@@ -14,6 +14,10 @@ _CONTINUES: Final = 0x80
 # The first byte and the shortest remaining length: until the buffer is that long, looking at it is in vain.
 _SHORTEST: Final = 2
 
+# PUBACK (0x40) with nothing but a packet identifier.
+_ACKNOWLEDGEMENT: Final = b"\x40\x02"
+_ACKNOWLEDGEMENT_BYTES: Final = 4
+
 
 class Frame(NamedTuple):
     """One packet: its first byte (type and flags), and what follows the remaining length.
@@ -56,6 +60,25 @@ class FrameReader:
     def feed(self, received: bytes) -> None:
         """Add what the peer sent."""
         self._buffer += received
+
+    @property
+    def first_byte(self) -> int:
+        """The first byte of the next packet; 0, which begins none, while nothing of it is there."""
+        return self._buffer[0] if self._buffer else 0
+
+    def next_acknowledgement(self) -> int:
+        """Return the packet identifier of a PUBACK in its shortest form, if that comes next; otherwise 0.
+
+        By far the most frequent packet of clients that receive; longer and invalid ones are frames like others.
+        """
+        buffer = self._buffer
+        if len(buffer) < _ACKNOWLEDGEMENT_BYTES or not buffer.startswith(_ACKNOWLEDGEMENT):
+            return 0
+        packet_id = buffer[2] << 8 | buffer[3]
+        if packet_id:
+            del buffer[:_ACKNOWLEDGEMENT_BYTES]
+            self._wanted = _SHORTEST
+        return packet_id
 
     def next_frame(self) -> Frame | None:
         """Return the next whole packet, or None until more is fed; raise PacketRefused where there can be none."""

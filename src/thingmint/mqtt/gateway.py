@@ -7,6 +7,7 @@ disconnected, or bound to the new policies, at once and not when they connect ne
 import asyncio
 import functools
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -16,15 +17,20 @@ from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import Scope
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.mqtt.connection import Connection
+from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.event_listeners import EventListeners
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.listener import Listener
+from thingmint.mqtt.loop_lag import LoopLag
+from thingmint.mqtt.memory_trimmer import MemoryTrimmer, glibc_trim
 from thingmint.mqtt.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, FleetApi
 from thingmint.mqtt.provisioning import ProvisioningDesk
 from thingmint.mqtt.reason_codes import ReasonCode
 from thingmint.mqtt.roster import Roster
 from thingmint.mqtt.services import Services
+from thingmint.mqtt.turns import Turns
+from thingmint.registration.turns import Pace
 
 _TICK_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 1.0
@@ -51,9 +57,11 @@ class Gateway:
         clock: Clock,
         limits: GatewayLimits | None = None,
         observe_connections: Callable[[int], None] | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self._limits = limits or GatewayLimits()
-        self._desk = ProvisioningDesk(fleet, self._limits)
+        self._counters = counters or Counters()
+        self._desk = ProvisioningDesk(fleet, self._limits, self._counters)
         self._roster: Roster[Connection] = Roster()
         self._listeners = EventListeners()
         self._listener = Listener(
@@ -76,9 +84,12 @@ class Gateway:
             clock=clock,
             limits=self._limits,
             admit=self._listener.admit,
+            counters=self._counters,
         )
         self._refresher: asyncio.Task[None] | None = None
-        self._to_refresh: set[Connection] = set()
+        self._to_refresh: dict[Connection, None] = {}
+        self._ender: asyncio.Task[None] | None = None
+        self._to_end: deque[Connection] = deque()
 
     @property
     def port(self) -> int:
@@ -96,6 +107,11 @@ class Gateway:
         return self._listener.addresses
 
     @property
+    def is_listening(self) -> bool:
+        """Whether connections are accepted."""
+        return self._listener.is_listening
+
+    @property
     def open_connections(self) -> int:
         """How many sockets are open, those of strangers included."""
         return self._listener.open_connections
@@ -111,8 +127,13 @@ class Gateway:
 
     async def start(self) -> None:
         """Listen and serve; raise OSError if no address of the host can be bound."""
-        self._services = self._new_services(loop=asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._services = self._new_services(loop=loop, turns=Turns(loop), slow_turns=Turns(loop))
         await self._listener.start()
+        self._lag = LoopLag(loop, self._counters.observer.loop_lag)
+        trim = glibc_trim()
+        # In a thread, because it takes milliseconds and lets others run.
+        self._trimmer = MemoryTrimmer(lambda: trim and loop.run_in_executor(None, trim, 0))
         self._tick()
 
     async def stop(self, grace: float) -> None:
@@ -124,7 +145,8 @@ class Gateway:
         await self._settle(lambda: not self._services.work and not self.open_connections, min(grace, _FLUSH_SECONDS))
         await self._listener.stop()
         self._tick_timer.cancel()
-        work = {*self._services.work, *({self._refresher} if self._refresher else ())}
+        self._lag.stop()
+        work = {*self._services.work, *(task for task in (self._refresher, self._ender) if task)}
         if work:
             _done, abandoned = await asyncio.wait(work, timeout=_FLUSH_SECONDS)
             for task in abandoned:
@@ -136,8 +158,9 @@ class Gateway:
 
     def certificate_changed(self, target: CertificateTarget) -> None:
         """Disconnect whoever is connected, or connecting, with an account's certificate that is ACTIVE no longer."""
-        for connection in self._roster.of_target(target):
-            connection.end(ReasonCode.ADMINISTRATIVE_ACTION, "The certificate is not active any more", cut=True)
+        self._to_end.extend(self._roster.of_target(target))
+        if self._ender is None and not self._end_some():
+            self._ender = self._services.loop.create_task(self._end_rest())
 
     def has_connection_of(self, target: CertificateTarget) -> bool:
         """Say whether anybody is connected, or connecting, with an account's certificate."""
@@ -147,7 +170,7 @@ class Gateway:
         """Bind the connections of these accounts' certificates, or all, to the policies that are attached now."""
         for connection in self._roster.all_of(targets):
             connection.is_stale = True
-            self._to_refresh.add(connection)
+            self._to_refresh[connection] = None
         if self._to_refresh and self._refresher is None:
             self._refresher = self._services.loop.create_task(self._refresh())
 
@@ -169,14 +192,34 @@ class Gateway:
         connection.remove(clean_session=clean_session, prevent_will=prevent_will_message)
         return True
 
+    def _end_some(self) -> bool:
+        """End connections of certificates that are not active for the time of a slice; return whether none is left."""
+        pace = Pace()
+        while self._to_end:
+            connection = self._to_end.popleft()
+            connection.end(ReasonCode.ADMINISTRATIVE_ACTION, "The certificate is not active any more", cut=True)
+            if pace.is_over:
+                break
+        return not self._to_end
+
+    async def _end_rest(self) -> None:
+        finished = False
+        while not finished:
+            await asyncio.sleep(0)
+            finished = self._end_some()
+        self._ender = None
+
     async def _refresh(self) -> None:
+        pace = Pace()
         while self._to_refresh:
-            connection = self._to_refresh.pop()
+            # In the order of the changes; a connection that cannot be bound now comes last.
+            connection = next(iter(self._to_refresh))
+            del self._to_refresh[connection]
             try:
                 await connection.refresh_policies()
             except ThingmintError as error:
                 log.warning("the policies of a connection could not be read again: %s", error.message)
-                self._to_refresh.add(connection)
+                self._to_refresh[connection] = None
                 await asyncio.sleep(_RETRY_SECONDS)
             except DeviceRefused:
                 # Its certificate has gone, to another account for instance, since whoever tells of it has looked.
@@ -184,6 +227,7 @@ class Gateway:
             except Exception:
                 log.exception("the policies of a connection could not be read again")
                 connection.end(ReasonCode.UNSPECIFIED_ERROR, cut=True)
+            await pace.rest()
         self._refresher = None
 
     async def _settle(self, is_settled: Callable[[], bool], seconds: float) -> None:
@@ -198,3 +242,13 @@ class Gateway:
         for connection in self._roster.accepted:
             connection.enforce_keep_alive(now)
         self._data_plane.advance()
+        self._counters.measured(self._measured())
+        self._counters.tick(now)
+        self._trimmer.observe(self.open_connections)
+
+    def _measured(self) -> dict[Gauge, int]:
+        return {
+            Gauge.CONNECTIONS_ACCEPTED: self.connected_devices,
+            Gauge.CONNECTIONS_UNAUTHENTICATED: max(0, self.open_connections - self.connected_devices),
+            Gauge.PROVISIONING: len(self._desk),
+        }

@@ -19,6 +19,8 @@ class GatewayLimits:
     handshake_seconds: float = 10.0
     connect_seconds: float = 10.0
     close_seconds: float = 2.0
+    # For what a device sent before it closed.
+    drain_seconds: float = 30.0
     write_stall_seconds: float = 30.0
     handshake_bytes: int = 32 * 1024
     connect_bytes: int = 32 * 1024
@@ -26,6 +28,10 @@ class GatewayLimits:
     write_high_bytes: int = 64 * 1024
     write_limit_bytes: int = 1024 * 1024
     max_provisioning: int = 128
+    max_provisioning_at_once: int = 64
+    """Of these, those that are carried out while the others wait for their turn."""
+    max_provisioning_keys_at_once: int = 8
+    """The same for requests that need a new key; two for each process that generates keys are enough."""
     max_provisioning_per_connection: int = 4
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from thingmint.mqtt.events import (
+    ActionRefused,
     ClientConnected,
     ClientDisconnected,
     ClientSubscribed,
@@ -41,7 +42,7 @@ def life_cycle_event(event: GatewayEvent) -> tuple[str, bytes] | None:
             kind, members = "subscriptions/subscribed", {"topics": list(event.topic_filters)}
         case ClientUnsubscribed():
             kind, members = "subscriptions/unsubscribed", {"topics": list(event.topic_filters)}
-        case ConnectRefused():
+        case ConnectRefused() | ActionRefused():
             return None
     if not _WILDCARDS.isdisjoint(event.link.client_id):
         return None

@@ -24,11 +24,19 @@ class BrokerLimits:
     max_session_expiry: int = 7 * 24 * 3600
     replayed_per_second: int = 10
     # Ours: AWS stores as much as comes in.
-    queued_messages: int = 1000
-    queued_bytes: int = 4 * 1024 * 1024
+    queued_messages: int = 10_000
+    """That wait for one client, whether it is connected or not."""
+    queued_bytes: int = 16 * 1024 * 1024
+    """Of one client, each message counted as if it waited for this client only."""
+    unsent_qos_0_bytes: int = 4 * 1024 * 1024
+    """Of these, what messages of QoS 0 may take while their connection has no room for them."""
+    stuck_seconds: float = 30.0
+    """After which a client is disconnected whose queue is full and which has not read or acknowledged anything."""
+    live_wait_seconds: float = 10.0
+    """How long new messages wait behind stored ones; then these are sent as fast as the client acknowledges."""
     retained_messages: int = 10_000
     """Of one account."""
-    # For all accounts together; `rooms` says how they share.
+    # For all accounts together; `rooms` says how they share. A message that waits for many clients is counted once.
     queued_bytes_in_all: int = 256 * 1024 * 1024
     retained_bytes_in_all: int = 64 * 1024 * 1024
     offline_sessions: int = 10_000

@@ -12,7 +12,10 @@ from OpenSSL import SSL
 from thingmint.listening import TurnedAway, descriptors_for_connections, listen
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.strangers import Strangers
-from thingmint.mqtt.tls_transport import TLSProtocol, TLSTransport, new_read_buffer
+from thingmint.mqtt.tls_records import new_read_buffer
+from thingmint.mqtt.tls_roles import TLSProtocol
+from thingmint.mqtt.tls_transport import TLSTransport
+from thingmint.words import in_words
 
 # What makes way for them closes one or two turns later: so many more descriptors are open meanwhile.
 _ACCEPTS_PER_TURN = 16
@@ -31,7 +34,7 @@ class Listener:
 
     def __init__(
         self,
-        new_protocol: Callable[[], TLSProtocol],
+        new_protocol: Callable[[], TLSProtocol[TLSTransport]],
         *,
         host: str,
         port: int,
@@ -73,6 +76,11 @@ class Listener:
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """The addresses and ports that are listened on."""
         return self._addresses
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether connections are accepted."""
+        return bool(self._listeners)
 
     @property
     def open_connections(self) -> int:
@@ -168,7 +176,7 @@ class Listener:
 
     def _pause_accepting(self, listener: socket.socket, error: OSError) -> None:
         """Wait a little: the socket stays readable, and the loop would spin on it."""
-        log.warning("cannot accept a connection: %s", error.strerror)
+        log.warning("cannot accept a connection: %s", in_words(error))
         self._loop.remove_reader(listener)
         resume = self._loop.call_later(
             _EXHAUSTION_PAUSE_SECONDS, self._loop.add_reader, listener, self._accept, listener
@@ -207,7 +215,7 @@ class Listener:
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_SEND_BYTES)
             await self._loop.connect_accepted_socket(lambda: transport, accepted)
         except OSError as error:
-            log.debug("a connection was not established: %s", error)
+            log.debug("a connection was not established: %s", in_words(error))
             accepted.close()
             self.lost(transport)
 

@@ -1,63 +1,94 @@
-"""Owns the built-in broker of one account: sessions, routing, retained messages and wills, in memory, without I/O.
+"""Owns the built-in broker of one account: sessions, subscriptions and wills, in memory and without I/O.
 
 Time comes in as seconds of any clock that does not go back. What starts with ``$`` it refuses, so that no answer of the
 service can be found through it; a message is QoS 0 or 1. A restart forgets everything. Of other accounts it knows
 only how much room they take.
 """
 
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
+from thingmint.mqtt.counters import Counters, Gauge, Loss, Traffic
 from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained
+from thingmint.mqtt.due_times import DueTimes
+from thingmint.mqtt.fan_out import FanOut
+from thingmint.mqtt.kept_message import ENTRY_BYTES, KeptMessage, kept
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.outbox import Outbox, Outgoing, size_of
-from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, RetainHandling, Subscription
+from thingmint.mqtt.message_flow import MessageFlow, may_be_published
+from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, RetainHandling, Subscription, Will
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.retained import RetainedMessages
 from thingmint.mqtt.rooms import Part, Rooms, rooms_of
-from thingmint.mqtt.router import Readiness, Router
 from thingmint.mqtt.session import Session, will_message
-from thingmint.mqtt.topics import InvalidTopic, TopicFilter, check_topic, parse_filter
+from thingmint.mqtt.topics import InvalidTopic, parse_filter
 
-_SWEEP_SECONDS = 60.0
-_GRANTED = {QoS.AT_MOST_ONCE: ReasonCode.GRANTED_QOS_0, QoS.AT_LEAST_ONCE: ReasonCode.GRANTED_QOS_1}
+_SWEEP_SECONDS: Final = 60.0
+# So many due times may be outdated before they are sorted out.
+_OUTDATED: Final = 1000
+_GRANTED: Final = {QoS.AT_MOST_ONCE: ReasonCode.GRANTED_QOS_0, QoS.AT_LEAST_ONCE: ReasonCode.GRANTED_QOS_1}
 
 
 class LocalBroker:
     """Carries messages between the connections that one account has to one process."""
 
-    def __init__(self, limits: BrokerLimits, rooms: Rooms | None = None) -> None:
-        """Take part in rooms that other accounts have part in, too, if there are any."""
+    def __init__(
+        self,
+        limits: BrokerLimits,
+        rooms: Rooms | None = None,
+        counters: Counters | None = None,
+        spread: Callable[[FanOut, float], object] = lambda fan_out, now: fan_out.run(now),
+    ) -> None:
+        """Take part in rooms that other accounts have part in, too; ``spread`` passes on messages without publisher."""
         rooms = rooms or rooms_of(limits)
         self._limits = limits
-        self._queued = Part(rooms.queued_bytes, self._empty_largest_outbox)
-        self._offline = Part(rooms.offline_sessions, self._end_longest_away)
-        self._retained_bytes = Part(rooms.retained_bytes)
-        self._router = Router()
-        self._retained = RetainedMessages(limits, self._retained_bytes)
-        self._sweep_at = 0.0
+        self._counters = counters or Counters()
+        self._spread = spread
         self._sessions: dict[str, Session] = {}
         # In the order in which their clients left.
-        self._away: dict[str, Session] = {}
+        self._away: OrderedDict[str, Session] = OrderedDict()
+        self._due: DueTimes[Session] = DueTimes()
+        self._replaying: dict[Session, None] = {}
+        self._offline = Part(rooms.offline_sessions, self._end_longest_away)
+        self._flow = MessageFlow(limits, rooms, self._sessions, self._counters, self._end_connection)
+        self._subscriptions = 0
+        self._sweep_at = 0.0
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody would miss the broker: no session, nothing retained."""
-        return not self._sessions and self._retained.is_empty
+        """Whether nobody would miss the broker: no session, nothing retained, nothing on its way."""
+        return not self._sessions and self._flow.retained.is_empty and not self._flow.running
 
     def leave_rooms(self) -> None:
         """Have no part any more in what accounts share; the broker must be empty."""
-        for part in (self._queued, self._offline, self._retained_bytes):
+        for part in (self._flow.memory.queued, self._flow.memory.retained, self._offline):
             part.leave()
 
+    def measured(self) -> Counter[Gauge]:
+        """Return what is in the broker."""
+        memory, retained = self._flow.memory, self._flow.retained
+        return Counter(
+            {
+                Gauge.QUEUED_MESSAGES: memory.messages,
+                Gauge.QUEUED_BYTES: memory.queued.taken,
+                Gauge.RETAINED_MESSAGES: len(retained),
+                Gauge.RETAINED_BYTES: memory.retained.taken,
+                Gauge.SESSIONS_CONNECTED: len(self._sessions) - len(self._away),
+                Gauge.SESSIONS_AWAY: len(self._away),
+                Gauge.SUBSCRIPTIONS: self._subscriptions,
+                Gauge.ACCOUNTS: 1,
+            }
+        )
+
+    # Sessions
+
     def open(self, connection: DeviceConnection, connect: Connect, now: float) -> Opened:
-        """Begin or resume a session; raise PacketRefused if the will is for a topic that nobody may publish to."""
-        if connect.will is not None and not _may_be_published(connect.will.topic):
-            raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, "The will's topic is reserved or not valid")
+        """Begin or resume a session; raise PacketRefused if its will has no valid topic, or no room."""
+        will = self._kept_will(connect.will, now)
         client_id = connection.client_id
         known = self._sessions.get(client_id)
         if known is not None and known.connection is not None:
-            known.end_connection(ReasonCode.SESSION_TAKEN_OVER)
+            self._end_connection(known, ReasonCode.SESSION_TAKEN_OVER)
             self._leave(known, now, clean=False)
             known = self._sessions.get(client_id)
         if known is not None and (connect.clean_start or known.version is not connect.version):
@@ -65,7 +96,11 @@ class LocalBroker:
             known = None
         session = known or self._new_session(client_id, connect.version)
         self._is_back(session)
-        session.begin(connection, connect.will, self._limits.session_expiry(connect))
+        # A will that waited for the client's return is not published (MQTT-3.1.3-9).
+        self._drop_will(session)
+        session.begin(connection, self._limits.session_expiry(connect), now)
+        if will is not None and connect.will is not None:
+            session.will, session.will_delay = will, connect.will.properties.will_delay_interval or 0
         return Opened(known is not None, session.expiry)
 
     def resume(self, connection: DeviceConnection, now: float) -> None:
@@ -75,19 +110,75 @@ class LocalBroker:
             return
         if not session.is_receiving:
             session.is_receiving, session.outbox.turn = True, self._limits.replayed_per_second
+            self._flow.router.set_present(session.client_id, session.shared_filters, is_present=True)
+            if session.outbox.is_replaying:
+                self._replaying[session] = None
         session.flush(now)
 
+    def acknowledge(self, connection: DeviceConnection, packet_id: int, now: float) -> None:
+        """Forget a message that has arrived, and send the next."""
+        session = self._session_of(connection)
+        if session is not None:
+            session.outbox.acknowledge(packet_id, now)
+            session.flush(now)
+
+    def close(
+        self, connection: DeviceConnection, now: float, *, clean: bool, session_expiry_interval: int | None = None
+    ) -> None:
+        """Note that the connection has ended; a connection whose session was taken over leaves nothing behind."""
+        session = self._session_of(connection)
+        if session is None:
+            return
+        # MQTT 5, 3.14.2.2.2: what was to end with its connection cannot be made to last.
+        if session_expiry_interval is not None and session.expiry:
+            session.expiry = min(session_expiry_interval, self._limits.max_session_expiry)
+        self._leave(session, now, clean=clean)
+
+    def advance(self, now: float, is_over: Callable[[], bool] = lambda: False) -> bool:
+        """Publish the wills that are due, end what has expired, replay the next stored messages, cut who is stuck.
+
+        Returns whether that is done: it stops when ``is_over`` says so, and goes on at the next call.
+        """
+        while (due := self._due.next_due(now)) is not None:
+            self._has_come(*due, now)
+            if is_over():
+                return False
+        for session in list(self._replaying):
+            session.outbox.turn = self._limits.replayed_per_second
+            session.flush(now)
+            if not session.outbox.is_replaying:
+                del self._replaying[session]
+        self._cut_stuck(now)
+        if now >= self._sweep_at:
+            # What has expired is not sent: it only takes room, that of other accounts as well.
+            self._flow.retained.discard_expired(now)
+            self._sweep_at = now + _SWEEP_SECONDS
+        return True
+
+    # Messages
+
+    def begin(self, connection: DeviceConnection | None, message: Publish, now: float) -> FanOut:
+        """Take or refuse a message, the service's own if no connection sent it; the caller runs what is returned."""
+        self._counters.passed(Traffic.RECEIVED)
+        if connection is None:
+            return self._flow.begin(kept(message, now), None, None, now)
+        return self._flow.begin(kept(message, now), connection.client_id, connection.version, now)
+
     def publish(self, connection: DeviceConnection | None, message: Publish, now: float) -> ReasonCode:
-        """Pass a message on, the service's own if no connection sent it, and return PUBACK's code."""
-        return self._publish(None if connection is None else connection.client_id, message, now)
+        """Pass a message on to everyone at once and return PUBACK's code."""
+        fan_out = self.begin(connection, message, now)
+        fan_out.run(now)
+        return fan_out.code
 
     def retained(self, topic: str, now: float) -> Retained | None:
         """Return the topic's retained message."""
-        return self._retained.read(topic, now)
+        return self._flow.retained.read(topic, now)
 
     def retained_after(self, topic: str, count: int, now: float) -> Sequence[Retained]:
         """Return so many retained messages whose topics come after this one."""
-        return self._retained.read_after(topic, count, now)
+        return self._flow.retained.read_after(topic, count, now)
+
+    # Subscriptions
 
     def subscribe(
         self, connection: DeviceConnection, subscriptions: Sequence[Subscription], now: float
@@ -106,84 +197,10 @@ class LocalBroker:
             for text in topic_filters:
                 topic_filter = session.subscriptions.pop(text, None)
                 if topic_filter is not None:
-                    self._router.discard(session.client_id, topic_filter)
+                    session.shared_filters.discard(text)
+                    self._flow.router.discard(session.client_id, topic_filter)
+                    self._subscriptions -= 1
         return (ReasonCode.SUCCESS,) * len(topic_filters)
-
-    def acknowledge(self, connection: DeviceConnection, packet_id: int, now: float) -> None:
-        """Forget a message that has arrived, and send the next."""
-        session = self._session_of(connection)
-        if session is not None:
-            session.outbox.acknowledge(packet_id)
-            session.flush(now)
-
-    def close(
-        self, connection: DeviceConnection, now: float, *, clean: bool, session_expiry_interval: int | None = None
-    ) -> None:
-        """Note that the connection has ended; a connection whose session was taken over leaves nothing behind."""
-        session = self._session_of(connection)
-        if session is None:
-            return
-        # MQTT 5, 3.14.2.2.2: what was to end with its connection cannot be made to last.
-        if session_expiry_interval is not None and session.expiry:
-            session.expiry = min(session_expiry_interval, self._limits.max_session_expiry)
-        self._leave(session, now, clean=clean)
-
-    def advance(self, now: float) -> None:
-        """Publish the wills that are due, end what has expired, replay the next stored messages."""
-        for session in list(self._away.values()):
-            if session.expires_at <= now:
-                self._end(session, now)
-            elif session.will is not None and session.will_at <= now:
-                self._publish_will(session, now)
-        for session in self._sessions.values():
-            if session.outbox.is_replaying:
-                session.outbox.turn = self._limits.replayed_per_second
-                session.flush(now)
-        if now >= self._sweep_at:
-            # What has expired is not sent: it only takes room, that of other accounts as well.
-            self._retained.discard_expired(now)
-            self._sweep_at = now + _SWEEP_SECONDS
-
-    def _session_of(self, connection: DeviceConnection) -> Session | None:
-        session = self._sessions.get(connection.client_id)
-        return session if session is not None and session.connection is connection else None
-
-    def _new_session(self, client_id: str, version: ProtocolVersion) -> Session:
-        session = Session(client_id, version, Outbox(self._limits, self._queued))
-        self._sessions[client_id] = session
-        return session
-
-    def _leave(self, session: Session, now: float, *, clean: bool) -> None:
-        session.leave(now, clean=clean)
-        if not session.expiry:
-            self._end(session, now)
-            return
-        self._away[session.client_id] = session
-        self._offline.take(1)
-        if session.will is not None and session.will_at <= now:
-            self._publish_will(session, now)
-        if self._offline.left < 0:
-            self._offline.largest().give_up(now)
-
-    def _is_back(self, session: Session) -> None:
-        if self._away.pop(session.client_id, None) is not None:
-            self._offline.take(-1)
-
-    def _end_longest_away(self, now: float) -> None:
-        self._end(next(iter(self._away.values())), now)
-
-    def _end(self, session: Session, now: float) -> None:
-        del self._sessions[session.client_id]
-        self._is_back(session)
-        for topic_filter in session.subscriptions.values():
-            self._router.discard(session.client_id, topic_filter)
-        session.outbox.clear()
-        self._publish_will(session, now)
-
-    def _publish_will(self, session: Session, now: float) -> None:
-        will, session.will = session.will, None
-        if will is not None:
-            self._publish(session.client_id, will_message(will), now)
 
     def _subscribe(self, session: Session, subscription: Subscription, room: int, now: float) -> ReasonCode:
         try:
@@ -194,81 +211,135 @@ class LocalBroker:
             return ReasonCode.TOPIC_FILTER_INVALID
         is_new = topic_filter.text not in session.subscriptions
         if is_new and len(session.subscriptions) >= room:
+            self._counters.lost(Loss.SUBSCRIPTION_LIMIT)
             return ReasonCode.QUOTA_EXCEEDED
         granted = replace(subscription, qos=min(subscription.qos, QoS.AT_LEAST_ONCE))
         session.subscriptions[topic_filter.text] = topic_filter
-        self._router.add(session.client_id, topic_filter, granted)
+        self._subscriptions += is_new
+        self._flow.router.add(session.client_id, topic_filter, granted, is_present=session.is_receiving)
+        if topic_filter.group is not None:
+            session.shared_filters.add(topic_filter.text)
+            return _GRANTED[granted.qos]
         if granted.retain_handling is RetainHandling.ALWAYS or (
             granted.retain_handling is RetainHandling.ONLY_IF_NEW and is_new
         ):
-            self._put_retained(session, topic_filter, granted.qos, now)
+            # A pattern with wildcards is no topic, so that it finds nothing: as at AWS.
+            self._flow.put_retained(session, topic_filter.pattern, granted.qos, now)
         return _GRANTED[granted.qos]
 
-    def _put_retained(self, session: Session, topic_filter: TopicFilter, qos: QoS, now: float) -> None:
-        # A pattern with wildcards is no topic, so that it finds nothing: as at AWS. Nor does a shared subscription.
-        retained = self._retained.get(topic_filter.pattern, now) if topic_filter.group is None else None
-        if retained is not None:
-            message = replace(retained.message, qos=min(retained.message.qos, qos))
-            session.outbox.put(Outgoing(message, retained.expires_at, retained.size))
+    # The life of a session
 
-    def _publish(self, publisher: str | None, message: Publish, now: float) -> ReasonCode:
-        if not _may_be_published(message.topic):
-            return ReasonCode.TOPIC_NAME_INVALID
-        expiry = message.properties.message_expiry_interval
-        expires_at, size = None if expiry is None else now + expiry, size_of(message)
-        message = replace(message, packet_id=0, dup=False)
-        if message.retain and not message.payload:
-            self._retained.discard(message.topic)
-        elif message.retain and not self._retained.put(Outgoing(message, expires_at, size), now):
-            return ReasonCode.QUOTA_EXCEEDED
+    def _session_of(self, connection: DeviceConnection) -> Session | None:
+        session = self._sessions.get(connection.client_id)
+        return session if session is not None and session.connection is connection else None
 
-        def readiness(client_id: str) -> Readiness:
-            return self._sessions[client_id].readiness(message.topic)
+    def _new_session(self, client_id: str, version: ProtocolVersion) -> Session:
+        session = self._sessions[client_id] = Session(client_id, version, self._flow.new_outbox())
+        self._flow.own(session)
+        return session
 
-        # One copy for all who get the message in the same way.
-        copies: dict[tuple[QoS, bool], Publish] = {}
-        for receiver in self._router.receivers(message.topic, publisher, readiness):
-            way = min(message.qos, receiver.qos), message.retain and receiver.retain_as_published
-            if way not in copies:
-                copies[way] = replace(message, qos=way[0], retain=way[1])
-            self._give(self._sessions[receiver.client_id], Outgoing(copies[way], expires_at, size), now)
-        return ReasonCode.SUCCESS
+    def _end_connection(self, session: Session, reason_code: ReasonCode) -> None:
+        if session.end_connection(reason_code):
+            self._flow.router.set_present(session.client_id, session.shared_filters, is_present=False)
 
-    def _give(self, session: Session, outgoing: Outgoing, now: float) -> None:
-        if not outgoing.message.qos:
-            connection = session.connection if session.is_receiving else None
-            if connection is not None and connection.may_receive(outgoing.message.topic):
-                connection.deliver(outgoing.message)
-        elif self._put(session, outgoing, now):
-            session.flush(now)
-        elif not session.outbox.is_replaying:
-            # A slow reader loses its connection rather than a message without a word.
-            session.end_connection(ReasonCode.QUOTA_EXCEEDED)
+    def _leave(self, session: Session, now: float, *, clean: bool) -> None:
+        if clean:
+            self._drop_will(session)
+        session.leave(now)
+        self._replaying.pop(session, None)
+        self._flow.overflowing.pop(session, None)
+        if not session.expiry:
+            self._end(session, now)
+            return
+        self._flow.router.set_present(session.client_id, session.shared_filters, is_present=False)
+        self._away[session.client_id] = session
+        self._offline.take(1)
+        if session.will is not None and session.will_at <= now:
+            self._publish_will(session, now)
+        self._await(session)
+        if self._offline.left < 0:
+            self._offline.largest().give_up(now)
 
-    def _put(self, session: Session, outgoing: Outgoing, now: float) -> bool:
-        while not session.outbox.put(outgoing):
-            if session.outbox.is_full:
-                return False
-            # All outboxes together are too large: of the account that has most in them, the largest is emptied.
-            largest = self._queued.largest()
-            if largest is self._queued and self._largest_outbox().outbox.size <= session.outbox.size:
-                return False
-            largest.give_up(now)
+    def _await(self, session: Session) -> None:
+        if len(self._due) > 2 * len(self._away) + _OUTDATED:
+            self._due.replace((each.due_at, each) for each in self._away.values() if each is not session)
+        session.due_at = session.expires_at if session.will is None else session.will_at
+        self._due.add(session.due_at, session)
+
+    def _has_come(self, at: float, session: Session, now: float) -> None:
+        if self._away.get(session.client_id) is not session or session.due_at != at:
+            # The client was back meanwhile.
+            return
+        if session.expires_at <= now:
+            self._end(session, now)
+            return
+        self._publish_will(session, now)
+        self._await(session)
+
+    def _is_back(self, session: Session) -> None:
+        if self._away.pop(session.client_id, None) is not None:
+            self._offline.take(-1)
+
+    def _end_longest_away(self, now: float) -> bool:
+        if not self._away:
+            return False
+        self._counters.lost(Loss.SESSION_MADE_ROOM)
+        self._end(next(iter(self._away.values())), now)
         return True
 
-    def _largest_outbox(self) -> Session:
-        return max(self._sessions.values(), key=lambda session: session.outbox.size)
+    def _end(self, session: Session, now: float) -> None:
+        del self._sessions[session.client_id]
+        self._is_back(session)
+        for topic_filter in session.subscriptions.values():
+            self._flow.router.discard(session.client_id, topic_filter)
+        self._subscriptions -= len(session.subscriptions)
+        self._flow.disown(session)
+        self._publish_will(session, now)
 
-    def _empty_largest_outbox(self, now: float) -> None:
-        del now
-        session = self._largest_outbox()
-        session.outbox.clear()
-        session.end_connection(ReasonCode.QUOTA_EXCEEDED)
+    def _cut_stuck(self, now: float) -> None:
+        """End the connections of clients whose queue is full, or room short, and which make no progress."""
+        flow = self._flow
+        suspects = list(flow.overflowing)
+        if flow.was_short:
+            flow.was_short = False
+            suspects = [each for each in self._sessions.values() if each.connection is not None and each.outbox.size]
+        for session in suspects:
+            if session.outbox.progress_at + self._limits.stuck_seconds <= now:
+                flow.overflowing.pop(session, None)
+                if not session.is_ending:
+                    self._counters.lost(Loss.SUBSCRIBER_STUCK)
+                    self._end_connection(session, ReasonCode.QUOTA_EXCEEDED)
+            elif not session.outbox.is_full:
+                flow.overflowing.pop(session, None)
 
+    # Wills
 
-def _may_be_published(topic: str) -> bool:
-    try:
-        check_topic(topic)
-    except InvalidTopic:
-        return False
-    return not topic.startswith("$")
+    def _kept_will(self, will: Will | None, now: float) -> KeptMessage | None:
+        if will is None:
+            return None
+        if not may_be_published(will.topic):
+            raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, "The will's topic is reserved or not valid")
+        message = kept(will_message(will), now)
+        message.expires_at = None
+        if not self._flow.make_room(ENTRY_BYTES + message.size, ENTRY_BYTES + message.size, now):
+            self._counters.lost(Loss.WILL_REFUSED)
+            raise PacketRefused(ReasonCode.QUOTA_EXCEEDED, "There is no room for the will")
+        self._flow.memory.hold(message)
+        return message
+
+    def _drop_will(self, session: Session) -> KeptMessage | None:
+        will, session.will = session.will, None
+        if will is not None:
+            self._flow.memory.release(will)
+        return will
+
+    def _publish_will(self, session: Session, now: float) -> None:
+        will = self._drop_will(session)
+        if will is None:
+            return
+        expiry = will.publish.properties.message_expiry_interval
+        will.expires_at = None if expiry is None else now + expiry
+        fan_out = self._flow.begin(will, session.client_id, ProtocolVersion.MQTT_3_1_1, now)
+        if fan_out.code.is_failure:
+            self._counters.lost(Loss.WILL_WITHOUT_ROOM)
+        self._spread(fan_out, now)

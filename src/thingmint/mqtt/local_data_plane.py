@@ -3,25 +3,53 @@
 A broker comes with the first message or connection of its account and goes when nothing is in it, within a second.
 """
 
+import asyncio
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
 
 from thingmint.core.identifiers import Scope
+from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained
+from thingmint.mqtt.fan_out import FanOut, Spreader
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_broker import LocalBroker
 from thingmint.mqtt.packets import Connect, Publish, Subscription
 from thingmint.mqtt.reason_codes import ReasonCode
 from thingmint.mqtt.rooms import rooms_of
 
+# How long wills and sessions that are due are looked after before others have their turn.
+_TURN_SECONDS: Final = 0.005
+
+
+_OF_BROKERS: Final = (
+    Gauge.QUEUED_MESSAGES,
+    Gauge.QUEUED_BYTES,
+    Gauge.RETAINED_MESSAGES,
+    Gauge.RETAINED_BYTES,
+    Gauge.SESSIONS_CONNECTED,
+    Gauge.SESSIONS_AWAY,
+    Gauge.SUBSCRIPTIONS,
+    Gauge.ACCOUNTS,
+)
+
 
 class LocalDataPlane:
-    """A DataPlane in this process. Its coroutines never wait, so that nothing comes between a call and its effect."""
+    """A DataPlane in this process.
 
-    def __init__(self, limits: BrokerLimits, clock: Callable[[], float]) -> None:
+    Only publishing waits, until everyone has been given the message; else nothing comes between a call and its effect.
+    """
+
+    def __init__(self, limits: BrokerLimits, clock: Callable[[], float], counters: Counters | None = None) -> None:
         self._limits = limits
         self._clock = clock
+        self._counters = counters or Counters()
         self._rooms = rooms_of(limits)
         self._brokers: dict[Scope, LocalBroker] = {}
+        self._spreader: Spreader[Scope] = Spreader(clock)
+        self._going_on: asyncio.Handle | None = None
 
     @property
     def scopes(self) -> frozenset[Scope]:
@@ -38,8 +66,8 @@ class LocalDataPlane:
         return self._broker_of(connection.scope).open(connection, connect, self._clock())
 
     async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
-        """Pass a message on and return PUBACK's code."""
-        return self._broker_of(connection.scope).publish(connection, message, self._clock())
+        """Pass a message on and return PUBACK's code, once it has been given to everyone who gets it."""
+        return await self._publish(connection.scope, connection, message)
 
     async def subscribe(
         self, connection: DeviceConnection, subscriptions: Sequence[Subscription]
@@ -67,15 +95,18 @@ class LocalDataPlane:
         broker.close(connection, self._clock(), clean=clean, session_expiry_interval=session_expiry_interval)
 
     def advance(self) -> None:
-        """Do what is due, and forget the brokers that have become empty."""
-        for broker in self._brokers.values():
-            broker.advance(self._clock())
+        """Do what is due, forget the brokers that have become empty, and tell what there is."""
+        self._go_on()
         for scope in [scope for scope, broker in self._brokers.items() if broker.is_empty]:
             self._brokers.pop(scope).leave_rooms()
+        measured = Counter(dict.fromkeys(_OF_BROKERS, 0))
+        for broker in self._brokers.values():
+            measured.update(broker.measured())
+        self._counters.measured(measured)
 
     async def publish_own(self, scope: Scope, message: Publish) -> ReasonCode:
         """Pass a message of the service on and return PUBACK's code."""
-        return self._broker_of(scope).publish(None, message, self._clock())
+        return await self._publish(scope, None, message)
 
     def retained(self, scope: Scope, topic: str) -> Retained | None:
         """Return the topic's retained message."""
@@ -86,10 +117,41 @@ class LocalDataPlane:
         return self._broker_of(scope).retained_after(topic, count, self._clock())
 
     async def stop(self) -> None:
-        """Nothing is held."""
+        """Pass nothing on any more."""
+        self._spreader.stop()
+        if self._going_on is not None:
+            self._going_on.cancel()
+            self._going_on = None
+
+    async def _publish(self, scope: Scope, connection: DeviceConnection | None, message: Publish) -> ReasonCode:
+        fan_out = self._broker_of(scope).begin(connection, message, self._clock())
+        if not fan_out.is_done:
+            self._spreader.add(scope, fan_out)
+            await self._spreader.done(fan_out)
+        return fan_out.code
+
+    def _go_on(self) -> None:
+        """Do what is due for a while, and the rest in the loop's next turns."""
+        self._going_on = None
+        until = time.perf_counter() + _TURN_SECONDS
+
+        def is_over() -> bool:
+            return time.perf_counter() >= until
+
+        # All of them are asked, so that one account's sessions do not keep the others' waiting.
+        unfinished = [broker for broker in self._brokers.values() if not broker.advance(self._clock(), is_over)]
+        if unfinished and self._going_on is None:
+            self._going_on = asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _spread(self, scope: Scope, fan_out: FanOut, now: float) -> None:
+        del now
+        if not fan_out.is_done:
+            self._spreader.add(scope, fan_out)
 
     def _broker_of(self, scope: Scope) -> LocalBroker:
         broker = self._brokers.get(scope)
         if broker is None:
-            broker = self._brokers[scope] = LocalBroker(self._limits, self._rooms)
+            broker = self._brokers[scope] = LocalBroker(
+                self._limits, self._rooms, self._counters, partial(self._spread, scope)
+            )
         return broker

@@ -30,6 +30,7 @@ from thingmint.mqtt.properties import PublishProperties
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.reserved_topics import is_reserved
 from thingmint.mqtt.topics import InvalidTopic, check_topic
+from thingmint.words import in_words
 
 # Of all accounts together: each acknowledgement that is waited for occupies a request of the API.
 MOST_CONFIRMATIONS = 128
@@ -194,7 +195,7 @@ def _check_topic(topic: str, what: str, *, may_be_reserved: bool = False) -> Non
     try:
         check_topic(topic)
     except InvalidTopic as error:
-        raise InvalidRequest(f"{what} is not valid: {error}") from error
+        raise InvalidRequest(f"{what} is not valid: {in_words(error)}") from error
     if is_reserved(topic) and not may_be_reserved:
         raise InvalidRequest("Topics that start with $ are reserved")
 
@@ -204,7 +205,7 @@ def _require_encodable(packet: Publish) -> None:
     try:
         size = len(encode(replace(packet, packet_id=1 if packet.qos else 0), ProtocolVersion.MQTT_5))
     except ValueError as error:
-        raise InvalidRequest(f"The message's properties cannot be sent: {error}") from error
+        raise InvalidRequest(f"The message's properties cannot be sent: {in_words(error)}") from error
     if size > MAX_PACKET_BYTES:
         raise InvalidRequest(f"The message with its properties is longer than {MAX_PACKET_BYTES} bytes")
 

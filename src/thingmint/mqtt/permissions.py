@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple
 
+from thingmint.mqtt.events import Refused
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Will
 from thingmint.mqtt.ports import Authorizer, ConnectAttribute
 
@@ -22,6 +23,15 @@ class Permission(NamedTuple):
         """Ask the policies."""
         return authorizer.allows(self.action, self.resource)
 
+    def refused_by(self, authorizer: Authorizer) -> Refused:
+        """Return why the policies do not give it; asked after ``is_given_by``."""
+        denial = authorizer.denial(self.action, self.resource)
+        return Refused(self.action, denial.reason, self.resource, denial.policy)
+
+    def refused_for(self, reason: str) -> Refused:
+        """Return that it was refused for another reason than policies."""
+        return Refused(self.action, reason, self.resource)
+
 
 def to_connect(client_id: str) -> Permission:
     """Return what it takes to connect as this client."""
@@ -35,13 +45,13 @@ def to_publish(message: Publish | Will) -> tuple[Permission, ...]:
     return (needed, Permission(_RETAIN_PUBLISH, resource)) if message.retain else (needed,)
 
 
-def to_subscribe(pattern: str) -> Permission:
-    """Return what it takes to subscribe; the pattern comes without ``$share/GROUP/``."""
-    return Permission(_SUBSCRIBE, f"topicfilter/{pattern}")
+def to_subscribe(topic_filter: str) -> Permission:
+    """Return what it takes to subscribe to the whole filter, ``$share/GROUP/`` included."""
+    return Permission(_SUBSCRIBE, f"topicfilter/{topic_filter}")
 
 
 def to_receive(topic: str) -> Permission:
-    """Return what it takes to be given a message of the topic."""
+    """Return what it takes to be given a message of the topic; ``$share/GROUP/TOPIC`` names a shared subscription's."""
     return Permission(_RECEIVE, f"topic/{topic}")
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
-from thingmint.mqtt.events import GatewayEvent
+from thingmint.mqtt.events import GatewayEvent, Refused
 
 
 class DeviceRefusal(StrEnum):
@@ -20,14 +20,17 @@ class DeviceRefusal(StrEnum):
     PENDING = "DEVICE_CERTIFICATE_PENDING"
     NOT_VALID_NOW = "DEVICE_CERTIFICATE_EXPIRED"
     SNI_MISSING = "SNI_MISUSED"
+    ACCOUNT_AMBIGUOUS = "DEVICE_CERTIFICATE_ACCOUNT_AMBIGUOUS"
+    POLICIES_TOO_LARGE = "POLICIES_TOO_LARGE"
 
 
 class DeviceRefused(Exception):
-    """The certificate opens no connection."""
+    """The certificate opens no connection; ``scope`` is where it is registered, or was looked for."""
 
-    def __init__(self, reason: DeviceRefusal) -> None:
+    def __init__(self, reason: DeviceRefusal, scope: Scope | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.scope = scope
 
 
 class ConnectAttribute(StrEnum):
@@ -48,14 +51,27 @@ class ConnectionFacts:
     will_topic: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Why policies do not allow something: EXPLICIT_DENY by the policy of this name, or IMPLICIT_DENY."""
+
+    reason: str
+    policy: str | None = None
+
+
 class Authorizer(Protocol):
     """The policies of one connection, compiled."""
 
     def allows(self, action: str, resource: str) -> bool:
         """Say whether an action such as ``iot:Publish`` is allowed on a resource such as ``topic/a/b``.
 
-        The resource is the last part of an ARN; account and region are the device's.
+        The resource is the last part of an ARN; account and region are the device's. That of a shared subscription
+        begins with ``topicfilter/$share/GROUP/`` or ``topic/$share/GROUP/``: see `core.shared_subscriptions`.
         """
+        ...
+
+    def denial(self, action: str, resource: str) -> Denial:
+        """Return why an action is not allowed on a resource; asked about what ``allows`` has refused."""
         ...
 
 
@@ -104,6 +120,8 @@ class FleetAnswer:
 
     topic: str
     payload: bytes = field(repr=False)
+    refused: Refused | None = None
+    """What was refused, and why; None for a request that was carried out."""
 
 
 class FleetApi(Protocol):

@@ -6,7 +6,7 @@ something that they depend on has changed. An unknown certificate of a registere
 
 from __future__ import annotations
 
-import re
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,32 +18,40 @@ from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.claim import ClaimCertificate
 from thingmint.core.claim_policy import claim_policy
 from thingmint.core.device_context import ConnectAttribute, DeviceConnection, connect_context, device_context
-from thingmint.core.errors import CertificateInvalid, ResourceNotFound
+from thingmint.core.errors import CertificateConflict, CertificateInvalid, LimitExceeded, ResourceNotFound
 from thingmint.core.identifiers import (
     AccountId,
     CertificateId,
+    PolicyName,
     Scope,
     certificate_arn,
     certificate_id_of,
     iot_arn,
+    named_account,
     provisioning_template_arn,
 )
-from thingmint.core.policy import Policy
+from thingmint.core.policy import Decision, DecisionEffect
+from thingmint.core.policy_simulation import NamedPolicy
 from thingmint.core.policy_target import CertificateTarget
-from thingmint.mqtt.ports import Authorizer, ConnectionFacts, DeviceRefusal, DeviceRefused
+from thingmint.core.shared_subscriptions import decided
+from thingmint.mqtt.ports import Authorizer, ConnectionFacts, Denial, DeviceRefusal, DeviceRefused
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration, FirstConnection, auto_register
 from thingmint.registration.change_watch import ChangeWatch
 from thingmint.registration.claims import recognise_claim
+from thingmint.registration.compiled_policies import Versions, read_with_policies
 from thingmint.registration.device_authorization import BoundDevice, bound_device
 from thingmint.registration.fleet import Device as FleetDevice
 from thingmint.registration.ports import Transaction
 from thingmint.registration.presented_certificates import presented_certificate
 from thingmint.registration.steps import Steps
+from thingmint.registration.unnamed_accounts import account_of_unnamed
+
+log = logging.getLogger(__name__)
 
 _CONNECT = "iot:Connect"
-# A host name such as 111122223333.localhost names the account that a device belongs to, as AWS's endpoints do.
-_ACCOUNT_LABEL = re.compile(r"([0-9]{12})\..+", re.ASCII)
+# No policy in the registry has a name with spaces.
+_CLAIM_POLICY = PolicyName("the policy of claims")
 
 _REFUSALS = {
     CertificateStatus.INACTIVE: DeviceRefusal.INACTIVE,
@@ -69,14 +77,24 @@ class BoundPolicies:
     arn_prefix: str
     to_connect: CompiledPolicies
     connected: CompiledPolicies
+    names: tuple[str, ...]
 
     def allows(self, action: str, resource: str) -> bool:
         """Say whether the action is allowed on the resource, the last part of an ARN."""
+        return self._decide(action, resource).effect is DecisionEffect.ALLOWED
+
+    def denial(self, action: str, resource: str) -> Denial:
+        """Return why the action is not allowed on the resource."""
+        decision = self._decide(action, resource)
+        index = decision.policy_index
+        return Denial(decision.effect.name, None if index is None else self.names[index])
+
+    def _decide(self, action: str, resource: str) -> Decision:
         policies = self.to_connect if action == _CONNECT else self.connected
-        return policies.allows(action, self.arn_prefix + resource)
+        return decided(lambda form: policies.decide(action, form), action, self.arn_prefix + resource)
 
 
-ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[DeviceConnection, Sequence[Policy]]]]
+ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[DeviceConnection, Sequence[NamedPolicy]]]]
 """Returns what is known of a device that connects with a client ID, and the policies that are attached now."""
 
 
@@ -90,16 +108,21 @@ class RegisteredDevice:
     read_policies: ReadPolicies = field(repr=False)
 
     async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
-        """Compile the policies that are attached now."""
-        known, policies = await self.read_policies(facts.client_id)
+        """Compile the policies that are attached now; raise DeviceRefused if they are too large together."""
+        known, named = await self.read_policies(facts.client_id)
+        policies = [each.policy for each in named]
         connection = replace(known, source_address=facts.source_address, domain_name=facts.server_name)
         context = device_context(connection)
         asked = [ConnectAttribute(attribute) for attribute in facts.attributes]
-        return BoundPolicies(
-            arn_prefix=iot_arn(self.scope, ""),
-            to_connect=CompiledPolicies(policies, connect_context(context, self.scope, asked, facts.will_topic)),
-            connected=CompiledPolicies(policies, context),
-        )
+        try:
+            return BoundPolicies(
+                arn_prefix=iot_arn(self.scope, ""),
+                to_connect=CompiledPolicies(policies, connect_context(context, self.scope, asked, facts.will_topic)),
+                connected=CompiledPolicies(policies, context),
+                names=tuple(each.name for each in named),
+            )
+        except LimitExceeded as error:
+            raise DeviceRefused(DeviceRefusal.POLICIES_TOO_LARGE, self.scope) from error
 
     def fleet_device(self, source_address: str) -> FleetDevice:
         """Return the device as the author of a provisioning request. No IAM policy binds it: iot:Publish decided."""
@@ -126,9 +149,29 @@ class RegisteredDevices:
         """Whose policies are watched; whoever follows the watch forgets those that are gone."""
 
     async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> RegisteredDevice:
-        """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused."""
+        """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused.
+
+        A host name that names no account means the service's own, or else the one that `account_of_unnamed` finds.
+        """
+        named = _named_account(server_name)
+        try:
+            return await self._identified(chain, named or self._scope.account, source_address)
+        except DeviceRefused as refused:
+            if named is not None or refused.reason is not DeviceRefusal.NOT_REGISTERED:
+                raise
+            account = await self._account_of(chain[0])
+            if account in (None, self._scope.account):
+                raise
+        return await self._identified(chain, account, source_address)
+
+    async def _account_of(self, leaf_der: bytes) -> AccountId | None:
+        try:
+            return await account_of_unnamed(self._authority, self._scope.region, leaf_der)
+        except CertificateConflict as error:
+            raise DeviceRefused(DeviceRefusal.ACCOUNT_AMBIGUOUS) from error
+
+    async def _identified(self, chain: Sequence[bytes], account: AccountId, source_address: str) -> RegisteredDevice:
         certificate_id = certificate_id_of(chain[0])
-        account = _named_account(server_name) or self._scope.account
         region = self._scope.region
         certificate = await presented_certificate(self._authority, region, account, certificate_id)
         if certificate is None:
@@ -139,14 +182,15 @@ class RegisteredDevices:
             connection = FirstConnection(region, account, source_address, str(uuid.uuid4()))
             certificate = await self._registered(connection, chain[0]) or certificate
         if certificate is None:
-            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, Scope(account, region))
         self._ensure_admissible(certificate)
         return self._known(certificate)
 
     async def _registered(self, connection: FirstConnection, leaf_der: bytes) -> Certificate | None:
         try:
             registration = await auto_register(self._authority, connection, leaf_der)
-        except CertificateInvalid:
+        except CertificateInvalid as error:
+            log.debug("a certificate is not registered at its first connection: %s", error.message)
             return None
         if registration is None:
             return None
@@ -156,33 +200,36 @@ class RegisteredDevices:
         return registration.certificate
 
     def _ensure_admissible(self, certificate: Certificate) -> None:
+        if certificate.other_encoding_of is not None:
+            # An earlier version registered the same certificate twice. Its status is that of the first encoding.
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, certificate.scope)
         if certificate.status is not CertificateStatus.ACTIVE:
-            raise DeviceRefused(_REFUSALS[certificate.status])
+            raise DeviceRefused(_REFUSALS[certificate.status], certificate.scope)
         if not certificate.not_before <= self._authority.clock.now() <= certificate.not_after:
-            raise DeviceRefused(DeviceRefusal.NOT_VALID_NOW)
+            raise DeviceRefused(DeviceRefusal.NOT_VALID_NOW, certificate.scope)
 
     def _known(self, certificate: Certificate) -> RegisteredDevice:
         target = CertificateTarget(certificate.scope, certificate.certificate_id)
         self.known.add(target)
 
         async def read(client_id: str) -> tuple[BoundDevice, frozenset[str]]:
-            def program(transaction: Transaction) -> Steps[BoundDevice]:
-                return bound_device(transaction, target, target.scope, client_id)
+            def program(transaction: Transaction, versions: Versions) -> Steps[BoundDevice]:
+                return bound_device(transaction, versions, target, target.scope, client_id)
 
-            found = await self._authority.store.read(program)
+            found = await read_with_policies(self._authority.store, self._authority.compiled_policies, program)
             return found, found.depends_on
 
-        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[Policy]]:
+        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[NamedPolicy]]:
             try:
                 bound = await self._watch.read(target, lambda: read(client_id))
             except ResourceNotFound as error:
-                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED) from error
-            return bound.connection, [policy.policy for policy in bound.policies]
+                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope) from error
+            return bound.connection, bound.policies
 
         return RegisteredDevice(certificate.scope, certificate.certificate_id, None, read_policies)
 
     def _claimed(self, claim: ClaimCertificate) -> RegisteredDevice:
-        policies = (claim_policy(claim.scope, claim.template_name),)
+        policies = (NamedPolicy(_CLAIM_POLICY, "", claim_policy(claim.scope, claim.template_name)),)
         target = CertificateTarget(claim.scope, claim.certificate_id)
         # The claim goes with its template, and so does the connection; the template is named to the watch.
         depends_on = frozenset({provisioning_template_arn(claim.scope, claim.template_name)})
@@ -191,9 +238,9 @@ class RegisteredDevices:
         async def read() -> tuple[ClaimCertificate | None, frozenset[str]]:
             return await recognise_claim(self._authority, claim.certificate_id), depends_on
 
-        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[Policy]]:
+        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[NamedPolicy]]:
             if await self._watch.read(target, read) != claim:
-                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED)
+                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
             return DeviceConnection(client_id, certificate_id=claim.certificate_id), policies
 
         return RegisteredDevice(claim.scope, claim.certificate_id, claim, read_policies)
@@ -210,5 +257,4 @@ def _waits_for_its_ca(certificate: Certificate) -> bool:
 
 
 def _named_account(server_name: str | None) -> AccountId | None:
-    named = _ACCOUNT_LABEL.fullmatch(server_name or "")
-    return AccountId(named[1]) if named else None
+    return named_account(server_name or "")

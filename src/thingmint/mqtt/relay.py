@@ -22,6 +22,7 @@ from thingmint.mqtt.relay_terms import upstream_connect
 from thingmint.mqtt.relay_upstream import Upstream, new_read_buffer
 from thingmint.mqtt.reserved_topics import is_reserved
 from thingmint.mqtt.topics import InvalidTopic, check_topic, parse_filter
+from thingmint.words import in_words
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class RelayDataPlane:
             async with asyncio.timeout(self._limits.open_seconds), self._openings:
                 return await self._open(connection, upstream_connect(connection, connect, self._limits.sessions))
         except (OSError, TimeoutError) as error:
-            log.warning("the broker at %s cannot be reached: %s", self._address, str(error) or "no answer")
+            log.warning("the broker at %s cannot be reached: %s", self._address, in_words(error))
             raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker is not available") from error
 
     async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
@@ -98,10 +99,11 @@ class RelayDataPlane:
         return tuple(code if code.is_failure else ReasonCode.SUCCESS for code in codes)
 
     def acknowledge(self, connection: DeviceConnection, packet_id: int) -> None:
-        """Pass a PUBACK on."""
+        """Pass a PUBACK on, and deliver what has waited for it."""
         link = self._links.get(connection)
         if link is not None:
             link.upstream.acknowledge(packet_id)
+            link.upstream.resume()
 
     def resume(self, connection: DeviceConnection) -> None:
         """Deliver what waits."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, Delivery, DeviceConnection
-from thingmint.mqtt.outbox import size_of
+from thingmint.mqtt.kept_message import size_of
 from thingmint.mqtt.packets import Publish, QoS
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.reserved_topics import is_reserved

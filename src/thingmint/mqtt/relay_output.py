@@ -47,6 +47,13 @@ class RelayOutput:
             self._drained = self._loop.create_future()
             await self._drained
 
+    async def emptied(self) -> None:
+        """Return when everything is with the kernel, or the connection has ended; raise what ``fail`` was given."""
+        self.flush()
+        if not self._transport.is_closing():
+            self._transport.set_write_buffer_limits(high=0)
+            await self.drained()
+
     def pause(self) -> None:
         """Note that the broker does not read."""
         self.is_congested = True

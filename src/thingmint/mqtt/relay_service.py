@@ -16,6 +16,8 @@ from thingmint.mqtt.relay_address import BrokerAddress
 from thingmint.mqtt.relay_limits import RelayLimits
 from thingmint.mqtt.relay_terms import KEEP_ALIVE_SECONDS
 from thingmint.mqtt.relay_upstream import Upstream
+from thingmint.mqtt.shared_publish import SharedPublish
+from thingmint.words import in_words
 
 # What the broker's own rules know the service by. No device has such a name: theirs are digests.
 USER_NAME = "thingmint"
@@ -45,6 +47,11 @@ class _Service:
     def deliver(self, message: Publish) -> Delivery:
         """Take what the broker was not asked for, and forget it."""
         del message
+        return Delivery.WRITTEN
+
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        """Take what the broker was not asked for, and forget it."""
+        del message, packet_id
         return Delivery.WRITTEN
 
     def disconnect(self, reason_code: ReasonCode) -> None:
@@ -124,7 +131,7 @@ class ServiceLink:
             async with asyncio.timeout(self._limits.open_seconds):
                 self._open = await self._connect()
         except (OSError, TimeoutError) as error:
-            log.warning("the broker at %s cannot be reached: %s", self._address, str(error) or "no answer")
+            log.warning("the broker at %s cannot be reached: %s", self._address, in_words(error))
             raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker is not available") from error
         return self._open[1]
 

@@ -136,10 +136,13 @@ class Upstream(asyncio.BufferedProtocol):
         self._is_leaving = True
         try:
             self._say_farewell(farewell)
+            # What the device sent last may still wait for the broker to read.
+            async with asyncio.timeout(self._limits.answer_seconds):
+                await self._output.emptied()
             async with asyncio.timeout(self._limits.leave_seconds):
                 # The broker closes. Who closes first, with something unread, might cut off its own last words.
                 await asyncio.shield(self._ended)
-        except TimeoutError:
+        except (TimeoutError, PacketRefused):
             log.warning("the broker does not notice that a device has left")
         finally:
             self._transport.abort()
@@ -215,6 +218,8 @@ class Upstream(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the device, unless it has left before."""
         self._ended.set_result(None)
+        # Nothing more leaves the process, so nothing is waited for.
+        self._output.resume()
         # Not every broker says so: Mosquitto 2.0 merely closes.
         self.lose(ReasonCode.SESSION_TAKEN_OVER if self.has_successor else ReasonCode.SERVER_UNAVAILABLE)
 

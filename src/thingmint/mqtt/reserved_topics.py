@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 _FORMATS: Final = ("json", "cbor")
 _OUTCOMES: Final = ("accepted", "rejected")
+_CREATES_KEY: Final = "$aws/certificates/create/"
 # A level that the client chooses.
 _ANY: Final = None
 _Form: TypeAlias = tuple[tuple[str, ...] | None, ...]
@@ -35,6 +36,11 @@ def is_provisioning_request(topic: str) -> bool:
         )
         for request in _REQUESTS
     )
+
+
+def asks_for_a_key(topic: str) -> bool:
+    """Return whether a provisioning request needs a new key, which takes long to generate."""
+    return topic.startswith(_CREATES_KEY)
 
 
 def may_match_an_answer(pattern: str) -> bool:

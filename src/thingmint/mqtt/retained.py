@@ -1,33 +1,35 @@
 """Owns the retained messages of an account, one a topic, within bounds; refuses to know who wants them."""
 
 from bisect import bisect_left, bisect_right, insort
-from dataclasses import replace
 
 from thingmint.mqtt.data_plane import Retained
+from thingmint.mqtt.kept_message import AccountMemory, KeptMessage
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.outbox import Outgoing, as_sent
-from thingmint.mqtt.rooms import Part
 
 
 class RetainedMessages:
     """The latest message of each topic that was published with RETAIN and a payload."""
 
-    __slots__ = ("_limits", "_messages", "_room", "_stored_at", "_topics")
+    __slots__ = ("_limits", "_memory", "_messages", "_stored_at", "_topics")
 
-    def __init__(self, limits: BrokerLimits, room: Part) -> None:
+    def __init__(self, limits: BrokerLimits, memory: AccountMemory) -> None:
         self._limits = limits
-        self._room = room
-        self._messages: dict[str, Outgoing] = {}
+        self._memory = memory
+        self._messages: dict[str, KeptMessage] = {}
         self._stored_at: dict[str, float] = {}
         # In order, so that a page costs the same wherever it starts.
         self._topics: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._messages)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is retained; what has expired counts until somebody looks for it."""
         return not self._messages
 
-    def get(self, topic: str, now: float) -> Outgoing | None:
+    def get(self, topic: str, now: float) -> KeptMessage | None:
         """Return the topic's message, unless it has none or it has expired."""
         retained = self._messages.get(topic)
         if retained is None or not retained.has_expired(now):
@@ -40,7 +42,7 @@ class RetainedMessages:
         retained = self.get(topic, now)
         if retained is None:
             return None
-        message = replace(as_sent(retained, 0, False, now), retain=True)
+        message = as_sent(Outgoing(retained, retained.publish.qos, True), 0, False, now)
         return Retained(message, now - self._stored_at[topic])
 
     def read_after(self, topic: str, count: int, now: float) -> list[Retained]:
@@ -55,9 +57,9 @@ class RetainedMessages:
                 at += 1
         return found
 
-    def put(self, retained: Outgoing, now: float) -> bool:
+    def put(self, retained: KeptMessage, now: float) -> bool:
         """Set the message of its topic; return False, leaving the old one, if there is no room."""
-        topic = retained.message.topic
+        topic = retained.publish.topic
         known = self._messages.get(topic)
         if not self._has_room(retained, known):
             self.discard_expired(now)
@@ -67,7 +69,7 @@ class RetainedMessages:
         self.discard(topic)
         self._messages[topic], self._stored_at[topic] = retained, now
         insort(self._topics, topic)
-        self._room.take(retained.size)
+        self._memory.retain(retained)
         return True
 
     def discard(self, topic: str) -> None:
@@ -75,14 +77,14 @@ class RetainedMessages:
         retained = self._messages.pop(topic, None)
         if retained is not None:
             del self._stored_at[topic], self._topics[bisect_left(self._topics, topic)]
-            self._room.take(-retained.size)
+            self._memory.unretain(retained)
 
     def discard_expired(self, now: float) -> None:
         """Forget what has expired."""
         for topic in [topic for topic, retained in self._messages.items() if retained.has_expired(now)]:
             self.discard(topic)
 
-    def _has_room(self, retained: Outgoing, known: Outgoing | None) -> bool:
+    def _has_room(self, retained: KeptMessage, known: KeptMessage | None) -> bool:
         messages = len(self._messages) + (known is None)
         more = retained.size - (0 if known is None else known.size)
-        return messages <= self._limits.retained_messages and (more <= 0 or self._room.admits(more))
+        return messages <= self._limits.retained_messages and (more <= 0 or self._memory.retained.admits(more))

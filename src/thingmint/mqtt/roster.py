@@ -75,6 +75,12 @@ class Roster(Generic[T]):
         """Return how many connections of a certificate were accepted."""
         return self._accepted_of[certificate_id]
 
+    def has_room_for(self, scope: Scope, client_id: str, certificate_id: CertificateId, limit: int) -> bool:
+        """Return whether a certificate may have another connection; a client that comes again takes its own place."""
+        earlier = self.of_client(scope, client_id)
+        takes_over = earlier is not None and earlier.certificate_id == certificate_id
+        return takes_over or self.accepted_of(certificate_id) < limit
+
     def of_certificate(self, certificate_id: CertificateId) -> tuple[T, ...]:
         """Return the connections of a certificate, accepted or not."""
         return tuple(self._by_certificate.get(certificate_id, ()))

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.event_listeners import EventListeners
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.ports import Clock, DeviceRegistry, EventSink
 from thingmint.mqtt.provisioning import ProvisioningDesk
 from thingmint.mqtt.tls_transport import TLSTransport
+from thingmint.mqtt.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +27,10 @@ class Services:
     limits: GatewayLimits
     admit: Callable[[TLSTransport], None]
     loop: asyncio.AbstractEventLoop
+    turns: Turns
+    """The time for messages and acknowledgements."""
+    slow_turns: Turns
+    """The time for what begins, changes or ends a session, so that messages do not wait for thousands of those."""
+    counters: Counters
     work: set[asyncio.Task[None]] = field(default_factory=set)
     """What connections are doing; the loop itself holds tasks weakly."""

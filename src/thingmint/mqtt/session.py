@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 
 from thingmint.mqtt.data_plane import DeviceConnection
+from thingmint.mqtt.kept_message import KeptMessage
 from thingmint.mqtt.outbox import Outbox
 from thingmint.mqtt.packets import ProtocolVersion, Publish, QoS, Will
 from thingmint.mqtt.properties import PublishProperties
 from thingmint.mqtt.reason_codes import ReasonCode
-from thingmint.mqtt.router import Readiness
+from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.mqtt.topics import TopicFilter
 
 
@@ -19,51 +20,51 @@ class Session:
     version: ProtocolVersion
     outbox: Outbox
     subscriptions: dict[str, TopicFilter] = field(default_factory=dict)
+    shared_filters: set[str] = field(default_factory=set)
     expiry: int = 0
     connection: DeviceConnection | None = None
     is_receiving: bool = False
     """Set by the first ``resume``: before CONNACK nothing is sent."""
     is_ending: bool = False
     """Whether the connection was told to end."""
-    will: Will | None = None
+    will: KeptMessage | None = None
+    will_delay: int = 0
     will_at: float = 0
     """When the will is due, once the client is away."""
     expires_at: float = 0
     """When the session ends, once the client is away."""
+    due_at: float = 0
+    """When the broker looks at it next, once the client is away."""
 
-    def begin(self, connection: DeviceConnection, will: Will | None, expiry: int) -> None:
-        """Set a new connection; a will that waited for the client's return is not published (MQTT-3.1.3-9)."""
+    def begin(self, connection: DeviceConnection, expiry: int, now: float) -> None:
+        """Set a new connection; nothing is sent on it before the first ``resume``."""
         self.connection, self.is_receiving, self.is_ending = connection, False, False
-        self.will, self.expiry = will, expiry
-        self.outbox.begin()
+        self.expiry = expiry
+        self.outbox.begin(now)
 
-    def leave(self, now: float, *, clean: bool) -> None:
+    def leave(self, now: float) -> None:
         """Set when what the connection leaves behind is due."""
         self.connection, self.is_receiving = None, False
         self.outbox.interrupt()
         self.expires_at = now + self.expiry
-        if clean:
-            self.will = None
-        if self.will is not None:
-            # MQTT 5, 3.1.3.2.2: after the delay, or when the session ends if that is earlier.
-            self.will_at = now + min(self.will.properties.will_delay_interval or 0, self.expiry)
+        # MQTT 5, 3.1.3.2.2: after the delay, or when the session ends if that is earlier.
+        self.will_at = now + min(self.will_delay, self.expiry)
 
-    def flush(self, now: float) -> None:
+    def flush(self, now: float, shared: SharedPublish | None = None) -> None:
         """Send what waits, if the client is there to receive it."""
         if self.connection is not None and self.is_receiving:
-            self.outbox.flush(self.connection, now)
+            self.outbox.flush(self.connection, now, shared)
 
-    def end_connection(self, reason_code: ReasonCode) -> None:
-        """End the connection, if there is one and it is not ending already; nothing more is sent on it."""
-        if self.connection is not None and not self.is_ending:
-            self.is_receiving, self.is_ending = False, True
-            self.connection.disconnect(reason_code)
+    def end_connection(self, reason_code: ReasonCode) -> bool:
+        """End the connection, unless there is none or it is ending already, and return whether that was done.
 
-    def readiness(self, topic: str) -> Readiness:
-        """Say whether it can be given a message of a shared subscription."""
-        if self.connection is None or not self.is_receiving:
-            return Readiness.AWAY
-        return Readiness.CONNECTED if self.connection.may_receive(topic) else Readiness.NOT_ALLOWED
+        Nothing more is sent on it.
+        """
+        if self.connection is None or self.is_ending:
+            return False
+        self.is_receiving, self.is_ending = False, True
+        self.connection.disconnect(reason_code)
+        return True
 
 
 def will_message(will: Will) -> Publish:

@@ -4,7 +4,7 @@ The time to match depends on the levels of the topic, at most eight, and on what
 are. No filter that starts with ``$`` is ever added, so answers of the service cannot be found through it.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -68,20 +68,24 @@ class SubscriptionTree(Generic[_Key, _Value]):
 
     def match(self, topic: str) -> list[tuple[_Key, _Value]]:
         """Return key and value of every pattern that matches; one key may be there for several patterns."""
-        found: list[tuple[_Key, _Value]] = []
+        return [item for found in self.matching(topic) for item in found.items()]
+
+    def matching(self, topic: str) -> list[Mapping[_Key, _Value]]:
+        """Return the values by key of each pattern that matches; they change with the tree."""
+        found: list[Mapping[_Key, _Value]] = []
         if topic.startswith("$"):
             return found
         nodes = [self._root]
         for level in topic.split("/"):
             deeper = []
             for node in nodes:
-                found.extend(node.below.items())
+                if node.below:
+                    found.append(node.below)
                 exact, any_level = node.next.get(level), node.next.get("+")
                 if exact is not None:
                     deeper.append(exact)
                 if any_level is not None:
                     deeper.append(any_level)
             nodes = deeper
-        for node in nodes:
-            found.extend(node.here.items())
+        found.extend(node.here for node in nodes if node.here)
         return found

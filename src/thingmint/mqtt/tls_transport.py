@@ -1,116 +1,79 @@
 """Owns one TLS connection on one TCP transport: handshake, records, back-pressure, closing; knows nothing of MQTT.
 
+The end of what the peer sends is delivered behind all that it sent, whether it is a close_notify, the end of the TCP
+stream or a reset. Only this side's own end (`abort`, `close`) overtakes what has arrived.
+
 asyncio's own TLS loses the alert that says why a handshake failed, and keeps 256 KiB per connection. Here OpenSSL works
 on two memory buffers: what arrives goes in, what it wants to send comes out, and nothing waits.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol, cast
+from typing import cast
 
 from OpenSSL import SSL
 
 from thingmint.mqtt.gateway_limits import GatewayLimits
-from thingmint.mqtt.tls import Peer, peer_of
+from thingmint.mqtt.tls import Peer
+from thingmint.mqtt.tls_records import RECORD_BYTES, TLSRecords
+from thingmint.mqtt.tls_roles import Owner, TLSProtocol
+from thingmint.mqtt.unread_bytes import UnreadBytes
+from thingmint.words import in_words
 
-# A record carries at most 16 KiB. OpenSSL's memory buffers grow to what they once held, so they get no more than that.
-_RECORD_BYTES = 16 * 1024
 _LOW_WATER_DIVISOR = 4
-_OUTPUT_BYTES = 64 * 1024
 
 log = logging.getLogger(__name__)
-
-
-class TLSProtocol(Protocol):
-    """What speaks over the connection; its methods must not raise."""
-
-    def established(self, transport: "TLSTransport", peer: Peer) -> None:
-        """Begin: the handshake is done, and the peer holds the key of the certificate it showed."""
-        ...
-
-    def data_received(self, data: bytes) -> None:
-        """Take what the peer sent."""
-        ...
-
-    def pause_writing(self) -> None:
-        """Note that the peer reads slower than is written."""
-        ...
-
-    def resume_writing(self) -> None:
-        """Note that the peer has caught up."""
-        ...
-
-    def connection_lost(self) -> None:
-        """End: called once, if `established` was, and nothing is called afterwards."""
-        ...
-
-
-class Owner(Protocol):
-    """Who keeps count of the connections."""
-
-    def established(self, transport: "TLSTransport") -> None:
-        """Note that the handshake is done."""
-        ...
-
-    def stalled(self, transport: "TLSTransport", since: float | None) -> None:
-        """Note since when the peer has left too much unread; None once it has caught up."""
-        ...
-
-    def lost(self, transport: "TLSTransport") -> None:
-        """Forget the connection."""
-        ...
 
 
 class _State(Enum):
     HANDSHAKE = auto()
     OPEN = auto()
-    # Our last words are sent; what still arrives is thrown away. Closing a socket with unread bytes would reset the
-    # connection, and the peer might never read those words.
+    # What still arrives is thrown away: a socket that is closed with unread bytes resets the connection.
     CLOSING = auto()
     LOST = auto()
-
-
-def new_read_buffer() -> memoryview:
-    """Return a buffer that all connections of one event loop may share: none holds it beyond a call."""
-    return memoryview(bytearray(_RECORD_BYTES))
 
 
 class TLSTransport(asyncio.BufferedProtocol):
     """One connection: below it a TCP transport, above it a `TLSProtocol`."""
 
     __slots__ = (
-        "_closing_timer",
+        "_deadline",
         "_discarded",
         "_handshake_bytes",
+        "_has_eof",
         "_limits",
         "_loop",
         "_lower",
         "_new_upper",
         "_owner",
+        "_peer_is_done",
         "_read_buffer",
         "_reading_paused",
-        "_ssl",
+        "_records",
         "_state",
+        "_told_end",
+        "_unread",
         "_upper",
         "_writing_paused",
         "address",
+        "sockets",
     )
 
     def __init__(
         self,
         context: SSL.Context,
-        new_upper: Callable[[], TLSProtocol],
+        new_upper: Callable[[], TLSProtocol["TLSTransport"]],
         *,
         address: str,
         limits: GatewayLimits,
-        owner: Owner,
+        owner: Owner["TLSTransport"],
         read_buffer: memoryview,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._ssl = SSL.Connection(context, None)
-        self._ssl.set_accept_state()
+        self._records = TLSRecords(context)
         self._new_upper = new_upper
         self.address = address
         self._limits = limits
@@ -118,25 +81,24 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._read_buffer = read_buffer
         self._loop = loop
         self._lower: asyncio.Transport | None = None
-        self._upper: TLSProtocol | None = None
+        self._upper: TLSProtocol[TLSTransport] | None = None
+        self.sockets = ((address, 0), ("", 0))
+        """The addresses and ports of the peer and of this end."""
         self._state = _State.HANDSHAKE
+        self._peer_is_done = False
+        self._has_eof = False
+        self._told_end = False
+        self._unread: UnreadBytes | None = None
         self._handshake_bytes = 0
         self._discarded = 0
         self._reading_paused = False
         self._writing_paused = False
-        self._closing_timer: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"<TLSTransport from {self.address}, {self._state.name.lower()}>"
 
     # For the protocol above
-
-    @property
-    def sockets(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """The addresses and ports of the peer and of this end."""
-        assert self._lower is not None, "there is a socket from the first event on"
-        peer, own = (self._lower.get_extra_info(name) for name in ("peername", "sockname"))
-        return (peer[0], peer[1]), (own[0], own[1])
 
     @property
     def is_open(self) -> bool:
@@ -159,7 +121,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         view = memoryview(data)
         try:
             while view:
-                view = view[self._ssl.send(view[:_RECORD_BYTES]) :]
+                view = view[self._records.write(view) :]
                 self._flush()
         except SSL.Error:
             self.abort()
@@ -180,11 +142,9 @@ class TLSTransport(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Send what is written, say that it was all, and close; whoever does not read it in time is cut off."""
         if self._state is _State.OPEN:
-            try:
-                self._ssl.shutdown()
-            except SSL.Error:
-                self.abort()
-                return
+            # After a record that OpenSSL has refused it sends no close_notify: its alert said what there was to say.
+            with contextlib.suppress(SSL.Error):
+                self._records.say_goodbye()
         if self._state in (_State.OPEN, _State.HANDSHAKE):
             self._say_last_words()
 
@@ -194,6 +154,8 @@ class TLSTransport(asyncio.BufferedProtocol):
             self._state = _State.CLOSING
             if self._lower is not None:
                 self._lower.abort()
+            elif self._peer_is_done:
+                self._loop.call_soon(self._finish)
 
     # For the TCP transport below
 
@@ -204,6 +166,9 @@ class TLSTransport(asyncio.BufferedProtocol):
         if self._state is not _State.HANDSHAKE:
             lower.abort()
             return
+        peer, own = (lower.get_extra_info(name) for name in ("peername", "sockname"))
+        if peer is not None and own is not None:
+            self.sockets = (peer[0], peer[1]), (own[0], own[1])
         high = self._limits.write_high_bytes
         lower.set_write_buffer_limits(high=high, low=high // _LOW_WATER_DIVISOR)
 
@@ -213,20 +178,20 @@ class TLSTransport(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
-        if self._state is _State.CLOSING:
+        if self._state is _State.CLOSING or self._told_end:
             self._discard(nbytes)
             return
-        if self._state is _State.HANDSHAKE:
-            self._handshake_bytes += nbytes
-            if self._handshake_bytes > self._limits.handshake_bytes:
-                self.abort()
-                return
-        self._ssl.bio_write(self._read_buffer[:nbytes])
+        self._take(self._read_buffer[:nbytes])
         self._pump()
 
     def eof_received(self) -> bool:
-        """Close: MQTT has its own way to say goodbye, and nothing is left to answer."""
-        return False
+        """Work through what has arrived before, and keep the way back open for the answers."""
+        if self._state is _State.CLOSING:
+            return False
+        self._has_eof = True
+        self._note_peer_is_done()
+        self._pump()
+        return True
 
     def pause_writing(self) -> None:
         """Stop reading from a peer that does not read: its requests would only make more to write."""
@@ -246,72 +211,131 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._loop.call_soon(self._pump)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever was told of the beginning."""
-        self._state = _State.LOST
-        if self._closing_timer is not None:
-            self._closing_timer.cancel()
+        """Deliver what had arrived before, unless this side has ended the connection; then end."""
+        lower, self._lower = self._lower, None
         self._owner.stalled(self, None)
+        if self._state is _State.CLOSING or lower is None:
+            self._finish()
+            return
+        if not self._peer_is_done:
+            self._note_peer_is_done()
+            # A failed write ends the transport before all is read that the kernel has.
+            with contextlib.suppress(OSError):
+                self._unread = UnreadBytes(lower.get_extra_info("socket").fileno())
+        self._writing_paused = False
+        if self._upper is not None:
+            self._upper.writing_lost()
+        self._pump()
+
+    # Between the two
+
+    def _take(self, received: bytes | memoryview) -> None:
+        if self._state is _State.HANDSHAKE:
+            self._handshake_bytes += len(received)
+            if self._handshake_bytes > self._limits.handshake_bytes:
+                self.abort()
+                return
+        self._records.take(received)
+
+    def _pump(self) -> None:
+        """Let OpenSSL work on what has arrived, send what it answers, and tell the end when nothing is left."""
+        try:
+            while self._state in (_State.HANDSHAKE, _State.OPEN) and not self._told_end:
+                if not self._work_on_records():
+                    return
+        except SSL.Error as error:
+            if not isinstance(error, SSL.ZeroReturnError):
+                log.debug("%r: %s", self, in_words(error))
+            self._flush()
+            self._note_peer_is_done()
+            self._tell_end()
+
+    def _work_on_records(self) -> bool:
+        """Deliver whole records; return whether more has come to light since, after all of them were delivered."""
+        try:
+            if self._state is _State.HANDSHAKE:
+                self._establish(self._records.shake_hands())
+            while self._state is _State.OPEN and not self._reading_paused and not self._writing_paused:
+                assert self._upper is not None
+                self._upper.data_received(self._records.read())
+        except SSL.WantReadError:
+            # Handshakes and key updates are answered by OpenSSL itself.
+            self._flush()
+            return self._has_read_on()
+        return False
+
+    def _has_read_on(self) -> bool:
+        if self._unread is not None and (received := self._unread.read(RECORD_BYTES)):
+            self._take(received)
+            return True
+        if self._peer_is_done:
+            self._tell_end()
+        return False
+
+    def _note_peer_is_done(self) -> None:
+        """Give what has arrived its time to be worked through; the peer sends nothing more."""
+        if not self._peer_is_done:
+            self._peer_is_done = True
+            self._abort_after(self._limits.drain_seconds)
+
+    def _tell_end(self) -> None:
+        """Tell the protocol, which closes when it is through; a handshake that ends half-way has no protocol."""
+        if self._upper is None:
+            self._say_last_words()
+        elif not self._told_end:
+            self._told_end = True
+            self._upper.eof_received()
+
+    def _finish(self) -> None:
+        """Tell the owner and the protocol of the end, once."""
+        if self._state is _State.LOST:
+            return
+        self._state = _State.LOST
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._unread is not None:
+            self._unread.close()
+            self._unread = None
         self._owner.lost(self)
-        self._lower = None
         # OpenSSL's share is large: it should not wait for the garbage collector, should a cycle hold this object.
-        del self._ssl
+        del self._records
         upper, self._upper = self._upper, None
         if upper is not None:
             upper.connection_lost()
 
-    # Between the two
-
-    def _pump(self) -> None:
-        """Let OpenSSL work on what has arrived, and send what it answers."""
-        try:
-            if self._state is _State.HANDSHAKE:
-                self._ssl.do_handshake()
-                self._establish()
-            while self._state is _State.OPEN and not self._reading_paused and not self._writing_paused:
-                assert self._upper is not None
-                self._upper.data_received(self._ssl.recv(_RECORD_BYTES))
-        except SSL.WantReadError:
-            # Handshakes and key updates are answered by OpenSSL itself.
-            self._flush()
-        except SSL.ZeroReturnError:
-            self.close()
-        except SSL.Error as error:
-            log.debug("%r: %s", self, error)
-            self._say_last_words()
-
-    def _establish(self) -> None:
+    def _establish(self, peer: Peer) -> None:
         self._state = _State.OPEN
         self._flush()
         self._upper = self._new_upper()
         self._owner.established(self)
-        self._upper.established(self, peer_of(self._ssl))
+        self._upper.established(self, peer)
 
     def _flush(self) -> None:
-        if self._lower is None:
-            return
-        try:
-            while True:
-                output = self._ssl.bio_read(_OUTPUT_BYTES)
-                self._lower.write(output)
-                if len(output) < _OUTPUT_BYTES:
-                    return
-        except SSL.WantReadError:
-            return
+        while self._lower is not None and (output := self._records.output()):
+            self._lower.write(output)
 
     def _say_last_words(self) -> None:
         """Send the alert that OpenSSL has made, then wait a little for the peer to read it and to close."""
         self._flush()
-        if self._lower is None:
-            return
         self._state = _State.CLOSING
-        self._lower.resume_reading()
-        self._closing_timer = self._loop.call_later(self._limits.close_seconds, self.abort)
-        if not self._lower.is_closing():
+        if self._lower is None:
+            self._loop.call_soon(self._finish)
+            return
+        self._abort_after(self._limits.close_seconds)
+        if self._has_eof:
+            self._lower.close()
+        elif not self._lower.is_closing():
+            self._lower.resume_reading()
             try:
                 self._lower.write_eof()
             except OSError:
                 # The peer has reset the connection, and the loop is yet to notice.
                 self._lower.abort()
+
+    def _abort_after(self, seconds: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_later(seconds, self.abort)
 
     def _discard(self, count: int) -> None:
         self._discarded += count
@@ -319,7 +343,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             self.abort()
 
     def _arrange_reading(self) -> None:
-        if self._lower is None or self._lower.is_closing() or self._state is _State.CLOSING:
+        if self._lower is None or self._lower.is_closing() or self._state is _State.CLOSING or self._has_eof:
             return
         if self._reading_paused or self._writing_paused:
             self._lower.pause_reading()

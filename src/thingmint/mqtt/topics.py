@@ -64,6 +64,11 @@ def matches(pattern: str, topic: str) -> bool:
     )
 
 
+def received_as(topic: str, group: str | None) -> str:
+    """Return what iot:Receive is asked about: the topic, or ``$share/GROUP/TOPIC`` if the group shares the message."""
+    return topic if group is None else f"{_SHARED}{group}/{topic}"
+
+
 def _shared(text: str) -> tuple[str, str]:
     _, group, pattern = [*text.split("/", 2), "", ""][:3]
     if not group or "+" in group or "#" in group:

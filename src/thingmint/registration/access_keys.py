@@ -17,7 +17,7 @@ from thingmint.core.access_key import AccessKey, AccessKeyOrigin
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import AccountId, Region, Scope, partition_of, user_arn
-from thingmint.core.policy import parse_policy
+from thingmint.core.policy import parse_new_policy
 from thingmint.registration.audit import AuditEntry, audit_entry
 from thingmint.registration.ports import Clock, SecretSealer, Store, Transaction
 from thingmint.registration.steps import Steps
@@ -224,7 +224,7 @@ def _validate(request: AccessKeyRequest) -> None:
         raise InvalidRequest("A user name has 1 to 64 characters: letters, digits and _+=,.@-")
     if request.lifetime is not None and not timedelta(0) < request.lifetime <= MAX_LIFETIME:
         raise InvalidRequest(f"Temporary credentials last up to {MAX_LIFETIME.total_seconds() / 3600:.0f} hours")
-    parse_policy(request.policy_text)
+    parse_new_policy(request.policy_text)
 
 
 def _access_key_id(random_bytes: Callable[[int], bytes], *, temporary: bool) -> str:

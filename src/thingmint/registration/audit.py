@@ -6,6 +6,9 @@ from datetime import datetime
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import Scope
 
+NEVER_PRESENT = "keys_never_present"
+"""The detail of a policy's creation that names the condition keys which no request has; it is logged as a warning."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:

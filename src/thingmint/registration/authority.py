@@ -7,6 +7,7 @@ from datetime import timedelta
 from thingmint.core.role_policies import RolePolicies
 from thingmint.core.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuer import Issuer
+from thingmint.registration.compiled_policies import CompiledPolicies
 from thingmint.registration.ports import (
     Clock,
     EventSink,
@@ -17,6 +18,7 @@ from thingmint.registration.ports import (
     SerialNumbers,
     Store,
 )
+from thingmint.registration.turns import Turns
 from thingmint.registration.wanted_events import WantedEvents
 
 
@@ -38,4 +40,7 @@ class RegistrationAuthority:
     files: RegistrationFiles
     roles: RolePolicies = field(default_factory=RolePolicies)
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
+    compiled_policies: CompiledPolicies = field(default_factory=CompiledPolicies)
+    turns: Turns = field(default_factory=Turns)
+    auto_register_any_usage: bool = False
     wanted_events: WantedEvents = field(default_factory=WantedEvents)

@@ -1,7 +1,10 @@
 """Owns the question whether a caller may do something, and AWS's sentence for no; knows no operations."""
 
+import base64
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeAlias
 
 from thingmint.core.caller import Caller
@@ -11,6 +14,8 @@ from thingmint.core.policy import Decision, DecisionEffect, evaluate
 
 _USER = ":user/"
 _RESOURCE_TAG = "aws:ResourceTag/"
+_USER_ID_PREFIX = "AIDA"
+_USER_ID_DIGITS = 17
 
 TagsOf: TypeAlias = Callable[[str], Awaitable[Mapping[str, str]]]
 """Returns the tags of the resource with this ARN; raises ServiceUnavailable if they cannot be read."""
@@ -55,7 +60,8 @@ def authorize(caller: Caller, action: str, resource: str, context: Mapping[str, 
 
 def _require(caller: Caller, permission: Permission, context: Mapping[str, tuple[str, ...]]) -> None:
     action, resource = permission.action, permission.resource
-    decision = evaluate(caller.principal.policies, action, resource, {**context, **_caller_context(caller)})
+    own = {**_caller_context(caller), "aws:ResourceAccount": (_account_of(resource) or caller.account,)}
+    decision = evaluate(caller.principal.policies, action, resource, {**context, **own})
     is_refused = decision.effect is DecisionEffect.EXPLICIT_DENY or (
         decision.effect is DecisionEffect.IMPLICIT_DENY and not permission.need_not_be_allowed
     )
@@ -75,11 +81,36 @@ def _caller_context(caller: Caller) -> dict[str, tuple[str, ...]]:
         "aws:PrincipalAccount": (caller.account,),
         "aws:RequestedRegion": (caller.region,),
         "aws:SourceIp": (caller.source_address,),
+        # Nobody calls for somebody else here.
+        "aws:PrincipalIsAWSService": ("false",),
+        "aws:ViaAWSService": ("false",),
     }
     _, is_user, user_name = caller.principal.arn.partition(_USER)
     if is_user:
         context["aws:username"] = (user_name,)
+        context["aws:PrincipalType"] = ("User",)
+        context["aws:userid"] = (user_id(caller.principal.arn),)
+    if caller.principal.token_issued_at is not None:
+        # IAM: both are there with temporary credentials alone, and these are never made with a second factor.
+        context["aws:TokenIssueTime"] = (iso_time(caller.principal.token_issued_at),)
+        context["aws:MultiFactorAuthPresent"] = ("false",)
     return context
+
+
+def iso_time(at: datetime) -> str:
+    """Return a time as condition keys tell it."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def user_id(arn: str) -> str:
+    """Return the unique id of a user, in the form that IAM's have; it is made of the user's ARN."""
+    return _USER_ID_PREFIX + base64.b32encode(hashlib.sha256(arn.encode()).digest()).decode()[:_USER_ID_DIGITS]
+
+
+def _account_of(resource: str) -> str | None:
+    """Return the account that an ARN names; None for ``*`` and for ARNs without one."""
+    parts = resource.split(":", 5)
+    return parts[4] or None if len(parts) > 5 and parts[0] == "arn" else None
 
 
 def _refusal(caller: Caller, action: str, resource: str, decision: Decision) -> str:

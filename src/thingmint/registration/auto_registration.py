@@ -10,17 +10,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cryptography.hazmat.primitives import serialization
+
 from thingmint.core.ca_certificate import AutoRegistrationStatus, CACertificate, CACertificateStatus
 from thingmint.core.certificate import Certificate, CertificateStatus
-from thingmint.core.errors import DuplicateCertificate
+from thingmint.core.errors import CertificateInvalid, DuplicateCertificate
 from thingmint.core.identifiers import AccountId, Region
-from thingmint.issuance.foreign import ForeignCertificate, ensure_acceptable, load_foreign
+from thingmint.issuance.client_use import ensure_ca_of_clients, ensure_usable_by_client
+from thingmint.issuance.foreign import ForeignCertificate, ensure_acceptable, load_foreign, load_registered
 from thingmint.issuance.user_ca import is_issued_by
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.ports import Transaction
 from thingmint.registration.registered_certificates import Provenance, new_certificate, registration_detail
+from thingmint.registration.signed_certificates import ensure_not_revoked, ensure_only_encoding
 from thingmint.registration.steps import Steps
 
 
@@ -57,13 +61,18 @@ async def auto_register(
 
     That is an active CA certificate with automatic registration: of the account that the device named, or in DEFAULT
     mode of any account. Returns None if there is no such one, and registers nothing then. Raises CertificateInvalid if
-    the certificate cannot be read, is not valid now, or has a key that is not accepted.
+    the certificate cannot be read, is not valid now, has a key that is not accepted, must not be used by a TLS client,
+    is another encoding of a certificate that is registered, or was revoked, present or deleted.
     """
     leaf = load_foreign(leaf_der, "certificate")
     ensure_acceptable(leaf, authority.clock.now())
+    _ensure_not_own(authority, leaf)
     issuer = await _issuer(authority, connection, leaf)
     if issuer is None:
         return None
+    if not authority.auto_register_any_usage:
+        ensure_usable_by_client(leaf)
+        ensure_ca_of_clients(load_registered(issuer.der, "CA certificate"))
     provenance = Provenance(issuer.mode, issuer.certificate_id)
     new = new_certificate(authority, issuer.scope, leaf, CertificateStatus.PENDING_ACTIVATION, provenance)
     entry = _entry(connection, new)
@@ -72,17 +81,33 @@ async def auto_register(
         ca_certificate = yield from transaction.ca_certificate(issuer.scope, issuer.certificate_id)
         if ca_certificate is None or not _registers(ca_certificate):
             return Change(None, ())
+        stored = yield from ensure_only_encoding(transaction, new, ca_certificate)
         try:
-            yield from transaction.insert_certificate(new)
+            yield from transaction.insert_certificate(stored)
         except DuplicateCertificate:
             present = yield from transaction.certificate(new.scope, new.certificate_id)
             if present is None:
-                # Another account has the certificate in DEFAULT mode: it is not this account's to register.
+                # Another account has the certificate in DEFAULT mode, or it was registered in another encoding since
+                # this was asked: it is not to be registered.
                 return Change(None, ())
             return Change(AutoRegistration(AutoRegistrationOutcome.PRESENT, present, ca_certificate), ())
-        return Change(AutoRegistration(AutoRegistrationOutcome.REGISTERED, new, ca_certificate), (entry,), (new.arn,))
+        yield from ensure_not_revoked(transaction, stored, ca_certificate)
+        return Change(
+            AutoRegistration(AutoRegistrationOutcome.REGISTERED, stored, ca_certificate), (entry,), (new.arn,)
+        )
 
     return await change(authority, program)
+
+
+def _ensure_not_own(authority: RegistrationAuthority, leaf: ForeignCertificate) -> None:
+    # Somebody may have registered the service's own CA. What it has signed is known; what is unknown was deleted, or is
+    # a claim.
+    for issuer in (authority.issuer, authority.claim_issuer):
+        own = issuer.certificate
+        if leaf.issuer == own.subject.public_bytes() and is_issued_by(
+            leaf, load_registered(own.public_bytes(serialization.Encoding.DER), "CA certificate")
+        ):
+            raise CertificateInvalid("The certificate was issued by the service itself")
 
 
 async def _issuer(
@@ -97,7 +122,7 @@ async def _issuer(
         await authority.store.read(program), key=lambda each: each.scope.account != connection.account
     ):
         if candidate.not_before <= now <= candidate.not_after and is_issued_by(
-            leaf, load_foreign(candidate.der, "CA certificate")
+            leaf, load_registered(candidate.der, "CA certificate")
         ):
             return candidate
     return None

@@ -35,7 +35,7 @@ async def start(
     Raises InvalidRequest for what is no template or no file that may be read, TaskExists while another task runs.
     """
     parsed_template(template_body, TemplateKind.REGISTER_THING)
-    file = await authority.files.find(bucket, key)
+    file = await authority.files.find(caller.account, bucket, key)
     now = authority.clock.now()
     task = RegistrationTask(
         scope=caller.scope,
@@ -112,7 +112,12 @@ async def reports(authority: RegistrationAuthority, caller: Caller, task_id: str
 
 
 async def sweep_tasks(authority: RegistrationAuthority, limit: int, kept_for: timedelta = KEPT_FOR) -> int:
-    """Forget up to ``limit`` tasks that began longer ago than they are kept, with their reports; return how many."""
+    """Forget up to ``limit`` tasks that began longer ago than they are kept, with their reports; return how many.
+
+    A node that cannot reach the reports leaves them, and their tasks, to others.
+    """
+    if not authority.files.are_reachable:
+        return 0
     before = authority.clock.now() - kept_for
     old = await authority.store.read(lambda transaction: transaction.old_registration_tasks(before, limit))
     for task in old:

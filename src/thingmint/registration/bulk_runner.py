@@ -8,6 +8,7 @@ goes on after a crash, here or on another node, registers no line twice, forgets
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -32,7 +33,7 @@ from thingmint.core.registration_task import (
     success,
 )
 from thingmint.core.template import TemplateKind
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.pem import sent_pem
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.ports import Transaction
@@ -93,12 +94,16 @@ class BulkRunner:
         except TaskBroken as error:
             await self._fail(task, error.message)
         except asyncio.CancelledError:
-            await self._let_go(task, _ENDED)
+            # Without the database, the task is free when its lease ends. This work ends now in any case.
+            with contextlib.suppress(Exception):
+                await self._let_go(task, _ENDED)
             raise
         except (ServiceUnavailable, Throttled):
             raise
         except Exception:
-            await self._fail(task, "An internal failure occurred")
+            # Without the database, the task is taken again when its lease ends; the error that is told is this one.
+            with contextlib.suppress(ServiceUnavailable, Throttled):
+                await self._fail(task, "An internal failure occurred")
             raise
         return True
 
@@ -108,7 +113,8 @@ class BulkRunner:
 
     async def _take(self) -> RegistrationTask | None:
         store, now = self.authority.store, self.authority.clock.now()
-        if not await self._another_waits():
+        # A node that cannot reach the files leaves every task to those that can.
+        if not self.authority.files.are_reachable or not await self._another_waits():
             return None
         until = now + self.lease
         return await store.write(lambda transaction: transaction.take_registration_task(self.owner, now, until))
@@ -116,7 +122,8 @@ class BulkRunner:
     async def _batch(self, task: RegistrationTask) -> RegistrationTask:
         progress, lines = task.progress, list[InputLine]()
         if task.status is TaskStatus.IN_PROGRESS:
-            lines = list(await self.authority.files.lines(task.input, progress.offset, progress.lines + 1, _BATCH))
+            read = self.authority.files.lines
+            lines = list(await read(task.scope.account, task.input, progress.offset, progress.lines + 1, _BATCH))
             await self._register(task, lines)
         await self._renew(task)
         outcomes = await self.authority.store.read(lambda transaction: transaction.outcomes(task))
@@ -147,7 +154,7 @@ class BulkRunner:
                 yield from self._require_owner(transaction, task)
                 done = yield from run_steps(transaction, run)
                 certificate = done.result.certificate
-                pem = None if certificate is None else certificate_pem(certificate.der)
+                pem = None if certificate is None else sent_pem(certificate)
                 yield from _record(transaction, task, success(line, pem, done.result.resource_arns))
                 return Change(None, done.entries, done.touched, done.events)
 

@@ -6,6 +6,7 @@ key, in SNI_ONLY mode by anybody, for the devices of their own account alone.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -23,16 +24,19 @@ from thingmint.core.ca_certificate import (
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import CertificateMode, CertificateSummary
 from thingmint.core.errors import (
+    CertificateInvalid,
     InvalidRequest,
     RegistrationCodeInvalid,
     ResourceExists,
     ResourceNotFound,
     UpdateConflict,
 )
-from thingmint.core.identifiers import CertificateId, parse_template_name
+from thingmint.core.identifiers import CertificateId, Scope, parse_template_name
 from thingmint.core.provisioning_template import TemplateType
+from thingmint.issuance.client_use import ensure_ca_of_clients
 from thingmint.issuance.foreign import ForeignCertificate, ensure_acceptable, load_foreign_pem
-from thingmint.issuance.user_ca import carries_code, ensure_ca, ensure_issued_by
+from thingmint.issuance.signed_form import signed_digest
+from thingmint.issuance.user_ca import carries_code, ensure_ca, ensure_issued_by, lacks_cert_sign
 from thingmint.registration.audit import AuditEntry, audit_entry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.mutation import Change, change
@@ -40,6 +44,8 @@ from thingmint.registration.paging import Page, PageRequest, read_page
 from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
 from thingmint.registration.tags import store_tags
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,9 @@ async def register(authority: RegistrationAuthority, caller: Caller, brought: CA
     _ensure_mode_fits(brought)
     now = authority.clock.now()
     certificate = load_foreign_pem(brought.ca_certificate_pem, "CA certificate")
+    # Asked first, and again as it is stored: a caller who registers a CA once more hears that, whatever has become of
+    # its validity or the registration code since.
+    await authority.store.read(lambda transaction: _ensure_new(transaction, caller.scope, certificate))
     ensure_acceptable(certificate, now)
     ensure_ca(certificate)
     verification = None
@@ -82,18 +91,17 @@ async def register(authority: RegistrationAuthority, caller: Caller, brought: CA
                 raise RegistrationCodeInvalid(
                     "The common name of the verification certificate is not the registration code of the account"
                 )
-        if (yield from transaction.ca_certificate(caller.scope, registered.certificate_id)) is not None:
-            raise ResourceExists(
-                "The CA certificate is already registered",
-                resource_id=registered.certificate_id,
-                resource_arn=registered.arn,
-            )
+        yield from _ensure_new(transaction, caller.scope, certificate)
         yield from _ensure_template(transaction, caller, brought.registration_config)
         yield from transaction.insert_ca_certificate(registered, MAX_CAS_WITH_ONE_SUBJECT)
+        # Once more: CAs of one subject are counted in a row that only one transaction changes at a time.
+        yield from _ensure_new(transaction, caller.scope, certificate, but_for=registered.certificate_id)
         yield from store_tags(transaction, registered.arn, brought.tags)
         return Change(registered, (entry,))
 
-    return await change(authority, program)
+    done = await change(authority, program)
+    _warn_of_usages(registered, certificate)
+    return done
 
 
 async def describe(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> CACertificate:
@@ -170,6 +178,28 @@ def _ensure_mode_fits(brought: CARegistration) -> None:
         raise InvalidRequest("A CA certificate in SNI_ONLY mode is registered without a verificationCertificate")
 
 
+def _ensure_new(
+    transaction: Transaction, scope: Scope, certificate: ForeignCertificate, *, but_for: CertificateId | None = None
+) -> Steps[None]:
+    """Raise ResourceExists if the account has the CA certificate in any encoding."""
+    for present in (yield from transaction.ca_certificates_of_subject(scope, certificate.subject_digest)):
+        if present.certificate_id != but_for and signed_digest(present.der) == certificate.signed_digest:
+            raise ResourceExists(
+                "The CA certificate is already registered",
+                resource_id=present.certificate_id,
+                resource_arn=present.arn,
+            )
+
+
+def _warn_of_usages(registered: CACertificate, certificate: ForeignCertificate) -> None:
+    if lacks_cert_sign(certificate):
+        log.warning("the key usage of CA certificate %s lacks keyCertSign; it is used as a CA's", registered.arn)
+    try:
+        ensure_ca_of_clients(certificate)
+    except CertificateInvalid as error:
+        log.warning("nothing is registered automatically with CA certificate %s: %s", registered.arn, error.message)
+
+
 def _registered(
     authority: RegistrationAuthority, caller: Caller, brought: CARegistration, certificate: ForeignCertificate
 ) -> CACertificate:
@@ -191,6 +221,7 @@ def _registered(
         modified_at=now,
         customer_version=1,
         generation_id=authority.new_generation_id(),
+        pem=certificate.pem,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import Certificate, CertificateMode, CertificateStatus
@@ -17,6 +17,7 @@ from thingmint.core.certificate_provider import (
 )
 from thingmint.core.errors import (
     CertificateInvalid,
+    DuplicateCertificate,
     LimitExceeded,
     ResourceExists,
     ResourceNotFound,
@@ -31,10 +32,12 @@ from thingmint.issuance.foreign import ForeignCertificate
 from thingmint.issuance.provided import load_provided_pem
 from thingmint.registration.audit import AuditEntry, audit_entry
 from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.issuing import record
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.paging import Page, PageRequest, read_page
 from thingmint.registration.ports import Transaction
 from thingmint.registration.registered_certificates import Provenance, new_certificate
+from thingmint.registration.signed_certificates import ensure_not_revoked, ensure_only_encoding
 from thingmint.registration.steps import Steps
 from thingmint.registration.tags import store_tags
 
@@ -161,6 +164,31 @@ async def provided_certificate(
     except (HookFailed, TimeoutError) as error:
         raise ServiceUnavailable("The certificate provider of the account did not provide a certificate") from error
     return new_certificate(authority, caller.scope, certificate, CertificateStatus.PENDING_ACTIVATION, _PROVIDED)
+
+
+async def record_provided(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    certificate: Certificate,
+    beside: Callable[[Transaction, Certificate], Steps[None]],
+) -> None:
+    """Record what a provider has signed, and what ``beside`` records, in one transaction.
+
+    Raises DuplicateCertificate if it is registered, in any encoding; ServiceUnavailable if it was revoked.
+    """
+
+    def checked(transaction: Transaction, recorded: Certificate) -> Steps[None]:
+        try:
+            yield from ensure_only_encoding(transaction, recorded, None)
+        except CertificateInvalid as error:
+            raise DuplicateCertificate(error.message) from error
+        yield from ensure_not_revoked(transaction, recorded, None)
+        yield from beside(transaction, recorded)
+
+    try:
+        await record(authority, caller, "CreateCertificateFromCsr", certificate, checked)
+    except CertificateInvalid as error:
+        raise ServiceUnavailable("The certificate provider of the account did not provide a new certificate") from error
 
 
 def _entry(authority: RegistrationAuthority, caller: Caller, action: str, provider: CertificateProvider) -> AuditEntry:

@@ -27,6 +27,7 @@ from thingmint.registration.issuing import issue
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.paging import Page, PageRequest, read_page
 from thingmint.registration.ports import Transaction
+from thingmint.registration.signed_certificates import remember_revoked
 from thingmint.registration.steps import Steps
 
 
@@ -129,6 +130,7 @@ async def delete(
             raise DeletionRefused(f"Certificate policies must be detached before deletion (arn: {before.arn})")
         detached = yield from transaction.detach_policies(before.scope, before.arn)
         _require_unchanged((yield from transaction.delete_certificate(before)), before)
+        yield from remember_revoked(transaction, before)
         return audit_entry(
             caller,
             now,

@@ -4,7 +4,7 @@ One watch belongs to one event loop. Whoever keeps decisions asks `changed_keys`
 as there are: each asks the store for itself.
 """
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, KeysView
 from typing import Generic, TypeVar
 
 from thingmint.registration.changes import changes_from
@@ -46,20 +46,21 @@ class ChangeWatch(Generic[KeyT]):
             if not keys:
                 del self._keys[resource]
 
-    async def changed_keys(self) -> frozenset[KeyT]:
+    async def changed_keys(self) -> KeysView[KeyT]:
         """Return the keys for which to read again; all of them the first time, and when anything may have changed.
 
+        First come those that depend on what few depend on: a certificate comes before the devices of a shared policy.
         They stay watched. Raises ServiceUnavailable if the store cannot be asked, and misses nothing for it.
         """
         changes = await changes_from(self._store, self._stamp)
         self._stamp = changes.stamp
         if changes.resources is None:
             self._turn += 1
-            return frozenset(self._resources)
+            return self._resources.copy().keys()
         if changes.resources:
             self._turn += 1
-        none: set[KeyT] = set()
-        return frozenset().union(*(self._keys.get(resource, none) for resource in changes.resources))
+        dependent = sorted((self._keys.get(resource, set()) for resource in changes.resources), key=len)
+        return dict.fromkeys(key for keys in dependent for key in keys).keys()
 
     def _remember(self, key: KeyT, resources: frozenset[str]) -> None:
         self._resources[key] = resources

@@ -1,47 +1,45 @@
-"""Owns what is known of a device when its policies are asked: who it is, as which thing it connects, what binds it.
+"""Owns what is known of a device when its policies are asked: its certificate, its thing, and its policies, parsed.
 
-One snapshot of the registry answers all of it. Refuses to know sockets and who asks.
+One snapshot of the registry answers all of it; `registration.in_force` decides what is in force. Refuses to know
+sockets and who asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
-from thingmint.core.device_context import DeviceConnection, connected_thing, device_context
+from thingmint.core.device_context import DeviceConnection, device_context
 from thingmint.core.device_policy import policy_not_found
 from thingmint.core.errors import InvalidRequest, LimitExceeded
-from thingmint.core.identifiers import PolicyName, Scope, ThingName, policy_arn
-from thingmint.core.iot_policy import parse_iot_policy
-from thingmint.core.policy import Policy
-from thingmint.core.policy_simulation import AuthRequest, AuthResult, NamedPolicy, simulate
-from thingmint.core.policy_target import CertificateTarget, CognitoTarget, target_not_found
-from thingmint.core.thing import Thing
+from thingmint.core.identifiers import PolicyName, Scope
+from thingmint.core.policy_simulation import AuthRequest, AuthResult, NamedPolicy, simulation
+from thingmint.core.policy_target import CertificateTarget, PolicyTarget, target_not_found
 from thingmint.issuance.certificate_attributes import certificate_attributes
-from thingmint.registration.paging import PageRequest
-from thingmint.registration.ports import Store, Transaction
+from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.compiled_policies import Versions, read_with_policies
+from thingmint.registration.in_force import in_force
+from thingmint.registration.policy_attachments import require_target
+from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
-from thingmint.registration.verbs.policy_attachments import Beginning
+from thingmint.registration.verbs.policies import VersionKey
 
 # A test is answered in one go; no target has more policies either.
 MAX_ADDED = 10
 
-_FIRST = PageRequest(1, None, ascending=True)
-
-# The devices of a fleet have few policies among them and connect again and again; to parse a policy takes longer than
-# to read it. White space makes documents long that say little: those are not worth their room.
-_REMEMBERED_POLICIES = 512
-_LONGEST_REMEMBERED = 4096
-
 
 @dataclass(frozen=True, slots=True)
 class BoundDevice:
-    """A device and the policies in force for it, parsed, with the ARNs of everything that decided so."""
+    """A device and the policies in force for it, parsed, with the ARNs of everything that decided so.
+
+    ``other_things`` are policies that are not in force, or only in part, because the groups that they are attached to
+    are those of things that the client does not connect as.
+    """
 
     connection: DeviceConnection
     policies: tuple[NamedPolicy, ...]
     depends_on: frozenset[str]
+    other_things: tuple[NamedPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,40 +51,41 @@ class WhatIf:
 
 
 def bound_device(
-    transaction: Transaction, principal: CertificateTarget | CognitoTarget, scope: Scope, client_id: str | None
+    transaction: Transaction, versions: Versions, target: PolicyTarget, scope: Scope, client_id: str | None
 ) -> Steps[BoundDevice]:
-    """Return the device with this principal and client ID; raise ResourceNotFound for an unknown certificate."""
+    """Return the device that connects as this target with this client ID.
+
+    A thing group stands for a device that has its policies and is nothing else. Raises ResourceNotFound for an unknown
+    target, NotCompiled for `read_with_policies`.
+    """
     connection = DeviceConnection(client_id)
-    if isinstance(principal, CertificateTarget):
-        connection = yield from _certificate_connection(transaction, principal, client_id)
-    found = yield from transaction.effective_policies(scope, Beginning(principal.name))
-    policies = tuple(NamedPolicy(each.name, each.arn, parsed_policy(each.document)) for each in found.policies)
-    return BoundDevice(connection, policies, found.depends_on)
-
-
-def parsed_policy(document: str) -> Policy:
-    """Return the policy of a stored document; the same object again where the same document is asked for."""
-    return _remembered_policy(document) if len(document) <= _LONGEST_REMEMBERED else parse_iot_policy(document)
-
-
-@lru_cache(maxsize=_REMEMBERED_POLICIES)
-def _remembered_policy(document: str) -> Policy:
-    # A value of its text alone, and frozen: connections may share it, and what changes in the registry is another text.
-    return parse_iot_policy(document)
+    if isinstance(target, CertificateTarget):
+        connection = yield from _certificate_connection(transaction, target, client_id)
+    else:
+        yield from require_target(transaction, target)
+    found = yield from in_force(transaction, scope, target, client_id)
+    compiled = versions.policies_of(each.stored.key for each in found.policies)
+    policies, other_things = [], []
+    for each, policy in zip(found.policies, compiled, strict=True):
+        named = NamedPolicy(each.stored.name, each.stored.arn, each.in_force_of(policy))
+        policies += [named] if named.policy.statements else []
+        other_things += [replace(named, policy=policy)] if each.only_denies else []
+    connection = replace(connection, thing=found.thing)
+    return BoundDevice(connection, tuple(policies), found.depends_on, tuple(other_things))
 
 
 async def simulated(
-    store: Store,
+    authority: RegistrationAuthority,
     scope: Scope,
-    principal: CertificateTarget | CognitoTarget | None,
+    principal: PolicyTarget | None,
     client_id: str | None,
     requests: Sequence[AuthRequest],
     what_if: WhatIf,
 ) -> tuple[AuthResult, ...]:
     """Return what the policies of the principal would say to each request, policies added and skipped as asked.
 
-    Raises ResourceNotFound for an unknown certificate or policy, LimitExceeded for too many added policies,
-    InvalidRequest if there is neither a principal nor a policy.
+    Raises ResourceNotFound for an unknown principal or policy, LimitExceeded for too much work, InvalidRequest
+    if there is neither a principal nor a policy.
     """
     added = dict.fromkeys(what_if.added)
     if principal is None and not added:
@@ -94,18 +93,20 @@ async def simulated(
     if len(added) > MAX_ADDED:
         raise LimitExceeded(f"At most {MAX_ADDED} policies can be added to a test, not {len(added)}")
 
-    def program(transaction: Transaction) -> Steps[BoundDevice]:
+    def program(transaction: Transaction, versions: Versions) -> Steps[BoundDevice]:
         device = BoundDevice(DeviceConnection(client_id), (), frozenset())
         if principal is not None:
-            device = yield from bound_device(transaction, principal, scope, client_id)
+            device = yield from bound_device(transaction, versions, principal, scope, client_id)
         attached = {policy.name: policy for policy in device.policies}
         for name in added:
-            attached[name] = yield from _policy(transaction, scope, name)
+            attached[name] = yield from _policy(transaction, versions, scope, name)
         kept = tuple(policy for name, policy in attached.items() if name not in what_if.skipped)
-        return BoundDevice(device.connection, kept, device.depends_on)
+        return replace(device, policies=kept)
 
-    device = await store.read(program)
-    return simulate(requests, device.policies, device_context(device.connection))
+    device = await read_with_policies(authority.store, authority.compiled_policies, program)
+    other_things = () if client_id is not None else device.other_things
+    context = device_context(device.connection)
+    return await authority.turns.run(simulation(requests, device.policies, context, other_things))
 
 
 def _certificate_connection(
@@ -114,30 +115,15 @@ def _certificate_connection(
     certificate = yield from transaction.certificate(target.scope, target.certificate_id)
     if certificate is None:
         raise target_not_found(target.name)
-    return DeviceConnection(
-        client_id=client_id,
-        certificate_id=target.certificate_id,
-        certificate_names=certificate_attributes(certificate.der),
-        thing=(yield from _connected_thing(transaction, target, client_id)),
-    )
+    names = certificate_attributes(certificate.der)
+    return DeviceConnection(client_id, certificate_id=target.certificate_id, certificate_names=names)
 
 
-def _connected_thing(transaction: Transaction, target: CertificateTarget, client_id: str | None) -> Steps[Thing | None]:
-    # An exclusive attachment is the only one of its principal; any other counts by the client ID alone.
-    first = yield from transaction.things_of_principal(target.scope, target.name, _FIRST)
-    candidates = [entry.item for entry in first]
-    if client_id is not None:
-        named = yield from transaction.attachment(target.scope, ThingName(client_id), target.name)
-        candidates += [] if named is None else [named]
-    known = []
-    for candidate in candidates:
-        thing = yield from transaction.thing(target.scope, candidate.thing_name)
-        known += [] if thing is None else [(thing, candidate.type)]
-    return connected_thing(client_id or "", known)
-
-
-def _policy(transaction: Transaction, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:
+def _policy(transaction: Transaction, versions: Versions, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:
     found = yield from transaction.policy_with_version(scope, name, None)
-    if found is None or found[1] is None:
+    policy, version = found or (None, None)
+    if policy is None or version is None:
         raise policy_not_found(name)
-    return NamedPolicy(name, policy_arn(scope, name), parsed_policy(found[1].document))
+    key = VersionKey(scope, name, policy.generation_id, version.version, version.created_at)
+    (compiled,) = versions.policies_of([key])
+    return NamedPolicy(name, policy.arn, compiled)

@@ -25,10 +25,10 @@ from thingmint.core.provisioning_template import (
 from thingmint.core.template import TemplateKind
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.keys import KeyPair, load_public_key
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.pem import sent_pem
 from thingmint.registration import provisioning_templates
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.certificate_providers import provided_certificate
+from thingmint.registration.certificate_providers import provided_certificate, record_provided
 from thingmint.registration.claims import kept_claim, require_claim
 from thingmint.registration.issuing import issue, new_certificate, record
 from thingmint.registration.ownership import note_ownership, ownership_of_new, ownership_token, redeemed_token
@@ -96,7 +96,9 @@ async def create_from_csr(
         certificate = new_certificate(
             authority, device.caller, request.public_key, request.subject, CertificateStatus.PENDING_ACTIVATION
         )
-    await record(authority, device.caller, "CreateCertificateFromCsr", certificate, _beside(device))
+        await record(authority, device.caller, "CreateCertificateFromCsr", certificate, _beside(device))
+    else:
+        await record_provided(authority, device.caller, certificate, _beside(device))
     return _identity(authority, certificate)
 
 
@@ -126,7 +128,7 @@ async def register_thing(
         question = HookQuestion(
             claim_certificate_id=device.certificate_id,
             certificate_id=certificate.certificate_id,
-            certificate_pem=certificate_pem(certificate.der),
+            certificate_pem=sent_pem(certificate),
             template_arn=template.arn,
             client_id=client_id,
             parameters=parameters,

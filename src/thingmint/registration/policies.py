@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from thingmint.core.caller import Caller
+from thingmint.core.condition_keys import DEVICE_ACTIONS, DEVICE_KEYS, never_present
 from thingmint.core.device_policy import (
     FIRST_VERSION,
     DevicePolicy,
@@ -21,7 +22,8 @@ from thingmint.core.device_policy import (
 )
 from thingmint.core.errors import ResourceExists
 from thingmint.core.identifiers import PolicyName
-from thingmint.registration.audit import AuditEntry, audit_entry
+from thingmint.core.policy import Policy
+from thingmint.registration.audit import NEVER_PRESENT, AuditEntry, audit_entry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.paging import Page, PageRequest, read_page
@@ -37,10 +39,10 @@ async def create(
 
     Raises MalformedPolicy, naming position and reason, and ResourceExists if the name is taken.
     """
-    parse_document(document)
+    parsed = parse_document(document)
     now = authority.clock.now()
     policy = DevicePolicy(caller.scope, name, FIRST_VERSION, FIRST_VERSION, authority.new_generation_id(), now, now)
-    entry = audit_entry(caller, now, "CreatePolicy", policy.arn)
+    entry = audit_entry(caller, now, "CreatePolicy", policy.arn, **_warning(parsed))
 
     def program(transaction: Transaction) -> Steps[Change[DevicePolicy]]:
         if not (yield from transaction.insert_policy(policy)):
@@ -95,7 +97,7 @@ async def create_version(
 
     Raises MalformedPolicy, ResourceNotFound, and VersionsLimitExceeded if the policy has its full number of versions.
     """
-    parse_document(document)
+    parsed = parse_document(document)
     now = authority.clock.now()
 
     def program(transaction: Transaction) -> Steps[Change[tuple[DevicePolicy, PolicyVersion]]]:
@@ -105,9 +107,8 @@ async def create_version(
         version = PolicyVersion(after.last_version, document, now, now)
         yield from transaction.insert_policy_version(after, version)
         yield from _replace(transaction, before, after)
-        entry = audit_entry(
-            caller, now, "CreatePolicyVersion", after.arn, version=str(version.version), is_default=_text(as_default)
-        )
+        detail = {"version": str(version.version), "is_default": _text(as_default), **_warning(parsed)}
+        entry = audit_entry(caller, now, "CreatePolicyVersion", after.arn, **detail)
         return Change((after, version), (entry,), (after.arn,) if as_default else ())
 
     return await change(authority, program)
@@ -197,6 +198,12 @@ def _replace(transaction: Transaction, before: DevicePolicy, after: DevicePolicy
     if after.default_version != before.default_version:
         for version in (before.default_version, after.default_version):
             yield from transaction.touch_policy_version(after, version, after.modified_at)
+
+
+def _warning(policy: Policy) -> dict[str, str]:
+    """Return, for the audit entry and the log, the condition keys and variables that no device's request has."""
+    missing = never_present(policy, DEVICE_KEYS, DEVICE_ACTIONS)
+    return {NEVER_PRESENT: ", ".join(missing)} if missing else {}
 
 
 def _text(flag: bool) -> str:

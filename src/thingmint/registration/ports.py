@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 
 from thingmint.core.hook import Question
-from thingmint.core.identifiers import SerialNumber
+from thingmint.core.identifiers import AccountId, SerialNumber
 from thingmint.core.provisioning_template import PreProvisioningHook
 from thingmint.core.registration_task import InputFile, InputLine, ReportType
 from thingmint.core.registry_event import RegistryEvent
@@ -27,6 +27,7 @@ from thingmint.registration.verbs.policy_attachments import PolicyAttachmentVerb
 from thingmint.registration.verbs.provisioning_templates import ProvisioningTemplateVerbs
 from thingmint.registration.verbs.registration_tasks import RegistrationTaskVerbs
 from thingmint.registration.verbs.role_aliases import RoleAliasVerbs
+from thingmint.registration.verbs.signed_certificates import SignedCertificateVerbs
 from thingmint.registration.verbs.tags import TagVerbs
 from thingmint.registration.verbs.thing_groups import ThingGroupVerbs
 from thingmint.registration.verbs.thing_principals import ThingPrincipalVerbs
@@ -53,6 +54,7 @@ class Transaction(
     CertificateProviderVerbs,
     EventConfigurationVerbs,
     RoleAliasVerbs,
+    SignedCertificateVerbs,
     TagVerbs,
     ThingGroupVerbs,
     ThingPrincipalVerbs,
@@ -133,23 +135,31 @@ class HookClient(Protocol):
 
 
 class RegistrationFiles(Protocol):
-    """The directories from which bulk registrations read, and where they write their reports."""
+    """The directory of bulk registrations: each account reads from buckets of its own; reports are beside them."""
 
-    async def find(self, bucket: str, key: str) -> InputFile:
-        """Return the file as it is now; raise InvalidRequest if there is none that may be read."""
+    @property
+    def are_reachable(self) -> bool:
+        """Whether this node can carry out bulk registrations now."""
         ...
 
-    async def lines(self, file: InputFile, offset: int, number: int, count: int) -> Sequence[InputLine]:
+    async def find(self, account: AccountId, bucket: str, key: str) -> InputFile:
+        """Return the account's file as it is now; raise InvalidRequest if there is none that may be read."""
+        ...
+
+    async def lines(
+        self, account: AccountId, file: InputFile, offset: int, number: int, count: int
+    ) -> Sequence[InputLine]:
         """Return up to ``count`` lines, the first of which begins at the offset and has the number.
 
-        Raises TaskBroken if the file is gone or is not what it was.
+        Raises TaskBroken if the file is gone or is not what it was, ServiceUnavailable if this node cannot reach it.
         """
         ...
 
     async def append(self, task_id: str, kind: ReportType, size: int, added: bytes) -> int:
         """Make a report what it was at this size, with more behind it; return its size once that is durable.
 
-        Raises TaskBroken if it cannot be written, or has become shorter.
+        Raises TaskBroken if it cannot be written or has become shorter, ServiceUnavailable if this node cannot reach
+        the directory.
         """
         ...
 

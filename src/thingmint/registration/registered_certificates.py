@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thingmint.core.ca_certificate import CACertificate, CACertificateStatus
@@ -20,17 +21,16 @@ from thingmint.issuance.foreign import (
     ForeignCertificate,
     ensure_acceptable,
     ensure_accepted_signature,
-    load_foreign,
     load_foreign_pem,
+    load_registered,
 )
 from thingmint.issuance.user_ca import ensure_issued_by
 from thingmint.registration.audit import AuditEntry, audit_entry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.ports import Transaction
+from thingmint.registration.signed_certificates import ensure_new, ensure_not_present, forget_revoked
 from thingmint.registration.steps import Steps
-
-_EXISTS = "The certificate is already provisioned or registered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ async def register(
     entry = registration_entry(authority, caller, "RegisterCertificate", registered)
 
     def program(transaction: Transaction) -> Steps[Change[Certificate]]:
-        yield from insert_registered(transaction, registered)
-        return Change(registered, (entry,), (registered.arn,))
+        stored = yield from insert_registered(transaction, registered)
+        return Change(stored, (entry,), (registered.arn,))
 
     return await change(authority, program)
 
@@ -76,23 +76,26 @@ async def acceptable_registration(
     status: CertificateStatus,
 ) -> Certificate:
     """Return the certificate as `register` would register it, verified and not stored; raise what that raises."""
-    certificate = _acceptable(authority, certificate_pem, status)
+    certificate = _read(certificate_pem, status)
+    candidates = await _named_cas(authority, caller.scope, certificate)
+    ensure_acceptable(certificate, authority.clock.now())
     given = None if ca_certificate_pem is None else load_foreign_pem(ca_certificate_pem, "CA certificate")
-    ca_certificate = await _registered_ca(authority, caller.scope, certificate, given)
+    ca_certificate = _issuing_ca(candidates, given)
     ca_id = ca_certificate.certificate_id
     # Signatures are verified here and not in the transaction, where others would wait: what they cover never changes.
-    issuer = load_foreign(ca_certificate.der, "CA certificate")
+    issuer = load_registered(ca_certificate.der, "CA certificate")
     ensure_acceptable(issuer, authority.clock.now())
     ensure_issued_by(certificate, issuer)
     return new_certificate(authority, caller.scope, certificate, status, Provenance(ca_certificate.mode, ca_id))
 
 
-def insert_registered(transaction: Transaction, registered: Certificate) -> Steps[None]:
+def insert_registered(transaction: Transaction, registered: Certificate) -> Steps[Certificate]:
     """Store, as a step of a program, what `acceptable_registration` returned; raise what `register` raises."""
     assert registered.ca_certificate_id is not None, "it was registered with a CA"
     # Only read: all registrations with one CA would wait for each other's commits if this locked its row.
-    _ensure_active((yield from transaction.ca_certificate(registered.scope, registered.ca_certificate_id)))
-    yield from _insert(transaction, registered)
+    ca_certificate = yield from transaction.ca_certificate(registered.scope, registered.ca_certificate_id)
+    _ensure_active(ca_certificate)
+    return (yield from _insert(transaction, registered, ca_certificate))
 
 
 async def register_without_ca(
@@ -102,14 +105,16 @@ async def register_without_ca(
 
     Raises InvalidRequest for a status that callers cannot set, CertificateInvalid, ResourceExists.
     """
-    certificate = _acceptable(authority, certificate_pem, status)
-    ensure_accepted_signature(certificate)
+    certificate = _read(certificate_pem, status)
     registered = new_certificate(authority, caller.scope, certificate, status, WITHOUT_CA)
+    await authority.store.read(lambda transaction: ensure_not_present(transaction, registered))
+    ensure_acceptable(certificate, authority.clock.now())
+    ensure_accepted_signature(certificate)
 
     def program(transaction: Transaction) -> Steps[Change[Certificate]]:
-        yield from _insert(transaction, registered)
+        stored = yield from _insert(transaction, registered, None)
         entry = registration_entry(authority, caller, "RegisterCertificateWithoutCA", registered)
-        return Change(registered, (entry,), (registered.arn,))
+        return Change(stored, (entry,), (registered.arn,))
 
     return await change(authority, program)
 
@@ -138,6 +143,8 @@ def new_certificate(
         customer_version=1,
         generation_id=authority.new_generation_id(),
         ca_certificate_id=provenance.ca_certificate_id,
+        signed_digest=certificate.signed_digest,
+        pem=certificate.pem,
     )
 
 
@@ -153,21 +160,30 @@ def registration_detail(certificate: Certificate) -> dict[str, str]:
     return detail
 
 
-def _acceptable(authority: RegistrationAuthority, pem: str, status: CertificateStatus) -> ForeignCertificate:
+def _read(pem: str, status: CertificateStatus) -> ForeignCertificate:
     if status not in SET_BY_CALLER:
         raise InvalidRequest(f"A certificate cannot be registered with the status {status}")
-    certificate = load_foreign_pem(pem, "certificate")
-    ensure_acceptable(certificate, authority.clock.now())
-    return certificate
+    return load_foreign_pem(pem, "certificate")
 
 
-async def _registered_ca(
-    authority: RegistrationAuthority, scope: Scope, certificate: ForeignCertificate, given: ForeignCertificate | None
-) -> CACertificate:
-    def named(transaction: Transaction) -> Steps[tuple[CACertificate, ...]]:
-        return tuple((yield from transaction.ca_certificates_of_subject(scope, certificate.issuer_digest)))
+async def _named_cas(
+    authority: RegistrationAuthority, scope: Scope, certificate: ForeignCertificate
+) -> Sequence[CACertificate]:
+    """Return the account's CA certificates with the issuer's name; raise ResourceExists if the certificate is there.
 
-    candidates = await authority.store.read(named)
+    That is asked first, and again as it is stored: a caller who registers a certificate once more hears that, whatever
+    has become of its validity or its CA since.
+    """
+    new = new_certificate(authority, scope, certificate, CertificateStatus.INACTIVE, WITHOUT_CA)
+
+    def program(transaction: Transaction) -> Steps[Sequence[CACertificate]]:
+        yield from ensure_not_present(transaction, new)
+        return (yield from transaction.ca_certificates_of_subject(scope, certificate.issuer_digest))
+
+    return await authority.store.read(program)
+
+
+def _issuing_ca(candidates: Sequence[CACertificate], given: ForeignCertificate | None) -> CACertificate:
     if given is not None:
         candidates = tuple(each for each in candidates if each.certificate_id == given.certificate_id)
     if len(candidates) > 1:
@@ -188,14 +204,19 @@ def _ensure_active(ca_certificate: CACertificate | None) -> None:
         raise CertificateStateRefused(f"The CA certificate is not ACTIVE. Id: {ca_certificate.certificate_id}")
 
 
-def _insert(transaction: Transaction, certificate: Certificate) -> Steps[None]:
-    if (yield from transaction.certificate(certificate.scope, certificate.certificate_id)) is not None:
-        raise ResourceExists(_EXISTS, resource_id=certificate.certificate_id, resource_arn=certificate.arn)
+def _insert(
+    transaction: Transaction, certificate: Certificate, ca_certificate: CACertificate | None
+) -> Steps[Certificate]:
+    stored = yield from ensure_new(transaction, certificate, ca_certificate)
     try:
-        yield from transaction.insert_certificate(certificate)
+        yield from transaction.insert_certificate(stored)
     except DuplicateCertificate as error:
         # Another account has it in DEFAULT mode, or another request was faster.
-        raise ResourceExists(_EXISTS, resource_id=certificate.certificate_id) from error
+        message = "The certificate is already provisioned or registered"
+        raise ResourceExists(message, resource_id=certificate.certificate_id) from error
+    # An operator who registers what was revoked and deleted has decided so.
+    yield from forget_revoked(transaction, stored)
+    return stored
 
 
 def registration_entry(

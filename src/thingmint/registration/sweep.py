@@ -7,11 +7,12 @@ from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.bulk import sweep_tasks
 from thingmint.registration.claims import sweep_claims
 from thingmint.registration.ownership import sweep_unused_certificates
+from thingmint.registration.signed_certificates import sweep_revoked_certificates
 
 SWEEP_SECONDS = 30.0
 # A batch is one transaction, and others wait for it on SQLite.
 _BATCH = 200
-_SWEEPS = (sweep_claims, sweep_unused_certificates, sweep_tasks)
+_SWEEPS = (sweep_claims, sweep_unused_certificates, sweep_tasks, sweep_revoked_certificates)
 
 
 async def sweep(authority: RegistrationAuthority, pause_seconds: float = SWEEP_SECONDS) -> None:

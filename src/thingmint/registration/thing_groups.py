@@ -167,7 +167,7 @@ def _require_room(transaction: Transaction, group: ThingGroup) -> Steps[None]:
 def _same_group(present: ThingGroup, group: ThingGroup) -> ThingGroup:
     if not present.has_configuration_of(group):
         raise ResourceExists(
-            f"Thing group {group.name} already exists in account with different properties",
+            f"Thing Group {group.name} already exists in current account with different properties",
             resource_id=present.group_id,
             resource_arn=present.arn,
         )

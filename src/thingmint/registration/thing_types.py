@@ -11,6 +11,7 @@ from thingmint.core.registry_event import EventOperation, ThingTypeEvent
 from thingmint.core.thing_type import (
     ThingType,
     ThingTypeProperties,
+    ThingTypeUpdate,
     deprecated,
     ensure_type_deletable,
     reinstated,
@@ -83,13 +84,13 @@ async def list_thing_types(
 
 
 async def update(
-    authority: RegistrationAuthority, caller: Caller, name: ThingTypeName, properties: ThingTypeProperties
+    authority: RegistrationAuthority, caller: Caller, name: ThingTypeName, requested: ThingTypeUpdate
 ) -> None:
-    """Give the thing type these properties.
+    """Give the thing type these propagating attributes; do nothing if nothing changes.
 
-    Raises ResourceNotFound, and InvalidRequest for other searchable attributes than it was created with.
+    Raises ResourceNotFound, and InvalidRequest for another description or other searchable attributes than it has.
     """
-    await _change(authority, caller, name, "UpdateThingType", lambda before: updated_type(before, properties))
+    await _change(authority, caller, name, "UpdateThingType", lambda before: updated_type(before, requested))
 
 
 async def deprecate(authority: RegistrationAuthority, caller: Caller, name: ThingTypeName, *, undo: bool) -> None:

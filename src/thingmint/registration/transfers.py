@@ -35,6 +35,7 @@ from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.mutation import Change, change
 from thingmint.registration.paging import Page, PageRequest, read_page
 from thingmint.registration.ports import Transaction
+from thingmint.registration.signed_certificates import forget_revoked, signed_alike
 from thingmint.registration.steps import Steps
 
 _Choose: TypeAlias = Callable[[AccountId, tuple[Certificate, ...], CertificateId], Certificate]
@@ -76,7 +77,7 @@ async def accept(
     """Make a certificate that was offered to the caller's account that account's own.
 
     Raises ResourceNotFound, TransferCompleted if the transfer has ended, InvalidRequest if the account may not accept
-    it or has the same certificate already.
+    it or has the same certificate already, in any encoding.
     """
     now = authority.clock.now()
 
@@ -86,12 +87,15 @@ async def accept(
         # Stored anew: in the lists of its new account it comes last, and so no page that was read before misses it.
         if not (yield from transaction.delete_certificate(pending)):
             raise _overtaken(pending)
+        message = f"The account {caller.account} has this certificate already. Id: {certificate_id}"
+        alike = yield from signed_alike(transaction, accepted)
+        if any(each.scope == accepted.scope for each in alike):
+            raise InvalidRequest(message)
         try:
             yield from transaction.insert_certificate(accepted)
         except DuplicateCertificate as error:
-            raise InvalidRequest(
-                f"The account {caller.account} has this certificate already. Id: {certificate_id}"
-            ) from error
+            raise InvalidRequest(message) from error
+        yield from forget_revoked(transaction, accepted)
         return accepted
 
     await _end(authority, caller, certificate_id, "AcceptCertificateTransfer", offered_to, apply)

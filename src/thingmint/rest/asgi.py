@@ -6,7 +6,7 @@ Refuses to know sockets, signatures, policies and operations. What a request say
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,6 +23,7 @@ from thingmint.registration.ports import Clock
 from thingmint.rest.answers import Answer, error_answer, send_answer
 from thingmint.rest.body import BodyLimits, BodyReader, ClientDisconnected
 from thingmint.rest.pages import Pages
+from thingmint.rest.request_conditions import request_conditions
 from thingmint.rest.sigv4 import HttpRequest
 
 # Bounds the names that metrics and logs are kept by: a client can invent paths, but no operations.
@@ -182,7 +183,8 @@ class Application:
             record.principal = caller.principal.arn
             raw = match.read(scope["query_string"], headers, body)
             needed = match.permissions(caller.scope, raw)
-            await authorize_all(caller, needed, self._context(scope["scheme"]), self._tags_of)
+            conditions = request_conditions(scope["scheme"], headers, self._clock.now())
+            await authorize_all(caller, needed, conditions, self._tags_of)
             self._throttle.admit(caller.account, match.operation.name)
             return Answer(200, await match.invoke(caller, raw))
         finally:
@@ -197,13 +199,6 @@ class Application:
     def _end(self) -> None:
         self._room += 1
         self._observer.in_flight(-1)
-
-    def _context(self, scheme: str) -> Mapping[str, tuple[str, ...]]:
-        """Return the condition keys that the request has, besides those that its caller has."""
-        return {
-            "aws:SecureTransport": ("true" if scheme == "https" else "false",),
-            "aws:CurrentTime": (self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),),
-        }
 
     def _note(self, record: _Record, status: int | None) -> None:
         seconds = time.perf_counter() - record.started_at

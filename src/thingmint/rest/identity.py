@@ -6,9 +6,10 @@ import hmac
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
+from thingmint.api.planes import NOT_SERVED
 from thingmint.core.access_key import AccessKey
 from thingmint.core.caller import Caller, Principal
-from thingmint.core.errors import AccessDenied, CredentialsExpired, CredentialsUnknown, MalformedPolicy
+from thingmint.core.errors import AccessDenied, CredentialsExpired, CredentialsUnknown, MalformedPolicy, not_implemented
 from thingmint.core.identifiers import Region, Scope, user_arn
 from thingmint.core.policy import Policy, parse_policy
 from thingmint.registration.access_keys import sealing_name, session_token_digest
@@ -50,17 +51,20 @@ class Authenticator:
         """Return the request's author, who has signed it for one of these services.
 
         Raises a kind of AuthenticationFailure, checked in AWS's order: the signature can be read, the key is known, the
-        time is right, the signature matches, the credentials last; AccessDenied if the stored policy cannot be read.
+        time is right, the signature matches, the credentials last; then OperationUnknown if it was signed for another
+        service of AWS IoT, AccessDenied if the stored policy cannot be read.
         """
         signed = read_signature(request)
         access_key = await self._access_key(signed.claim.access_key_id, signed.claim.session_token)
         now = self._clock.now()
         require_current(signed, now)
-        require_scope(signed, self._region, signed_for)
+        require_scope(signed, self._region, signed_for, absent=NOT_SERVED)
         key = self._signing_key(access_key.access_key_id, access_key.sealed_secret, signed.claim.scope)
         require_signature(signed, key)
         if access_key.expires_at is not None and access_key.expires_at <= now:
             raise CredentialsExpired("The security token included in the request is expired")
+        if signed.claim.scope.service in NOT_SERVED:
+            raise not_implemented(f"The service {signed.claim.scope.service}")
         return Caller(access_key.account, self._region, self._principal(access_key), request_id, source_address)
 
     async def _access_key(self, access_key_id: str, session_token: str | None) -> AccessKey:
@@ -77,7 +81,9 @@ class Authenticator:
 
     def _principal(self, access_key: AccessKey) -> Principal:
         arn = user_arn(Scope(access_key.account, self._region), access_key.user_name)
-        return Principal(arn, (self._readable_policy(arn, access_key),))
+        is_temporary = access_key.session_token_sha256 is not None
+        issued_at = access_key.created_at if is_temporary else None
+        return Principal(arn, (self._readable_policy(arn, access_key),), issued_at)
 
     def _readable_policy(self, arn: str, access_key: AccessKey) -> Policy:
         try:

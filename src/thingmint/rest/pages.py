@@ -12,9 +12,10 @@ _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """``check_ready`` returns if requests can be served and raises ServiceUnavailable otherwise."""
+    """The checks return if callers, or devices, can be served, and raise ServiceUnavailable otherwise."""
 
     check_ready: Callable[[], Awaitable[None]]
+    check_devices_ready: Callable[[], None]
     metrics: Callable[[], bytes]
 
     def name_of(self, method: str, raw_path: bytes) -> str | None:
@@ -27,10 +28,12 @@ class Pages:
             return Answer(200, self.metrics(), _PROMETHEUS)
         if name == "readyz":
             await self.check_ready()
+        if name == "readyz/devices":
+            self.check_devices_ready()
         return Answer(200, b"ok\n", _TEXT)
 
 
 # The page that says no more than that the process answers; whoever ends processes that do not should hear it even when
 # there is no room for other requests.
 ALIVE = b"/healthz"
-_NAMES = {ALIVE: "healthz", b"/readyz": "readyz", b"/metrics": "metrics"}
+_NAMES = {ALIVE: "healthz", b"/readyz": "readyz", b"/readyz/devices": "readyz/devices", b"/metrics": "metrics"}

@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 from thingmint.listening import TurnedAway, descriptors_for_connections, listen
 from thingmint.rest.http_protocol import HardenedProtocol
 from thingmint.rest.limits import Limits
+from thingmint.words import in_words
 
 # What makes way for them closes one or two turns later: so many more descriptors are open meanwhile.
 _ACCEPTS_PER_TURN = 16
@@ -183,7 +184,7 @@ class Server:
 
     def _pause_accepting(self, listener: socket.socket, error: OSError) -> None:
         """Wait a little: the socket stays readable, and the loop would spin on it."""
-        log.warning("cannot accept a connection: %s", error.strerror)
+        log.warning("cannot accept a connection: %s", in_words(error))
         self._loop.remove_reader(listener)
         resume = self._loop.call_later(
             _EXHAUSTION_PAUSE_SECONDS, self._loop.add_reader, listener, self._accept, listener
@@ -228,7 +229,7 @@ class Server:
                 ssl_shutdown_timeout=self._limits.close_seconds if context else None,
             )
         except OSError as error:
-            log.debug("a connection was not established: %s", error)
+            log.debug("a connection was not established: %s", in_words(error))
 
     def _close_unless_established(self, connection: _Connection) -> None:
         connection.task = None

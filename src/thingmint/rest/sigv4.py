@@ -106,8 +106,13 @@ def require_current(signed: SignedRequest, now: datetime) -> None:
         )
 
 
-def require_scope(signed: SignedRequest, region: str, services: AbstractSet[str]) -> None:
-    """Raise SignatureRefused if the signature was made for another day, region, service or protocol."""
+def require_scope(
+    signed: SignedRequest, region: str, services: AbstractSet[str], *, absent: AbstractSet[str] = frozenset()
+) -> None:
+    """Raise SignatureRefused if the signature was made for another day, region, service or protocol.
+
+    A signature for a service that is ``absent`` passes: its author is told that there is no such service.
+    """
     scope, day = signed.claim.scope, signed.claim.timestamp[:8]
     if scope.date != day:
         raise SignatureRefused(
@@ -116,7 +121,7 @@ def require_scope(signed: SignedRequest, region: str, services: AbstractSet[str]
         )
     if scope.region != region:
         raise SignatureRefused(f"Credential should be scoped to a valid region, not '{scope.region}'.")
-    if scope.service not in services:
+    if scope.service not in services and scope.service not in absent:
         expected = " or ".join(f"'{service}'" for service in sorted(services))
         raise SignatureRefused(f"Credential should be scoped to correct service: {expected}.")
     if scope.terminator != TERMINATOR:

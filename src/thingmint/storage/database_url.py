@@ -1,9 +1,11 @@
 """Owns how a PostgreSQL URL is read; lets no part of it into an error, for it holds a password."""
 
+import os
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 _SCHEMES = ("postgresql://", "postgres://")
+_DEFAULT_PORT = "5432"
 _DEFAULT_STATEMENT_CACHE_SIZE = 100
 _STATEMENT_CACHE_SIZE = "statement_cache_size"
 
@@ -22,10 +24,38 @@ class DatabaseURL:
 
     dsn: str = field(repr=False)
     statement_cache_size: int
+    password: str | None = field(default=None, repr=False)
+    """The password of the setting database_password_file; without it, the URL or PostgreSQL's own places give one."""
+
+    @property
+    def servers(self) -> str:
+        """Where the database is, host:port, without user and password."""
+        base, _, query = self.dsn.partition("?")
+        given = dict(parse_qsl(query))
+        authority = base.partition("://")[2].partition("/")[0]
+        hosts = authority.rpartition("@")[2] or given.get("host") or os.environ.get("PGHOST") or "localhost"
+        port = given.get("port") or os.environ.get("PGPORT") or _DEFAULT_PORT
+        return ", ".join(host if _names_port(host) else f"{host}:{port}" for host in unquote(hosts).split(","))
+
+    @property
+    def place(self) -> str:
+        """Where the database is and its name, without user and password."""
+        return f"{self.servers}/{urlsplit(self.dsn).path.strip('/')}"
 
 
-def parse_database_url(url: str) -> DatabaseURL:
-    """Return the parts of the URL; raise InvalidDatabaseURL."""
+def has_password(url: str) -> bool:
+    """Return whether the URL holds a password, which process lists show where the URL is a flag."""
+    authority, _, query = url.partition("://")[2].partition("?")
+    return ":" in authority.partition("/")[0].rpartition("@")[0] or "password" in dict(parse_qsl(query))
+
+
+def _names_port(host: str) -> bool:
+    _, colon, port = host.rpartition(":")
+    return bool(colon) and port.isdigit() and (host.startswith("[") is ("]" in host)) and not host.endswith("]")
+
+
+def parse_database_url(url: str, password: str | None = None) -> DatabaseURL:
+    """Return the parts of the URL, with a password from elsewhere; raise InvalidDatabaseURL."""
     if not url.startswith(_SCHEMES):
         raise InvalidDatabaseURL("a database URL begins with postgresql://")
     base, _, query = url.partition("?")
@@ -36,4 +66,4 @@ def parse_database_url(url: str) -> DatabaseURL:
         raise InvalidDatabaseURL("the query of the database URL cannot be read") from None
     if cache_size < 0:
         raise InvalidDatabaseURL(f"{_STATEMENT_CACHE_SIZE} in the database URL is negative")
-    return DatabaseURL(f"{base}?{urlencode(parameters)}" if parameters else base, cache_size)
+    return DatabaseURL(f"{base}?{urlencode(parameters)}" if parameters else base, cache_size, password)

@@ -19,6 +19,7 @@ import apsw
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.storage.writer_connection import Outcome, Program, WriterConnection
 from thingmint.storage.writer_thread import WriterThread
+from thingmint.words import in_words
 
 _logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class GroupCommit:
             raise
         except BaseException as error:  # noqa: BLE001  whatever it is, somebody waits for an answer
             self._connection.distrust()
-            _logger.warning("a batch of %d writes failed: %s", len(jobs), error)
+            _logger.warning("a batch of %d writes failed: %s", len(jobs), in_words(error))
             outcomes = [Outcome(None, _unavailable(error)) for _ in jobs]
         self.in_flight -= len(batch)
         for job, outcome in zip(jobs, outcomes, strict=True):

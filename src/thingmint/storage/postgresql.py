@@ -1,7 +1,6 @@
 """Owns the Store on PostgreSQL: a pool that heals, retries and time limits; knows no statement by name."""
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.registration.steps import Steps
 from thingmint.storage.database_url import DatabaseURL, InvalidDatabaseURL
 from thingmint.storage.dialect import POSTGRESQL
+from thingmint.storage.postgresql_ending import end_politely, end_pool, give_back
 from thingmint.storage.postgresql_session import (
     COMMAND_SECONDS,
     CONNECT_SECONDS,
@@ -24,8 +24,9 @@ from thingmint.storage.postgresql_session import (
     read_in_snapshot,
     write_in_transaction,
 )
-from thingmint.storage.schema import migrate, migrations
+from thingmint.storage.schema import is_current, migrate, migrations
 from thingmint.storage.transaction import SqlTransaction, check_write
+from thingmint.words import in_words
 
 T = TypeVar("T")
 
@@ -92,10 +93,7 @@ class PostgreSQLStore:
         self._closing = True
         # Every step in flight has a time limit, so this ends.
         await self._idle.wait()
-        try:
-            await asyncio.wait_for(self._pool.close(), CONNECT_SECONDS)
-        except TimeoutError:
-            self._pool.terminate()
+        await end_pool(self._pool, CONNECT_SECONDS)
 
     async def _admitted(self, kind: str, attempt: Callable[[Connection], Awaitable[T]]) -> T:
         self._require_open()
@@ -137,8 +135,7 @@ class PostgreSQLStore:
             return await attempt(connection)
         finally:
             # What was committed stays committed, however the connection takes its return to the pool.
-            with contextlib.suppress(Exception):
-                await self._pool.release(connection, timeout=COMMAND_SECONDS)
+            await give_back(self._pool, connection, COMMAND_SECONDS)
 
     def _require_open(self) -> None:
         self._require_own_process()
@@ -165,6 +162,7 @@ async def open_postgresql(
     await _migrate(url)
     pool = await asyncpg.create_pool(
         url.dsn,
+        password=url.password,
         # Connections are made when they are needed, so a database that is away for a while heals by itself.
         min_size=0,
         max_size=MAX_CONNECTIONS,
@@ -184,20 +182,36 @@ async def _leave_session(_connection: object) -> None:
 
 
 async def _migrate(url: DatabaseURL) -> None:
+    connection = await _first_connection(url)
     try:
-        connection = await asyncpg.connect(
-            url.dsn, timeout=CONNECT_SECONDS, statement_cache_size=url.statement_cache_size
+        # A database that is up to date is recognised within the time limits of requests, without the lock and without
+        # the right to create tables. A migration of a large table may take minutes, so it has no limits.
+        current = await asyncio.wait_for(drive(connection, _is_current, read_only=True), COMMAND_SECONDS)
+        if not current:
+            async with connection.transaction():
+                await drive(connection, lambda _: migrate(POSTGRESQL, migrations()))
+    except Exception as error:
+        if not is_outage(error) and not isinstance(error, asyncpg.PostgresError):
+            raise
+        raise ServiceUnavailable(f"The database at {url.servers} cannot be migrated: {in_words(error)}") from error
+    finally:
+        await end_politely(connection, COMMAND_SECONDS)
+
+
+def _is_current(_transaction: SqlTransaction) -> Steps[bool]:
+    return is_current(POSTGRESQL, migrations())
+
+
+async def _first_connection(url: DatabaseURL) -> "asyncpg.Connection[asyncpg.Record]":
+    try:
+        return await asyncpg.connect(
+            url.dsn,
+            password=url.password,
+            timeout=CONNECT_SECONDS,
+            statement_cache_size=url.statement_cache_size,
         )
     except (ValueError, asyncpg.ClientConfigurationError):
         # The driver's message may quote the URL, and with it the password.
         raise InvalidDatabaseURL("the database URL cannot be read") from None
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise ServiceUnavailable(f"The database cannot be reached: {type(error).__name__}") from error
-    try:
-        # Without the time limits of requests: on a large table a migration may take minutes.
-        async with connection.transaction():
-            await drive(connection, lambda _: migrate(POSTGRESQL, migrations()))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise ServiceUnavailable(f"The database cannot be migrated: {type(error).__name__}") from error
-    finally:
-        await connection.close(timeout=COMMAND_SECONDS)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise ServiceUnavailable(f"The database at {url.servers} cannot be reached: {in_words(error)}") from error

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable
-from typing import TypeAlias, TypeVar, Union
+from typing import TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -11,13 +11,13 @@ from asyncpg.pool import PoolConnectionProxy
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.registration.steps import Steps
 from thingmint.storage.dialect import POSTGRESQL
+from thingmint.storage.postgresql_ending import AnyConnection, end_at_once
 from thingmint.storage.statement import Statement, require_select
 from thingmint.storage.transaction import SqlTransaction
 
 T = TypeVar("T")
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
-AnyConnection: TypeAlias = Union["asyncpg.Connection[asyncpg.Record]", Connection]
 
 TRANSACTION = SqlTransaction(POSTGRESQL)
 
@@ -96,8 +96,8 @@ async def drive_single_select(
     except StopIteration as finished:
         return True, [finished.value]
     except TimeoutError:
-        # The answer may still come, and would be taken for that of the next statement's.
-        connection.terminate()
+        # The answer may still come, and would be taken for the answer to the next statement.
+        end_at_once(connection)
         raise
     finally:
         steps.close()
@@ -140,12 +140,14 @@ async def _fetch(connection: AnyConnection, statement: object, *, read_only: boo
 
 
 async def _commit(connection: Connection) -> None:
+    """Commit; raise OutcomeUnknown unless the server said what became of the transaction."""
     try:
         ended = await connection.execute("COMMIT")
     except _UNDONE:
         raise
     except BaseException as error:
-        connection.terminate()
+        # Ending the connection never raises, so that the outcome alone decides what the caller is told.
+        end_at_once(connection)
         if isinstance(error, Exception):
             raise OutcomeUnknown from error
         raise
@@ -155,14 +157,16 @@ async def _commit(connection: Connection) -> None:
 
 
 async def _undo(connection: Connection, error: BaseException) -> None:
-    """Roll back, or end the connection where an answer cannot be counted on; the server rolls back then."""
+    """Roll back, or end the connection where an answer cannot be counted on; the server rolls back then.
+
+    The caller raises the program's own error afterwards, so no error of the connection leaves this function.
+    """
     rolled_back = False
     try:
         if isinstance(error, Exception) and not isinstance(error, TimeoutError):
-            # Whatever goes wrong here, the program's own error is the one to tell.
             with contextlib.suppress(Exception):
                 await connection.execute("ROLLBACK")
                 rolled_back = True
     finally:
         if not rolled_back:
-            connection.terminate()
+            end_at_once(connection)

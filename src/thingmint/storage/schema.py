@@ -8,6 +8,7 @@ from importlib import resources
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.registration.steps import Steps
 from thingmint.storage.dialect import Dialect
+from thingmint.storage.migration_code import AFTER
 from thingmint.storage.statement import row_of, rows_of
 
 SCHEMA_VERSION = "SELECT coalesce(max(version), 0) FROM schema_version"
@@ -67,7 +68,18 @@ def migrate(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[None]:
         if migration.version > version:
             for statement in migration.statements(dialect):
                 yield from rows_of(statement)
+            if migration.version in AFTER:
+                yield from AFTER[migration.version]()
             yield from rows_of(INSERT_SCHEMA_VERSION, migration.version, migration.name)
+
+
+def is_current(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[bool]:
+    """Return whether the schema is at the last known migration; changes nothing."""
+    exists = yield from row_of(dialect.schema_version_exists)
+    if exists is None or not exists[0]:
+        return False
+    row = yield from row_of(SCHEMA_VERSION)
+    return row is not None and int(row[0]) == known[-1].version
 
 
 def _version(dialect: Dialect) -> Steps[int]:

@@ -14,6 +14,7 @@ from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import Migration, migrate
 from thingmint.storage.statement import Statement, require_select
 from thingmint.storage.transaction import SqlTransaction
+from thingmint.words import in_words
 
 T = TypeVar("T")
 
@@ -50,16 +51,19 @@ def create(path: Path, known: tuple[Migration, ...], *, vfs: str | None) -> None
     """
     try:
         _create_file(path)
-        with contextlib.closing(connect(path, vfs=vfs)) as connection:
+        connection = connect(path, vfs=vfs)
+        try:
             # A foreign program may have left another journal mode; WAL is a property of the file.
             if connection.pragma("journal_mode", "wal") != "wal":
                 raise ServiceUnavailable("The database file cannot be used in write-ahead-log mode.")
             # The exclusive lock makes a second process wait until the schema is complete.
             transact(connection, "BEGIN EXCLUSIVE", lambda _: migrate(SQLITE, known))
+        finally:
+            close(connection)
         # Closing the last connection copied the log that an earlier process left: group_commit.py says why.
         _sync_directory(path.parent)
     except (apsw.Error, OSError) as error:
-        raise ServiceUnavailable(f"The database {path} cannot be opened: {error}") from error
+        raise ServiceUnavailable(f"The database {path} cannot be opened: {in_words(error)}") from error
 
 
 def connect(path: Path, *, vfs: str | None, reader: bool = False) -> apsw.Connection:
@@ -90,10 +94,17 @@ def transact(
         result = drive(connection, program, read_only=read_only)
         connection.execute("COMMIT")
     except BaseException:
-        if not connection.get_autocommit():
-            connection.execute("ROLLBACK")
+        roll_back(connection)
         raise
     return result
+
+
+def roll_back(connection: apsw.Connection) -> None:
+    """Undo an open transaction, if there is one; never raises, so that the error that led here stays the one told."""
+    # A disk that fails may fail at this, too. The connection is opened anew then, and its transaction ends with it.
+    with contextlib.suppress(apsw.Error):
+        if not connection.get_autocommit():
+            connection.execute("ROLLBACK")
 
 
 def drive(connection: apsw.Connection, program: Callable[[SqlTransaction], Steps[T]], *, read_only: bool = False) -> T:

@@ -20,6 +20,7 @@ from thingmint.storage.tables.policy_attachments import PolicyAttachmentTable
 from thingmint.storage.tables.provisioning_templates import ProvisioningTemplateTable
 from thingmint.storage.tables.registration_tasks import RegistrationTaskTable
 from thingmint.storage.tables.role_aliases import RoleAliasTable
+from thingmint.storage.tables.signed_certificates import SignedCertificateTable
 from thingmint.storage.tables.tags import TagTable
 from thingmint.storage.tables.thing_groups import ThingGroupTable
 from thingmint.storage.tables.thing_principals import ThingPrincipalTable
@@ -50,6 +51,7 @@ class SqlTransaction(
     CertificateProviderTable,
     EventConfigurationTable,
     RoleAliasTable,
+    SignedCertificateTable,
     TagTable,
     ThingGroupTable,
     ThingPrincipalTable,

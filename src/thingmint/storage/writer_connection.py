@@ -9,7 +9,6 @@ pages whose sync failed for clean, so what is appended after them may not surviv
 next batch overwrites them. A process that starts anew copies the whole log into the database before it serves.
 """
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -18,9 +17,10 @@ from typing import NamedTuple, TypeAlias
 import apsw
 
 from thingmint.registration.steps import Steps
-from thingmint.storage.sqlite_connection import TRANSACTION, WRITER_BUSY_MILLISECONDS, close, is_outage
+from thingmint.storage.sqlite_connection import TRANSACTION, WRITER_BUSY_MILLISECONDS, close, is_outage, roll_back
 from thingmint.storage.statement import Statement
 from thingmint.storage.transaction import SqlTransaction
+from thingmint.words import in_words
 
 _logger = logging.getLogger(__name__)
 
@@ -99,9 +99,8 @@ class WriterConnection:
         """Have the connection opened anew, and what was not committed undone."""
         self._suspect = True
         # The lock is given back now; the connection itself lives until the next one is open.
-        if self._connection is not None and not self._connection.get_autocommit():
-            with contextlib.suppress(apsw.Error):
-                self._connection.execute("ROLLBACK")
+        if self._connection is not None:
+            roll_back(self._connection)
 
     def copy_log(self) -> None:
         """Copy the log into the database, or put it off if that cannot be now."""
@@ -118,7 +117,7 @@ class WriterConnection:
             # What was committed is safe in the log; only its copying is late. A foreign reader, or a disk that is
             # full, must not slow down every batch from now on.
             self._checkpoint_due = self._log_pages + FORCED_CHECKPOINT_PAGES
-            _logger.warning("the write-ahead log could not be copied into the database: %s", error)
+            _logger.warning("the write-ahead log could not be copied into the database: %s", in_words(error))
             self.distrust()
 
     def close(self) -> None:

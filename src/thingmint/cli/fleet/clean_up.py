@@ -10,6 +10,7 @@ from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.fleet.api import NOT_FOUND, Api
 from thingmint.cli.fleet.device import Device
 from thingmint.cli.fleet.preparation import remove_certificate
+from thingmint.words import in_words
 
 _CALLERS = 8
 _PRINCIPAL = "x-amzn-principal"
@@ -33,7 +34,7 @@ def remove_devices(api: Api, devices: Sequence[Device], done: Callable[[], None]
                 _remove(api, device)
             except (ServiceRefused, ServiceUnreachable) as error:
                 with lock:
-                    troubles[str(error)] += 1
+                    troubles[in_words(error)] += 1
             done()
 
     # Daemons: whoever interrupts the removal does not wait for answers that are under way.

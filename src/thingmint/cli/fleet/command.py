@@ -25,6 +25,7 @@ from thingmint.cli.fleet.service import Service
 from thingmint.cli.fleet.target import Target, TargetRefused, find_target
 from thingmint.cli.settings import fail
 from thingmint.hardening import harden_process
+from thingmint.words import in_words
 
 _INTERRUPTED = 130
 _SPARE_DESCRIPTORS = 64
@@ -54,19 +55,22 @@ class Options:
     as_json: bool
 
 
-def simulate_fleet(data_dir: Path, options: Options) -> None:
-    """Run the simulation; end with an exit code that says whether every device did well."""
+def simulate_fleet(data_dir: Path, options: Options, *, is_named: bool) -> None:
+    """Run the simulation; end with an exit code that says whether every device did well.
+
+    ``is_named`` says that the data directory was typed, so that no other service than its own is loaded.
+    """
     # What devices hold is as secret as what the service does, and needs as many descriptors.
     harden_process()
     run, made = f"sim-{secrets.token_hex(4)}", Made()
-    service = Service(data_dir, options.endpoint, allow_remote=options.allow_remote)
+    service = Service(data_dir, options.endpoint, is_named=is_named, allow_remote=options.allow_remote)
     try:
         _require_descriptors(options)
         outcome = _simulate(run, made, options, service)
     except KeyboardInterrupt:
         fail(f"interrupted{_left(run, made)}", _INTERRUPTED)
     except (*_REFUSALS, OSError) as error:
-        fail(f"{error}{_left(run, made)}")
+        fail(f"{in_words(error)}{_left(run, made)}")
     finally:
         service.close()
     (print_json if options.as_json else print_report)(outcome)
@@ -140,7 +144,7 @@ def _claim_context(claim: Identity, target: Target) -> ssl.SSLContext:
     try:
         return claim.tls_context(target)
     except OSError as error:
-        raise LookupError(f"the claim cannot be used: {error}") from error
+        raise LookupError(f"the claim cannot be used: {in_words(error)}") from error
 
 
 def _given_claim(options: Options) -> Identity | None:

@@ -18,6 +18,7 @@ from thingmint.cli.fleet.client import ANSWER_SECONDS, Client, ConnectionLost, R
 from thingmint.cli.fleet.identity import Identity, new_signing_request
 from thingmint.cli.fleet.measures import Measures, Step
 from thingmint.cli.fleet.target import Target
+from thingmint.words import in_words
 
 _KEYS_TOPIC = "$aws/certificates/create/json"
 _CSR_TOPIC = "$aws/certificates/create-from-csr/json"
@@ -227,7 +228,7 @@ class Device:
         try:
             yield
         except (Refused, ConnectionLost) as error:
-            raise self._fail(step, str(error)) from error
+            raise self._fail(step, in_words(error)) from error
         except TimeoutError as error:
             raise self._fail(step, "no answer in time") from error
         except SSLError as error:

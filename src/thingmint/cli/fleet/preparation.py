@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.fleet.api import NOT_FOUND, Api
 from thingmint.cli.fleet.identity import Identity
+from thingmint.words import in_words
 
 PARAMETER = "Device"
 # Stored and not used: there is no other AWS service here to act on.
@@ -49,10 +50,10 @@ class Made:
             try:
                 removal()
             except ServiceUnreachable as error:
-                troubles.append(f"{name}: {error}")
+                troubles.append(f"{name}: {in_words(error)}")
             except ServiceRefused as refusal:
                 if refusal.name != NOT_FOUND:
-                    troubles.append(f"{name}: {refusal}")
+                    troubles.append(f"{name}: {in_words(refusal)}")
         return troubles
 
 

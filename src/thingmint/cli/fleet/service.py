@@ -11,8 +11,9 @@ from thingmint.cli.fleet.target import require_loopback_url
 class Service:
     """The service of AWS's variables, or of the data directory. Raises LookupError where there is none."""
 
-    def __init__(self, data_dir: Path, endpoint: str | None, *, allow_remote: bool) -> None:
-        """Know where to look; ``endpoint`` goes before the variable of its kind."""
+    def __init__(self, data_dir: Path, endpoint: str | None, *, is_named: bool = False, allow_remote: bool) -> None:
+        """Know where to look; ``endpoint``, and a data directory that was named, go before the variables."""
+        self._is_named = is_named and endpoint is None
         self._data_dir = data_dir
         self._environment = dict(os.environ) | ({} if endpoint is None else {"AWS_ENDPOINT_URL_IOT": endpoint})
         self._allow_remote = allow_remote
@@ -40,4 +41,4 @@ class Service:
             self._client.close()
 
     def _connection(self) -> Connection:
-        return find_connection(self._data_dir, self._environment)
+        return find_connection(self._data_dir, self._environment, is_named=self._is_named)

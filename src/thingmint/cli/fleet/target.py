@@ -10,6 +10,7 @@ import urllib.parse
 from dataclasses import dataclass
 
 from thingmint.addresses import MQTT_PORT
+from thingmint.words import in_words, reason_of
 
 _PROBE_SECONDS = 10.0
 
@@ -34,7 +35,7 @@ def find_target(authority: str, ca_file: str, *, allow_remote: bool) -> Target:
     try:
         ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise TargetRefused(f"the CA file {ca_file} cannot be used: {error}") from error
+        raise TargetRefused(f"the CA file {ca_file} cannot be used: {in_words(error)}") from error
     addresses = _addresses(host, port)
     if not allow_remote:
         _require_loopback(host, addresses)
@@ -64,7 +65,7 @@ def _addresses(host: str, port: int | None) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise TargetRefused(f"{host} has no address: {error.strerror}") from error
+        raise TargetRefused(f"{host} has no address: {reason_of(error)}") from error
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
@@ -76,7 +77,7 @@ def _require_loopback(host: str, addresses: list[str]) -> None:
 
 
 def _answering(host: str, addresses: list[str], port: int) -> str:
-    refusal: OSError | None = None
+    refusal = OSError("it has no address")
     for address in addresses:
         try:
             socket.create_connection((address, port), timeout=_PROBE_SECONDS).close()
@@ -84,4 +85,4 @@ def _answering(host: str, addresses: list[str], port: int) -> str:
             refusal = error
         else:
             return address
-    raise TargetRefused(f"nobody answers on {host}:{port}: {refusal}") from refusal
+    raise TargetRefused(f"nobody answers on {host}:{port}: {in_words(refusal)}") from refusal

@@ -12,8 +12,9 @@ from thingmint.cli.connection import Connection, ServiceRefused, ServiceUnreacha
 from thingmint.cli.issuing.begin import begin
 from thingmint.cli.issuing.folder import JOB_FILE, Folder, FolderRefused
 from thingmint.cli.issuing.offline import OfflineRegistrar
+from thingmint.cli.issuing.patience import Patience, WorkStopped
 from thingmint.cli.issuing.registrar import HttpsRegistrar, Registrar, file_sha256
-from thingmint.cli.issuing.work import AnswerRefused, Work, WorkStopped
+from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work
 from thingmint.cli.settings import fail
 from thingmint.config import Config, StartRefused
 from thingmint.core.errors import ThingmintError
@@ -22,6 +23,7 @@ from thingmint.data_directory.files import DirectoryInUse
 from thingmint.key_pool import KeyPool
 from thingmint.registry import key_pool_of, offline_authority
 from thingmint.telemetry import configure_logging
+from thingmint.words import in_words
 
 _INTERRUPTED = 130
 _REFUSALS = (
@@ -36,33 +38,43 @@ _REFUSALS = (
 )
 
 
-def issue_identities(config: Config, *, count: int, out: Path, active: bool, offline: bool, patience: float) -> None:
-    """Issue the identities; end with an exit code that says whether all of them are complete."""
+def issue_identities(
+    config: Config, *, is_named: bool, count: int, out: Path, active: bool, offline: bool, patience: float
+) -> None:
+    """Issue the identities; end with an exit code that says whether all of them are complete.
+
+    ``is_named`` says that the data directory was typed, so that no other service than its own is called.
+    """
     configure_logging("console", "warning")
     folder = Folder(out)
     try:
         with folder.held():
-            asyncio.run(_run(config, folder, count=count, active=active, offline=offline, patience=patience))
+            # Found before any process is started for it, to fail at once if there is none.
+            connection = None if offline else find_connection(config.data_dir, is_named=is_named)
+            if connection is not None and connection.is_of_variables:
+                click.echo(f"Asking {connection.endpoint}, which AWS_ENDPOINT_URL_IOT names.", err=True)
+            asyncio.run(_run(config, folder, connection, count=count, active=active, patience=patience))
     except KeyboardInterrupt:
         click.echo(f"\nInterrupted. {_resume_in(out)}", err=True)
         sys.exit(_INTERRUPTED)
     except WorkStopped as error:
-        fail(f"the service does not answer ({error}). {_resume_in(out)}")
+        fail(f"{in_words(error)}. {_resume_in(out)}")
     except OSError as error:
-        fail(f"{error}. {_resume_in(out)}" if (out / JOB_FILE).exists() else str(error))
+        fail(f"{in_words(error)}. {_resume_in(out)}" if (out / JOB_FILE).exists() else in_words(error))
     except _REFUSALS as error:
-        fail(str(error))
+        fail(in_words(error))
 
 
 def _resume_in(out: Path) -> str:
     return f"Run the same command again to resume in {out}."
 
 
-async def _run(config: Config, folder: Folder, *, count: int, active: bool, offline: bool, patience: float) -> None:
-    # Found before any process is started for it, to fail at once if there is none.
-    connection = None if offline else find_connection(config.data_dir)
+async def _run(
+    config: Config, folder: Folder, connection: Connection | None, *, count: int, active: bool, patience: float
+) -> None:
     async with key_pool_of(config, reserve=0) as keys, _registrar(config, connection, keys) as registrar:
-        job = await begin(folder, registrar, count=count, active=active)
+        first = Patience(patience, Pauses().retry)
+        job = await first.keep_trying(lambda: begin(folder, registrar, count=count, active=active))
         with _progress(count) as on_progress:
             work = Work(
                 folder=folder,

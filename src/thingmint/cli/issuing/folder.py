@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from thingmint.core.identifiers import CertificateId, certificate_id_of
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
 from thingmint.issuance.pem import certificate_pem
+from thingmint.words import in_words
 
 JOB_FILE = "job.json"
 MANIFEST_CSV = "manifest.csv"
@@ -102,7 +103,7 @@ class Folder:
                 raise FolderRefused(f"{self.path} holds identities but no {JOB_FILE}: choose another folder") from None
             return None
         except msgspec.DecodeError as error:
-            raise FolderRefused(f"{self.path / JOB_FILE} cannot be read: {error}") from error
+            raise FolderRefused(f"{self.path / JOB_FILE} cannot be read: {in_words(error)}") from error
         if job.version != JOB_VERSION:
             raise FolderRefused(f"{self.path / JOB_FILE} was written by another version of Thingmint")
         if keyless := sorted(self._indexes(_CERTIFICATE) - self._indexes(_KEY)):

@@ -7,7 +7,7 @@ key: before an identity in doubt is asked for anew, the certificates registered 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -19,15 +19,14 @@ from msgspec import structs
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.issuing.doubts import discard_doubles, find_lost
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job, public_key_sha256
+from thingmint.cli.issuing.patience import THROTTLED, Patience, WorkStopped
 from thingmint.cli.issuing.registrar import Registered, Registrar
 from thingmint.registration.ports import KeySource
+from thingmint.words import in_words
+
+__all__ = ["AnswerRefused", "Pauses", "Work", "WorkStopped"]
 
 _SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AWS IoT Certificate")])
-_THROTTLED = ("ThrottlingException", "TooManyRequestsException")
-
-
-class WorkStopped(Exception):
-    """The service did not answer for as long as was to be waited; the job can be resumed."""
 
 
 class AnswerRefused(Exception):
@@ -63,7 +62,7 @@ class Work:
     _settling_since: float = 0.0
     _slowest_answer: float = 0.0
     _done: int = 0
-    _last_success: float = 0.0
+    _left: Patience = field(init=False)
 
     async def run(self) -> None:
         """Complete the job.
@@ -71,7 +70,8 @@ class Work:
         Raises WorkStopped if the service does not answer for ``patience`` seconds, ServiceRefused if it refuses,
         FolderRefused and OSError if the folder or its disk does.
         """
-        self._last_success = self._settling_since = time.monotonic()
+        self._settling_since = time.monotonic()
+        self._left = Patience(self.patience, self.pauses.retry)
         self._done = len(self.folder.complete())
         self.on_progress(self._done)
         self._in_doubt = set(self.folder.in_doubt())
@@ -99,7 +99,7 @@ class Work:
             except ServiceUnreachable as error:
                 self._in_doubt.add(index)
                 self._settling_since = time.monotonic()
-                self._check_patience(error)
+                self._left.check(error)
                 return
 
     async def _issue(self, index: int) -> None:
@@ -111,13 +111,13 @@ class Work:
             try:
                 registered = await self.registrar.issue(csr_pem, active=self.job.active)
             except ServiceRefused as refusal:
-                if refusal.name in _THROTTLED:
-                    self._check_patience(refusal)
+                if refusal.name in THROTTLED:
+                    self._left.check(refusal)
                     await asyncio.sleep(refusal.retry_after)
                     continue
                 if refusal.status >= 500:
                     # The service may have committed before it failed.
-                    raise ServiceUnreachable(str(refusal)) from refusal
+                    raise ServiceUnreachable(in_words(refusal)) from refusal
                 raise
             break
         self._settling_since = time.monotonic()
@@ -137,7 +137,7 @@ class Work:
         self._require_arn_prefix(registered.arn)
         await asyncio.to_thread(self.folder.write_certificate, index, registered.der)
         self._done += 1
-        self._last_success = time.monotonic()
+        self._left.succeeded()
         self.on_progress(self._done)
 
     def _require_arn_prefix(self, arn: str) -> None:
@@ -152,11 +152,11 @@ class Work:
     async def _settle_doubts(self) -> None:
         if not self._in_doubt:
             return
-        await self._patiently(self._find_lost)
+        await self._left.keep_trying(self._find_lost)
         if self._in_doubt:
             # A request that was under way when its sender died may still be answered; give it time to appear.
             await asyncio.sleep(self.pauses.retry)
-            await self._patiently(self._find_lost)
+            await self._left.keep_trying(self._find_lost)
         if self._in_doubt:
             # Durable before they are asked for again: whoever resumes must know that there may be two of them.
             asked_again = tuple(sorted({*self.job.asked_again, *self._in_doubt}))
@@ -172,25 +172,9 @@ class Work:
     async def _end_doubles(self) -> None:
         settle = max(self.pauses.settle, self._slowest_answer)
         await asyncio.sleep(max(0.0, self._settling_since + settle - time.monotonic()))
-        await self._patiently(lambda: discard_doubles(self.folder, self.job, self.registrar))
+        await self._left.keep_trying(lambda: discard_doubles(self.folder, self.job, self.registrar))
         self._record(structs.replace(self.job, asked_again=()))
 
     def _record(self, job: Job) -> None:
         self.folder.write_job(job)
         self.job = job
-
-    async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                return await attempt()
-            except ServiceUnreachable as error:
-                self._check_patience(error)
-            except ServiceRefused as refusal:
-                if refusal.name not in _THROTTLED and refusal.status < 500:
-                    raise
-                self._check_patience(refusal)
-            await asyncio.sleep(self.pauses.retry)
-
-    def _check_patience(self, cause: Exception) -> None:
-        if time.monotonic() - self._last_success > self.patience:
-            raise WorkStopped(str(cause)) from cause

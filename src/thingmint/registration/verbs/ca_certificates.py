@@ -36,6 +36,15 @@ class CACertificateVerbs(Protocol):
         """
         ...
 
+    def ca_certificates_of_any_account(
+        self, region: Region, subject_digest: str, limit: int
+    ) -> Steps[Sequence[CACertificate]]:
+        """Return up to ``limit`` CA certificates of the region with this subject, oldest first, of any account.
+
+        They are active and open to automatic registration.
+        """
+        ...
+
     def ca_certificate_summaries(
         self, scope: Scope, template_name: str | None, page: PageRequest
     ) -> Steps[Sequence[CACertificateSummary]]:

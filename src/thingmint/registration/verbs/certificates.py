@@ -34,6 +34,10 @@ class CertificateVerbs(Protocol):
         """
         ...
 
+    def accounts_of_certificate(self, region: Region, certificate_id: CertificateId) -> Steps[Sequence[AccountId]]:
+        """Return accounts of the region that have the certificate, in any mode and status; two if there are several."""
+        ...
+
     def certificate_for_update(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
         """Return the certificate and keep others from changing it until this transaction ends."""
         ...
@@ -50,7 +54,11 @@ class CertificateVerbs(Protocol):
         ...
 
     def insert_certificate(self, certificate: Certificate) -> Steps[None]:
-        """Store a new certificate; raise DuplicateCertificate if its id, or its issuer and serial number, exist."""
+        """Store a new certificate.
+
+        Raises DuplicateCertificate if the account has it already in any encoding, or if any account has it in DEFAULT
+        mode and this is to be in DEFAULT mode too.
+        """
         ...
 
     def update_certificate(self, before: Certificate, after: Certificate) -> Steps[bool]:

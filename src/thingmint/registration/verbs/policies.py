@@ -1,6 +1,7 @@
 """Owns what a transaction does with policies and their versions; knows no SQL."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -10,8 +11,23 @@ from thingmint.registration.paging import PageRequest
 from thingmint.registration.steps import Steps
 
 
+@dataclass(frozen=True, slots=True)
+class VersionKey:
+    """What tells a version of a policy from every other, of namesakes that are created or restored later, too."""
+
+    scope: Scope
+    name: PolicyName
+    generation_id: str
+    version: int
+    created_at: datetime
+
+
 class PolicyVerbs(Protocol):
     """Reads see the transaction's own writes."""
+
+    def policy_document(self, key: VersionKey) -> Steps[str | None]:
+        """Return the document of the version, None if it does not exist any more."""
+        ...
 
     def policy_with_version(
         self, scope: Scope, name: PolicyName, version: int | None

@@ -11,6 +11,7 @@ from thingmint.core.device_policy import PolicySummary
 from thingmint.core.identifiers import PolicyName, Scope, ThingGroupName, ThingName, policy_arn
 from thingmint.registration.paging import PageRequest
 from thingmint.registration.steps import Steps
+from thingmint.registration.verbs.policies import VersionKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +24,26 @@ class AttachedTarget:
 
 @dataclass(frozen=True, slots=True)
 class EffectivePolicy:
-    """A policy's default version, and the targets through which it is in force."""
+    """A policy's default version, and the targets through which it is in force; its document where it was read."""
 
-    scope: Scope
-    name: PolicyName
-    version: int
-    document: str
+    key: VersionKey
     targets: tuple[str, ...]
+    document: str = ""
+
+    @property
+    def version(self) -> int:
+        """The number of the version."""
+        return self.key.version
+
+    @property
+    def name(self) -> PolicyName:
+        """The policy's name."""
+        return self.key.name
 
     @property
     def arn(self) -> str:
         """The policy's ARN."""
-        return policy_arn(self.scope, self.name)
+        return policy_arn(self.key.scope, self.key.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from thingmint.storage.tables.columns import column_of_time, position_after, tim
 
 COLUMNS = (
     "account, region, certificate_id, der, subject_digest, status, mode, auto_registration, template_body, "
-    "template_name, role_arn, not_before, not_after, created_at, modified_at, customer_version, generation_id"
+    "template_name, role_arn, not_before, not_after, created_at, modified_at, customer_version, generation_id, pem"
 )
 _SUMMARY_COLUMNS = "certificate_id, status, created_at, position"
 
@@ -43,6 +43,12 @@ OF_ISSUER = (
     f"SELECT {COLUMNS} FROM ca_certificate "  # noqa: S608  the columns are the constants above
     "WHERE subject_digest = $1 AND region = $2 AND (mode = 'DEFAULT' OR account = $3) "
     "AND status = 'ACTIVE' AND auto_registration = 'ENABLE' ORDER BY position"
+)
+
+OF_ANY_ACCOUNT = (
+    f"SELECT {COLUMNS} FROM ca_certificate "  # noqa: S608  the columns are the constants above
+    "WHERE subject_digest = $1 AND region = $2 AND status = 'ACTIVE' AND auto_registration = 'ENABLE' "
+    "ORDER BY position LIMIT $3"
 )
 
 
@@ -65,7 +71,7 @@ BY_CA_NEWEST_FIRST, BY_CA_OLDEST_FIRST = _pages(SUMMARY_COLUMNS, "certificate", 
 
 INSERT_CA_CERTIFICATE = (
     f"INSERT INTO ca_certificate ({COLUMNS}) VALUES "  # noqa: S608  the columns are the constants above
-    "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) "
+    "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) "
     "ON CONFLICT DO NOTHING RETURNING position"
 )
 
@@ -127,6 +133,13 @@ class CACertificateTable(CACertificateVerbs):
     ) -> Steps[Sequence[CACertificate]]:
         """Return what may have issued a certificate that a device presents, oldest first."""
         found = yield from rows_of(OF_ISSUER, subject_digest, region, account)
+        return tuple(map(ca_certificate_of_row, found))
+
+    def ca_certificates_of_any_account(
+        self, region: Region, subject_digest: str, limit: int
+    ) -> Steps[Sequence[CACertificate]]:
+        """Return up to ``limit`` CA certificates of the region with this subject, oldest first, of any account."""
+        found = yield from rows_of(OF_ANY_ACCOUNT, subject_digest, region, limit)
         return tuple(map(ca_certificate_of_row, found))
 
     def ca_certificate_summaries(
@@ -227,6 +240,7 @@ def _columns_of_ca_certificate(ca_certificate: CACertificate) -> tuple[object, .
         column_of_time(ca_certificate.modified_at),
         ca_certificate.customer_version,
         ca_certificate.generation_id,
+        ca_certificate.pem,
     )
 
 
@@ -235,7 +249,7 @@ def ca_certificate_of_row(row: Row) -> CACertificate:
     account, region, certificate_id, der, subject_digest, status, mode, auto_registration, *rest = row
     template_body, template_name, role_arn, not_before, not_after, created_at, modified_at, *rest = rest
     config = RegistrationConfig(template_body, template_name, role_arn)
-    customer_version, generation_id = rest
+    customer_version, generation_id, pem = rest
     return CACertificate(
         scope=Scope(AccountId(account), Region(region)),
         certificate_id=CertificateId(certificate_id),
@@ -251,6 +265,7 @@ def ca_certificate_of_row(row: Row) -> CACertificate:
         modified_at=time_of_column(modified_at),
         customer_version=customer_version,
         generation_id=generation_id,
+        pem=pem,
     )
 
 

@@ -17,7 +17,7 @@ from thingmint.storage.tables.columns import column_of_time, position_after, tim
 COLUMNS = (
     "account, region, certificate_id, der, issuer_id, serial_number, status, mode, not_before, not_after, "
     "created_at, modified_at, customer_version, generation_id, ca_certificate_id, previous_account, transfer_to, "
-    "transfer"
+    "transfer, signed_digest, other_encoding_of, pem"
 )
 SUMMARY_COLUMNS = "certificate_id, status, mode, created_at, position"
 
@@ -36,6 +36,11 @@ PRESENTED_CERTIFICATE = (
     f"SELECT {COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
     "WHERE certificate_id = $1 AND region || '' = $2 AND (account = $3 OR mode = 'DEFAULT') "
     "ORDER BY CASE WHEN account = $3 THEN 0 ELSE 1 END LIMIT 1"
+)
+
+
+ACCOUNTS_OF_CERTIFICATE = (
+    "SELECT account FROM certificate WHERE certificate_id = $1 AND region || '' = $2 ORDER BY account LIMIT 2"
 )
 
 
@@ -63,7 +68,7 @@ NEWEST_ISSUED = (
 # A conflict yields no row rather than an error: an error would end the whole transaction on PostgreSQL.
 INSERT_CERTIFICATE = (
     f"INSERT INTO certificate ({COLUMNS}) "  # noqa: S608  the columns are the constants above
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) "
     "ON CONFLICT DO NOTHING RETURNING position"
 )
 
@@ -97,6 +102,11 @@ class CertificateTable(CertificateVerbs):
         row = yield from row_of(PRESENTED_CERTIFICATE, certificate_id, region, account)
         return None if row is None else certificate_of_row(row)
 
+    def accounts_of_certificate(self, region: Region, certificate_id: CertificateId) -> Steps[Sequence[AccountId]]:
+        """Return accounts of the region that have the certificate, in any mode and status; two if there are several."""
+        found = yield from rows_of(ACCOUNTS_OF_CERTIFICATE, certificate_id, region)
+        return tuple(AccountId(account) for (account,) in found)
+
     def certificate_for_update(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
         """Return the certificate and keep others from changing it until this transaction ends."""
         sql = CERTIFICATE + self.dialect.for_update
@@ -116,7 +126,10 @@ class CertificateTable(CertificateVerbs):
         return None if row is None else Issued(CertificateId(row[0]), row[1])
 
     def insert_certificate(self, certificate: Certificate) -> Steps[None]:
-        """Store a new certificate; raise DuplicateCertificate if its id, or its issuer and serial number, exist."""
+        """Store a new certificate.
+
+        Raises DuplicateCertificate if its id, its issuer and serial number, or what its issuer signed exist.
+        """
         inserted = yield from row_of(INSERT_CERTIFICATE, *_columns_of_certificate(certificate))
         if inserted is None:
             raise DuplicateCertificate(f"The certificate is already registered. Id: {certificate.certificate_id}")
@@ -167,6 +180,9 @@ def _columns_of_certificate(certificate: Certificate) -> tuple[object, ...]:
         certificate.previous_account,
         certificate.transfer_to,
         _column_of_transfer(certificate.transfer),
+        certificate.signed_digest,
+        certificate.other_encoding_of,
+        certificate.pem,
     )
 
 
@@ -174,7 +190,7 @@ def certificate_of_row(row: Row) -> Certificate:
     """Return the certificate of a row."""
     account, region, certificate_id, der, issuer_id, serial_number, status, mode, *rest = row
     not_before, not_after, created_at, modified_at, customer_version, generation_id, *rest = rest
-    ca_certificate_id, previous_account, _, transfer = rest
+    ca_certificate_id, previous_account, _, transfer, signed_digest, other_encoding_of, pem = rest
     return Certificate(
         scope=Scope(AccountId(account), Region(region)),
         certificate_id=CertificateId(certificate_id),
@@ -192,6 +208,9 @@ def certificate_of_row(row: Row) -> Certificate:
         ca_certificate_id=None if ca_certificate_id is None else CertificateId(ca_certificate_id),
         previous_account=None if previous_account is None else AccountId(previous_account),
         transfer=None if transfer is None else transfer_of_column(transfer),
+        signed_digest=signed_digest,
+        other_encoding_of=None if other_encoding_of is None else CertificateId(other_encoding_of),
+        pem=pem,
     )
 
 

@@ -7,7 +7,7 @@ from thingmint.core.device_policy import DevicePolicy, PolicySummary, PolicyVers
 from thingmint.core.identifiers import AccountId, PolicyName, Region, Scope
 from thingmint.registration.paging import PageRequest
 from thingmint.registration.steps import Steps
-from thingmint.registration.verbs.policies import PolicyVerbs
+from thingmint.registration.verbs.policies import PolicyVerbs, VersionKey
 from thingmint.storage.dialect import Dialect
 from thingmint.storage.statement import Row, row_of, rows_of
 from thingmint.storage.tables.columns import column_of_time, one_named, position_after, time_of_column
@@ -75,6 +75,12 @@ DELETE_VERSION = (
     "WHERE account = $1 AND region = $2 AND policy_name = $3 AND version = $4 RETURNING version"
 )
 
+DOCUMENT = (
+    "SELECT document FROM policy_version AS stored WHERE account = $1 AND region = $2 AND policy_name = $3 "
+    "AND version = $4 AND created_at = $5 AND (SELECT generation_id FROM policy WHERE policy.name = $3 "
+    "AND policy.account || '' = $1 AND policy.region || '' = $2) = $6"
+)
+
 DELETE_VERSIONS = "DELETE FROM policy_version WHERE account = $1 AND region = $2 AND policy_name = $3"
 
 
@@ -93,6 +99,12 @@ class PolicyTable(PolicyVerbs):
         else:
             row = yield from row_of(WITH_VERSION, version, *one)
         return None if row is None else (policy_of_row(row[:8]), _version_of_row(row[8:]))
+
+    def policy_document(self, key: VersionKey) -> Steps[str | None]:
+        """Return the document of the version, None if it does not exist any more."""
+        one = (key.scope.account, key.scope.region, key.name, key.version)
+        row = yield from row_of(DOCUMENT, *one, column_of_time(key.created_at), key.generation_id)
+        return None if row is None else str(row[0])
 
     def policy_for_update(self, scope: Scope, name: PolicyName) -> Steps[DevicePolicy | None]:
         """Return the policy and keep others from changing it until this transaction ends."""

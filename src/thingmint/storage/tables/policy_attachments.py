@@ -14,6 +14,7 @@ from thingmint.core.identifiers import (
 )
 from thingmint.registration.paging import PageRequest
 from thingmint.registration.steps import Steps
+from thingmint.registration.verbs.policies import VersionKey
 from thingmint.registration.verbs.policy_attachments import (
     AttachedTarget,
     Beginning,
@@ -22,7 +23,7 @@ from thingmint.registration.verbs.policy_attachments import (
     PolicyAttachmentVerbs,
 )
 from thingmint.storage.statement import Row, row_of, rows_of
-from thingmint.storage.tables.columns import position_after
+from thingmint.storage.tables.columns import position_after, time_of_column
 from thingmint.storage.tables.policies import summary_of_row
 
 ATTACH = (
@@ -84,12 +85,17 @@ _ATTACHED = (
     "ON attached.account || '' = $1 AND attached.region || '' = $2 AND attached.target = arn"
 )
 
+_OF_POLICY = (
+    "(SELECT {} FROM policy "
+    "WHERE policy.name = attached.policy_name AND policy.account || '' = $1 AND policy.region || '' = $2)"
+)
+
 EFFECTIVE = (
-    "SELECT arn, attached.policy_name, version, "  # noqa: S608  the constants above
-    "(SELECT document FROM policy_version AS stored WHERE stored.account = $1 AND stored.region = $2 "
+    "SELECT arn, attached.policy_name, generation_id, version, "  # noqa: S608  the constants above
+    "(SELECT created_at FROM policy_version AS stored WHERE stored.account = $1 AND stored.region = $2 "
     "AND stored.policy_name = attached.policy_name AND stored.version = attached.version) "
-    "FROM (SELECT arn, policy_name, attached.position, (SELECT default_version FROM policy "
-    "WHERE policy.name = attached.policy_name AND policy.account || '' = $1 AND policy.region || '' = $2) AS version "
+    f"FROM (SELECT arn, policy_name, attached.position, {_OF_POLICY.format('default_version')} AS version, "
+    f"{_OF_POLICY.format('generation_id')} AS generation_id "
     f"FROM {_REACHED} LEFT JOIN {_ATTACHED}) AS attached ORDER BY attached.position"
 )
 
@@ -167,13 +173,11 @@ def _columns_of_beginning(scope: Scope, beginning: Beginning) -> tuple[str, ...]
 
 def _effective(scope: Scope, rows: Sequence[Row]) -> EffectivePolicies:
     targets: dict[str, list[str]] = {}
-    versions: dict[str, tuple[int, str]] = {}
-    for arn, name, version, document in rows:
+    keys: dict[str, VersionKey] = {}
+    for arn, name, generation_id, version, created_at in rows:
         if name is not None:
             targets.setdefault(name, []).append(arn)
-            versions[name] = version, document
-    policies = tuple(
-        EffectivePolicy(scope, PolicyName(name), *versions[name], tuple(reached)) for name, reached in targets.items()
-    )
+            keys[name] = VersionKey(scope, PolicyName(name), generation_id, version, time_of_column(created_at))
+    policies = tuple(EffectivePolicy(keys[name], tuple(reached)) for name, reached in targets.items())
     arns = {arn for arn, *_ in rows if arn}
     return EffectivePolicies(policies, frozenset(arns | {policy_arn(scope, policy.name) for policy in policies}))

@@ -1,0 +1,126 @@
+"""Owns whether the service is ready, and for whom: callers of the API, or devices; knows neither HTTP nor MQTT."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from thingmint.core.errors import ServiceUnavailable
+
+# Balancers and orchestrators wait a second by default; what is not known by then is answered as not ready.
+ANSWER_SECONDS = 0.8
+# How long an answer is believed, so that many callers cost the database no more than one.
+BELIEVED_SECONDS = 1.0
+CLOCK_CHECK_SECONDS = 1.0
+
+
+class Log(Protocol):
+    """Where changes of the clock's state are told."""
+
+    def error(self, event: str, **facts: object) -> object:
+        """Write a line about a fault."""
+        ...
+
+    def info(self, event: str, **facts: object) -> object:
+        """Write a line about its end."""
+        ...
+
+
+@dataclass(slots=True)
+class ClockWatch:
+    """Compares the machine's clock with the validity of the issuing authority."""
+
+    now: Callable[[], datetime]
+    not_before: datetime
+    not_after: datetime
+    log: Log
+    _was_right: bool = True
+
+    def check(self) -> None:
+        """Return if certificates can be issued at this time; raise ServiceUnavailable otherwise. Changes are logged."""
+        now = self.now()
+        is_right = self.not_before <= now <= self.not_after
+        if is_right is not self._was_right:
+            self._was_right = is_right
+            facts = {
+                "now": now.isoformat(),
+                "authority_begins": self.not_before.isoformat(),
+                "authority_ends": self.not_after.isoformat(),
+            }
+            if is_right:
+                self.log.info("the clock is right again: certificates are issued", **facts)
+            else:
+                self.log.error("the clock is wrong: nothing is issued until it is right", **facts)
+        if not is_right:
+            raise ServiceUnavailable("The service's clock is outside of the validity of its issuing authority")
+
+    async def run(self) -> None:
+        """Check again and again, so that a wrong clock is logged although nobody asks."""
+        while True:
+            with contextlib.suppress(ServiceUnavailable):
+                self.check()
+            await asyncio.sleep(CLOCK_CHECK_SECONDS)
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Answers whether requests can be served, within a second however many ask and however long the database takes.
+
+    One check of the database is under way at a time, and its outcome, success or failure, is believed for a second. A
+    check that takes longer than callers wait is answered as a failure until it ends.
+    """
+
+    check_store: Callable[[], Awaitable[None]]
+    check_clock: Callable[[], None]
+    answer_seconds: float = ANSWER_SECONDS
+    _checking: "asyncio.Task[None] | None" = None
+    _began_at: float = 0.0
+    _found: ServiceUnavailable | None = None
+    _believed_until: float = field(default=float("-inf"))
+
+    async def check(self) -> None:
+        """Return if requests can be served; raise ServiceUnavailable otherwise."""
+        self.check_clock()
+        if self._checking is None and time.monotonic() >= self._believed_until:
+            self._began_at = time.monotonic()
+            self._checking = asyncio.create_task(self._ask())
+        if self._checking is not None:
+            left = self._began_at + self.answer_seconds - time.monotonic()
+            await asyncio.wait({self._checking}, timeout=max(0.0, left))
+        if self._checking is not None:
+            raise ServiceUnavailable("The database does not answer")
+        if self._found is not None:
+            # A new one for each caller: raising one object in many tasks would mix up their tracebacks.
+            raise ServiceUnavailable(self._found.message) from self._found.__cause__
+
+    async def _ask(self) -> None:
+        try:
+            await self.check_store()
+        except Exception as error:  # noqa: BLE001  whatever it is, the database cannot be used
+            self._found = ServiceUnavailable("The database cannot be used")
+            self._found.__cause__ = error.with_traceback(None)
+        else:
+            self._found = None
+        finally:
+            self._believed_until = time.monotonic() + BELIEVED_SECONDS
+            self._checking = None
+
+
+@contextlib.asynccontextmanager
+async def watched(watch: ClockWatch) -> AsyncIterator[None]:
+    """Watch the clock until the context ends."""
+    task = asyncio.create_task(watch.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def require_listening(is_listening: bool) -> None:
+    """Return if devices can connect; raise ServiceUnavailable otherwise."""
+    if not is_listening:
+        raise ServiceUnavailable("The device port does not accept connections")

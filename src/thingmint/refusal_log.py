@@ -1,0 +1,118 @@
+"""Owns the log lines of what was refused to devices: one for each refusal, and few for a device that does not give up.
+
+Of each certificate the first refusals of a minute are logged one by one. The others of that minute are counted, and one
+line at its end tells how many they were. Every refusal is counted in the metrics.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from thingmint.core.identifiers import CertificateId
+from thingmint.mqtt.events import ActionRefused, ConnectRefused, Refused
+
+WINDOW_SECONDS: Final = 60.0
+LINES_IN_A_WINDOW: Final = 10
+# Strangers may show as many certificates as they like: those beyond share one window.
+MAX_CERTIFICATES: Final = 10_000
+# MQTT allows topics of 65,535 bytes; policies are asked before the length is looked at.
+LONGEST_FIELD: Final = 512
+
+_OTHERS: Final = CertificateId("others")
+_IMPLICIT: Final = "IMPLICIT_DENY"
+
+
+class Log(Protocol):
+    """Where lines are written."""
+
+    def warning(self, event: str, **fields: object) -> object:
+        """Write a line about what an operator may want to know."""
+        ...
+
+
+@dataclass(slots=True)
+class _Window:
+    began_at: float
+    logged: int = 0
+    suppressed: int = 0
+
+
+class RefusalLog:
+    """Logs and counts refusals."""
+
+    def __init__(
+        self,
+        log: Log,
+        observe: Callable[[str, str], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take a log, and what counts a refusal by its action and reason."""
+        self._log = log
+        self._observe = observe
+        self._monotonic = monotonic
+        self._windows: dict[CertificateId, _Window] = {}
+
+    def connect_refused(self, event: ConnectRefused) -> None:
+        """Log that a CONNECT was refused."""
+        refused = event.refused or Refused("iot:Connect", _IMPLICIT, detail=event.why)
+        account = None if event.scope is None else event.scope.account
+        self._take(refused, event.certificate_id, account, event.client_id, event.source_address)
+
+    def action_refused(self, event: ActionRefused) -> None:
+        """Log what was refused on an accepted connection."""
+        link = event.link
+        self._take(event.refused, link.certificate_id, link.scope.account, link.client_id, link.source_address)
+
+    def advance(self) -> None:
+        """Write the closing lines that are due; called every second or so."""
+        now = self._monotonic()
+        for certificate_id, window in tuple(self._windows.items()):
+            if window.began_at + WINDOW_SECONDS > now:
+                # Windows are in the order in which they began.
+                break
+            self._close(certificate_id)
+
+    def close(self) -> None:
+        """Write the closing lines of all certificates now."""
+        for certificate_id in tuple(self._windows):
+            self._close(certificate_id)
+
+    def _take(
+        self, refused: Refused, certificate_id: CertificateId, account: str | None, client_id: str, source: str
+    ) -> None:
+        self._observe(refused.action, refused.reason)
+        self.advance()
+        window = self._window(certificate_id)
+        if window.logged >= LINES_IN_A_WINDOW:
+            window.suppressed += 1
+            return
+        window.logged += 1
+        fields = {
+            "action": refused.action,
+            "reason": refused.reason,
+            "account": account,
+            "certificate": certificate_id,
+            "client_id": client_id,
+            "resource": refused.resource,
+            "policy": refused.policy,
+            "source": source,
+            "detail": refused.detail,
+        }
+        self._log.warning("refused", **{name: _bounded(value) for name, value in fields.items() if value})
+
+    def _window(self, certificate_id: CertificateId) -> _Window:
+        window = self._windows.get(certificate_id)
+        if window is None:
+            key = certificate_id if len(self._windows) < MAX_CERTIFICATES else _OTHERS
+            window = self._windows.setdefault(key, _Window(self._monotonic()))
+        return window
+
+    def _close(self, certificate_id: CertificateId) -> None:
+        window = self._windows.pop(certificate_id)
+        if window.suppressed:
+            self._log.warning("more was refused", certificate=certificate_id, count=window.suppressed)
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= LONGEST_FIELD else text[:LONGEST_FIELD] + "…"

@@ -1,0 +1,25 @@
+"""Owns the condition keys that every request to the API has by itself, whoever sends it and whatever it asks for."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from thingmint.registration.authorization import iso_time
+
+_HEADERS = {"aws:UserAgent": b"user-agent", "aws:Referer": b"referer"}
+
+
+def request_conditions(
+    scheme: str, headers: Sequence[tuple[bytes, bytes]], now: datetime
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the keys with their values; those of headers are there if the request has the header."""
+    keys = {
+        "aws:SecureTransport": "true" if scheme == "https" else "false",
+        "aws:CurrentTime": iso_time(now),
+        "aws:EpochTime": str(int(now.timestamp())),
+    }
+    for key, name in _HEADERS.items():
+        values = [value for header, value in headers if header == name]
+        if values:
+            # RFC 9110, 5.3: a header that comes twice says the same as one with both values.
+            keys[key] = b", ".join(values).decode("latin-1")
+    return {key: (value,) for key, value in keys.items()}

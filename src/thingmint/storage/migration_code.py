@@ -1,0 +1,79 @@
+"""Owns what a migration does that SQL cannot; runs once on each database, in the migration's own transaction."""
+
+from collections.abc import Callable, Mapping
+
+from thingmint.issuance.foreign import load_registered
+from thingmint.issuance.signed_form import signed_digest
+from thingmint.issuance.user_ca import is_issued_by
+from thingmint.registration.steps import Steps
+from thingmint.storage.statement import Row, row_of, rows_of
+
+_BATCH = 500
+
+FOREIGN_BATCH = (
+    "SELECT position, account, region, serial_number, mode, der, ca_certificate_id FROM certificate "
+    "WHERE issuer_id IS NULL AND position > $1 ORDER BY position LIMIT $2"
+)
+
+FIRST_ENCODING = (
+    "SELECT certificate_id, der, ca_certificate_id FROM certificate "
+    "WHERE signed_digest >= $1 AND signed_digest < $2 AND region = $3 "
+    "AND (account = $4 OR (mode = 'DEFAULT' AND $5 = 'DEFAULT')) ORDER BY position"
+)
+
+CA_OF_ACCOUNT = "SELECT der FROM ca_certificate WHERE certificate_id = $1 AND account = $2 AND region = $3"
+
+ISSUED_IN_ACCOUNT = (
+    "SELECT certificate_id, der FROM certificate "
+    "WHERE issuer_id IN ("
+    "WITH RECURSIVE issuer (id) AS ("
+    "SELECT min(issuer_id) FROM certificate WHERE issuer_id IS NOT NULL UNION ALL "
+    "SELECT (SELECT min(issuer_id) FROM certificate WHERE issuer_id > issuer.id) FROM issuer "
+    "WHERE issuer.id IS NOT NULL) SELECT id FROM issuer WHERE id IS NOT NULL) "
+    "AND serial_number = $1 AND account = $2 AND region = $3"
+)
+
+SET_SIGNED_DIGEST = "UPDATE certificate SET signed_digest = $1 WHERE position = $2 RETURNING position"
+
+SET_OTHER_ENCODING = "UPDATE certificate SET other_encoding_of = $1 WHERE position = $2 RETURNING position"
+
+
+def fill_signed_digests() -> Steps[None]:
+    """Give every foreign certificate the digest of what was signed; note those that an earlier one has already."""
+    position = 0
+    while True:
+        batch = yield from rows_of(FOREIGN_BATCH, position, _BATCH)
+        for row in batch:
+            yield from _fill(row)
+        if len(batch) < _BATCH:
+            return
+        position = batch[-1][0]
+
+
+def _fill(row: Row) -> Steps[None]:
+    position, account, region, serial_number, mode, der, ca_id = row
+    digest = signed_digest(der)
+    first = yield from rows_of(FIRST_ENCODING, digest, digest + ";", region, account, mode)
+    ca = None if ca_id is None or not first else (yield from row_of(CA_OF_ACCOUNT, ca_id, account, region))
+    same = [each for each in first if not _is_of_another_ca(each[1], each[2], None if ca is None else ca[0])]
+    issued = yield from rows_of(ISSUED_IN_ACCOUNT, serial_number, account, region)
+    alike = [certificate_id for certificate_id, issued_der in issued if signed_digest(issued_der) == digest]
+    others = [*(each[0] for each in same), *alike]
+    if others:
+        yield from rows_of(SET_OTHER_ENCODING, others[0], position)
+        return
+    if ca is not None:
+        digest = f"{digest}:{load_registered(ca[0], 'CA certificate').key_digest}"
+    yield from rows_of(SET_SIGNED_DIGEST, digest, position)
+
+
+def _is_of_another_ca(present: bytes, present_ca_id: str | None, ca: bytes | None) -> bool:
+    # Two CAs with one name can sign the same octets.
+    if present_ca_id is None or ca is None:
+        return False
+    issuer = load_registered(ca, "CA certificate")
+    return not is_issued_by(load_registered(present, "certificate"), issuer)
+
+
+AFTER: Mapping[int, Callable[[], Steps[None]]] = {12: fill_signed_digests}
+"""What runs after the statements of a migration, by its version."""

@@ -1,0 +1,125 @@
+"""A service whose PostgreSQL commits and cannot say so: the client is told once that it is not known."""
+
+import http.client
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.support.aws import IoT, Live
+from tests.support.cutting_proxy import CuttingProxy, Fault, Loss, Side, cutting_proxy
+from tests.support.database import tables_of
+from tests.support.loop_thread import LoopThread, loop_thread
+from tests.support.policies import document, statement
+from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
+    postgresql_cluster,
+    postgresql_server_url,
+    postgresql_url,
+)
+from tests.support.service import Service, assert_consistent, running_service
+
+POLICY = document(statement())
+
+
+@contextmanager
+def proxy_of(url: str, thread: LoopThread) -> Iterator[CuttingProxy]:
+    """Yield a proxy that runs beside the test."""
+    context = cutting_proxy(url)
+    proxy = thread.run(context.__aenter__())
+    try:
+        yield proxy
+    finally:
+        thread.run(context.__aexit__(None, None, None))
+
+
+def told(proxy: CuttingProxy, loss: Loss, call: Any, **members: Any) -> str:
+    """Call while the answer to the next commit is lost; return what the client was told."""
+    proxy.fault = Fault(Side.SERVER, loss, containing=b"COMMIT\0")
+    try:
+        call(**members)
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    finally:
+        proxy.fault = None
+    # The commit was another one's, of the background work.
+    return "done"
+
+
+def audit_of(tmp_path: Path, url: str) -> list[dict[str, Any]]:
+    return list(tables_of(tmp_path, url)["audit"])
+
+
+@pytest.mark.parametrize("loss", [Loss.SWALLOWED, Loss.SWALLOWED_RESET], ids=["closed", "reset"])
+def test_a_commit_whose_answer_is_lost_is_told_once_as_unavailable_and_never_repeated(
+    tmp_path: Path,
+    postgresql_url: str,  # noqa: F811  the fixture
+    loss: Loss,
+) -> None:
+    with loop_thread("asyncio") as thread, proxy_of(postgresql_url, thread) as proxy:
+        with running_service(tmp_path / "data", "--database-url", proxy.url) as service:
+            iot: IoT = Live(service, postgresql_url).client(retries={"total_max_attempts": 1})
+            service.closers.append(iot.close)
+            iot.create_policy(policyName="policy", policyDocument=POLICY)
+            iot.create_thing(thingName="thing")
+            kept = iot.create_keys_and_certificate()["certificateId"]
+            answers = [
+                told(proxy, loss, iot.create_policy, policyName="other", policyDocument=POLICY),
+                told(proxy, loss, iot.create_policy_version, policyName="policy", policyDocument=POLICY),
+                told(proxy, loss, iot.create_keys_and_certificate),
+                told(
+                    proxy,
+                    loss,
+                    iot.update_thing,
+                    thingName="thing",
+                    expectedVersion=1,
+                    attributePayload={"merge": True},
+                ),
+                told(proxy, loss, iot.delete_certificate, certificateId=kept),
+            ]
+            assert set(answers) <= {"ServiceUnavailableException", "done"}
+            assert answers.count("ServiceUnavailableException") >= 3
+            versions = iot.list_policy_versions(policyName="policy")["policyVersions"]
+            assert len(versions) == 2
+            assert iot.describe_thing(thingName="thing")["version"] == 2
+        # After its end, so that what the service says of itself is whole.
+        entries = audit_of(tmp_path, postgresql_url)
+        requests = Counter(entry["request_id"] for entry in entries if entry["action"] != "CreateAccessKey")
+        assert set(requests.values()) == {1}
+        assert_consistent(tmp_path, postgresql_url)
+
+
+def test_readiness_is_answered_at_once_while_the_database_hangs_and_devices_are_told_apart(
+    tmp_path: Path,
+    postgresql_url: str,  # noqa: F811  the fixture
+) -> None:
+    with loop_thread("asyncio") as thread, proxy_of(postgresql_url, thread) as proxy:
+        options = ("--database-url", proxy.url, "--insecure-http")
+        with running_service(tmp_path / "data", *options, key_reserve=0) as service:
+            assert [page(service, path) for path in ("/readyz", "/readyz/devices")] == [200, 200]
+            thread.call(proxy.passes.clear)
+            while page(service, "/readyz") == 200:
+                pass
+            with ThreadPoolExecutor(20) as callers:
+                began = time.monotonic()
+                answers = list(callers.map(lambda _: page(service, "/readyz"), range(100)))
+                took = time.monotonic() - began
+            assert answers == [503] * 100
+            # One after the other, each would have waited for the database's time limit of several seconds.
+            assert took < 100
+            assert [page(service, path) for path in ("/healthz", "/readyz/devices")] == [200, 200]
+            thread.call(proxy.passes.set)
+            while page(service, "/readyz") != 200:
+                pass
+        assert_consistent(tmp_path, postgresql_url)
+
+
+def page(service: Service, path: str) -> int:
+    """Return the status of a page for those who watch the service."""
+    with closing(http.client.HTTPConnection("127.0.0.1", service.endpoints.api_port, timeout=60)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().status

@@ -1,0 +1,70 @@
+"""With a clock before the authority's beginning, no way of registration issues anything or changes the registry."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.support.authority import EVERYTHING, NOW, caller_with, new_authority
+from tests.support.fleet import CLAIM_ID, FLEET, OPERATOR, USUAL, create_template
+from tests.support.memory_store import MemoryStore
+from tests.support.signing import SettableClock
+from tests.support.signing_requests import csr_pem
+
+from thingmint.api.fleet import Fleet
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.registration import certificates, claims, fleet
+from thingmint.registration.authority import RegistrationAuthority
+
+EARLIER = NOW - timedelta(days=30)
+DEVICE = fleet.Device(caller_with(EVERYTHING), CLAIM_ID)
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    return SettableClock(NOW)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+async def authority(store: MemoryStore, clock: SettableClock) -> RegistrationAuthority:
+    made = replace(new_authority(store), clock=clock)
+    await create_template(made, USUAL)
+    return made
+
+
+async def test_nothing_is_issued_to_operators(
+    authority: RegistrationAuthority, store: MemoryStore, clock: SettableClock
+) -> None:
+    before = store.tables.dump()
+    clock.at = EARLIER
+    for asked in (
+        certificates.issue_with_new_key(authority, OPERATOR, active=True),
+        certificates.issue_from_csr(authority, OPERATOR, csr_pem("p-256"), active=True),
+        claims.create_claim(authority, OPERATOR, FLEET),
+    ):
+        with pytest.raises(ServiceUnavailable, match="clock is before"):
+            await asked
+    assert store.tables.dump() == before
+
+
+@pytest.mark.parametrize(
+    ("operation", "payload"), [("create", {}), ("create-from-csr", {"certificateSigningRequest": csr_pem("p-256")})]
+)
+async def test_nothing_is_issued_to_devices(
+    authority: RegistrationAuthority, store: MemoryStore, clock: SettableClock, operation: str, payload: object
+) -> None:
+    before = store.tables.dump()
+    clock.at = EARLIER
+    topic = f"$aws/certificates/{operation}/json"
+    reply = await Fleet(authority).answer(DEVICE, "client", topic, json.dumps(payload).encode())
+    assert reply.topic == f"{topic}/rejected"
+    assert json.loads(reply.payload)["statusCode"] == 503
+    assert store.tables.dump() == before
+    clock.at = NOW
+    reply = await Fleet(authority).answer(DEVICE, "client", topic, json.dumps(payload).encode())
+    assert reply.topic == f"{topic}/accepted"

@@ -1,0 +1,328 @@
+"""Every operation that changes the registry happens once or not at all, wherever a connection to PostgreSQL is lost."""
+
+import asyncio
+import contextlib
+import itertools
+import os
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+from tests.support.authority import NOW, caller_with, new_authority
+from tests.support.bulk import BUCKET, KEY, TEMPLATE, device, report, write_input
+from tests.support.cutting_proxy import CuttingProxy, Fault, Loss, Side, cutting_proxy
+from tests.support.effects import Rows, Trials, judge
+from tests.support.fleet import CLAIM_ID
+from tests.support.mutations import BY_DEVICE, DEVICE_MUTATIONS, MUTATIONS, READING, Mutation
+from tests.support.provisioning import ROLE_ARN
+from tests.support.signing import SettableClock
+from tests.support.signing_requests import csr_pem
+from tests.support.stores import Timings, sample_access_key
+
+from thingmint.api.service import implemented_operations
+from thingmint.buckets import Buckets
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.identifiers import AccountId
+from thingmint.core.registration_task import ReportType, TaskStatus
+from thingmint.registration import bulk, fleet
+from thingmint.registration.bulk_runner import BulkRunner
+from thingmint.registration.ownership import sweep_unused_certificates
+from thingmint.registration.ports import Transaction
+from thingmint.registration.steps import Steps
+from thingmint.storage import postgresql
+from thingmint.storage.database_url import parse_database_url
+from thingmint.storage.postgresql import PostgreSQLStore, open_postgresql
+from thingmint.storage.postgresql_session import OutcomeUnknown
+
+SOAK = os.environ.get("THINGMINT_SOAK") == "1"
+# One of each kind: creation, a further version, an optimistic update, keys, deletion, attachment, many rows.
+CHOSEN = (
+    "CreatePolicy",
+    "CreatePolicyVersion",
+    "UpdateThing",
+    "CreateKeysAndCertificate",
+    "DeleteCertificate",
+    "AttachPolicy",
+    "RegisterThing",
+    f"RegisterThing{BY_DEVICE}",
+)
+_TABLES = (
+    "SELECT table_name FROM information_schema.columns "
+    "WHERE table_schema = 'public' AND column_name = 'account' ORDER BY table_name"
+)
+_BUSY = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND (state LIKE 'idle in transaction%' OR state = 'active') AND backend_type = 'client backend'"
+)
+
+
+@dataclass
+class Watcher:
+    """Looks into the database past every store."""
+
+    connection: "asyncpg.Connection[asyncpg.Record]"
+
+    async def rows(self, *accounts: str) -> Rows:
+        """Return the number of rows that the accounts have in each table, once no transaction is open any more."""
+        # The server undoes what was not committed when it notices that the connection is gone.
+        while await self.connection.fetchval(_BUSY):  # noqa: ASYNC110  the server tells nobody of it
+            await asyncio.sleep(0.005)
+        tables = [row[0] for row in await self.connection.fetch(_TABLES)]
+        counts = ", ".join(f"(SELECT count(*) FROM {table} WHERE account = ANY($1))" for table in tables)
+        row = await self.connection.fetchrow(f"SELECT {counts}", list(accounts))
+        assert row is not None
+        return dict(zip(tables, row, strict=True))
+
+
+async def opened(url: str) -> PostgreSQLStore:
+    return await open_postgresql(parse_database_url(url), observe=Timings())
+
+
+@pytest.fixture
+async def proxy(postgresql_url: str) -> AsyncIterator[CuttingProxy]:
+    async with cutting_proxy(postgresql_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def trials(postgresql_url: str, proxy: CuttingProxy, tmp_path: Path) -> AsyncIterator[Trials]:
+    direct, failing = await opened(postgresql_url), await opened(proxy.url)
+    watcher = Watcher(await asyncpg.connect(postgresql_url))
+    write_input(tmp_path, [{"Name": "sensor"}])
+
+    def arm(fault: Fault | None) -> None:
+        proxy.fault = fault
+
+    yield Trials(direct, failing, Buckets(tmp_path), arm, watcher.rows)
+    await watcher.connection.close()
+    await failing.close()
+    await direct.close()
+
+
+def chosen(*, everything: bool = False) -> Sequence[Mutation]:
+    all_of_them = (*MUTATIONS, *DEVICE_MUTATIONS)
+    return [mutation for mutation in all_of_them if SOAK or everything or mutation.operation in CHOSEN]
+
+
+def test_every_operation_that_changes_the_registry_is_tried() -> None:
+    implemented = {each.name for each in implemented_operations(new_authority(), "x")}
+    changing = {name for name in implemented if not name.startswith(READING)} | {"GetRegistrationCode"}
+    assert {mutation.operation for mutation in MUTATIONS} == changing
+
+
+@pytest.mark.parametrize(
+    ("side", "loss"),
+    [
+        (Side.SERVER, Loss.SWALLOWED),
+        (Side.SERVER, Loss.CLOSED_AFTER),
+        (Side.SERVER, Loss.RESET_AFTER),
+        (Side.SERVER, Loss.SWALLOWED_RESET),
+        (Side.CLIENT, Loss.CLOSED_AFTER),
+        (Side.CLIENT, Loss.SWALLOWED),
+        (Side.CLIENT, Loss.RESET_AFTER),
+    ],
+    ids=lambda each: each.name.lower(),
+)
+@pytest.mark.soak
+async def test_an_operation_is_done_once_or_not_at_all_wherever_the_connection_is_lost(
+    trials: Trials, side: Side, loss: Loss
+) -> None:
+    for mutation in chosen(everything=(side, loss) == (Side.SERVER, Loss.SWALLOWED)):
+        await judge(trials, mutation, lambda place: Fault(side, loss, place))
+
+
+@pytest.mark.soak
+async def test_an_operation_is_done_once_or_not_at_all_at_which_single_message_the_connection_is_lost(
+    trials: Trials,
+) -> None:
+    for mutation in chosen():
+        await judge(trials, mutation, lambda place: Fault(Side.SERVER, Loss.SWALLOWED, place, by_message=True))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("side", Side)
+async def test_an_operation_whose_commit_is_not_answered_in_time_is_unavailable_and_done_once_or_not_at_all(
+    trials: Trials, side: Side, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Short, so that the test is; on a slow machine more than the commit is not answered in time.
+    monkeypatch.setattr(postgresql, "COMMAND_SECONDS", 0.5)
+    patient, trials.failing = trials.failing, await opened(proxy.url)
+    for mutation in chosen():
+        done = await trials.tried(mutation, None)
+        fault = Fault(side, Loss.STALLED, containing=b"COMMIT")
+        outcome = await trials.tried(mutation, fault)
+        assert fault.fired
+        assert outcome.told == "503", mutation.operation
+        assert outcome.changed in ({}, done.changed), mutation.operation
+    await trials.failing.close()
+    trials.failing = patient
+
+
+async def test_a_bulk_registration_registers_and_reports_each_line_once_wherever_the_connection_is_lost(
+    trials: Trials, proxy: CuttingProxy, tmp_path: Path
+) -> None:
+    clock, lines = SettableClock(NOW), 6
+    numbers = itertools.count(1)
+    safe = replace(
+        new_authority(),
+        store=trials.direct,
+        clock=clock,
+        files=Buckets(tmp_path),
+        new_generation_id=lambda: f"id-{next(numbers)}",
+    )
+    # Some hundred places, most of them alike.
+    for place in itertools.count() if SOAK else itertools.count(0, 3):
+        account = AccountId(f"{place + 1:012d}")
+        write_input(tmp_path, [device(number) for number in range(lines)], account)
+        task = await bulk.start(safe, caller_with(account=account), TEMPLATE, BUCKET, KEY, ROLE_ARN)
+        proxy.fault = fault = Fault(Side.SERVER, Loss.SWALLOWED, place)
+        with contextlib.suppress(ServiceUnavailable):
+            await BulkRunner(replace(safe, store=trials.failing), f"first-{place}").work()
+        proxy.fault = None
+        clock.at += timedelta(minutes=1)
+        while await BulkRunner(safe, f"second-{place}").work():
+            pass
+        done, _ = await bulk.describe(safe, caller_with(account=account), task.task_id)
+        assert (done.status, done.progress.successes) == (TaskStatus.COMPLETED, lines), place
+        results = report(tmp_path, task.task_id, ReportType.RESULTS)
+        assert [each["lineNumber"] for each in results] == list(range(1, lines + 1)), place
+        found = await trials.rows(account, account)
+        assert (found["thing"], found["registration_outcome"]) == (lines, 0), place
+        assert found["audit"] == 1 + lines, place
+        if not fault.fired:
+            assert place, "the connection was never lost"
+            return
+
+
+@pytest.mark.parametrize("loss", [Loss.SWALLOWED, Loss.CLOSED_AFTER], ids=["swallowed", "closed"])
+async def test_a_sweep_deletes_once_wherever_the_connection_is_lost(
+    trials: Trials, proxy: CuttingProxy, loss: Loss
+) -> None:
+    clock = SettableClock(NOW)
+    safe = replace(new_authority(), store=trials.direct, clock=clock)
+    for place in itertools.count():
+        account = AccountId(f"{place + 1:012d}")
+        clock.at = NOW
+        await fleet.create_from_csr(
+            safe, fleet.Device(caller_with(account=account), CLAIM_ID), csr_pem("p-256"), "client"
+        )
+        clock.at = NOW + timedelta(hours=2)
+        proxy.fault = fault = Fault(Side.SERVER, loss, place)
+        with contextlib.suppress(ServiceUnavailable):
+            await sweep_unused_certificates(replace(safe, store=trials.failing), 10)
+        proxy.fault = None
+        await sweep_unused_certificates(safe, 10)
+        found = await trials.rows(account, account)
+        assert (found["certificate"], found["audit"]) == (0, 2), place
+        if not fault.fired:
+            assert place, "the connection was never lost"
+            return
+
+
+async def test_a_commit_whose_answer_is_lost_is_not_repeated(trials: Trials, proxy: CuttingProxy) -> None:
+    numbers, runs = itertools.count(1), 0
+
+    def program(transaction: Transaction) -> Steps[None]:
+        nonlocal runs
+        runs += 1
+        yield from transaction.insert_access_key(sample_access_key(next(numbers)))
+
+    for loss in (Loss.SWALLOWED, Loss.SWALLOWED_RESET):
+        runs = 0
+        proxy.fault = fault = Fault(Side.SERVER, loss, containing=b"COMMIT\0")
+        with pytest.raises(OutcomeUnknown):
+            await trials.failing.write(program)
+        assert fault.fired
+        assert runs == 1
+    await trials.failing.check()
+
+
+async def test_the_programs_own_refusal_is_told_when_the_connection_is_lost_while_it_is_undone(
+    trials: Trials, proxy: CuttingProxy
+) -> None:
+    def program(transaction: Transaction) -> Steps[None]:
+        yield from transaction.insert_access_key(sample_access_key(1))
+        raise ZeroDivisionError
+
+    for side, containing in ((Side.SERVER, b"ROLLBACK\0"), (Side.CLIENT, b"ROLLBACK")):
+        proxy.fault = fault = Fault(side, Loss.SWALLOWED, containing=containing)
+        with pytest.raises(ZeroDivisionError):
+            await trials.failing.write(program)
+        assert fault.fired
+    await trials.failing.check()
+
+
+async def test_a_write_that_is_cancelled_while_its_commit_is_not_answered_leaves_a_store_that_works(
+    trials: Trials, proxy: CuttingProxy
+) -> None:
+    proxy.fault = fault = Fault(Side.SERVER, Loss.STALLED, containing=b"COMMIT\0")
+    write = asyncio.create_task(
+        trials.failing.write(lambda transaction: transaction.insert_access_key(sample_access_key(1)))
+    )
+    while not fault.fired:  # noqa: ASYNC110  the proxy sets no event
+        await asyncio.sleep(0.005)
+    write.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await write
+    await trials.failing.check()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("loss", [Loss.SWALLOWED, Loss.SWALLOWED_RESET], ids=["closed", "reset"])
+@pytest.mark.parametrize("side", Side)
+async def test_a_start_whose_connection_is_lost_anywhere_is_refused_in_words_and_works_the_next_time(
+    postgresql_url: str, proxy: CuttingProxy, side: Side, loss: Loss
+) -> None:
+    # Some hundred statements, most of them alike.
+    for place in itertools.count() if SOAK else itertools.chain(range(12), itertools.count(12, 25)):
+        proxy.fault = fault = Fault(side, loss, place)
+        try:
+            store = await opened(proxy.url)
+        except ServiceUnavailable as error:
+            assert fault.fired
+            words = str(error).partition(f"127.0.0.1:{proxy.port} cannot be ")[2]
+            assert words.partition(": ")[2].strip()
+        else:
+            await store.close()
+        if not fault.fired:
+            assert place > 3
+            return
+
+
+async def test_a_connection_that_is_slow_to_close_does_not_keep_the_service_from_starting(
+    postgresql_url: str, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "COMMAND_SECONDS", 1.0)
+    # "X" is the farewell of a client; the server closes the connection when it has read it.
+    proxy.fault = fault = Fault(Side.CLIENT, Loss.STALLED, containing=b"X\x00\x00\x00\x04")
+    store = await opened(proxy.url)
+    assert fault.fired
+    await store.check()
+    await store.close()
+
+
+async def test_a_connection_that_is_slow_to_close_does_not_keep_the_store_from_closing(
+    postgresql_url: str, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "CONNECT_SECONDS", 1.0)
+    for loss in (Loss.STALLED, Loss.SWALLOWED_RESET):
+        store = await opened(proxy.url)
+        await store.check()
+        proxy.fault = fault = Fault(Side.CLIENT, loss, containing=b"X\x00\x00\x00\x04")
+        await store.close()
+        assert fault.fired
+        proxy.fault = None
+
+
+async def test_a_server_that_stops_answering_at_the_start_is_an_outage_in_words(
+    proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "COMMAND_SECONDS", 1.0)
+    monkeypatch.setattr(postgresql, "CONNECT_SECONDS", 1.0)
+    for place in range(3):
+        proxy.fault = Fault(Side.SERVER, Loss.STALLED, place)
+        with pytest.raises(ServiceUnavailable, match=rf"127\.0\.0\.1:{proxy.port} cannot be .*: timeout"):
+            await opened(proxy.url)
