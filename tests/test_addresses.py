@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from thingmint.addresses import device_endpoint, endpoints_of
+from thingmint.addresses import device_endpoint, endpoints_of, is_unnamed
 from thingmint.config import Config, load_config
 from thingmint.core.identifiers import AccountId
 
@@ -76,3 +76,19 @@ def test_plain_http_needs_no_trust_anchor(tmp_path: Path) -> None:
     told = endpoints_of(config(tmp_path, THINGMINT_INSECURE_HTTP="1"), 1, 2, None)
 
     assert (told.api, told.ca_file) == ("http://127.0.0.1:1", None)
+
+
+@pytest.mark.parametrize(
+    ("api", "names", "expected"),
+    [
+        ("0.0.0.0:8443", None, True),
+        ("[::]:8443", "localhost", True),
+        ("0.0.0.0:8443", "iot.example", False),
+        ("0.0.0.0:8443", "localhost,10.0.0.5", False),
+        ("127.0.0.1:8443", None, False),
+        ("10.0.0.5:8443", None, False),
+    ],
+)
+def test_serving_other_machines_needs_a_name(tmp_path: Path, api: str, names: str | None, expected: bool) -> None:
+    given = {"THINGMINT_API": api} | ({} if names is None else {"THINGMINT_SERVER_NAME": names})
+    assert is_unnamed(config(tmp_path, **given)) is expected

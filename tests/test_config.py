@@ -171,6 +171,21 @@ def test_file_with_a_mistake_is_refused(tmp_path: Path, toml: str) -> None:
     assert refusal(tmp_path, {}, toml)
 
 
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("colour = 1", "colour is no setting"),
+        ("api = 1", "api must be text, not a whole number"),
+        ("server_name = [1]", "server_name[0] must be text, not a whole number"),
+        ("quota = 1", "quota must be text or a table, not a whole number"),
+        ('key_reserve = "x"', "key_reserve must be a whole number, not text"),
+        ('[quota]\nX = "a"', "a value in quota must be a number, not text"),
+    ],
+)
+def test_what_does_not_fit_in_the_file_is_told_in_its_words(tmp_path: Path, toml: str, words: str) -> None:
+    assert refusal(tmp_path, {}, toml) == f"{tmp_path / 'thingmint.toml'}: {words}"
+
+
 def test_unreadable_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thingmint.toml").mkdir()
     with pytest.raises(ConfigError, match="cannot be read"):

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from thingmint import __version__
-from thingmint.addresses import device_endpoint, endpoints_of
+from thingmint.addresses import device_endpoint, endpoints_of, is_unnamed
 from thingmint.api.errors import AccessDeniedName, ErrorMap
 from thingmint.api.service import build_router, is_operation
 from thingmint.background import background
@@ -95,6 +95,8 @@ async def _serve_registry(
     authority = registration_authority(registry, keys, events)
     identities = _identities(registry)
     identity = identities.create()
+    if is_unnamed(config):
+        _log.warning("clients on other machines cannot verify this one: give its name or address with --server-name")
     api_connections, limits = shares_of(config)
     edge = _device_edge(authority, registry, identity, metrics, limits)
     clock = _clock_watch(registry)

@@ -15,7 +15,7 @@ import msgspec
 
 from thingmint.host_names import is_concrete, is_server_name
 from thingmint.setting_table import BY_NAME
-from thingmint.words import in_words, reason_of
+from thingmint.words import in_words, misfit, reason_of
 
 
 class ConfigError(Exception):
@@ -165,7 +165,7 @@ def read_file(path: Path) -> FileSettings:
     try:
         return msgspec.convert(tomllib.loads(text), FileSettings)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{path}: {in_words(error)}") from error
+        raise ConfigError(f"{path}: {misfit(error)}") from error
 
 
 def parse_address(text: str, setting: str) -> tuple[str, int]:

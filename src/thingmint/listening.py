@@ -126,7 +126,8 @@ def _listening_socket(family: int, address: Address) -> socket.socket:
 def _named(error: OSError, host: str, port: int) -> OSError:
     """Return the error with the address in it; the system says what is wrong, and not where."""
     shown = f"[{host}]" if ":" in host else host
-    return OSError(error.errno, f"cannot listen on {shown}:{port}: {reason_of(error)}")
+    advice = "; give another port, or 0 to let the system choose" if error.errno == errno.EADDRINUSE else ""
+    return OSError(error.errno, f"cannot listen on {shown}:{port}: {reason_of(error)}{advice}")
 
 
 def network_of(address: str) -> str:

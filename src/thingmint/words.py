@@ -1,6 +1,18 @@
 """Owns how errors of Python and of the system are told to people: in words, and never with an empty text."""
 
 import re
+from collections.abc import Mapping
+
+_MISFIT = re.compile(r"Expected `(?P<wanted>.+)`, got `(?P<given>.+)` - at `\$\.?(?P<place>.*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+)`")
+_KINDS: Mapping[str, str] = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "a table",
+    "array": "a list",
+}
 
 
 def in_words(error: BaseException) -> str:
@@ -15,3 +27,17 @@ def reason_of(error: BaseException) -> str:
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     # "TimeoutError" becomes "timeout error".
     return said.strip() or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+
+
+def misfit(error: BaseException) -> str:
+    """Return in the words of a settings file what does not fit in it, from the message of its decoder."""
+    said = reason_of(error)
+    if unknown := _UNKNOWN.fullmatch(said):
+        return f"{unknown['name']} is no setting"
+    if not (found := _MISFIT.fullmatch(said)):
+        return said
+    wanted = " or ".join(_KINDS.get(kind, kind) for kind in found["wanted"].split(" | ") if kind != "null")
+    place, of_all, _ = found["place"].partition("[...]")
+    return (
+        f"{'a value in ' if of_all else ''}{place} must be {wanted}, not {_KINDS.get(found['given'], found['given'])}"
+    )

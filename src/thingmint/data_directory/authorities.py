@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
 from thingmint.issuance.private_keys import (
+    PassphraseMissing,
     PrivateKey,
     PrivateKeyError,
     dump_private_key,
@@ -126,6 +127,11 @@ class AuthorityFiles:
         try:
             # A key from before a passphrase was given lies in the clear; `doctor` reports it.
             return load_private_key(stored, self.passphrase if is_sealed(stored) else None)
+        except PassphraseMissing as error:
+            raise AuthorityUnusable(
+                f"{path}: {reason_of(error)}: name its file with --ca-passphrase-file, THINGMINT_CA_PASSPHRASE_FILE or "
+                f"ca_passphrase_file in {self.data_dir / 'thingmint.toml'}"
+            ) from error
         except PrivateKeyError as error:
             raise AuthorityUnusable(f"{path}: {reason_of(error)}") from error
 
