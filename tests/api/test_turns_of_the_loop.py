@@ -19,7 +19,7 @@ from thingmint.core.errors import ThingmintError
 ARN = "arn:aws:iot:eu-west-1:123456789012:"
 PADDING = " " * 400_000
 # Of the legal policies that were tried, this one takes the most work for its size.
-WORST = document(statement(Effect="Deny", Action="iot:*", Resource=["arn:*" + "a?a*" * 60 + "b*"] * 7))
+WORST = document(statement(Effect="Deny", Action="iot:*", Resource=["arn:*" + "aaaaa?" * 10 + "c*"] * 25))
 LONG_TEXT = "arn:aws:iot:" + "a" * 2030
 
 

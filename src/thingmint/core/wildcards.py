@@ -81,10 +81,11 @@ class _Segment:
         return self._first_of_places(_Places.of(text), start, places)
 
     def _first_of_places(self, places: _Places, start: int, count: int) -> int:
-        found = (1 << count) - 1
+        found, known = (1 << count) - 1, places.by_character
         for offset, run in self.runs:
             for index, character in enumerate(run, start + offset):
-                found &= places.of_character(character) >> index
+                where = known.get(character)
+                found &= (places.find(character) if where is None else where) >> index
             if not found:
                 return -1
         return start + (found & -found).bit_length() - 1
@@ -95,30 +96,25 @@ class _Places:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._by_character: dict[str, int] = {}
+        self.by_character: dict[str, int] = {}
+        """The characters that were looked for so far."""
 
     @staticmethod
     @lru_cache(_REMEMBERED_TEXTS)
     def of(text: str) -> _Places:
         return _Places(text)
 
-    def of_character(self, character: str) -> int:
-        places = self._by_character.get(character)
-        if places is None:
-            places = self._by_character[character] = self._found(character)
-        return places
-
-    def _found(self, character: str) -> int:
+    def find(self, character: str) -> int:
+        """Return where the character stands, and remember it."""
         text, length = self._text, len(self._text)
         place = text.find(character)
-        if place < 0:
-            return 0
         # Written as digits and read once: to set one bit after the other would copy the number for each.
         digits = bytearray(b"0") * length
         while place >= 0:
             digits[length - 1 - place] = 0x31
             place = text.find(character, place + 1)
-        return int(digits, 2)
+        places = self.by_character[character] = int(digits or b"0", 2)
+        return places
 
 
 def _segment(tokens: tuple[Fixed, ...]) -> _Segment:
