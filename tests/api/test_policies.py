@@ -84,6 +84,24 @@ async def test_a_bad_request_creates_nothing(api: Api) -> None:
     assert not api.store.tables.rows("policy")
 
 
+async def test_white_space_counts_inside_of_strings_alone(api: Api) -> None:
+    text = document(statement(Action="iot:Publish", Resource="arn:aws:iot:eu-west-1:123456789012:topic/a"))
+    await api.call("POST", "/policies/Wide", body(text.replace(", ", "," + " " * 100_000)))
+    inside = document(
+        statement(Action="iot:Publish", Resource="arn:aws:iot:eu-west-1:123456789012:topic/a" + " " * 2048)
+    )
+    with pytest.raises(MalformedPolicy, match="white space counts only inside of strings"):
+        await api.call("POST", "/policies/Inside", body(inside))
+
+
+async def test_a_new_policy_and_a_new_version_have_the_version_that_knows_variables(api: Api) -> None:
+    older = document(statement(Action="iot:Publish"), version="2008-10-17")
+    await api.call("POST", "/policies/Lamp", body(document(statement(Action="iot:Publish"), version=None)))
+    for target in ("/policies/Older", "/policies/Lamp/version"):
+        with pytest.raises(MalformedPolicy, match="Malformed: Unknown policy document version"):
+            await api.call("POST", target, body(older))
+
+
 async def test_a_name_is_taken_once(api: Api) -> None:
     await create(api)
     with pytest.raises(ResourceExists):

@@ -183,3 +183,25 @@ def test_reports_hold_a_line_of_json_for_each_outcome_of_their_kind() -> None:
 def test_a_report_quotes_no_more_of_a_line_than_a_message_holds() -> None:
     line = InputLine(1, 0, 10, b"{}")
     assert json.loads(failure(line, "x" * 250_000).report)["errorMessage"] == "x" * 2048
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"a": "%s"', "column 10009: the line is not JSON: Expecting ',' delimiter"),
+        ('{"a": "%s", "b": 1}', "column 1: the line is not an object whose values are strings"),
+        ('["%s"]', "column 1: the line is not an object whose values are strings"),
+        (
+            '{"a": "%s", "b": "\\ud800"}',
+            "column 1: the line is not JSON: it has a number or a character that cannot be",
+        ),
+    ],
+)
+def test_a_long_line_that_gives_no_parameters_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=reason):
+        line_parameters(line((text % ("x" * 10_000)).encode()))
+
+
+def test_a_long_line_gives_its_parameters() -> None:
+    value = "x" * 10_000
+    assert line_parameters(line(f'{{"a": "1", "a": "{value}", "b": ""}}'.encode())) == {"a": value, "b": ""}
