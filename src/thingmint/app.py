@@ -170,6 +170,7 @@ def _device_edge(
         limits=limits,
         observe_connections=metrics.device_connections,
         observe_turned_away=metrics.device_connections_turned_away,
+        observe_unserved=metrics.unserved_messages,
     )
 
 

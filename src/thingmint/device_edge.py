@@ -20,7 +20,7 @@ from thingmint.core.identifiers import Scope
 from thingmint.core.policy_target import CertificateTarget
 from thingmint.core.registry_event import RegistryEvent
 from thingmint.mqtt.data_plane import DataPlane
-from thingmint.mqtt.events import ConnectRefused, GatewayEvent
+from thingmint.mqtt.events import ConnectRefused, GatewayEvent, MessageNotServed
 from thingmint.mqtt.fleet_edge import FleetEdge
 from thingmint.mqtt.gateway import Gateway
 from thingmint.mqtt.gateway_limits import GatewayLimits
@@ -28,6 +28,7 @@ from thingmint.mqtt.life_cycle import life_cycle_event
 from thingmint.mqtt.operator_edge import OperatorEdges
 from thingmint.mqtt.registered_devices import RegisteredDevices, device_caller
 from thingmint.mqtt.registry_events import registry_event
+from thingmint.mqtt.unserved_messages import UnservedMessages
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration
@@ -67,6 +68,7 @@ class DeviceEdge:
         limits: GatewayLimits,
         observe_connections: Callable[[int], None],
         observe_turned_away: Callable[[int], None] | None = None,
+        observe_unserved: Callable[[int], None] | None = None,
     ) -> None:
         self._authority = authority
         self._scope = scope
@@ -78,6 +80,7 @@ class DeviceEdge:
         self._data_plane = data_plane
         self._limits = limits
         self._observe_connections = observe_connections
+        self._unserved = UnservedMessages(observe_unserved)
         self._observe_turned_away = observe_turned_away
         self._gateway = self._new_gateway(address.port)
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
@@ -144,6 +147,9 @@ class DeviceEdge:
         """Publish the life-cycle event of a connection to the devices of its account."""
         if isinstance(event, ConnectRefused):
             log.info("a device was turned away: %s (certificate %s)", event.why, event.certificate_id)
+            return
+        if isinstance(event, MessageNotServed):
+            self._unserved.note(event)
             return
         published = life_cycle_event(event)
         if published is not None:

@@ -86,4 +86,15 @@ class ConnectRefused:
     why: str
 
 
-GatewayEvent: TypeAlias = ClientConnected | ClientDisconnected | ClientSubscribed | ClientUnsubscribed | ConnectRefused
+@dataclass(frozen=True, slots=True)
+class MessageNotServed:
+    """A message to a topic that AWS IoT serves and this service does not was dropped."""
+
+    link: Link
+    at: datetime
+    topic: str
+
+
+GatewayEvent: TypeAlias = (
+    ClientConnected | ClientDisconnected | ClientSubscribed | ClientUnsubscribed | ConnectRefused | MessageNotServed
+)
