@@ -180,6 +180,7 @@ def _device_edge(
         counters=counters,
         observe_refusal=metrics.device_refused,
         observe_turned_away=metrics.device_connections_turned_away,
+        observe_unserved=metrics.unserved_messages,
     )
 
 
