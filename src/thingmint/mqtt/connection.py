@@ -10,30 +10,15 @@ import uuid
 from datetime import datetime
 
 from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
-from thingmint.mqtt.admission import Admitted, NotAdmitted, admit
+from thingmint.mqtt.admission import Admitted, NotAdmitted, admit, connect_refused
 from thingmint.mqtt.counters import Loss
 from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.device_link import DeviceLink
 from thingmint.mqtt.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.device_requests import publish, subscribe, unsubscribe
 from thingmint.mqtt.endings import Leave, reason_of
-from thingmint.mqtt.events import (
-    ActionRefused,
-    ClientConnected,
-    ClientDisconnected,
-    DisconnectReason,
-    Refused,
-)
-from thingmint.mqtt.packets import (
-    Connect,
-    Disconnect,
-    Pingreq,
-    Pingresp,
-    Puback,
-    Publish,
-    Subscribe,
-    Unsubscribe,
-)
+from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconnected, DisconnectReason, Refused
+from thingmint.mqtt.packets import Connect, Disconnect, Pingreq, Pingresp, Puback, Publish, Subscribe, Unsubscribe
 from thingmint.mqtt.permissions import to_connect
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.request_turns import acknowledgements, next_in_turn
@@ -241,6 +226,8 @@ class Connection:
             await self._work_through()
         except PacketRefused as refusal:
             log.debug("%r: %s", self._transport, refusal.message)
+            if self.device.admitted is None and self._ending is None:
+                self._tell_connect_refused(refusal)
             self.end(refusal.reason_code, refusal.message)
         except Exception:
             log.exception("a request of a device failed")
@@ -326,14 +313,14 @@ class Connection:
         assert self._peer is not None, "the handshake comes first"
         services, address = self._services, self._transport.address
         self.is_stale = False
-        try:
-            admitted = await admit(services.registry, services.data_plane, self._peer, address, connect, self.client_id)
-            self._require_room(admitted.device.scope)
-        except NotAdmitted as refusal:
-            now = services.clock.now()
-            services.events.heard(refusal.event(self.certificate_id, address, now, self.client_id))
-            raise
+        admitted = await admit(services.registry, services.data_plane, self._peer, address, connect, self.client_id)
+        self._require_room(admitted.device.scope)
         return admitted
+
+    def _tell_connect_refused(self, refusal: PacketRefused) -> None:
+        services, address = self._services, self._transport.address
+        event = connect_refused(refusal, self.certificate_id, address, services.clock.now(), self.client_id, self.scope)
+        services.events.heard(event)
 
     def _tell_refused(self, refused: Refused) -> None:
         self._services.events.heard(ActionRefused(self.device.link, self._services.clock.now(), refused))
