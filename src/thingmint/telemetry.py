@@ -216,7 +216,8 @@ def _sounds_secret(name: str) -> bool:
 
 def _as_json(event: object, **_: object) -> str:
     # What msgspec cannot write (an exception, an object of a library) is shown as it shows itself.
-    return msgspec.json.encode(event, enc_hook=repr).decode()
+    # JSON lets controls beyond ASCII and marks of direction stand as they are.
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(event, enc_hook=repr).decode())
 
 
 class SteadyLogger:
