@@ -137,6 +137,19 @@ def test_certificates_beyond_a_number_share_their_lines(bench: Bench, monkeypatc
     assert bench.lines[-1] == ("more was refused", {"certificate": "others", "count": 98 - LINES_IN_A_WINDOW})
 
 
+def test_all_certificates_together_have_a_number_of_lines(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusal_log, "LINES_OF_ALL", 5)
+    for number in range(20):
+        bench.refuse(CertificateId(f"{number:064x}"))
+    assert (len(bench.lines), len(bench.counted)) == (5, 20)
+
+    bench.now += WINDOW_SECONDS
+    bench.log.advance()
+    bench.refuse()
+    assert bench.lines[5] == ("more was refused", {"certificate": "others", "count": 15})
+    assert bench.lines[6][0] == "refused"
+
+
 def test_long_names_are_cut(bench: Bench) -> None:
     bench.refuse(refused=Refused("iot:Publish", "IMPLICIT_DENY", "topic/" + "x" * 65_535))
 

@@ -20,8 +20,8 @@ def test_a_policy_stands_in_the_table_or_in_a_file_beside_it(tmp_path: Path) -> 
     elsewhere.write_text(POLICY)
     given = {ROLE: "role.json", OTHER: f"\n{POLICY}", "*": str(elsewhere)}
     policies = read_role_policies(given, tmp_path)
-    assert set(policies.by_arn) == {ROLE, OTHER, "*"}
-    assert {policy.statements for policy in policies.by_arn.values()} == {parse_policy(POLICY).statements}
+    same = parse_policy(POLICY)
+    assert policies.by_arn == {ROLE: same, OTHER: parse_policy(f"\n{POLICY}"), "*": same}
 
 
 def test_the_star_is_for_roles_that_are_not_named(tmp_path: Path) -> None:

@@ -50,15 +50,13 @@ from thingmint.rest.limits import Limits
 from thingmint.rest.pages import ALIVE, Pages
 from thingmint.rest.server import Server
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
-from thingmint.server_identity import ServerIdentities, ServerIdentity
+from thingmint.server_identity import Rotation, ServerIdentities, ServerIdentity
 from thingmint.storage_choice import remember_storage
 from thingmint.telemetry import Metrics
 from thingmint.words import in_words
 
 GRACE_SECONDS = 20.0
 REGISTRATION_CODE_OCTETS = 32
-# How often the wall clock is compared with the server certificate's end.
-_ROTATION_CHECK_SECONDS = 60.0
 _TIDY_SECONDS = 3600.0
 # Requests of devices for a key that are carried out at once: more would keep those of other claims waiting longer.
 _FEWEST_KEYS_AT_ONCE = 4
@@ -119,8 +117,8 @@ async def _serve_registry(
         stack.push_async_callback(server.stop, GRACE_SECONDS)
         stack.callback(remove_endpoints, config.data_dir)
         _show_expiries(registry, identity, metrics)
-        rotation = asyncio.create_task(_rotate(identities, identity, server, edge, registry, metrics))
-        stack.callback(rotation.cancel)
+        rotation = Rotation(identities, identity, clock.check, partial(_use, registry, server, edge, metrics), _log)
+        stack.callback(asyncio.create_task(rotation.run()).cancel)
         await stack.enter_async_context(background(authority, str(uuid.uuid4()), _log))
         endpoints = endpoints_of(config, server.port, edge.port, edge.alpn_port)
         tidying = asyncio.create_task(_tidy(registry))
@@ -182,6 +180,7 @@ def _device_edge(
         counters=counters,
         observe_refusal=metrics.device_refused,
         observe_turned_away=metrics.device_connections_turned_away,
+        observe_unserved=metrics.unserved_messages,
     )
 
 
@@ -215,28 +214,11 @@ def _throttle(config: Config) -> Throttle:
     return Throttle(config.quota, time.monotonic)
 
 
-async def _rotate(
-    identities: ServerIdentities,
-    identity: ServerIdentity,
-    server: Server,
-    edge: DeviceEdge,
-    registry: Registry,
-    metrics: Metrics,
-) -> None:
-    while True:
-        await asyncio.sleep(_ROTATION_CHECK_SECONDS)
-        if not identities.is_due(identity):
-            continue
-        try:
-            identity = identities.create()
-        except (ValueError, OSError) as error:
-            _log.error("server certificate cannot be replaced", cause=type(error).__name__)
-            continue
-        if not registry.config.insecure_http:
-            server.use_tls_context(identity.context)
-        edge.use_tls_context(identity.device_context)
-        _show_expiries(registry, identity, metrics)
-        _log.info("server certificate replaced", not_after=identity.certificate.not_valid_after_utc.isoformat())
+def _use(registry: Registry, server: Server, edge: DeviceEdge, metrics: Metrics, identity: ServerIdentity) -> None:
+    if not registry.config.insecure_http:
+        server.use_tls_context(identity.context)
+    edge.use_tls_context(identity.device_context)
+    _show_expiries(registry, identity, metrics)
 
 
 async def _tidy(registry: Registry) -> None:

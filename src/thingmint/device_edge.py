@@ -23,7 +23,7 @@ from thingmint.core.policy_target import CertificateTarget
 from thingmint.core.registry_event import RegistryEvent
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
-from thingmint.mqtt.events import ActionRefused, ConnectRefused, GatewayEvent, Refused
+from thingmint.mqtt.events import ActionRefused, ConnectRefused, GatewayEvent, MessageNotServed, Refused
 from thingmint.mqtt.fleet_edge import FleetEdge
 from thingmint.mqtt.gateway import Gateway
 from thingmint.mqtt.gateway_limits import GatewayLimits
@@ -31,6 +31,7 @@ from thingmint.mqtt.life_cycle import life_cycle_event
 from thingmint.mqtt.operator_edge import OperatorEdges
 from thingmint.mqtt.registered_devices import RegisteredDevices, device_caller
 from thingmint.mqtt.registry_events import registry_event
+from thingmint.mqtt.unserved_messages import UnservedMessages
 from thingmint.refusal_log import RefusalLog
 from thingmint.registration.audit import AuditEntry
 from thingmint.registration.authority import RegistrationAuthority
@@ -75,6 +76,7 @@ class DeviceEdge:
         counters: Counters | None = None,
         observe_refusal: Callable[[str, str], None] = lambda action, reason: None,
         observe_turned_away: Callable[[int], None] | None = None,
+        observe_unserved: Callable[[int], None] | None = None,
     ) -> None:
         self._authority = authority
         self._scope = scope
@@ -88,6 +90,7 @@ class DeviceEdge:
         self._observe_connections = observe_connections
         self._counters = counters
         self._refusals = RefusalLog(structlog.get_logger("thingmint"), observe_refusal)
+        self._unserved = UnservedMessages(observe_unserved)
         self._observe_turned_away = observe_turned_away
         self._gateway = self._new_gateway(address.port)
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
@@ -163,6 +166,9 @@ class DeviceEdge:
             return
         if isinstance(event, ActionRefused):
             self._refusals.action_refused(event)
+            return
+        if isinstance(event, MessageNotServed):
+            self._unserved.note(event)
             return
         published = life_cycle_event(event)
         if published is not None:

@@ -1,7 +1,8 @@
 """Owns the log lines of what was refused to devices: one for each refusal, and few for a device that does not give up.
 
 Of each certificate the first refusals of a minute are logged one by one. The others of that minute are counted, and one
-line at its end tells how many they were. Every refusal is counted in the metrics.
+line at its end tells how many they were. So it is with all certificates together: whoever connects can show as many
+certificates as it likes. Every refusal is counted in the metrics.
 """
 
 import time
@@ -14,7 +15,8 @@ from thingmint.mqtt.events import ActionRefused, ConnectRefused, Refused
 
 WINDOW_SECONDS: Final = 60.0
 LINES_IN_A_WINDOW: Final = 10
-# Strangers may show as many certificates as they like: those beyond share one window.
+LINES_OF_ALL: Final = 1000
+# Certificates beyond share one window.
 MAX_CERTIFICATES: Final = 10_000
 # MQTT allows topics of 65,535 bytes; policies are asked before the length is looked at.
 LONGEST_FIELD: Final = 512
@@ -52,6 +54,7 @@ class RefusalLog:
         self._observe = observe
         self._monotonic = monotonic
         self._windows: dict[CertificateId, _Window] = {}
+        self._all = _Window(monotonic())
 
     def connect_refused(self, event: ConnectRefused) -> None:
         """Log that a CONNECT was refused."""
@@ -72,11 +75,14 @@ class RefusalLog:
                 # Windows are in the order in which they began.
                 break
             self._close(certificate_id)
+        if self._all.began_at + WINDOW_SECONDS <= now:
+            self._close_all(now)
 
     def close(self) -> None:
         """Write the closing lines of all certificates now."""
         for certificate_id in tuple(self._windows):
             self._close(certificate_id)
+        self._close_all(self._monotonic())
 
     def _take(
         self, refused: Refused, certificate_id: CertificateId, account: str | None, client_id: str, source: str
@@ -87,7 +93,11 @@ class RefusalLog:
         if window.logged >= LINES_IN_A_WINDOW:
             window.suppressed += 1
             return
+        if self._all.logged >= LINES_OF_ALL:
+            self._all.suppressed += 1
+            return
         window.logged += 1
+        self._all.logged += 1
         fields = {
             "action": refused.action,
             "reason": refused.reason,
@@ -112,6 +122,11 @@ class RefusalLog:
         window = self._windows.pop(certificate_id)
         if window.suppressed:
             self._log.warning("more was refused", certificate=certificate_id, count=window.suppressed)
+
+    def _close_all(self, now: float) -> None:
+        if self._all.suppressed:
+            self._log.warning("more was refused", certificate=_OTHERS, count=self._all.suppressed)
+        self._all = _Window(now)
 
 
 def _bounded(text: str) -> str:

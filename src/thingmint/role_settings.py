@@ -8,6 +8,7 @@ from thingmint.core.errors import MalformedPolicy
 from thingmint.core.policy import Policy, parse_policy
 from thingmint.core.provisioning_template import is_role_arn
 from thingmint.core.role_policies import ANY_ROLE, RolePolicies
+from thingmint.words import reason_of
 
 
 def read_role_policies(roles: Mapping[str, str], data_dir: Path) -> RolePolicies:
@@ -26,6 +27,6 @@ def _policy(arn: str, value: str, data_dir: Path) -> Policy:
         text = value if value.lstrip().startswith("{") else (data_dir / value).read_text(encoding="utf-8")
         return parse_policy(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise StartRefused(f"roles.{arn}: {data_dir / value} cannot be read: {error}") from error
+        raise StartRefused(f"roles.{arn}: {data_dir / value} cannot be read: {reason_of(error)}") from error
     except MalformedPolicy as error:
         raise StartRefused(f"roles.{arn}: {error.message}") from error

@@ -49,6 +49,11 @@ class Metrics:
             ("listener",),
             registry=registry,
         )
+        self._unserved = Counter(
+            "thingmint_messages_not_served",
+            "Messages of devices to topics that AWS IoT serves and this service does not.",
+            registry=registry,
+        )
         self._device_connections = Gauge("thingmint_device_connections", "Open device connections.", registry=registry)
         self._refusals = Counter(
             "thingmint_device_refusals",
@@ -103,6 +108,10 @@ class Metrics:
     def device_connections_turned_away(self, count: int) -> None:
         """Count connections of devices that found no room or were closed in favour of others."""
         self._turned_away.labels("devices").inc(count)
+
+    def unserved_messages(self, count: int) -> None:
+        """Count messages to topics that AWS IoT serves and this service does not."""
+        self._unserved.inc(count)
 
     def device_connections(self, count: int) -> None:
         """Take note of how many connections of devices are open."""
@@ -207,7 +216,8 @@ def _sounds_secret(name: str) -> bool:
 
 def _as_json(event: object, **_: object) -> str:
     # What msgspec cannot write (an exception, an object of a library) is shown as it shows itself.
-    return msgspec.json.encode(event, enc_hook=repr).decode()
+    # JSON lets controls beyond ASCII and marks of direction stand as they are.
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(event, enc_hook=repr).decode())
 
 
 class SteadyLogger:

@@ -119,3 +119,19 @@ def test_a_target_elsewhere_is_not_found(iot: IoT, place: str) -> None:
     iot.create_policy(policyName=name, policyDocument=json.dumps(policy(allow("iot:Connect"))))
     refusal = refusal_of(iot.attach_policy, policyName=name, target=f"arn:aws:iot:{place}:cert/{'ab' * 32}")
     assert (refusal.name, refusal.status) == (MISSING, 404)
+
+
+def test_white_space_counts_inside_the_strings_of_a_policy_only(iot: IoT) -> None:
+    text = json.dumps(policy(allow("iot:Publish", resource=PREFIX + "topic/a b")))
+    between, inside = text.replace(", ", "," + " " * 2048), text.replace("a b", "a" + " " * 2048 + "b")
+    iot.create_policy(policyName=unique("small"), policyDocument=between)
+    refusal = refusal_of(iot.create_policy, policyName=unique("small"), policyDocument=inside)
+    assert (refusal.name, refusal.status) == ("MalformedPolicyException", 400)
+    assert "2048" in refusal.message
+
+
+def test_a_policy_without_a_version_has_no_variables(iot: IoT) -> None:
+    document = policy(allow("iot:Publish", resource=PREFIX + "topic/${iot:ClientId}"))
+    assert decisions(iot, document, ["topic/a"], clientId="a") == "ALLOWED"
+    del document["Version"]
+    assert decisions(iot, document, ["topic/a"], clientId="a") == "IMPLICIT_DENY"

@@ -95,6 +95,27 @@ def test_the_status_of_a_certificate_is_a_reason(live: Live, iot: IoT, tmp_path:
     assert (line["reason"], line["account"]) == ("DEVICE_CERTIFICATE_REVOKED", ACCOUNT)
 
 
+def test_a_connect_that_the_broker_refuses_is_a_line(live: Live, iot: IoT, tmp_path: Path) -> None:
+    credentials, will = new_credentials(iot), "a/will/with/more/slashes/than/are/allowed/here"
+    tried = Device(live, credentials, tmp_path, unique("willing"), will=will)
+    assert not tried.is_connected()
+    tried.close()
+
+    (line,) = refusals(live, credentials.certificate_id)
+    assert (line["action"], line["reason"]) == ("iot:Connect", "TOPIC_NAME_INVALID")
+
+
+def test_a_connection_that_ends_with_its_permission_has_a_line(live: Live, iot: IoT, tmp_path: Path) -> None:
+    credentials = new_credentials(iot)
+    (attached,) = iot.list_attached_policies(target=credentials.arn)["policies"]
+    with device(live, credentials, tmp_path, unique("ending")) as connected:
+        iot.detach_policy(policyName=attached["policyName"], target=credentials.arn)
+        assert connected.disconnected.get(timeout=GENEROUS) is not None
+
+    (line,) = refusals(live, credentials.certificate_id)
+    assert (line["action"], line["reason"]) == ("iot:Connect", "IMPLICIT_DENY")
+
+
 def test_a_refused_provisioning_request_is_a_line(live: Live, iot: IoT, tmp_path: Path) -> None:
     credentials, topic = new_credentials(iot), "$aws/provisioning-templates/none/provision/json"
     with device(live, credentials, tmp_path, unique("claim")) as connected:
@@ -148,7 +169,8 @@ def test_no_client_id_or_topic_writes_a_line_of_its_own(tmp_path: Path, log_form
 
     # The console's own colours are off where it is no terminal.
     assert "\x1b" not in log
-    assert "\u202e" not in log or log_format == "json"
+    assert "\u202e" not in log
+    assert "\u2028" not in log
     refused = [line for line in log.split("\n") if "refused" in line and "end" in line]
     assert len(refused) == 2
     assert not [line for line in log.split("\n") if line.startswith('{"event": "forged"')]

@@ -39,8 +39,6 @@ NOT_SERVED = [
     "$aws/certificates/create",
     "$aws/provisioning-templates//provision/json",
     "$aws/provisioning-templates/a/b/provision/json",
-    "$aws/things/device/shadow/update",
-    "$aws/rules/rule/a",
     "$SYS/broker",
     "$share/group/a",
 ]

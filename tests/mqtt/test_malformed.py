@@ -68,6 +68,7 @@ FIRST_PACKETS = {
     "properties beyond the packet": (packet(0x10, MQTT, b"\5\2\0\0\x7f\0\0"), MALFORMED),
     "a property cut off by the properties' end": (packet(0x10, MQTT, b"\5\2\0\0\2\x21\0\1\0\0"), MALFORMED),
     "a property cut off by the packet's end": (packet(0x10, MQTT, b"\5\2\0\0\3\x11\0\0"), MALFORMED),
+    "a property whose value is behind the properties' end": (packet(0x10, MQTT, b"\5\2\0\0\1\x21\0\0\0\1c"), MALFORMED),
     "a property unknown": (connect_5(b"\x7e\0"), MALFORMED),
     "a property of another packet": (connect_5(b"\x23\0\1"), MALFORMED),
     "a property twice": (connect_5(b"\x21\0\1\x21\0\1"), PROTOCOL_ERROR),
@@ -131,6 +132,9 @@ IN_3_1_1 = {
 }
 IN_5 = {
     "a message with neither topic nor alias": (packet(0x30, b"\0\0\0"), PROTOCOL_ERROR),
+    "a message with a flag that is taken from its payload": (packet(0x30, b"\0\1a\1\1bleed"), MALFORMED),
+    "a message with an alias that is taken from its payload": (packet(0x30, b"\0\1a\2\x23\0\0bleed"), MALFORMED),
+    "a message with a topic that is taken from its payload": (packet(0x30, b"\0\1a\3\x08\0\1#leed"), MALFORMED),
     "a message without properties": (packet(0x30, b"\0\1a"), MALFORMED),
     "a message with alias 0": (packet(0x30, b"\0\1a\3\x23\0\0"), PROTOCOL_ERROR),
     "a message with a subscription identifier": (packet(0x30, b"\0\1a\2\x0b\1"), MALFORMED),

@@ -15,6 +15,7 @@ from thingmint.hooks.raised import told
 from thingmint.hooks.signature import QuestionSigner
 from thingmint.hooks.trust import MachineTrust
 from thingmint.hooks.webhook import Webhook
+from thingmint.words import in_words
 
 HookTarget: TypeAlias = Callable[[Mapping[str, object]], Awaitable[object]]
 """Takes the question as JSON objects are in Python, returns the answer in the same form, raises HookFailed."""
@@ -46,7 +47,9 @@ def _target(arn: str, text: str, signer: QuestionSigner | None, trust: MachineTr
         try:
             return python_hook(_imported(arn, match[1], match[2]), arn)
         except HandlerRefused as error:
-            raise HookTargetRefused(f"hooks.{arn}: {match[1]}:{match[2]} cannot be called: {error}") from error
+            raise HookTargetRefused(
+                f"hooks.{arn}: {match[1]}:{match[2]} cannot be called: {in_words(error)}"
+            ) from error
     return _webhook(arn, text, signer, trust)
 
 

@@ -34,11 +34,6 @@ class NotAdmitted(PacketRefused):
         self.refused = refused
         self.scope = scope
 
-    def event(self, certificate_id: CertificateId, address: str, at: datetime, client_id: str) -> ConnectRefused:
-        """Return what operators are told."""
-        refused = self.refused or to_connect(client_id).refused_for(self.reason_code.name)
-        return ConnectRefused(certificate_id, address, at, self.why, client_id, self.scope, refused)
-
 
 @dataclass(slots=True)
 class Admitted:
@@ -81,3 +76,18 @@ async def admit(
             why, refused = f"{needed.action} is not allowed", needed.refused_by(authorizer)
             raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, why, refused, device.scope)
     return Admitted(device, facts, authorizer)
+
+
+def connect_refused(
+    refusal: PacketRefused,
+    certificate_id: CertificateId,
+    address: str,
+    at: datetime,
+    client_id: str,
+    scope: Scope | None,
+) -> ConnectRefused:
+    """Return what operators are told of a CONNECT that was refused here, by its form, or by the data plane."""
+    why, refused = refusal.message, to_connect(client_id).refused_for(refusal.reason_code.name)
+    if isinstance(refusal, NotAdmitted):
+        why, refused, scope = refusal.why, refusal.refused or refused, scope or refusal.scope
+    return ConnectRefused(certificate_id, address, at, why, client_id, scope, refused)

@@ -10,24 +10,15 @@ import uuid
 from datetime import datetime
 
 from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
-from thingmint.mqtt.admission import Admitted
+from thingmint.mqtt.admission import Admitted, connect_refused
 from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.device_link import DeviceLink
 from thingmint.mqtt.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.device_requests import publish, subscribe, unsubscribe
 from thingmint.mqtt.endings import Leave, reason_of
-from thingmint.mqtt.entry import admitted_or_refused
+from thingmint.mqtt.entry import admitted_with_room
 from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconnected, DisconnectReason, Refused
-from thingmint.mqtt.packets import (
-    Connect,
-    Disconnect,
-    Pingreq,
-    Pingresp,
-    Puback,
-    Publish,
-    Subscribe,
-    Unsubscribe,
-)
+from thingmint.mqtt.packets import Connect, Disconnect, Pingreq, Pingresp, Puback, Publish, Subscribe, Unsubscribe
 from thingmint.mqtt.permissions import to_connect
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.request_turns import next_in_turn, take_acknowledgements
@@ -240,6 +231,8 @@ class Connection:
             await self._work_through()
         except PacketRefused as refusal:
             log.debug("%r: %s", self._transport, refusal.message)
+            if self.device.admitted is None and self._ending is None:
+                self._tell_connect_refused(refusal)
             self.end(refusal.reason_code, refusal.message)
         except Exception:
             log.exception("a request of a device failed")
@@ -324,7 +317,12 @@ class Connection:
     async def _ask_admission(self, connect: Connect) -> Admitted:
         assert self._peer is not None, "the handshake comes first"
         self.is_stale = False
-        return await admitted_or_refused(self._services, self._roster, self.device, self._peer, connect)
+        return await admitted_with_room(self._services, self._roster, self.device, self._peer, connect)
+
+    def _tell_connect_refused(self, refusal: PacketRefused) -> None:
+        services, address = self._services, self._transport.address
+        event = connect_refused(refusal, self.certificate_id, address, services.clock.now(), self.client_id, self.scope)
+        services.events.heard(event)
 
     def _tell_refused(self, refused: Refused) -> None:
         self._services.events.heard(ActionRefused(self.device.link, self._services.clock.now(), refused))

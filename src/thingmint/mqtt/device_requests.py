@@ -10,7 +10,7 @@ from thingmint.mqtt.counters import Loss
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.device_protocol import DeviceProtocol
 from thingmint.mqtt.event_listeners import EventListener
-from thingmint.mqtt.events import ClientSubscribed, ClientUnsubscribed, Link, Refused
+from thingmint.mqtt.events import ClientSubscribed, ClientUnsubscribed, Link, MessageNotServed, Refused
 from thingmint.mqtt.limits import MAX_SUBSCRIPTIONS
 from thingmint.mqtt.packets import (
     Puback,
@@ -27,7 +27,13 @@ from thingmint.mqtt.permissions import to_publish, to_subscribe
 from thingmint.mqtt.ports import Authorizer, FleetRequester
 from thingmint.mqtt.provisioning import Asker
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.reserved_topics import is_provisioning_request, is_reserved, may_match_an_answer, may_match_an_event
+from thingmint.mqtt.reserved_topics import (
+    is_provisioning_request,
+    is_reserved,
+    is_served_by_aws_only,
+    may_match_an_answer,
+    may_match_an_event,
+)
 from thingmint.mqtt.services import Services
 from thingmint.mqtt.topics import InvalidTopic, parse_filter
 
@@ -76,6 +82,9 @@ async def publish(speaker: Speaker, services: Services, message: Publish) -> Non
     refusal = _refusal(speaker, message)
     if refusal is not None:
         _refuse(speaker, message, refusal)
+        return
+    if is_served_by_aws_only(message.topic):
+        _drop(speaker, services, message)
         return
     if is_reserved(message.topic):
         # The acknowledgement says that the request has arrived, and comes before its answer.
@@ -136,6 +145,8 @@ def _refusal(speaker: Speaker, message: Publish) -> PacketRefused | None:
         if not needed.is_given_by(speaker.authorizer):
             speaker.refuse(needed.refused_by(speaker.authorizer))
             return PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
+    if is_served_by_aws_only(message.topic):
+        return None
     # A message on …/accepted would be a forged answer; one that is retained would be an answer for ever.
     if is_reserved(message.topic) and (message.retain or not is_provisioning_request(message.topic)):
         speaker.refuse(to_publish(message)[0].refused_for("TOPIC_NOT_SERVED"))
@@ -147,6 +158,12 @@ def _refuse(speaker: Speaker, message: Publish, refusal: PacketRefused) -> None:
     if not speaker.protocol.is_5 or message.qos is QoS.AT_MOST_ONCE:
         raise refusal
     _acknowledge(speaker, message, refusal.reason_code)
+
+
+def _drop(speaker: Speaker, services: Services, message: Publish) -> None:
+    """Take a message out of the client's queue: who had it refused by the end of the connection would send it again."""
+    services.events.heard(MessageNotServed(speaker.link, services.clock.now(), message.topic))
+    _acknowledge(speaker, message, ReasonCode.TOPIC_NAME_INVALID if speaker.protocol.is_5 else ReasonCode.SUCCESS)
 
 
 def _acknowledge(speaker: Speaker, message: Publish, code: ReasonCode) -> None:

@@ -1,4 +1,4 @@
-"""Owns the answer to one CONNECT: admission, the certificate's room, and the event of a refusal."""
+"""Owns the answer to one CONNECT: admission, and the certificate's room."""
 
 from typing import TypeVar
 
@@ -15,17 +15,12 @@ from thingmint.mqtt.tls import Peer
 T = TypeVar("T", bound=Listed)
 
 
-async def admitted_or_refused(
+async def admitted_with_room(
     services: Services, roster: Roster[T], device: DeviceLink, peer: Peer, connect: Connect
 ) -> Admitted:
-    """Return the device that asks to connect, with its policies; raise NotAdmitted, and tell of it, if it may not."""
-    try:
-        admitted = await admit(services.registry, services.data_plane, peer, device.address, connect, device.client_id)
-        _require_room(services, roster, device, admitted.device.scope)
-    except NotAdmitted as refusal:
-        now = services.clock.now()
-        services.events.heard(refusal.event(device.certificate_id, device.address, now, device.client_id))
-        raise
+    """Return the device that asks to connect, with its policies; raise NotAdmitted if it may not, or has no room."""
+    admitted = await admit(services.registry, services.data_plane, peer, device.address, connect, device.client_id)
+    _require_room(services, roster, device, admitted.device.scope)
     return admitted
 
 

@@ -114,6 +114,21 @@ class ActionRefused:
     refused: Refused
 
 
+@dataclass(frozen=True, slots=True)
+class MessageNotServed:
+    """A message to a topic that AWS IoT serves and this service does not was dropped."""
+
+    link: Link
+    at: datetime
+    topic: str
+
+
 GatewayEvent: TypeAlias = (
-    ClientConnected | ClientDisconnected | ClientSubscribed | ClientUnsubscribed | ConnectRefused | ActionRefused
+    ClientConnected
+    | ClientDisconnected
+    | ClientSubscribed
+    | ClientUnsubscribed
+    | ConnectRefused
+    | ActionRefused
+    | MessageNotServed
 )

@@ -24,6 +24,7 @@ from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.listener import Listener
 from thingmint.mqtt.loop_lag import LoopLag
 from thingmint.mqtt.memory_trimmer import MemoryTrimmer, glibc_trim
+from thingmint.mqtt.permissions import to_connect
 from thingmint.mqtt.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, FleetApi
 from thingmint.mqtt.provisioning import ProvisioningDesk
 from thingmint.mqtt.reason_codes import ReasonCode
@@ -223,8 +224,9 @@ class Gateway:
                 log.warning("the policies of a connection could not be read again: %s", error.message)
                 self._to_refresh[connection] = None
                 await asyncio.sleep(_RETRY_SECONDS)
-            except DeviceRefused:
+            except DeviceRefused as refused:
                 # Its certificate has gone, to another account for instance, since whoever tells of it has looked.
+                connection.device.refuse(to_connect(connection.client_id).refused_for(refused.reason))
                 connection.end(ReasonCode.NOT_AUTHORIZED, "Not authorized any more", cut=True)
             except Exception:
                 log.exception("the policies of a connection could not be read again")

@@ -14,6 +14,7 @@ from thingmint.mqtt.events import (
     ConnectRefused,
     GatewayEvent,
     Link,
+    MessageNotServed,
 )
 
 _WILDCARDS: Final = frozenset("+#")
@@ -42,7 +43,7 @@ def life_cycle_event(event: GatewayEvent) -> tuple[str, bytes] | None:
             kind, members = "subscriptions/subscribed", {"topics": list(event.topic_filters)}
         case ClientUnsubscribed():
             kind, members = "subscriptions/unsubscribed", {"topics": list(event.topic_filters)}
-        case ConnectRefused() | ActionRefused():
+        case ConnectRefused() | ActionRefused() | MessageNotServed():
             return None
     if not _WILDCARDS.isdisjoint(event.link.client_id):
         return None

@@ -14,6 +14,7 @@ from OpenSSL import SSL
 
 from thingmint.listening import TurnedAway, descriptors_for_connections, listen, network_of
 from thingmint.mqtt.gateway_limits import GatewayLimits
+from thingmint.mqtt.plain_speakers import PlainSpeakers
 from thingmint.mqtt.queue_of_networks import QueueOfNetworks
 from thingmint.mqtt.strangers import Strangers
 from thingmint.mqtt.tls_records import new_read_buffer
@@ -64,6 +65,7 @@ class Listener:
         self._connections: set[TLSTransport] = set()
         self._strangers: Strangers[TLSTransport] = Strangers(limits.max_strangers, limits.silent_seconds)
         self._queue: QueueOfNetworks[tuple[socket.socket, str]] = QueueOfNetworks(limits.max_waiting)
+        self._plain_speakers = PlainSpeakers()
         self._full_since: float | None = None
         self._stalled: dict[TLSTransport, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -157,6 +159,10 @@ class Listener:
     def heard(self, transport: TLSTransport) -> None:
         """Note that a stranger goes on."""
         self._strangers.heard(transport, self._loop.time())
+
+    def failed(self, transport: TLSTransport, beginning: bytes) -> None:
+        """Say now and then that clients speak another protocol here."""
+        self._plain_speakers.note(transport.address, beginning, self._loop.time())
 
     def established(self, transport: TLSTransport) -> None:
         """Give the stranger its time for CONNECT."""

@@ -178,6 +178,11 @@ class MessageFlow:
             return Given.NO_ROOM
         is_reserved = fan_out.reserved > 0
         fan_out.reserved -= is_reserved
+        connection = session.connection if session.is_receiving else None
+        if connection is not None and outbox.send_at_once(
+            fan_out.message, shared, connection, now, is_reserved=is_reserved
+        ):
+            return Given.TAKEN
         outgoing = Outgoing(fan_out.message, shared.qos, shared.retain, group=shared.group)
         outbox.put(outgoing, now, is_reserved=is_reserved)
         session.flush(now, shared)

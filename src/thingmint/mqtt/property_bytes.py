@@ -124,25 +124,24 @@ class PropertyBytes(Generic[_Properties]):
         length = cursor.variable()
         if not length:
             return self.none
-        end = cursor.offset + length
-        if end > len(cursor.body):
+        if cursor.offset + length > len(cursor.body):
             raise malformed("The properties are longer than the packet")
+        # A cursor of their own: what reaches beyond their end is malformed (MQTT 5, 4.13), whatever its value.
+        block = Cursor(cursor.take(length))
         values: dict[str, object] = {}
         # Lists: tuples would be copied for each of the thousands of user properties that fit in a packet.
         repeated: dict[str, list[object]] = {}
-        while cursor.offset < end:
-            rule = self._by_identifier.get(cursor.byte())
+        while not block.at_end():
+            rule = self._by_identifier.get(block.byte())
             if rule is None:
                 raise malformed("A property is unknown or not allowed in this packet")
-            value = rule.read(cursor)
+            value = rule.read(block)
             if rule.repeats:
                 repeated.setdefault(rule.field, []).append(value)
             elif rule.field in values:
                 raise violation("A property is given twice")
             else:
                 values[rule.field] = value
-        if cursor.offset != end:
-            raise malformed("The last property is longer than the properties")
         for name, listed in repeated.items():
             values[name] = tuple(listed)
         return self._kind(**values)

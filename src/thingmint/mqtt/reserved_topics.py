@@ -20,6 +20,15 @@ _REQUESTS: Final[tuple[_Form, ...]] = (
 )
 _ANSWERS: Final[tuple[_Form, ...]] = tuple((*request, _OUTCOMES) for request in _REQUESTS)
 
+# What AWS IoT serves below these, and this service does not: shadows, jobs, Device Defender, streams, tunnels, Basic
+# Ingest, commands, locations. https://docs.aws.amazon.com/iot/latest/developerguide/reserved-topics.html
+_SERVED_BY_AWS: Final[tuple[_Form, ...]] = (
+    (("$aws",), ("things",), _ANY, ("shadow", "jobs", "defender", "streams", "tunnels"), _ANY),
+    (("$aws",), ("rules",), _ANY),
+    (("$aws",), ("commands",), ("things", "clients"), _ANY, _ANY),
+    (("$aws",), ("device_location",), _ANY, _ANY),
+)
+
 
 def is_reserved(topic: str) -> bool:
     """Say whether the topic or filter is not for messages between devices."""
@@ -41,6 +50,12 @@ def is_provisioning_request(topic: str) -> bool:
 def asks_for_a_key(topic: str) -> bool:
     """Return whether a provisioning request needs a new key, which takes long to generate."""
     return topic.startswith(_CREATES_KEY)
+
+
+def is_served_by_aws_only(topic: str) -> bool:
+    """Return whether AWS IoT takes messages to the topic and this service has no use for them."""
+    levels = topic.split("/")
+    return any(_is(levels[: len(form)], form) for form in _SERVED_BY_AWS)
 
 
 def may_match_an_answer(pattern: str) -> bool:

@@ -19,14 +19,20 @@ def new_read_buffer() -> memoryview:
 class TLSRecords:
     """What arrives goes in, what OpenSSL wants to send comes out, and nothing waits."""
 
-    __slots__ = ("_ssl",)
+    __slots__ = ("_ssl", "beginning", "taken")
 
     def __init__(self, context: SSL.Context) -> None:
         self._ssl = SSL.Connection(context, None)
         self._ssl.set_accept_state()
+        self.taken = 0
+        """How many bytes have arrived."""
+        self.beginning = b""
+        """The first of them."""
 
     def take(self, received: bytes | memoryview) -> None:
         """Keep what has arrived until it is read."""
+        self.taken += len(received)
+        self.beginning = self.beginning or bytes(received[:1])
         self._ssl.bio_write(received)
 
     def shake_hands(self) -> Peer:

@@ -50,6 +50,10 @@ class Owner(Protocol[T_contra]):
         """Note that bytes have arrived on a connection that is not admitted yet."""
         ...
 
+    def failed(self, transport: T_contra, beginning: bytes) -> None:
+        """Note that the handshake has failed, and how the peer began."""
+        ...
+
     def established(self, transport: T_contra) -> None:
         """Note that the handshake is done."""
         ...

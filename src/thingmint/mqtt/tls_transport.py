@@ -42,7 +42,6 @@ class TLSTransport(asyncio.BufferedProtocol):
     __slots__ = (
         "_deadline",
         "_discarded",
-        "_handshake_bytes",
         "_has_eof",
         "_limits",
         "_loop",
@@ -91,7 +90,6 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._has_eof = False
         self._told_end = False
         self._unread: UnreadBytes | None = None
-        self._handshake_bytes = 0
         self._discarded = 0
         self._reading_paused = False
         self._writing_paused = False
@@ -181,7 +179,9 @@ class TLSTransport(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
         if self._state is _State.CLOSING or self._told_end:
-            self._discard(nbytes)
+            self._discarded += nbytes
+            if self._discarded > self._limits.handshake_bytes:
+                self.abort()
             return
         if not self.is_admitted:
             self._owner.heard(self)
@@ -234,12 +234,9 @@ class TLSTransport(asyncio.BufferedProtocol):
     # Between the two
 
     def _take(self, received: bytes | memoryview) -> None:
-        if self._state is _State.HANDSHAKE:
-            self._handshake_bytes += len(received)
-            if self._handshake_bytes > self._limits.handshake_bytes:
-                self.abort()
-                return
         self._records.take(received)
+        if self._state is _State.HANDSHAKE and self._records.taken > self._limits.handshake_bytes:
+            self.abort()
 
     def _pump(self) -> None:
         """Let OpenSSL work on what has arrived, send what it answers, and tell the end when nothing is left."""
@@ -250,6 +247,8 @@ class TLSTransport(asyncio.BufferedProtocol):
         except SSL.Error as error:
             if not isinstance(error, SSL.ZeroReturnError):
                 log.debug("%r: %s", self, in_words(error))
+            if self._state is _State.HANDSHAKE:
+                self._owner.failed(self, self._records.beginning)
             self._flush()
             self._note_peer_is_done()
             self._tell_end()
@@ -340,11 +339,6 @@ class TLSTransport(asyncio.BufferedProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = self._loop.call_later(seconds, self.abort)
-
-    def _discard(self, count: int) -> None:
-        self._discarded += count
-        if self._discarded > self._limits.handshake_bytes:
-            self.abort()
 
     def _arrange_reading(self) -> None:
         if self._lower is None or self._lower.is_closing() or self._state is _State.CLOSING or self._has_eof:

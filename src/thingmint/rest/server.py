@@ -22,6 +22,7 @@ from thingmint.listening import TurnedAway, descriptors_for_connections, listen,
 from thingmint.rest.eviction import gives_way, has_received, longest_stalled
 from thingmint.rest.http_protocol import HardenedProtocol
 from thingmint.rest.limits import Limits
+from thingmint.rest.plain_http import first_bytes, is_plain_http, refuse_plain_http
 from thingmint.words import in_words
 
 # What makes way for them closes one or two turns later: so many more descriptors are open meanwhile.
@@ -232,6 +233,8 @@ class Server:
         context = self._ssl_context
         try:
             connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if context is not None and await self._refuses_plain_http(connection.socket):
+                return
             await self._loop.connect_accepted_socket(
                 new_protocol,
                 connection.socket,
@@ -241,6 +244,16 @@ class Server:
             )
         except OSError as error:
             log.debug("a connection was not established: %s", in_words(error))
+
+    async def _refuses_plain_http(self, accepted: socket.socket) -> bool:
+        """Return False if the client begins a TLS handshake; raise OSError, also if it says nothing in time."""
+        async with asyncio.timeout(self._limits.handshake_seconds):
+            beginning = await first_bytes(self._loop, accepted)
+        if not is_plain_http(beginning):
+            return False
+        async with asyncio.timeout(self._limits.linger_seconds):
+            await refuse_plain_http(self._loop, accepted, self._state.default_headers)
+        return True
 
     def _close_unless_established(self, connection: _Connection) -> None:
         connection.task = None
