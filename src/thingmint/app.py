@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import time
 import uuid
 from collections.abc import Callable
@@ -125,6 +126,9 @@ async def _serve_registry(
         stack.callback(tidying.cancel)
         write_endpoints(config.data_dir, endpoints)
         _log.info("ready", api=endpoints.api, mqtt=endpoints.mqtt, account=config.account, version=__version__)
+        # What is there now stays for as long as the service runs. A full collection of garbage, which stops everything,
+        # does not look at it any more.
+        gc.freeze()
         on_ready(endpoints)
         await stop.wait()
         _log.info("stopping")
