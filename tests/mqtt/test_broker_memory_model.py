@@ -176,7 +176,11 @@ class SmallRooms(RuleBasedStateMachine):
         return [
             id(outgoing)
             for session in broker._sessions.values()
-            for outgoing in (*session.outbox._unsent, *session.outbox._waiting, *session.outbox._in_flight.values())
+            for outgoing in (
+                *(session.outbox._unsent or ()),
+                *session.outbox._waiting,
+                *session.outbox._in_flight.values(),
+            )
         ]
 
     def connected(self, data: st.DataObject) -> tuple[int, str]:

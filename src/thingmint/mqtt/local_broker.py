@@ -217,7 +217,7 @@ class LocalBroker:
             for text in topic_filters:
                 topic_filter = session.subscriptions.pop(text, None)
                 if topic_filter is not None:
-                    session.shared_filters.discard(text)
+                    session.shared_filters = tuple(each for each in session.shared_filters if each != text)
                     self._flow.router.discard(session.client_id, topic_filter)
                     self._subscriptions -= 1
         return (ReasonCode.SUCCESS,) * len(topic_filters)
@@ -238,7 +238,7 @@ class LocalBroker:
         self._subscriptions += is_new
         self._flow.router.add(session.client_id, topic_filter, granted, is_present=session.is_receiving)
         if topic_filter.group is not None:
-            session.shared_filters.add(topic_filter.text)
+            session.shared_filters += (topic_filter.text,) if is_new else ()
             return _GRANTED[granted.qos]
         if granted.retain_handling is RetainHandling.ALWAYS or (
             granted.retain_handling is RetainHandling.ONLY_IF_NEW and is_new
