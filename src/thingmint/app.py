@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from thingmint import __version__
 from thingmint.addresses import device_endpoint, endpoints_of
@@ -72,6 +73,7 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
         remove_endpoints(config.data_dir)
         metrics = Metrics(__version__)
         async with (
+            _rsa_key_made_meanwhile() as rsa_key,
             open_registry(config, metrics) as registry,
             key_pool_of(config, reserve=config.key_reserve, metrics=metrics) as keys,
         ):
@@ -79,17 +81,22 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
             await ensure_credentials(
                 registry.store, registry.sealer, registry.issuer_id, registry.clock, registry.scope, config
             )
-            await _serve_registry(registry, keys, metrics, on_ready, stop)
+            await _serve_registry(registry, keys, metrics, await rsa_key, on_ready, stop)
 
 
 async def _serve_registry(
-    registry: Registry, keys: KeyPool, metrics: Metrics, on_ready: Callable[[Endpoints], None], stop: asyncio.Event
+    registry: Registry,
+    keys: KeyPool,
+    metrics: Metrics,
+    rsa_key: rsa.RSAPrivateKey,
+    on_ready: Callable[[Endpoints], None],
+    stop: asyncio.Event,
 ) -> None:
     config = registry.config
     events = LoggedEvents()
     authority = registration_authority(registry, keys, events)
     identities = _identities(registry)
-    identity = identities.create()
+    identity = identities.create(rsa_key)
     api_connections, limits = shares_of(config)
     edge = _device_edge(authority, registry, identity, metrics, limits)
     events.listeners.append(edge)
@@ -230,7 +237,7 @@ async def _rotate(
         if not identities.is_due(identity):
             continue
         try:
-            identity = identities.create()
+            identity = identities.create(await _new_rsa_key())
         except (ValueError, OSError) as error:
             _log.error("server certificate cannot be replaced", cause=type(error).__name__)
             continue
@@ -264,6 +271,21 @@ def _show_expiries(registry: Registry, identity: ServerIdentity, metrics: Metric
     }
     for name, certificate in shown.items():
         metrics.certificate_expiry(name, certificate.not_valid_after_utc)
+
+
+@contextlib.asynccontextmanager
+async def _rsa_key_made_meanwhile() -> AsyncIterator[asyncio.Task[rsa.RSAPrivateKey]]:
+    """Yield a task that makes the server's RSA key while the rest of the service starts."""
+    task = asyncio.create_task(_new_rsa_key())
+    try:
+        yield task
+    finally:
+        task.cancel()
+
+
+async def _new_rsa_key() -> rsa.RSAPrivateKey:
+    """Return a new RSA key for the server; it is made in a thread, because it takes a tenth of a second."""
+    return await asyncio.to_thread(rsa.generate_private_key, 65537, 2048)
 
 
 def _identities(registry: Registry) -> ServerIdentities:

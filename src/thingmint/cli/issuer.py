@@ -12,6 +12,7 @@ from thingmint.cli.settings import fail
 from thingmint.data_directory.authorities import (
     ISSUING,
     ROOT,
+    RSA_SERVICE,
     SERVER,
     SERVICE,
     AuthorityUnusable,
@@ -25,7 +26,9 @@ from thingmint.data_directory.authorities import (
 def show(data_dir: Path, *, as_json: bool) -> None:
     """Print each authority and the server's certificate."""
     try:
-        rows = [row for name in (ROOT, ISSUING, SERVICE, SERVER) if (row := _row(data_dir, name)) is not None]
+        rows = [
+            row for name in (ROOT, ISSUING, SERVICE, RSA_SERVICE, SERVER) if (row := _row(data_dir, name)) is not None
+        ]
     except (AuthorityUnusable, OSError) as error:
         fail(str(error))
     if not rows:
