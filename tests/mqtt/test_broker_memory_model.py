@@ -147,7 +147,7 @@ class SmallRooms(RuleBasedStateMachine):
         for broker in self.brokers:
             sessions = broker._sessions.values()
             assert broker._flow.memory.messages == sum(len(session.outbox) for session in sessions)
-            assert broker._subscriptions == sum(len(session.subscriptions) for session in sessions)
+            assert broker._subscribing.count == sum(len(session.subscriptions) for session in sessions)
 
     def teardown(self) -> None:
         for (account, _), device in self.devices.items():
