@@ -9,7 +9,8 @@ import pytest
 from tools.lower_bounds import exact
 
 ROOT = Path(__file__).parents[1]
-DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DEPENDENCIES = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
 
 
 def test_every_dependency_is_printed_at_its_lower_bound() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.device_identities import rsa_key
 from tests.support.signing import SettableClock
 
 from thingmint.data_directory.authorities import AuthorityFiles
@@ -53,41 +54,43 @@ def bench(tmp_path: Path, clock: SettableClock) -> Bench:
     issuing = authorities.issuing.certificate
     log, used = Lines(), list[ServerIdentity]()
     watch = ClockWatch(clock.now, issuing.not_valid_before_utc, issuing.not_valid_after_utc, Lines())
-    return Bench(Rotation(identities, identities.create(), watch.check, used.append, log), used, log)
+    return Bench(Rotation(identities, identities.create(rsa_key()), watch.check, used.append, log), used, log)
 
 
-def test_a_certificate_is_replaced_before_its_end(bench: Bench, clock: SettableClock) -> None:
+async def test_a_certificate_is_replaced_before_its_end(bench: Bench, clock: SettableClock) -> None:
     first = bench.rotation.identity.certificate
-    bench.rotation.turn()
+    await bench.rotation.turn()
     assert bench.used == []
     clock.at = first.not_valid_after_utc - timedelta(days=1)
-    bench.rotation.turn()
-    bench.rotation.turn()
+    await bench.rotation.turn()
+    await bench.rotation.turn()
     assert [each.certificate.not_valid_after_utc > first.not_valid_after_utc for each in bench.used] == [True]
     assert bench.log.written == ["server certificate replaced"]
 
 
-def test_a_wrong_clock_replaces_nothing_and_a_right_one_what_it_has_dated(bench: Bench, clock: SettableClock) -> None:
+async def test_a_wrong_clock_replaces_nothing_and_a_right_one_what_it_has_dated(
+    bench: Bench, clock: SettableClock
+) -> None:
     clock.at = NOW - timedelta(days=400)
-    bench.rotation.turn()
+    await bench.rotation.turn()
     assert bench.used == []
     # A service that was started with the wrong clock has a certificate of that time.
-    bench.rotation.identity = bench.rotation.identities.create()
+    bench.rotation.identity = bench.rotation.identities.create(rsa_key())
     clock.at = NOW
-    bench.rotation.turn()
+    await bench.rotation.turn()
     [used] = bench.used
     assert used.certificate.not_valid_before_utc <= NOW <= used.certificate.not_valid_after_utc
 
 
-def test_a_disk_that_refuses_keeps_the_certificate(bench: Bench, clock: SettableClock, tmp_path: Path) -> None:
+async def test_a_disk_that_refuses_keeps_the_certificate(bench: Bench, clock: SettableClock, tmp_path: Path) -> None:
     first = bench.rotation.identity
     clock.at = first.certificate.not_valid_after_utc - timedelta(days=1)
     certificates = tmp_path / "data" / "certificates"
     certificates.rename(tmp_path / "away")
-    bench.rotation.turn()
+    await bench.rotation.turn()
     assert bench.rotation.identity is first
     assert bench.used == []
     assert bench.log.written == ["server certificate cannot be replaced"]
     (tmp_path / "away").rename(certificates)
-    bench.rotation.turn()
+    await bench.rotation.turn()
     assert len(bench.used) == 1

@@ -1,8 +1,8 @@
-"""Prints the lower bound of every dependency of the service as the one version that may be installed.
+"""Prints the lower bound of every dependency, of the service and of its tests, as the version that is to be installed.
 
     python tools/lower_bounds.py > exact.txt
 
-`make lower-bounds` installs these and runs live tests with them: a bound that nobody has tried is a guess.
+`make lower-bounds` installs by these and runs live tests with them: a bound that nobody has tried is a guess.
 """
 
 import re
@@ -26,7 +26,8 @@ def exact(dependencies: Sequence[str]) -> Iterator[str]:
 
 def main() -> None:
     """Print one line for each dependency."""
-    dependencies = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]["dependencies"]
+    project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
+    dependencies = [*project["dependencies"], *project["optional-dependencies"]["test"]]
     sys.stdout.writelines(f"{line}\n" for line in exact(dependencies))
 
 

@@ -5,10 +5,11 @@ import contextlib
 import gc
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import structlog
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from thingmint import __version__
 from thingmint.addresses import device_endpoint, endpoints_of, is_unnamed
@@ -51,7 +52,7 @@ from thingmint.rest.limits import Limits
 from thingmint.rest.pages import ALIVE, Pages
 from thingmint.rest.server import Server
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
-from thingmint.server_identity import Rotation, ServerIdentities, ServerIdentity
+from thingmint.server_identity import Rotation, ServerIdentities, ServerIdentity, new_rsa_key
 from thingmint.storage_choice import remember_storage
 from thingmint.telemetry import Metrics
 from thingmint.words import in_words
@@ -75,6 +76,7 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
         remove_endpoints(config.data_dir)
         metrics = Metrics(__version__)
         async with (
+            _rsa_key_made_meanwhile() as rsa_key,
             open_registry(config, metrics) as registry,
             key_pool_of(config, reserve=config.key_reserve, metrics=metrics) as keys,
         ):
@@ -83,17 +85,22 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
             await ensure_credentials(
                 registry.store, registry.sealer, registry.issuer_id, registry.clock, registry.scope, config
             )
-            await _serve_registry(registry, keys, metrics, on_ready, stop)
+            await _serve_registry(registry, keys, metrics, await rsa_key, on_ready, stop)
 
 
 async def _serve_registry(
-    registry: Registry, keys: KeyPool, metrics: Metrics, on_ready: Callable[[Endpoints], None], stop: asyncio.Event
+    registry: Registry,
+    keys: KeyPool,
+    metrics: Metrics,
+    rsa_key: rsa.RSAPrivateKey,
+    on_ready: Callable[[Endpoints], None],
+    stop: asyncio.Event,
 ) -> None:
     config = registry.config
     events = LoggedEvents()
     authority = registration_authority(registry, keys, events)
     identities = _identities(registry)
-    identity = identities.create()
+    identity = identities.create(rsa_key)
     if is_unnamed(config):
         _log.warning("clients on other machines cannot verify this one: give its name or address with --server-name")
     api_connections, limits = shares_of(config)
@@ -253,6 +260,16 @@ def _show_expiries(registry: Registry, identity: ServerIdentity, metrics: Metric
 def _clock_watch(registry: Registry) -> ClockWatch:
     issuing = registry.authorities.issuing.certificate
     return ClockWatch(registry.clock.now, issuing.not_valid_before_utc, issuing.not_valid_after_utc, _log)
+
+
+@contextlib.asynccontextmanager
+async def _rsa_key_made_meanwhile() -> AsyncIterator[asyncio.Task[rsa.RSAPrivateKey]]:
+    """Yield a task that makes the server's RSA key while the rest of the service starts."""
+    task = asyncio.create_task(new_rsa_key())
+    try:
+        yield task
+    finally:
+        task.cancel()
 
 
 def _identities(registry: Registry) -> ServerIdentities:

@@ -5,28 +5,35 @@ path; they are given to it through an anonymous file in memory.
 """
 
 import asyncio
+import contextlib
 import os
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.authorities import SERVER, Authorities, certificate_path, pem_of, write_where_different
-from thingmint.issuance.trust_anchor import create_server_certificate, server_certificate_is_due
-from thingmint.mqtt.tls import device_tls_context
+from thingmint.issuance.trust_anchor import (
+    CertificateAuthority,
+    create_server_certificate,
+    server_certificate_is_due,
+)
+from thingmint.mqtt.tls import ServerKey, device_tls_context
 from thingmint.registration.ports import SerialNumbers
 from thingmint.rest.tls import server_tls_context
 
 # How often the wall clock is compared with the server certificate's end.
 ROTATION_CHECK_SECONDS = 5.0
+RSA_SERVER = "server-rsa"
+ServerPublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +55,37 @@ class ServerIdentities:
     now: Callable[[], datetime]
     data_dir: Path
 
-    def create(self) -> ServerIdentity:
-        """Return a new identity; its certificate is also left in the data directory, for people to look at."""
+    def create(self, rsa_key: rsa.RSAPrivateKey) -> ServerIdentity:
+        """Return a new identity; its certificates are also left in the data directory, for people to look at.
+
+        The RSA key is made by the caller, because that takes long; it is for clients that cannot verify ECDSA.
+        """
         private_key = ec.generate_private_key(ec.SECP256R1())
-        service = self.authorities.service
-        certificate = create_server_certificate(
-            service, private_key.public_key(), self.names, self.serial_numbers(), self.now()
-        )
-        chain = pem_of(certificate, service.certificate)
-        context = _context(chain, private_key)
-        write_where_different(certificate_path(self.data_dir, SERVER), chain)
-        device_context = device_tls_context((certificate, service.certificate), private_key)
-        return ServerIdentity(certificate, context, device_context)
+        identities: list[tuple[tuple[x509.Certificate, ...], ServerKey]] = [
+            (self._chain(self.authorities.service, private_key.public_key()), private_key)
+        ]
+        if self.authorities.rsa_service is not None:
+            identities.append((self._chain(self.authorities.rsa_service, rsa_key.public_key()), rsa_key))
+        for name, (chain, _) in zip((SERVER, RSA_SERVER), identities, strict=False):
+            write_where_different(certificate_path(self.data_dir, name), pem_of(*chain))
+        (first, key), *others = identities
+        return ServerIdentity(first[0], _context(identities), device_tls_context(first, key, *others))
+
+    def _chain(self, issuer: CertificateAuthority, public_key: ServerPublicKey) -> tuple[x509.Certificate, ...]:
+        """Return a server certificate and its issuer, which clients have if it is an anchor."""
+        certificate = create_server_certificate(issuer, public_key, self.names, self.serial_numbers(), self.now())
+        is_anchor = issuer.certificate in self.authorities.anchors
+        return (certificate,) if is_anchor else (certificate, issuer.certificate)
 
     def is_due(self, identity: ServerIdentity) -> bool:
         """Say whether the certificate should be replaced by now."""
         service = self.authorities.service.certificate
         return server_certificate_is_due(identity.certificate, service, self.names, self.now())
+
+
+async def new_rsa_key() -> rsa.RSAPrivateKey:
+    """Return a new RSA key for the server; it is made in a thread, because it takes a tenth of a second."""
+    return await asyncio.to_thread(rsa.generate_private_key, 65537, 2048)
 
 
 class Log(Protocol):
@@ -89,7 +110,7 @@ class Rotation:
     use: Callable[[ServerIdentity], None]
     log: Log
 
-    def turn(self) -> None:
+    async def turn(self) -> None:
         """Replace the identity if it is due and the clock is right."""
         try:
             self.check_clock()
@@ -99,7 +120,7 @@ class Rotation:
         if not self.identities.is_due(self.identity):
             return
         try:
-            self.identity = self.identities.create()
+            self.identity = self.identities.create(await new_rsa_key())
         except (ValueError, OSError) as error:
             self.log.error("server certificate cannot be replaced", cause=type(error).__name__)  # noqa: TRY400  the type alone
             return
@@ -111,17 +132,30 @@ class Rotation:
         """Look again and again until cancelled."""
         while True:
             await asyncio.sleep(ROTATION_CHECK_SECONDS)
-            self.turn()
+            await self.turn()
 
 
-def _context(chain: bytes, private_key: ec.EllipticCurvePrivateKey) -> ssl.SSLContext:
-    key = private_key.private_bytes(
+def _context(identities: Sequence[tuple[Sequence[x509.Certificate], ServerKey]]) -> ssl.SSLContext:
+    """Return a context with all identities; the first is preferred."""
+    with contextlib.ExitStack() as stack:
+        paths = [stack.enter_context(_in_memory(pem_of(*chain) + _pem_of_key(key))) for chain, key in identities]
+        context = server_tls_context(paths[0], paths[0])
+        for path in paths[1:]:
+            context.load_cert_chain(path)
+    return context
+
+
+def _pem_of_key(private_key: ServerKey) -> bytes:
+    return private_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+@contextlib.contextmanager
+def _in_memory(content: bytes) -> Iterator[Path]:
     descriptor = os.memfd_create("server-identity", os.MFD_CLOEXEC)
     try:
-        os.write(descriptor, chain + key)
-        path = Path(f"/proc/self/fd/{descriptor}")
-        return server_tls_context(path, path)
+        os.write(descriptor, content)
+        yield Path(f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)

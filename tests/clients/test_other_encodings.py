@@ -13,7 +13,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from tests.support.aws import ClientOf, IoT, Live, refusal_of
 from tests.support.device_identities import DAY, Identity, new_identity, rsa_key
-from tests.support.encodings import negated, with_unused_bits
+from tests.support.encodings import (
+    negated,
+    padded,
+    with_third_number,
+    with_trailing_octet_in_signature,
+    with_unused_bits,
+)
 from tests.support.live_devices import (  # noqa: F401  a fixture is found as `live`
     GENEROUS,
     ROLE,
@@ -23,6 +29,7 @@ from tests.support.live_devices import (  # noqa: F401  a fixture is found as `l
     live_on_each_data_plane,
     unique,
 )
+from tests.support.service import running_service
 from tests.support.templates import certificate, policy
 
 from thingmint.core.identifiers import certificate_id_of
@@ -142,6 +149,22 @@ def test_another_encoding_that_comes_first_is_the_only_one(live: Live, iot: IoT,
     for shown in (other, credentials(own.der, own)):
         assert not is_admitted(live, shown, tmp_path)
     assert known(iot, ca_id) == [other.certificate_id]
+
+
+@pytest.mark.parametrize("change", [padded, with_trailing_octet_in_signature, with_third_number])
+def test_a_device_that_shows_what_is_not_der_is_never_registered(
+    live: Live, iot: IoT, tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    authority = new_identity(unique("CA"), is_authority=True)
+    own = new_identity(unique("meter"), issuer=authority)
+    ca_id = register_ca(iot, authority)
+    for _ in range(2):
+        assert not is_admitted(live, credentials(change(own.der), own), tmp_path)
+    assert known(iot, ca_id) == []
+    assert not is_admitted(live, credentials(own.der, own), tmp_path)
+    assert is_admitted(live, credentials(own.der, own), tmp_path)
+    assert not is_admitted(live, credentials(change(own.der), own), tmp_path)
+    assert known(iot, ca_id) == [own.certificate_id]
 
 
 def test_of_two_encodings_that_connect_at_once_one_is_registered(live: Live, iot: IoT, tmp_path: Path) -> None:
@@ -274,3 +297,16 @@ def test_what_is_not_for_a_client_registers_by_an_operator_only(
     iot.create_policy(policyName=name, policyDocument=device_policy(("iot:*", "*")))
     iot.attach_policy(policyName=name, target=registered["certificateArn"])
     assert is_admitted(live, shown, tmp_path)
+
+
+def test_a_setting_registers_what_is_not_for_a_client(tmp_path: Path) -> None:
+    authority = new_identity(unique("CA"), is_authority=True)
+    own = server_of(authority, SERVER, critical=True)
+    with running_service(tmp_path / "data", "--auto-register-any-usage") as service:
+        live = Live(service, None)
+        client = live.client()
+        ca_id = register_ca(client, authority)
+        assert not is_admitted(live, credentials(own.der, own), tmp_path)
+        assert is_admitted(live, credentials(own.der, own), tmp_path)
+        assert known(client, ca_id) == [own.certificate_id]
+        client.close()

@@ -78,7 +78,7 @@ def test_a_device_gets_a_conflict_for_the_second_certificate_and_an_answer_for_t
 def test_a_line_of_a_file_that_names_a_thing_which_exists_is_an_error_of_its_report(live: Live, iot: IoT) -> None:
     serial, other = unique("fail"), unique("fail")
     iot.create_thing(thingName=serial)
-    write_input(live.registration_dir, [{"Serial": serial}, {"Serial": other}])
+    write_input(live.registration_dir, [{"Serial": serial}, {"Serial": other}], live.account)
     body = template(None, "ThingGroups")
     given = {"templateBody": body, "inputFileBucket": BUCKET, "inputFileKey": KEY, "roleArn": ROLE}
     task = ended(iot, iot.start_thing_registration_task(**given)["taskId"])

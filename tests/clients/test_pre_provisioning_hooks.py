@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from tests.support.aws import IoT, Live
 from tests.support.live_devices import ROLE, Credentials, Device, device, new_credentials
 from tests.support.service import ended_start, running_service
+from tests.support.signing_requests import csr_pem
+from tests.support.user_ca import provided_pem_for
 from tests.support.webhook_server import webhook_server
 
 from thingmint.hooks.python_callable import MAX_THREADS
@@ -65,6 +68,19 @@ def slow(event, context):
     return {"allowProvisioning": True}
 
 
+def hangs(event, context):
+    # Far longer than a device waits, on a busy machine as well.
+    time.sleep(60)
+    return {"allowProvisioning": True}
+
+
+def sign(event, context):
+    assert event.keys() == {"certificateSigningRequest", "principalId", "clientId"}
+    from pathlib import Path
+
+    return {"certificatePem": Path(__file__).with_name(f"{context.function_name}.pem").read_text()}
+
+
 def broken(event, context):
     return {"allowProvisioning": int(event["parameters"]["Serial"]) > 0}
 """
@@ -114,7 +130,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             "webhook": f"http://127.0.0.1:{told.port}/",
             "callable": "python:factory_hooks:decide",
             "away": "http://127.0.0.1:1/",
-            **{name: f"python:factory_hooks:{name}" for name in (*HANDLERS, "slow", "broken")},
+            **{name: f"python:factory_hooks:{name}" for name in (*HANDLERS, "slow", "hangs", "sign", "broken")},
         }
         lines = "".join(f'"{ARN}{name}" = "{target}"\n' for name, target in hooks.items())
         (data_dir / "thingmint.toml").write_text(f"[hooks]\n{lines}")
@@ -248,6 +264,41 @@ def test_more_devices_at_once_than_threads_wait_and_are_provisioned(house: House
             claim.client.publish(topic, json.dumps(request).encode(), qos=1)
         outcomes = [claim.hear() for claim in claims]
     assert [each.topic.rpartition("/")[2] for each in outcomes] == ["accepted"] * len(claims)
+
+
+def test_a_device_that_finds_no_thread_in_time_is_told_to_come_again(house: House) -> None:
+    template_with(house, "hangs", "by-hanging")
+    topic = "$aws/provisioning-templates/by-hanging/provision/json"
+    credentials = new_credentials(house.iot)
+    with ExitStack() as stack:
+        claims = [
+            stack.enter_context(device(house.live, credentials, house.folder, f"hangs-{number}"))
+            for number in range(MAX_THREADS + 1)
+        ]
+        tokens = [claim.request(CREATE, {})["certificateOwnershipToken"] for claim in claims]
+        for number, (claim, token) in enumerate(zip(claims, tokens, strict=True)):
+            request = {"certificateOwnershipToken": token, "parameters": {"Serial": f"hangs-{number}"}}
+            claim.client.publish(topic, json.dumps(request).encode(), qos=1)
+        answers = [json.loads(claim.hear().payload) for claim in claims]
+    refusals = sorted((answer["statusCode"], answer["errorCode"]) for answer in answers)
+    assert refusals == [(403, "AccessDenied")] * MAX_THREADS + [(429, "Throttled")]
+
+
+def test_a_certificate_provider_written_for_lambda_runs_unchanged(house: House) -> None:
+    pem = provided_pem_for("p-256", at=datetime.now(UTC))
+    (house.folder / "sign.pem").write_text(pem)
+    house.iot.create_certificate_provider(
+        certificateProviderName="factory",
+        lambdaFunctionArn=f"{ARN}sign",
+        accountDefaultForOperations=["CreateCertificateFromCsr"],
+    )
+    try:
+        with device(house.live, new_credentials(house.iot), house.folder, "claim-sign") as claim:
+            request = {"certificateSigningRequest": csr_pem("p-256")}
+            created = claim.request("$aws/certificates/create-from-csr/json", request)
+    finally:
+        house.iot.delete_certificate_provider(certificateProviderName="factory")
+    assert created["certificatePem"] == pem
 
 
 @pytest.mark.parametrize(

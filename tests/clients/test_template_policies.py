@@ -128,7 +128,8 @@ def test_an_operator_gets_the_policy_by_its_name_and_lines_of_a_file_get_theirs(
     assert document["Statement"][0]["Resource"] == f"arn:aws:iot:us-east-1:000000000000:client/{given['ThingName']}"
     refused = refusal_of(iot.register_thing, templateBody=text, parameters=given | {"Company": "*"})
     assert (refused.name, refused.status) == ("InvalidRequestException", 400)
-    write_input(live.registration_dir, [given | {"ThingName": unique("device")}, given | {"Company": "#"}])
+    lines = [given | {"ThingName": unique("device")}, given | {"Company": "#"}]
+    write_input(live.registration_dir, lines, live.account)
     file = {"templateBody": text, "inputFileBucket": BUCKET, "inputFileKey": KEY, "roleArn": ROLE}
     task = ended(iot, iot.start_thing_registration_task(**file)["taskId"])
     assert (task["successCount"], task["failureCount"]) == (1, 1)

@@ -144,7 +144,7 @@ def test_the_role_of_a_task_limits_what_its_lines_do(house: House) -> None:
     text = json.dumps({**json.loads(body("Id")), "Parameters": {"Serial": {"Type": "String"}}})
     document = json.loads(text)
     del document["Resources"]["certificate"]
-    write_input(house.live.registration_dir, [{"Serial": "sensor-10"}, {"Serial": "lock-10"}])
+    write_input(house.live.registration_dir, [{"Serial": "sensor-10"}, {"Serial": "lock-10"}], house.live.account)
     file = {"inputFileBucket": BUCKET, "inputFileKey": KEY, "roleArn": f"{ROLES}sensors"}
     started = house.iot.start_thing_registration_task(templateBody=json.dumps(document), **file)
     task = ended(house.iot, started["taskId"])

@@ -328,3 +328,22 @@ def test_what_only_a_device_shows_is_refused_for_the_device(
     parsed = parse_template(body(given), TemplateKind.FLEET_PROVISIONING)
     with pytest.raises(InvalidParameters, match=reason):
         plan(parsed, parameters, FACTS)
+
+
+@pytest.mark.parametrize("common_name", ["lamp-7.example", "AA:BB:CC:00:11:22"])
+def test_names_of_the_devices_certificate_may_stand_in_its_policy(common_name: str) -> None:
+    given = sub(json.dumps(document(statement(Resource=ARN + "client/${AWS::IoT::Certificate::CommonName}"))))
+    parsed = parse_template(template(resources={"p": policy(PolicyDocument=given)}), TemplateKind.JITP)
+    facts = CertificateFacts(CERTIFICATE_ID, {"Subject.CommonName": (common_name,)})
+    (planned,) = plan(parsed, {}, facts).policies
+    assert planned.document is not None
+    assert json.loads(planned.document)["Statement"][0]["Resource"] == f"{ARN}client/{common_name}"
+
+
+@pytest.mark.parametrize("common_name", ["*", "lamp *", "a/b", "${iot:ClientId}"])
+def test_a_certificate_cannot_widen_its_policy_by_its_name(common_name: str) -> None:
+    given = document(statement(Resource=sub(ARN + "client/${AWS::IoT::Certificate::CommonName}")))
+    parsed = parse_template(template(resources={"p": policy(PolicyDocument=given)}), TemplateKind.JITP)
+    facts = CertificateFacts(CERTIFICATE_ID, {"Subject.CommonName": (common_name,)})
+    with pytest.raises(InvalidParameters, match="the value of AWS::IoT::Certificate::CommonName is put into a policy"):
+        plan(parsed, {}, facts)

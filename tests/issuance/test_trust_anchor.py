@@ -21,6 +21,7 @@ from thingmint.issuance.trust_anchor import (
     ServerNameRefused,
     certificate_authority,
     create_root_ca,
+    create_rsa_service_ca,
     create_server_certificate,
     create_service_ca,
     server_certificate_is_due,
@@ -95,6 +96,21 @@ def test_an_rsa_root_signs_authorities(rsa_key: rsa.RSAPrivateKey, ec_key: ec.El
     at = datetime(2026, 1, 1, tzinfo=UTC)
     root = certificate_authority(create_root_ca(rsa_key, SERIAL, at), rsa_key)
     create_service_ca(root, ec_key.public_key(), SERIAL, at).verify_directly_issued_by(root.certificate)
+
+
+def test_an_rsa_service_authority_is_an_anchor_for_servers_alone(
+    rsa_key: rsa.RSAPrivateKey, ec_key: ec.EllipticCurvePrivateKey, now: datetime
+) -> None:
+    certificate = create_rsa_service_ca(rsa_key, SERIAL, now)
+    certificate.verify_directly_issued_by(certificate)
+    assert common_name(certificate).startswith("Thingmint RSA Service CA ")
+    assert extended_key_usage(certificate) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    assert (constraints.ca, constraints.path_length) == (True, 0)
+    authority = CertificateAuthority(certificate, rsa_key)
+    for public_key in (rsa_key.public_key(), ec_key.public_key()):
+        server = create_server_certificate(authority, public_key, NAMES, SERIAL, now)
+        server.verify_directly_issued_by(certificate)
 
 
 def test_a_server_certificate_has_names_purpose_and_397_days(server: x509.Certificate, now: datetime) -> None:

@@ -147,7 +147,7 @@ class SmallRooms(RuleBasedStateMachine):
         for broker in self.brokers:
             sessions = broker._sessions.values()
             assert broker._flow.memory.messages == sum(len(session.outbox) for session in sessions)
-            assert broker._subscriptions == sum(len(session.subscriptions) for session in sessions)
+            assert broker._subscribing.count == sum(len(session.subscriptions) for session in sessions)
 
     def teardown(self) -> None:
         for (account, _), device in self.devices.items():
@@ -176,7 +176,11 @@ class SmallRooms(RuleBasedStateMachine):
         return [
             id(outgoing)
             for session in broker._sessions.values()
-            for outgoing in (*session.outbox._unsent, *session.outbox._waiting, *session.outbox._in_flight.values())
+            for outgoing in (
+                *(session.outbox._unsent or ()),
+                *session.outbox._waiting,
+                *session.outbox._in_flight.values(),
+            )
         ]
 
     def connected(self, data: st.DataObject) -> tuple[int, str]:

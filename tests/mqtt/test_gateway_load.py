@@ -56,7 +56,9 @@ def test_large_broadcasts_reach_every_client_that_was_away(tmp_path: Path, versi
                 assert [message.payload for message in heard(sleeper, 4)] == [bytes([n]) * LARGE for n in range(4)]
 
 
-def test_a_broadcast_without_room_is_refused_and_what_was_acknowledged_is_kept(tmp_path: Path) -> None:
+def test_a_broadcast_without_room_is_refused_and_what_was_acknowledged_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     losses = Losses()
     limits = BrokerLimits(queued_bytes_in_all=300_000)
     with live_gateway(tmp_path, broker_limits=limits, counters=Counters(losses)) as live:
@@ -68,6 +70,7 @@ def test_a_broadcast_without_room_is_refused_and_what_was_acknowledged_is_kept(t
             sender.send(Publish("all/news", b"x" * LARGE, QoS.AT_LEAST_ONCE, packet_id=1))
             assert sender.is_closed(), "MQTT 3.1.1 has no other refusal"
         assert losses.counts == {Loss.PUBLISH_WITHOUT_ROOM.value: 3}
+        live.wait_until(lambda: any("(publish_without_room)" in record.getMessage() for record in caplog.records))
         identity = live.register()
         for number in range(SLEEPERS):
             with connected_peer(live, identity, V3, f"sleeper{number}", **lasting(V3)) as sleeper:

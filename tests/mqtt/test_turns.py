@@ -3,18 +3,22 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from tests.support.broker import AT_LEAST_ONCE, OTHER, SCOPE, Device
 
 from thingmint.core.identifiers import Scope
-from thingmint.mqtt.data_plane import Delivery
+from thingmint.mqtt.codec import encode
+from thingmint.mqtt.data_plane import Delivery, Opened
+from thingmint.mqtt.device_protocol import DeviceProtocol
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.memory_trimmer import MemoryTrimmer, glibc_trim
-from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscription, Will
+from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscribe, Subscription, Will
 from thingmint.mqtt.properties import ConnectProperties
 from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.request_turns import next_in_turn
 from thingmint.mqtt.turns import Turns
 
 
@@ -216,3 +220,74 @@ def test_glibc_gives_memory_back() -> None:
     if trim is None:
         pytest.skip("the C library is not glibc")
     assert trim(0) in (0, 1)
+
+
+async def test_more_go_on_in_a_turn_where_the_last_one_had_time_left(watch: Watch) -> None:
+    turns = Turns(asyncio.get_running_loop(), 0.005)
+    done = 0
+
+    async def work(seconds: float) -> None:
+        nonlocal done
+        await turns.later("account")
+        watch.work(seconds)
+        done += 1
+
+    quick = [asyncio.create_task(work(0.00001)) for _ in range(2_000)]
+    counts = []
+    while not all(task.done() for task in quick):
+        before = done
+        await asyncio.sleep(0)
+        counts.append(done - before)
+    assert len(counts) < 30
+    assert max(counts) == 256
+    slow = [asyncio.create_task(work(0.004)) for _ in range(100)]
+    counts = []
+    while not all(task.done() for task in slow):
+        before = done
+        await asyncio.sleep(0)
+        counts.append(done - before)
+    assert max(counts[-20:]) == 2
+
+
+@dataclass
+class TwoLines:
+    """What `next_in_turn` sees of the gateway's services."""
+
+    turns: Turns
+    slow_turns: Turns
+
+
+async def test_messages_do_not_wait_for_requests_that_change_sessions(watch: Watch) -> None:
+    loop = asyncio.get_running_loop()
+    services = TwoLines(Turns(loop), Turns(loop))
+    protocols = {}
+    for name, packet in (("slow", Subscribe(1, (Subscription("a"),))), ("quick", Publish("a", b"m"))):
+        protocol = protocols[name] = DeviceProtocol(1_000)
+        protocol.feed(encode(Connect(ProtocolVersion.MQTT_5, name), ProtocolVersion.MQTT_5))
+        assert protocol.next_changes_session
+        protocol.next_request()
+        protocol.accept(Opened(False, 0))
+        protocol.feed(encode(packet, ProtocolVersion.MQTT_5))
+    looks = [services.slow_turns.is_over]
+    watch.work(0.006)
+    assert [*looks, services.slow_turns.is_over] == [False, True]
+    quick, slow = (
+        next_in_turn(protocols[name], services, SCOPE, lambda: True)  # type: ignore[arg-type]  # has all that is asked
+        for name in ("quick", "slow")
+    )
+    # Without giving the loop a turn, in which the time would begin anew.
+    with pytest.raises(StopIteration) as returned:
+        quick.send(None)
+    assert isinstance(returned.value.value, Publish)
+    assert slow.send(None) is not None
+    slow.close()
+
+
+async def test_a_connection_that_has_ended_while_it_waited_is_given_no_request(watch: Watch) -> None:
+    loop = asyncio.get_running_loop()
+    services = TwoLines(Turns(loop), Turns(loop))
+    protocol = DeviceProtocol(1_000)
+    protocol.feed(encode(Connect(ProtocolVersion.MQTT_5, "device"), ProtocolVersion.MQTT_5))
+    request = await next_in_turn(protocol, services, None, lambda: False)  # type: ignore[arg-type]  # has all that is asked
+    assert request is None
+    assert protocol.buffered

@@ -18,6 +18,7 @@ from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.authorities import (
     ISSUING,
     ROOT,
+    RSA_SERVICE,
     SERVICE,
     AuthorityUnusable,
     certificate_path,
@@ -88,7 +89,9 @@ def _files(data_dir: Path) -> Iterator[Finding]:
 
 
 def _certificates(data_dir: Path) -> Iterator[Finding]:
-    for name in (ROOT, ISSUING, SERVICE):
+    # The last is made by the next start where an older version made the others.
+    newer = (RSA_SERVICE,) if certificate_path(data_dir, RSA_SERVICE).exists() else ()
+    for name in (ROOT, ISSUING, SERVICE, *newer):
         try:
             certificate = read_certificate(certificate_path(data_dir, name))
         except AuthorityUnusable as error:

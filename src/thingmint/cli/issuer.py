@@ -12,6 +12,7 @@ from thingmint.cli.settings import fail
 from thingmint.data_directory.authorities import (
     ISSUING,
     ROOT,
+    RSA_SERVICE,
     SERVER,
     SERVICE,
     AuthorityUnusable,
@@ -26,7 +27,9 @@ from thingmint.words import in_words
 def show(data_dir: Path, *, as_json: bool) -> None:
     """Print each authority and the server's certificate."""
     try:
-        rows = [row for name in (ROOT, ISSUING, SERVICE, SERVER) if (row := _row(data_dir, name)) is not None]
+        rows = [
+            row for name in (ROOT, ISSUING, SERVICE, RSA_SERVICE, SERVER) if (row := _row(data_dir, name)) is not None
+        ]
     except (AuthorityUnusable, OSError) as error:
         fail(in_words(error))
     if not rows:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
 from thingmint.issuance.private_keys import (
@@ -29,6 +29,7 @@ from thingmint.issuance.trust_anchor import (
     certificate_authority,
     create_issuing_ca,
     create_root_ca,
+    create_rsa_service_ca,
     create_service_ca,
 )
 from thingmint.registration.ports import SerialNumbers
@@ -37,6 +38,7 @@ from thingmint.words import reason_of
 TRUST_ANCHOR = "ca.pem"
 DEVICE_AUTHORITIES = "device-ca.pem"
 ROOT, ISSUING, SERVICE, SERVER = "root-ca", "issuing-ca", "service-ca", "server"
+RSA_SERVICE = "rsa-service-ca"
 SEALING = "sealing"
 
 
@@ -52,6 +54,14 @@ class Authorities:
     issuing: CertificateAuthority
     service: CertificateAuthority
     sealing_key_material: bytes = field(repr=False)
+    rsa_service: CertificateAuthority | None = None
+    """What issues server certificates for clients that verify RSA only; None where it was not made yet."""
+
+    @property
+    def anchors(self) -> tuple[x509.Certificate, ...]:
+        """What clients of the service trust."""
+        rsa = self.rsa_service
+        return (self.root,) if rsa is None or rsa is self.service else (self.root, rsa.certificate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +87,11 @@ class AuthorityFiles:
         root = self._root()
         issuing = self._subordinate(ISSUING, create_issuing_ca, root)
         service = self._subordinate(SERVICE, create_service_ca, root)
+        authorities = Authorities(root, issuing, service, self._sealing_key_material(), self._rsa_service(service))
         if self.may_create:
             write_where_different(self.data_dir / DEVICE_AUTHORITIES, pem_of(issuing.certificate, root))
-            write_where_different(self.data_dir / TRUST_ANCHOR, pem_of(root))
-        return Authorities(root, issuing, service, self._sealing_key_material())
+            write_where_different(self.data_dir / TRUST_ANCHOR, pem_of(*authorities.anchors))
+        return authorities
 
     def _root(self) -> x509.Certificate:
         present = read_certificate(certificate_path(self.data_dir, ROOT))
@@ -91,6 +102,19 @@ class AuthorityFiles:
         certificate = create_root_ca(private_key, self.serial_numbers(), self.now())
         write_durably(certificate_path(self.data_dir, ROOT), pem_of(certificate), 0o644)
         return certificate
+
+    def _rsa_service(self, service: CertificateAuthority) -> CertificateAuthority | None:
+        if isinstance(service.private_key, rsa.RSAPrivateKey):
+            return service
+        path = certificate_path(self.data_dir, RSA_SERVICE)
+        certificate = read_certificate(path)
+        if certificate is None:
+            if not self.may_create:
+                return None
+            private_key = self._key(RSA_SERVICE, "rsa-2048")
+            certificate = create_rsa_service_ca(private_key, self.serial_numbers(), self.now())
+            write_durably(path, pem_of(certificate), 0o644)
+        return self._paired(RSA_SERVICE, certificate, self._existing_key(RSA_SERVICE))
 
     def _subordinate(
         self, name: str, create: Callable[..., x509.Certificate], root: x509.Certificate

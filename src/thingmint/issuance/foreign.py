@@ -105,7 +105,7 @@ def load_foreign(der: bytes, what: str) -> ForeignCertificate:
     try:
         ensure_one_encoding(der)
     except MalformedDER as error:
-        raise CertificateInvalid(f"The {what} is not encoded in DER: {error}") from error
+        raise CertificateInvalid(f"The {what} is not encoded in DER: {in_words(error)}") from error
     return certificate
 
 

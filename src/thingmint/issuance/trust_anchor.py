@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from thingmint.core.identifiers import SerialNumber
@@ -68,13 +68,18 @@ _ROOT = _AuthorityKind("Thingmint Root CA", 1, None)
 _ISSUING = _AuthorityKind("Thingmint Issuing CA", 0, ExtendedKeyUsageOID.CLIENT_AUTH)
 _SERVICE = _AuthorityKind("Thingmint Service CA", 0, ExtendedKeyUsageOID.SERVER_AUTH)
 
+# The anchor of clients that can verify RSA only: it issues server certificates directly, and nothing else.
+_RSA_SERVICE = _AuthorityKind("Thingmint RSA Service CA", 0, ExtendedKeyUsageOID.SERVER_AUTH)
+
 
 def create_root_ca(private_key: IssuerKey, serial_number: SerialNumber, at: datetime) -> x509.Certificate:
     """Return a self-signed certificate that may certify authorities, valid to the end of 2049 or for 20 years."""
-    public_key = private_key.public_key()
-    name = _authority_name(_ROOT, public_key)
-    builder = _authority_builder(_ROOT, name, public_key, serial_number, _authority_end(at), at)
-    return builder.issuer_name(name).sign(private_key, _HASH)
+    return _self_signed(_ROOT, private_key, serial_number, at)
+
+
+def create_rsa_service_ca(private_key: IssuerKey, serial_number: SerialNumber, at: datetime) -> x509.Certificate:
+    """Return a self-signed certificate that may certify servers, for clients that verify RSA only."""
+    return _self_signed(_RSA_SERVICE, private_key, serial_number, at)
 
 
 def create_issuing_ca(
@@ -93,7 +98,7 @@ def create_service_ca(
 
 def create_server_certificate(
     service_ca: CertificateAuthority,
-    public_key: ec.EllipticCurvePublicKey,
+    public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
     names: Sequence[str],
     serial_number: SerialNumber,
     at: datetime,
@@ -153,6 +158,15 @@ def check_key_belongs(certificate: x509.Certificate, private_key: IssuerKey) -> 
         raise KeyMismatch(
             f"the private key does not belong to the certificate of {certificate.subject.rfc4514_string()}"
         )
+
+
+def _self_signed(
+    kind: _AuthorityKind, private_key: IssuerKey, serial_number: SerialNumber, at: datetime
+) -> x509.Certificate:
+    public_key = private_key.public_key()
+    name = _authority_name(kind, public_key)
+    builder = _authority_builder(kind, name, public_key, serial_number, _authority_end(at), at)
+    return builder.issuer_name(name).sign(private_key, _HASH)
 
 
 def _subordinate(

@@ -7,7 +7,6 @@ only how much room they take.
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final, TypeAlias
 
 from thingmint.mqtt.counters import Counters, Gauge, Loss, Traffic
@@ -17,16 +16,15 @@ from thingmint.mqtt.fan_out import FanOut
 from thingmint.mqtt.kept_message import ENTRY_BYTES, KeptMessage, kept
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.message_flow import MessageFlow, may_be_published
-from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, RetainHandling, Subscription, Will
+from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscription, Will
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.rooms import Part, Rooms, rooms_of
 from thingmint.mqtt.session import Session, will_message
-from thingmint.mqtt.topics import InvalidTopic, parse_filter
+from thingmint.mqtt.subscribing import Subscribing
 
 _SWEEP_SECONDS: Final = 60.0
 # So many due times may be outdated before they are sorted out.
 _OUTDATED: Final = 1000
-_GRANTED: Final = {QoS.AT_MOST_ONCE: ReasonCode.GRANTED_QOS_0, QoS.AT_LEAST_ONCE: ReasonCode.GRANTED_QOS_1}
 
 WillsDue: TypeAlias = Callable[[str, KeptMessage, WillRight], None]
 """Takes a will that is due: the client's id, the message, and what decides whether it may be published."""
@@ -60,7 +58,7 @@ class LocalBroker:
         self._replaying: dict[Session, None] = {}
         self._offline = Part(rooms.offline_sessions, self._end_longest_away)
         self._flow = MessageFlow(limits, rooms, self._sessions, self._counters, self._end_connection)
-        self._subscriptions = 0
+        self._subscribing = Subscribing(self._flow, self._counters)
         self._sweep_at = 0.0
 
     @property
@@ -85,7 +83,7 @@ class LocalBroker:
                 Gauge.RETAINED_BYTES: memory.retained.taken,
                 Gauge.SESSIONS_CONNECTED: len(self._sessions) - len(self._away),
                 Gauge.SESSIONS_AWAY: len(self._away),
-                Gauge.SUBSCRIPTIONS: self._subscriptions,
+                Gauge.SUBSCRIPTIONS: self._subscribing.count,
                 Gauge.ACCOUNTS: 1,
             }
         )
@@ -208,44 +206,14 @@ class LocalBroker:
         if session is None:
             return (ReasonCode.UNSPECIFIED_ERROR,) * len(subscriptions)
         room = self._limits.subscriptions - connection.own_filters
-        return tuple(self._subscribe(session, subscription, room, now) for subscription in subscriptions)
+        return tuple(self._subscribing.subscribe(session, each, room, now) for each in subscriptions)
 
     def unsubscribe(self, connection: DeviceConnection, topic_filters: Sequence[str]) -> tuple[ReasonCode, ...]:
         """End subscriptions and return UNSUBACK's codes. As at AWS, ending what never was is a success."""
         session = self._session_of(connection)
         if session is not None:
-            for text in topic_filters:
-                topic_filter = session.subscriptions.pop(text, None)
-                if topic_filter is not None:
-                    session.shared_filters.discard(text)
-                    self._flow.router.discard(session.client_id, topic_filter)
-                    self._subscriptions -= 1
+            self._subscribing.unsubscribe(session, topic_filters)
         return (ReasonCode.SUCCESS,) * len(topic_filters)
-
-    def _subscribe(self, session: Session, subscription: Subscription, room: int, now: float) -> ReasonCode:
-        try:
-            topic_filter = parse_filter(subscription.topic_filter)
-        except InvalidTopic:
-            return ReasonCode.TOPIC_FILTER_INVALID
-        if topic_filter.pattern.startswith("$"):
-            return ReasonCode.TOPIC_FILTER_INVALID
-        is_new = topic_filter.text not in session.subscriptions
-        if is_new and len(session.subscriptions) >= room:
-            self._counters.lost(Loss.SUBSCRIPTION_LIMIT)
-            return ReasonCode.QUOTA_EXCEEDED
-        granted = replace(subscription, qos=min(subscription.qos, QoS.AT_LEAST_ONCE))
-        session.subscriptions[topic_filter.text] = topic_filter
-        self._subscriptions += is_new
-        self._flow.router.add(session.client_id, topic_filter, granted, is_present=session.is_receiving)
-        if topic_filter.group is not None:
-            session.shared_filters.add(topic_filter.text)
-            return _GRANTED[granted.qos]
-        if granted.retain_handling is RetainHandling.ALWAYS or (
-            granted.retain_handling is RetainHandling.ONLY_IF_NEW and is_new
-        ):
-            # A pattern with wildcards is no topic, so that it finds nothing: as at AWS.
-            self._flow.put_retained(session, topic_filter.pattern, granted.qos, now)
-        return _GRANTED[granted.qos]
 
     # The life of a session
 
@@ -310,9 +278,7 @@ class LocalBroker:
     def _end(self, session: Session, now: float) -> None:
         del self._sessions[session.client_id]
         self._is_back(session)
-        for topic_filter in session.subscriptions.values():
-            self._flow.router.discard(session.client_id, topic_filter)
-        self._subscriptions -= len(session.subscriptions)
+        self._subscribing.end_all(session)
         self._flow.disown(session)
         self._publish_will(session, now)
 

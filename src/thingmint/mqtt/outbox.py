@@ -77,8 +77,8 @@ class Outbox:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        # QoS 0 that the connection had no room for, and QoS 1.
-        self._unsent: deque[Outgoing] = deque()
+        # QoS 0 that the connection had no room for, which hardly any client ever has; and QoS 1.
+        self._unsent: deque[Outgoing] | None = None
         self._unsent_bytes = 0
         self._waiting: deque[Outgoing] = deque()
         self._in_flight: dict[int, Outgoing] = {}
@@ -95,7 +95,7 @@ class Outbox:
         """When the client last took or acknowledged a message."""
 
     def __len__(self) -> int:
-        return len(self._unsent) + len(self._waiting) + len(self._in_flight)
+        return len(self._unsent or ()) + len(self._waiting) + len(self._in_flight)
 
     @property
     def is_replaying(self) -> bool:
@@ -162,6 +162,8 @@ class Outbox:
             return False
         if not self.size:
             self.progress_at = now
+        if self._unsent is None:
+            self._unsent = deque()
         self._unsent.append(outgoing)
         self._unsent_bytes += outgoing.size
         around.memory.hold(outgoing.message)
@@ -301,7 +303,10 @@ class Outbox:
         return True
 
     def _leave_unsent(self) -> None:
+        assert self._unsent, "called where there is one"
         outgoing = self._unsent.popleft()
+        # Most of an empty queue is memory.
+        self._unsent = self._unsent or None
         self._unsent_bytes -= outgoing.size
         self._release(outgoing)
 

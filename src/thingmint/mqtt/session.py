@@ -20,7 +20,7 @@ class Session:
     version: ProtocolVersion
     outbox: Outbox
     subscriptions: dict[str, TopicFilter] = field(default_factory=dict)
-    shared_filters: set[str] = field(default_factory=set)
+    shared_filters: tuple[str, ...] = ()
     expiry: int = 0
     connection: DeviceConnection | None = None
     is_receiving: bool = False

@@ -6,19 +6,24 @@ the handshake proves is that the peer holds the private key of the certificate i
 whether it may connect, is the registry's answer at CONNECT.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL, crypto
 
 # AWS IoT's name for MQTT with client certificates; SDKs offer it on port 443, some on every port.
 MQTT_ALPN = b"x-amzn-mqtt-ca"
 
-# Forward secrecy and AEAD first. CBC is for devices that have nothing else, as in AWS's security policy.
-_TLS_1_2_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384"
+# Forward secrecy and AEAD first. CBC and RSA are for devices that have nothing else, as in AWS's security policy.
+_TLS_1_2_CIPHERS = (
+    b"ECDHE+aECDSA+AESGCM:ECDHE+aECDSA+CHACHA20:ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384"
+    b":ECDHE+aRSA+AESGCM:ECDHE+aRSA+CHACHA20:ECDHE-RSA-AES128-SHA256:ECDHE-RSA-AES256-SHA384"
+)
 # RFC 8446 leaves the length open. A device shows its own certificate and at most a few issuers.
 _MAX_CHAIN_DEPTH = 8
 _CHAIN_TOO_LONG: Final[int] = SSL.X509VerificationCodes.ERR_CERT_CHAIN_TOO_LONG
@@ -34,19 +39,30 @@ class Peer:
     alpn: str | None
 
 
-def device_tls_context(chain: Sequence[x509.Certificate], private_key: ec.EllipticCurvePrivateKey) -> SSL.Context:
-    """Return a context that asks for a certificate and admits any; raise ValueError unless chain and key are a pair."""
+ServerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def device_tls_context(
+    chain: Sequence[x509.Certificate],
+    private_key: ServerKey,
+    *others: tuple[Sequence[x509.Certificate], ServerKey],
+) -> SSL.Context:
+    """Return a context that asks for a certificate and admits any; raise ValueError unless chain and key are a pair.
+
+    ``others`` are chains and keys of other algorithms, for peers that cannot use the first.
+    """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_cipher_list(_TLS_1_2_CIPHERS)
-    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
     # An idle connection should not hold buffers for records.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     _never_resume(context)
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _admit)
     context.set_verify_depth(_MAX_CHAIN_DEPTH)
     context.set_alpn_select_callback(_select_alpn)
-    _identify_as(context, chain, private_key)
+    for each, key in ((chain, private_key), *others):
+        _identify_as(context, each, key)
     return context
 
 
@@ -75,14 +91,16 @@ def _never_resume(context: SSL.Context) -> None:
     context.set_session_id(b"thingmint")
 
 
-def _identify_as(
-    context: SSL.Context, chain: Sequence[x509.Certificate], private_key: ec.EllipticCurvePrivateKey
-) -> None:
+def _identify_as(context: SSL.Context, chain: Sequence[x509.Certificate], private_key: ServerKey) -> None:
     if not chain or chain[0].public_key() != private_key.public_key():
         raise ValueError("the private key does not belong to the first certificate of the chain")
-    context.use_certificate(chain[0])
-    for issuer in chain[1:]:
-        context.add_extra_chain_cert(issuer)
+    # OpenSSL keeps a chain for each algorithm only if it reads it from a file.
+    descriptor = os.memfd_create("server-chain", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain))
+        context.use_certificate_chain_file(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
     context.use_privatekey(private_key)
 
 

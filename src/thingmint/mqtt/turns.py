@@ -11,8 +11,8 @@ from collections.abc import Hashable
 from typing import Final
 
 _TURN_SECONDS: Final = 0.005
-# Each of those that go on in a turn does one request at least, so that all get on. How many go on follows from how
-# long the last turn took.
+# How many are woken for a turn follows from how long the last turn took. The first of them does one request in any
+# case, so that all get on; the others look at the time again.
 _FEWEST_AT_ONCE: Final = 2
 _MOST_AT_ONCE: Final = 256
 
@@ -25,7 +25,7 @@ class Turns:
         self._seconds = seconds
         self._ends_at: float | None = None
         self._at_once = _FEWEST_AT_ONCE
-        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[Hashable, deque[asyncio.Future[bool]]] = {}
 
     @property
     def is_over(self) -> bool:
@@ -37,11 +37,14 @@ class Turns:
 
     async def later(self, account: Hashable) -> None:
         """Wait for a turn in which one more request may be worked on."""
-        waiter = self._loop.create_future()
-        self._waiting.setdefault(account, deque()).append(waiter)
-        if self._ends_at is None:
-            self._begin()
-        await waiter
+        may_go_on = False
+        while not may_go_on:
+            waiter: asyncio.Future[bool] = self._loop.create_future()
+            self._waiting.setdefault(account, deque()).append(waiter)
+            if self._ends_at is None:
+                self._begin()
+            is_first = await waiter
+            may_go_on = is_first or not self.is_over
 
     def _begin(self) -> None:
         self._ends_at = time.perf_counter() + self._seconds
@@ -54,13 +57,13 @@ class Turns:
         else:
             self._at_once = min(_MOST_AT_ONCE, self._at_once * 2)
         self._ends_at = None
-        for _ in range(self._at_once):
+        for number in range(self._at_once):
             if not self._waiting:
                 return
-            self._wake_one()
+            self._wake_one(is_first=number == 0)
         self._begin()
 
-    def _wake_one(self) -> None:
+    def _wake_one(self, *, is_first: bool) -> None:
         account = next(iter(self._waiting))
         # The account goes to the end of the line.
         waiters = self._waiting.pop(account)
@@ -68,4 +71,4 @@ class Turns:
         if waiters:
             self._waiting[account] = waiters
         if not waiter.done():
-            waiter.set_result(None)
+            waiter.set_result(is_first)

@@ -4,7 +4,8 @@ import ssl
 from pathlib import Path
 
 # Forward secrecy and AEAD only; TLS 1.3 has nothing else.
-_TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+# RSA is for clients that have nothing else.
+_TLS_1_2_CIPHERS = "ECDHE+aECDSA+AESGCM:ECDHE+aECDSA+CHACHA20:ECDHE+aRSA+AESGCM:ECDHE+aRSA+CHACHA20"
 
 
 def server_tls_context(certificate_chain: Path, private_key: Path, passphrase: str | None = None) -> ssl.SSLContext:
@@ -12,7 +13,7 @@ def server_tls_context(certificate_chain: Path, private_key: Path, passphrase: s
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS_1_2_CIPHERS)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     # AWS's SDKs do not resume sessions: tickets would cost each handshake two messages, and forward secrecy something.
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
