@@ -101,8 +101,8 @@ def test_a_bulk_registration_registers_and_reports_the_text_that_it_was_given(
     iot.register_ca_certificate(caCertificate=certificate_pem(made.der), certificateMode="SNI_ONLY", setAsActive=True)
     identity, bucket = new_identity(issuer=made), unique("as-sent")
     text = SPELLINGS["bag attributes"](certificate_pem(identity.der).strip())
-    folder = live_on_sqlite.registration_dir / bucket
-    folder.mkdir()
+    folder = live_on_sqlite.registration_dir / live_on_sqlite.account / bucket
+    folder.mkdir(parents=True)
     (folder / "devices.json").write_text(json.dumps({"Pem": text}) + "\n")
     task = iot.start_thing_registration_task(
         templateBody=TEMPLATE, inputFileBucket=bucket, inputFileKey="devices.json", roleArn=ROLE

@@ -177,7 +177,7 @@ def test_of_two_encodings_that_connect_at_once_one_is_registered(live: Live, iot
 
     def connect(number: int) -> None:
         folder = tmp_path / str(number)
-        folder.mkdir()
+        folder.mkdir(parents=True)
         start.wait(GENEROUS)
         try:
             is_admitted(live, shown[number], folder)
@@ -229,8 +229,8 @@ def test_a_bulk_registration_registers_no_other_encoding(live_on_sqlite: Live, c
     ca_id = register_ca(iot, authority)
     iot.register_certificate(certificatePem=certificate_pem(own.der), status="REVOKED")
     bucket = unique("encodings")
-    folder = live_on_sqlite.registration_dir / bucket
-    folder.mkdir(exist_ok=True)
+    folder = live_on_sqlite.registration_dir / live_on_sqlite.account / bucket
+    folder.mkdir(parents=True)
     (folder / "devices.json").write_text(json.dumps({"Pem": certificate_pem(changed)}) + "\n")
     task = iot.start_thing_registration_task(
         templateBody=TEMPLATE, inputFileBucket=bucket, inputFileKey="devices.json", roleArn=ROLE
@@ -297,6 +297,21 @@ def test_what_is_not_for_a_client_registers_by_an_operator_only(
     iot.create_policy(policyName=name, policyDocument=device_policy(("iot:*", "*")))
     iot.attach_policy(policyName=name, target=registered["certificateArn"])
     assert is_admitted(live, shown, tmp_path)
+
+
+def test_the_log_tells_why_a_device_did_not_register_itself(tmp_path: Path) -> None:
+    authority = new_identity(unique("CA"), is_authority=True)
+    server, (own, changed) = server_of(authority, SERVER, critical=True), s_negated(authority)
+    with running_service(tmp_path / "data") as service:
+        live = Live(service, None)
+        client = live.client()
+        register_ca(client, authority)
+        for shown in (credentials(server.der, server), credentials(own.der, own), credentials(changed, own)):
+            assert not is_admitted(live, shown, tmp_path)
+        client.close()
+        text = service.log_file.read_text()
+    assert "The extended key usage of the certificate lacks clientAuth" in text
+    assert f"The certificate is another encoding of {own.certificate_id}" in text
 
 
 def test_a_setting_registers_what_is_not_for_a_client(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ async def admit(
             raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, why, refused, device.scope)
         authorizer = await device.authorizer(facts)
     except DeviceRefused as error:
-        refused = Refused(needed.action, error.reason, needed.resource)
+        refused = Refused(needed.action, error.reason, needed.resource, detail=error.detail or None)
         raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED, error.reason, refused, error.scope) from error
     except ThingmintError as error:
         raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, error.message, error.message) from error

@@ -25,12 +25,16 @@ class DeviceRefusal(StrEnum):
 
 
 class DeviceRefused(Exception):
-    """The certificate opens no connection; ``scope`` is where it is registered, or was looked for."""
+    """The certificate opens no connection; ``scope`` is where it is registered, or was looked for.
 
-    def __init__(self, reason: DeviceRefusal, scope: Scope | None = None) -> None:
+    ``detail`` tells operators why a certificate that a CA of theirs has signed did not register itself.
+    """
+
+    def __init__(self, reason: DeviceRefusal, scope: Scope | None = None, detail: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.scope = scope
+        self.detail = detail
 
 
 class ConnectAttribute(StrEnum):

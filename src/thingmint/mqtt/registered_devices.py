@@ -6,7 +6,6 @@ something that they depend on has changed. An unknown certificate of a registere
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -47,8 +46,6 @@ from thingmint.registration.ports import Transaction
 from thingmint.registration.presented_certificates import presented_certificate
 from thingmint.registration.steps import Steps
 from thingmint.registration.unnamed_accounts import account_of_unnamed
-
-log = logging.getLogger(__name__)
 
 _CONNECT = "iot:Connect"
 # No policy in the registry has a name with spaces.
@@ -187,18 +184,19 @@ class RegisteredDevices:
                 return self._claimed(claim)
         if certificate is None or _waits_for_its_ca(certificate):
             connection = FirstConnection(region, account, source_address, str(uuid.uuid4()))
-            certificate = await self._registered(connection, chain[0]) or certificate
+            try:
+                certificate = await self._registered(connection, chain[0]) or certificate
+            except CertificateInvalid as error:
+                if certificate is None:
+                    scope = Scope(account, region)
+                    raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, scope, error.message) from error
         if certificate is None:
             raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, Scope(account, region))
         self._ensure_admissible(certificate)
         return self._known(certificate)
 
     async def _registered(self, connection: FirstConnection, leaf_der: bytes) -> Certificate | None:
-        try:
-            registration = await auto_register(self._authority, connection, leaf_der)
-        except CertificateInvalid as error:
-            log.debug("a certificate is not registered at its first connection: %s", error.message)
-            return None
+        registration = await auto_register(self._authority, connection, leaf_der)
         if registration is None:
             return None
         if registration.certificate.status is CertificateStatus.PENDING_ACTIVATION:
@@ -209,7 +207,8 @@ class RegisteredDevices:
     def _ensure_admissible(self, certificate: Certificate) -> None:
         if certificate.other_encoding_of is not None:
             # An earlier version registered the same certificate twice. Its status is that of the first encoding.
-            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, certificate.scope)
+            detail = f"The certificate is another encoding of {certificate.other_encoding_of}"
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, certificate.scope, detail)
         if certificate.status is not CertificateStatus.ACTIVE:
             raise DeviceRefused(_REFUSALS[certificate.status], certificate.scope)
         if not certificate.not_before <= self._authority.clock.now() <= certificate.not_after:
