@@ -12,7 +12,7 @@ from thingmint.core.errors import ServiceUnavailable
 
 # Balancers and orchestrators wait a second by default; what is not known by then is answered as not ready.
 ANSWER_SECONDS = 0.8
-# How long an answer is believed, so that many callers cost the database no more than one.
+# How long success is believed, so that many callers cost the database no more than one.
 BELIEVED_SECONDS = 1.0
 CLOCK_CHECK_SECONDS = 1.0
 _STEP_SECONDS = 0.04
@@ -70,8 +70,8 @@ class ClockWatch:
 class Readiness:
     """Answers whether requests can be served, within a second however many ask and however long the database takes.
 
-    One check of the database is under way at a time, and its outcome, success or failure, is believed for a second. A
-    check that takes longer than callers wait is answered as a failure until it ends.
+    One check of the database is under way at a time, for all that ask meanwhile, and success is believed for a second.
+    A check that takes longer than callers wait is answered as a failure, at once, until it ends.
     """
 
     check_store: Callable[[], Awaitable[None]]
@@ -115,8 +115,8 @@ class Readiness:
             self._found.__cause__ = error.with_traceback(None)
         else:
             self._found = None
-        finally:
             self._believed_until = time.monotonic() + BELIEVED_SECONDS
+        finally:
             self._checking = None
 
 

@@ -143,6 +143,17 @@ async def test_an_operation_is_done_once_or_not_at_all_at_which_single_message_t
 
 
 @pytest.mark.soak
+async def test_an_operation_is_done_once_or_not_at_all_behind_a_pooler_by_transaction(
+    trials: Trials, proxy: CuttingProxy
+) -> None:
+    plain, trials.failing = trials.failing, await opened(f"{proxy.url}&statement_cache_size=0")
+    for mutation in chosen():
+        await judge(trials, mutation, lambda place: Fault(Side.SERVER, Loss.SWALLOWED, place))
+    await trials.failing.close()
+    trials.failing = plain
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("side", Side)
 async def test_an_operation_whose_commit_is_not_answered_in_time_is_unavailable_and_done_once_or_not_at_all(
     trials: Trials, side: Side, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch

@@ -175,7 +175,7 @@ Without a signature, for those who watch the service:
 | `GET /metrics` | – | Prometheus |
 
 Both checks of readiness answer within a second however many ask and whatever the database does: one check of the
-database is under way at a time, its outcome is believed for a second, and one that takes longer counts as a failure.
+database is under way at a time, success is believed for a second, and a check that takes longer counts as a failure.
 Do not use `/readyz` for the device ports: while the database is away, connected devices stay connected and exchange
 messages, and only new ones are refused.
 """
