@@ -338,3 +338,12 @@ def test_a_member_that_comes_back_has_its_turn_and_the_group_is_forgotten_with_t
     bench.leave(second)
     router: Router = bench.broker._flow.router
     assert router.is_empty
+
+
+def test_the_service_learns_that_nobody_has_room_for_its_message() -> None:
+    bench = Bench(BrokerLimits(queued_messages=1))
+    sleepers(bench, 1)
+    message = Publish("all/b", b"m", AT_LEAST_ONCE)
+    codes = [bench.broker.publish(None, message, bench.now) for _ in range(2)]
+    assert codes == [ReasonCode.SUCCESS, ReasonCode.QUOTA_EXCEEDED]
+    assert bench.broker.publish(None, Publish("nobody", b"m", AT_LEAST_ONCE), bench.now) is ReasonCode.SUCCESS

@@ -17,8 +17,9 @@ from thingmint.mqtt.reason_codes import ReasonCode
 from thingmint.mqtt.router import Receivers
 from thingmint.mqtt.shared_publish import SharedPublish
 
-# How long messages are passed on before others have their turn, and one message before the next one has.
-_TURN_SECONDS: Final = 0.005
+# How long messages are passed on before others have their turn, and one message before the next one has. Writing the
+# messages of a turn and reading their acknowledgements takes several times as long.
+_TURN_SECONDS: Final = 0.002
 _SLICE_SECONDS: Final = 0.001
 _RECEIVERS_BETWEEN_LOOKS: Final = 8
 
