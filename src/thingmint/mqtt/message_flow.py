@@ -170,6 +170,12 @@ class MessageFlow:
             return Given.NOT_WANTED
         if not shared.qos:
             return self._give_at_most_once(fan_out.message, session, shared, now)
+        connection = session.connection if session.is_receiving else None
+        topic = fan_out.message.publish.topic
+        if connection is not None and not connection.may_receive(received_as(topic, shared.group)):
+            # Asked before anything else, so that a refusal is told once.
+            self._counters.lost(Loss.NOT_ALLOWED)
+            return Given.NOT_WANTED
         outbox = session.outbox
         if outbox.is_full:
             self._counters.lost(Loss.QUEUE_FULL)
@@ -178,7 +184,6 @@ class MessageFlow:
             return Given.NO_ROOM
         is_reserved = fan_out.reserved > 0
         fan_out.reserved -= is_reserved
-        connection = session.connection if session.is_receiving else None
         if connection is not None and outbox.send_at_once(
             fan_out.message, shared, connection, now, is_reserved=is_reserved
         ):

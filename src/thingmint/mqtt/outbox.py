@@ -124,15 +124,14 @@ class Outbox:
     ) -> bool:
         """Send a message of QoS 1 that need not wait for anything; return False, having done nothing, otherwise.
 
-        By far the most frequent way of a message, with the least that can be done for it.
+        By far the most frequent way of a message, with the least that can be done for it. The caller has asked whether
+        the client may receive it.
         """
         if self._waiting or self._unsent or message.expires_at is not None:
             return False
         around = self._around
         window = min(connection.receive_window, around.limits.in_flight)
         if len(self._in_flight) >= window:
-            return False
-        if not connection.may_receive(received_as(message.publish.topic, shared.group)):
             return False
         packet_id = self._free_id()
         if connection.deliver_shared(shared, packet_id) is not Delivery.WRITTEN:
