@@ -21,8 +21,8 @@ from thingmint.issuance.trust_anchor import (
     ServerNameRefused,
     certificate_authority,
     create_root_ca,
-    create_server_certificate,
     create_rsa_service_ca,
+    create_server_certificate,
     create_service_ca,
     server_certificate_is_due,
 )
