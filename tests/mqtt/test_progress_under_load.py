@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import resource
 import socket
 import ssl
 import struct
@@ -19,6 +21,7 @@ from thingmint.mqtt.gateway_limits import GatewayLimits
 ADMIT = b"A"
 FEW_PLACES = GatewayLimits(max_strangers=20, max_waiting=400, silent_seconds=0.5)
 FLOOD = 120
+SOAK = "THINGMINT_SOAK" in os.environ
 
 
 @pytest.fixture
@@ -42,6 +45,28 @@ def test_fleet_comes_in_at_the_first_attempt(
         bring_all_in(server.port, device, count=200, thinking=thinking, first_bytes=ADMIT, sources=sources)
     )
     assert (tries.connected, tries.attempts) == (200, 200)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("thinking", [1.0, 5.0] if SOAK else [0.5])
+def test_fleet_behind_one_address_needs_hardly_a_second_attempt(device: ssl.SSLContext, thinking: float) -> None:
+    count = 2000 if SOAK else 300
+    with enough_descriptors(), echo_server() as server:
+        tries = asyncio.run(bring_all_in(server.port, device, count=count, thinking=thinking, first_bytes=ADMIT))
+    assert tries.connected == count
+    assert tries.attempts <= 1.1 * count
+
+
+@contextlib.contextmanager
+def enough_descriptors() -> Iterator[None]:
+    """Let this process have both ends of each connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_fleet_that_does_not_fit_waits_in_the_kernels_queue(device: ssl.SSLContext) -> None:
