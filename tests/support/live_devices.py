@@ -205,9 +205,11 @@ class Device:
         return json.loads(payload)
 
     def close(self) -> None:
-        """Leave."""
+        """Leave, and let go of the client: in a cycle with this object, its sockets might be collected before it."""
         self.client.disconnect()
         self.client.loop_stop()
+        for callback in ("on_connect", "on_disconnect", "on_subscribe", "on_publish", "on_message"):
+            setattr(self.client, callback, None)
 
 
 @contextlib.contextmanager
