@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -109,7 +110,7 @@ class Job:
 @pytest.fixture
 def new_job(tmp_path: Path, key_pairs: tuple[KeyPair, ...]) -> Callable[..., Job]:
     """Makes jobs with folders of their own."""
-    numbers = iter(range(1000))
+    numbers = itertools.count()
 
     def make(*fates: Fate, registrar: FaultyRegistrar | None = None) -> Job:
         folder = Folder(tmp_path / f"out-{next(numbers)}")
