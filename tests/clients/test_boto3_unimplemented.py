@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from tests.support.aws import ClientOf, IoT, Live, refusal_of
-from tests.support.terraform import Terraform, ready_terraform
+from tests.support.terraform import ready_terraform
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
 ABSENT: dict[str, dict[str, object]] = {
@@ -92,34 +92,33 @@ def test_an_endpoint_that_nothing_serves_is_not_answered(iot: IoT, endpoint_type
     assert refusal.message == f"Endpoint type '{endpoint_type}' is not served by Thingmint"
 
 
-LOGGING = """
+ABSENT_RESOURCES = {
+    "SetV2LoggingOptions": """
 resource "aws_iot_logging_options" "all" {
   default_log_level = "WARN"
   role_arn          = "arn:aws:iam::000000000000:role/logs"
 }
-
+""",
+    "CreateTopicRule": """
 resource "aws_iot_topic_rule" "rule" {
   name        = "rule"
   enabled     = true
   sql         = "SELECT 1"
   sql_version = "2016-03-23"
 }
-"""
+""",
+}
 
 
-@pytest.fixture
-def terraform(live_on_sqlite: Live, tmp_path: Path) -> Terraform:
-    return ready_terraform(live_on_sqlite, tmp_path, LOGGING)
-
-
-def test_terraform_does_not_try_again(terraform: Terraform, live_on_sqlite: Live) -> None:
+@pytest.mark.parametrize("operation", ABSENT_RESOURCES)
+def test_terraform_does_not_try_again(live_on_sqlite: Live, tmp_path: Path, operation: str) -> None:
+    terraform = ready_terraform(live_on_sqlite, tmp_path, ABSENT_RESOURCES[operation])
     before = len(live_on_sqlite.service.log)
 
     refused = terraform.run("apply", "-input=false", "-auto-approve")
 
-    assert refused.returncode == 1
-    log = live_on_sqlite.service.log[before:]
-    for operation in ("SetV2LoggingOptions", "CreateTopicRule"):
-        assert f"{operation} is not implemented by Thingmint" in " ".join(refused.stderr.split())
-        sent = [json.loads(line) for line in log.splitlines() if f'"operation":"{operation}"' in line]
-        assert [line["error"] for line in sent] == ["UnknownOperationException"]
+    told = " ".join((refused.stdout + refused.stderr).replace("│", " ").split())
+    assert refused.returncode == 1, told
+    assert f"{operation} is not implemented by Thingmint" in told
+    lines = [line for line in live_on_sqlite.service.log[before:].splitlines() if f'"operation":"{operation}"' in line]
+    assert [json.loads(line)["error"] for line in lines] == ["UnknownOperationException"], lines
