@@ -130,6 +130,16 @@ def test_silent_flood_does_not_keep_slow_devices_out(server: EchoServer, device:
     assert (tries.connected, tries.attempts) == (5, 5)
 
 
+@pytest.mark.parametrize("sources", ["its own address", "many addresses"])
+def test_devices_take_the_places_of_silent_connections_where_there_is_no_room(
+    device: ssl.SSLContext, sources: str
+) -> None:
+    addresses = ["127.0.0.1"] if sources == "its own address" else [f"127.0.2.{number}" for number in range(1, FLOOD)]
+    with echo_server(limits=GatewayLimits(max_connections=20)) as server, flooded(server, "silent", addresses):
+        tries = asyncio.run(bring_all_in(server.port, device, count=5, thinking=1.0, first_bytes=ADMIT))
+    assert tries.connected == 5
+
+
 def test_handshakes_without_connect_do_not_keep_slow_devices_out(server: EchoServer, device: ssl.SSLContext) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(25):

@@ -56,6 +56,21 @@ def test_network_with_many_places_gives_its_newest_to_one_with_few() -> None:
     assert strangers.gives_way_to("c", 0.5) is None
 
 
+def test_it_is_known_whether_all_go_on() -> None:
+    strangers = strangers_of("a", "a")
+    assert strangers.has_silent()
+    assert strangers.silent(0.0) == "a0"
+    assert not strangers.go_on(0.0)
+    strangers.heard("a0", 1.0)
+    strangers.heard("a1", 1.0)
+    assert not strangers.has_silent()
+    assert strangers.silent(9.0) is None
+    assert strangers.go_on(9.0)
+    strangers.established("a0", 2.0)
+    assert strangers.go_on(1.9)
+    assert not strangers.go_on(2.0)
+
+
 def test_time_limits_count_from_the_beginning_of_each_step() -> None:
     strangers = strangers_of("a", "b")
     strangers.established("a0", 5.0)

@@ -30,6 +30,9 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _EXHAUSTION_PAUSE_SECONDS = 0.25
 # One network may fill the kernel's queue: so often some of it are accepted, even if most of them are refused.
 _LOOK_SECONDS = 1.5
+# What a client sends first is a round trip behind its connection.
+_FIRST_BYTES_SECONDS = 0.3
+_STALL_SECONDS = 1.0
 _SWEEPS_PER_LIMIT = 4
 _LONGEST_SWEEP_SECONDS = 1.0
 
@@ -223,9 +226,12 @@ class Listener:
         self._paused_accepts.append(resume)
 
     def _is_better_left_in_the_kernel(self) -> bool:
-        """Return whether another connection of the one network that is here would only be refused."""
+        """Return whether another connection would only be refused, but may find room in a moment."""
+        now = self._loop.time()
+        if not self._has_no_room or self._strangers.silent(now - _FIRST_BYTES_SECONDS) is not None:
+            return False
         networks = max(self._queue.networks(), self._strangers.networks())
-        return self._has_no_room and networks == 1 and self._strangers.stalled(self._loop.time()) is None
+        return self._strangers.has_silent() or (networks == 1 and self._strangers.go_on(now - _STALL_SECONDS))
 
     def _looks_at_all(self) -> bool:
         """Return whether it is time to see if other networks have come, although there is no room."""
@@ -248,11 +254,11 @@ class Listener:
 
     def _take(self, accepted: socket.socket, address: str) -> None:
         network = network_of(address)
-        if self._has_no_room and not self._make_way(network):
+        accepted.setblocking(False)
+        if self._has_no_room and not (self._make_way(network) or self._replaces_a_silent_one()):
             self._turned_away.note()
             accepted.close()
             return
-        accepted.setblocking(False)
         self._queue.put((accepted, address), network)
         self._fill_places()
         if self._queue.of(network) and self._end(self._strangers.gives_way_to(network, self._loop.time())):
@@ -267,6 +273,10 @@ class Listener:
             waiting[0].close()
             return True
         return self._end(self._strangers.gives_way_to(network, self._loop.time()))
+
+    def _replaces_a_silent_one(self) -> bool:
+        """End a connection that has had its time for the first bytes; return whether there was one to end."""
+        return self._end(self._strangers.silent(self._loop.time() - _FIRST_BYTES_SECONDS))
 
     def _fill_places(self) -> None:
         """Give free places to those that wait, and those of connections that send nothing."""

@@ -104,6 +104,18 @@ class Strangers(Generic[T]):
             return None
         return next(reversed(self._by_network[largest]))
 
+    def silent(self, before: float) -> T | None:
+        """Return a connection that has sent nothing since this moment, which it was accepted at or earlier, or None."""
+        return self._not_heard_since(Step.SILENT, before)
+
+    def has_silent(self) -> bool:
+        """Return whether one of them has sent nothing yet."""
+        return bool(self._by_step[Step.SILENT])
+
+    def go_on(self, before: float) -> bool:
+        """Return whether none was silent since this moment, but for those in their handshake."""
+        return self.silent(before) is None and self._not_heard_since(Step.ESTABLISHED, before) is None
+
     def stalled(self, now: float) -> T | None:
         """Return a connection that gives its place to any other, or None."""
         silent = self._not_heard_since(Step.SILENT, now - self._silent_for)
