@@ -82,7 +82,7 @@ console.log(
     activeCannotBeDeleted,
     gone: await refusalOf(iot, new DescribeCertificateCommand({ certificateId }), ResourceNotFoundException),
     shortId: await refusalOf(iot, new DescribeCertificateCommand({ certificateId: "ab" }), InvalidRequestException),
-    absent: await refusalOf(iot, new SearchIndexCommand({ queryString: "*" }), InvalidRequestException),
+    absent: await refusalOf(iot, new SearchIndexCommand({ queryString: "*" }), IoTServiceException),
     wrongSecret: await refusalOf(stranger, new DescribeEndpointCommand({}), IoTServiceException),
   }),
 );

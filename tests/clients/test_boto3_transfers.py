@@ -98,7 +98,7 @@ def test_transfers_are_refused_with_the_errors_of_the_model(iot: IoT, target: Io
         (active, TARGET, "CertificateStateException", 406),
         (pending, THIRD, "CertificateStateException", 406),
         (idle, own, "InvalidRequestException", 400),
-        (idle, "444444444444", "InvalidRequestException", 400),
+        (idle, "404404404404", "InvalidRequestException", 400),
         (idle, "x" * 12, "InvalidRequestException", 400),
     ]
     for certificate_id, account, name, status in cases:

@@ -90,7 +90,7 @@ def test_the_sdk_reads_the_rest(seen: dict[str, Any]) -> None:
         ("activeCannotBeDeleted", "CertificateStateException", 406),
         ("gone", "ResourceNotFoundException", 404),
         ("shortId", "InvalidRequestException", 400),
-        ("absent", "InvalidRequestException", 400),
+        ("absent", "UnknownOperationException", 400),
         ("wrongSecret", "InvalidSignatureException", 403),
     ],
 )

@@ -138,7 +138,6 @@ def test_wildcards_match_as_they_are_defined(tokens: list[str | Wildcard], text:
 
 
 @given(st.lists(POLICY, max_size=3), st.lists(REQUEST, min_size=1, max_size=3))
-@settings(deadline=None)
 def test_a_test_says_what_the_policies_decide(policies: list[list[dict[str, Json]]], requests: list[Request]) -> None:
     parsed = [parse_policy(document(*policy).replace("iot:De", "iot:P")) for policy in policies]
     named = [NamedPolicy(PolicyName(f"p{index}"), f"p{index}", each) for index, each in enumerate(parsed)]

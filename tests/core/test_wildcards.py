@@ -19,7 +19,7 @@ VALUES = st.lists(st.sampled_from([*LETTERS, "*", "?"]), max_size=3).map("".join
 
 
 @given(PATTERNS, st.lists(TEXTS, min_size=1, max_size=4), VALUES)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_patterns_match_what_the_reference_matches(pattern: str, texts: list[str], value: str) -> None:
     variables = {"iot:X": value, "iot:Empty": ""}
     tokens = resolved(parse_tokens(pattern, wildcards=True, variables=True), variables.get)
@@ -35,7 +35,7 @@ SEGMENTED = st.lists(st.one_of(RUNS, st.sampled_from(list(Wildcard))), max_size=
 
 
 @given(SEGMENTED, st.text(st.sampled_from("ab"), max_size=60))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_repetitive_patterns_match_what_the_reference_matches(tokens: list[Fixed], text: str) -> None:
     assert glob(tuple(tokens))(text) is reference_glob(tuple(tokens))(text)
 

@@ -192,4 +192,4 @@ class SmallRooms(RuleBasedStateMachine):
 
 
 TestSmallRooms = SmallRooms.TestCase
-TestSmallRooms.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestSmallRooms.settings = settings(max_examples=100, stateful_step_count=40)

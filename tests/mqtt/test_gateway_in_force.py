@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.api import Api
 from tests.support.authority import ACCOUNT, REGION, new_authority
@@ -239,7 +239,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 )
 @example(World("nobody", frozenset(), False, frozenset(), (ALL, Said(OWN, "Deny", "iot:Subscribe", SHARED_FILTERS))))
 @example(World("nobody", frozenset(), False, frozenset(), (LET_IN, Said(OWN, "Allow", "iot:*", SHARED_FILTERS))))
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150)
 def test_the_simulation_decides_as_the_gateway_does(stage: Stage, world: World) -> None:
     registry = stage.set_up(world)
 
@@ -262,7 +262,7 @@ def test_the_simulation_decides_as_the_gateway_does(stage: Stage, world: World) 
 @example(
     World("x", frozenset(), False, frozenset(), (*SUBSCRIBES, Said(OWN, "Allow", "iot:Receive", SHARED_TOPICS))), "lamp"
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150)
 def test_messages_reach_a_device_as_the_simulation_says(stage: Stage, world: World, topic_filter: str) -> None:
     world = replace(
         world,

@@ -14,7 +14,6 @@ from tests.support.faulty_disk import FaultyDisk
 from tests.support.mutations import MUTATIONS
 from tests.support.stores import Timings
 
-from thingmint.buckets import Buckets
 from thingmint.storage.sqlite import open_sqlite
 from thingmint.storage.sqlite_connection import connect
 
@@ -80,7 +79,7 @@ async def trials(tmp_path: Path) -> AsyncIterator[Trials]:
                 counted[str(name)] = int(str(count))
             return counted
 
-    yield Trials(store, store, Buckets(tmp_path), arm, rows)
+    yield Trials(store, store, tmp_path, arm, rows)
     disk.fault = None
     await store.close()
 

@@ -96,7 +96,7 @@ async def trials(postgresql_url: str, proxy: CuttingProxy, tmp_path: Path) -> As
     def arm(fault: Fault | None) -> None:
         proxy.fault = fault
 
-    yield Trials(direct, failing, Buckets(tmp_path), arm, watcher.rows)
+    yield Trials(direct, failing, tmp_path, arm, watcher.rows)
     await watcher.connection.close()
     await failing.close()
     await direct.close()

@@ -8,9 +8,11 @@ import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 from tests.support.authority import EVERYTHING, REGION, Listener, caller_with, new_authority
+from tests.support.bulk import device, write_input
 from tests.support.device_edge import FakeDeviceEdge, new_data_plane
 from tests.support.fleet import CLAIM_ID
 from tests.support.mutations import Mutation, Request, prepared
@@ -19,11 +21,12 @@ from tests.support.stores import sample_access_key
 from thingmint.api.fleet import Fleet
 from thingmint.api.routing import Router
 from thingmint.api.service import build_router
+from thingmint.buckets import Buckets
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import AccountId
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.fleet import Device
-from thingmint.registration.ports import RegistrationFiles, Store
+from thingmint.registration.ports import Store
 
 Rows = dict[str, int]
 
@@ -57,7 +60,7 @@ class Trials:
 
     direct: Store
     failing: Store
-    files: RegistrationFiles
+    registration_dir: Path
     arm: Callable[[Any], None]
     rows: Callable[[str, str], Awaitable[Rows]]
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -69,6 +72,7 @@ class Trials:
         """Do the operation for a fresh account, with this fault."""
         own, other = (f"{next(self.numbers):012d}" for _ in range(2))
         accounts = {"own": own, "other": other}
+        write_input(self.registration_dir, [device(1)], own)
         key = sample_access_key(int(other), account=AccountId(other))
         await self.direct.write(lambda transaction: transaction.insert_access_key(key))
 
@@ -114,7 +118,11 @@ class Trials:
 
     def _authority(self, store: Store) -> RegistrationAuthority:
         return replace(
-            self.authority, store=store, files=self.files, events=self.listener, thing_type_deletable_after=timedelta()
+            self.authority,
+            store=store,
+            files=Buckets(self.registration_dir),
+            events=self.listener,
+            thing_type_deletable_after=timedelta(),
         )
 
     def _router(self, store: Store) -> Router:

@@ -1,6 +1,7 @@
 """Owns the wills that are due and not decided yet: one after the other is decided, in slices of the event loop."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,6 +9,8 @@ from typing import NamedTuple
 from thingmint.mqtt.data_plane import WillRight
 from thingmint.mqtt.packets import Publish
 from thingmint.registration.turns import Pace
+
+log = logging.getLogger(__name__)
 
 
 class _Due(NamedTuple):
@@ -42,6 +45,13 @@ class DueWills:
         while self._due:
             self._due.popleft().decided(False)
 
+    def _tell(self, due: _Due, is_allowed: bool) -> None:
+        try:
+            due.decided(is_allowed)
+        except Exception:
+            # The wills behind it must be decided all the same.
+            log.exception("a will could not be published")
+
     async def _work(self) -> None:
         pace = Pace()
         try:
@@ -49,7 +59,7 @@ class DueWills:
                 due = self._due[0]
                 is_allowed = await due.right.allows(due.message)
                 self._due.popleft()
-                due.decided(is_allowed)
+                self._tell(due, is_allowed)
                 await pace.rest()
         finally:
             self._worker = None
