@@ -17,6 +17,7 @@ from tests.support.device_gateway import CREATE, LiveGateway, SystemClock, live_
 from tests.support.device_identities import Identity
 from tests.support.mosquitto import Mosquitto, mosquitto
 from tests.support.mqtt_peer import V3, V5, Peer, connected_peer
+from tests.support.signing import AT, SettableClock
 
 from thingmint.api.data_plane import DeviceMessage
 from thingmint.core.errors import (
@@ -28,11 +29,11 @@ from thingmint.core.errors import (
     ThingmintError,
     Throttled,
 )
-from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.data_plane import DataPlane, Retained
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_data_plane import LocalDataPlane
-from thingmint.mqtt.operator_edge import OperatorEdges
+from thingmint.mqtt.operator_edge import OperatorEdges, StoringTimes
 from thingmint.mqtt.packets import ProtocolVersion, Puback, Publish, QoS
 from thingmint.mqtt.properties import ConnectProperties, PublishProperties
 from thingmint.mqtt.reason_codes import ReasonCode
@@ -440,3 +441,16 @@ def test_nobody_forges_an_answer_of_the_service(bench: Bench) -> None:
 
 def heard_topic(device: Peer) -> str:
     return device.expect(Publish).topic
+
+
+def test_a_storing_time_is_the_same_at_every_look_until_the_clock_is_set() -> None:
+    clock = SettableClock()
+    times = StoringTimes(clock)
+    message = Publish("kept", b"payload", QoS.AT_LEAST_ONCE, True)
+    first = times.of(Retained(message, 2.5, 10.0))
+    assert first == AT - timedelta(seconds=2.5)
+    # A second later by the data plane's clock, and a millisecond more by the wall clock.
+    clock.at = AT + timedelta(seconds=1.001)
+    assert times.of(Retained(message, 3.5, 10.0)) == first
+    clock.at = AT + timedelta(hours=1)
+    assert times.of(Retained(message, 3.5, 10.0)) == AT + timedelta(hours=1, seconds=-3.5)

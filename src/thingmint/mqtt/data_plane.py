@@ -130,10 +130,11 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """A retained message, and for how many seconds it has been one."""
+    """A retained message, for how many seconds it has been one, and since when by the data plane's own clock."""
 
     message: Publish
     age: float
+    stored_at: float = 0.0
 
 
 class NotReadable(Exception):

@@ -6,8 +6,8 @@ What starts with ``$`` is not for operators either: a message on an answer's top
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
-from typing import NoReturn
+from datetime import datetime, timedelta
+from typing import Final, NoReturn
 
 from thingmint.api.data_plane import DeviceMessage, OpenConnection, RetainedMessage
 from thingmint.core.errors import (
@@ -44,13 +44,33 @@ _INVALID = {
 }
 
 
+# A wall clock is corrected in small steps all the time; only a jump is a new time.
+_CLOCK_WAS_SET: Final = timedelta(seconds=1)
+
+
+class StoringTimes:
+    """Wall-clock times of what the data plane has stored by its own clock: the same at every look."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._zero: datetime | None = None
+
+    def of(self, retained: Retained) -> datetime:
+        """Return when the message was stored; a wall clock that was set since moves all of them."""
+        zero = self._clock.now() - timedelta(seconds=retained.age + retained.stored_at)
+        # Two clocks are never read at the same moment: without this, a time would differ by a little at every look.
+        if self._zero is None or abs(zero - self._zero) > _CLOCK_WAS_SET:
+            self._zero = zero
+        return self._zero + timedelta(seconds=retained.stored_at)
+
+
 class OperatorEdges:
     """Implements `api.data_plane.DataPlane`. The gateway is asked for each time: at start, another may follow."""
 
     def __init__(self, gateway: Callable[[], Gateway], data_plane: DataPlane, clock: Clock) -> None:
         self._gateway = gateway
         self._data_plane = data_plane
-        self._clock = clock
+        self._times = StoringTimes(clock)
         self._confirmations = asyncio.Semaphore(MOST_CONFIRMATIONS)
 
     def edge_of(self, scope: Scope) -> "OperatorEdge":
@@ -59,7 +79,7 @@ class OperatorEdges:
             raise InvalidRequest(
                 f"The broker behind this service serves another account than {scope.account}, which has no devices here"
             )
-        return OperatorEdge(scope, self._gateway, self._data_plane, self._clock, self._confirmations)
+        return OperatorEdge(scope, self._gateway, self._data_plane, self._times, self._confirmations)
 
 
 class OperatorEdge:
@@ -70,13 +90,13 @@ class OperatorEdge:
         scope: Scope,
         gateway: Callable[[], Gateway],
         data_plane: DataPlane,
-        clock: Clock,
+        times: StoringTimes,
         confirmations: asyncio.Semaphore,
     ) -> None:
         self._scope = scope
         self._gateway = gateway
         self._data_plane = data_plane
-        self._clock = clock
+        self._times = times
         self._confirmations = confirmations
 
     async def publish(self, message: DeviceMessage) -> None:
@@ -151,7 +171,7 @@ class OperatorEdge:
             message.topic,
             message.payload,
             message.qos,
-            self._clock.now() - timedelta(seconds=retained.age),
+            self._times.of(retained),
             message.properties.user_properties,
         )
 

@@ -43,7 +43,8 @@ class RetainedMessages:
         if retained is None:
             return None
         message = as_sent(Outgoing(retained, retained.publish.qos, True), 0, False, now)
-        return Retained(message, now - self._stored_at[topic])
+        stored_at = self._stored_at[topic]
+        return Retained(message, now - stored_at, stored_at)
 
     def read_after(self, topic: str, count: int, now: float) -> list[Retained]:
         """Return so many messages, by topic, after this topic; those that have expired do not count."""
