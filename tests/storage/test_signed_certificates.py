@@ -157,12 +157,14 @@ class Earlier:
         ca_id: str | None = None,
         serial_number: int = 7,
         mode: str = "SNI_ONLY",
+        status: CertificateStatus = ACTIVE,
     ) -> CertificateId:
         """Store a certificate and return its id."""
         await self.insert(
             "certificate",
             self._common(der, scope, mode)
-            | {"issuer_id": issuer_id, "serial_number": f"{serial_number:x}", "ca_certificate_id": ca_id},
+            | {"issuer_id": issuer_id, "serial_number": f"{serial_number:x}", "ca_certificate_id": ca_id}
+            | {"status": status.value},
         )
         return certificate_id_of(der)
 
@@ -241,6 +243,22 @@ async def test_a_database_of_before_gets_its_digests_and_opens_with_its_pairs(
     }
     without = {key for key, each in by_id.items() if each.signed_digest is None}
     assert without == {second, issued, of_issued, certificate_id_of(negated(default))}
+
+
+async def test_of_a_pair_of_before_the_revoked_one_counts_whichever_came_first(
+    earlier: Earlier, database_url: str | None, tmp_path: Path
+) -> None:
+    ca = new_ca()
+    expected = {}
+    for statuses in ((ACTIVE, REVOKED), (REVOKED, ACTIVE)):
+        der = der_of(ca.issue())
+        ids = {
+            status: await earlier.certificate(encoding, status=status)
+            for encoding, status in zip((der, negated(der)), statuses, strict=True)
+        }
+        expected[ids[ACTIVE]] = ids[REVOKED]
+    found = (await migrated(database_url, tmp_path)).values()
+    assert {each.certificate_id: each.other_encoding_of for each in found if each.other_encoding_of} == expected
 
 
 async def test_of_a_database_of_before_many_certificates_get_their_digests(

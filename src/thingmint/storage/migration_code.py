@@ -10,9 +10,14 @@ from thingmint.storage.statement import Row, row_of, rows_of
 
 _BATCH = 500
 
-FOREIGN_BATCH = (
-    "SELECT position, account, region, serial_number, mode, der, ca_certificate_id FROM certificate "
-    "WHERE issuer_id IS NULL AND position > $1 ORDER BY position LIMIT $2"
+_FOREIGN = "SELECT position, account, region, serial_number, mode, der, ca_certificate_id FROM certificate "
+
+REVOKED_FOREIGN_BATCH = (
+    f"{_FOREIGN} WHERE issuer_id IS NULL AND status = 'REVOKED' AND position > $1 ORDER BY position LIMIT $2"
+)
+
+OTHER_FOREIGN_BATCH = (
+    f"{_FOREIGN} WHERE issuer_id IS NULL AND status <> 'REVOKED' AND position > $1 ORDER BY position LIMIT $2"
 )
 
 FIRST_ENCODING = (
@@ -39,10 +44,18 @@ SET_OTHER_ENCODING = "UPDATE certificate SET other_encoding_of = $1 WHERE positi
 
 
 def fill_signed_digests() -> Steps[None]:
-    """Give every foreign certificate the digest of what was signed; note those that an earlier one has already."""
+    """Give every foreign certificate the digest of what was signed; note those that another one has already.
+
+    Revoked certificates come first: of two encodings of which one is revoked, the other one must not connect any more.
+    """
+    yield from _fill_all(REVOKED_FOREIGN_BATCH)
+    yield from _fill_all(OTHER_FOREIGN_BATCH)
+
+
+def _fill_all(batch_sql: str) -> Steps[None]:
     position = 0
     while True:
-        batch = yield from rows_of(FOREIGN_BATCH, position, _BATCH)
+        batch = yield from rows_of(batch_sql, position, _BATCH)
         for row in batch:
             yield from _fill(row)
         if len(batch) < _BATCH:
