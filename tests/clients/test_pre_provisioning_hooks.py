@@ -9,6 +9,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
 from tests.support.aws import IoT, Live
 from tests.support.live_devices import ROLE, Credentials, Device, device, new_credentials
@@ -249,37 +250,31 @@ def test_the_log_tells_what_a_handler_raised_and_where_and_no_parameter(house: H
     assert failed["cause"] == said
 
 
-def test_more_devices_at_once_than_threads_wait_and_are_provisioned(house: House) -> None:
-    template_with(house, "slow", "by-slow")
-    topic = "$aws/provisioning-templates/by-slow/provision/json"
+def answers_at_once(house: House, template: str, devices: int) -> list[paho.MQTTMessage]:
+    """Return what as many devices hear that ask for the template at once."""
+    topic = f"$aws/provisioning-templates/{template}/provision/json"
     credentials = new_credentials(house.iot)
     with ExitStack() as stack:
         claims = [
-            stack.enter_context(device(house.live, credentials, house.folder, f"slow-{number}"))
-            for number in range(MAX_THREADS + 4)
+            stack.enter_context(device(house.live, credentials, house.folder, f"{template}-{number}"))
+            for number in range(devices)
         ]
         tokens = [claim.request(CREATE, {})["certificateOwnershipToken"] for claim in claims]
         for number, (claim, token) in enumerate(zip(claims, tokens, strict=True)):
-            request = {"certificateOwnershipToken": token, "parameters": {"Serial": f"slow-{number}"}}
+            request = {"certificateOwnershipToken": token, "parameters": {"Serial": f"{template}-{number}"}}
             claim.client.publish(topic, json.dumps(request).encode(), qos=1)
-        outcomes = [claim.hear() for claim in claims]
-    assert [each.topic.rpartition("/")[2] for each in outcomes] == ["accepted"] * len(claims)
+        return [claim.hear() for claim in claims]
+
+
+def test_more_devices_at_once_than_threads_wait_and_are_provisioned(house: House) -> None:
+    template_with(house, "slow", "by-slow")
+    heard = answers_at_once(house, "by-slow", MAX_THREADS + 4)
+    assert [each.topic.rpartition("/")[2] for each in heard] == ["accepted"] * (MAX_THREADS + 4)
 
 
 def test_a_device_that_finds_no_thread_in_time_is_told_to_come_again(house: House) -> None:
     template_with(house, "hangs", "by-hanging")
-    topic = "$aws/provisioning-templates/by-hanging/provision/json"
-    credentials = new_credentials(house.iot)
-    with ExitStack() as stack:
-        claims = [
-            stack.enter_context(device(house.live, credentials, house.folder, f"hangs-{number}"))
-            for number in range(MAX_THREADS + 1)
-        ]
-        tokens = [claim.request(CREATE, {})["certificateOwnershipToken"] for claim in claims]
-        for number, (claim, token) in enumerate(zip(claims, tokens, strict=True)):
-            request = {"certificateOwnershipToken": token, "parameters": {"Serial": f"hangs-{number}"}}
-            claim.client.publish(topic, json.dumps(request).encode(), qos=1)
-        answers = [json.loads(claim.hear().payload) for claim in claims]
+    answers = [json.loads(each.payload) for each in answers_at_once(house, "by-hanging", MAX_THREADS + 1)]
     refusals = sorted((answer["statusCode"], answer["errorCode"]) for answer in answers)
     assert refusals == [(403, "AccessDenied")] * MAX_THREADS + [(429, "Throttled")]
 

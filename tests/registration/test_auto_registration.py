@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from tests.support.authority import NOW, REGION, Listener, caller_with, new_authority
+from tests.support.authority import NOW, Listener, new_authority
+from tests.support.entrances import CALLER, CONNECTION, OTHER, open_ca
 from tests.support.memory_store import MemoryStore
 from tests.support.provisioning import JITP_BODY, ROLE_ARN
 from tests.support.user_ca import CA_EXTENSION, UserCA, der_of, new_ca
@@ -20,16 +21,12 @@ from thingmint.core.ca_certificate import (
 from thingmint.core.caller import Caller
 from thingmint.core.certificate import CertificateMode, CertificateStatus
 from thingmint.core.errors import CertificateInvalid
-from thingmint.core.identifiers import AccountId, Region
-from thingmint.registration import ca_certificates, registration_codes
+from thingmint.core.identifiers import Region
+from thingmint.registration import ca_certificates
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.auto_registration import AutoRegistrationOutcome, FirstConnection, auto_register
-from thingmint.registration.ca_certificates import CARegistration
+from thingmint.registration.auto_registration import AutoRegistrationOutcome, auto_register
 from thingmint.registration.registered_certificates import register_without_ca
 
-CALLER = caller_with()
-OTHER = caller_with(account=AccountId("222222222222"))
-CONNECTION = FirstConnection(REGION, None, "192.0.2.7", "request-9")
 CONFIG = RegistrationConfig(template_body=JITP_BODY, role_arn=ROLE_ARN)
 
 
@@ -43,23 +40,18 @@ def authority(store: MemoryStore) -> RegistrationAuthority:
     return new_authority(store)
 
 
-async def open_ca(
+async def configured_ca(
     authority: RegistrationAuthority, ca: UserCA, caller: Caller = CALLER, *, default: bool = True
 ) -> CACertificate:
-    """Register the CA active and with automatic registration."""
-    mode, verification = CertificateMode.SNI_ONLY, None
-    if default:
-        mode = CertificateMode.DEFAULT
-        verification = ca.issue_pem(await registration_codes.registration_code(authority, caller))
-    request = CARegistration(ca.pem, verification, mode, active=True, auto_registration=True)
-    return await ca_certificates.register(authority, caller, replace(request, registration_config=CONFIG))
+    """Register the CA as `open_ca` does, with a template."""
+    return await open_ca(authority, ca, caller, default=default, config=CONFIG)
 
 
 async def test_a_new_certificate_becomes_pending_and_brings_the_configuration(
     authority: RegistrationAuthority, store: MemoryStore
 ) -> None:
     ca = new_ca()
-    ca_certificate = await open_ca(authority, ca)
+    ca_certificate = await configured_ca(authority, ca)
     done = await auto_register(authority, CONNECTION, der_of(ca.issue()))
     assert done is not None
     assert done.outcome is AutoRegistrationOutcome.REGISTERED
@@ -90,7 +82,7 @@ async def test_a_second_connection_finds_what_the_first_one_registered(
     authority: RegistrationAuthority, store: MemoryStore
 ) -> None:
     ca = new_ca()
-    await open_ca(authority, ca)
+    await configured_ca(authority, ca)
     leaf = der_of(ca.issue())
     first = await auto_register(authority, CONNECTION, leaf)
     before = store.tables.dump()
@@ -111,7 +103,7 @@ async def test_a_ca_that_is_closed_registers_nothing(
     authority: RegistrationAuthority, store: MemoryStore, update: CACertificateUpdate
 ) -> None:
     ca = new_ca()
-    ca_certificate = await open_ca(authority, ca)
+    ca_certificate = await configured_ca(authority, ca)
     await ca_certificates.update(authority, CALLER, ca_certificate.certificate_id, update)
     assert await auto_register(authority, CONNECTION, der_of(ca.issue())) is None
     assert not store.tables.certificates
@@ -122,7 +114,7 @@ async def test_a_ca_that_is_closed_meanwhile_registers_nothing(
     authority: RegistrationAuthority, store: MemoryStore, statement: str
 ) -> None:
     ca = new_ca()
-    await open_ca(authority, ca)
+    await configured_ca(authority, ca)
     real = store.read
 
     async def read_then_close(program: object) -> object:
@@ -137,7 +129,7 @@ async def test_a_ca_that_is_closed_meanwhile_registers_nothing(
 
 async def test_a_ca_whose_time_is_over_registers_nothing(authority: RegistrationAuthority) -> None:
     ca = new_ca()
-    await open_ca(authority, ca)
+    await configured_ca(authority, ca)
 
     class LaterClock:
         def now(self) -> object:
@@ -150,7 +142,7 @@ async def test_a_ca_whose_time_is_over_registers_nothing(authority: Registration
 async def test_unknown_issuers_and_impostors_register_nothing(
     authority: RegistrationAuthority, store: MemoryStore
 ) -> None:
-    await open_ca(authority, new_ca())
+    await configured_ca(authority, new_ca())
     for stranger in (new_ca(), new_ca("Unknown CA")):
         assert await auto_register(authority, CONNECTION, der_of(stranger.issue())) is None
     elsewhere = replace(CONNECTION, region=Region("us-east-1"))
@@ -160,7 +152,7 @@ async def test_unknown_issuers_and_impostors_register_nothing(
 
 async def test_the_ca_that_signed_is_found_among_those_with_its_name(authority: RegistrationAuthority) -> None:
     cas = [new_ca() for _ in range(3)]
-    registered = [await open_ca(authority, ca) for ca in cas]
+    registered = [await configured_ca(authority, ca) for ca in cas]
     for ca, ca_certificate in zip(cas, registered, strict=True):
         done = await auto_register(authority, CONNECTION, der_of(ca.issue()))
         assert done is not None
@@ -172,7 +164,7 @@ async def test_a_ca_of_many_accounts_registers_for_the_one_that_the_device_names
 ) -> None:
     ca = new_ca()
     for caller in (CALLER, OTHER):
-        await open_ca(authority, ca, caller, default=False)
+        await configured_ca(authority, ca, caller, default=False)
     leaf = der_of(ca.issue())
     assert await auto_register(authority, CONNECTION, leaf) is None
     for caller in (OTHER, CALLER):
@@ -186,8 +178,8 @@ async def test_the_account_that_the_device_names_comes_before_the_one_in_default
     authority: RegistrationAuthority,
 ) -> None:
     ca = new_ca()
-    await open_ca(authority, ca, CALLER)
-    await open_ca(authority, ca, OTHER, default=False)
+    await configured_ca(authority, ca, CALLER)
+    await configured_ca(authority, ca, OTHER, default=False)
     done = await auto_register(authority, replace(CONNECTION, account=OTHER.account), der_of(ca.issue()))
     assert done is not None
     assert done.certificate.scope == OTHER.scope
@@ -197,7 +189,7 @@ async def test_a_certificate_that_another_account_has_in_default_mode_is_not_reg
     authority: RegistrationAuthority, store: MemoryStore
 ) -> None:
     ca = new_ca()
-    await open_ca(authority, ca)
+    await configured_ca(authority, ca)
     leaf = der_of(ca.issue())
     assert await auto_register(authority, CONNECTION, leaf) is not None
     store.execute("UPDATE ca_certificate SET account = $1", OTHER.account)
@@ -207,7 +199,7 @@ async def test_a_certificate_that_another_account_has_in_default_mode_is_not_reg
 
 async def test_a_certificate_that_was_registered_by_hand_is_left_as_it_is(authority: RegistrationAuthority) -> None:
     ca = new_ca()
-    await open_ca(authority, ca)
+    await configured_ca(authority, ca)
     present = await register_without_ca(authority, CALLER, ca.issue_pem(), CertificateStatus.REVOKED)
     done = await auto_register(authority, CONNECTION, present.der)
     assert done is not None
@@ -222,7 +214,7 @@ async def test_what_is_for_servers_is_registered_if_the_operator_relaxes_the_rul
     authority: RegistrationAuthority, store: MemoryStore, *, is_leaf: bool
 ) -> None:
     ca = new_ca() if is_leaf else new_ca(extensions=[CA_EXTENSION, (SERVER, False)])
-    await open_ca(authority, ca)
+    await configured_ca(authority, ca)
     leaf = der_of(ca.issue(extensions=[(SERVER, True)] if is_leaf else []))
     with pytest.raises(CertificateInvalid, match="lacks clientAuth"):
         await auto_register(authority, CONNECTION, leaf)
@@ -232,7 +224,7 @@ async def test_what_is_for_servers_is_registered_if_the_operator_relaxes_the_rul
 
 async def test_a_certificate_that_is_not_acceptable_is_said_to_be_so(authority: RegistrationAuthority) -> None:
     ca = new_ca()
-    await open_ca(authority, ca)
+    await configured_ca(authority, ca)
     for der in (der_of(ca.issue(at=NOW - timedelta(days=60))), b"junk"):
         with pytest.raises(CertificateInvalid):
             await auto_register(authority, CONNECTION, der)
