@@ -38,7 +38,7 @@ def ensure_ca(certificate: ForeignCertificate) -> None:
     """Raise CertificateInvalid unless the certificate is a CA's.
 
     Its own signature is not looked at: registering it is what makes it trusted (RFC 5280, 6.1.1 d). A key usage without
-    keyCertSign is accepted as AWS accepts it; `lacks_cert_sign` tells of it.
+    keyCertSign is accepted as AWS accepts it; `lacks_cert_sign` finds it.
     """
     if certificate.subject == _EMPTY_NAME:
         raise CertificateInvalid(f"The {certificate.what} has no subject")
@@ -77,7 +77,7 @@ def is_issued_by(certificate: ForeignCertificate, ca_certificate: ForeignCertifi
 def carries_code(verification: ForeignCertificate, code: str) -> bool:
     """Say whether the only common name of the verification certificate is the code.
 
-    With the CA's signature this proves that whoever was given the code has the CA's key.
+    With the CA's signature this proves that the caller, who was given the code, has the CA's key.
     """
     return _common_names(verification) == [code.encode()]
 

@@ -1,7 +1,7 @@
 """Owns the registration of a device's certificate at its first connection; knows no TLS and no template.
 
-Just-in-time registration and provisioning begin here: the certificate becomes PENDING_ACTIVATION, and whoever asked
-goes on with what the CA certificate's registration configuration says.
+Just-in-time registration and provisioning begin here: the certificate becomes PENDING_ACTIVATION, and the
+caller goes on with what the CA certificate's registration configuration says.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Owns the life of users' own CA certificates in the registry; knows neither HTTP nor SQL.
 
-A CA certificate is trusted because its account registered it: in DEFAULT mode by whoever proved to have its private
-key, in SNI_ONLY mode by anybody, for the devices of their own account alone.
+A CA certificate is trusted because its account registered it: in DEFAULT mode by a caller who proved to have its
+private key, in SNI_ONLY mode by any caller, for the devices of the caller's account alone.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ async def register(authority: RegistrationAuthority, caller: Caller, brought: CA
     _ensure_mode_fits(brought)
     now = authority.clock.now()
     certificate = load_foreign_pem(brought.ca_certificate_pem, "CA certificate")
-    # Asked first, and again as it is stored: a caller who registers a CA once more hears that, whatever has become of
-    # its validity or the registration code since.
+    # Asked first, and again as it is stored: a caller who registers a CA a second time gets that answer even if the CA
+    # or the registration code is not valid any more.
     await authority.store.read(lambda transaction: _ensure_new(transaction, caller.scope, certificate))
     ensure_acceptable(certificate, now)
     ensure_ca(certificate)

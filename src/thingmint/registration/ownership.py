@@ -58,7 +58,7 @@ def ownership_of_new(certificate: Certificate) -> Ownership:
 async def sweep_unused_certificates(authority: RegistrationAuthority, limit: int) -> int:
     """Look at up to ``limit`` certificates whose token has ended, delete those never used; return how many were seen.
 
-    Used is what left PENDING_ACTIVATION, or has a thing or a policy. Whoever calls this calls again at once while the
+    Used is what left PENDING_ACTIVATION, or has a thing or a policy. The caller calls again at once while the
     answer is ``limit``.
     """
     now = authority.clock.now()

@@ -1,6 +1,7 @@
 """Owns the carrying out of provisioning plans, for every edge: all of a plan in one transaction, or nothing.
 
-The same plan again finds everything as it is to be, and changes nothing: whoever lost an answer may repeat the request.
+The same plan again finds everything as it is to be, and changes nothing: a device that lost an answer may repeat
+the request.
 """
 
 from collections.abc import Mapping

@@ -101,7 +101,7 @@ def insert_registered(transaction: Transaction, registered: Certificate) -> Step
 async def register_without_ca(
     authority: RegistrationAuthority, caller: Caller, certificate_pem: str, status: CertificateStatus
 ) -> Certificate:
-    """Register a certificate whoever issued it, and return it.
+    """Register a certificate of any issuer, and return it.
 
     Raises InvalidRequest for a status that callers cannot set, CertificateInvalid, ResourceExists.
     """
@@ -171,8 +171,8 @@ async def _named_cas(
 ) -> Sequence[CACertificate]:
     """Return the account's CA certificates with the issuer's name; raise ResourceExists if the certificate is there.
 
-    That is asked first, and again as it is stored: a caller who registers a certificate once more hears that, whatever
-    has become of its validity or its CA since.
+    That is asked first, and again as it is stored: a caller who registers a certificate a second time gets that answer
+    even if the certificate or its CA is not valid any more.
     """
     new = new_certificate(authority, scope, certificate, CertificateStatus.INACTIVE, WITHOUT_CA)
 
