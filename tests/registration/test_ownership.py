@@ -162,7 +162,7 @@ async def test_certificates_that_were_activated_or_judged_stay(
     "attach",
     [
         "INSERT INTO policy_attachment (account, region, policy_name, target) VALUES ($1, $2, 'p', $3)",
-        "INSERT INTO thing_principal (account, region, thing_name, principal, principal_type) "  # noqa: ISC004
+        "INSERT INTO thing_principal (account, region, thing_name, principal, principal_type) "  # noqa: ISC004  one statement
         "VALUES ($1, $2, 't', $3, 'NON_EXCLUSIVE_THING')",
     ],
 )
