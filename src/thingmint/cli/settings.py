@@ -25,7 +25,9 @@ def settings_options(names: tuple[str, ...]) -> Callable[[F], F]:
         for name in reversed(names):
             setting = BY_NAME[name]
             shown = ", ".join(setting.default) if isinstance(setting.default, tuple) else setting.default
-            meaning = setting.meaning if shown in (None, False) else f"{setting.meaning}  [default: {shown}]"
+            # A switch is off; zero is a number like any other.
+            has_default = shown is not None and not setting.switch
+            meaning = f"{setting.meaning}  [default: {shown}]" if has_default else setting.meaning
             command = click.option(
                 setting.flag,
                 name,
