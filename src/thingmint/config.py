@@ -178,7 +178,7 @@ def parse_address(text: str, setting: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach the address."""
+    """Return whether only this machine can reach the address."""
     if host == "localhost":
         return True
     try:
@@ -210,7 +210,7 @@ class _Reader:
             api_host=host,
             api_port=port,
             mqtt_host=mqtt_host,
-            # Whoever lets the system choose one port has more than one service on the machine.
+            # Where the system chooses one port, there is more than one service on the machine.
             mqtt_port=0 if mqtt_is_default and port == 0 else mqtt_port,
             mqtt_is_default=mqtt_is_default,
             mqtt_alpn=self._mqtt_alpn((mqtt_host, mqtt_port)),
