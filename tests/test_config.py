@@ -78,6 +78,8 @@ def test_repeatable_and_switch_flags_that_are_absent_leave_the_file_in_force(tmp
         ({"THINGMINT_API": "host.example:1"}, ("localhost", "127.0.0.1", "host.example")),
         ({"THINGMINT_API": "10.0.0.5:1", "THINGMINT_SERVER_NAME": "a.example"}, ("a.example", "10.0.0.5")),
         ({"THINGMINT_SERVER_NAME": "a.example"}, ("a.example",)),
+        ({"THINGMINT_MQTT_ALPN": "10.0.0.7:443"}, ("localhost", "127.0.0.1", "10.0.0.7")),
+        ({"THINGMINT_MQTT_ALPN": "0.0.0.0:443"}, ("localhost", "127.0.0.1")),
         ({"THINGMINT_API": "127.0.0.2:1", "THINGMINT_INSECURE_HTTP": "1"}, ("localhost", "127.0.0.1")),
     ],
 )

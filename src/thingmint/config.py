@@ -205,6 +205,10 @@ class _Reader:
         registration_dir = self._optional("registration_dir")
         hook_secret_file = self._optional("hook_secret_file")
         database_url = self._database_url()
+        mqtt_alpn = self._mqtt_alpn((mqtt_host, mqtt_port))
+        hosts = {"mqtt": mqtt_host} if insecure_http else {"mqtt": mqtt_host, "api": host}
+        if mqtt_alpn is not None:
+            hosts["mqtt_alpn"] = mqtt_alpn[0]
         return Config(
             data_dir=data_dir,
             api_host=host,
@@ -213,14 +217,14 @@ class _Reader:
             # Where the system chooses one port, there is more than one service on the machine.
             mqtt_port=0 if mqtt_is_default and port == 0 else mqtt_port,
             mqtt_is_default=mqtt_is_default,
-            mqtt_alpn=self._mqtt_alpn((mqtt_host, mqtt_port)),
+            mqtt_alpn=mqtt_alpn,
             mqtt_data_plane=self._data_plane(),
             broker_limits={name.removeprefix("mqtt_"): self._number(name) for name in _BROKER_BOUNDS},
             database_url=database_url,
             database_password_file=self._password_file(database_url),
             account=self._matching("account", _ACCOUNT, "twelve digits"),
             region=self._matching("region", _REGION, "formed like us-east-1"),
-            server_names=self._server_names({"mqtt": mqtt_host} if insecure_http else {"mqtt": mqtt_host, "api": host}),
+            server_names=self._server_names(hosts),
             insecure_http=insecure_http,
             root_access_key_id=access_key_id,
             root_secret_access_key=secret,
