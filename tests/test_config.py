@@ -7,9 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from thingmint.cli.commands import main
-from thingmint.config import Config, ConfigError, is_loopback, load_config, parse_address
+from thingmint.config import Config, load_config, parse_address
+from thingmint.host_names import is_loopback
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.setting_table import SETTINGS, Setting
+from thingmint.settings_file import ConfigError
 
 DOCUMENTED = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 

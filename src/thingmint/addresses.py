@@ -2,11 +2,11 @@
 
 import os
 
-from thingmint.config import Config, is_loopback
+from thingmint.config import Config
 from thingmint.core.identifiers import AccountId, named_account
 from thingmint.data_directory.authorities import TRUST_ANCHOR
 from thingmint.data_directory.handover import Endpoints
-from thingmint.host_names import is_concrete
+from thingmint.host_names import is_concrete, is_loopback
 
 # What devices try if nobody tells them a port.
 MQTT_PORT = 8883
