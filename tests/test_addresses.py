@@ -92,3 +92,14 @@ def test_plain_http_needs_no_trust_anchor(tmp_path: Path) -> None:
 def test_serving_other_machines_needs_a_name(tmp_path: Path, api: str, names: str | None, expected: bool) -> None:
     given = {"THINGMINT_API": api} | ({} if names is None else {"THINGMINT_SERVER_NAME": names})
     assert is_unnamed(config(tmp_path, **given)) is expected
+
+
+def test_serving_other_machines_at_the_second_port_alone_needs_a_name_too(tmp_path: Path) -> None:
+    assert is_unnamed(config(tmp_path, THINGMINT_MQTT_ALPN="0.0.0.0:443"))
+    assert not is_unnamed(config(tmp_path, THINGMINT_MQTT_ALPN="0.0.0.0:443", THINGMINT_SERVER_NAME="iot.example"))
+
+
+def test_an_address_of_the_second_port_is_told_and_in_the_certificate(tmp_path: Path) -> None:
+    given = config(tmp_path, THINGMINT_MQTT_ALPN="10.0.0.7:443")
+    assert "10.0.0.7" in given.server_names
+    assert endpoints_of(given, 1, 2, 443).mqtt_alpn == "10.0.0.7:443"

@@ -4,10 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from thingmint.config import Config, ConfigError, is_loopback, load_config, parse_address
+from thingmint.cli.commands import main
+from thingmint.config import Config, load_config, parse_address
+from thingmint.host_names import is_loopback
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.setting_table import SETTINGS
+from thingmint.setting_table import SETTINGS, Setting
+from thingmint.settings_file import ConfigError
 
 DOCUMENTED = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 
@@ -76,6 +80,8 @@ def test_repeatable_and_switch_flags_that_are_absent_leave_the_file_in_force(tmp
         ({"THINGMINT_API": "host.example:1"}, ("localhost", "127.0.0.1", "host.example")),
         ({"THINGMINT_API": "10.0.0.5:1", "THINGMINT_SERVER_NAME": "a.example"}, ("a.example", "10.0.0.5")),
         ({"THINGMINT_SERVER_NAME": "a.example"}, ("a.example",)),
+        ({"THINGMINT_MQTT_ALPN": "10.0.0.7:443"}, ("localhost", "127.0.0.1", "10.0.0.7")),
+        ({"THINGMINT_MQTT_ALPN": "0.0.0.0:443"}, ("localhost", "127.0.0.1")),
         ({"THINGMINT_API": "127.0.0.2:1", "THINGMINT_INSECURE_HTTP": "1"}, ("localhost", "127.0.0.1")),
     ],
 )
@@ -203,12 +209,35 @@ def test_loopback_addresses_are_known(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_every_setting_is_documented(setting: object) -> None:
-    text = DOCUMENTED.read_text(encoding="utf-8")
-    name = getattr(setting, "name", "")
-    assert f"`{getattr(setting, 'variable', '')}`" in text
-    assert f"`{name}`" in text or getattr(setting, "secret", False)
+def documented(setting: Setting) -> str:
+    """Return the setting's row in the table of the documents."""
+    match setting.default:
+        case None:
+            default = "–"
+        case bool():
+            default = "`on`" if setting.default else "off"
+        case tuple():
+            default = f"`{', '.join(setting.default)}`"
+        case _:
+            default = f"`{setting.default}`"
+    flag = "–" if setting.secret else f"`{setting.flag}`"
+    return f"| `{setting.name}` | {flag} | `{setting.variable}` | {default} | {setting.meaning} |"
+
+
+def test_the_table_of_settings_is_the_documented_one() -> None:
+    rows = [line for line in DOCUMENTED.read_text(encoding="utf-8").splitlines() if "| `THINGMINT_" in line]
+    assert rows == [documented(setting) for setting in SETTINGS]
+
+
+def test_the_help_of_a_command_names_every_default() -> None:
+    # Lines are broken between words, and within some.
+    shown = "".join(CliRunner().invoke(main, ["serve", "--help"]).output.split())
+    defaults = [setting for setting in SETTINGS if setting.default is not None and not setting.switch]
+    assert [setting.name for setting in defaults if setting.default == 0] == ["key_workers"]
+    for setting in defaults:
+        default = ", ".join(setting.default) if isinstance(setting.default, tuple) else setting.default
+        option = f"{setting.meaning} [default: {default}] [env: {setting.variable}]"
+        assert "".join(option.split()) in shown
 
 
 def test_environment_of_the_test_run_is_not_read(tmp_path: Path) -> None:

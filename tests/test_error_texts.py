@@ -45,13 +45,17 @@ def bare(handler: ast.ExceptHandler) -> Iterator[int]:
 
     for node in ast.walk(handler):
         match node:
-            case ast.FormattedValue(value=value, conversion=-1) if is_it(value):
+            case ast.FormattedValue(value=value, conversion=-1 | 115) if is_it(value):
+                # As it is, or with !s.
                 yield node.lineno
             case ast.Attribute(value=value, attr="strerror") if is_it(value):
                 yield node.lineno
             case ast.Call(func=ast.Name(id="str"), args=[argument]) if is_it(argument):
                 yield node.lineno
-            case ast.Call(func=ast.Attribute(attr="debug" | "info" | "warning" | "error"), args=arguments):
+            case ast.Call(
+                func=ast.Attribute(attr="debug" | "info" | "warning" | "error" | "exception" | "critical"),
+                args=arguments,
+            ):
                 yield from (argument.lineno for argument in arguments if is_it(argument))
 
 

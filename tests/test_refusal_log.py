@@ -1,5 +1,6 @@
 """What is logged of refusals: which fields, how many lines, and what closes a minute of many."""
 
+import tracemalloc
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -148,6 +149,22 @@ def test_all_certificates_together_have_a_number_of_lines(bench: Bench, monkeypa
     bench.refuse()
     assert bench.lines[5] == ("more was refused", {"certificate": "others", "count": 15})
     assert bench.lines[6][0] == "refused"
+
+
+def test_a_refusal_makes_no_list_of_all_certificates(bench: Bench) -> None:
+    for number in range(5000):
+        bench.refuse(CertificateId(f"{number:064x}"))
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        bench.refuse()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    # A list would take 8 bytes for each of them, and more for what is in it.
+    assert peak - before < 5000 * 8
 
 
 def test_long_names_are_cut(bench: Bench) -> None:

@@ -2,11 +2,11 @@
 
 import os
 
-from thingmint.config import Config, is_loopback
+from thingmint.config import Config
 from thingmint.core.identifiers import AccountId, named_account
 from thingmint.data_directory.authorities import TRUST_ANCHOR
 from thingmint.data_directory.handover import Endpoints
-from thingmint.host_names import is_concrete
+from thingmint.host_names import is_concrete, is_loopback
 
 # What devices try if nobody tells them a port.
 MQTT_PORT = 8883
@@ -43,7 +43,8 @@ def endpoints_of(config: Config, api_port: int, mqtt_port: int, mqtt_alpn_port: 
 
 def is_unnamed(config: Config) -> bool:
     """Return whether other machines are served, and no name or address of this one is in the server's certificate."""
-    serves_others = not is_concrete(config.api_host) or not is_concrete(config.mqtt_host)
+    alpn_hosts = [] if config.mqtt_alpn is None else [config.mqtt_alpn[0]]
+    serves_others = not all(map(is_concrete, (config.api_host, config.mqtt_host, *alpn_hosts)))
     return serves_others and all(map(is_loopback, config.server_names))
 
 

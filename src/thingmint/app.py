@@ -253,6 +253,8 @@ def _show_expiries(registry: Registry, identity: ServerIdentity, metrics: Metric
         "service": authorities.service.certificate,
         "server": identity.certificate,
     }
+    if authorities.rsa_service is not None:
+        shown["rsa-service"] = authorities.rsa_service.certificate
     for name, certificate in shown.items():
         metrics.certificate_expiry(name, certificate.not_valid_after_utc)
 

@@ -24,7 +24,7 @@ _MAX_BATCH_BYTES = 1_048_576
 _SKIPPED_AT_ONCE = 65_536
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# Without waiting: a pipe would keep whoever opens it until somebody writes.
+# Without waiting: opening a pipe would block until somebody writes to it.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _REPORT = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 

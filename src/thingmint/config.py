@@ -1,25 +1,18 @@
 """Owns what the settings are found to be: where they may be given, and what makes them valid.
 
 A setting is given by a flag, an environment variable or ``thingmint.toml`` in the data directory, in this order of
-precedence. `FileSettings` is what the file says, `Config` what was found to be valid. Reads no file but the named ones.
+precedence. Reads no file but the named ones.
 """
 
-import ipaddress
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
-from thingmint.host_names import is_concrete, is_server_name
+from thingmint.host_names import is_concrete, is_loopback, is_server_name
 from thingmint.setting_table import BY_NAME
-from thingmint.words import in_words, misfit, reason_of
-
-
-class ConfigError(Exception):
-    """A setting cannot be used; the message names it and says why."""
+from thingmint.settings_file import ConfigError, FileSettings, read_file
+from thingmint.words import in_words
 
 
 class StartRefused(Exception):
@@ -59,49 +52,6 @@ _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 _ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9_]{3,128}")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
-
-
-class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
-    """``thingmint.toml`` as it is written: settings by name, and the tables that have no flag."""
-
-    api: str | None = None
-    mqtt: str | None = None
-    mqtt_alpn: str | None = None
-    mqtt_data_plane: str | None = None
-    mqtt_queued_messages: int | None = None
-    mqtt_queued_bytes: int | None = None
-    mqtt_queued_bytes_in_all: int | None = None
-    mqtt_stuck_seconds: int | None = None
-    mqtt_retained_messages: int | None = None
-    mqtt_retained_bytes_in_all: int | None = None
-    mqtt_offline_sessions: int | None = None
-    database_url: str | None = None
-    database_password_file: str | None = None
-    account: str | None = None
-    region: str | None = None
-    server_name: list[str] | None = None
-    insecure_http: bool | None = None
-    ca_passphrase_file: str | None = None
-    ca_key_type: str | None = None
-    key_reserve: int | None = None
-    key_workers: int | None = None
-    max_waiting_for_keys: int | None = None
-    max_requests: int | None = None
-    max_connections: int | None = None
-    max_device_connections: int | None = None
-    max_device_handshakes: int | None = None
-    max_waiting_devices: int | None = None
-    thing_type_deletable_after: int | None = None
-    auto_register_any_usage: bool | None = None
-    registration_dir: str | None = None
-    hook_secret_file: str | None = None
-    quota: str | dict[str, float] | None = None
-    access_denied_as: str | None = None
-    log_format: str | None = None
-    log_level: str | None = None
-    profile: dict[str, object] | None = None
-    hooks: dict[str, str] | None = None
-    roles: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +104,6 @@ def load_config(flags: Mapping[str, object], environment: Mapping[str, str]) -> 
     return _Reader(flags, environment, read_file(data_dir / "thingmint.toml")).config(data_dir)
 
 
-def read_file(path: Path) -> FileSettings:
-    """Return the settings of a file, none where it does not exist; raise ConfigError if it cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return FileSettings()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {reason_of(error)}") from error
-    try:
-        return msgspec.convert(tomllib.loads(text), FileSettings)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{path}: {misfit(error)}") from error
-
-
 def parse_address(text: str, setting: str) -> tuple[str, int]:
     """Return host and port of ``host:port`` or ``[v6]:port``; raise ConfigError otherwise."""
     host, colon, port = text.rpartition(":")
@@ -175,16 +111,6 @@ def parse_address(text: str, setting: str) -> tuple[str, int]:
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 0xFFFF:
         raise ConfigError(f"{setting} must be host:port, not {text!r}")
     return host, int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Reader:
@@ -205,22 +131,26 @@ class _Reader:
         registration_dir = self._optional("registration_dir")
         hook_secret_file = self._optional("hook_secret_file")
         database_url = self._database_url()
+        mqtt_alpn = self._mqtt_alpn((mqtt_host, mqtt_port))
+        hosts = {"mqtt": mqtt_host} if insecure_http else {"mqtt": mqtt_host, "api": host}
+        if mqtt_alpn is not None:
+            hosts["mqtt_alpn"] = mqtt_alpn[0]
         return Config(
             data_dir=data_dir,
             api_host=host,
             api_port=port,
             mqtt_host=mqtt_host,
-            # Whoever lets the system choose one port has more than one service on the machine.
+            # Where the system chooses one port, there is more than one service on the machine.
             mqtt_port=0 if mqtt_is_default and port == 0 else mqtt_port,
             mqtt_is_default=mqtt_is_default,
-            mqtt_alpn=self._mqtt_alpn((mqtt_host, mqtt_port)),
+            mqtt_alpn=mqtt_alpn,
             mqtt_data_plane=self._data_plane(),
             broker_limits={name.removeprefix("mqtt_"): self._number(name) for name in _BROKER_BOUNDS},
             database_url=database_url,
             database_password_file=self._password_file(database_url),
             account=self._matching("account", _ACCOUNT, "twelve digits"),
             region=self._matching("region", _REGION, "formed like us-east-1"),
-            server_names=self._server_names({"mqtt": mqtt_host} if insecure_http else {"mqtt": mqtt_host, "api": host}),
+            server_names=self._server_names(hosts),
             insecure_http=insecure_http,
             root_access_key_id=access_key_id,
             root_secret_access_key=secret,

@@ -24,3 +24,13 @@ def is_server_name(name: str) -> bool:
     except ValueError:
         return _DNS_NAME.fullmatch(name) is not None
     return True
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

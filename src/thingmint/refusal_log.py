@@ -1,13 +1,14 @@
 """Owns the log lines of what was refused to devices: one for each refusal, and few for a device that does not give up.
 
 Of each certificate the first refusals of a minute are logged one by one. The others of that minute are counted, and one
-line at its end tells how many they were. So it is with all certificates together: whoever connects can show as many
-certificates as it likes. Every refusal is counted in the metrics.
+line at its end tells how many they were. All certificates together have such a bound, too, because a client can show as
+many certificates as it likes. Every refusal is counted in the metrics.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final, Protocol
 
 from thingmint.core.identifiers import CertificateId
@@ -70,10 +71,9 @@ class RefusalLog:
     def advance(self) -> None:
         """Write the closing lines that are due; called every second or so."""
         now = self._monotonic()
-        for certificate_id, window in tuple(self._windows.items()):
-            if window.began_at + WINDOW_SECONDS > now:
-                # Windows are in the order in which they began.
-                break
+        # Windows are in the order in which they began, so this looks at those that are due and one more.
+        due = tuple(takewhile(lambda each: self._windows[each].began_at + WINDOW_SECONDS <= now, self._windows))
+        for certificate_id in due:
             self._close(certificate_id)
         if self._all.began_at + WINDOW_SECONDS <= now:
             self._close_all(now)

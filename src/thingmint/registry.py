@@ -95,7 +95,7 @@ async def open_registry(
 ) -> AsyncIterator[Registry]:
     """Yield the registry of a data directory, made where it is missing; raise StartRefused if it cannot be used.
 
-    Only whoever holds the directory may create.
+    Only a process that holds the directory may create.
     """
     try:
         authorities = AuthorityFiles(

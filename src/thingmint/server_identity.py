@@ -78,7 +78,7 @@ class ServerIdentities:
         return (certificate,) if is_anchor else (certificate, issuer.certificate)
 
     def is_due(self, identity: ServerIdentity) -> bool:
-        """Say whether the certificate should be replaced by now."""
+        """Return whether the certificate should be replaced by now."""
         service = self.authorities.service.certificate
         return server_certificate_is_due(identity.certificate, service, self.names, self.now())
 

@@ -39,7 +39,10 @@ class Metrics:
             "thingmint_issuance_seconds", "Time to issue a certificate.", buckets=_SECONDS, registry=registry
         )
         self._throttled = Counter(
-            "thingmint_throttled", "Requests refused for want of room or quota.", ("operation",), registry=registry
+            "thingmint_throttled",
+            "Requests refused because there was no room, or by quota.",
+            ("operation",),
+            registry=registry,
         )
         self._in_flight = Gauge("thingmint_requests_in_flight", "Requests being worked on.", registry=registry)
         self._connections = Gauge("thingmint_connections", "Open connections.", registry=registry)
@@ -49,6 +52,9 @@ class Metrics:
             ("listener",),
             registry=registry,
         )
+        for listener in ("api", "devices"):
+            # A counter that is not there cannot be told from one that is zero.
+            self._turned_away.labels(listener)
         self._unserved = Counter(
             "thingmint_messages_not_served",
             "Messages of devices to topics that AWS IoT serves and this service does not.",
@@ -79,7 +85,7 @@ class Metrics:
         self._database_timers: dict[str, Histogram] = {}
 
     def observe_request(self, operation: str, error: str, seconds: float) -> None:
-        """Take note of a served request; ``error`` is empty for success."""
+        """Record a served request; ``error`` is empty for success."""
         counter = self._request_counters.get((operation, error))
         if counter is None:
             counter = self._request_counters[operation, error] = self._requests.labels(operation, error)
@@ -90,15 +96,15 @@ class Metrics:
             self._issuance_seconds.observe(seconds)
 
     def throttled(self, operation: str) -> None:
-        """Take note of a request that was refused for want of room."""
+        """Count a request that was refused because there was no room."""
         self._throttled.labels(operation).inc()
 
     def in_flight(self, delta: int) -> None:
-        """Take note that a request has begun (1) or ended (-1) to be worked on."""
+        """Record that the work on a request has begun (1) or ended (-1)."""
         self._in_flight.inc(delta)
 
     def connections(self, count: int) -> None:
-        """Take note of how many connections are open."""
+        """Record how many connections are open."""
         self._connections.set(count)
 
     def api_connections_turned_away(self, count: int) -> None:
@@ -114,7 +120,7 @@ class Metrics:
         self._unserved.inc(count)
 
     def device_connections(self, count: int) -> None:
-        """Take note of how many connections of devices are open."""
+        """Record how many connections of devices are open."""
         self._device_connections.set(count)
 
     def device_refused(self, action: str, reason: str) -> None:
@@ -122,26 +128,26 @@ class Metrics:
         self._refusals.labels(action, reason).inc()
 
     def reserve_level(self, level: int) -> None:
-        """Take note of how many key pairs are in the reserve."""
+        """Record how many key pairs are in the reserve."""
         self._reserve.set(level)
 
     def observe_reserve_wait(self, seconds: float) -> None:
-        """Take note of how long a caller waited for its key pair."""
+        """Record how long a caller waited for its key pair."""
         self._reserve_wait.observe(seconds)
 
     def waiting(self, count: int) -> None:
-        """Take note of how many callers wait for a key."""
+        """Record how many callers wait for a key."""
         self._waiting.set(count)
 
     def observe_database(self, kind: str, seconds: float) -> None:
-        """Take note of the time that the database took; ``kind`` is read, write or commit."""
+        """Record the time that the database took; ``kind`` is read, write or commit."""
         timer = self._database_timers.get(kind)
         if timer is None:
             timer = self._database_timers[kind] = self._database_seconds.labels(kind)
         timer.observe(seconds)
 
     def certificate_expiry(self, name: str, not_after: datetime) -> None:
-        """Take note of when one of the service's own certificates ends."""
+        """Record when one of the service's own certificates ends."""
         self._expiry.labels(name).set(not_after.timestamp())
 
     @property

@@ -11,6 +11,8 @@ import pytest
 from tests.support.aws import Live
 from tests.support.live_devices import GENEROUS, device, new_credentials, unique
 
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
+
 
 @pytest.fixture(name="live")
 def live_fixture(live_on_sqlite: Live) -> Live:
@@ -18,10 +20,15 @@ def live_fixture(live_on_sqlite: Live) -> Live:
     return live_on_sqlite
 
 
-def value(live: Live, name: str) -> float:
+def metrics_of(live: Live) -> str:
     context = ssl.create_default_context(cafile=str(live.ca_file))
     with urllib.request.urlopen(f"{live.service.endpoints.api}/metrics", context=context) as answer:
-        found = re.search(rf"^{re.escape(name)} (\S+)$", answer.read().decode(), re.MULTILINE)
+        text: str = answer.read().decode()
+    return text
+
+
+def value(live: Live, name: str) -> float:
+    found = re.search(rf"^{re.escape(name)} (\S+)$", metrics_of(live), re.MULTILINE)
     assert found is not None, name
     return float(found[1])
 
@@ -50,3 +57,17 @@ def test_messages_sessions_and_connections_show_within_seconds(live: Live, tmp_p
         assert value(live, 'thingmint_mqtt_connections{state="unauthenticated"}') >= 0
     assert value(live, 'thingmint_mqtt_messages_dropped_total{reason="queue_full"}') == dropped
     assert value(live, "thingmint_event_loop_lag_seconds_count") > 10
+
+
+def test_every_metric_is_documented_and_every_documented_one_exists(live: Live) -> None:
+    shown = re.findall(r"^# TYPE (\w+) (?:counter|gauge|histogram)$", metrics_of(live), re.MULTILINE)
+    names = {name.removesuffix("_total") for name in shown if not name.endswith("_created")}
+    documented = set(re.findall(r"`(thingmint_\w+)[`{]", DOCUMENTED.read_text()))
+    assert documented == names
+
+
+def test_the_end_of_every_certificate_of_the_service_shows(live: Live) -> None:
+    found = re.findall(
+        r'^thingmint_certificate_expiry_timestamp_seconds\{name="(.+)"\} ', metrics_of(live), re.MULTILINE
+    )
+    assert sorted(found) == ["issuing", "root", "rsa-service", "server", "service"]

@@ -161,10 +161,13 @@ def further_actions(operation: Operation) -> Iterator[str]:
         yield "iam:PassRole"
 
 
-@pytest.mark.parametrize("value", ["", None, 7, "b/c"])
-def test_a_billing_group_of_any_form_is_asked_about(value: object) -> None:
+@pytest.mark.parametrize(
+    ("value", "resources"),
+    [("", ["*"]), (None, []), (7, ["*"]), ("b/c", [f"{ARN}billinggroup/b/c"])],
+)
+def test_a_billing_group_of_any_form_is_asked_about(value: object, resources: list[str]) -> None:
     (operation,) = [each for each in operations() if each.name == "CreateThing"]
 
     asked = [each.resource for each in permissions(operation, billingGroupName=value)]
 
-    assert asked == [f"{ARN}thing/sample", *{None: [], "b/c": [f"{ARN}billinggroup/b/c"]}.get(value, ["*"])]  # type: ignore[call-overload]
+    assert asked == [f"{ARN}thing/sample", *resources]

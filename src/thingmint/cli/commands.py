@@ -85,7 +85,7 @@ def issue(count: int, out: Path, active: bool, offline: bool, patience: float, *
 
 @main.group()
 def fleet() -> None:
-    """Try what an installation bears."""
+    """Measure what load an installation can carry."""
 
 
 @fleet.command()

@@ -1,4 +1,4 @@
-"""Owns how settings become command-line flags: one table in `thingmint.config`, one decorator here."""
+"""Owns how settings become command-line flags: one table in `thingmint.setting_table`, one decorator here."""
 
 import os
 import sys
@@ -7,8 +7,9 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from thingmint.config import Config, ConfigError, load_config
+from thingmint.config import Config, load_config
 from thingmint.setting_table import BY_NAME, SETTINGS
+from thingmint.settings_file import ConfigError
 from thingmint.words import in_words
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,7 +26,9 @@ def settings_options(names: tuple[str, ...]) -> Callable[[F], F]:
         for name in reversed(names):
             setting = BY_NAME[name]
             shown = ", ".join(setting.default) if isinstance(setting.default, tuple) else setting.default
-            meaning = setting.meaning if shown in (None, False) else f"{setting.meaning}  [default: {shown}]"
+            # A switch is off; zero is a number like any other.
+            has_default = shown is not None and not setting.switch
+            meaning = f"{setting.meaning}  [default: {shown}]" if has_default else setting.meaning
             command = click.option(
                 setting.flag,
                 name,

@@ -14,11 +14,10 @@ class Dialect:
 
     ``for_key_share`` keeps a row from being deleted while others do the same, ``for_share`` from being changed.
 
-    A change's stamp orders changes so that
-    whoever asks for those from ``change_horizon`` on misses none: on SQLite commits follow one another, and a counter
-    does. On PostgreSQL they overlap; the stamp is the transaction's id, and the horizon the id of the oldest one that
-    was not finished when it was asked for. Ids from ``change_ceiling`` on are of no transaction that can be seen: they
-    came with a dump of another cluster.
+    A change's stamp orders changes so that a reader that asks for those from ``change_horizon`` on misses none. On
+    SQLite commits follow one another, and a counter is enough. On PostgreSQL they overlap; the stamp is the
+    transaction's id, and the horizon the id of the oldest one that was not finished when it was asked for. Ids from
+    ``change_ceiling`` on are of no transaction that can be seen: they came with a dump of another cluster.
     """
 
     primary_key: str

@@ -31,7 +31,7 @@ IDLE_SECONDS = 0.25
 
 
 class Job(NamedTuple):
-    """A program and the future of whoever waits for it."""
+    """A program and the future of its caller."""
 
     program: Program
     waiter: asyncio.Future[Outcome]
@@ -53,7 +53,7 @@ class GroupCommit:
 
     @property
     def stopping(self) -> bool:
-        """Say whether stop() was called."""
+        """Return whether stop() was called."""
         return self._stopping
 
     async def submit(self, program: Program) -> Outcome:
@@ -124,7 +124,7 @@ class GroupCommit:
 
 
 def _is_done_within(seconds: float, steps: Iterable[None]) -> bool:
-    """Go on with the steps, and say whether that was all of them."""
+    """Go on with the steps, and return whether that was all of them."""
     end = time.perf_counter() + seconds
     return all(time.perf_counter() < end for _ in steps)
 

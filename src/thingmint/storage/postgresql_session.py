@@ -50,7 +50,7 @@ class OutcomeUnknown(ServiceUnavailable):
 
 
 def is_outage(error: Exception) -> bool:
-    """Say whether the error concerns the server or the way to it rather than the program that met it."""
+    """Return whether the error concerns the server or the way to it rather than the program that met it."""
     if isinstance(error, asyncpg.PostgresError):
         return isinstance(error, _UNDONE) or str(error.sqlstate)[:2] in _OUTAGE_CLASSES
     # asyncpg.DataError, a ValueError too, is a parameter that does not fit: the program's own fault.
@@ -60,7 +60,7 @@ def is_outage(error: Exception) -> bool:
 
 
 def is_repeatable(error: Exception) -> bool:
-    """Say whether the program, which is certainly undone, may do better at once and on another connection."""
+    """Return whether the program, which is certainly undone, may succeed at once and on another connection."""
     if isinstance(error, TimeoutError):
         return False
     # A pooled connection that died since its last use says so at the first statement.
@@ -88,7 +88,7 @@ async def drive(
 async def drive_single_select(
     connection: Connection, program: Callable[[SqlTransaction], Steps[T]]
 ) -> tuple[bool, list[T]]:
-    """Run a program of at most one statement without a transaction; say whether it was one, and its result."""
+    """Run a program of at most one statement without a transaction; return whether it was one, and its result."""
     steps = program(TRANSACTION)
     try:
         rows = await _fetch(connection, next(steps), read_only=True)

@@ -40,7 +40,7 @@ _FAULTS_OF_A_STATEMENT = (
 
 
 def is_outage(error: BaseException) -> bool:
-    """Say whether the error concerns the database rather than the statement that met it."""
+    """Return whether the error concerns the database rather than the statement that met it."""
     return isinstance(error, apsw.Error) and not isinstance(error, _FAULTS_OF_A_STATEMENT)
 
 

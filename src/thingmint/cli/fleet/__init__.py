@@ -1,1 +1,1 @@
-"""`thingmint fleet simulate`: real devices, as many as an installation is to bear, to find out how it bears them."""
+"""`thingmint fleet simulate`: real devices, as many as asked for, to measure how an installation carries that load."""
