@@ -291,7 +291,7 @@ class Connection:
         admitted = await self._ask_admission(connect)
         self.device.owner = admitted.device.scope
         if not self.is_over:
-            self.device.will_right = WillRight(admitted.device, admitted.facts)
+            self.device.will_right = WillRight(admitted.device, admitted.facts, self._services.counters)
             opened = await self._services.data_plane.open(self.device, connect)
             self._is_open_above = True
             await self._accept(connect, admitted, opened)
