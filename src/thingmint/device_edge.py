@@ -143,6 +143,7 @@ class DeviceEdge:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._gateway.stop(grace)
         self._refusals.close()
+        self._unserved.close()
 
     def use_tls_context(self, context: SSL.Context) -> None:
         """Use another server certificate for the connections to come."""
@@ -212,6 +213,7 @@ class DeviceEdge:
                     await self._nudged.wait()
             self._nudged.clear()
             self._refusals.advance()
+            self._unserved.advance()
             try:
                 await self._look_at_all()
             except ServiceUnavailable:

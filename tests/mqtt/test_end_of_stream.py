@@ -194,6 +194,32 @@ def test_disconnect_behind_many_messages_shortens_the_session(
         assert not connack.session_present
 
 
+@pytest.mark.parametrize("count", [1, 8, 9, 60])
+@pytest.mark.parametrize("says_goodbye", [True, False])
+def test_acknowledgements_before_the_end_are_heard(
+    live: LiveGateway, device: Identity, count: int, says_goodbye: bool, end: Callable[[Peer], None]
+) -> None:
+    properties = ConnectProperties(session_expiry_interval=600)
+    with connected_peer(live, device, V5, "reader", clean_start=False, properties=properties) as reader:
+        reader.subscribe("a")
+        with connected_peer(live, device, V5, "sender") as sender:
+            sender.send_bytes(stream(V5, count, AT_LEAST_ONCE))
+            received = [reader.expect(Publish) for _ in range(count)]
+            # The gateway works on nothing: what comes is taken without a task.
+            assert reader.is_served()
+        live.wait_until(lambda: live.gateway.connected_devices == 1)
+        goodbye = encode(Disconnect(), V5) if says_goodbye else b""
+        reader.send_bytes(b"".join(encode(Puback(each.packet_id), V5) for each in received) + goodbye)
+        end(reader)
+        live.wait_until(lambda: live.gateway.connected_devices == 0)
+    reason = DisconnectReason.CLIENT_INITIATED_DISCONNECT if says_goodbye else DisconnectReason.CONNECTION_LOST
+    (left,) = (e for e in live.events.all if isinstance(e, ClientDisconnected) and e.link.client_id == "reader")
+    assert left.reason is reason
+    with peer(live, device, V5) as returned:
+        assert returned.connect("reader", clean_start=False, properties=properties).session_present
+        assert returned.is_served()
+
+
 def test_half_closed_device_gets_its_acknowledgements_before_the_gateway_closes(
     live: LiveGateway, device: Identity, version: ProtocolVersion
 ) -> None:

@@ -158,6 +158,10 @@ def event_of(certificate: str, topic: str) -> MessageNotServed:
     return MessageNotServed(link, datetime.now(UTC), topic)
 
 
+def counts_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage().partition("dropped: ")[2].partition(" ")[0] for record in caplog.records]
+
+
 def test_log_has_a_line_a_minute_for_each_certificate(caplog: pytest.LogCaptureFixture) -> None:
     now, counted = [0.0], [0]
 
@@ -169,12 +173,44 @@ def test_log_has_a_line_a_minute_for_each_certificate(caplog: pytest.LogCaptureF
         for topic in ("$aws/rules/a", "$aws/rules/b", "$aws/rules/c"):
             messages.note(event_of("a", topic))
         messages.note(event_of("b", "$aws/rules/b"))
+        assert counts_of(caplog) == ["1", "1"]
+        now[0] = 59.0
+        messages.advance()
+        assert counts_of(caplog) == ["1", "1"]
         now[0] = 61.0
+        messages.advance()
+        assert counts_of(caplog) == ["1", "1", "2"]
         messages.note(event_of("a", "$aws/rules/d"))
+        messages.note(event_of("b", "$aws/rules/e"))
+        assert counts_of(caplog) == ["1", "1", "2", "1"]
+        now[0] = 122.0
+        messages.note(event_of("c", "$aws/rules/f"))
+    assert counts_of(caplog) == ["1", "1", "2", "1", "1", "1"]
     lines = [record.getMessage() for record in caplog.records]
-    assert [line.partition("dropped: ")[2].partition(" ")[0] for line in lines] == ["1", "1", "3"]
-    assert "last topic $aws/rules/d" in lines[-1]
-    assert counted == [5]
+    assert "last topic $aws/rules/c" in lines[2]
+    assert "last topic $aws/rules/d" in lines[4]
+    assert counted == [7]
+
+
+def test_what_is_counted_is_logged_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    messages = UnservedMessages(monotonic=lambda: 0.0)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            messages.note(event_of("a", "$aws/rules/a"))
+        messages.close()
+        messages.close()
+    assert counts_of(caplog) == ["1", "4"]
+
+
+def test_what_is_counted_for_a_certificate_that_is_forgotten_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    messages = UnservedMessages(monotonic=lambda: 0.0)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            messages.note(event_of("a", "$aws/rules/a"))
+        for number in range(1024):
+            link = Link("lamp", CertificateId(f"{number:064x}"), "session", "127.0.0.1", SCOPE)
+            messages.note(MessageNotServed(link, datetime.now(UTC), "$aws/rules/b"))
+    assert counts_of(caplog) == ["1"] * 1024 + ["2", "1"]
 
 
 def test_certificates_that_are_remembered_are_bounded() -> None:

@@ -5,6 +5,7 @@ import http.client
 import json
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from thingmint.rest.limits import Limits
 from thingmint.rest.plain_http import is_plain_http
 from thingmint.rest.tls import server_tls_context
 
+HANDSHAKE_SECONDS = 2.0
+
 
 @pytest.fixture(params=sorted(LOOPS))
 def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveServer]:
     context = server_tls_context(*server_identity().files(tmp_path))
-    limits = Limits(linger_seconds=0.5, handshake_seconds=2.0)
+    limits = Limits(linger_seconds=0.5, handshake_seconds=HANDSHAKE_SECONDS)
     with live_server(loop_name=str(request.param), tls=context, limits=limits) as running:
         yield running
 
@@ -58,6 +61,20 @@ def test_other_beginnings_end_the_connection(live: LiveServer, beginning: bytes)
         with contextlib.suppress(ConnectionError):
             assert not client.recv(100).startswith(b"HTTP")
     live.wait_until(lambda: live.server.open_connections == 0)
+
+
+def test_first_byte_and_handshake_share_one_time_limit(live: LiveServer) -> None:
+    address = ("127.0.0.1", live.server.port)
+    with socket.create_connection(address, timeout=GENEROUS) as late:
+        time.sleep(0.45 * HANDSHAKE_SECONDS)
+        with socket.create_connection(address, timeout=GENEROUS) as later:
+            time.sleep(0.1 * HANDSHAKE_SECONDS)
+            late.sendall(b"\x16")
+            with contextlib.suppress(ConnectionError):
+                assert late.recv(100) == b""
+            later.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                later.recv(100)
 
 
 def test_only_requests_are_plain_http() -> None:

@@ -15,7 +15,7 @@ from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.device_link import DeviceLink
 from thingmint.mqtt.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.device_requests import publish, subscribe, unsubscribe
-from thingmint.mqtt.endings import Leave, reason_of
+from thingmint.mqtt.endings import Leave, close_above, leave_of, reason_of
 from thingmint.mqtt.entry import admitted_with_room
 from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconnected, DisconnectReason, Refused
 from thingmint.mqtt.packets import Connect, Disconnect, Pingreq, Pingresp, Puback, Publish, Subscribe, Unsubscribe
@@ -200,7 +200,7 @@ class Connection:
         """Bind the policies that are attached now; end the connection if they no longer allow it."""
         admitted = self.device.admitted
         if admitted is None or self.is_over:
-            # Whoever is still connecting notices by itself.
+            # A connection whose CONNECT is being decided looks at `is_stale` by itself.
             return
         self.is_stale = False
         admitted.authorizer = await admitted.device.authorizer(admitted.facts)
@@ -291,7 +291,7 @@ class Connection:
         admitted = await self._ask_admission(connect)
         self.device.owner = admitted.device.scope
         if not self.is_over:
-            self.device.will_right = WillRight(admitted.device, admitted.facts)
+            self.device.will_right = WillRight(admitted.device, admitted.facts, self._services.counters)
             opened = await self._services.data_plane.open(self.device, connect)
             self._is_open_above = True
             await self._accept(connect, admitted, opened)
@@ -300,7 +300,7 @@ class Connection:
         while self.is_stale and not self.is_over:
             admitted = await self._ask_admission(connect)
             if admitted.device.scope != self.device.owner:
-                # Its session is that of another account's client. Who comes again is asked who it is now.
+                # Its session is that of another account's client. The client is identified anew when it connects again.
                 raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The certificate has changed hands")
         if self.is_over:
             return
@@ -334,10 +334,7 @@ class Connection:
             self._services.data_plane.acknowledge(self.device, packet_id)
 
     def _left(self, disconnect: Disconnect) -> None:
-        self._leave = Leave(
-            cleanly=disconnect.reason_code is not ReasonCode.DISCONNECT_WITH_WILL_MESSAGE,
-            session_expiry_interval=disconnect.properties.session_expiry_interval,
-        )
+        self._leave = leave_of(disconnect)
         self._writer.close(b"")
         self._mark_over(DisconnectReason.CLIENT_INITIATED_DISCONNECT)
 
@@ -347,17 +344,7 @@ class Connection:
         services = self._services
         if self._is_open_above:
             self._is_open_above = False
-            # What a client left with a farewell must not be taken for lost if the client is back at once.
-            if not self._leave.cleanly and services.slow_turns.is_over:
-                await services.slow_turns.later(self.scope)
-            # A client whose CONNECT was never accepted has no will.
-            cleanly = self._leave.cleanly or self.device.admitted is None
-            try:
-                await services.data_plane.close(
-                    self.device, clean=cleanly, session_expiry_interval=self._leave.session_expiry_interval
-                )
-            except Exception:
-                log.exception("the data plane could not close a connection")
+            await close_above(services, self.device, self._leave)
         if self.device.admitted is not None:
             self.device.admitted = None
             services.events.heard(ClientDisconnected(self.device.link, services.clock.now(), self._ending))

@@ -186,7 +186,6 @@ class LocalBroker:
             self._pass_on_will(client_id, will, now)
         else:
             self._flow.memory.release(will)
-            self._counters.lost(Loss.WILL_NOT_ALLOWED)
 
     def retained(self, topic: str, now: float) -> Retained | None:
         """Return the topic's retained message."""

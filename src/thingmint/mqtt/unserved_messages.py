@@ -1,7 +1,6 @@
 """Owns the log of messages to topics that AWS IoT serves and this service does not: a line now and then."""
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +17,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Count:
+    last: MessageNotServed
+    say_after: float
     unsaid: int = 0
-    say_after: float = -math.inf
+
+    def say(self) -> None:
+        if not self.unsaid:
+            return
+        log.warning(
+            "messages to a topic that AWS IoT serves and this service does not were dropped: %d"
+            " (account %s, certificate %s, client %s, last topic %s)",
+            self.unsaid,
+            self.last.link.scope.account,
+            self.last.link.certificate_id,
+            self.last.link.client_id,
+            self.last.topic,
+        )
+        self.unsaid = 0
 
 
 class UnservedMessages:
@@ -31,28 +45,46 @@ class UnservedMessages:
         """Tell ``observe`` of each message, for a counter."""
         self._observe = observe or (lambda count: None)
         self._monotonic = monotonic
+        # In the order in which their minutes end.
         self._counts: dict[CertificateId, _Count] = {}
 
     def note(self, event: MessageNotServed) -> None:
-        """Count a message, and write a line if the last one is long enough ago."""
+        """Count a message, and write a line if it is the first of its certificate for a minute."""
         self._observe(1)
+        self.advance()
         certificate_id = event.link.certificate_id
         count = self._counts.get(certificate_id)
         if count is None:
             if len(self._counts) >= _REMEMBERED:
-                del self._counts[next(iter(self._counts))]
-            count = self._counts[certificate_id] = _Count()
-        count.unsaid += 1
-        if self._monotonic() < count.say_after:
-            return
-        log.warning(
-            "messages to a topic that AWS IoT serves and this service does not were dropped: %d"
-            " (account %s, certificate %s, client %s, last topic %s)",
-            count.unsaid,
-            event.link.scope.account,
-            certificate_id,
-            event.link.client_id,
-            event.topic,
-        )
-        del self._counts[certificate_id]
-        self._counts[certificate_id] = _Count(say_after=self._monotonic() + _SAY_EVERY_SECONDS)
+                self._forget(next(iter(self._counts)))
+            count = self._begin(event)
+            count.unsaid = 1
+            count.say()
+        else:
+            count.last = event
+            count.unsaid += 1
+
+    def advance(self) -> None:
+        """Write the lines of the minutes that are over; called every second or so."""
+        now = self._monotonic()
+        while self._counts:
+            certificate_id, count = next(iter(self._counts.items()))
+            if count.say_after > now:
+                break
+            has_more = count.unsaid > 0
+            self._forget(certificate_id)
+            if has_more:
+                self._begin(count.last)
+
+    def close(self) -> None:
+        """Write what is counted and was not said yet."""
+        for certificate_id in tuple(self._counts):
+            self._forget(certificate_id)
+
+    def _begin(self, event: MessageNotServed) -> _Count:
+        count = _Count(event, self._monotonic() + _SAY_EVERY_SECONDS)
+        self._counts[event.link.certificate_id] = count
+        return count
+
+    def _forget(self, certificate_id: CertificateId) -> None:
+        self._counts.pop(certificate_id).say()

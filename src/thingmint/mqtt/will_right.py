@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from thingmint.core.errors import ThingmintError
+from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.packets import Publish
 from thingmint.mqtt.permissions import to_publish
 from thingmint.mqtt.ports import ConnectionFacts, Device, DeviceRefused
@@ -19,17 +20,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WillRight:
-    """The device that left a will, as it connected."""
+    """The device that left a will, as it connected, and what counts a will that is not published."""
 
     device: Device
     facts: ConnectionFacts
+    counters: Counters
 
     async def allows(self, message: Publish) -> bool:
-        """Return whether the certificate may be used now and its present policies allow the message; log a refusal."""
-        why = "the registry cannot be read"
+        """Return whether the certificate may be used now and its present policies allow the message.
+
+        Logs and counts a will that may not be published, and one of which the registry does not tell.
+        """
+        why, level = "the registry cannot be read", logging.WARNING
         for _ in range(_TRIES):
             try:
-                why = await self._refusal(message)
+                why, level = await self._refusal(message), logging.INFO
                 break
             except ThingmintError:
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -38,7 +43,8 @@ class WillRight:
                 break
         if why:
             certificate, topic = self.device.certificate_id, message.topic
-            log.info("a will is not published: %s (certificate %s, topic %s)", why, certificate, topic)
+            log.log(level, "a will is not published: %s (certificate %s, topic %s)", why, certificate, topic)
+            self.counters.lost(Loss.WILL_NOT_ALLOWED)
         return not why
 
     async def _refusal(self, message: Publish) -> str:

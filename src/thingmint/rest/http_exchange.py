@@ -1,9 +1,11 @@
 """Owns one request and its response on a connection; decides neither what is refused nor when time is up."""
 
+import asyncio
 import uuid
+from typing import Self
 
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from thingmint.rest import http_head
 from thingmint.rest.http_head import Refusal
@@ -30,6 +32,23 @@ class Exchange(RequestResponseCycle):
     """One request and its response."""
 
     leaves_body_unread = False
+
+    @classmethod
+    def on(cls, protocol: HttpToolsProtocol, *, keep_alive: bool) -> Self:
+        """Return the exchange for the request whose head the protocol has just read."""
+        return cls(
+            scope=protocol.scope,
+            transport=protocol.transport,
+            flow=protocol.flow,
+            logger=protocol.logger,
+            access_logger=protocol.access_logger,
+            access_log=protocol.access_log,
+            default_headers=protocol.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=protocol.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=protocol.on_response_complete,
+        )
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send a part of the response, or nothing once the connection is closing."""

@@ -7,7 +7,6 @@ calls `enforce` on every connection; a timer for each phase of each request woul
 
 import asyncio
 import logging
-import math
 import time
 import urllib.parse
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from thingmint.rest import http_head
+from thingmint.rest.http_deadlines import HttpDeadlines
 from thingmint.rest.http_exchange import Exchange, new_request_id, refuse_overload
 from thingmint.rest.http_head import Refusal, RequestRefused
 from thingmint.rest.limits import Limits
@@ -25,7 +25,6 @@ from thingmint.rest.limits import Limits
 # The parser cannot be paused, so it is fed in small pieces: a piece holds at most 39 requests of the shortest form.
 _PIECE = 1024
 _WRITE_BUFFER = 64 * 1024
-_NEVER = math.inf
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +62,7 @@ class HardenedProtocol(HttpToolsProtocol):
         self._discarded = 0
         self._farewell: Refusal | None = None
         self._last_useful_at = self._last_heard_at = time.monotonic()
-        self._head_deadline = self._body_deadline = self._stall_deadline = _NEVER
-        self._write_deadline = self._close_deadline = _NEVER
-        self._idle_deadline = _NEVER
+        self._deadlines = HttpDeadlines(limits, loop.time)
 
     # What the server asks
 
@@ -100,29 +97,17 @@ class HardenedProtocol(HttpToolsProtocol):
     def enforce(self, now: float) -> None:
         """End the connection, or answer 408, if a time limit has passed."""
         if self.transport.is_closing():
-            self._enforce_close(now)
-        elif now > self._write_deadline:
+            # A transport that closes waits for its buffer to drain, for ever if nobody reads.
+            if self._deadlines.is_close_too_slow(now):
+                self.transport.abort()
+        elif self._deadlines.is_unread_too_long(now):
             self.transport.abort()
-        elif now > self._idle_deadline:
+        elif self._deadlines.is_idle_too_long(now):
             self.transport.close()
         elif self.flow.read_paused:
-            self._restart_reading_clocks(now)  # it is the service that does not read, not the client that is slow
-        elif now > min(self._head_deadline, self._body_deadline, self._stall_deadline):
+            self._deadlines.restart_reading(now)  # it is the service that does not read, not the client that is slow
+        elif self._deadlines.is_request_too_slow(now):
             self._refuse(http_head.TOO_SLOW)
-
-    def _enforce_close(self, now: float) -> None:
-        # A transport that closes waits for its buffer to drain, for ever if nobody reads.
-        if self._close_deadline == _NEVER:
-            self._close_deadline = now + self._limits.close_seconds
-        elif now > self._close_deadline:
-            self.transport.abort()
-
-    def _restart_reading_clocks(self, now: float) -> None:
-        if self._head_deadline != _NEVER:
-            self._head_deadline = now + self._limits.header_seconds
-        if self._body_deadline != _NEVER:
-            self._body_deadline = now + self._limits.body_seconds
-            self._stall_deadline = now + self._limits.body_stall_seconds
 
     # What the transport reports
 
@@ -130,7 +115,7 @@ class HardenedProtocol(HttpToolsProtocol):
         """Start the clock of a connection that may never say anything."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=_WRITE_BUFFER)
-        self._idle_deadline = self.loop.time() + self._limits.header_seconds
+        self._deadlines.connected()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, and the server."""
@@ -156,12 +141,12 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         """Give a client that does not read its responses a time limit."""
-        self._write_deadline = self.loop.time() + self._limits.write_stall_seconds
+        self._deadlines.client_stops_reading()
         super().pause_writing()
 
     def resume_writing(self) -> None:
         """Forget the time limit."""
-        self._write_deadline = _NEVER
+        self._deadlines.client_reads()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
@@ -183,8 +168,7 @@ class HardenedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _parse(self, received: bytes) -> None:
-        if self._body_deadline != _NEVER:
-            self._stall_deadline = self.loop.time() + self._limits.body_stall_seconds
+        self._deadlines.bytes_arrive()
         for start in range(0, len(received), _PIECE):
             if self._deaf:
                 return
@@ -231,8 +215,7 @@ class HardenedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = self._framing_bytes = self._trailers = 0
-        self._idle_deadline = _NEVER
-        self._head_deadline = self.loop.time() + self._limits.header_seconds
+        self._deadlines.head_begins()
 
     def on_url(self, url: bytes) -> None:
         """Gather the target; raise RequestRefused if it grows too long."""
@@ -245,7 +228,7 @@ class HardenedProtocol(HttpToolsProtocol):
         if self._in_head:
             super().on_header(name, value)
         else:
-            # RFC 9110, 6.5.1: trailers are not merged into headers; whoever stands before the service saw only those.
+            # RFC 9110, 6.5.1: trailers are not merged into headers; a proxy before the service saw only those.
             self._trailers += 1
         if max(len(self.headers), self._trailers) > self._limits.header_count:
             raise RequestRefused(http_head.HEADERS_TOO_MANY)
@@ -256,7 +239,7 @@ class HardenedProtocol(HttpToolsProtocol):
         http_head.check_head(version, self.url, self.headers, upgrades=upgrades)
         self._in_head = False
         self._framing_bytes = 0
-        self._head_deadline = _NEVER
+        self._deadlines.head_ends()
         path, _, query = self.url.partition(b"?")
         self.scope["method"] = self.parser.get_method().decode("ascii")
         self.scope["http_version"] = version
@@ -265,27 +248,9 @@ class HardenedProtocol(HttpToolsProtocol):
         self.scope["query_string"] = query
         keep_alive = version == "1.1" and not upgrades and self.parser.should_keep_alive()
         self._is_last_request = not keep_alive
-        self._enqueue(self._new_exchange(keep_alive=keep_alive))
-
-    def _new_exchange(self, *, keep_alive: bool) -> Exchange:
-        return Exchange(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=keep_alive,
-            on_response=self.on_response_complete,
-        )
+        self._enqueue(Exchange.on(self, keep_alive=keep_alive))
 
     def _enqueue(self, exchange: Exchange) -> None:
-        now = self.loop.time()
-        self._body_deadline = now + self._limits.body_seconds
-        self._stall_deadline = now + self._limits.body_stall_seconds
         self.cycle = self._newest = exchange
         if self._running is None or self._running.response_complete:
             self._run(exchange)
@@ -305,7 +270,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Stop the clock of the request's body."""
-        self._body_deadline = self._stall_deadline = _NEVER
+        self._deadlines.body_ends()
         self._framing_bytes = 0
         super().on_message_complete()
 
@@ -340,12 +305,12 @@ class HardenedProtocol(HttpToolsProtocol):
     def _await_request(self) -> None:
         self.flow.resume_reading()
         if not self._in_head:
-            self._idle_deadline = self.loop.time() + self._limits.keep_alive_seconds
+            self._deadlines.next_request()
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer what cannot be served, after the responses that come before it, and read no further request."""
         self._deaf, self._in_head, self._unparsed = True, False, b""
-        self._head_deadline = self._body_deadline = self._stall_deadline = _NEVER
+        self._deadlines.request_is_dropped()
         unfinished = self._newest if self._newest is not None and self._newest.more_body else None
         if unfinished is not None and unfinished is not self._running:
             self.pipeline.popleft()
@@ -373,8 +338,7 @@ class HardenedProtocol(HttpToolsProtocol):
     def _linger(self) -> None:
         """Read and drop what the client still sends: to close at once would reset the connection under the answer."""
         self._deaf, self._unparsed = True, b""
-        self._head_deadline = self._body_deadline = self._stall_deadline = _NEVER
-        self._idle_deadline = self.loop.time() + self._limits.linger_seconds
+        self._deadlines.lingers()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()

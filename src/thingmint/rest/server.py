@@ -33,6 +33,8 @@ _SWEEPS_PER_LIMIT = 4
 _LONGEST_SWEEP_SECONDS = 1.0
 _FLUSH_SECONDS = 1.0
 _SETTLE_SECONDS = 0.01
+# asyncio refuses a time limit of zero.
+_SHORTEST_TIMER = 0.001
 
 log = logging.getLogger(__name__)
 
@@ -231,23 +233,25 @@ class Server:
             return connection.protocol
 
         context = self._ssl_context
+        # The first byte is a part of the handshake.
+        deadline = self._loop.time() + self._limits.handshake_seconds
         try:
             connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if context is not None and await self._refuses_plain_http(connection.socket):
+            if context is not None and await self._refuses_plain_http(connection.socket, deadline):
                 return
             await self._loop.connect_accepted_socket(
                 new_protocol,
                 connection.socket,
                 ssl=context,
-                ssl_handshake_timeout=self._limits.handshake_seconds if context else None,
+                ssl_handshake_timeout=max(deadline - self._loop.time(), _SHORTEST_TIMER) if context else None,
                 ssl_shutdown_timeout=self._limits.close_seconds if context else None,
             )
         except OSError as error:
             log.debug("a connection was not established: %s", in_words(error))
 
-    async def _refuses_plain_http(self, accepted: socket.socket) -> bool:
+    async def _refuses_plain_http(self, accepted: socket.socket, deadline: float) -> bool:
         """Return False if the client begins a TLS handshake; raise OSError, also if it says nothing in time."""
-        async with asyncio.timeout(self._limits.handshake_seconds):
+        async with asyncio.timeout_at(deadline):
             beginning = await first_bytes(self._loop, accepted)
         if not is_plain_http(beginning):
             return False
@@ -269,7 +273,7 @@ class Server:
         return connection is not None
 
     def _has_room(self, raw_path: bytes) -> bool:
-        """Say whether a request for the path can be worked on, if need be in the place of another."""
+        """Return whether a request for the path can be worked on, in the place of another one if necessary."""
         return len(self._state.tasks) < self._limits.max_requests or raw_path in self._spared or self._make_room()
 
     def _make_room(self) -> bool:
