@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from thingmint.core.errors import ThingmintError
+from thingmint.core.errors import ServiceUnavailable, ThingmintError, Throttled
 from thingmint.mqtt.packets import Publish
 from thingmint.mqtt.permissions import to_publish
 from thingmint.mqtt.ports import ConnectionFacts, Device, DeviceRefused
@@ -31,8 +31,12 @@ class WillRight:
             try:
                 why = await self._refusal(message)
                 break
-            except ThingmintError:
+            except (ServiceUnavailable, Throttled):
                 await asyncio.sleep(_RETRY_SECONDS)
+            except ThingmintError as error:
+                # To ask again would change nothing, and other wills wait for the answer.
+                why = error.message
+                break
             except Exception:
                 log.exception("it could not be decided whether a will may be published")
                 break
