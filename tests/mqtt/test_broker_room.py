@@ -2,7 +2,7 @@
 
 import pytest
 from tests.support.broker import AT_LEAST_ONCE, Bench, Device, charged_bytes, reachable_bytes
-from tests.support.steps import steps_of
+from tests.support.work import calls_of
 
 from thingmint.mqtt.counters import Loss
 from thingmint.mqtt.data_plane import Delivery
@@ -271,7 +271,7 @@ def test_a_publish_costs_the_same_in_a_full_room_however_many_queues_there_are()
         bench, sender = full_of(sessions)
         counts.append(
             [
-                steps_of(lambda: bench.publish(sender, f"only/sleeper{number}", b"x" * 500))  # noqa: B023  called at once
+                calls_of(lambda: bench.publish(sender, f"only/sleeper{number}", b"x" * 500))  # noqa: B023  called at once
                 for number in range(50)
             ]
         )
@@ -286,7 +286,7 @@ def test_time_costs_the_same_however_many_clients_are_away() -> None:
         bench = Bench()
         sleepers(bench, sessions)
         bench.wait(1)
-        counts.append(steps_of(lambda: bench.wait(1)))  # noqa: B023  called at once
+        counts.append(calls_of(lambda: bench.wait(1)))  # noqa: B023  called at once
     assert counts[1] <= counts[0] + 5
 
 
@@ -303,7 +303,7 @@ def test_a_message_to_a_shared_subscription_costs_the_same_however_many_members_
             bench.subscribe(device, "$share/group/a")
         sender = bench.connect("sender")
         bench.publish(sender, "a")
-        counts.append([steps_of(lambda: bench.publish(sender, "a")) for _ in range(members)])  # noqa: B023  called at once
+        counts.append([calls_of(lambda: bench.publish(sender, "a")) for _ in range(members)])  # noqa: B023  called at once
         assert sorted(len(device.delivered) for device in devices) == [1] * (members - 1) + [2]
     assert max(counts[1]) <= max(counts[0]) + 5
 
