@@ -240,3 +240,39 @@ async def test_other_accounts_replay_at_their_own_rate_while_one_has_much_that_i
     # The sleeper was sent one message at each of the two calls, and the other account got one turn's work per turn.
     assert (len(awake.delivered), turns) == (3, 48)
     await plane.stop()
+
+
+async def test_stored_messages_of_many_clients_are_replayed_over_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each turn has time for one client.
+    monkeypatch.setattr("thingmint.mqtt.local_data_plane._TURN_SECONDS", 0.0)
+    plane = LocalDataPlane(BrokerLimits(replayed_per_second=1), lambda: 0.0)
+    names = [f"sleeper{number}" for number in range(5)]
+    stored = {name: Connect(ProtocolVersion.MQTT_3_1_1, name, False) for name in names}
+    for name in names:
+        device = Device(name)
+        await plane.open(device, stored[name])
+        await plane.subscribe(device, [Subscription("a", QoS.AT_LEAST_ONCE)])
+        await plane.close(device, clean=True)
+    for _ in range(9):
+        await plane.publish_own(SCOPE, Publish("a", b"m", QoS.AT_LEAST_ONCE))
+    awake = [Device(name) for name in names]
+    for device in awake:
+        await plane.open(device, stored[device.client_id])
+        plane.resume(device)
+        device.take()
+
+    plane.advance()
+    by_turn = []
+    for _ in range(6):
+        by_turn.append([len(device.delivered) for device in awake])
+        await asyncio.sleep(0)
+    assert by_turn == [[1] * each + [0] * (5 - each) for each in (1, 2, 3, 4, 5, 5)]
+
+    # A second that ends before everyone has had a turn: those that waited come first, and one has left.
+    plane.advance()
+    await plane.close(awake[1], clean=True)
+    plane.advance()
+    for _ in range(6):
+        await asyncio.sleep(0)
+    assert [len(device.delivered) for device in awake] == [2, 1, 2, 2, 2]
+    await plane.stop()
