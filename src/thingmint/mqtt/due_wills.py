@@ -1,12 +1,12 @@
-"""Owns the wills that are due and not decided yet: one after the other is decided, in slices of the event loop."""
+"""Owns the wills that are due and not decided yet: one after the other is decided, and accounts take turns."""
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from thingmint.mqtt.data_plane import WillRight
+from thingmint.mqtt.fair_line import FairLine
 from thingmint.mqtt.packets import Publish
 from thingmint.registration.turns import Pace
 
@@ -20,15 +20,22 @@ class _Due(NamedTuple):
 
 
 class DueWills:
-    """Asks for each will whether it may be published, in the order in which they became due."""
+    """Asks for each will whether it may be published; those of an account in the order in which they became due."""
 
     def __init__(self) -> None:
-        self._due: deque[_Due] = deque()
+        self._waiting: FairLine[_Due] = FairLine()
         self._worker: asyncio.Task[None] | None = None
 
-    def add(self, message: Publish, right: WillRight, decided: Callable[[bool], None]) -> None:
-        """Decide on a will; ``decided`` is called once, with False if the service stops first."""
-        self._due.append(_Due(message, right, decided))
+    def add(
+        self,
+        account: Hashable,
+        client_id: str,
+        message: Publish,
+        right: WillRight,
+        decided: Callable[[bool], None],
+    ) -> None:
+        """Decide on a client's will; ``decided`` is called once, with False if the service stops first."""
+        self._waiting.add(account, client_id, _Due(message, right, decided))
         if self._worker is None:
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
@@ -42,10 +49,12 @@ class DueWills:
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
-        while self._due:
-            self._due.popleft().decided(False)
+            # A task that is cancelled before its first step runs nothing, not even its ``finally``.
+            self._worker = None
+        for due in self._waiting.clear():
+            self._tell(due, is_allowed=False)
 
-    def _tell(self, due: _Due, is_allowed: bool) -> None:
+    def _tell(self, due: _Due, *, is_allowed: bool) -> None:
         try:
             due.decided(is_allowed)
         except Exception:
@@ -55,11 +64,15 @@ class DueWills:
     async def _work(self) -> None:
         pace = Pace()
         try:
-            while self._due:
-                due = self._due[0]
-                is_allowed = await due.right.allows(due.message)
-                self._due.popleft()
-                self._tell(due, is_allowed)
+            while len(self._waiting):
+                await self._decide(self._waiting.next())
                 await pace.rest()
         finally:
             self._worker = None
+
+    async def _decide(self, due: _Due) -> None:
+        is_allowed = False
+        try:
+            is_allowed = await due.right.allows(due.message)
+        finally:
+            self._tell(due, is_allowed=is_allowed)

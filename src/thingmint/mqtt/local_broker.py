@@ -18,6 +18,7 @@ from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.message_flow import MessageFlow, may_be_published
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscription, Will
 from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.replays import Replays
 from thingmint.mqtt.rooms import Part, Rooms, rooms_of
 from thingmint.mqtt.session import Session, will_message
 from thingmint.mqtt.subscribing import Subscribing
@@ -55,7 +56,7 @@ class LocalBroker:
         # In the order in which their clients left.
         self._away: OrderedDict[str, Session] = OrderedDict()
         self._due: DueTimes[Session] = DueTimes()
-        self._replaying: dict[Session, None] = {}
+        self._replays = Replays(limits.replayed_per_second)
         self._offline = Part(rooms.offline_sessions, self._end_longest_away)
         self._flow = MessageFlow(limits, rooms, self._sessions, self._counters, self._end_connection)
         self._subscribing = Subscribing(self._flow, self._counters)
@@ -118,10 +119,9 @@ class LocalBroker:
         if session is None or session.is_ending:
             return
         if not session.is_receiving:
-            session.is_receiving, session.outbox.turn = True, self._limits.replayed_per_second
+            session.is_receiving = True
             self._flow.router.set_present(session.client_id, session.shared_filters, is_present=True)
-            if session.outbox.is_replaying:
-                self._replaying[session] = None
+            self._replays.begin(session)
         session.flush(now)
 
     def acknowledge(self, connection: DeviceConnection, packet_id: int, now: float) -> None:
@@ -152,11 +152,8 @@ class LocalBroker:
             self._has_come(*due, now)
             if is_over():
                 return False
-        for session in list(self._replaying):
-            session.outbox.turn = self._limits.replayed_per_second
-            session.flush(now)
-            if not session.outbox.is_replaying:
-                del self._replaying[session]
+        if not self._replays.advance(now, is_over):
+            return False
         self._cut_stuck(now)
         if now >= self._sweep_at:
             # What has expired is not sent: it only takes room, that of other accounts as well.
@@ -233,7 +230,7 @@ class LocalBroker:
         if clean:
             self._drop_will(session)
         session.leave(now)
-        self._replaying.pop(session, None)
+        self._replays.end(session)
         self._flow.overflowing.pop(session, None)
         if not session.expiry:
             self._end(session, now)

@@ -99,7 +99,8 @@ class LocalDataPlane:
 
     def advance(self) -> None:
         """Do what is due, forget the brokers that have become empty, and tell what there is."""
-        self._go_on()
+        self._cancel_rest()
+        self._go_on(list(self._brokers.values()))
         for scope in [scope for scope, broker in self._brokers.items() if broker.is_empty]:
             self._brokers.pop(scope).leave_rooms()
         measured = Counter(dict.fromkeys(_OF_BROKERS, 0))
@@ -123,9 +124,7 @@ class LocalDataPlane:
         """Pass nothing on any more, and give up the wills that nobody has decided on yet."""
         await self._wills.stop()
         self._spreader.stop()
-        if self._going_on is not None:
-            self._going_on.cancel()
-            self._going_on = None
+        self._cancel_rest()
 
     async def _publish(self, scope: Scope, connection: DeviceConnection | None, message: Publish) -> ReasonCode:
         fan_out = self._broker_of(scope).begin(connection, message, self._clock())
@@ -134,18 +133,24 @@ class LocalDataPlane:
             await self._spreader.done(fan_out)
         return fan_out.code
 
-    def _go_on(self) -> None:
-        """Do what is due for a while, and the rest in the loop's next turns."""
+    def _cancel_rest(self) -> None:
+        if self._going_on is not None:
+            self._going_on.cancel()
+            self._going_on = None
+
+    def _go_on(self, brokers: Sequence[LocalBroker]) -> None:
+        """Do what is due in these brokers for a while, and the rest in the loop's next turns."""
         self._going_on = None
         until = time.perf_counter() + _TURN_SECONDS
 
         def is_over() -> bool:
             return time.perf_counter() >= until
 
-        # All of them are asked, so that one account's sessions do not keep the others' waiting.
-        unfinished = [broker for broker in self._brokers.values() if not broker.advance(self._clock(), is_over)]
-        if unfinished and self._going_on is None:
-            self._going_on = asyncio.get_running_loop().call_soon(self._go_on)
+        # All of them are asked, so that one account's sessions do not keep the others' waiting. A broker that has
+        # finished is not asked again before the next second, because it replays some stored messages each time.
+        unfinished = [broker for broker in brokers if not broker.advance(self._clock(), is_over)]
+        if unfinished:
+            self._going_on = asyncio.get_running_loop().call_soon(self._go_on, unfinished)
 
     def _spread(self, scope: Scope, fan_out: FanOut, now: float) -> None:
         del now
@@ -159,7 +164,7 @@ class LocalDataPlane:
         def decided(is_allowed: bool) -> None:
             broker.will_decided(client_id, will, self._clock(), is_allowed=is_allowed)
 
-        self._wills.add(will.publish, right, decided)
+        self._wills.add(scope, client_id, will.publish, right, decided)
 
     def _broker_of(self, scope: Scope) -> LocalBroker:
         broker = self._brokers.get(scope)

@@ -14,7 +14,8 @@ from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.fan_out import FanOut, Given, refused
 from thingmint.mqtt.kept_message import ENTRY_BYTES, AccountMemory, KeptMessage
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.outbox import Outbox, Outgoing, Surroundings, as_sent
+from thingmint.mqtt.outbox import Outbox, Surroundings
+from thingmint.mqtt.outgoing import Outgoing, as_sent
 from thingmint.mqtt.packets import ProtocolVersion, QoS
 from thingmint.mqtt.reason_codes import ReasonCode
 from thingmint.mqtt.retained import RetainedMessages

@@ -5,42 +5,16 @@ under its old packet identifier. Messages of QoS 0 have a queue of their own, an
 lasts. Nothing here knows which filter a message matched.
 """
 
-import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from thingmint.mqtt.counters import Counters, Loss, Traffic
 from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, Delivery, DeviceConnection
-from thingmint.mqtt.kept_message import ENTRY_BYTES, AccountMemory, KeptMessage
+from thingmint.mqtt.kept_message import AccountMemory, KeptMessage
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.packets import Publish, QoS
+from thingmint.mqtt.outgoing import Outgoing, as_sent
 from thingmint.mqtt.shared_publish import SharedPublish
 from thingmint.mqtt.size_classes import SizeClasses
-from thingmint.mqtt.topics import received_as
-
-
-@dataclass(slots=True)
-class Outgoing:
-    """A message for one client, with its QoS and RETAIN as this client gets them; ``packet_id`` once it was sent.
-
-    ``group`` is that of the shared subscription by which the message comes.
-    """
-
-    message: KeptMessage
-    qos: QoS
-    retain: bool
-    packet_id: int = 0
-    group: str | None = None
-
-    @property
-    def received_as(self) -> str:
-        """What iot:Receive is asked about."""
-        return received_as(self.message.publish.topic, self.group)
-
-    @property
-    def size(self) -> int:
-        """How many bytes it counts for in the client's own bounds."""
-        return self.message.size + ENTRY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +139,7 @@ class Outbox:
             self._unsent = deque()
         self._unsent.append(outgoing)
         self._unsent_bytes += outgoing.size
-        around.memory.hold(outgoing.message)
-        around.memory.messages += 1
-        self._grow(outgoing.size)
+        self._charge(outgoing, is_reserved=False)
         return True
 
     def flush(self, connection: DeviceConnection, now: float, shared: SharedPublish | None = None) -> None:
@@ -345,12 +317,3 @@ class Outbox:
             self._last_id = self._last_id % DATA_PLANE_PACKET_IDS[-1] + 1
             if self._last_id not in self._ids_in_use:
                 return self._last_id
-
-
-def as_sent(outgoing: Outgoing, packet_id: int, is_duplicate: bool, now: float) -> Publish:
-    """Return the packet; of its time until it expires, what the message has waited is taken off (MQTT-3.3.2-6)."""
-    publish, expires_at = outgoing.message.publish, outgoing.message.expires_at
-    properties = publish.properties
-    if expires_at is not None:
-        properties = replace(properties, message_expiry_interval=math.ceil(expires_at - now))
-    return Publish(publish.topic, publish.payload, outgoing.qos, outgoing.retain, is_duplicate, packet_id, properties)

@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right, insort
 from thingmint.mqtt.data_plane import Retained
 from thingmint.mqtt.kept_message import AccountMemory, KeptMessage
 from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.outbox import Outgoing, as_sent
+from thingmint.mqtt.outgoing import Outgoing, as_sent
 
 
 class RetainedMessages:

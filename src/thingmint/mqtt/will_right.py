@@ -5,11 +5,12 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from thingmint.core.errors import ThingmintError
+from thingmint.core.errors import ServiceUnavailable, ThingmintError, Throttled
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.packets import Publish
 from thingmint.mqtt.permissions import to_publish
 from thingmint.mqtt.ports import ConnectionFacts, Device, DeviceRefused
+from thingmint.words import in_words
 
 # While the store does not answer, nobody knows whether the will may be published.
 _TRIES: Final = 30
@@ -36,8 +37,12 @@ class WillRight:
             try:
                 why, level = await self._refusal(message), logging.INFO
                 break
-            except ThingmintError:
+            except (ServiceUnavailable, Throttled):
                 await asyncio.sleep(_RETRY_SECONDS)
+            except ThingmintError as error:
+                # To ask again would change nothing, and other wills wait for the answer.
+                why = in_words(error)
+                break
             except Exception:
                 log.exception("it could not be decided whether a will may be published")
                 break
