@@ -57,7 +57,6 @@ NOT_HERE = {
     ("limits", "check_subscribe"): "the client breaks a rule of the protocol",
     ("message_flow", "_make_room_for"): "begin counts a refusal",
     ("message_flow", "_relieve"): "drops by way of _drop_oldest",
-    ("will_right", "allows"): "asks again; will_decided of the broker counts a refusal",
 }
 
 

@@ -9,7 +9,7 @@ from tests.support.broker import OTHER, SCOPE, Device, Losses
 
 from thingmint.core.errors import LimitExceeded, MalformedPolicy, ServiceUnavailable, ThingmintError, Throttled
 from thingmint.mqtt import will_right
-from thingmint.mqtt.counters import Counters, Loss
+from thingmint.mqtt.counters import Counters, Loss, Observer
 from thingmint.mqtt.due_wills import DueWills
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_data_plane import LocalDataPlane
@@ -134,9 +134,9 @@ class Registered:
         return Policies()
 
 
-def right_of(device: Registered) -> WillRight:
+def right_of(device: Registered, observer: Observer | None = None) -> WillRight:
     facts = ConnectionFacts("lamp", "127.0.0.1", None, frozenset(), "gone")
-    return WillRight(device, facts, Counters())  # type: ignore[arg-type]  # only what a will asks for
+    return WillRight(device, facts, Counters(observer))  # type: ignore[arg-type]  # only what a will asks for
 
 
 @pytest.fixture
@@ -173,9 +173,11 @@ async def test_a_registry_that_never_answers_is_given_up(caplog: pytest.LogCaptu
 async def test_what_will_not_change_is_asked_once(error: Exception, why: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     device = Registered([error])
-    assert not await right_of(device).allows(WILL)
+    losses = Losses()
+    assert not await right_of(device, losses).allows(WILL)
     assert device.asked == 1
     assert why in caplog.text
+    assert losses.counts == {Loss.WILL_NOT_ALLOWED: 1}
 
 
 async def test_a_retained_will_needs_the_permission_to_retain() -> None:
@@ -187,8 +189,7 @@ async def test_a_retained_will_needs_the_permission_to_retain() -> None:
 
 
 async def test_a_will_takes_room_until_it_is_decided_and_its_broker_stays_as_long() -> None:
-    losses = Losses()
-    plane = LocalDataPlane(BrokerLimits(), lambda: 0.0, Counters(losses))
+    plane = LocalDataPlane(BrokerLimits(), lambda: 0.0)
     right, device = Right(is_allowed=False), Device("mortal", scope=OTHER)
     device.will_right = right  # type: ignore[assignment]  # any right will do
     await plane.open(device, Connect(ProtocolVersion.MQTT_5, "mortal", True, will=Will("gone", b"x" * 1000)))
@@ -202,7 +203,6 @@ async def test_a_will_takes_room_until_it_is_decided_and_its_broker_stays_as_lon
     plane.advance()
 
     assert (memory.queued.taken, plane.scopes) == (0, frozenset())
-    assert losses.counts == {Loss.WILL_NOT_ALLOWED: 1}
 
 
 async def test_other_accounts_replay_at_their_own_rate_while_one_has_much_that_is_due(
