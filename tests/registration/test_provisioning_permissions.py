@@ -6,17 +6,19 @@ from dataclasses import replace
 
 import pytest
 from tests.support.authority import caller_with, new_authority
+from tests.support.entrances import open_ca
 from tests.support.fleet import DEVICE, OPERATOR, create_template, template_body, waiting_certificate
 from tests.support.fleet import FLEET as NAME
 from tests.support.memory_store import MemoryStore
 from tests.support.provisioning import ROLE_ARN
 from tests.support.signing_requests import csr_pem
+from tests.support.user_ca import new_ca
 
 from thingmint.core.attributes import Attributes
 from thingmint.core.errors import AccessDenied
 from thingmint.core.identifiers import BillingGroupName, Scope, ThingGroupName
 from thingmint.core.policy import Policy, parse_policy
-from thingmint.core.provisioning_plan import plan
+from thingmint.core.provisioning_plan import ProvisioningPlan, plan
 from thingmint.core.role_policies import RolePolicies
 from thingmint.core.template import TemplateKind, parse_template
 from thingmint.registration import billing_groups, fleet, provisioning, tags, thing_groups
@@ -63,19 +65,19 @@ def test_policies_alone_are_created() -> None:
 
 
 @pytest.mark.parametrize(
-    ("certificate", "step"),
+    ("certificate", "steps"),
     [
-        ({"CertificateId": "ab" * 32}, ("UpdateCertificate", "cert/*")),
-        ({"CertificateSigningRequest": "x"}, ("CreateCertificateFromCsr", "*")),
-        ({"CertificatePem": "x"}, ("RegisterCertificate", "*")),
+        ({"CertificateId": "ab" * 32}, [("UpdateCertificate", "cert/*")]),
+        ({"CertificateSigningRequest": "x"}, [("CreateCertificateFromCsr", "*")]),
+        ({"CertificatePem": "x"}, [("RegisterCertificate", "*"), ("UpdateCertificate", "cert/*")]),
     ],
 )
-def test_a_certificate_gets_its_policies_and_its_status(certificate: Json, step: tuple[str, str]) -> None:
+def test_a_certificate_gets_its_policies_and_its_status(certificate: Json, steps: list[tuple[str, str]]) -> None:
     assert needed(body(certificate)) == [
         ("CreatePolicy", f"policy/{policy_name()}"),
         ("AttachPolicy", "cert/*"),
         ("AttachPolicy", "cert/*"),
-        step,
+        *steps,
     ]
 
 
@@ -245,3 +247,20 @@ async def test_register_thing_takes_a_thing_out_of_no_group_against_its_callers_
     await provisioning.register_thing(authority, caller, moving("b"), {})
     # What is not denied need not be allowed.
     await provisioning.register_thing(authority, caller_with(policy(statement(["RegisterThing"]))), moving(), {})
+
+
+async def test_a_role_that_registers_certificates_changes_none_that_is_registered(store: MemoryStore) -> None:
+    authority, ca = authority_with(store, statement(["RegisterCertificate"])), new_ca()
+    await open_ca(authority, ca, OPERATOR)
+    properties = {"CertificatePem": ca.issue_pem(), "Status": "INACTIVE"}
+
+    def by_pem() -> ProvisioningPlan:
+        certificate = {"Type": "AWS::IoT::Certificate", "Properties": properties}
+        return plan(parse_template(json.dumps({"Resources": {"c": certificate}}), TemplateKind.REGISTER_THING), {})
+
+    done = await provision(authority, OPERATOR, by_pem(), role_arn=ROLE_ARN)
+    assert done.certificate is not None
+    properties["Status"] = "ACTIVE"
+    with pytest.raises(AccessDenied, match=f"iot:UpdateCertificate on resource: {done.certificate.arn}"):
+        await provision(authority, OPERATOR, by_pem(), role_arn=ROLE_ARN)
+    assert store.tables.certificates == [done.certificate]

@@ -158,7 +158,7 @@ async def prepared_run(
     Raises what `given_certificate` raises, AccessDenied if the role does not allow all of the plan.
     """
     given = None if planned.certificate is None else await given_certificate(authority, caller, planned.certificate)
-    await require_role(authority, caller, role_arn, planned, None if given is None else given.certificate_id)
+    await require_role(authority, caller, role_arn, planned, given)
     return Run(
         caller=caller,
         plan=planned,

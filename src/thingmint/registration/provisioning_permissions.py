@@ -22,6 +22,7 @@ from thingmint.core.provisioning_plan import FromId, FromSigningRequest, Provisi
 from thingmint.core.template_resources import Override
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.authorization import Permission, authorize_all, iso_time
+from thingmint.registration.provisioning_certificate import GivenCertificate
 from thingmint.registration.provisioning_steps import ALL_GROUPS_OF_A_THING
 from thingmint.registration.tags import stored_tags
 
@@ -35,15 +36,17 @@ async def require_role(
     caller: Caller,
     role_arn: str | None,
     planned: ProvisioningPlan,
-    certificate_id: CertificateId | None,
+    given: GivenCertificate | None,
 ) -> None:
     """Return if the role may do all that the plan does for the caller; raise AccessDenied naming what it may not."""
     policy = None if role_arn is None else authority.roles.policy_of(role_arn)
     if role_arn is None or policy is None:
         return
     role = replace(caller, principal=Principal(role_arn, (policy,)))
-    left = await _groups_left(authority, caller.scope, planned.thing)
-    await _require(authority, role, (*permissions_of(caller.scope, planned, certificate_id), *left))
+    certificate_id = None if given is None else given.certificate_id
+    is_registered = given is not None and given.new is None
+    steps = permissions_of(caller.scope, planned, certificate_id, may_be_registered=is_registered)
+    await _require(authority, role, (*steps, *(await _groups_left(authority, caller.scope, planned.thing))))
 
 
 async def require_groups_not_denied(
@@ -75,9 +78,12 @@ async def _groups_left(
 
 
 def permissions_of(
-    scope: Scope, planned: ProvisioningPlan, certificate_id: CertificateId | None
+    scope: Scope, planned: ProvisioningPlan, certificate_id: CertificateId | None, *, may_be_registered: bool = True
 ) -> Iterator[Permission]:
-    """Yield everything that a plan may have to do; without its id, the certificate is any."""
+    """Yield everything that a plan may have to do; without its id, the certificate is any.
+
+    A certificate that is given as PEM and is registered already only gets the status of the plan.
+    """
     certificate = iot_arn(scope, f"cert/{certificate_id or _ANY}")
     for policy in planned.policies:
         if policy.document is not None:
@@ -94,6 +100,8 @@ def permissions_of(
                 yield Permission("iot:CreateCertificateFromCsr", _ANY)
             case _:
                 yield Permission("iot:RegisterCertificate", _ANY)
+                if may_be_registered:
+                    yield Permission("iot:UpdateCertificate", certificate)
         if planned.thing is not None:
             thing = thing_arn(scope, planned.thing.name)
             yield Permission("iot:AttachThingPrincipal", certificate, {"iot:thingArn": (thing,)})
