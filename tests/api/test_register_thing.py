@@ -114,6 +114,7 @@ def test_what_a_template_does_is_named_by_the_certificates_id_where_it_is_known(
     assert steps(with_policy) == [
         ("iot:AttachPolicy", f"{OURS}:cert/{digest}"),
         ("iot:RegisterCertificate", "*"),
+        ("iot:UpdateCertificate", f"{OURS}:cert/{digest}"),
     ]
     assert steps(TEMPLATE, parameters={"CSR": csr_pem("p-256")})[1] == ("iot:AttachPolicy", f"{OURS}:cert/*")
     thing = {"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "lamp"}}}}

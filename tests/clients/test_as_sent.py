@@ -8,7 +8,7 @@ import pytest
 from tests.support.aws import ClientOf, IoT, Live, allow, policy
 from tests.support.device_identities import Identity, new_identity
 from tests.support.live_devices import GENEROUS, ROLE, unique
-from tests.support.templates import template
+from tests.support.templates import template, template_of_pem
 
 from thingmint.issuance.pem import certificate_pem
 
@@ -26,17 +26,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "indented": lambda pem: "".join(f"    {line}\n" for line in pem.splitlines()),
     "long preamble": lambda pem: "x" * 50_000 + "\n" + pem,
 }
-TEMPLATE = json.dumps(
-    {
-        "Parameters": {"Pem": {"Type": "String"}},
-        "Resources": {
-            "certificate": {
-                "Type": "AWS::IoT::Certificate",
-                "Properties": {"CertificatePem": {"Ref": "Pem"}, "Status": "INACTIVE"},
-            }
-        },
-    }
-)
+TEMPLATE = template_of_pem("INACTIVE")
 STRANGER = "444444444444"
 
 

@@ -30,7 +30,7 @@ from tests.support.live_devices import (  # noqa: F401  a fixture is found as `l
     unique,
 )
 from tests.support.service import running_service
-from tests.support.templates import certificate, policy
+from tests.support.templates import certificate, policy, template_of_pem
 
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.issuance.pem import certificate_pem
@@ -44,17 +44,7 @@ JITP = json.dumps(
         },
     }
 )
-TEMPLATE = json.dumps(
-    {
-        "Parameters": {"Pem": {"Type": "String"}},
-        "Resources": {
-            "certificate": {
-                "Type": "AWS::IoT::Certificate",
-                "Properties": {"CertificatePem": {"Ref": "Pem"}, "Status": "ACTIVE"},
-            }
-        },
-    }
-)
+TEMPLATE = template_of_pem()
 
 
 def unused_bits(authority: Identity) -> tuple[Identity, bytes]:

@@ -6,20 +6,22 @@ from dataclasses import replace
 
 import pytest
 from tests.support.authority import caller_with, new_authority
+from tests.support.entrances import open_ca
 from tests.support.fleet import DEVICE, OPERATOR, create_template, template_body, waiting_certificate
 from tests.support.fleet import FLEET as NAME
 from tests.support.memory_store import MemoryStore
 from tests.support.provisioning import ROLE_ARN
 from tests.support.signing_requests import csr_pem
+from tests.support.user_ca import new_ca
 
 from thingmint.core.attributes import Attributes
 from thingmint.core.errors import AccessDenied
 from thingmint.core.identifiers import BillingGroupName, Scope, ThingGroupName
 from thingmint.core.policy import Policy, parse_policy
-from thingmint.core.provisioning_plan import plan
+from thingmint.core.provisioning_plan import ProvisioningPlan, plan
 from thingmint.core.role_policies import RolePolicies
 from thingmint.core.template import TemplateKind, parse_template
-from thingmint.registration import billing_groups, fleet, tags, thing_groups
+from thingmint.registration import billing_groups, fleet, provisioning, tags, thing_groups
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.provisioning import prepared_run, provision
 from thingmint.registration.provisioning_permissions import permissions_of
@@ -63,19 +65,19 @@ def test_policies_alone_are_created() -> None:
 
 
 @pytest.mark.parametrize(
-    ("certificate", "step"),
+    ("certificate", "steps"),
     [
-        ({"CertificateId": "ab" * 32}, ("UpdateCertificate", "cert/*")),
-        ({"CertificateSigningRequest": "x"}, ("CreateCertificateFromCsr", "*")),
-        ({"CertificatePem": "x"}, ("RegisterCertificate", "*")),
+        ({"CertificateId": "ab" * 32}, [("UpdateCertificate", "cert/*")]),
+        ({"CertificateSigningRequest": "x"}, [("CreateCertificateFromCsr", "*")]),
+        ({"CertificatePem": "x"}, [("RegisterCertificate", "*"), ("UpdateCertificate", "cert/*")]),
     ],
 )
-def test_a_certificate_gets_its_policies_and_its_status(certificate: Json, step: tuple[str, str]) -> None:
+def test_a_certificate_gets_its_policies_and_its_status(certificate: Json, steps: list[tuple[str, str]]) -> None:
     assert needed(body(certificate)) == [
         ("CreatePolicy", f"policy/{policy_name()}"),
         ("AttachPolicy", "cert/*"),
         ("AttachPolicy", "cert/*"),
-        step,
+        *steps,
     ]
 
 
@@ -205,3 +207,60 @@ async def test_a_certificate_is_asked_for_by_its_id_once_it_is_known(store: Memo
         await provision(authority, caller_with(), planned, role_arn=ROLE_ARN)
     assert store.tables.certificates == []
     assert (await provision(authority, caller_with(), planned)).certificate is not None
+
+
+async def two_groups(authority: RegistrationAuthority) -> None:
+    """Make the groups a and b, and the thing lamp in both of them."""
+    for name in ("a", "b"):
+        await thing_groups.create(authority, OPERATOR, ThingGroupName(name), attributes=Attributes(), tags={})
+    await provisioning.register_thing(authority, OPERATOR, moving("a", "b"), {})
+
+
+def moving(*groups: str) -> str:
+    """Return a template that puts the thing into these groups and takes it out of all others."""
+    thing = {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "lamp", "ThingGroups": list(groups)}}
+    return json.dumps({"Resources": {"thing": thing | {"OverrideSettings": {"ThingGroups": "REPLACE"}}}})
+
+
+KEEPS_B = (statement(["*"]), statement(["RemoveThingFromThingGroup"], f"{OURS}thinggroup/b", effect="Deny"))
+
+
+async def test_a_role_takes_a_thing_out_of_no_group_that_it_may_not(store: MemoryStore) -> None:
+    authority = authority_with(store, *KEEPS_B)
+    await two_groups(authority)
+    before = store.tables.dump()
+    planned = plan(parse_template(moving("a"), TemplateKind.REGISTER_THING), {})
+    with pytest.raises(AccessDenied, match=r"RemoveThingFromThingGroup on resource: .*:thinggroup/b with an explicit"):
+        await provision(authority, OPERATOR, planned, role_arn=ROLE_ARN)
+    assert store.tables.dump() == before
+    planned = plan(parse_template(moving("b"), TemplateKind.REGISTER_THING), {})
+    await provision(authority, OPERATOR, planned, role_arn=ROLE_ARN)
+
+
+async def test_register_thing_takes_a_thing_out_of_no_group_against_its_callers_policies(store: MemoryStore) -> None:
+    authority, caller = new_authority(store), caller_with(policy(*KEEPS_B))
+    await two_groups(authority)
+    before = store.tables.dump()
+    with pytest.raises(AccessDenied, match=r"RemoveThingFromThingGroup on resource: .*:thinggroup/b with an explicit"):
+        await provisioning.register_thing(authority, caller, moving("a"), {})
+    assert store.tables.dump() == before
+    await provisioning.register_thing(authority, caller, moving("b"), {})
+    # What is not denied need not be allowed.
+    await provisioning.register_thing(authority, caller_with(policy(statement(["RegisterThing"]))), moving(), {})
+
+
+async def test_a_role_that_registers_certificates_changes_none_that_is_registered(store: MemoryStore) -> None:
+    authority, ca = authority_with(store, statement(["RegisterCertificate"])), new_ca()
+    await open_ca(authority, ca, OPERATOR)
+    properties = {"CertificatePem": ca.issue_pem(), "Status": "INACTIVE"}
+
+    def by_pem() -> ProvisioningPlan:
+        certificate = {"Type": "AWS::IoT::Certificate", "Properties": properties}
+        return plan(parse_template(json.dumps({"Resources": {"c": certificate}}), TemplateKind.REGISTER_THING), {})
+
+    done = await provision(authority, OPERATOR, by_pem(), role_arn=ROLE_ARN)
+    assert done.certificate is not None
+    properties["Status"] = "ACTIVE"
+    with pytest.raises(AccessDenied, match=f"iot:UpdateCertificate on resource: {done.certificate.arn}"):
+        await provision(authority, OPERATOR, by_pem(), role_arn=ROLE_ARN)
+    assert store.tables.certificates == [done.certificate]

@@ -1,12 +1,12 @@
 """Owns the ways by which a certificate of somebody else's CA comes into a registry; knows no test's expectations."""
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from tests.support.authority import REGION, caller_with
+from tests.support.templates import template_of_pem
 from tests.support.user_ca import UserCA
 
 from thingmint.core.ca_certificate import CACertificate, RegistrationConfig
@@ -27,17 +27,7 @@ from thingmint.registration.registered_certificates import register, register_wi
 CALLER, OTHER = caller_with(), caller_with(account=AccountId("222222222222"))
 CONNECTION = FirstConnection(REGION, None, "192.0.2.7", "request-9")
 ACTIVE, INACTIVE, REVOKED = CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED
-TEMPLATE = json.dumps(
-    {
-        "Parameters": {"Pem": {"Type": "String"}},
-        "Resources": {
-            "certificate": {
-                "Type": "AWS::IoT::Certificate",
-                "Properties": {"CertificatePem": {"Ref": "Pem"}, "Status": "ACTIVE"},
-            }
-        },
-    }
-)
+TEMPLATE = template_of_pem()
 Enter: TypeAlias = Callable[[RegistrationAuthority, str], Awaitable[object]]
 """Takes the authority and a certificate's PEM."""
 

@@ -32,3 +32,9 @@ def template(*parameters: str, resources: dict[str, Json] | None = None, **secti
         **sections,
     }
     return json.dumps({name: section for name, section in content.items() if section is not None})
+
+
+def template_of_pem(status: str = "ACTIVE") -> str:
+    """Return the text of a template that registers the certificate of the parameter Pem with this status."""
+    resource = {"Type": "AWS::IoT::Certificate", "Properties": {"CertificatePem": {"Ref": "Pem"}, "Status": status}}
+    return json.dumps({"Parameters": {"Pem": {"Type": "String"}}, "Resources": {"certificate": resource}})

@@ -35,7 +35,7 @@ from thingmint.registration.mutation import Change, change
 from thingmint.registration.policy_attachments import attached
 from thingmint.registration.ports import Transaction
 from thingmint.registration.provisioning_certificate import GivenCertificate, given_certificate, held_certificate
-from thingmint.registration.provisioning_permissions import require_role
+from thingmint.registration.provisioning_permissions import require_groups_not_denied, require_role
 from thingmint.registration.provisioning_steps import certificate_step, policy_step, thing_step
 from thingmint.registration.provisioning_templates import require_template
 from thingmint.registration.steps import Steps
@@ -104,8 +104,13 @@ def parsed_template(body: str, kind: TemplateKind) -> Template:
 async def register_thing(
     authority: RegistrationAuthority, caller: Caller, body: str, parameters: Mapping[str, str]
 ) -> Provisioned:
-    """Carry out a template that the caller brings along; raise what `provision` raises, and InvalidParameters."""
-    return await provision(authority, caller, plan(parsed_template(body, TemplateKind.REGISTER_THING), parameters))
+    """Carry out a template that the caller brings along.
+
+    Raises what `provision` raises, InvalidParameters, and AccessDenied if the thing leaves a group against a policy.
+    """
+    planned = plan(parsed_template(body, TemplateKind.REGISTER_THING), parameters)
+    await require_groups_not_denied(authority, caller, planned)
+    return await provision(authority, caller, planned)
 
 
 async def provision(
@@ -153,7 +158,7 @@ async def prepared_run(
     Raises what `given_certificate` raises, AccessDenied if the role does not allow all of the plan.
     """
     given = None if planned.certificate is None else await given_certificate(authority, caller, planned.certificate)
-    await require_role(authority, caller, role_arn, planned, None if given is None else given.certificate_id)
+    await require_role(authority, caller, role_arn, planned, given)
     return Run(
         caller=caller,
         plan=planned,

@@ -4,7 +4,7 @@ A template can do what its author could not: create policies, attach them, activ
 decides. Here roles have policies if the operator gives them some in the settings; a role without one allows everything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -21,10 +21,13 @@ from thingmint.core.identifiers import (
 from thingmint.core.provisioning_plan import FromId, FromSigningRequest, ProvisioningPlan, ThingPlan
 from thingmint.core.template_resources import Override
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.authorization import Permission, authorize_all
+from thingmint.registration.authorization import Permission, authorize_all, iso_time
+from thingmint.registration.provisioning_certificate import GivenCertificate
+from thingmint.registration.provisioning_steps import ALL_GROUPS_OF_A_THING
 from thingmint.registration.tags import stored_tags
 
 _ANY = "*"
+_LEAVE = "iot:RemoveThingFromThingGroup"
 _CHANGES = frozenset({Override.REPLACE, Override.MERGE})
 
 
@@ -33,22 +36,54 @@ async def require_role(
     caller: Caller,
     role_arn: str | None,
     planned: ProvisioningPlan,
-    certificate_id: CertificateId | None,
+    given: GivenCertificate | None,
 ) -> None:
     """Return if the role may do all that the plan does for the caller; raise AccessDenied naming what it may not."""
     policy = None if role_arn is None else authority.roles.policy_of(role_arn)
     if role_arn is None or policy is None:
         return
     role = replace(caller, principal=Principal(role_arn, (policy,)))
-    needed = tuple(permissions_of(caller.scope, planned, certificate_id))
-    now = authority.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    await authorize_all(role, needed, {"aws:CurrentTime": (now,)}, partial(stored_tags, authority.store))
+    certificate_id = None if given is None else given.certificate_id
+    is_registered = given is not None and given.new is None
+    steps = permissions_of(caller.scope, planned, certificate_id, may_be_registered=is_registered)
+    await _require(authority, role, (*steps, *(await _groups_left(authority, caller.scope, planned.thing))))
+
+
+async def require_groups_not_denied(
+    authority: RegistrationAuthority, caller: Caller, planned: ProvisioningPlan
+) -> None:
+    """Return if no policy of the caller denies that the plan's thing leaves the groups it is in; raise AccessDenied.
+
+    Everything else that the plan does is known from the request alone, and is asked for with it.
+    """
+    left = await _groups_left(authority, caller.scope, planned.thing)
+    await _require(authority, caller, [replace(each, need_not_be_allowed=True) for each in left])
+
+
+async def _require(authority: RegistrationAuthority, caller: Caller, needed: Sequence[Permission]) -> None:
+    now = iso_time(authority.clock.now())
+    await authorize_all(caller, needed, {"aws:CurrentTime": (now,)}, partial(stored_tags, authority.store))
+
+
+async def _groups_left(
+    authority: RegistrationAuthority, scope: Scope, planned: ThingPlan | None
+) -> Sequence[Permission]:
+    if planned is None or planned.groups is None or planned.override_groups is not Override.REPLACE:
+        return ()
+    memberships = await authority.store.read(
+        lambda transaction: transaction.groups_of_thing(scope, planned.name, ALL_GROUPS_OF_A_THING)
+    )
+    names = [each.item[-1] for each in memberships if each.item[-1] not in planned.groups]
+    return [Permission(_LEAVE, thing_group_arn(scope, name)) for name in names]
 
 
 def permissions_of(
-    scope: Scope, planned: ProvisioningPlan, certificate_id: CertificateId | None
+    scope: Scope, planned: ProvisioningPlan, certificate_id: CertificateId | None, *, may_be_registered: bool = True
 ) -> Iterator[Permission]:
-    """Yield everything that a plan may have to do; without its id, the certificate is any."""
+    """Yield everything that a plan may have to do; without its id, the certificate is any.
+
+    A certificate that is given as PEM and is registered already only gets the status of the plan.
+    """
     certificate = iot_arn(scope, f"cert/{certificate_id or _ANY}")
     for policy in planned.policies:
         if policy.document is not None:
@@ -65,6 +100,8 @@ def permissions_of(
                 yield Permission("iot:CreateCertificateFromCsr", _ANY)
             case _:
                 yield Permission("iot:RegisterCertificate", _ANY)
+                if may_be_registered:
+                    yield Permission("iot:UpdateCertificate", certificate)
         if planned.thing is not None:
             thing = thing_arn(scope, planned.thing.name)
             yield Permission("iot:AttachThingPrincipal", certificate, {"iot:thingArn": (thing,)})
@@ -82,6 +119,6 @@ def _thing(scope: Scope, planned: ThingPlan) -> Iterator[Permission]:
         for resource in (thing_group_arn(scope, group), thing):
             yield Permission("iot:AddThingToThingGroup", resource)
     if planned.groups is not None and planned.override_groups is Override.REPLACE:
-        # Which groups it leaves is known when it is there.
+        # Which groups it leaves is known when it is there: `_groups_left`.
         for resource in (iot_arn(scope, "thinggroup/*"), thing):
-            yield Permission("iot:RemoveThingFromThingGroup", resource)
+            yield Permission(_LEAVE, resource)

@@ -28,7 +28,7 @@ from thingmint.registration.ports import Transaction
 from thingmint.registration.steps import Steps
 from thingmint.registration.thing_group_members import each_group, join_group, leave_group
 
-_ALL_GROUPS = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
+ALL_GROUPS_OF_A_THING = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
 
 
 def policy_step(
@@ -128,7 +128,7 @@ def _is_attached(transaction: Transaction, thing: Thing, certificate_id: Certifi
 
 
 def _move(transaction: Transaction, thing: Thing, planned: ThingPlan) -> Steps[list[GroupMembershipEvent]]:
-    memberships = yield from transaction.groups_of_thing(thing.scope, thing.name, _ALL_GROUPS)
+    memberships = yield from transaction.groups_of_thing(thing.scope, thing.name, ALL_GROUPS_OF_A_THING)
     to_leave, to_join = groups_to_change(thing, [each.item[-1] for each in memberships], planned)
     left = yield from each_group(leave_group, transaction, thing, to_leave)
     return left + (yield from _join(transaction, thing, to_join))
