@@ -58,7 +58,6 @@ from thingmint.telemetry import Metrics
 from thingmint.words import in_words
 
 GRACE_SECONDS = 20.0
-REGISTRATION_CODE_OCTETS = 32
 _TIDY_SECONDS = 3600.0
 # Requests of devices for a key that are carried out at once: more would keep those of other claims waiting longer.
 _FEWEST_KEYS_AT_ONCE = 4

@@ -80,20 +80,11 @@ def assert_nothing_is_issued(turned: TurnedService, created: WireAnswer) -> None
     assert "the clock is wrong" in turned.service.log
 
 
-def turning_library() -> Path | None:
-    """Return the library that turns clocks, None where it is not installed."""
-    return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
-
-
-@pytest.fixture(scope="module")
-def turned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnedService]:
-    """A service whose clock is right until it is turned."""
-    library = turning_library()
+def turned_by(clock_file: Path) -> dict[str, str]:
+    """Return the environment of a program whose clock is off by the seconds that the file holds."""
+    library = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
     require(library, "libfaketime is not installed")
-    folder = tmp_path_factory.mktemp("clock")
-    clock_file = folder / "clock"
-    clock_file.write_text("+0")
-    environment = {
+    return {
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(clock_file),
         "FAKETIME_NO_CACHE": "1",
@@ -101,6 +92,15 @@ def turned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnedService]:
         # For versions that know it by this name.
         "DONT_FAKE_MONOTONIC": "1",
     }
+
+
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnedService]:
+    """A service whose clock is right until it is turned."""
+    folder = tmp_path_factory.mktemp("clock")
+    clock_file = folder / "clock"
+    environment = turned_by(clock_file)
+    clock_file.write_text("+0")
     with running_service(folder / "data", "--insecure-http", environment=environment, key_reserve=RESERVE) as service:
         yield TurnedService(service, clock_file)
 

@@ -1,4 +1,4 @@
-"""A service whose clock is before its authority began issues nothing, whoever asks, until the clock is right."""
+"""A service whose clock is outside of the validity of its authority issues nothing until the clock is right."""
 
 import socket
 import ssl
@@ -7,29 +7,29 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from tests.faults.test_clock_jumps import TurnedService, assert_nothing_is_issued, turning_library
-from tests.support.required import require
+import pytest
+from tests.faults.test_clock_jumps import TurnedService, assert_nothing_is_issued, turned_by
 from tests.support.service import Service, running_service, start_service, thingmint
 
 EARLIER = timedelta(days=-400)
+# The authorities end with the year 2049, or twenty years after the first start, if that is later.
+LATER = timedelta(days=25 * 365)
+WHY = {EARLIER: "The service's clock is before", LATER: "ended at"}
+WRONG = pytest.mark.parametrize("wrong", list(WHY), ids=["earlier", "later"])
 
 
-def test_a_service_that_starts_with_a_wrong_clock_issues_nothing_until_it_is_right(tmp_path: Path) -> None:
-    library, clock_file = turning_library(), tmp_path / "clock"
-    require(library, "libfaketime is not installed")
-    environment = {
-        "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(clock_file),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
+@WRONG
+def test_a_service_that_starts_with_a_wrong_clock_issues_nothing_until_it_is_right(
+    tmp_path: Path, wrong: timedelta
+) -> None:
+    clock_file = tmp_path / "clock"
+    environment = turned_by(clock_file)
     # The authorities begin now.
     start_service(tmp_path / "data", key_reserve=0).terminate()
-    clock_file.write_text(f"{EARLIER.total_seconds():+.0f}")
+    clock_file.write_text(f"{wrong.total_seconds():+.0f}")
     options = ("--insecure-http",)
     with running_service(tmp_path / "data", *options, environment=environment, key_reserve=0) as service:
-        turned = TurnedService(service, clock_file, EARLIER)
+        turned = TurnedService(service, clock_file, wrong)
         assert_nothing_is_issued(turned, turned.create())
         turned.turn(timedelta(0))
         assert turned.create().status == 200
@@ -37,35 +37,31 @@ def test_a_service_that_starts_with_a_wrong_clock_issues_nothing_until_it_is_rig
         while "the clock is right again" not in service.log:
             assert turned.page("/healthz").status == 200
 
-    turned.turn(EARLIER)
+    turned.turn(wrong)
     command = thingmint(
         *("issue", "--offline", "--data-dir", str(tmp_path / "data"), "--out", str(tmp_path / "out")),
         *("--count", "1", "--patience", "0"),
     )
     offline = subprocess.run(command, env=environment | {"PATH": ""}, capture_output=True, text=True, check=False)
     assert offline.returncode == 1
-    assert "The service's clock is before" in offline.stderr
+    assert WHY[wrong] in offline.stderr
     assert not list((tmp_path / "out").glob("*.cert.pem"))
     turned.turn(timedelta(0))
     subprocess.run(command, env=environment | {"PATH": ""}, capture_output=True, check=True)
     assert len(list((tmp_path / "out").glob("*.cert.pem"))) == 1
 
 
-def test_a_certificate_that_a_wrong_clock_has_dated_is_replaced_when_the_clock_is_right(tmp_path: Path) -> None:
-    library, clock_file = turning_library(), tmp_path / "clock"
-    require(library, "libfaketime is not installed")
+@WRONG
+def test_a_certificate_that_a_wrong_clock_has_dated_is_replaced_when_the_clock_is_right(
+    tmp_path: Path, wrong: timedelta
+) -> None:
+    clock_file = tmp_path / "clock"
+    environment = turned_by(clock_file)
     start_service(tmp_path / "data", key_reserve=0).terminate()
-    clock_file.write_text(f"{EARLIER.total_seconds():+.0f}")
-    environment = {
-        "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(clock_file),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
+    clock_file.write_text(f"{wrong.total_seconds():+.0f}")
     with running_service(tmp_path / "data", environment=environment, key_reserve=0) as service:
         assert not is_trusted(service)
-        TurnedService(service, clock_file, EARLIER).turn(timedelta(0))
+        TurnedService(service, clock_file, wrong).turn(timedelta(0))
         while not is_trusted(service):
             time.sleep(0.1)  # a client has no other way to learn of that than to try
 

@@ -133,6 +133,18 @@ def test_a_server_certificate_ends_with_its_authority(
     assert late.not_valid_after_utc == END_OF_2049
 
 
+@pytest.mark.parametrize("days", [0, 1, 4000])
+def test_a_server_certificate_after_the_end_of_its_authority_has_ended(
+    authorities: Authorities, ec_key: ec.EllipticCurvePrivateKey, days: int
+) -> None:
+    at = END_OF_2049 + timedelta(days=days)
+    late = create_server_certificate(authorities.service, ec_key.public_key(), NAMES, SERIAL, at)
+    assert late.not_valid_after_utc == END_OF_2049
+    assert late.not_valid_before_utc == END_OF_2049 - timedelta(hours=1)
+    # A clock that is set right makes it due at once.
+    assert server_certificate_is_due(late, authorities.service.certificate, NAMES, at - timedelta(days=4001))
+
+
 def test_a_name_too_long_for_a_common_name_is_an_alternative_name_only(
     authorities: Authorities, ec_key: ec.EllipticCurvePrivateKey, now: datetime
 ) -> None:

@@ -105,11 +105,13 @@ def create_server_certificate(
 ) -> x509.Certificate:
     """Return a server certificate for DNS names and IP addresses, valid for 397 days but not beyond its authority.
 
+    After the end of its authority it is one that has ended: the clock may be wrong, and is no reason not to serve.
     Raises ServerNameRefused if a name is neither, or there is none.
     """
     alternative_names = _alternative_names(names)
-    not_before = _whole_seconds(at) - _SERVER_BACKDATE
-    not_after = min(not_before + _SERVER_LIFETIME - timedelta(seconds=1), service_ca.certificate.not_valid_after_utc)
+    end = service_ca.certificate.not_valid_after_utc
+    not_before = min(_whole_seconds(at), end) - _SERVER_BACKDATE
+    not_after = min(not_before + _SERVER_LIFETIME - timedelta(seconds=1), end)
     common_name = names[0] if len(names[0]) <= _COMMON_NAME_BOUND else _SERVER_FALLBACK_NAME
     return (
         x509.CertificateBuilder()

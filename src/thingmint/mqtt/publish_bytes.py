@@ -11,7 +11,6 @@ from thingmint.mqtt.wire import Cursor, decode_topic_name, malformed, violation
 
 _TYPE: Final = 0x30
 _DUP: Final = 0x08
-_RETAIN: Final = 0x01
 # QoS, RETAIN and DUP of each value of the flags. QoS 3 is not there, nor DUP at QoS 0 (MQTT-3.3.1-2).
 _FLAGS: Final = {
     _DUP * dup | qos << 1 | retain: (qos, bool(retain), bool(dup))
