@@ -33,7 +33,7 @@ from thingmint.core.policy_target import CertificateTarget
 from thingmint.core.registry_event import EventOperation, ThingEvent
 from thingmint.core.thing import Thing
 from thingmint.device_edge import DeviceAddress, DeviceEdge
-from thingmint.mqtt.events import ClientConnected, ConnectRefused, Link
+from thingmint.mqtt.events import ClientConnected, ConnectRefused, Link, MessageNotServed
 from thingmint.mqtt.gateway_limits import GatewayLimits
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_data_plane import LocalDataPlane
@@ -346,6 +346,20 @@ async def test_connections_are_told_to_their_account_and_refusals_are_not(edge: 
 
     ((scope, topic, event),) = gateway_of(edge).told
     assert (scope, topic, event["clientId"]) == (OTHER, "$aws/events/presence/connected/lamp", "lamp")
+
+
+async def test_messages_that_are_not_served_are_all_logged_when_it_stops(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    edge = house.edge()
+    await edge.start()
+    link = Link("lamp", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER)
+    for _ in range(5):
+        edge.heard(MessageNotServed(link, AT, "$aws/rules/a"))
+    assert gateway_of(edge).told == []
+    await edge.stop(1.0)
+    lines = [each.getMessage() for each in caplog.records if "$aws/rules/a" in each.getMessage()]
+    assert ["dropped: 1 " in lines[0], "dropped: 4 " in lines[1], len(lines)] == [True, True, 2]
 
 
 @pytest.mark.parametrize(

@@ -161,19 +161,18 @@ class DeviceEdge:
         self._nudged.set()
 
     def heard(self, event: GatewayEvent) -> None:
-        """Publish the life-cycle event of a connection to the devices of its account."""
-        if isinstance(event, ConnectRefused):
-            self._refusals.connect_refused(event)
-            return
-        if isinstance(event, ActionRefused):
-            self._refusals.action_refused(event)
-            return
-        if isinstance(event, MessageNotServed):
-            self._unserved.note(event)
-            return
-        published = life_cycle_event(event)
-        if published is not None:
-            self._gateway.tell(event.link.scope, *published)
+        """Log what was refused or dropped; publish other events to the devices of the account."""
+        match event:
+            case ConnectRefused():
+                self._refusals.connect_refused(event)
+            case ActionRefused():
+                self._refusals.action_refused(event)
+            case MessageNotServed():
+                self._unserved.note(event)
+            case _:
+                published = life_cycle_event(event)
+                if published is not None:
+                    self._gateway.tell(event.link.scope, *published)
 
     async def connected(self, registration: AutoRegistration, source_address: str) -> None:
         """Tell of a certificate that waits for its activation, and provision its device if its CA says how."""

@@ -92,7 +92,7 @@ class TurnedAway:
 def listen(addresses: Sequence[tuple[int, Address]]) -> list[socket.socket]:
     """Return a listening socket for each address that can be bound, on one port.
 
-    Raises OSError if none can be bound, with the address in it, so that operators know which is taken.
+    Raises OSError if none can be bound, with the address in it: an operator must know which one is taken.
     """
     listeners: list[socket.socket] = []
     refusal: OSError | None = None

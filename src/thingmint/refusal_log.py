@@ -1,8 +1,8 @@
 """Owns the log lines of what was refused to devices: one for each refusal, and few for a device that does not give up.
 
 Of each certificate the first refusals of a minute are logged one by one. The others of that minute are counted, and one
-line at its end tells how many they were. All certificates together have such a bound, too, because a client can show as
-many certificates as it likes. Every refusal is counted in the metrics.
+line at its end tells how many they were. A second limit holds for all certificates together, because a client can show
+as many certificates as it likes. Every refusal is counted in the metrics.
 """
 
 import time

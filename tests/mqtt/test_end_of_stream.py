@@ -230,6 +230,37 @@ def test_half_closed_device_gets_its_acknowledgements_before_the_gateway_closes(
         assert sender.is_closed()
 
 
+def test_what_arrives_with_the_end_while_the_device_does_not_read_is_worked_through(
+    tmp_path: Path, plane: RecordingDataPlane
+) -> None:
+    limits = GatewayLimits(write_high_bytes=1024, write_limit_bytes=64 * 1024 * 1024)
+    count = 60
+    with live_gateway(tmp_path, data_plane=plane, limits=limits) as live:
+        device = live.register()
+        with connected_peer(live, device, V3) as slow:
+            slow.subscribe("large")
+            writer = live.thread.call(lambda: next(iter(live.gateway._roster.accepted))._writer)
+            large = Publish("large", bytes(100_000), AT_MOST_ONCE)
+            with connected_peer(live, live.register(), V3, "sender") as sender:
+                for _ in range(200):
+                    sender.send(large)
+                    if writer.paused:
+                        break
+                assert sender.is_served()
+                live.wait_until(lambda: writer.paused)
+            slow.send_bytes(stream(V3, count, AT_LEAST_ONCE))
+            end_of_file(slow)
+            live.thread.run(asyncio.sleep(0.05))
+            assert numbered(count)[0] not in plane.recorded.payloads
+            acknowledged = []
+            while (packet := slow.next_packet()) is not None:
+                if isinstance(packet, Puback):
+                    acknowledged.append(packet.packet_id)
+            assert acknowledged == list(range(1, count + 1))
+        live.wait_until(lambda: live.gateway.connected_devices == 0)
+    assert [each for each in plane.recorded.payloads if len(each) < 10] == numbered(count)
+
+
 def test_acknowledgements_that_nobody_reads_cost_no_message(
     live: LiveGateway, plane: RecordingDataPlane, device: Identity
 ) -> None:

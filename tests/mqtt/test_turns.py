@@ -188,6 +188,22 @@ async def test_requests_wait_for_a_later_turn_and_accounts_take_turns(watch: Wat
     assert [name for name in done if name != "small"] == [f"large{number}" for number in range(40)]
 
 
+@pytest.mark.parametrize("quick", [0, 2_000])
+async def test_who_finds_the_time_used_up_again_keeps_its_place(watch: Watch, quick: int) -> None:
+    turns = Turns(asyncio.get_running_loop(), 0.005)
+    done: list[int] = []
+
+    async def work(number: int, seconds: float) -> None:
+        await turns.later("account")
+        watch.work(seconds)
+        done.append(number)
+
+    # After quick ones many are woken at once, and find no time.
+    seconds = [0.00001] * quick + [0.006] * 300
+    await asyncio.gather(*(work(number, each) for number, each in enumerate(seconds)))
+    assert done == list(range(len(seconds)))
+
+
 async def test_a_task_that_was_cancelled_while_it_waited_does_not_hold_up_others(watch: Watch) -> None:
     turns = Turns(asyncio.get_running_loop(), 0.005)
     waiting = [asyncio.create_task(turns.later("account")) for _ in range(10)]
@@ -281,6 +297,18 @@ async def test_messages_do_not_wait_for_requests_that_change_sessions(watch: Wat
     assert isinstance(returned.value.value, Publish)
     assert slow.send(None) is not None
     slow.close()
+
+
+async def test_a_connection_that_has_sent_nothing_waits_for_no_turn(watch: Watch) -> None:
+    loop = asyncio.get_running_loop()
+    services = TwoLines(Turns(loop), Turns(loop))
+    looks = [services.turns.is_over]
+    watch.work(0.006)
+    assert [*looks, services.turns.is_over] == [False, True]
+    nothing = next_in_turn(DeviceProtocol(1_000), services, SCOPE, lambda: True)  # type: ignore[arg-type]  # has all that is asked
+    with pytest.raises(StopIteration) as returned:
+        nothing.send(None)
+    assert returned.value.value is None
 
 
 async def test_a_connection_that_has_ended_while_it_waited_is_given_no_request(watch: Watch) -> None:

@@ -1,6 +1,6 @@
 """Owns the device gateway: start, stop, and what must reach connections that are open; knows no packets.
 
-Whoever changes a certificate's status, policies or attachments tells the gateway after the commit: devices are
+The code that changes a certificate's status, policies or attachments tells the gateway after the commit: devices are
 disconnected, or bound to the new policies, at once and not when they connect next.
 """
 
@@ -160,13 +160,13 @@ class Gateway:
         await self._data_plane.stop()
 
     def certificate_changed(self, target: CertificateTarget) -> None:
-        """Disconnect whoever is connected, or connecting, with an account's certificate that is ACTIVE no longer."""
+        """End the connections, also unfinished ones, of an account's certificate that is not ACTIVE any more."""
         self._to_end.extend(self._roster.of_target(target))
         if self._ender is None and not self._end_some():
             self._ender = self._services.loop.create_task(self._end_rest())
 
     def has_connection_of(self, target: CertificateTarget) -> bool:
-        """Say whether anybody is connected, or connecting, with an account's certificate."""
+        """Return whether a connection, also an unfinished one, has an account's certificate."""
         return bool(self._roster.of_target(target))
 
     def policies_changed(self, targets: Iterable[CertificateTarget] | None = None) -> None:
@@ -188,7 +188,7 @@ class Gateway:
     def delete_connection(
         self, scope: Scope, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False
     ) -> bool:
-        """Disconnect a client, and end its session or keep back its will if asked to; say whether it was connected."""
+        """Disconnect a client, end its session or keep back its will if asked to; return whether it was connected."""
         connection = self.connection_of(scope, client_id)
         if connection is None:
             return False
@@ -225,7 +225,7 @@ class Gateway:
                 self._to_refresh[connection] = None
                 await asyncio.sleep(_RETRY_SECONDS)
             except DeviceRefused as refused:
-                # Its certificate has gone, to another account for instance, since whoever tells of it has looked.
+                # Its certificate has gone since the change was noticed, to another account for instance.
                 connection.device.refuse(to_connect(connection.client_id).refused_for(refused.reason))
                 connection.end(ReasonCode.NOT_AUTHORIZED, "Not authorized any more", cut=True)
             except Exception:

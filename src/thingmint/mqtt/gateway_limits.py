@@ -1,11 +1,11 @@
-"""Owns what the gateway bears from devices and from strangers, as numbers; does not enforce them."""
+"""Owns the limits of devices and strangers at the gateway, as numbers; does not enforce them."""
 
 from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayLimits:
-    """What the gateway bears; raises ValueError unless every limit is positive.
+    """How much the gateway lets connections do; raises ValueError unless every limit is positive.
 
     A connection is a stranger until its CONNECT is accepted. ``max_strangers`` of them are served at once, so many more
     wait as ``max_waiting`` says; `listener` decides which of them go on.

@@ -62,5 +62,5 @@ def _common(link: Link, at: datetime, event_type: str) -> dict[str, object]:
 
 
 def _milliseconds(at: datetime) -> int:
-    # Also the version number: AWS promises that it grows, so that whoever hears events late can put them in order.
+    # Also the version number: AWS promises that it grows, so that receivers can put late events in order.
     return int(at.timestamp() * 1000)

@@ -67,7 +67,7 @@ class Authorizer(Protocol):
     """The policies of one connection, compiled."""
 
     def allows(self, action: str, resource: str) -> bool:
-        """Say whether an action such as ``iot:Publish`` is allowed on a resource such as ``topic/a/b``.
+        """Return whether an action such as ``iot:Publish`` is allowed on a resource such as ``topic/a/b``.
 
         The resource is the last part of an ARN; account and region are the device's. That of a shared subscription
         begins with ``topicfilter/$share/GROUP/`` or ``topic/$share/GROUP/``: see `core.shared_subscriptions`.
@@ -157,7 +157,7 @@ class EventSink(Protocol):
     """Hears of connections; must neither fail nor wait."""
 
     def heard(self, event: GatewayEvent) -> None:
-        """Take note of it."""
+        """Take an event."""
         ...
 
 

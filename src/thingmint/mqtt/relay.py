@@ -53,7 +53,7 @@ class RelayDataPlane:
         self._service = ServiceLink(self._address, scope, self._limits, self._read_buffer)
 
     def serves(self, scope: Scope) -> bool:
-        """Say whether it is the account that the broker is for."""
+        """Return whether it is the account that the broker is for."""
         return scope == self._scope
 
     async def open(self, connection: DeviceConnection, connect: Connect) -> Opened:
@@ -153,7 +153,7 @@ class RelayDataPlane:
         await self._service.close()
 
     def _check_served(self, scope: Scope) -> None:
-        # Whoever calls has asked already. Messages of another account must not reach the broker by an oversight.
+        # The callers have asked `serves` before. This check keeps a mistake there from mixing up accounts.
         if not self.serves(scope):
             raise PacketRefused(ReasonCode.NOT_AUTHORIZED, "The broker is for another account")
 

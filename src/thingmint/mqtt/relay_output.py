@@ -21,7 +21,7 @@ class RelayOutput:
         self.is_congested = False
         """Whether the broker reads slower than is written."""
         self.has_written = False
-        """Set by each write, for whoever wants to know and sets it back."""
+        """Set by each write; the reader of it sets it back."""
         transport.set_write_buffer_limits(high=high)
 
     def write(self, encoded: bytes) -> None:

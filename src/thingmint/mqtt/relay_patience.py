@@ -22,7 +22,7 @@ class Patience:
         self.heard()
 
     def is_over(self, now: float, *, waits: bool, is_full: bool) -> bool:
-        """Say whether the broker has let an answer, a PINGRESP or what is written wait for too long.
+        """Return whether the broker has let an answer, a PINGRESP or what is written wait for too long.
 
         While the device is full nothing is read from the broker, so that its silence says nothing.
         """
@@ -33,7 +33,7 @@ class Patience:
         return self._waits_since is not None and now - self._waits_since > self._answer_seconds
 
     def must_ping(self, now: float, keep_alive: int, *, has_written: bool) -> bool:
-        """Say whether the broker must hear something now; 0 is no keep-alive."""
+        """Return whether the broker must hear something now; 0 is no keep-alive."""
         if has_written:
             self._wrote_at = now
         elif keep_alive and not self._has_pinged and now - self._wrote_at > keep_alive / 2:

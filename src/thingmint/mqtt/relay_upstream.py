@@ -289,7 +289,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     async def _ask_encoded(self, encoded: bytes, kind: type[_Answer], packet_id: int) -> _Answer:
         if self._is_held:
-            # Whoever asks the next has said what there was to say.
+            # The next request comes after the answer to the last one was written to the device.
             self.resume()
         await self._ready()
         if self._deliveries.is_crowded:

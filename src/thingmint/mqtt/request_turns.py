@@ -25,6 +25,8 @@ async def next_in_turn(
     protocol: DeviceProtocol, services: Services, account: Scope | None, may_go_on: Callable[[], bool]
 ) -> Request | None:
     """Return the next request when there is time for it; None if there is none, or if the connection may not go on."""
+    if not protocol.buffered:
+        return None
     # What begins or changes a session takes the time of those, not that of messages.
     turns = services.slow_turns if protocol.next_changes_session else services.turns
     if turns.is_over:

@@ -1,8 +1,8 @@
 """Owns which topics that start with ``$`` the gateway serves, and how; decides nothing about who may use them.
 
 AWS IoT reserves them all. Requests for certificates go to three of them; the answers come on the same topics with
-``/accepted`` or ``/rejected``, on the connection that asked and on no other. Events
-of the service are told to whoever subscribes to ``$aws/events/…`` and may receive them.
+``/accepted`` or ``/rejected``, on the connection that asked and on no other. Events of the service
+go to the clients that subscribe to ``$aws/events/…`` and may receive them.
 """
 
 from typing import Final, TypeAlias
@@ -31,20 +31,14 @@ _SERVED_BY_AWS: Final[tuple[_Form, ...]] = (
 
 
 def is_reserved(topic: str) -> bool:
-    """Say whether the topic or filter is not for messages between devices."""
+    """Return whether the topic or filter is not for messages between devices."""
     return topic.startswith("$")
 
 
 def is_provisioning_request(topic: str) -> bool:
-    """Say whether a message to the topic asks for a certificate or for its provisioning."""
+    """Return whether a message to the topic asks for a certificate or for its provisioning."""
     levels = topic.split("/")
-    return any(
-        len(levels) == len(request)
-        and all(
-            level != "" if choices is None else level in choices for level, choices in zip(levels, request, strict=True)
-        )
-        for request in _REQUESTS
-    )
+    return any(_is(levels, request) for request in _REQUESTS)
 
 
 def asks_for_a_key(topic: str) -> bool:
@@ -59,13 +53,13 @@ def is_served_by_aws_only(topic: str) -> bool:
 
 
 def may_match_an_answer(pattern: str) -> bool:
-    """Say whether answers exist that the valid filter matches: others would wait for ever."""
+    """Return whether answers exist that the valid filter matches: others would wait for ever."""
     levels = pattern.split("/")
     return any(_meets(levels, form) for form in _ANSWERS)
 
 
 def may_match_an_event(pattern: str) -> bool:
-    """Say whether a valid filter may match an event of a connection's life, of a registry, or of a registration."""
+    """Return whether a valid filter may match an event of a connection's life, of a registry, or of a registration."""
     levels = pattern.split("/")
     return levels[0] == "$aws" and (levels[1:] == ["#"] or (len(levels) > 2 and levels[1] in ("events", "+")))
 

@@ -1,7 +1,7 @@
 """Owns how the gateway and a device prove themselves by TLS; refuses to judge certificates, and knows no sockets.
 
 AWS IoT admits certificates of any issuer, because it knows devices by the fingerprint of the certificate that was
-registered. The standard library's `ssl` cannot ask for a certificate and bear an unknown issuer; pyOpenSSL can. What
+registered. The standard library's `ssl` cannot ask for a certificate and accept an unknown issuer; pyOpenSSL can. What
 the handshake proves is that the peer holds the private key of the certificate it shows. Whose certificate that is, and
 whether it may connect, is the registry's answer at CONNECT.
 """
@@ -105,7 +105,7 @@ def _identify_as(context: SSL.Context, chain: Sequence[x509.Certificate], privat
 
 
 def _admit(_connection: SSL.Connection, _certificate: crypto.X509, error: int, _depth: int, _ok: int) -> bool:
-    """Bear every fault but a chain so long that checking its signatures would be an attack."""
+    """Accept every fault but a chain so long that checking its signatures would be an attack."""
     return error != _CHAIN_TOO_LONG
 
 

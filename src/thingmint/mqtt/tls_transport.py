@@ -140,7 +140,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             self._loop.call_soon(self._pump)
 
     def close(self) -> None:
-        """Send what is written, say that it was all, and close; whoever does not read it in time is cut off."""
+        """Send what is written, send a close_notify, and close; a peer that does not read it in time is cut off."""
         if self._state is _State.OPEN:
             # After a record that OpenSSL has refused it sends no close_notify: its alert said what there was to say.
             with contextlib.suppress(SSL.Error):

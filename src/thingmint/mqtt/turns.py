@@ -6,7 +6,7 @@ account are served in the order in which they came.
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Hashable
 from typing import Final
 
@@ -26,6 +26,7 @@ class Turns:
         self._ends_at: float | None = None
         self._at_once = _FEWEST_AT_ONCE
         self._waiting: dict[Hashable, deque[asyncio.Future[bool]]] = {}
+        self._returned: Counter[Hashable] = Counter()
 
     @property
     def is_over(self) -> bool:
@@ -37,14 +38,22 @@ class Turns:
 
     async def later(self, account: Hashable) -> None:
         """Wait for a turn in which one more request may be worked on."""
-        may_go_on = False
-        while not may_go_on:
-            waiter: asyncio.Future[bool] = self._loop.create_future()
-            self._waiting.setdefault(account, deque()).append(waiter)
-            if self._ends_at is None:
-                self._begin()
-            is_first = await waiter
-            may_go_on = is_first or not self.is_over
+        is_first = await self._in_line(account)
+        while not is_first and self.is_over:
+            is_first = await self._in_line(account, keeps_place=True)
+
+    def _in_line(self, account: Hashable, *, keeps_place: bool = False) -> "asyncio.Future[bool]":
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        line = self._waiting.setdefault(account, deque())
+        if keeps_place:
+            # Behind those that were woken before it in this turn, and before all others.
+            line.insert(self._returned[account], waiter)
+            self._returned[account] += 1
+        else:
+            line.append(waiter)
+        if self._ends_at is None:
+            self._begin()
+        return waiter
 
     def _begin(self) -> None:
         self._ends_at = time.perf_counter() + self._seconds
@@ -57,6 +66,7 @@ class Turns:
         else:
             self._at_once = min(_MOST_AT_ONCE, self._at_once * 2)
         self._ends_at = None
+        self._returned.clear()
         for number in range(self._at_once):
             if not self._waiting:
                 return

@@ -1,6 +1,6 @@
 """Owns the order in which a request is served: route, body, authenticate, authorise, throttle, check, act, answer.
 
-The order is that of AWS's front end: whoever may not call an operation learns nothing of how its request would fare.
+The order is that of AWS's front end: a caller that may not call an operation learns nothing about its request.
 Refuses to know sockets, signatures, policies and operations. What a request says (query, header, body) is never logged.
 """
 
@@ -53,15 +53,15 @@ class RequestObserver(Protocol):
     """Counts requests; must neither fail nor wait."""
 
     def observe_request(self, operation: str, error: str, seconds: float) -> None:
-        """Take note of a served request; ``error`` is empty for success, an AWS error name otherwise."""
+        """Count a served request; ``error`` is empty for success, an AWS error name otherwise."""
         ...
 
     def throttled(self, operation: str) -> None:
-        """Take note of a request that was refused for want of room."""
+        """Count a request that was refused because of a quota or for lack of room."""
         ...
 
     def in_flight(self, delta: int) -> None:
-        """Take note that a request has begun (1) or ended (-1) to be worked on."""
+        """Count a request whose work begins (1) or ends (-1)."""
         ...
 
 

@@ -1,11 +1,11 @@
-"""Owns what the server bears from its clients, as numbers; does not enforce them."""
+"""Owns the limits of clients of the API, as numbers; does not enforce them."""
 
 from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the server bears from its clients; raises ValueError unless every limit is positive."""
+    """How much the server lets clients do; raises ValueError unless every limit is positive."""
 
     max_connections: int = 1024
     max_requests: int = 512

@@ -33,7 +33,7 @@ class Pages:
         return Answer(200, b"ok\n", _TEXT)
 
 
-# The page that says no more than that the process answers; whoever ends processes that do not should hear it even when
+# This page only shows that the process answers. A supervisor, which ends processes that do not, must get it even when
 # there is no room for other requests.
 ALIVE = b"/healthz"
 _NAMES = {ALIVE: "healthz", b"/readyz": "readyz", b"/readyz/devices": "readyz/devices", b"/metrics": "metrics"}

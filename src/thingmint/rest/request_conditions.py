@@ -1,4 +1,4 @@
-"""Owns the condition keys that every request to the API has by itself, whoever sends it and whatever it asks for."""
+"""Owns the condition keys that every request to the API has, independent of its sender and of what it asks for."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
