@@ -51,7 +51,7 @@ class Policy:
             self,
             statements=statements,
             positions=tuple(self.positions[index] for index in kept),
-            weight=sum(statement.weight for statement in statements),
+            weight=weight_of_statements(statements),
             only_denies=True,
         )
 
