@@ -62,7 +62,7 @@ class Authorizer:
         self._remembered: dict[tuple[str, str], Decision] = {}
 
     def allows(self, action: str, resource: str) -> bool:
-        """Say whether the connection may do the action on the resource."""
+        """Return whether the connection may do the action on the resource."""
         return self.decide(action, resource).effect is DecisionEffect.ALLOWED
 
     def decide(self, action: str, resource: str) -> Decision:

@@ -1,8 +1,8 @@
 """Owns which condition keys requests have, for callers of the API and for devices; gives no values.
 
-A condition on a key that a request never has does nothing in a Deny and never holds in an Allow, so whoever creates a
-policy is warned. Sources: IAM user guide, "AWS global condition context keys"; service authorization reference of AWS
-IoT; IoT developer guide, "AWS IoT Core policy variables".
+A condition on a key that a request never has does nothing in a Deny and never holds in an Allow, so the caller who
+creates a policy is warned. Sources: IAM user guide, "AWS global condition context keys"; service authorization
+reference of AWS IoT; IoT developer guide, "AWS IoT Core policy variables".
 """
 
 import re

@@ -56,7 +56,7 @@ class Policy:
         )
 
     def asks_for(self, prefix: str) -> bool:
-        """Say whether a statement depends on a condition key that starts so."""
+        """Return whether a statement depends on a condition key that starts so."""
         folded = prefix.lower()
         return any(key.startswith(folded) for statement in self.statements for key in statement.condition_keys())
 

@@ -115,7 +115,7 @@ class Deliveries:
         return outcome
 
     def was_own(self, packet_id: int) -> bool:
-        """Note that the client has acknowledged a message; say whether it was one of the gateway's own."""
+        """Note that the client has acknowledged a message; return whether it was one of the gateway's own."""
         self._in_flight.discard(packet_id)
         self._answers.discard(packet_id)
         confirmed = None if self._confirmed is None else self._confirmed.pop(packet_id, None)

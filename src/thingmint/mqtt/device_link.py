@@ -93,7 +93,7 @@ class DeviceLink:
         return len(self.filters)
 
     def may_receive(self, topic: str) -> bool:
-        """Say whether its policies allow iot:Receive on the topic; nothing is allowed before CONNECT was accepted."""
+        """Return whether its policies allow iot:Receive on the topic; nothing is before CONNECT was accepted."""
         if self.admitted is None:
             return False
         needed, authorizer = to_receive(topic), self.admitted.authorizer
@@ -171,7 +171,7 @@ class DeviceLink:
         self._refused(refused)
 
     def was_own(self, packet_id: int) -> bool:
-        """Note that the client has acknowledged a message; say whether it was one of the gateway's own."""
+        """Note that the client has acknowledged a message; return whether it was one of the gateway's own."""
         return self._deliveries.was_own(packet_id)
 
     def _whom(self) -> Admitted:

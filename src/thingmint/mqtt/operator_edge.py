@@ -126,7 +126,7 @@ class OperatorEdge:
         return tuple(self._shown(each) for each in found)
 
     def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
-        """End a client's connection; say whether it was connected."""
+        """End a client's connection; return whether it was connected."""
         return self._gateway().delete_connection(
             self._scope, client_id, clean_session=clean_session, prevent_will_message=prevent_will
         )

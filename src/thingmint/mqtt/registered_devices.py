@@ -77,7 +77,7 @@ class BoundPolicies:
     names: tuple[str, ...]
 
     def allows(self, action: str, resource: str) -> bool:
-        """Say whether the action is allowed on the resource, the last part of an ARN."""
+        """Return whether the action is allowed on the resource, the last part of an ARN."""
         return self._decide(action, resource).effect is DecisionEffect.ALLOWED
 
     def denial(self, action: str, resource: str) -> Denial:
@@ -149,7 +149,7 @@ class RegisteredDevices:
         self._watch = watch
         self._first_connections = first_connections
         self.known: set[CertificateTarget] = set()
-        """Whose policies are watched; whoever follows the watch forgets those that are gone."""
+        """The certificates whose policies are watched. Who follows the watch removes those that are gone."""
 
     async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> RegisteredDevice:
         """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused.
