@@ -1,7 +1,5 @@
 """How policies are asked about shared subscriptions: both forms of the resource, by the gateway and in simulations."""
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,13 +7,14 @@ from tests.support.policies import Json, document, statement
 
 from thingmint.core.authorizer import Authorizer
 from thingmint.core.identifiers import PolicyName
-from thingmint.core.policy import Decision, DecisionEffect, Policy, evaluate, parse_policy
+from thingmint.core.policy import DecisionEffect, Policy, evaluate, parse_policy
 from thingmint.core.policy_conditions import RequestContext
 from thingmint.core.policy_simulation import ActionType, AuthDecision, AuthRequest, NamedPolicy, simulate
-from thingmint.core.shared_subscriptions import decided, resource_forms
+from thingmint.core.shared_subscriptions import resource_forms
 
 ARN = "arn:aws:iot:us-east-1:123456789012:"
 SUBSCRIBE, RECEIVE = "iot:Subscribe", "iot:Receive"
+SPOKEN = ("*", "topicfilter/a/*", "topicfilter/$share/*", "topicfilter/$share/h/*", "topicfilter/b")
 PLAIN, SHARED, WILD = "topicfilter/a/b", "topicfilter/$share/g/a/b", "topicfilter/$share/*/a/b"
 
 
@@ -91,30 +90,29 @@ def test_a_deny_of_either_form_refuses_and_an_allow_of_either_is_enough(
 
     assert result.decision is expected
     assert bool(result.explicitly_denying) is (expected is AuthDecision.EXPLICIT_DENY)
-    authorizer = Authorizer([policy], {})
-    by_gateway = decided(lambda form: authorizer.decide(action, form), action, resource)
+    by_gateway = Authorizer([policy], {}).decide(action, resource)
     assert AuthDecision[by_gateway.effect.name] is expected
 
 
-def test_the_whole_form_decides_first() -> None:
-    policy = parse_policy(document(allow(PLAIN), allow(SHARED)))
+def test_the_gateway_names_the_same_statement_as_a_simulation() -> None:
+    for statements in ([allow(PLAIN), allow(SHARED)], [allow("*"), deny(PLAIN), deny(SHARED)]):
+        policy = parse_policy(document(*statements))
+        (result,) = simulate([AuthRequest(ActionType.SUBSCRIBE, (ARN + SHARED,))], [named(policy)], RequestContext({}))
 
-    decision = decided(lambda form: evaluate([policy], SUBSCRIBE, form, {}), SUBSCRIBE, ARN + SHARED)
+        decision = Authorizer([policy], {}).decide(SUBSCRIBE, ARN + SHARED)
 
-    assert decision.statement_index == 1
+        assert decision.statement_index == result.verdicts[0].statement_index
 
 
-@given(st.lists(st.sampled_from([*DecisionEffect]), min_size=2, max_size=2))
-def test_the_two_decisions_are_joined_as_policies_are(effects: list[DecisionEffect]) -> None:
-    answers = iter(effects)
-    decide: Callable[[str], Decision] = lambda form: Decision(next(answers))  # noqa: E731  an iterator in a name
+@given(st.lists(st.sampled_from([allow, deny]).flatmap(lambda say: st.sampled_from(SPOKEN).map(say)), max_size=4))
+def test_the_forms_are_joined_as_the_decisions_about_each_of_them(statements: list[dict[str, Json]]) -> None:
+    policy = parse_policy(document(*statements, statement(Action="iot:Connect")))
+    effects = {evaluate([policy], SUBSCRIBE, form, {}).effect for form in (ARN + SHARED, ARN + PLAIN)}
 
-    effect = decided(decide, SUBSCRIBE, SHARED).effect
+    effect = Authorizer([policy], {}).decide(SUBSCRIBE, ARN + SHARED).effect
 
-    if DecisionEffect.EXPLICIT_DENY in effects:
-        assert effect is DecisionEffect.EXPLICIT_DENY
-    else:
-        assert (effect is DecisionEffect.ALLOWED) is (DecisionEffect.ALLOWED in effects)
+    order = (DecisionEffect.EXPLICIT_DENY, DecisionEffect.ALLOWED, DecisionEffect.IMPLICIT_DENY)
+    assert effect is next(each for each in order if each in effects)
 
 
 def named(policy: Policy) -> NamedPolicy:

@@ -46,6 +46,7 @@ TOPICS = ("lamp", "pump", "open", "a/b")
 FILTERS = ("lamp", "pump", "a/+", "a/b", "$share/g/lamp", "$share/h/lamp", "$share/g/a/b", "$share/g/a/+")
 OWN = "own"
 SHARED_FILTERS, SHARED_TOPICS = ARN + "topicfilter/$share/*", ARN + "topic/$share/*"
+PLAIN_FILTER, PLAIN_TOPIC = ARN + "topicfilter/lamp", ARN + "topic/lamp"
 Asked: TypeAlias = tuple[str, str]
 RESOURCES = (
     "*",
@@ -98,6 +99,7 @@ statements = st.builds(
 # Most clients are let in: what they may do is the larger question.
 LET_IN, ALL = Said(OWN, "Allow", "iot:Connect", "*"), Said(OWN, "Allow", "iot:*", "*")
 SUBSCRIBES = (LET_IN, Said(OWN, "Allow", "iot:Subscribe", "*"))
+OF_HOUSE, DENIED_TO_HOUSE = Said("House", "Allow", "iot:*", "*"), Said("House", "Deny", "iot:Publish", "*")
 worlds = st.builds(
     World,
     st.sampled_from(CLIENTS),
@@ -239,6 +241,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 )
 @example(World("nobody", frozenset(), False, frozenset(), (ALL, Said(OWN, "Deny", "iot:Subscribe", SHARED_FILTERS))))
 @example(World("nobody", frozenset(), False, frozenset(), (LET_IN, Said(OWN, "Allow", "iot:*", SHARED_FILTERS))))
+@example(World("nobody", frozenset(), False, frozenset(), (LET_IN, Said(OWN, "Allow", "iot:*", PLAIN_FILTER))))
+@example(World("nobody", frozenset(), False, frozenset(), (ALL, Said(OWN, "Deny", "iot:Subscribe", PLAIN_FILTER))))
+@example(World("lamp", frozenset({"pump"}), True, frozenset({("pump", LAMPS)}), (LET_IN, OF_HOUSE)))
+@example(World("lamp", frozenset(THINGS), False, frozenset({("lamp", LAMPS)}), (LET_IN, OF_HOUSE)))
+@example(World("radio", frozenset(THINGS), False, frozenset({("lamp", LAMPS)}), (ALL, DENIED_TO_HOUSE)))
 @settings(max_examples=150)
 def test_the_simulation_decides_as_the_gateway_does(stage: Stage, world: World) -> None:
     registry = stage.set_up(world)
@@ -261,6 +268,13 @@ def test_the_simulation_decides_as_the_gateway_does(stage: Stage, world: World) 
 )
 @example(
     World("x", frozenset(), False, frozenset(), (*SUBSCRIBES, Said(OWN, "Allow", "iot:Receive", SHARED_TOPICS))), "lamp"
+)
+@example(
+    World("x", frozenset(), False, frozenset(), (*SUBSCRIBES, Said(OWN, "Allow", "iot:Receive", PLAIN_TOPIC))),
+    "$share/g/lamp",
+)
+@example(
+    World("x", frozenset(), False, frozenset(), (ALL, Said(OWN, "Deny", "iot:Receive", PLAIN_TOPIC))), "$share/g/lamp"
 )
 @settings(max_examples=150)
 def test_messages_reach_a_device_as_the_simulation_says(stage: Stage, world: World, topic_filter: str) -> None:

@@ -1,22 +1,24 @@
 """What a turn of the event loop may take: requests wait for a later turn, and messages are passed on in slices."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from tests.support.broker import AT_LEAST_ONCE, OTHER, SCOPE, Device
+from tests.support.broker import AT_LEAST_ONCE, OTHER, SCOPE, Device, Losses
 
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.codec import encode
+from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import Delivery, Opened
 from thingmint.mqtt.device_protocol import DeviceProtocol
 from thingmint.mqtt.limits import BrokerLimits
 from thingmint.mqtt.local_data_plane import LocalDataPlane
 from thingmint.mqtt.memory_trimmer import MemoryTrimmer, glibc_trim
 from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscribe, Subscription, Will
-from thingmint.mqtt.properties import ConnectProperties
+from thingmint.mqtt.properties import ConnectProperties, PublishProperties
 from thingmint.mqtt.reason_codes import ReasonCode
 from thingmint.mqtt.request_turns import next_in_turn
 from thingmint.mqtt.turns import Turns
@@ -48,6 +50,7 @@ class SlowDevice(Device):
 
     def deliver(self, message: Publish) -> Delivery:
         self._watch.work(0.0001)
+        encode(message, ProtocolVersion.MQTT_5)
         self._heard(self.client_id, message.payload)
         return super().deliver(message)
 
@@ -57,7 +60,9 @@ class Plane:
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
-        self.plane = LocalDataPlane(BrokerLimits(), lambda: 0.0)
+        self.now = 0.0
+        self.losses = Losses()
+        self.plane = LocalDataPlane(BrokerLimits(), lambda: self.now, Counters(self.losses))
         self.heard: list[tuple[str, bytes, int]] = []
         self.turn = 0
 
@@ -121,6 +126,46 @@ async def test_another_topic_and_another_account_do_not_wait_for_a_long_fan_out(
     assert not any(task.done() for task in storm)
     await plane.until_done(*storm)
     await plane.plane.stop()
+
+
+async def test_what_expires_while_it_is_passed_on_is_dropped_and_does_not_hold_up_the_account(watch: Watch) -> None:
+    plane = Plane(watch)
+    for number in range(100):
+        await plane.connect(f"device{number}", "a")
+    short = Publish("a", b"short", properties=PublishProperties(message_expiry_interval=1))
+    tasks = [asyncio.create_task(plane.plane.publish_own(SCOPE, short))]
+    await asyncio.sleep(0)
+    assert not tasks[0].done()
+    heard = len(plane.heard)
+    plane.now += 60
+    tasks.append(plane.publish("a", b"next"))
+    await plane.until_done(*tasks)
+
+    assert [task.result() for task in tasks] == [ReasonCode.SUCCESS] * 2
+    assert [payload for _, payload, _ in plane.heard] == [b"short"] * heard + [b"next"] * 100
+    assert 0 < heard < 100
+    assert plane.losses.counts == {Loss.EXPIRED: 100 - heard}
+
+
+async def test_a_message_that_cannot_be_passed_on_does_not_hold_up_the_account(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    plane = Plane(watch)
+    for number in range(100):
+        device = await plane.connect(f"device{number}", "a")
+
+    def fails(_topic: str) -> bool:
+        device.may_receive = lambda topic: True
+        raise RuntimeError("for the log")
+
+    device.may_receive = fails
+    tasks = [plane.publish("a", payload) for payload in (b"1", b"2")]
+    await plane.until_done(*tasks)
+
+    assert [task.result() for task in tasks] == [ReasonCode.UNSPECIFIED_ERROR, ReasonCode.SUCCESS]
+    assert [payload for _, payload, _ in plane.heard] == [b"1"] * 99 + [b"2"] * 100
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert plane.plane._brokers[SCOPE]._flow.running == 0
 
 
 async def test_clients_that_go_while_a_message_is_passed_on_do_not_get_it_and_cost_no_room(watch: Watch) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 import pytest
 
 from thingmint.core.errors import LimitExceeded
-from thingmint.registration.turns import SLICE_SECONDS, Pace, Turns
+from thingmint.registration.turns import SLICE_SECONDS, Computations, Pace
 
 
 class CountedClock:
@@ -37,7 +37,7 @@ async def turns_of_the_loop(until: "asyncio.Task[str]") -> int:
 
 def test_steps_are_taken_in_slices() -> None:
     async def run() -> tuple[str, int]:
-        task = asyncio.create_task(Turns(CountedClock()).run(steps(1000, [], "end")))
+        task = asyncio.create_task(Computations(CountedClock()).run(steps(1000, [], "end")))
         turns = await turns_of_the_loop(task)
         return task.result(), turns
 
@@ -48,7 +48,7 @@ def test_steps_are_taken_in_slices() -> None:
 
 def test_short_work_ends_at_once() -> None:
     async def run() -> int:
-        return await turns_of_the_loop(asyncio.create_task(Turns(lambda: 0.0).run(steps(1000, []))))
+        return await turns_of_the_loop(asyncio.create_task(Computations(lambda: 0.0).run(steps(1000, []))))
 
     assert asyncio.run(run()) == 1
 
@@ -56,7 +56,7 @@ def test_short_work_ends_at_once() -> None:
 def test_one_computation_at_a_time_has_a_slice_in_a_turn_of_the_loop() -> None:
     async def run() -> list[int]:
         clock, done = CountedClock(), list[str]()
-        shared = Turns(clock)
+        shared = Computations(clock)
         tasks = [asyncio.create_task(shared.run(steps(200, done, name))) for name in "abcdefgh"]
         await asyncio.sleep(0)
         in_a_turn = []
@@ -74,7 +74,7 @@ def test_one_computation_at_a_time_has_a_slice_in_a_turn_of_the_loop() -> None:
 def test_computations_that_wait_are_served_in_turn() -> None:
     async def run() -> list[str]:
         done: list[str] = []
-        shared = Turns(CountedClock())
+        shared = Computations(CountedClock())
         await asyncio.gather(*(shared.run(steps(200, done, name)) for name in "ab"))
         return done
 
@@ -90,7 +90,7 @@ def test_errors_of_the_computation_are_raised() -> None:
         raise LimitExceeded("too much")
 
     with pytest.raises(LimitExceeded):
-        asyncio.run(Turns().run(failing()))
+        asyncio.run(Computations().run(failing()))
 
 
 def test_a_loop_that_never_waits_is_interrupted() -> None:

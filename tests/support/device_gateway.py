@@ -15,11 +15,11 @@ from tests.support.device_identities import Identity, client_context, new_identi
 from tests.support.loop_thread import LoopThread, loop_thread
 from tests.support.tls_echo import tls_context_of
 
+from thingmint.core.authorizer import Authorizer
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
-from thingmint.core.policy import Decision, DecisionEffect, Policy, evaluate, parse_policy
+from thingmint.core.policy import Decision, DecisionEffect, Policy, parse_policy
 from thingmint.core.policy_target import CertificateTarget
-from thingmint.core.shared_subscriptions import decided
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import GatewayEvent
@@ -60,7 +60,7 @@ EVERYTHING = policy(("*", "*"))
 
 @dataclass(frozen=True)
 class FakeAuthorizer:
-    """A policy, evaluated each time."""
+    """A policy, compiled each time."""
 
     policy: Policy
     facts: ConnectionFacts
@@ -74,7 +74,7 @@ class FakeAuthorizer:
 
     def _decide(self, action: str, resource: str) -> Decision:
         context = {"iot:ClientId": (self.facts.client_id,), "aws:SourceIp": (self.facts.source_address,)}
-        return decided(lambda form: evaluate([self.policy], action, form, context), action, ARN + resource)
+        return Authorizer([self.policy], context).decide(action, ARN + resource)
 
 
 @dataclass

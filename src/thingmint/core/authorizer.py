@@ -1,5 +1,7 @@
 """Owns the answers of a set of policies to many requests of one connection; agrees with ``evaluate`` in every one.
 
+A shared subscription has two forms, each of which ``evaluate`` is asked about: see `core.shared_subscriptions`.
+
 What cannot change while the connection lasts is worked out once: conditions are decided, variables are put in, and
 statements are sorted by action. A new attachment or a new policy version needs a new authorizer.
 """
@@ -11,6 +13,7 @@ from thingmint.core.policy import Decision, DecisionEffect, Policy
 from thingmint.core.policy_budget import ensure_weight_in_force
 from thingmint.core.policy_conditions import RequestContext
 from thingmint.core.policy_statements import Effect, Statement
+from thingmint.core.shared_subscriptions import resource_forms
 from thingmint.core.wildcards import Predicate
 
 # A device publishes to few topics; thousands of devices that do not must not fill the memory.
@@ -33,13 +36,12 @@ class _Rules:
     denying: tuple[_Rule, ...]
     allowing: tuple[_Rule, ...]
 
-    def decide(self, resource: str) -> Decision:
-        for rule in self.denying:
-            if rule.matches(resource):
-                return rule.decision
-        for rule in self.allowing:
-            if rule.matches(resource):
-                return rule.decision
+    def decide(self, forms: Sequence[str]) -> Decision:
+        for rules in (self.denying, self.allowing):
+            for rule in rules:
+                for form in forms:
+                    if rule.matches(form):
+                        return rule.decision
         return _IMPLICIT_DENY
 
 
@@ -60,7 +62,7 @@ class Authorizer:
         self._remembered: dict[tuple[str, str], Decision] = {}
 
     def allows(self, action: str, resource: str) -> bool:
-        """Say whether the connection may do the action on the resource."""
+        """Return whether the connection may do the action on the resource."""
         return self.decide(action, resource).effect is DecisionEffect.ALLOWED
 
     def decide(self, action: str, resource: str) -> Decision:
@@ -68,7 +70,7 @@ class Authorizer:
         request = (action, resource)
         decision = self._remembered.get(request)
         if decision is None:
-            decision = self._rules_for(action).decide(resource)
+            decision = self._rules_for(action).decide(resource_forms(action, resource))
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
             self._remembered[request] = decision

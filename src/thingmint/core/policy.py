@@ -51,12 +51,12 @@ class Policy:
             self,
             statements=statements,
             positions=tuple(self.positions[index] for index in kept),
-            weight=sum(statement.weight for statement in statements),
+            weight=weight_of_statements(statements),
             only_denies=True,
         )
 
     def asks_for(self, prefix: str) -> bool:
-        """Say whether a statement depends on a condition key that starts so."""
+        """Return whether a statement depends on a condition key that starts so."""
         folded = prefix.lower()
         return any(key.startswith(folded) for statement in self.statements for key in statement.condition_keys())
 

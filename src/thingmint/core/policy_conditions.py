@@ -50,7 +50,7 @@ class RequestContext:
         self._folded: dict[str, tuple[str, ...]] | None = None
 
     def has(self, key: str) -> bool:
-        """Say whether the request has the key, be it without values."""
+        """Return whether the request has the key, even without values."""
         return key in self._values or key.lower() in self._by_folded_key()
 
     def extended(self, values: Mapping[str, tuple[str, ...]]) -> "RequestContext":
@@ -115,7 +115,7 @@ class Clause:
     operands: tuple[Operand, ...]
 
     def holds(self, context: RequestContext) -> bool:
-        """Say whether the request satisfies the clause."""
+        """Return whether the request satisfies the clause."""
         values = context.values(self.key)
         if not values:
             # IAM: a missing key satisfies …IfExists, ForAllValues and the negated operators, and nothing else.
@@ -168,7 +168,7 @@ class NullClause:
     missing: frozenset[bool]
 
     def holds(self, context: RequestContext) -> bool:
-        """Say whether the request satisfies the clause."""
+        """Return whether the request satisfies the clause."""
         return (not context.values(self.key)) in self.missing
 
     @property

@@ -53,7 +53,7 @@ class ResourcePattern:
     predicate: Predicate | None
 
     def matches(self, resource: str, context: RequestContext) -> bool | None:
-        """Say whether the resource matches; None if the request lacks a variable of the pattern."""
+        """Return whether the resource matches; None if the request lacks a variable of the pattern."""
         predicate = self.bound(context)
         return None if predicate is None else predicate(resource)
 
@@ -79,15 +79,15 @@ class Statement:
     offset: int
 
     def applies(self, folded_action: str, resource: str, context: RequestContext) -> bool:
-        """Say whether the statement speaks of this request; the action is given in lower case."""
+        """Return whether the statement speaks of this request; the action is given in lower case."""
         return self.speaks_of(folded_action) and self._has_resource(resource, context) and self.holds(context)
 
     def speaks_of(self, folded_action: str) -> bool:
-        """Say whether the statement is about the action, which is given in lower case."""
+        """Return whether the statement is about the action, which is given in lower case."""
         return any(predicate(folded_action) for predicate in self.actions) is not self.other_actions
 
     def holds(self, context: RequestContext) -> bool:
-        """Say whether the request satisfies the condition."""
+        """Return whether the request satisfies the condition."""
         return all(clause.holds(context) for clause in self.condition)
 
     def bound(self, context: RequestContext) -> Predicate:

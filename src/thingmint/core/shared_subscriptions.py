@@ -7,9 +7,6 @@ subscription, on ``topic/$share/GROUP/TOPIC`` and ``topic/TOPIC``.
 """
 
 import re
-from collections.abc import Callable
-
-from thingmint.core.policy import Decision, DecisionEffect
 
 _KINDS = {"iot:subscribe": "topicfilter", "iot:receive": "topic"}
 # The end of an ARN, or all that there is of it.
@@ -25,15 +22,3 @@ def resource_forms(action: str, resource: str) -> tuple[str, ...]:
     if shared is None or _KINDS.get(action.lower()) != shared["kind"]:
         return (resource,)
     return resource, f"{shared['before']}{shared['kind']}/{shared['rest']}"
-
-
-def decided(decide: Callable[[str], Decision], action: str, resource: str) -> Decision:
-    """Return the decision about the action on the resource, made of what ``decide`` says about each of its forms."""
-    if _MARK not in resource:
-        return decide(resource)
-    decisions = [decide(form) for form in resource_forms(action, resource)]
-    for effect in (DecisionEffect.EXPLICIT_DENY, DecisionEffect.ALLOWED):
-        for decision in decisions:
-            if decision.effect is effect:
-                return decision
-    return decisions[0]

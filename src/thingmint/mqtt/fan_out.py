@@ -5,6 +5,7 @@ turns, and so do the topics of an account.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
@@ -24,6 +25,8 @@ _SLICE_SECONDS: Final = 0.001
 _RECEIVERS_BETWEEN_LOOKS: Final = 8
 
 K = TypeVar("K", bound=Hashable)
+
+log = logging.getLogger(__name__)
 
 
 class Given(Enum):
@@ -90,6 +93,19 @@ class FanOut:
         """Give the message to the next receivers, to all of them or until ``time.perf_counter``; return ``is_done``."""
         if self.is_done:
             return True
+        try:
+            if not self._run_until(now, until):
+                return False
+        except Exception:
+            # The messages behind it must be passed on all the same.
+            log.exception("a message could not be passed on to everyone")
+            self.code = ReasonCode.UNSPECIFIED_ERROR
+        self.is_done = True
+        self._shared.clear()
+        self._finish(self)
+        return True
+
+    def _run_until(self, now: float, until: float | None) -> bool:
         give = self._give
         for count, (client_id, shared) in enumerate(self._receivers, 1):
             given = give(self, client_id, shared, now)
@@ -97,9 +113,6 @@ class FanOut:
             self._no_room |= given is Given.NO_ROOM
             if until is not None and not count % _RECEIVERS_BETWEEN_LOOKS and time.perf_counter() >= until:
                 return False
-        self.is_done = True
-        self._shared.clear()
-        self._finish(self)
         return True
 
     def _each(self, receivers: Receivers) -> Iterator[tuple[str, SharedPublish]]:

@@ -201,6 +201,10 @@ class MessageFlow:
         if not connection.may_receive(received_as(message.publish.topic, shared.group)):
             self._counters.lost(Loss.NOT_ALLOWED)
             return Given.NOT_WANTED
+        if message.has_expired(now):
+            # While it waited for its turn. Its remaining time could not be written, either.
+            self._counters.lost(Loss.EXPIRED)
+            return Given.NOT_WANTED
         outcome = Delivery.FULL
         if session.outbox.may_be_sent_at_once:
             if message.expires_at is None:

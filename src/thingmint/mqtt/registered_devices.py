@@ -33,7 +33,6 @@ from thingmint.core.identifiers import (
 from thingmint.core.policy import Decision, DecisionEffect
 from thingmint.core.policy_simulation import NamedPolicy
 from thingmint.core.policy_target import CertificateTarget
-from thingmint.core.shared_subscriptions import decided
 from thingmint.mqtt.ports import Authorizer, ConnectionFacts, Denial, DeviceRefusal, DeviceRefused
 from thingmint.registration.authority import RegistrationAuthority
 from thingmint.registration.auto_registration import AutoRegistration, FirstConnection, auto_register
@@ -89,7 +88,7 @@ class BoundPolicies:
 
     def _decide(self, action: str, resource: str) -> Decision:
         policies = self.to_connect if action == _CONNECT else self.connected
-        return decided(lambda form: policies.decide(action, form), action, self.arn_prefix + resource)
+        return policies.decide(action, self.arn_prefix + resource)
 
 
 ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[DeviceConnection, Sequence[NamedPolicy]]]]

@@ -49,7 +49,7 @@ def parse_filter(text: str) -> TopicFilter:
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Say whether a valid pattern matches a valid topic; wildcards never match a first level that starts with ``$``."""
+    """Return whether a valid pattern matches a valid topic; no wildcard matches a first level with ``$`` in front."""
     if topic.startswith("$") and pattern[0] in "+#":
         return False
     expected, levels = pattern.split("/"), topic.split("/")

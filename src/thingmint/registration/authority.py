@@ -18,7 +18,7 @@ from thingmint.registration.ports import (
     SerialNumbers,
     Store,
 )
-from thingmint.registration.turns import Turns
+from thingmint.registration.turns import Computations
 from thingmint.registration.wanted_events import WantedEvents
 
 
@@ -41,6 +41,6 @@ class RegistrationAuthority:
     roles: RolePolicies = field(default_factory=RolePolicies)
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
     compiled_policies: CompiledPolicies = field(default_factory=CompiledPolicies)
-    turns: Turns = field(default_factory=Turns)
+    computations: Computations = field(default_factory=Computations)
     auto_register_any_usage: bool = False
     wanted_events: WantedEvents = field(default_factory=WantedEvents)

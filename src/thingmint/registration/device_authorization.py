@@ -106,7 +106,7 @@ async def simulated(
     device = await read_with_policies(authority.store, authority.compiled_policies, program)
     other_things = () if client_id is not None else device.other_things
     context = device_context(device.connection)
-    return await authority.turns.run(simulation(requests, device.policies, context, other_things))
+    return await authority.computations.run(simulation(requests, device.policies, context, other_things))
 
 
 def _certificate_connection(

@@ -38,7 +38,7 @@ class Pace:
         return True
 
 
-class Turns:
+class Computations:
     """Runs computations in slices; belongs to one event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
