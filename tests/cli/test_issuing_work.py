@@ -21,8 +21,9 @@ from tests.support.registrar import Fate, FaultyRegistrar, Killed
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.issuing.begin import begin
 from thingmint.cli.issuing.folder import Folder, FolderRefused, public_key_sha256
+from thingmint.cli.issuing.patience import WorkStopped
 from thingmint.cli.issuing.registrar import Registered
-from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work, WorkStopped
+from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work
 from thingmint.core.identifiers import AccountId
 from thingmint.issuance.keys import KeyPair
 from thingmint.registration.certificates import list_certificates

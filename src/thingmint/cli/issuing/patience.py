@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
+from thingmint.core.errors import ThingmintError
 from thingmint.words import in_words
 
 T = TypeVar("T")
@@ -33,9 +34,7 @@ class Patience:
     def check(self, cause: Exception) -> None:
         """Return if another attempt may be made; raise WorkStopped otherwise."""
         if time.monotonic() - self._last_success > self.seconds:
-            answered = isinstance(cause, ServiceRefused) or isinstance(cause.__cause__, ServiceRefused)
-            what = "the service answers with an error" if answered else "the service does not answer"
-            raise WorkStopped(f"{what} ({in_words(cause)})") from cause
+            raise WorkStopped(f"{_what_went_wrong(cause)} ({in_words(cause)})") from cause
 
     async def keep_trying(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Return what the attempt returns; make it again while the service does not answer or has no room."""
@@ -49,3 +48,11 @@ class Patience:
                     raise
                 self.check(refusal)
             await asyncio.sleep(self.retry)
+
+
+def _what_went_wrong(cause: Exception) -> str:
+    if isinstance(cause.__cause__, ThingmintError):
+        # Without a service: the authority itself refused.
+        return "nothing can be issued now"
+    answered = isinstance(cause, ServiceRefused) or isinstance(cause.__cause__, ServiceRefused)
+    return "the service answers with an error" if answered else "the service does not answer"

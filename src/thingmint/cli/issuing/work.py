@@ -19,12 +19,10 @@ from msgspec import structs
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.issuing.doubts import discard_doubles, find_lost
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job, public_key_sha256
-from thingmint.cli.issuing.patience import THROTTLED, Patience, WorkStopped
+from thingmint.cli.issuing.patience import THROTTLED, Patience
 from thingmint.cli.issuing.registrar import Registered, Registrar
 from thingmint.registration.ports import KeySource
 from thingmint.words import in_words
-
-__all__ = ["AnswerRefused", "Pauses", "Work", "WorkStopped"]
 
 _SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AWS IoT Certificate")])
 
