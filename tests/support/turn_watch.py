@@ -6,6 +6,7 @@ time of a reference computation in the same run. So the bound holds on slow and 
 """
 
 import asyncio
+import contextlib
 import gc
 import selectors
 import sys
@@ -18,6 +19,7 @@ T = TypeVar("T")
 # The reference computation takes about a millisecond on a machine of 2026.
 _REFERENCE_ROUNDS = 12_000
 _SAMPLES = 7
+_ATTEMPTS = 3
 
 
 class TurnSelector(selectors.DefaultSelector):
@@ -50,11 +52,23 @@ async def begin(selector: TurnSelector) -> None:
     selector.seconds.clear()
 
 
-def run_watched(work: Callable[[TurnSelector], Coroutine[Any, Any, T]], *, budget: float = 50.0) -> T:
-    """Run the work in a loop of its own; raise AssertionError if a turn takes more work than so many references.
+class LongTurn(AssertionError):
+    """One turn did more work than is allowed."""
 
-    The work is given the selector, for `begin`.
+
+def run_watched(work: Callable[[TurnSelector], Coroutine[Any, Any, T]], *, budget: float = 50.0) -> T:
+    """Run the work in a loop of its own; raise LongTurn if a turn takes more work than so many references.
+
+    The work is given the selector, for `begin`. What else the machine does can only make a turn longer (caches, page
+    faults), so that the shortest of three runs is nearest to what the work itself takes.
     """
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(LongTurn):
+            return _run_once(work, budget)
+    return _run_once(work, budget)
+
+
+def _run_once(work: Callable[[TurnSelector], Coroutine[Any, Any, T]], budget: float) -> T:
     # Coverage would slow the service down, and not the reference computation.
     tracer = sys.gettrace()
     sys.settrace(None)
@@ -70,13 +84,14 @@ def run_watched(work: Callable[[TurnSelector], Coroutine[Any, Any, T]], *, budge
 
 
 def ensure_short_turns(selector: TurnSelector, budget: float, reference: float) -> None:
-    """Raise AssertionError if a turn took more work than so many references."""
+    """Raise LongTurn if a turn took more work than so many references."""
     longest = max(selector.seconds, default=0.0)
     number = selector.seconds.index(longest) + 1 if selector.seconds else 0
-    assert longest <= budget * reference, (
-        f"turn {number} of {len(selector.seconds)} of the event loop took {longest / reference:.0f} references "
-        f"({longest * 1000:.0f} ms of processor time); {budget:.0f} are allowed"
-    )
+    if longest > budget * reference:
+        raise LongTurn(
+            f"turn {number} of {len(selector.seconds)} of the event loop took {longest / reference:.0f} references "
+            f"({longest * 1000:.0f} ms of processor time); {budget:.0f} are allowed"
+        )
 
 
 def _reference() -> float:
