@@ -8,9 +8,11 @@ from tests.support.encodings import negated
 from tests.support.entrances import (
     ACTIVE,
     CALLER,
+    CONNECTION,
     INACTIVE,
     OTHER,
     REVOKED,
+    open_ca,
     revoked_and_deleted,
 )
 from tests.support.fleet import DEVICE
@@ -20,9 +22,10 @@ from tests.support.signing_requests import csr_pem
 from tests.support.stores import sample_access_key
 from tests.support.user_ca import der_of, new_ca, pem_of, provided_pem_for
 
-from thingmint.core.certificate import Certificate
+from thingmint.core.certificate import Certificate, CertificateStatus
 from thingmint.core.certificate_provider import ProvidedOperation
 from thingmint.core.errors import (
+    CertificateInvalid,
     DuplicateCertificate,
     InvalidRequest,
     ResourceExists,
@@ -37,7 +40,8 @@ from thingmint.registration import (
     transfers,
 )
 from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.registered_certificates import register_without_ca
+from thingmint.registration.auto_registration import auto_register
+from thingmint.registration.registered_certificates import register, register_without_ca
 
 
 @pytest.fixture
@@ -157,3 +161,20 @@ async def test_a_provider_provides_no_other_encoding_of_what_the_service_issued(
     with pytest.raises(DuplicateCertificate, match=f"another encoding of {issued.certificate_id}"):
         await fleet.create_from_csr(replace(authority, hooks=provider), DEVICE, csr_pem("p-256"), "client-1")
     assert len(store.tables.certificates) == 1
+
+
+@pytest.mark.parametrize("status", [ACTIVE, REVOKED])
+async def test_what_was_transferred_does_not_come_back_to_its_first_account_by_itself(
+    with_keys: RegistrationAuthority, status: CertificateStatus
+) -> None:
+    ca = new_ca()
+    for caller in (CALLER, OTHER):
+        await open_ca(with_keys, ca, caller, default=False)
+    issued = ca.issue()
+    certificate = await register(with_keys, CALLER, pem_of(issued), None, INACTIVE)
+    await transferred(with_keys, certificate)
+    if status is REVOKED:
+        await certificates.update_status(with_keys, OTHER, certificate.certificate_id, REVOKED)
+    for der in (der_of(issued), negated(der_of(issued))):
+        with pytest.raises(CertificateInvalid, match="was transferred to another account"):
+            await auto_register(with_keys, replace(CONNECTION, account=CALLER.account), der)

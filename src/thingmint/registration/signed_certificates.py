@@ -50,10 +50,13 @@ def ensure_only_encoding(
 ) -> Steps[Certificate]:
     """Return the certificate as it is to be stored, unless a device could mean another encoding of it, in any status.
 
-    Raises CertificateInvalid.
+    Raises CertificateInvalid, also if the account has transferred the certificate to another one, which has it still:
+    that one decides what becomes of it.
     """
     alike = yield from signed_alike(transaction, certificate)
     for present in _same(alike, ca_certificate):
+        if present.previous_account == certificate.scope.account != present.scope.account:
+            raise CertificateInvalid("The certificate was transferred to another account")
         if _concerns(present.scope, present.mode, certificate) and present.certificate_id != certificate.certificate_id:
             raise CertificateInvalid(f"The certificate is another encoding of {present.certificate_id}")
     return _named_apart(certificate, alike, ca_certificate)
