@@ -7,33 +7,16 @@ from typing import Any
 
 import pytest
 from tests.support.aws import IoT, Live
-from tests.support.required import require, required_program
+from tests.support.npm import node_with
 from tests.support.signing_requests import csr_pem
 
 HERE = Path(__file__).parent
-PACKAGES = HERE / "node_modules"
 
 
 @pytest.fixture(scope="session")
 def node() -> str:
     """The path of Node.js, with the SDK installed beside the script."""
-    path = required_program("node")
-    if installed_version() != wanted_version():
-        npm = required_program("npm")
-        options = ("--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock", "--loglevel=error")
-        finished = subprocess.run([npm, "install", *options], cwd=HERE, capture_output=True, text=True, check=False)
-        require(finished.returncode == 0, f"npm cannot install AWS's SDK: {finished.stderr}")
-    return path
-
-
-def wanted_version() -> str:
-    package = json.loads((HERE / "package.json").read_text())
-    return str(package["dependencies"]["@aws-sdk/client-iot"])
-
-
-def installed_version() -> str | None:
-    package = PACKAGES / "@aws-sdk" / "client-iot" / "package.json"
-    return str(json.loads(package.read_text())["version"]) if package.exists() else None
+    return node_with("@aws-sdk/client-iot", HERE, "--ignore-scripts")
 
 
 @pytest.fixture(scope="module")
