@@ -1,15 +1,14 @@
 """Policies of devices through AWS's SDK: every operation and every refusal, on each storage."""
 
-import itertools
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.support.aws import AccessKey, ClientOf, IoT, Live, allow, deny, policy, refusal_of
+from tests.support.live_devices import unique
 from tests.support.signing_requests import csr_pem
 
-_numbers = itertools.count()
 PREFIX = "arn:aws:iot:us-east-1:000000000000:"
 UNKNOWN = PREFIX + "cert/" + "0" * 64
 IDENTITY = "us-east-1:0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
@@ -25,7 +24,7 @@ CONNECT, PUBLISH = text("iot:Connect"), text("iot:Publish")
 
 
 def new_name() -> str:
-    return f"policy-{next(_numbers)}"
+    return unique("policy")
 
 
 def new_policy(iot: IoT, document: str = CONNECT) -> str:
@@ -40,7 +39,7 @@ def new_certificate(iot: IoT) -> str:
 
 
 def new_group(iot: IoT, parent: str | None = None) -> tuple[str, str]:
-    name = f"group-{next(_numbers)}"
+    name = unique("group")
     more = {} if parent is None else {"parentGroupName": parent}
     return name, iot.create_thing_group(thingGroupName=name, **more)["thingGroupArn"]
 
@@ -271,7 +270,7 @@ def test_the_operations_of_the_first_years_still_work(iot: IoT) -> None:
 def test_policies_of_groups_are_in_force_for_the_devices_in_them(iot: IoT) -> None:
     parent, parent_arn = new_group(iot)
     child, child_arn = new_group(iot, parent)
-    thing, certificate = f"thing-{next(_numbers)}", new_certificate(iot)
+    thing, certificate = unique("thing"), new_certificate(iot)
     iot.create_thing(thingName=thing)
     iot.add_thing_to_thing_group(thingGroupName=child, thingName=thing)
     iot.attach_thing_principal(thingName=thing, principal=certificate)

@@ -1,6 +1,5 @@
 """Provisioning templates and claims through AWS's SDK and CLI: every operation, every error that it models."""
 
-import itertools
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,9 +10,9 @@ import pytest
 from cryptography import x509
 from tests.clients.test_aws_cli import shell_of
 from tests.support.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
+from tests.support.live_devices import unique
 from tests.support.provisioning import BODY, HOOK_ARN, JITP_BODY, ROLE_ARN
 
-_numbers = itertools.count()
 MISSING = ("ResourceNotFoundException", 404)
 INVALID = ("InvalidRequestException", 400)
 
@@ -21,7 +20,7 @@ INVALID = ("InvalidRequestException", 400)
 @pytest.fixture
 def template(iot: IoT) -> Any:
     """A template's name; it is deleted after the test."""
-    name = f"template-{next(_numbers)}"
+    name = unique("template")
     iot.create_provisioning_template(templateName=name, templateBody=BODY, provisioningRoleArn=ROLE_ARN)
     yield name
     if name in listed(iot):
@@ -34,7 +33,7 @@ def listed(iot: IoT, **parameters: object) -> list[str]:
 
 
 def test_a_template_lives_its_life(iot: IoT) -> None:
-    name = f"template-{next(_numbers)}"
+    name = unique("template")
     created = iot.create_provisioning_template(
         templateName=name,
         description="Sensors",

@@ -1,6 +1,5 @@
 """RegisterThing through AWS's SDK and CLI: all of a template or nothing, and every error that it models."""
 
-import itertools
 import json
 import ssl
 from typing import Any
@@ -10,9 +9,8 @@ from cryptography import x509
 from tests.clients.test_aws_cli import Shell, shell_of
 from tests.support.aws import ClientOf, IoT, Live, allow, policy, refusal_of
 from tests.support.fleet import DOCUMENT
+from tests.support.live_devices import unique
 from tests.support.signing_requests import csr_pem
-
-_numbers = itertools.count()
 
 
 def template(**overrides: object) -> str:
@@ -40,7 +38,7 @@ def template(**overrides: object) -> str:
 
 
 def parameters(name: str | None = None, colour: str = "red") -> dict[str, str]:
-    return {"Name": name or f"t{next(_numbers)}", "CSR": csr_pem("p-256"), "Colour": colour}
+    return {"Name": name or unique("thing"), "CSR": csr_pem("p-256"), "Colour": colour}
 
 
 def certificates_of(iot: IoT) -> set[str]:

@@ -14,7 +14,7 @@ from tests.support.live_server import LiveServer, live_server
 from tests.support.loop_thread import GENEROUS
 from tests.support.slow_devices import bring_all_in
 
-from thingmint.rest.eviction import gives_way, has_received, longest_stalled
+from thingmint.rest.eviction import FIRST_BYTES_SECONDS, gives_way, has_received, longest_stalled
 from thingmint.rest.limits import Limits
 from thingmint.rest.tls import server_tls_context
 
@@ -78,26 +78,49 @@ def test_slow_body_is_finished_beside_half_sent_ones() -> None:
 class Place:
     """A connection as its owner sees it."""
 
-    def __init__(self, network: str, *, idle: float | None = None, spoken: bool = True) -> None:
+    def __init__(
+        self, network: str, *, idle: float | None = None, spoken: bool = True, accepted_at: float = 0.0
+    ) -> None:
         self.network, self.idle_since, self.has_spoken = network, idle, spoken
+        self.accepted_at = accepted_at
         self.is_established = idle is not None
 
 
-def test_those_that_have_said_nothing_give_way_first() -> None:
+NOW = 100.0
+
+
+def test_those_that_have_said_nothing_in_their_time_give_way_first() -> None:
     places = [Place("a"), Place("b", spoken=False), Place("c", spoken=False), Place("d", idle=1.0)]
-    assert gives_way(places, "e") is places[1]
+    assert gives_way(places, "e", NOW) is places[1]
+
+
+def test_connection_that_was_just_accepted_keeps_its_place_until_it_can_speak() -> None:
+    flood = [Place("b", accepted_at=NOW) for _ in range(5)]
+    first, second = Place("a", spoken=False, accepted_at=NOW), Place("c", spoken=False, accepted_at=NOW)
+    idle = Place("a", idle=3.0)
+    assert gives_way([*flood, first], "a", NOW) is flood[-1]
+    assert gives_way([*flood, first, second], "a", NOW) is flood[-1]
+    assert gives_way([first, idle], "a", NOW) is idle
+    assert gives_way([first, second], "b", NOW) is None
+    assert gives_way([first, second], "b", NOW + FIRST_BYTES_SECONDS) is first
+    assert gives_way([first, second], "a", NOW) is first
+
+
+def test_silent_connections_of_one_network_give_way_before_idle_ones() -> None:
+    flood = [Place("b", spoken=number == 0, accepted_at=NOW) for number in range(3)]
+    assert gives_way([*flood, Place("c", idle=3.0)], "a", NOW) is flood[1]
 
 
 def test_longest_idle_connection_gives_way_before_any_handshake() -> None:
     places = [Place("a"), Place("a", idle=2.0), Place("a", idle=1.0)]
-    assert gives_way(places, "b") is places[2]
+    assert gives_way(places, "b", NOW) is places[2]
 
 
 def test_handshakes_give_way_to_a_network_that_has_fewer() -> None:
     places = [Place("a"), Place("a"), Place("b")]
-    assert gives_way(places, "c") is places[1]
-    assert gives_way(places, "b") is None
-    assert gives_way([], "a") is None
+    assert gives_way(places, "c", NOW) is places[1]
+    assert gives_way(places, "b", NOW) is None
+    assert gives_way([], "a", NOW) is None
 
 
 def test_request_that_stalls_longest_is_that_of_the_network_with_most() -> None:

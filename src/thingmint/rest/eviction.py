@@ -11,6 +11,8 @@ from typing import Protocol, TypeVar
 _TCP_INFO_BYTES = 136
 # struct tcp_info of Linux, tcpi_bytes_received.
 _RECEIVED_AT = slice(128, 136)
+# A client sends its first bytes one round trip after the service has accepted it.
+FIRST_BYTES_SECONDS = 1.0
 
 
 class Place(Protocol):
@@ -32,6 +34,11 @@ class Place(Protocol):
         ...
 
     @property
+    def accepted_at(self) -> float:
+        """When the service accepted it."""
+        ...
+
+    @property
     def has_spoken(self) -> bool:
         """Whether its client has sent anything."""
         ...
@@ -41,30 +48,41 @@ P = TypeVar("P", bound=Place)
 T = TypeVar("T")
 
 
-def gives_way(places: Iterable[P], network: str) -> P | None:
+def gives_way(places: Iterable[P], network: str, now: float) -> P | None:
     """Return which connection gives way to one of the network; None if all have a better claim.
 
-    In this order: the oldest that has sent nothing; the established one that has been idle or stalled longest; the
-    newest handshake of the network with most handshakes, if it has two more than the network that asks.
+    In this order: the oldest that has sent nothing in the time for its first bytes; of the network that has most
+    connections without a handshake, if it has two more than the network that asks, the oldest that has sent nothing;
+    the established one that has been idle or stalled longest; the newest handshake of that network; the oldest of the
+    asking network that has sent nothing yet.
     """
-    handshakes: list[P] = []
+    unfinished: list[P] = []
     idle: list[tuple[float, P]] = []
     for each in places:
         if each.is_established:
             since = each.idle_since
             if since is not None:
                 idle.append((since, each))
-        elif not each.has_spoken:
+        elif each.accepted_at <= now - FIRST_BYTES_SECONDS and not each.has_spoken:
             return each
         else:
-            handshakes.append(each)
+            unfinished.append(each)
+    surplus = _of_network_with_most(unfinished, network)
+    silent = next((each for each in surplus if not each.has_spoken), None)
+    if silent is not None:
+        return silent
     if idle:
         return min(idle, key=lambda pair: pair[0])[1]
-    counts = Counter(each.network for each in handshakes)
+    if surplus:
+        return surplus[-1]
+    return next((each for each in unfinished if each.network == network and not each.has_spoken), None)
+
+
+def _of_network_with_most(unfinished: Sequence[P], network: str) -> Sequence[P]:
+    """Return the connections of the network that has most of them; none unless it has two more than the other."""
+    counts = Counter(each.network for each in unfinished)
     largest, count = counts.most_common(1)[0] if counts else ("", 0)
-    if count < counts[network] + 2:
-        return None
-    return next(each for each in reversed(handshakes) if each.network == largest)
+    return [each for each in unfinished if each.network == largest] if count >= counts[network] + 2 else []
 
 
 def longest_stalled(

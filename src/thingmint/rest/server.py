@@ -267,7 +267,7 @@ class Server:
 
     def _evict(self, network: str) -> bool:
         """Close a connection in favour of one of the network; return whether there was one to close."""
-        connection = gives_way(self._connections, network)
+        connection = gives_way(self._connections, network, time.monotonic())
         if connection is not None:
             self._drop(connection)
         return connection is not None
