@@ -28,12 +28,12 @@ lint: install-test
 unit: install-test
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --skip-empty
-	$(BIN)/coverage report --include='src/thingmint/core/*,src/thingmint/issuance/*,src/thingmint/registration/*,src/thingmint/api/*' --fail-under=100 --skip-covered
+	$(BIN)/coverage report --include='src/thingmint/core/**,src/thingmint/issuance/**,src/thingmint/registration/**,src/thingmint/api/**' --fail-under=100 --skip-covered
 
 # Clients of every kind, on both databases. Of the packages that only tests need, those that these tests need.
 LIVE_TESTS = tests/clients/test_boto3.py tests/clients/test_boto3_data_plane.py tests/clients/test_aws_cli.py \
-  tests/clients/test_curl.py tests/faults/test_issue.py tests/rest/test_server_http.py tests/storage/test_store.py \
-  tests/hooks/test_webhook.py tests/test_sealing.py
+  tests/clients/test_curl.py tests/faults/test_issue.py tests/rest/http/test_server_http.py tests/storage/test_store.py \
+  tests/hooks/test_webhook.py tests/data_directory/test_sealing.py
 
 lower-bounds: ## Install exactly the declared lower bounds of the dependencies, and run live tests with them
 	$(PYTHON) -m venv --clear .lower-bounds

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL, crypto
 
-from thingmint.mqtt.tls import device_tls_context
+from thingmint.mqtt.transport.tls import device_tls_context
 
 RECORD = 65_536
 

@@ -22,7 +22,7 @@ from thingmint.cli.fleet.api import Api
 from thingmint.cli.fleet.client import Client
 from thingmint.cli.fleet.identity import Identity, new_signing_request
 from thingmint.cli.fleet.target import Target, find_target
-from thingmint.hardening import harden_process
+from thingmint.host.hardening import harden_process
 
 EVERY_S = 0.05
 TOPIC = "bystander/echo"

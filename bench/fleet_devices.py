@@ -20,7 +20,7 @@ from thingmint.cli.fleet.device import Device, Orders
 from thingmint.cli.fleet.measures import Measures, Step
 from thingmint.cli.fleet.preparation import Made, make_claim, make_template, parameters_of
 from thingmint.cli.fleet.target import find_target
-from thingmint.hardening import harden_process
+from thingmint.host.hardening import harden_process
 
 RUN = "bench"
 

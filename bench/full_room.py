@@ -4,13 +4,13 @@ import time
 from typing import Final
 
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
+from thingmint.mqtt.broker.broker import LocalBroker
+from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, QoS, Subscription
+from thingmint.mqtt.codec.properties import ConnectProperties
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.codec.shared_publish import SharedPublish
 from thingmint.mqtt.data_plane import Delivery, NoWill
-from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.local_broker import LocalBroker
-from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, Subscription
-from thingmint.mqtt.properties import ConnectProperties
-from thingmint.mqtt.reason_codes import ReasonCode
-from thingmint.mqtt.shared_publish import SharedPublish
+from thingmint.mqtt.queues.limits import BrokerLimits
 
 PUBLISHES: Final = 400
 PAYLOAD: Final = bytes(1_000)

@@ -13,9 +13,9 @@ import sys
 import time
 from typing import Any
 
-from thingmint.mqtt.codec import encode
-from thingmint.mqtt.framing import FrameReader
-from thingmint.mqtt.packets import Connect, Packet, ProtocolVersion, Publish, QoS, Subscribe, Subscription
+from thingmint.mqtt.codec.codec import encode
+from thingmint.mqtt.codec.framing import FrameReader
+from thingmint.mqtt.codec.packets import Connect, Packet, ProtocolVersion, Publish, QoS, Subscribe, Subscription
 
 VERSION = ProtocolVersion.MQTT_3_1_1
 RECEIVE_SIZE = 65_536

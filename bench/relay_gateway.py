@@ -19,18 +19,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from thingmint.core.authorizer import Authorizer
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, certificate_id_of
-from thingmint.core.policy import Policy, parse_policy
+from thingmint.core.policies.authorizer import Authorizer
+from thingmint.core.policies.language import Policy, parse_policy
+from thingmint.mqtt.broker.data_plane import LocalDataPlane
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import GatewayEvent
-from thingmint.mqtt.gateway import Gateway
-from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.local_data_plane import LocalDataPlane
-from thingmint.mqtt.ports import ConnectionFacts, Denial, FleetAnswer, FleetRequester
-from thingmint.mqtt.relay import RelayDataPlane
-from thingmint.mqtt.tls import device_tls_context
+from thingmint.mqtt.gateway.gateway import Gateway
+from thingmint.mqtt.queues.limits import BrokerLimits
+from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, FleetAnswer, FleetRequester
+from thingmint.mqtt.transport.tls import device_tls_context
 
 LOCAL = "local"
 SCOPE = Scope(AccountId("000000000000"), Region("us-east-1"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.words import in_words, reason_of
+from thingmint.host.words import in_words, reason_of
 
 SOURCE = Path(__file__).parents[1] / "src" / "thingmint"
 WORDED = {"in_words", "reason_of"}

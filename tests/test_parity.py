@@ -3,7 +3,7 @@
 import pytest
 from tests.support.parity import COMPARED, LEFT_OUT, PAGE, PROOFS, chosen, notes, operations, page, proofs
 
-from thingmint.api.routes import ROUTES
+from thingmint.api.wire.routes import ROUTES
 
 
 def test_every_operation_that_does_something_is_proved_by_a_live_test() -> None:

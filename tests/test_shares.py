@@ -4,9 +4,9 @@ import resource
 
 import pytest
 
-from thingmint.app import shares_of
-from thingmint.config import load_config
-from thingmint.listening import descriptors_for_connections
+from thingmint.host.listening import descriptors_for_connections
+from thingmint.service.serving import shares_of
+from thingmint.settings.config import load_config
 
 
 def test_each_side_has_its_connections_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,11 @@ from bench.figures.bystander import WORST
 from bench.machine import ForeignLoad
 from bench.measurement import Bound, Measurement, Skipped, Target
 from bench.plan import Run
-from thingmint.core.authorizer import Authorizer
-from thingmint.core.iot_policy import parse_new_iot_policy
-from thingmint.core.policy import Policy
-from thingmint.core.policy_budget import MAX_WEIGHT_IN_FORCE
-from thingmint.core.policy_conditions import RequestContext
+from thingmint.core.policies.authorizer import Authorizer
+from thingmint.core.policies.budget import MAX_WEIGHT_IN_FORCE
+from thingmint.core.policies.conditions import RequestContext
+from thingmint.core.policies.iot_policy import parse_new_iot_policy
+from thingmint.core.policies.language import Policy
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
 DECISIONS = 40

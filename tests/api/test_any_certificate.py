@@ -18,16 +18,16 @@ from tests.support.api import Api, new_api
 from tests.support.authority import ACCOUNT, NOW, REGION, caller_with, new_authority
 from tests.support.user_ca import CA_EXTENSION, UserCA, key_usage, new_ca
 
-from thingmint.api.errors import ErrorMap
-from thingmint.core.certificate import CertificateMode
+from thingmint.api.wire.errors import ErrorMap
+from thingmint.core.certificates.certificate import CertificateMode
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId
 from thingmint.issuance.der import children, only_element
 from thingmint.issuance.pem import certificate_pem
-from thingmint.registration import ca_certificates
-from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.auto_registration import FirstConnection, auto_register
-from thingmint.registration.ca_certificates import CARegistration
+from thingmint.registration.certificates import ca_certificates
+from thingmint.registration.certificates.auto_registration import FirstConnection, auto_register
+from thingmint.registration.certificates.ca_certificates import CARegistration
+from thingmint.registration.kernel.authority import RegistrationAuthority
 
 CA = new_ca(extensions=[CA_EXTENSION, (key_usage(key_cert_sign=True), True)])
 LEAF = CA.issue("device")

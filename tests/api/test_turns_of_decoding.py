@@ -12,14 +12,14 @@ from cryptography.x509.oid import NameOID
 from tests.support.turn_watch import TurnSelector, begin, run_watched
 from tests.support.user_ca import der_of, new_ca
 
-from thingmint.api.codec import decode_object
-from thingmint.api.payloads import decode_payload
-from thingmint.api.topics import PayloadFormat
+from thingmint.api.wire.codec import decode_object
+from thingmint.api.wire.payloads import decode_payload
+from thingmint.api.wire.topics import PayloadFormat
 from thingmint.core.errors import ThingmintError
-from thingmint.core.registration_task import InputLine, line_parameters
-from thingmint.issuance.certificate_attributes import certificate_attributes
+from thingmint.core.provisioning.registration_task import InputLine, line_parameters
 from thingmint.issuance.csr import load_csr
-from thingmint.rest.sigv4_canonical import canonical_path, canonical_query
+from thingmint.issuance.foreign.attributes import certificate_attributes
+from thingmint.rest.sigv4.canonical import canonical_path, canonical_query
 
 MIB, PAYLOAD = 1024 * 1024, 128 * 1024
 Work = Callable[[], object]

@@ -18,7 +18,7 @@ from thingmint.cli.commands import main
 from thingmint.cli.settings import config_of
 from thingmint.data_directory.files import held
 from thingmint.data_directory.handover import Credentials, write_credentials
-from thingmint.registry import open_registry
+from thingmint.service.opening import open_registry
 
 POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Describe*","Resource":"*"}]}'
 ENDPOINTS = {

@@ -11,7 +11,7 @@ from tests.support.scripted_gateway import Talk, politely, scripted_gateway
 from thingmint.cli.fleet import client as client_module
 from thingmint.cli.fleet.client import Client, ConnectionLost, Refused
 from thingmint.cli.fleet.target import Target
-from thingmint.mqtt.packets import (
+from thingmint.mqtt.codec.packets import (
     ClientPacket,
     Connack,
     Connect,
@@ -24,7 +24,7 @@ from thingmint.mqtt.packets import (
     Suback,
     Subscribe,
 )
-from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.codec.reason_codes import ReasonCode
 
 
 def context_of(target: Target) -> ssl.SSLContext:

@@ -17,8 +17,8 @@ from thingmint.cli.fleet.device import Device, Orders
 from thingmint.cli.fleet.identity import Identity as ClientIdentity
 from thingmint.cli.fleet.measures import Measures, Step
 from thingmint.cli.fleet.target import Target
-from thingmint.mqtt.packets import ClientPacket, Connack, Connect, Disconnect, Puback, Publish, QoS
-from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.codec.packets import ClientPacket, Connack, Connect, Disconnect, Puback, Publish, QoS
+from thingmint.mqtt.codec.reason_codes import ReasonCode
 
 ISSUED = new_identity()
 KEYS = "$aws/certificates/create/json"

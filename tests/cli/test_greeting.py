@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from thingmint.cli.serve import greeting
-from thingmint.config import Config, StartRefused, load_config
 from thingmint.data_directory.handover import Endpoints
-from thingmint.words import in_words
+from thingmint.host.words import in_words
+from thingmint.settings.config import Config, StartRefused, load_config
 
 ENDPOINTS = Endpoints(
     "https://127.0.0.1:8443", 8443, "127.0.0.1:45678", 45678, "/a/ca.pem", "000000000000", "us-east-1", 1

@@ -26,8 +26,8 @@ from thingmint.cli.issuing.registrar import Registered
 from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work
 from thingmint.core.identifiers import AccountId
 from thingmint.issuance.keys import KeyPair
-from thingmint.registration.certificates import list_certificates
-from thingmint.registration.paging import PageRequest
+from thingmint.records.paging import PageRequest
+from thingmint.registration.certificates.certificates import list_certificates
 
 NO_PAUSES = Pauses(retry=0.0, settle=0.0)
 COUNT = 4

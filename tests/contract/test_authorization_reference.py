@@ -15,12 +15,12 @@ from msgspec.structs import fields
 from tests.contract.test_messages_against_model import by_name, operations
 from tests.support.authority import ACCOUNT, REGION
 
-from thingmint.api.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, RawRequest, location_of
-from thingmint.api.operation import Operation
-from thingmint.api.routing import Match
-from thingmint.core.condition_keys import CALLER_KEYS
+from thingmint.api.wire.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, RawRequest, location_of
+from thingmint.api.wire.operation import Operation
+from thingmint.api.wire.routing import Match
 from thingmint.core.identifiers import Scope
-from thingmint.registration.authorization import Permission
+from thingmint.core.policies.condition_keys import CALLER_KEYS
+from thingmint.registration.policies.authorization import Permission
 
 SCOPE = Scope(ACCOUNT, REGION)
 ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}:"

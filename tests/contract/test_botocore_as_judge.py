@@ -16,9 +16,9 @@ from tests.support.api import Api, new_api
 from tests.support.authority import EVERYTHING, caller_with
 from tests.support.signing_requests import csr_pem
 
-from thingmint.api.data_plane import DeviceMessage, RetainedMessage
-from thingmint.api.errors import ErrorMap
-from thingmint.api.routing import Match, Router
+from thingmint.api.devices.data_plane import DeviceMessage, RetainedMessage
+from thingmint.api.wire.errors import ErrorMap
+from thingmint.api.wire.routing import Match, Router
 from thingmint.core.errors import ResourceNotFound, ThingmintError
 from thingmint.rest.answers import error_answer
 

@@ -8,11 +8,15 @@ from typing import Any
 import botocore.session
 import pytest
 
-from thingmint.core import attributes, description, identifiers, iot_policy, policy_document, template, thing_type
+from thingmint.core import identifiers
 from thingmint.core.errors import InvalidRequest
-from thingmint.core.policy_simulation import MAX_REQUESTS, ActionType, AuthDecision
-from thingmint.core.template import TemplateKind
-from thingmint.core.thing import ThingPrincipalType
+from thingmint.core.policies import document as policy_document
+from thingmint.core.policies import iot_policy
+from thingmint.core.policies.simulation import MAX_REQUESTS, ActionType, AuthDecision
+from thingmint.core.provisioning import template
+from thingmint.core.provisioning.template import TemplateKind
+from thingmint.core.registry import attributes, description, thing_type
+from thingmint.core.registry.thing import ThingPrincipalType
 
 # Parsed JSON of a third party's format.
 SHAPES: dict[str, Any] = (

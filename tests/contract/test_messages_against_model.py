@@ -12,14 +12,14 @@ from msgspec.structs import FieldInfo, fields
 from tests.support.authority import new_authority
 from tests.support.device_edge import new_data_plane
 
-from thingmint.api.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, Location, location_of
-from thingmint.api.constraints import Constraint, translate_pattern
-from thingmint.api.errors import DATA_PLANE_ERRORS, ERRORS, INTERNAL_FAILURE, AccessDeniedName, ErrorMap
-from thingmint.api.operation import Operation
-from thingmint.api.planes import DATA_ROUTES, Plane
-from thingmint.api.readers import is_required, shape_of
-from thingmint.api.routes import ROUTES
 from thingmint.api.service import implemented_data_operations, implemented_operations
+from thingmint.api.wire.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, Location, location_of
+from thingmint.api.wire.constraints import Constraint, translate_pattern
+from thingmint.api.wire.errors import DATA_PLANE_ERRORS, ERRORS, INTERNAL_FAILURE, AccessDeniedName, ErrorMap
+from thingmint.api.wire.operation import Operation
+from thingmint.api.wire.planes import DATA_ROUTES, Plane
+from thingmint.api.wire.readers import is_required, shape_of
+from thingmint.api.wire.routes import ROUTES
 from thingmint.core.errors import AccessDenied
 
 Json: TypeAlias = Mapping[str, Any]  # parsed JSON of a third party's format

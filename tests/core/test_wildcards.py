@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.reference_glob import reference_glob, reference_tokens
 from tests.support.work import calls_of
 
-from thingmint.core.policy_patterns import fixed_tokens, parse_tokens, resolved
+from thingmint.core.policies.patterns import fixed_tokens, parse_tokens, resolved
 from thingmint.core.wildcards import Fixed, Wildcard, glob
 
 LETTERS = ["a", "b", "ab", "aab", "é", "😀", "İ", "\n", ":", "/"]

@@ -14,7 +14,7 @@ from tests.support.service import Service, running_service
 from tests.support.wire import WireAnswer, answers, exchange
 
 from thingmint.data_directory.handover import read_credentials
-from thingmint.rest.sigv4 import Credentials, HttpRequest, sign
+from thingmint.rest.sigv4.signature import Credentials, HttpRequest, sign
 
 RESERVE = 4
 JUMPS = {

@@ -15,7 +15,7 @@ from tests.support.signing_requests import csr_pem
 from tests.support.wire import WireAnswer, answers, exchange
 
 from thingmint.data_directory.handover import read_credentials
-from thingmint.rest.sigv4 import Credentials
+from thingmint.rest.sigv4.signature import Credentials
 
 pytestmark = pytest.mark.soak
 SOAK = bool(os.environ.get("THINGMINT_SOAK"))

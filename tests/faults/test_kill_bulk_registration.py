@@ -10,7 +10,7 @@ from tests.support.bulk import BUCKET, KEY, TEMPLATE, write_input
 from tests.support.provisioning import ROLE_ARN
 from tests.support.service import start_service
 
-from thingmint.core.registration_task import ReportType
+from thingmint.core.provisioning.registration_task import ReportType
 
 DEVICES = 3000
 KILLS = 3

@@ -13,14 +13,14 @@ import mqtt5
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from tests.mqtt.test_local_broker_model import BrokerAgainstModel
+from tests.mqtt.broker.test_broker_model import BrokerAgainstModel
 from tests.support.packets import V3, V5, frame_of
 
-from thingmint.mqtt import packets as p
-from thingmint.mqtt.codec import decode_client_packet, decode_server_packet, encode
-from thingmint.mqtt.framing import Frame, FrameReader
-from thingmint.mqtt.packets import Packet, ProtocolVersion, QoS
-from thingmint.mqtt.properties import (
+from thingmint.mqtt.codec import packets as p
+from thingmint.mqtt.codec.codec import decode_client_packet, decode_server_packet, encode
+from thingmint.mqtt.codec.framing import Frame, FrameReader
+from thingmint.mqtt.codec.packets import Packet, ProtocolVersion, QoS
+from thingmint.mqtt.codec.properties import (
     AcknowledgementProperties,
     AuthProperties,
     ConnackProperties,
@@ -30,7 +30,7 @@ from thingmint.mqtt.properties import (
     SubscribeProperties,
     WillProperties,
 )
-from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 
 SOAK = bool(os.environ.get("THINGMINT_SOAK"))
 ROUNDS = 1_000_000 if SOAK else 5_000

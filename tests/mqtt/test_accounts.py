@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tests.support.broker import AT_LEAST_ONCE, OTHER, SCOPE, Device
 
 from thingmint.core.identifiers import AccountId, Region, Scope
+from thingmint.mqtt.broker.data_plane import LocalDataPlane
+from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, QoS, Subscription, Will
+from thingmint.mqtt.codec.properties import ConnectProperties, WillProperties
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import Delivery, Opened
-from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.local_data_plane import LocalDataPlane
-from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, Subscription, Will
-from thingmint.mqtt.properties import ConnectProperties, WillProperties
-from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.queues.limits import BrokerLimits
 
 ANOTHER_REGION = Scope(SCOPE.account, Region("eu-west-1"))
 OTHERS = pytest.mark.parametrize("other", [OTHER, ANOTHER_REGION], ids=["account", "region"])

@@ -10,11 +10,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tests.support.broker import Bench, Losses
 
 import thingmint.mqtt
-from thingmint.mqtt.broker_metrics import FAMILIES, GAUGES, BrokerMetrics
 from thingmint.mqtt.counters import Counters, Gauge, Loss, Traffic
-from thingmint.mqtt.limits import BrokerLimits
+from thingmint.mqtt.metrics import FAMILIES, GAUGES, BrokerMetrics
+from thingmint.mqtt.queues.limits import BrokerLimits
 
-SOURCES = sorted(Path(thingmint.mqtt.__file__).parent.glob("*.py"))
+ROOT = Path(thingmint.mqtt.__file__).parent
+SOURCES = {str(path.relative_to(ROOT).with_suffix("")): path.read_text() for path in sorted(ROOT.rglob("*.py"))}
 MANUAL = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 # What shows that a function drops, refuses or cuts: names of attributes and of calls.
 SIGNS = frozenset(
@@ -34,44 +35,48 @@ COUNTS = frozenset({"lost", "_lost"})
 # Modules whose losses are not messages or requests of the built-in broker, and where these are counted.
 ELSEWHERE = {
     "counters": "names them",
-    "reason_codes": "names codes",
-    "reason_tables": "names codes",
+    "codec/reason_codes": "names codes",
+    "codec/reason_tables": "names codes",
     "data_plane": "names outcomes",
     "events": "maps codes to events",
-    "endings": "maps codes to events",
-    "relay": "an existing broker keeps and counts its own messages",
-    "relay_deliveries": "an existing broker keeps and counts its own messages",
-    "relay_upstream": "an existing broker keeps and counts its own messages",
-    "relay_output": "an existing broker keeps and counts its own messages",
-    "relay_service": "an existing broker keeps and counts its own messages",
-    "operator_edge": "an operator's request, counted by operation and error",
+    "gateway/endings": "maps codes to events",
+    "relay/relay": "an existing broker keeps and counts its own messages",
+    "relay/deliveries": "an existing broker keeps and counts its own messages",
+    "relay/upstream": "an existing broker keeps and counts its own messages",
+    "relay/output": "an existing broker keeps and counts its own messages",
+    "relay/service": "an existing broker keeps and counts its own messages",
+    "edges/operator_edge": "an operator's request, counted by operation and error",
 }
 # Functions that show a sign and lose nothing, or whose caller counts.
 NOT_HERE = {
-    ("device_link", "deliver"): "returns the outcome; the queue counts",
-    ("device_link", "deliver_shared"): "returns the outcome; the queue counts",
-    ("deliveries", "_deliver"): "returns the outcome; the queue counts",
-    ("deliveries", "deliver_shared"): "returns the outcome; the queue counts",
-    ("deliveries", "deliver"): "returns the outcome; the queue counts",
-    ("deliveries", "send_confirmed"): "returns the outcome to the operator who waits for it",
-    ("limits", "check_subscribe"): "the client breaks a rule of the protocol",
-    ("message_flow", "_make_room_for"): "begin counts a refusal",
-    ("message_flow", "_relieve"): "drops by way of _drop_oldest",
+    ("gateway/device_link", "deliver"): "returns the outcome; the queue counts",
+    ("gateway/device_link", "deliver_shared"): "returns the outcome; the queue counts",
+    ("gateway/deliveries", "_deliver"): "returns the outcome; the queue counts",
+    ("gateway/deliveries", "deliver_shared"): "returns the outcome; the queue counts",
+    ("gateway/deliveries", "deliver"): "returns the outcome; the queue counts",
+    ("gateway/deliveries", "send_confirmed"): "returns the outcome to the operator who waits for it",
+    ("queues/limits", "check_subscribe"): "the client breaks a rule of the protocol",
+    ("broker/message_flow", "_make_room_for"): "begin counts a refusal",
+    ("broker/message_flow", "_relieve"): "drops by way of _drop_oldest",
 }
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    for source in SOURCES:
-        if source.stem in ELSEWHERE:
+    for module, text in SOURCES.items():
+        if module in ELSEWHERE:
             continue
-        for node in ast.walk(ast.parse(source.read_text())):
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield source.stem, node
+                yield module, node
 
 
 def names_in(function: ast.AST) -> set[str]:
     attributes = {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)}
     return attributes | {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+
+
+def test_exceptions_name_modules_that_exist() -> None:
+    assert {*ELSEWHERE, *(module for module, _ in NOT_HERE)} <= set(SOURCES)
 
 
 def test_every_place_that_drops_or_refuses_counts() -> None:
@@ -86,9 +91,9 @@ def test_every_place_that_drops_or_refuses_counts() -> None:
 def test_every_name_of_a_loss_is_counted_somewhere() -> None:
     used = {
         node.attr
-        for source in SOURCES
-        if source.stem not in ("counters", "broker_metrics")
-        for node in ast.walk(ast.parse(source.read_text()))
+        for module, text in SOURCES.items()
+        if module not in ("counters", "metrics")
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Loss"
     }
     assert used == {loss.name for loss in Loss}
@@ -97,9 +102,9 @@ def test_every_name_of_a_loss_is_counted_somewhere() -> None:
 def test_every_gauge_is_measured_somewhere() -> None:
     used = {
         node.attr
-        for source in SOURCES
-        if source.stem != "counters"
-        for node in ast.walk(ast.parse(source.read_text()))
+        for module, text in SOURCES.items()
+        if module != "counters"
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Gauge"
     }
     assert {gauge.name for gauge in Gauge} <= used

@@ -6,8 +6,8 @@ import pytest
 from tests.support.authority import caller_with
 
 from thingmint.core.errors import AccessDenied
-from thingmint.core.policy import Policy, parse_policy
-from thingmint.registration.authorization import Permission, authorize_all
+from thingmint.core.policies.language import Policy, parse_policy
+from thingmint.registration.policies.authorization import Permission, authorize_all
 
 OURS = "arn:aws:iot:eu-west-1:123456789012:policy/p"
 GET = Permission("iot:GetPolicy", OURS)

@@ -13,7 +13,9 @@ from tests.support.signing import SettableClock
 
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.identifiers import AccountId, Scope
-from thingmint.registration.access_keys import (
+from thingmint.data_directory.sealing import Sealer
+from thingmint.records.steps import Steps
+from thingmint.registration.access.access_keys import (
     KEPT_AFTER_EXPIRY,
     AccessKeyRequest,
     create_access_key,
@@ -21,9 +23,7 @@ from thingmint.registration.access_keys import (
     list_access_keys,
     purge_expired,
 )
-from thingmint.registration.ports import Transaction
-from thingmint.registration.steps import Steps
-from thingmint.sealing import Sealer
+from thingmint.registration.kernel.ports import Transaction
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ async def test_credentials_that_another_service_has_removed_are_counted_and_told
 async def test_purge_is_done_in_transactions_of_bounded_size(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thingmint.registration.access_keys._PURGED_TOGETHER", 2)
+    monkeypatch.setattr("thingmint.registration.access.access_keys._PURGED_TOGETHER", 2)
     for _ in range(3):
         await created(store, LIFETIME)
     assert [await purged_at(store, NOW + timedelta(days=2)) for _ in range(3)] == [2, 1, 0]

@@ -11,10 +11,11 @@ from tests.support.memory_store import MemoryStore
 from tests.support.signing import SettableClock
 from tests.support.signing_requests import csr_pem
 
-from thingmint.api.fleet import Fleet
+from thingmint.api.provisioning.fleet import Fleet
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.registration import certificates, claims, fleet
-from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.certificates import certificates
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.provisioning import claims, fleet
 
 EARLIER = NOW - timedelta(days=30)
 DEVICE = fleet.Device(caller_with(EVERYTHING), CLAIM_ID)

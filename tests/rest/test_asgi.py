@@ -13,11 +13,11 @@ import pytest
 from tests.support.authority import ACCOUNT, EVERYTHING, StandingClock, caller_with
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPScope, LifespanScope
 
-from thingmint.api.binding import RawRequest
-from thingmint.api.errors import ErrorMap
-from thingmint.api.operation import Operation, any_resource, unimplemented
-from thingmint.api.planes import Plane
-from thingmint.api.routing import Router
+from thingmint.api.wire.binding import RawRequest
+from thingmint.api.wire.errors import ErrorMap
+from thingmint.api.wire.operation import Operation, any_resource, unimplemented
+from thingmint.api.wire.planes import Plane
+from thingmint.api.wire.routing import Router
 from thingmint.core.caller import Caller
 from thingmint.core.errors import (
     AuthenticationMissing,
@@ -27,11 +27,11 @@ from thingmint.core.errors import (
     Throttled,
 )
 from thingmint.core.identifiers import Scope
-from thingmint.core.policy import Policy, parse_policy
+from thingmint.core.policies.language import Policy, parse_policy
 from thingmint.rest.asgi import Application
 from thingmint.rest.body import BodyLimits, BodyReader
 from thingmint.rest.pages import Pages
-from thingmint.rest.sigv4 import HttpRequest
+from thingmint.rest.sigv4.signature import HttpRequest
 
 REQUEST_ID = "0e9a4a5e-3f5e-4c38-9a64-6a4f4ff9a111"
 SECRET = "-----BEGIN RSA PRIVATE KEY-----"

@@ -20,11 +20,11 @@ from thingmint.core.errors import (
     SignatureRefused,
 )
 from thingmint.core.identifiers import AccountId, Region
-from thingmint.core.policy import parse_policy
-from thingmint.registration.access_keys import AccessKeyRequest, create_access_key, delete_access_key
+from thingmint.core.policies.language import parse_policy
+from thingmint.data_directory.sealing import Sealer
+from thingmint.registration.access.access_keys import AccessKeyRequest, create_access_key, delete_access_key
 from thingmint.rest.identity import Authenticator
-from thingmint.rest.sigv4 import Credentials, HttpRequest
-from thingmint.sealing import Sealer
+from thingmint.rest.sigv4.signature import Credentials, HttpRequest
 
 POLICY = document(statement(Action="iot:Describe*"))
 OPERATOR = Caller(

@@ -1,38 +1,8 @@
-"""Owns the stores under test: every test that asks for ``store`` runs on both engines."""
+"""Gives tests of the engines a store on each of them."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
+from tests.support.engines import database_url, store, timings  # noqa: F401  fixtures are found by name
 from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     postgresql_cluster,
     postgresql_server_url,
     postgresql_url,
 )
-from tests.support.stores import Timings
-
-from thingmint.registration.ports import Store
-from thingmint.storage import open_store
-
-
-@pytest.fixture
-def timings() -> Timings:
-    """What the store told its observer."""
-    return Timings()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str | None:
-    """Each engine in turn."""
-    if request.param == "sqlite":
-        return None
-    url: str = request.getfixturevalue("postgresql_url")
-    return url
-
-
-@pytest.fixture
-async def store(database_url: str | None, tmp_path: Path, timings: Timings) -> AsyncIterator[Store]:
-    """A fresh store, closed after the test."""
-    opened = await open_store(database_url, tmp_path, observe=timings)
-    yield opened
-    await opened.close()

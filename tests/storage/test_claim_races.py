@@ -9,9 +9,9 @@ from tests.support.provisioning import BODY, ROLE_ARN
 
 from thingmint.core.errors import ResourceNotFound
 from thingmint.core.identifiers import TemplateName
-from thingmint.core.provisioning_template import TemplateType
-from thingmint.registration import claims, provisioning_templates
-from thingmint.registration.ports import Store
+from thingmint.core.provisioning.stored_template import TemplateType
+from thingmint.registration.kernel.ports import Store
+from thingmint.registration.provisioning import claims, provisioning_templates
 
 CALLER, NAME = caller_with(EVERYTHING), TemplateName("fleet")
 ROUNDS, CLAIMS = 10, 6

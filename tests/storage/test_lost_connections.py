@@ -23,15 +23,15 @@ from tests.support.signing_requests import csr_pem
 from tests.support.stores import Timings, sample_access_key
 
 from thingmint.api.service import implemented_operations
-from thingmint.buckets import Buckets
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import AccountId
-from thingmint.core.registration_task import ReportType, TaskStatus
-from thingmint.registration import bulk, fleet
-from thingmint.registration.bulk_runner import BulkRunner
-from thingmint.registration.ownership import sweep_unused_certificates
-from thingmint.registration.ports import Transaction
-from thingmint.registration.steps import Steps
+from thingmint.core.provisioning.registration_task import ReportType, TaskStatus
+from thingmint.data_directory.buckets import Buckets
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.ports import Transaction
+from thingmint.registration.provisioning import bulk, fleet
+from thingmint.registration.provisioning.bulk_runner import BulkRunner
+from thingmint.registration.provisioning.ownership import sweep_unused_certificates
 from thingmint.storage import postgresql
 from thingmint.storage.database_url import parse_database_url
 from thingmint.storage.postgresql import PostgreSQLStore, open_postgresql

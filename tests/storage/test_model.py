@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.stores import SCOPE, changed, delete, fetch, insert, page, sample_certificate
 
-from thingmint.core.certificate import Certificate, CertificateStatus
+from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import DuplicateCertificate
 from thingmint.core.identifiers import Region, Scope
-from thingmint.registration.paging import PageKey
-from thingmint.registration.ports import Store
+from thingmint.records.paging import PageKey
+from thingmint.registration.kernel.ports import Store
 
 _examples = itertools.count()
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from tests.support.memory_store import MemoryStore
 
-from thingmint.storage.tables import policies, policy_attachments
+from thingmint.records.policies import policies, policy_attachments
 
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": text

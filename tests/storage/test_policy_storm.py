@@ -5,7 +5,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from tests.registration.test_policies_model import (
+from tests.registration.policies.test_policies_model import (
     CERTIFICATE,
     DOCUMENTS,
     GROUPS,
@@ -25,9 +25,9 @@ from tests.support.memberships import Memberships, store_memberships
 from tests.support.stores import insert
 
 from thingmint.core.errors import ServiceUnavailable, ThingmintError, Throttled
-from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.ports import Store
-from thingmint.storage.statement import Row, rows_of
+from thingmint.records.statement import Row, rows_of
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.ports import Store
 
 REQUESTS = 240
 

@@ -11,16 +11,16 @@ import pytest
 from tests.support.postgresql import PostgreSQLCluster, new_database
 from tests.support.stores import SCOPE, Timings, changed, fetch, insert, page, sample_certificate
 
-from thingmint.core.certificate import CertificateStatus
+from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, Throttled
-from thingmint.registration.ports import Transaction
-from thingmint.registration.steps import Steps
+from thingmint.records.certificates import certificates
+from thingmint.records.statement import rows_of
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.ports import Transaction
 from thingmint.storage import DatabaseTooNew, InvalidDatabaseURL, open_store, postgresql, schema
 from thingmint.storage.database_url import has_password, parse_database_url
 from thingmint.storage.postgresql import PostgreSQLStore, open_postgresql
 from thingmint.storage.schema import migrations
-from thingmint.storage.statement import rows_of
-from thingmint.storage.tables import certificates
 
 
 async def opened(url: str, **options: int) -> PostgreSQLStore:

@@ -5,10 +5,10 @@ from dataclasses import replace
 from tests.support.authority import new_authority
 from tests.support.stores import OTHER_SCOPE, SCOPE, insert, sample_certificate
 
-from thingmint.core.certificate import Certificate, CertificateMode
+from thingmint.core.certificates.certificate import Certificate, CertificateMode
 from thingmint.core.identifiers import AccountId, Scope
-from thingmint.registration.ports import Store
-from thingmint.registration.presented_certificates import presented_certificate
+from thingmint.registration.certificates.presented_certificates import presented_certificate
+from thingmint.registration.kernel.ports import Store
 
 SHARED = replace(sample_certificate(1), issuer_id=None, mode=CertificateMode.SNI_ONLY)
 ONE, OTHER = (AccountId(digit * 12) for digit in "12")

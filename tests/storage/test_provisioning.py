@@ -10,18 +10,20 @@ from tests.support.authority import NOW, new_authority
 from tests.support.fleet import DEVICE, DOCUMENT, FLEET, OPERATOR, create_template, template_body, waiting_certificate
 from tests.support.signing import SettableClock
 
-from thingmint.core.attributes import Attributes
-from thingmint.core.certificate import CertificateStatus
+from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ResourceNotFound, ThingmintError
 from thingmint.core.identifiers import ThingGroupName
-from thingmint.core.ownership import OwnershipTokenInvalid
-from thingmint.registration import certificates, fleet, provisioning_templates, thing_groups
-from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.ownership import sweep_unused_certificates
-from thingmint.registration.paging import PageRequest
-from thingmint.registration.ports import Store
-from thingmint.registration.provisioning import Provisioned
-from thingmint.registration.thing_group_members import list_things
+from thingmint.core.provisioning.ownership import OwnershipTokenInvalid
+from thingmint.core.registry.attributes import Attributes
+from thingmint.records.paging import PageRequest
+from thingmint.registration.certificates import certificates
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.ports import Store
+from thingmint.registration.provisioning import fleet, provisioning_templates
+from thingmint.registration.provisioning.ownership import sweep_unused_certificates
+from thingmint.registration.provisioning.provisioning import Provisioned
+from thingmint.registration.registry import thing_groups
+from thingmint.registration.registry.thing_group_members import list_things
 from thingmint.registration.verbs.attachments import Attachments
 
 FIRST = PageRequest(100, None, ascending=True)

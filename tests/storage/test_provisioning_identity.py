@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import apsw
 import pytest
 
-from thingmint.storage.dialect import SQLITE
+from thingmint.records.dialect import SQLITE
 from thingmint.storage.schema import migrate, migrations
 from thingmint.storage.sqlite_connection import transact
 

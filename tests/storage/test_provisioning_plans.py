@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import apsw
 import pytest
 
-from thingmint.storage.dialect import SQLITE
+from thingmint.records.dialect import SQLITE
+from thingmint.records.provisioning import claims, provisioning_templates, registration_tasks
 from thingmint.storage.schema import migrate, migrations
 from thingmint.storage.sqlite_connection import transact
-from thingmint.storage.tables import claims, provisioning_templates, registration_tasks
 
 LISTS = {
     provisioning_templates.TEMPLATES: "provisioning_template_list (account=? AND region=? AND position>?)",

@@ -16,14 +16,14 @@ from tests.support.stores import SCOPE
 from tests.support.things import group_path
 
 from thingmint.core.identifiers import BillingGroupName, ThingName, ThingTypeName
-from thingmint.registration.paging import PageKey, PageRequest
-from thingmint.registration.ports import Store
-from thingmint.registration.steps import Steps
+from thingmint.records.dialect import POSTGRESQL, SQLITE
+from thingmint.records.paging import PageKey, PageRequest
+from thingmint.records.statement import Row, Statement
+from thingmint.records.steps import Steps
+from thingmint.records.transaction import SqlTransaction
+from thingmint.registration.kernel.ports import Store
 from thingmint.registration.verbs.thing_groups import GroupFilter
 from thingmint.registration.verbs.things import AttributeFilter, ThingFilter
-from thingmint.storage.dialect import POSTGRESQL, SQLITE
-from thingmint.storage.statement import Row, Statement
-from thingmint.storage.transaction import SqlTransaction
 
 ROWS, PAGE = 3000, 20
 NUMBERS = f"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})"

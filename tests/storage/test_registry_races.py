@@ -17,9 +17,9 @@ from thingmint.core.errors import (
     ThingmintError,
     VersionMismatch,
 )
-from thingmint.core.thing import ThingPrincipalType
-from thingmint.registration import certificates
-from thingmint.registration.ports import Store
+from thingmint.core.registry.thing import ThingPrincipalType
+from thingmint.registration.certificates import certificates
+from thingmint.registration.kernel.ports import Store
 
 EXCLUSIVE = ThingPrincipalType.EXCLUSIVE_THING
 ROUNDS = 12

@@ -6,12 +6,16 @@ import re
 
 import pytest
 
-from thingmint.storage import schema, tables, transaction
-from thingmint.storage.dialect import POSTGRESQL, SQLITE, Dialect
+from thingmint import records as tables
+from thingmint.records import transaction
+from thingmint.records.dialect import POSTGRESQL, SQLITE, Dialect
+from thingmint.storage import schema
 from thingmint.storage.schema import migrations
 
 TABLES = [
-    importlib.import_module(f"{tables.__name__}.{module.name}") for module in pkgutil.iter_modules(tables.__path__)
+    importlib.import_module(module.name)
+    for module in pkgutil.walk_packages(tables.__path__, f"{tables.__name__}.")
+    if not module.ispkg
 ]
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": text

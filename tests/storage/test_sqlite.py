@@ -15,14 +15,14 @@ import pytest
 from tests.support.stores import SCOPE, Timings, fetch, insert, page, sample_certificate
 
 from thingmint.core.errors import ResourceNotFound, ServiceUnavailable, Throttled
-from thingmint.registration.ports import Transaction
-from thingmint.registration.steps import Steps
+from thingmint.records.certificates import certificates
+from thingmint.records.policies.policy_attachments import EFFECTIVE
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.ports import Transaction
 from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, group_commit, open_store, schema, writer_connection
 from thingmint.storage.schema import migrations
 from thingmint.storage.sqlite import SQLiteStore, open_sqlite
 from thingmint.storage.sqlite_connection import connect
-from thingmint.storage.tables import certificates
-from thingmint.storage.tables.policy_attachments import EFFECTIVE
 
 
 @pytest.fixture

@@ -20,13 +20,13 @@ from tests.support.stores import (
     write_of,
 )
 
-from thingmint.core.certificate import CertificateStatus
+from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import DuplicateCertificate, InvalidRequest, ResourceNotFound, ServiceUnavailable
 from thingmint.core.identifiers import AccountId, SerialNumber
-from thingmint.registration.paging import PageKey, PageRequest
-from thingmint.registration.ports import Store, Transaction
-from thingmint.registration.steps import Steps
-from thingmint.storage.statement import ReadOnlyProgramWrites
+from thingmint.records.paging import PageKey, PageRequest
+from thingmint.records.statement import ReadOnlyProgramWrites
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.ports import Store, Transaction
 
 
 async def test_a_certificate_comes_back_as_it_was_stored(store: Store) -> None:

@@ -9,10 +9,10 @@ from tests.support.authority import ACCOUNT, EVERYTHING, REGION, caller_with, ne
 from tests.support.device_edge import FakeDataPlane, FakeDeviceEdge, new_data_plane
 from tests.support.memory_store import MemoryStore
 
-from thingmint.api.routing import Router
 from thingmint.api.service import build_router
+from thingmint.api.wire.routing import Router
 from thingmint.core.identifiers import AccountId, Region
-from thingmint.registration.authorization import Permission
+from thingmint.registration.policies.authorization import Permission
 
 
 @dataclass

@@ -9,20 +9,20 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.memory_store import MemoryStore
 
-from thingmint.buckets import NoBuckets
+from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.caller import Caller, Principal
-from thingmint.core.hook import Question
 from thingmint.core.identifiers import AccountId, Region, SerialNumber
-from thingmint.core.policy import Policy, parse_policy
-from thingmint.core.provisioning_template import PreProvisioningHook
-from thingmint.core.registry_event import RegistryEvent
+from thingmint.core.policies.language import Policy, parse_policy
+from thingmint.core.provisioning.hook import Question
+from thingmint.core.provisioning.stored_template import PreProvisioningHook
+from thingmint.core.registry.registry_event import RegistryEvent
+from thingmint.data_directory.buckets import NoBuckets
+from thingmint.data_directory.sealing import Sealer
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys import KeyPair, generate_key_pair
 from thingmint.issuance.profile import claim_profile, default_profile
 from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
-from thingmint.registration.audit import AuditEntry
-from thingmint.registration.authority import RegistrationAuthority
-from thingmint.sealing import Sealer
+from thingmint.registration.kernel.authority import RegistrationAuthority
 
 NOW = datetime(2018, 10, 31, 21, 52, 31, 983123, tzinfo=UTC)
 ACCOUNT = AccountId("123456789012")

@@ -4,16 +4,16 @@ from collections import Counter
 from collections.abc import Callable
 
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
-from thingmint.mqtt.codec import encode
+from thingmint.mqtt.broker.broker import LocalBroker
+from thingmint.mqtt.codec.codec import encode
+from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, QoS, Subscription, Will
+from thingmint.mqtt.codec.properties import ConnectProperties
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.codec.shared_publish import SharedPublish
 from thingmint.mqtt.counters import Counters, Loss, NoObserver
 from thingmint.mqtt.data_plane import Delivery, Opened
-from thingmint.mqtt.kept_message import ENTRY_BYTES
-from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.local_broker import LocalBroker
-from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, QoS, Subscription, Will
-from thingmint.mqtt.properties import ConnectProperties
-from thingmint.mqtt.reason_codes import ReasonCode
-from thingmint.mqtt.shared_publish import SharedPublish
+from thingmint.mqtt.queues.kept_message import ENTRY_BYTES
+from thingmint.mqtt.queues.limits import BrokerLimits
 
 AT_LEAST_ONCE = QoS.AT_LEAST_ONCE
 SCOPE = Scope(AccountId("000000000000"), Region("us-east-1"))

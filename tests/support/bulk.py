@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from tests.support.authority import ACCOUNT
 from tests.support.fleet import DOCUMENT
 
-from thingmint.core.registration_task import ReportType
-from thingmint.registration.ports import Store, Transaction
-from thingmint.registration.steps import Steps
+from thingmint.core.provisioning.registration_task import ReportType
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.ports import Store, Transaction
 
 T = TypeVar("T")
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from tests.support.authority import ACCOUNT, REGION
 
-from thingmint.api.data_plane import DeviceMessage, OpenConnection, RetainedMessage
+from thingmint.api.devices.data_plane import DeviceMessage, OpenConnection, RetainedMessage
 from thingmint.core.identifiers import Scope
 
 
 @dataclass
 class FakeDeviceEdge:
-    """Implements `api.data_plane.DeviceEdge` without devices."""
+    """Implements `api.devices.data_plane.DeviceEdge` without devices."""
 
     published: list[DeviceMessage] = field(default_factory=list)
     kept: dict[str, RetainedMessage] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class FakeDeviceEdge:
 
 @dataclass
 class FakeDataPlane:
-    """Implements `api.data_plane.DataPlane`: an edge for each account that asks."""
+    """Implements `api.devices.data_plane.DataPlane`: an edge for each account that asks."""
 
     edges: dict[Scope, FakeDeviceEdge] = field(default_factory=dict)
 

@@ -15,19 +15,18 @@ from tests.support.device_identities import Identity, client_context, new_identi
 from tests.support.loop_thread import LoopThread, loop_thread
 from tests.support.tls_echo import tls_context_of
 
-from thingmint.core.authorizer import Authorizer
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
-from thingmint.core.policy import Decision, DecisionEffect, Policy, parse_policy
-from thingmint.core.policy_target import CertificateTarget
+from thingmint.core.policies.authorizer import Authorizer
+from thingmint.core.policies.language import Decision, DecisionEffect, Policy, parse_policy
+from thingmint.core.policies.target import CertificateTarget
+from thingmint.mqtt.broker.data_plane import LocalDataPlane
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import GatewayEvent
-from thingmint.mqtt.gateway import Gateway
-from thingmint.mqtt.gateway_limits import GatewayLimits
-from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.local_data_plane import LocalDataPlane
-from thingmint.mqtt.ports import (
+from thingmint.mqtt.gateway.gateway import Gateway
+from thingmint.mqtt.queues.limits import BrokerLimits
+from thingmint.mqtt.rights.ports import (
     ConnectionFacts,
     Denial,
     DeviceRefusal,
@@ -36,6 +35,7 @@ from thingmint.mqtt.ports import (
     FleetAnswer,
     FleetRequester,
 )
+from thingmint.mqtt.transport.limits import GatewayLimits
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
 CREATE = "$aws/certificates/create/json"

@@ -18,15 +18,15 @@ from tests.support.fleet import CLAIM_ID
 from tests.support.mutations import Mutation, Request, prepared
 from tests.support.stores import sample_access_key
 
-from thingmint.api.fleet import Fleet
-from thingmint.api.routing import Router
+from thingmint.api.provisioning.fleet import Fleet
 from thingmint.api.service import build_router
-from thingmint.buckets import Buckets
+from thingmint.api.wire.routing import Router
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import AccountId
-from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.fleet import Device
-from thingmint.registration.ports import Store
+from thingmint.data_directory.buckets import Buckets
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.ports import Store
+from thingmint.registration.provisioning.fleet import Device
 
 Rows = dict[str, int]
 

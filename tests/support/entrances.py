@@ -9,20 +9,16 @@ from tests.support.authority import REGION, caller_with
 from tests.support.templates import template_of_pem
 from tests.support.user_ca import UserCA
 
-from thingmint.core.ca_certificate import CACertificate, RegistrationConfig
 from thingmint.core.caller import Caller
-from thingmint.core.certificate import Certificate, CertificateMode, CertificateStatus
+from thingmint.core.certificates.ca_certificate import CACertificate, RegistrationConfig
+from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus
 from thingmint.core.identifiers import AccountId
-from thingmint.registration import (
-    ca_certificates,
-    certificates,
-    registration_codes,
-)
-from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.auto_registration import FirstConnection, auto_register
-from thingmint.registration.ca_certificates import CARegistration
-from thingmint.registration.provisioning import register_thing
-from thingmint.registration.registered_certificates import register, register_without_ca
+from thingmint.registration.certificates import ca_certificates, certificates, registration_codes
+from thingmint.registration.certificates.auto_registration import FirstConnection, auto_register
+from thingmint.registration.certificates.ca_certificates import CARegistration
+from thingmint.registration.certificates.registered_certificates import register, register_without_ca
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.provisioning.provisioning import register_thing
 
 CALLER, OTHER = caller_with(), caller_with(account=AccountId("222222222222"))
 CONNECTION = FirstConnection(REGION, None, "192.0.2.7", "request-9")

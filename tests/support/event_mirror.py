@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from tests.support.registry_model import ModelThing
 
-from thingmint.core.registry_event import (
+from thingmint.core.registry.registry_event import (
     EventOperation,
     GroupHierarchyEvent,
     GroupMembershipEvent,

@@ -9,9 +9,9 @@ from tests.support.signing_requests import csr_pem
 
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import CertificateId, TemplateName
-from thingmint.core.provisioning_template import PreProvisioningHook, TemplateType
-from thingmint.registration import fleet, provisioning_templates
-from thingmint.registration.authority import RegistrationAuthority
+from thingmint.core.provisioning.stored_template import PreProvisioningHook, TemplateType
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.provisioning import fleet, provisioning_templates
 
 FLEET = TemplateName("fleet")
 OPERATOR = caller_with()

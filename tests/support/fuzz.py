@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_from_bytes
 import botocore
 from hypothesis import strategies as st
 
-from thingmint.rest.sigv4 import Credentials, HttpRequest, sign
+from thingmint.rest.sigv4.signature import Credentials, HttpRequest, sign
 
 _MODEL = Path(botocore.__file__).parent / "data" / "iot" / "2015-05-28" / "service-2.json.gz"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.device_gateway import FakeDevice, live_gateway
 
 from thingmint.core.identifiers import CertificateId
-from thingmint.mqtt.gateway_limits import GatewayLimits
+from thingmint.mqtt.transport.limits import GatewayLimits
 
 MANY = 20_000
 

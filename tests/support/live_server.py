@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
-from thingmint.rest.http_protocol import HardenedProtocol
-from thingmint.rest.limits import Limits
-from thingmint.rest.server import Server
+from thingmint.rest.http.limits import Limits
+from thingmint.rest.http.protocol import HardenedProtocol
+from thingmint.rest.http.server import Server
 
 T = TypeVar("T")
 GENEROUS = 30.0

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from tests.support.things import group_path, sample_group, sample_thing
 
 from thingmint.core.identifiers import Scope, ThingName
-from thingmint.core.thing import ThingPrincipalType
-from thingmint.registration.ports import Store, Transaction
-from thingmint.registration.steps import Steps
+from thingmint.core.registry.thing import ThingPrincipalType
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.ports import Store, Transaction
 from thingmint.registration.verbs.thing_principals import Attachment
 
 

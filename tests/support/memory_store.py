@@ -10,17 +10,19 @@ from typing import TypeVar, cast
 import apsw
 
 from thingmint.core.access_key import AccessKey
-from thingmint.core.certificate import Certificate
+from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.registration.audit import AuditEntry
-from thingmint.registration.ports import Transaction
-from thingmint.registration.steps import Steps
-from thingmint.storage.dialect import SQLITE
+from thingmint.records import audit
+from thingmint.records.access import access_keys
+from thingmint.records.certificates import certificates
+from thingmint.records.dialect import SQLITE
+from thingmint.records.statement import Row, rows_of
+from thingmint.records.steps import Steps
+from thingmint.records.transaction import SqlTransaction
+from thingmint.registration.kernel.ports import Transaction
 from thingmint.storage.schema import migrate, migrations
 from thingmint.storage.sqlite_connection import drive, transact
-from thingmint.storage.statement import Row, rows_of
-from thingmint.storage.tables import access_keys, audit, certificates
-from thingmint.storage.transaction import SqlTransaction
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ from tests.support.loop_thread import GENEROUS
 from tests.support.mqtt_peer import V5, Peer
 from tests.support.required import require
 
-from thingmint.mqtt.packets import ProtocolVersion
-from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.codec.packets import ProtocolVersion
+from thingmint.mqtt.codec.reason_codes import ReasonCode
 
 # Debian installs it where only root's PATH leads.
 _ELSEWHERE = ("/usr/sbin", "/usr/local/sbin")

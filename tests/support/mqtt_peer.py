@@ -11,9 +11,9 @@ from tests.support.device_gateway import LiveGateway
 from tests.support.device_identities import Identity
 from tests.support.loop_thread import GENEROUS
 
-from thingmint.mqtt.codec import decode_server_packet, encode
-from thingmint.mqtt.framing import FrameReader
-from thingmint.mqtt.packets import (
+from thingmint.mqtt.codec.codec import decode_server_packet, encode
+from thingmint.mqtt.codec.framing import FrameReader
+from thingmint.mqtt.codec.packets import (
     Connack,
     Connect,
     Packet,
@@ -28,7 +28,7 @@ from thingmint.mqtt.packets import (
     Subscribe,
     Subscription,
 )
-from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.codec.reason_codes import ReasonCode
 
 V3, V5 = ProtocolVersion.MQTT_3_1_1, ProtocolVersion.MQTT_5
 P = TypeVar("P", bound=ServerPacket)

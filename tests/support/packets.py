@@ -5,11 +5,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from thingmint.mqtt import packets as p
-from thingmint.mqtt import properties, reason_tables
-from thingmint.mqtt.codec import decode_client_packet, decode_server_packet
-from thingmint.mqtt.framing import Frame, FrameReader
-from thingmint.mqtt.packets import ClientPacket, Packet, ProtocolVersion, QoS, ServerPacket
+from thingmint.mqtt.codec import packets as p
+from thingmint.mqtt.codec import properties, reason_tables
+from thingmint.mqtt.codec.codec import decode_client_packet, decode_server_packet
+from thingmint.mqtt.codec.framing import Frame, FrameReader
+from thingmint.mqtt.codec.packets import ClientPacket, Packet, ProtocolVersion, QoS, ServerPacket
 
 V3, V5 = ProtocolVersion.MQTT_3_1_1, ProtocolVersion.MQTT_5
 VERSIONS = st.sampled_from((V3, V5))

@@ -4,11 +4,11 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
+from thingmint.mqtt.broker.data_plane import LocalDataPlane
+from thingmint.mqtt.codec.packets import Connect, Publish
+from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.data_plane import DeviceConnection, Opened
-from thingmint.mqtt.limits import BrokerLimits
-from thingmint.mqtt.local_data_plane import LocalDataPlane
-from thingmint.mqtt.packets import Connect, Publish
-from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.queues.limits import BrokerLimits
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.issuing.offline import OfflineRegistrar
 from thingmint.cli.issuing.registrar import Registered
 from thingmint.core.identifiers import AccountId
-from thingmint.registration.authority import RegistrationAuthority
+from thingmint.registration.kernel.authority import RegistrationAuthority
 
 
 class Killed(BaseException):

@@ -9,14 +9,17 @@ from typing import TypeVar
 from tests.support.authority import caller_with, new_authority
 from tests.support.stores import insert, sample_certificate
 
-from thingmint.core.attributes import AttributePayload, Attributes
 from thingmint.core.caller import Caller
-from thingmint.core.certificate import Certificate
+from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.identifiers import BillingGroupName, ThingGroupName, ThingName, ThingTypeName
-from thingmint.core.thing import Thing, ThingPrincipalType, ThingUpdate
-from thingmint.core.thing_group import BillingGroup, ThingGroup
-from thingmint.core.thing_type import ThingType, ThingTypeProperties
-from thingmint.registration import (
+from thingmint.core.registry.attributes import AttributePayload, Attributes
+from thingmint.core.registry.thing import Thing, ThingPrincipalType, ThingUpdate
+from thingmint.core.registry.thing_group import BillingGroup, ThingGroup
+from thingmint.core.registry.thing_type import ThingType, ThingTypeProperties
+from thingmint.records.paging import Page, PageRequest
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.ports import Store
+from thingmint.registration.registry import (
     billing_groups,
     billing_members,
     thing_group_members,
@@ -25,9 +28,6 @@ from thingmint.registration import (
     thing_types,
     things,
 )
-from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.paging import Page, PageRequest
-from thingmint.registration.ports import Store
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from typing import TypeAlias
 from tests.support.device_identities import server_identity
 
 from thingmint.cli.fleet.target import Target
-from thingmint.mqtt.codec import decode_client_packet, encode
-from thingmint.mqtt.framing import FrameReader
-from thingmint.mqtt.packets import (
+from thingmint.mqtt.codec.codec import decode_client_packet, encode
+from thingmint.mqtt.codec.framing import FrameReader
+from thingmint.mqtt.codec.packets import (
     ClientPacket,
     Connack,
     Connect,
@@ -25,7 +25,7 @@ from thingmint.mqtt.packets import (
     Suback,
     Subscribe,
 )
-from thingmint.mqtt.reason_codes import ReasonCode
+from thingmint.mqtt.codec.reason_codes import ReasonCode
 
 V5 = ProtocolVersion.MQTT_5
 

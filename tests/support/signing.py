@@ -9,7 +9,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 
-from thingmint.rest.sigv4 import Credentials, HttpRequest
+from thingmint.rest.sigv4.signature import Credentials, HttpRequest
 
 HOST = "localhost:8443"
 REGION = "us-east-1"

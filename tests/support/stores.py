@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from thingmint.core.access_key import AccessKey, AccessKeyOrigin
-from thingmint.core.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary
+from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber, certificate_id_of
-from thingmint.registration.audit import AuditEntry
-from thingmint.registration.paging import PageKey, PageRequest
-from thingmint.registration.ports import Store, Transaction
-from thingmint.registration.steps import Steps
+from thingmint.records.paging import PageKey, PageRequest
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.ports import Store, Transaction
 
 SCOPE = Scope(AccountId("123456789012"), Region("eu-central-1"))
 OTHER_SCOPE = Scope(AccountId("123456789012"), Region("us-east-1"))

@@ -6,14 +6,14 @@ from typing import TypeVar
 
 from tests.support.stores import CREATED_AT, SCOPE
 
-from thingmint.core.attributes import Attributes
 from thingmint.core.identifiers import BillingGroupName, Scope, ThingGroupName, ThingName, ThingTypeName
-from thingmint.core.thing import Thing
-from thingmint.core.thing_group import BillingGroup, GroupPath, ThingGroup
-from thingmint.core.thing_type import ThingType, ThingTypeProperties
-from thingmint.registration.paging import Listed, PageKey, PageRequest
-from thingmint.registration.ports import Store, Transaction
-from thingmint.registration.steps import Steps
+from thingmint.core.registry.attributes import Attributes
+from thingmint.core.registry.thing import Thing
+from thingmint.core.registry.thing_group import BillingGroup, GroupPath, ThingGroup
+from thingmint.core.registry.thing_type import ThingType, ThingTypeProperties
+from thingmint.records.paging import Listed, PageKey, PageRequest
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.ports import Store, Transaction
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ from OpenSSL import SSL
 from tests.support.device_identities import Identity, server_identity
 from tests.support.loop_thread import LoopThread, loop_thread
 
-from thingmint.mqtt.gateway_limits import GatewayLimits
-from thingmint.mqtt.listener import Listener
-from thingmint.mqtt.tls import Peer, device_tls_context
-from thingmint.mqtt.tls_transport import TLSTransport
+from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.mqtt.transport.listener import Listener
+from thingmint.mqtt.transport.tls import Peer, device_tls_context
+from thingmint.mqtt.transport.tls_transport import TLSTransport
 
 
 def tls_context_of(identity: Identity) -> SSL.Context:

@@ -9,25 +9,25 @@ from typing import TypeVar
 
 import click
 
-from thingmint.api.planes import DATA_ROUTES
-from thingmint.api.routes import ROUTES
+from thingmint.api.wire.planes import DATA_ROUTES
+from thingmint.api.wire.routes import ROUTES
 from thingmint.cli.settings import fail
-from thingmint.config import Config, StartRefused
 from thingmint.core.access_key import AccessKey
-from thingmint.core.condition_keys import CALLER_KEYS, never_present
 from thingmint.core.errors import ThingmintError
-from thingmint.core.policy import parse_policy
+from thingmint.core.policies.condition_keys import CALLER_KEYS, never_present
+from thingmint.core.policies.language import parse_policy
 from thingmint.data_directory.handover import CREDENTIALS, read_credentials
-from thingmint.first_credentials import operator, require_own_database
-from thingmint.registration.access_keys import (
+from thingmint.host.words import in_words
+from thingmint.registration.access.access_keys import (
     AccessKeyRequest,
     NewAccessKey,
     create_access_key,
     delete_access_key,
     list_access_keys,
 )
-from thingmint.registry import Registry, registry_beside_service
-from thingmint.words import in_words
+from thingmint.service.first_credentials import operator, require_own_database
+from thingmint.service.opening import Registry, registry_beside_service
+from thingmint.settings.config import Config, StartRefused
 
 T = TypeVar("T")
 

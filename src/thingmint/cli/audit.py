@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import click
 
 from thingmint.cli.settings import fail
-from thingmint.config import Config, StartRefused
+from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.errors import ThingmintError
-from thingmint.registration.audit import AuditEntry
-from thingmint.registry import registry_beside_service
-from thingmint.words import in_words
+from thingmint.host.words import in_words
+from thingmint.service.opening import registry_beside_service
+from thingmint.settings.config import Config, StartRefused
 
 
 def show(config: Config, *, limit: int, as_json: bool) -> None:

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from thingmint.data_directory.handover import read_credentials, read_endpoints
-from thingmint.rest.sigv4 import Credentials as SigningCredentials
-from thingmint.rest.sigv4 import HttpRequest, sign
-from thingmint.words import in_words
+from thingmint.host.words import in_words
+from thingmint.rest.sigv4.signature import Credentials as SigningCredentials
+from thingmint.rest.sigv4.signature import HttpRequest, sign
 
 _TIMEOUT_SECONDS = 60.0
 

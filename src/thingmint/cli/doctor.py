@@ -12,8 +12,7 @@ from pathlib import Path
 
 import click
 
-from thingmint.config import Config, StartRefused
-from thingmint.core.certificate import Certificate
+from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.authorities import (
     ISSUING,
@@ -27,9 +26,10 @@ from thingmint.data_directory.authorities import (
 )
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.handover import CREDENTIALS
-from thingmint.first_credentials import require_own_database
-from thingmint.registry import registry_beside_service
-from thingmint.words import in_words
+from thingmint.host.words import in_words
+from thingmint.service.first_credentials import require_own_database
+from thingmint.service.opening import registry_beside_service
+from thingmint.settings.config import Config, StartRefused
 
 _LITTLE_SPACE_BYTES = 512 * 1024 * 1024
 _EXPIRES_SOON = timedelta(days=365)

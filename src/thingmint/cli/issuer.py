@@ -21,7 +21,7 @@ from thingmint.data_directory.authorities import (
     key_path,
     read_certificate,
 )
-from thingmint.words import in_words
+from thingmint.host.words import in_words
 
 
 def show(data_dir: Path, *, as_json: bool) -> None:

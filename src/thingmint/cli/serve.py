@@ -14,16 +14,16 @@ import structlog
 import uvloop
 
 from thingmint import __version__
-from thingmint.app import serve
 from thingmint.cli.settings import fail
-from thingmint.config import Config, StartRefused
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.data_directory.handover import Endpoints
-from thingmint.hardening import harden_process
-from thingmint.printed_lines import printed_to
-from thingmint.telemetry import configure_logging
-from thingmint.words import in_words
+from thingmint.host.hardening import harden_process
+from thingmint.host.printed_lines import printed_to
+from thingmint.host.telemetry import configure_logging
+from thingmint.host.words import in_words
+from thingmint.service.serving import serve
+from thingmint.settings.config import Config, StartRefused
 
 FIRST_CERTIFICATE = (
     "aws iot create-keys-and-certificate --set-as-active "

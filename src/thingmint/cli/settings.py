@@ -1,4 +1,4 @@
-"""Owns how settings become command-line flags: one table in `thingmint.setting_table`, one decorator here."""
+"""Owns how settings become command-line flags: one table in `thingmint.settings.table`, one decorator here."""
 
 import os
 import sys
@@ -7,10 +7,10 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from thingmint.config import Config, load_config
-from thingmint.setting_table import BY_NAME, SETTINGS
-from thingmint.settings_file import ConfigError
-from thingmint.words import in_words
+from thingmint.host.words import in_words
+from thingmint.settings.config import Config, load_config
+from thingmint.settings.file import ConfigError
+from thingmint.settings.table import BY_NAME, SETTINGS
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from thingmint.core.identifiers import AccountId, Region, Scope
-from thingmint.core.policy import Policy
+from thingmint.core.policies.language import Policy
 
 
 @dataclass(frozen=True, slots=True)

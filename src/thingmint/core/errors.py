@@ -3,7 +3,7 @@
 Every message is written for the caller: it names what the caller sent and never a secret or a cause inside the service.
 """
 
-from thingmint.words import in_words
+from thingmint.host.words import in_words
 
 
 class ThingmintError(Exception):

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
+from thingmint.host.words import reason_of
 from thingmint.issuance.private_keys import (
     PassphraseMissing,
     PrivateKey,
@@ -32,8 +33,7 @@ from thingmint.issuance.trust_anchor import (
     create_rsa_service_ca,
     create_service_ca,
 )
-from thingmint.registration.ports import SerialNumbers
-from thingmint.words import reason_of
+from thingmint.registration.kernel.ports import SerialNumbers
 
 TRUST_ANCHOR = "ca.pem"
 DEVICE_AUTHORITIES = "device-ca.pem"

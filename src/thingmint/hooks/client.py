@@ -1,9 +1,9 @@
-"""Owns the asking of hooks by their ARNs; implements `registration.ports.HookClient`."""
+"""Owns the asking of hooks by their ARNs; implements `registration.kernel.ports.HookClient`."""
 
 from collections.abc import Mapping
 
-from thingmint.core.hook import HookFailed, Question
-from thingmint.core.provisioning_template import PreProvisioningHook
+from thingmint.core.provisioning.hook import HookFailed, Question
+from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.hooks.target import HookTarget
 
 

@@ -3,10 +3,10 @@
 import asyncio
 from typing import Protocol
 
-from thingmint.core.hook import HookFailed, Question
-from thingmint.core.provisioning_template import PreProvisioningHook
-from thingmint.registration.ports import HookClient
-from thingmint.words import in_words
+from thingmint.core.provisioning.hook import HookFailed, Question
+from thingmint.core.provisioning.stored_template import PreProvisioningHook
+from thingmint.host.words import in_words
+from thingmint.registration.kernel.ports import HookClient
 
 
 class Log(Protocol):

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 
-from thingmint.registration.ports import Clock
+from thingmint.registration.kernel.ports import Clock
 
 HEADER = "X-Thingmint-Signature"
 # As long as the digest: a shorter secret would be the weaker part.

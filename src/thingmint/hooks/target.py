@@ -8,14 +8,14 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from thingmint.core.errors import InvalidRequest
-from thingmint.core.provisioning_template import PreProvisioningHook
+from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.hooks.handler_signature import HandlerRefused
 from thingmint.hooks.python_callable import python_hook
 from thingmint.hooks.raised import told
 from thingmint.hooks.signature import QuestionSigner
 from thingmint.hooks.trust import MachineTrust
 from thingmint.hooks.webhook import Webhook
-from thingmint.words import in_words
+from thingmint.host.words import in_words
 
 HookTarget: TypeAlias = Callable[[Mapping[str, object]], Awaitable[object]]
 """Takes the question as JSON objects are in Python, returns the answer in the same form, raises HookFailed."""

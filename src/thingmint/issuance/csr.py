@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import SignatureAlgorithmOID
 
 from thingmint.core.errors import InvalidRequest
+from thingmint.host.words import in_words
 from thingmint.issuance.der import children, only_element
 from thingmint.issuance.keys import PublicKey, WeakKey, accepted_public_key
 from thingmint.issuance.odd_names import odd_names_allowed
 from thingmint.issuance.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.subject import SubjectRefused, check_subject
-from thingmint.words import in_words
 
 _LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 _EMPTY_NAME = b"\x30\x00"

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from thingmint.core.claim import CLAIM_VALID_FOR
+from thingmint.core.provisioning.claim import CLAIM_VALID_FOR
 from thingmint.issuance.subject import SubjectRefused, check_subject
 
 # RFC 5280, 4.1.2.5: the last second that UTCTime can write, and the end of every certificate that AWS IoT issues.

@@ -21,9 +21,9 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from thingmint.core.identifiers import CertificateId, Scope
-from thingmint.mqtt.packets import Connect, ProtocolVersion, Publish, Subscription
-from thingmint.mqtt.reason_codes import ReasonCode
-from thingmint.mqtt.shared_publish import SharedPublish
+from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, Subscription
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.codec.shared_publish import SharedPublish
 
 DATA_PLANE_PACKET_IDS: Final = range(1, 0x8000)
 GATEWAY_PACKET_IDS: Final = range(0x8000, 0x10000)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from uvicorn._types import ASGISendCallable
 
-from thingmint.api.errors import ErrorAnswer
+from thingmint.api.wire.errors import ErrorAnswer
 
 JSON = b"application/json"
 

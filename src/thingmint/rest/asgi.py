@@ -13,18 +13,18 @@ from typing import Protocol
 
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
-from thingmint.api.errors import ErrorMap
-from thingmint.api.planes import Plane
-from thingmint.api.routing import Router
+from thingmint.api.wire.errors import ErrorMap
+from thingmint.api.wire.planes import Plane
+from thingmint.api.wire.routing import Router
 from thingmint.core.caller import Caller
 from thingmint.core.errors import ThingmintError, Throttled
-from thingmint.registration.authorization import TagsOf, authorize_all
-from thingmint.registration.ports import Clock
+from thingmint.registration.kernel.ports import Clock
+from thingmint.registration.policies.authorization import TagsOf, authorize_all
 from thingmint.rest.answers import Answer, error_answer, send_answer
 from thingmint.rest.body import BodyLimits, BodyReader, ClientDisconnected
 from thingmint.rest.pages import Pages
 from thingmint.rest.request_conditions import request_conditions
-from thingmint.rest.sigv4 import HttpRequest
+from thingmint.rest.sigv4.signature import HttpRequest
 
 # Bounds the names that metrics and logs are kept by: a client can invent paths, but no operations.
 _NO_OPERATION = "Unknown"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from uvicorn._types import ASGIReceiveCallable
 
-from thingmint.api.errors import RequestTooLarge, RequestTooSlow
+from thingmint.api.wire.errors import RequestTooLarge, RequestTooSlow
 from thingmint.core.errors import Throttled
 
 

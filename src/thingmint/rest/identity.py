@@ -6,16 +6,16 @@ import hmac
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
-from thingmint.api.planes import NOT_SERVED
+from thingmint.api.wire.planes import NOT_SERVED
 from thingmint.core.access_key import AccessKey
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.errors import AccessDenied, CredentialsExpired, CredentialsUnknown, MalformedPolicy, not_implemented
 from thingmint.core.identifiers import Region, Scope, user_arn
-from thingmint.core.policy import Policy, parse_policy
-from thingmint.registration.access_keys import sealing_name, session_token_digest
-from thingmint.registration.ports import Clock, SecretSealer, Store, Transaction
-from thingmint.registration.steps import Steps
-from thingmint.rest.sigv4 import (
+from thingmint.core.policies.language import Policy, parse_policy
+from thingmint.records.steps import Steps
+from thingmint.registration.access.access_keys import sealing_name, session_token_digest
+from thingmint.registration.kernel.ports import Clock, SecretSealer, Store, Transaction
+from thingmint.rest.sigv4.signature import (
     CredentialScope,
     HttpRequest,
     read_signature,

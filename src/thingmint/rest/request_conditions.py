@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from thingmint.registration.authorization import iso_time
+from thingmint.registration.policies.authorization import iso_time
 
 _HEADERS = {"aws:UserAgent": b"user-agent", "aws:Referer": b"referer"}
 

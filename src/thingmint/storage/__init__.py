@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from thingmint.registration.ports import Store
+from thingmint.registration.kernel.ports import Store
 from thingmint.storage.database_url import InvalidDatabaseURL, has_password, parse_database_url
 from thingmint.storage.schema import DatabaseTooNew
 from thingmint.storage.sqlite import open_sqlite

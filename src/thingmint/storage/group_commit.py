@@ -17,9 +17,9 @@ from typing import NamedTuple
 import apsw
 
 from thingmint.core.errors import ServiceUnavailable
+from thingmint.host.words import in_words
 from thingmint.storage.writer_connection import Outcome, Program, WriterConnection
 from thingmint.storage.writer_thread import WriterThread
-from thingmint.words import in_words
 
 _logger = logging.getLogger(__name__)
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from thingmint.issuance.foreign import load_registered
-from thingmint.issuance.signed_form import signed_digest
-from thingmint.issuance.user_ca import is_issued_by
-from thingmint.registration.steps import Steps
-from thingmint.storage.statement import Row, row_of, rows_of
+from thingmint.issuance.foreign.certificate import load_registered
+from thingmint.issuance.foreign.signed_form import signed_digest
+from thingmint.issuance.foreign.user_ca import is_issued_by
+from thingmint.records.statement import Row, row_of, rows_of
+from thingmint.records.steps import Steps
 
 _BATCH = 500
 

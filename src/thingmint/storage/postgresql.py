@@ -9,9 +9,11 @@ from typing import TypeVar
 import asyncpg
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
-from thingmint.registration.steps import Steps
+from thingmint.host.words import in_words
+from thingmint.records.dialect import POSTGRESQL
+from thingmint.records.steps import Steps
+from thingmint.records.transaction import SqlTransaction, check_write
 from thingmint.storage.database_url import DatabaseURL, InvalidDatabaseURL
-from thingmint.storage.dialect import POSTGRESQL
 from thingmint.storage.postgresql_ending import end_politely, end_pool, give_back
 from thingmint.storage.postgresql_session import (
     COMMAND_SECONDS,
@@ -25,8 +27,6 @@ from thingmint.storage.postgresql_session import (
     write_in_transaction,
 )
 from thingmint.storage.schema import is_current, migrate, migrations
-from thingmint.storage.transaction import SqlTransaction, check_write
-from thingmint.words import in_words
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ ATTEMPTS = 4
 
 
 class PostgreSQLStore:
-    """Implements `registration.ports.Store`; belongs to the event loop and the process that opened it."""
+    """Implements `registration.kernel.ports.Store`; belongs to the event loop and the process that opened it."""
 
     def __init__(
         self,

@@ -9,11 +9,11 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.registration.steps import Steps
-from thingmint.storage.dialect import POSTGRESQL
+from thingmint.records.dialect import POSTGRESQL
+from thingmint.records.statement import Statement, require_select
+from thingmint.records.steps import Steps
+from thingmint.records.transaction import SqlTransaction
 from thingmint.storage.postgresql_ending import AnyConnection, end_at_once
-from thingmint.storage.statement import Statement, require_select
-from thingmint.storage.transaction import SqlTransaction
 
 T = TypeVar("T")
 

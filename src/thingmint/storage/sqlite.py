@@ -10,11 +10,11 @@ from typing import TypeVar, cast
 import apsw
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
-from thingmint.registration.steps import Steps
+from thingmint.records.steps import Steps
+from thingmint.records.transaction import SqlTransaction, check_write
 from thingmint.storage.group_commit import GroupCommit
 from thingmint.storage.schema import migrations
 from thingmint.storage.sqlite_connection import close, connect, create, is_outage, transact
-from thingmint.storage.transaction import SqlTransaction, check_write
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ CHECK_SECONDS = 10.0
 
 
 class SQLiteStore:
-    """Implements `registration.ports.Store`; belongs to the event loop and the process that opened it."""
+    """Implements `registration.kernel.ports.Store`; belongs to the event loop and the process that opened it."""
 
     def __init__(
         self, path: Path, *, observe: Callable[[str, float], None], vfs: str | None, max_in_flight: int

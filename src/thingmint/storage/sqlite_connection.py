@@ -9,12 +9,12 @@ from typing import TypeVar
 import apsw
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.registration.steps import Steps
-from thingmint.storage.dialect import SQLITE
+from thingmint.host.words import in_words
+from thingmint.records.dialect import SQLITE
+from thingmint.records.statement import Statement, require_select
+from thingmint.records.steps import Steps
+from thingmint.records.transaction import SqlTransaction
 from thingmint.storage.schema import Migration, migrate
-from thingmint.storage.statement import Statement, require_select
-from thingmint.storage.transaction import SqlTransaction
-from thingmint.words import in_words
 
 T = TypeVar("T")
 

@@ -16,11 +16,11 @@ from typing import NamedTuple, TypeAlias
 
 import apsw
 
-from thingmint.registration.steps import Steps
+from thingmint.host.words import in_words
+from thingmint.records.statement import Statement
+from thingmint.records.steps import Steps
+from thingmint.records.transaction import SqlTransaction
 from thingmint.storage.sqlite_connection import TRANSACTION, WRITER_BUSY_MILLISECONDS, close, is_outage, roll_back
-from thingmint.storage.statement import Statement
-from thingmint.storage.transaction import SqlTransaction
-from thingmint.words import in_words
 
 _logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.fleet.api import NOT_FOUND, Api
 from thingmint.cli.fleet.device import Device
 from thingmint.cli.fleet.preparation import remove_certificate
-from thingmint.words import in_words
+from thingmint.host.words import in_words
 
 _CALLERS = 8
 _PRINCIPAL = "x-amzn-principal"

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from thingmint.cli.fleet.target import Target
-from thingmint.mqtt.codec import decode_server_packet, encode
-from thingmint.mqtt.device_protocol import MAX_PACKET_BYTES
-from thingmint.mqtt.framing import FrameReader
-from thingmint.mqtt.packets import (
+from thingmint.mqtt.codec.codec import decode_server_packet, encode
+from thingmint.mqtt.codec.framing import FrameReader
+from thingmint.mqtt.codec.packets import (
     ClientPacket,
     Connack,
     Connect,
@@ -24,7 +23,8 @@ from thingmint.mqtt.packets import (
     Subscribe,
     Subscription,
 )
-from thingmint.mqtt.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 
 ANSWER_SECONDS: Final = 30.0
 """How long a device waits for anything before it gives up."""

@@ -24,8 +24,8 @@ from thingmint.cli.fleet.report import Outcome, print_json, print_report
 from thingmint.cli.fleet.service import Service
 from thingmint.cli.fleet.target import Target, TargetRefused, find_target
 from thingmint.cli.settings import fail
-from thingmint.hardening import harden_process
-from thingmint.words import in_words
+from thingmint.host.hardening import harden_process
+from thingmint.host.words import in_words
 
 _INTERRUPTED = 130
 _SPARE_DESCRIPTORS = 64

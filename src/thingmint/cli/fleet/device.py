@@ -18,7 +18,7 @@ from thingmint.cli.fleet.client import ANSWER_SECONDS, Client, ConnectionLost, R
 from thingmint.cli.fleet.identity import Identity, new_signing_request
 from thingmint.cli.fleet.measures import Measures, Step
 from thingmint.cli.fleet.target import Target
-from thingmint.words import in_words
+from thingmint.host.words import in_words
 
 _KEYS_TOPIC = "$aws/certificates/create/json"
 _CSR_TOPIC = "$aws/certificates/create-from-csr/json"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.fleet.api import NOT_FOUND, Api
 from thingmint.cli.fleet.identity import Identity
-from thingmint.words import in_words
+from thingmint.host.words import in_words
 
 PARAMETER = "Device"
 # Stored and not used: there is no other AWS service here to act on.

@@ -9,8 +9,8 @@ import ssl
 import urllib.parse
 from dataclasses import dataclass
 
-from thingmint.addresses import MQTT_PORT
-from thingmint.words import in_words, reason_of
+from thingmint.host.words import in_words, reason_of
+from thingmint.service.addresses import MQTT_PORT
 
 _PROBE_SECONDS = 10.0
 

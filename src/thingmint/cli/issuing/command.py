@@ -16,14 +16,14 @@ from thingmint.cli.issuing.patience import Patience, WorkStopped
 from thingmint.cli.issuing.registrar import HttpsRegistrar, Registrar, file_sha256
 from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work
 from thingmint.cli.settings import fail
-from thingmint.config import Config, StartRefused
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.authorities import TRUST_ANCHOR
 from thingmint.data_directory.files import DirectoryInUse
-from thingmint.key_pool import KeyPool
-from thingmint.registry import key_pool_of, offline_authority
-from thingmint.telemetry import configure_logging
-from thingmint.words import in_words
+from thingmint.host.telemetry import configure_logging
+from thingmint.host.words import in_words
+from thingmint.keys.pool import KeyPool
+from thingmint.service.opening import key_pool_of, offline_authority
+from thingmint.settings.config import Config, StartRefused
 
 _INTERRUPTED = 130
 _REFUSALS = (

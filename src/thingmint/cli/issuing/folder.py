@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from thingmint.core.identifiers import CertificateId, certificate_id_of
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
+from thingmint.host.words import in_words
 from thingmint.issuance.pem import certificate_pem
-from thingmint.words import in_words
 
 JOB_FILE = "job.json"
 MANIFEST_CSV = "manifest.csv"

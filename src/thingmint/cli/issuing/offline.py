@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.issuing.registrar import Registered
 from thingmint.core.caller import Caller
-from thingmint.core.certificate import CertificateStatus
+from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ResourceNotFound, ServiceUnavailable, ThingmintError, Throttled
 from thingmint.core.identifiers import CertificateId
-from thingmint.registration import certificates
-from thingmint.registration.authority import RegistrationAuthority
-from thingmint.registration.paging import PageRequest
+from thingmint.records.paging import PageRequest
+from thingmint.registration.certificates import certificates
+from thingmint.registration.kernel.authority import RegistrationAuthority
 
 _PAGE = 250
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.core.errors import ThingmintError
-from thingmint.words import in_words
+from thingmint.host.words import in_words
 
 T = TypeVar("T")
 

@@ -21,8 +21,8 @@ from thingmint.cli.issuing.doubts import discard_doubles, find_lost
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job, public_key_sha256
 from thingmint.cli.issuing.patience import THROTTLED, Patience
 from thingmint.cli.issuing.registrar import Registered, Registrar
-from thingmint.registration.ports import KeySource
-from thingmint.words import in_words
+from thingmint.host.words import in_words
+from thingmint.registration.kernel.ports import KeySource
 
 _SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AWS IoT Certificate")])
 

@@ -1,1 +1,1 @@
-"""The verbs of a transaction, a Protocol for each noun; `registration.ports` puts them together."""
+"""The verbs of a transaction, a Protocol for each noun; `registration.kernel.ports` puts them together."""

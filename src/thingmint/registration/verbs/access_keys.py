@@ -5,7 +5,7 @@ from typing import Protocol
 
 from thingmint.core.access_key import AccessKey
 from thingmint.core.identifiers import AccountId
-from thingmint.registration.steps import Steps
+from thingmint.records.steps import Steps
 
 
 class AccessKeyVerbs(Protocol):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from thingmint.core.identifiers import Scope
-from thingmint.registration.steps import Steps
+from thingmint.records.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope
-from thingmint.registration.audit import AuditEntry
-from thingmint.registration.paging import PageKey
-from thingmint.registration.steps import Steps
+from thingmint.records.paging import PageKey
+from thingmint.records.steps import Steps
 
 
 class AuditVerbs(Protocol):

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from thingmint.core.ca_certificate import CACertificate, CACertificateSummary
-from thingmint.core.certificate import CertificateSummary
+from thingmint.core.certificates.ca_certificate import CACertificate, CACertificateSummary
+from thingmint.core.certificates.certificate import CertificateSummary
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
-from thingmint.registration.paging import PageRequest
-from thingmint.registration.steps import Steps
+from thingmint.records.paging import PageRequest
+from thingmint.records.steps import Steps
 
 
 class CACertificateVerbs(Protocol):

@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from thingmint.core.certificate_provider import CertificateProvider, CertificateProviderEntry, ProvidedOperation
+from thingmint.core.certificates.certificate_provider import (
+    CertificateProvider,
+    CertificateProviderEntry,
+    ProvidedOperation,
+)
 from thingmint.core.identifiers import CertificateProviderName, Scope
-from thingmint.registration.paging import PageRequest
-from thingmint.registration.steps import Steps
+from thingmint.records.paging import PageRequest
+from thingmint.records.steps import Steps
 
 
 class CertificateProviderVerbs(Protocol):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from thingmint.core.certificate import Certificate, CertificateSummary
+from thingmint.core.certificates.certificate import Certificate, CertificateSummary
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
-from thingmint.registration.paging import PageRequest
-from thingmint.registration.steps import Steps
+from thingmint.records.paging import PageRequest
+from thingmint.records.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from thingmint.registration.steps import Steps
+from thingmint.records.steps import Steps
 
 
 class ChangeVerbs(Protocol):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from thingmint.core.claim import ClaimCertificate
 from thingmint.core.identifiers import CertificateId
-from thingmint.core.ownership import Ownership, OwnershipUse
-from thingmint.registration.steps import Steps
+from thingmint.core.provisioning.claim import ClaimCertificate
+from thingmint.core.provisioning.ownership import Ownership, OwnershipUse
+from thingmint.records.steps import Steps
 
 
 class ClaimVerbs(Protocol):

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Protocol
 
-from thingmint.core.event_configuration import EventConfigurations, EventType
 from thingmint.core.identifiers import Scope
-from thingmint.registration.steps import Steps
+from thingmint.core.registry.event_configuration import EventConfigurations, EventType
+from thingmint.records.steps import Steps
 
 
 class EventConfigurationVerbs(Protocol):

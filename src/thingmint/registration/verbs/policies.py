@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from thingmint.core.device_policy import DevicePolicy, PolicySummary, PolicyVersion, PolicyVersionSummary
 from thingmint.core.identifiers import PolicyName, Scope
-from thingmint.registration.paging import PageRequest
-from thingmint.registration.steps import Steps
+from thingmint.core.policies.stored_policy import DevicePolicy, PolicySummary, PolicyVersion, PolicyVersionSummary
+from thingmint.records.paging import PageRequest
+from thingmint.records.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)

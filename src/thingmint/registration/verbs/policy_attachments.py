@@ -1,16 +1,16 @@
 """Owns what a transaction does with the attachments of policies, and what follows from them; knows no SQL.
 
-Targets are named as `core.policy_target` names them.
+Targets are named as `core.policies.target` names them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from thingmint.core.device_policy import PolicySummary
 from thingmint.core.identifiers import PolicyName, Scope, ThingGroupName, ThingName, policy_arn
-from thingmint.registration.paging import PageRequest
-from thingmint.registration.steps import Steps
+from thingmint.core.policies.stored_policy import PolicySummary
+from thingmint.records.paging import PageRequest
+from thingmint.records.steps import Steps
 from thingmint.registration.verbs.policies import VersionKey
 
 

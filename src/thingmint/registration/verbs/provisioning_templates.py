@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from thingmint.core.identifiers import Scope, TemplateName
-from thingmint.core.provisioning_template import (
+from thingmint.core.provisioning.stored_template import (
     ProvisioningTemplate,
     TemplateEntry,
     TemplateVersion,
     TemplateVersionEntry,
 )
-from thingmint.registration.paging import PageRequest
-from thingmint.registration.steps import Steps
+from thingmint.records.paging import PageRequest
+from thingmint.records.steps import Steps
 
 
 class ProvisioningTemplateVerbs(Protocol):

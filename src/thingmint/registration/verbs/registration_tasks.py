@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Protocol
 
 from thingmint.core.identifiers import Scope
-from thingmint.core.registration_task import Outcome, RegistrationTask, TaskEntry, TaskStatus
-from thingmint.registration.paging import PageRequest
-from thingmint.registration.steps import Steps
+from thingmint.core.provisioning.registration_task import Outcome, RegistrationTask, TaskEntry, TaskStatus
+from thingmint.records.paging import PageRequest
+from thingmint.records.steps import Steps
 
 
 class RegistrationTaskVerbs(Protocol):

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from thingmint.core.identifiers import RoleAliasName, Scope
-from thingmint.core.role_alias import RoleAlias, RoleAliasEntry
-from thingmint.registration.paging import PageRequest
-from thingmint.registration.steps import Steps
+from thingmint.core.registry.role_alias import RoleAlias, RoleAliasEntry
+from thingmint.records.paging import PageRequest
+from thingmint.records.steps import Steps
 
 
 class RoleAliasVerbs(Protocol):

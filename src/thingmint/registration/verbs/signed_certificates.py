@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from thingmint.core.certificate import Certificate, CertificateMode
+from thingmint.core.certificates.certificate import Certificate, CertificateMode
 from thingmint.core.identifiers import CertificateId, Region, Scope, SerialNumber
-from thingmint.registration.steps import Steps
+from thingmint.records.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)

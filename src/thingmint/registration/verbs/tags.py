@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from thingmint.core.tag import Taggable
-from thingmint.registration.steps import Steps
+from thingmint.core.registry.tag import Taggable
+from thingmint.records.steps import Steps
 
 
 class TagVerbs(Protocol):

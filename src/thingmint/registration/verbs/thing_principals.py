@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from thingmint.core.identifiers import Scope, ThingName
-from thingmint.core.thing import ThingPrincipalType
-from thingmint.registration.paging import Listed, PageRequest
-from thingmint.registration.steps import Steps
+from thingmint.core.registry.thing import ThingPrincipalType
+from thingmint.records.paging import Listed, PageRequest
+from thingmint.records.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from thingmint.core.identifiers import Scope, ThingTypeName
-from thingmint.core.thing_type import ThingType
-from thingmint.registration.paging import Listed, PageRequest
-from thingmint.registration.steps import Steps
+from thingmint.core.registry.thing_type import ThingType
+from thingmint.records.paging import Listed, PageRequest
+from thingmint.records.steps import Steps
 
 
 class ThingTypeVerbs(Protocol):

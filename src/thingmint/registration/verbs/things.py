@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from thingmint.core.identifiers import BillingGroupName, Scope, ThingName, ThingTypeName
-from thingmint.core.thing import Thing
-from thingmint.registration.paging import Listed, PageRequest
-from thingmint.registration.steps import Steps
+from thingmint.core.registry.thing import Thing
+from thingmint.records.paging import Listed, PageRequest
+from thingmint.records.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)

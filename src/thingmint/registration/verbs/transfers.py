@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from thingmint.core.certificate import Certificate
+from thingmint.core.certificates.certificate import Certificate
+from thingmint.core.certificates.transfer import OutgoingCertificate
 from thingmint.core.identifiers import CertificateId, Region, Scope
-from thingmint.core.transfer import OutgoingCertificate
-from thingmint.registration.paging import PageRequest
-from thingmint.registration.steps import Steps
+from thingmint.records.paging import PageRequest
+from thingmint.records.steps import Steps
 
 
 class TransferVerbs(Protocol):

@@ -1,0 +1,147 @@
+"""Owns the operations on connections of devices: their messages and handlers; refuses to know sockets and packets."""
+
+from functools import partial
+from typing import Annotated, TypeAlias
+
+from msgspec import Struct
+
+from thingmint.api.devices.data_plane import MAX_PAYLOAD_BYTES, DataPlane
+from thingmint.api.devices.device_messages import WithProperties, message_of
+from thingmint.api.registry.registry_messages import in_path
+from thingmint.api.wire.binding import PATH, QUERY, RawRequest
+from thingmint.api.wire.codec import epoch_milliseconds
+from thingmint.api.wire.constraints import Constraint
+from thingmint.api.wire.errors import RequestTooLarge
+from thingmint.api.wire.messages import Message
+from thingmint.api.wire.operation import Operation, implemented
+from thingmint.api.wire.permissions import Context
+from thingmint.core.caller import Caller
+from thingmint.core.errors import InvalidRequest, ResourceNotFound
+from thingmint.core.identifiers import Scope
+
+ClientIdText: TypeAlias = Annotated[str, Constraint(min_length=1, max_length=128, pattern="^[^$].*")]
+_CLIENT = in_path("client", "clientId")
+_NOT_CONNECTED = "No client of this id is connected"
+_LONGEST_TIMEOUT = 15
+
+
+class DeleteConnectionRequest(Struct, frozen=True, kw_only=True, rename="camel"):
+    client_id: Annotated[ClientIdText, PATH]
+    clean_session: Annotated[bool, QUERY] = False
+    prevent_will_message: Annotated[bool, QUERY] = False
+
+
+async def delete_connection(data_plane: DataPlane, caller: Caller, request: DeleteConnectionRequest) -> None:
+    """Disconnect a client; raise ResourceNotFound if it is not connected."""
+    was_connected = data_plane.edge_of(caller.scope).disconnect(
+        request.client_id, clean_session=request.clean_session, prevent_will=request.prevent_will_message
+    )
+    if not was_connected:
+        raise ResourceNotFound(_NOT_CONNECTED)
+
+
+class GetConnectionRequest(Struct, frozen=True, kw_only=True, rename="camel"):
+    client_id: Annotated[ClientIdText, PATH]
+    include_socket_information: Annotated[bool, QUERY] = False
+
+
+class GetConnectionResponse(Message, frozen=True, kw_only=True):
+    connected: bool
+    thing_name: str | None = None
+    clean_session: bool
+    source_ip: str | None = None
+    source_port: int | None = None
+    target_ip: str | None = None
+    target_port: int | None = None
+    keep_alive_duration: int
+    connected_since: int
+    disconnected_since: int | None = None
+    disconnect_reason: str | None = None
+    session_expiry: int
+    client_id: str
+    vpc_endpoint_id: str | None = None
+
+
+async def get_connection(data_plane: DataPlane, caller: Caller, request: GetConnectionRequest) -> GetConnectionResponse:
+    """Answer with what is known of a connection; raise ResourceNotFound if the client is not connected."""
+    found = data_plane.edge_of(caller.scope).connection(request.client_id)
+    if found is None:
+        raise ResourceNotFound(_NOT_CONNECTED)
+    shows_sockets = request.include_socket_information
+    return GetConnectionResponse(
+        connected=True,
+        clean_session=found.is_clean,
+        source_ip=found.source[0] if shows_sockets else None,
+        source_port=found.source[1] if shows_sockets else None,
+        target_ip=found.target[0] if shows_sockets else None,
+        target_port=found.target[1] if shows_sockets else None,
+        keep_alive_duration=found.keep_alive,
+        connected_since=epoch_milliseconds(found.connected_at),
+        session_expiry=found.session_expiry,
+        client_id=found.client_id,
+    )
+
+
+class SendDirectMessageRequest(WithProperties, frozen=True, kw_only=True):
+    client_id: Annotated[ClientIdText, PATH]
+    topic: Annotated[str, QUERY]
+    confirmation: Annotated[bool, QUERY] = False
+    timeout: Annotated[int, QUERY] = 5
+
+
+class SendDirectMessageResponse(Struct, frozen=True, kw_only=True, rename="camel"):
+    message: str
+    trace_id: str
+
+
+async def send_direct_message(
+    data_plane: DataPlane, caller: Caller, request: SendDirectMessageRequest
+) -> SendDirectMessageResponse:
+    """Send a message to one client, whether or not it has subscribed, and wait for its acknowledgement if asked to."""
+    edge = data_plane.edge_of(caller.scope)
+    if len(request.payload) > MAX_PAYLOAD_BYTES:
+        raise RequestTooLarge(f"The payload is longer than {MAX_PAYLOAD_BYTES} bytes")
+    if request.confirmation and not 1 <= request.timeout <= _LONGEST_TIMEOUT:
+        raise InvalidRequest(f"timeout must be between 1 and {_LONGEST_TIMEOUT} seconds")
+    confirmed_within = request.timeout if request.confirmation else None
+    await edge.send(request.client_id, message_of(request, request.topic), confirmed_within)
+    return SendDirectMessageResponse(message="OK", trace_id=caller.request_id)
+
+
+def topic_context(scope: Scope, request: RawRequest) -> Context:
+    """Tell the topic of a direct message (iot:Topic), as the developer guide's policy examples name it."""
+    del scope
+    topic = request.first("topic")
+    return {} if topic is None else {"iot:Topic": (topic,)}
+
+
+def socket_context(scope: Scope, request: RawRequest) -> Context:
+    """Tell whether addresses and ports are asked for (iot:IncludeSocketInformation); they are not by default."""
+    del scope
+    asked = (request.first("includeSocketInformation") or "").lower() == "true"
+    return {"iot:IncludeSocketInformation": (str(asked).lower(),)}
+
+
+def device_connection_operations(data_plane: DataPlane) -> tuple[Operation, ...]:
+    """Return the operations of this module, working for the data plane."""
+    return (
+        implemented(
+            "DeleteConnection", partial(delete_connection, data_plane), DeleteConnectionRequest, resource=_CLIENT
+        ),
+        implemented(
+            "GetConnection",
+            partial(get_connection, data_plane),
+            GetConnectionRequest,
+            GetConnectionResponse,
+            _CLIENT,
+            context=socket_context,
+        ),
+        implemented(
+            "SendDirectMessage",
+            partial(send_direct_message, data_plane),
+            SendDirectMessageRequest,
+            SendDirectMessageResponse,
+            _CLIENT,
+            context=topic_context,
+        ),
+    )

@@ -1,0 +1,1 @@
+"""The operations on AWS IoT policies, their attachments and their simulation."""

@@ -1,0 +1,1 @@
+"""The operations on provisioning templates, fleets and bulk registration."""

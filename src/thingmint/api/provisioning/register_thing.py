@@ -1,0 +1,89 @@
+"""Owns the message and operation of RegisterThing over HTTP; rules: `registration.provisioning.provisioning`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, TypeAlias
+
+from thingmint.api.provisioning.provisioning_templates import TemplateBodyText
+from thingmint.api.wire.binding import BODY, RawRequest
+from thingmint.api.wire.constraints import Constraint
+from thingmint.api.wire.messages import Message
+from thingmint.api.wire.operation import Operation, implemented
+from thingmint.core.caller import Caller
+from thingmint.core.errors import ThingmintError
+from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.provisioning.plan import CertificatePlan, FromId, FromPem, ProvisioningPlan, plan
+from thingmint.core.provisioning.template import TemplateKind
+from thingmint.issuance.foreign.certificate import load_foreign_pem
+from thingmint.issuance.pem import sent_pem
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.policies.authorization import Permission
+from thingmint.registration.provisioning import provisioning
+from thingmint.registration.provisioning.provisioning import parsed_template
+from thingmint.registration.provisioning.provisioning_permissions import permissions_of
+
+ParameterName: TypeAlias = Annotated[str, Constraint(min_length=0, max_length=2048, pattern=r"[\s\S]*")]
+ParameterValue: TypeAlias = Annotated[str, Constraint(min_length=0, max_length=4096, pattern=r"[\s\S]*")]
+
+
+class RegisterThingRequest(Message, frozen=True, kw_only=True):
+    template_body: Annotated[TemplateBodyText, BODY]
+    parameters: Annotated[dict[ParameterName, ParameterValue] | None, BODY] = None
+
+
+class RegisterThingResponse(Message, frozen=True, kw_only=True):
+    certificate_pem: str | None = None
+    resource_arns: dict[str, str]
+
+
+async def register_thing(
+    authority: RegistrationAuthority, caller: Caller, request: RegisterThingRequest
+) -> RegisterThingResponse:
+    """Answer with the ARNs of what the template came to, and the certificate if it has one."""
+    done = await provisioning.register_thing(authority, caller, request.template_body, request.parameters or {})
+    return RegisterThingResponse(
+        certificate_pem=None if done.certificate is None else sent_pem(done.certificate),
+        resource_arns=dict(done.resource_arns),
+    )
+
+
+def registration_steps(scope: Scope, raw: RawRequest) -> Sequence[Permission]:
+    """Name what the template would do for the caller: none of it may be denied, and none must be allowed by itself.
+
+    A request that makes no plan is refused when it is carried out, whatever policies say.
+    """
+    body = raw.unchecked_members
+    text, parameters = body.get("templateBody"), body.get("parameters") or {}
+    if not isinstance(text, str) or not isinstance(parameters, dict):
+        return ()
+    given = {name: value for name, value in parameters.items() if isinstance(value, str)}
+    try:
+        planned = plan(parsed_template(text, TemplateKind.REGISTER_THING), given)
+        steps = permissions_of(scope, planned, _certificate_id(planned))
+        return [replace(each, need_not_be_allowed=True) for each in steps]
+    except ThingmintError:
+        return ()
+
+
+def _certificate_id(planned: ProvisioningPlan) -> CertificateId | None:
+    match planned.certificate:
+        case CertificatePlan(source=FromId(certificate_id)):
+            return certificate_id
+        case CertificatePlan(source=FromPem(certificate_pem=pem)):
+            return load_foreign_pem(pem, "certificate").certificate_id
+        case _:
+            return None
+
+
+def register_thing_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
+    """Return the operation of this module, working for the authority."""
+    return (
+        implemented(
+            "RegisterThing",
+            partial(register_thing, authority),
+            RegisterThingRequest,
+            RegisterThingResponse,
+            further=registration_steps,
+        ),
+    )

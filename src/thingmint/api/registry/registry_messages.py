@@ -1,0 +1,88 @@
+"""Owns what messages of things, thing types and groups share, and how they name what policies must allow."""
+
+from typing import Annotated, TypeAlias
+
+from thingmint.api.wire.binding import RawRequest
+from thingmint.api.wire.constraints import Constraint
+from thingmint.api.wire.messages import Message
+from thingmint.api.wire.operation import ResourceOf
+from thingmint.core.errors import InvalidRequest
+from thingmint.core.identifiers import Scope, iot_arn
+from thingmint.core.registry.attributes import AttributePayload, Attributes
+
+RegistryNameText: TypeAlias = Annotated[str, Constraint(min_length=1, max_length=128, pattern="[a-zA-Z0-9:_-]+")]
+DescriptionText: TypeAlias = Annotated[str, Constraint(max_length=2028, pattern=r"[\p{Graph}\x20]*")]
+AttributeNameText: TypeAlias = Annotated[str, Constraint(max_length=128, pattern="[a-zA-Z0-9_.,@/:#-]+")]
+AttributeValueText: TypeAlias = Annotated[str, Constraint(max_length=800, pattern=r"[a-zA-Z0-9_.,@/:#=\[\]-]*")]
+
+
+class AttributePayloadMessage(Message, frozen=True, kw_only=True):
+    attributes: dict[AttributeNameText, AttributeValueText] | None = None
+    merge: bool | None = None
+
+
+class GroupNameAndArn(Message, frozen=True, kw_only=True):
+    group_name: str
+    group_arn: str
+
+
+def payload_of(message: AttributePayloadMessage | None) -> AttributePayload:
+    """Return what the message says about attributes."""
+    if message is None or message.attributes is None:
+        return AttributePayload()
+    return AttributePayload(Attributes.of(message.attributes), merge=bool(message.merge))
+
+
+def whole_payload_of(message: AttributePayloadMessage | None) -> AttributePayload:
+    """Return what the message says about attributes if it holds all that shall be: without any, there are none."""
+    payload = payload_of(message)
+    if payload.attributes is None and not (message is not None and message.merge):
+        return AttributePayload(Attributes())
+    return payload
+
+
+def new_attributes(message: AttributePayloadMessage | None) -> Attributes:
+    """Return the attributes of something new: those with a value, because an empty one removes an attribute."""
+    return payload_of(message).applied_to(Attributes())
+
+
+def name_of(scope: Scope, kind: str, name: str | None, arn: str | None, what: str) -> str:
+    """Return the name of what a name, an ARN or both agree on.
+
+    Raises InvalidRequest if there is neither, if they disagree, or if the ARN is none of this account's and region's.
+    """
+    prefix = iot_arn(scope, f"{kind}/")
+    if arn is not None and not arn.startswith(prefix):
+        raise InvalidRequest(f"{what}Arn is not the ARN of such a resource in this account and region")
+    named = arn and arn.removeprefix(prefix)
+    if not (name or named):
+        raise InvalidRequest(f"Either {what}Name or {what}Arn must be given")
+    if name and named and name != named:
+        raise InvalidRequest(f"{what}Name and {what}Arn name different resources")
+    return name or named or ""
+
+
+def in_path(kind: str, label: str) -> ResourceOf:
+    """Return what names the resource of this kind that the path's label names."""
+
+    def resource(scope: Scope, request: RawRequest) -> str:
+        return iot_arn(scope, f"{kind}/{request.labels[label]}")
+
+    return resource
+
+
+def in_body(kind: str, name_member: str, arn_member: str) -> ResourceOf:
+    """Return what names the resource that a member of the body names, by its name or its ARN.
+
+    What names nothing that can exist is refused once it is bound; until then policies must allow every resource.
+    """
+
+    def resource(scope: Scope, request: RawRequest) -> str:
+        body = request.unchecked_members
+        name, arn = body.get(name_member), body.get(arn_member)
+        # One of them is enough: where both are given and disagree, the request is refused.
+        if isinstance(name, str) and name:
+            return iot_arn(scope, f"{kind}/{name}")
+        return arn if isinstance(arn, str) and arn else "*"
+
+    return resource

@@ -1,0 +1,116 @@
+"""Owns the messages and operations of tags; which resources have some, and how many, is decided in `registration`."""
+
+import re
+from functools import partial
+from typing import Annotated
+
+from thingmint.api.wire.binding import BODY, QUERY, RawRequest
+from thingmint.api.wire.messages import Message, Tag, TagKeyText, tags_of
+from thingmint.api.wire.operation import Operation, implemented
+from thingmint.core.caller import Caller
+from thingmint.core.errors import InvalidRequest
+from thingmint.core.identifiers import Scope, ThingName, iot_arn, parse_certificate_id
+from thingmint.registration.certificates import certificates
+from thingmint.registration.kernel import tags
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.registry import things
+
+_ARN = re.compile(r"arn:[\w-]+:[\w-]+:[\w-]*:[0-9]*:[^\0]+", re.ASCII)
+# Ids are looked up in lower case: no other spelling escapes a Deny.
+_ID_IN_ARN = re.compile(r":(?:ca)?cert/.*", re.DOTALL)
+
+
+class TagResourceRequest(Message, frozen=True, kw_only=True):
+    resource_arn: Annotated[str, BODY]
+    tags: Annotated[list[Tag], BODY]
+
+
+async def tag_resource(authority: RegistrationAuthority, caller: Caller, request: TagResourceRequest) -> None:
+    """Give a resource tags besides those that it has."""
+    _ensure_arn(request.resource_arn)
+    await tags.tag(authority, caller, request.resource_arn, tags_of(request.tags))
+
+
+class UntagResourceRequest(Message, frozen=True, kw_only=True):
+    resource_arn: Annotated[str, BODY]
+    tag_keys: Annotated[list[TagKeyText], BODY]
+
+
+async def untag_resource(authority: RegistrationAuthority, caller: Caller, request: UntagResourceRequest) -> None:
+    """Take tags from a resource."""
+    _ensure_arn(request.resource_arn)
+    await tags.untag(authority, caller, request.resource_arn, request.tag_keys)
+
+
+class ListTagsForResourceRequest(Message, frozen=True, kw_only=True):
+    resource_arn: Annotated[str, QUERY]
+    next_token: Annotated[str | None, QUERY] = None
+
+
+class ListTagsForResourceResponse(Message, frozen=True, kw_only=True):
+    tags: list[Tag]
+    next_token: str | None = None
+
+
+async def list_tags_for_resource(
+    authority: RegistrationAuthority, caller: Caller, request: ListTagsForResourceRequest
+) -> ListTagsForResourceResponse:
+    """Answer with all tags of a resource: certificates and things have none, others so few that they fit in a page."""
+    arn = request.resource_arn
+    _ensure_arn(arn)
+    if request.next_token is not None:
+        raise InvalidRequest("nextToken is not valid: the tags of a resource fit in one page")
+    if await _is_untagged(authority, caller, arn):
+        return ListTagsForResourceResponse(tags=[])
+    found = await tags.list_tags(authority, caller, arn)
+    return ListTagsForResourceResponse(tags=[Tag(key=key, value=value) for key, value in found.items()])
+
+
+async def _is_untagged(authority: RegistrationAuthority, caller: Caller, arn: str) -> bool:
+    """Say whether the ARN is of a kind without tags; raise ResourceNotFound if it is, and there is no such resource."""
+    certificate, thing = iot_arn(caller.scope, "cert/"), iot_arn(caller.scope, "thing/")
+    if arn.startswith(certificate):
+        await certificates.describe(authority, caller, parse_certificate_id(arn.removeprefix(certificate)))
+    elif arn.startswith(thing):
+        await things.describe(authority, caller, ThingName(arn.removeprefix(thing)))
+    else:
+        return False
+    return True
+
+
+def _ensure_arn(text: str) -> None:
+    if not _ARN.fullmatch(text):
+        raise InvalidRequest("resourceArn is not an ARN")
+
+
+def _named(arn: object) -> str:
+    if not isinstance(arn, str) or not arn:
+        return "*"
+    return _ID_IN_ARN.sub(lambda tail: tail[0].lower(), arn)
+
+
+def resource_in_query(scope: Scope, request: RawRequest) -> str:
+    """Name the resource of the query, or every resource."""
+    del scope
+    return _named(request.first("resourceArn"))
+
+
+def resource_in_body(scope: Scope, request: RawRequest) -> str:
+    """Name the resource of the body, or every resource."""
+    del scope
+    return _named(request.unchecked_members.get("resourceArn"))
+
+
+def tag_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
+    """Return the operations of this module, working for the authority."""
+    return (
+        implemented("TagResource", partial(tag_resource, authority), TagResourceRequest, None, resource_in_body),
+        implemented("UntagResource", partial(untag_resource, authority), UntagResourceRequest, None, resource_in_body),
+        implemented(
+            "ListTagsForResource",
+            partial(list_tags_for_resource, authority),
+            ListTagsForResourceRequest,
+            ListTagsForResourceResponse,
+            resource_in_query,
+        ),
+    )

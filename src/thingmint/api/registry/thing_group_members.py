@@ -1,0 +1,191 @@
+"""Owns the messages and operations of the things in groups; decided in `registration.registry.thing_group_members`."""
+
+from functools import partial
+from typing import Annotated
+
+from thingmint.api.registry.registry_messages import GroupNameAndArn, RegistryNameText, in_body, in_path, name_of
+from thingmint.api.registry.thing_groups import group_reference
+from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.listing import Listing
+from thingmint.api.wire.messages import Message, PageSize
+from thingmint.api.wire.operation import Operation, implemented
+from thingmint.core.caller import Caller
+from thingmint.core.errors import InvalidRequest
+from thingmint.core.identifiers import (
+    Scope,
+    ThingGroupName,
+    ThingName,
+    iot_arn,
+    parse_thing_group_name,
+    parse_thing_name,
+)
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.registry import thing_group_members
+
+
+class AddThingToThingGroupRequest(Message, frozen=True, kw_only=True):
+    thing_group_name: Annotated[RegistryNameText | None, BODY] = None
+    thing_group_arn: Annotated[str | None, BODY] = None
+    thing_name: Annotated[RegistryNameText | None, BODY] = None
+    thing_arn: Annotated[str | None, BODY] = None
+    # It decides which dynamic group makes room, and there are none.
+    override_dynamic_groups: Annotated[bool | None, BODY] = None
+
+
+async def add_thing_to_thing_group(
+    authority: RegistrationAuthority, caller: Caller, request: AddThingToThingGroupRequest
+) -> None:
+    """Put a thing into a group."""
+    group_name, thing_name = _names(caller.scope, request)
+    await thing_group_members.add_thing(authority, caller, group_name, thing_name)
+
+
+class RemoveThingFromThingGroupRequest(Message, frozen=True, kw_only=True):
+    thing_group_name: Annotated[RegistryNameText | None, BODY] = None
+    thing_group_arn: Annotated[str | None, BODY] = None
+    thing_name: Annotated[RegistryNameText | None, BODY] = None
+    thing_arn: Annotated[str | None, BODY] = None
+
+
+async def remove_thing_from_thing_group(
+    authority: RegistrationAuthority, caller: Caller, request: RemoveThingFromThingGroupRequest
+) -> None:
+    """Take a thing out of a group."""
+    group_name, thing_name = _names(caller.scope, request)
+    await thing_group_members.remove_thing(authority, caller, group_name, thing_name)
+
+
+class UpdateThingGroupsForThingRequest(Message, frozen=True, kw_only=True):
+    thing_name: Annotated[RegistryNameText | None, BODY] = None
+    thing_groups_to_add: Annotated[list[RegistryNameText] | None, BODY] = None
+    thing_groups_to_remove: Annotated[list[RegistryNameText] | None, BODY] = None
+    override_dynamic_groups: Annotated[bool | None, BODY] = None
+
+
+async def update_thing_groups_for_thing(
+    authority: RegistrationAuthority, caller: Caller, request: UpdateThingGroupsForThingRequest
+) -> None:
+    """Take a thing out of groups and put it into others, all or nothing."""
+    if request.thing_name is None:
+        raise InvalidRequest("thingName must be given")
+    await thing_group_members.update_groups(
+        authority,
+        caller,
+        parse_thing_name(request.thing_name),
+        add=[parse_thing_group_name(name) for name in request.thing_groups_to_add or ()],
+        remove=[parse_thing_group_name(name) for name in request.thing_groups_to_remove or ()],
+    )
+
+
+class ListThingGroupsForThingRequest(Message, frozen=True, kw_only=True):
+    thing_name: Annotated[RegistryNameText, PATH]
+    next_token: Annotated[str | None, QUERY] = None
+    max_results: Annotated[PageSize | None, QUERY] = None
+
+
+class ListThingGroupsForThingResponse(Message, frozen=True, kw_only=True):
+    thing_groups: list[GroupNameAndArn]
+    next_token: str | None = None
+
+
+async def list_thing_groups_for_thing(
+    authority: RegistrationAuthority, caller: Caller, request: ListThingGroupsForThingRequest
+) -> ListThingGroupsForThingResponse:
+    """Answer with a page of the groups that a thing is in."""
+    name = parse_thing_name(request.thing_name)
+    listing = Listing("ListThingGroupsForThing", caller.scope, ascending=True, filters=(name,))
+    page_request = listing.page_request(request.max_results, request.next_token)
+    page = await thing_group_members.list_groups(authority, caller, name, page_request)
+    return ListThingGroupsForThingResponse(
+        thing_groups=[group_reference(caller.scope, group) for group in page.items],
+        next_token=listing.marker(page.next),
+    )
+
+
+class ListThingsInThingGroupRequest(Message, frozen=True, kw_only=True):
+    thing_group_name: Annotated[RegistryNameText, PATH]
+    recursive: Annotated[bool | None, QUERY] = None
+    next_token: Annotated[str | None, QUERY] = None
+    max_results: Annotated[PageSize | None, QUERY] = None
+
+
+class ListThingsInThingGroupResponse(Message, frozen=True, kw_only=True):
+    things: list[str]
+    next_token: str | None = None
+
+
+async def list_things_in_thing_group(
+    authority: RegistrationAuthority, caller: Caller, request: ListThingsInThingGroupRequest
+) -> ListThingsInThingGroupResponse:
+    """Answer with a page of the things in a group, or also in the groups below it."""
+    name, recursive = parse_thing_group_name(request.thing_group_name), bool(request.recursive)
+    listing = Listing("ListThingsInThingGroup", caller.scope, ascending=True, filters=(name, str(recursive)))
+    page_request = listing.page_request(request.max_results, request.next_token)
+    page = await thing_group_members.list_things(authority, caller, name, page_request, recursive=recursive)
+    return ListThingsInThingGroupResponse(things=list(page.items), next_token=listing.marker(page.next))
+
+
+def _names(
+    scope: Scope, request: AddThingToThingGroupRequest | RemoveThingFromThingGroupRequest
+) -> tuple[ThingGroupName, ThingName]:
+    group_name = name_of(scope, "thinggroup", request.thing_group_name, request.thing_group_arn, "thingGroup")
+    thing_name = name_of(scope, "thing", request.thing_name, request.thing_arn, "thing")
+    return parse_thing_group_name(group_name), parse_thing_name(thing_name)
+
+
+_THING = in_path("thing", "thingName")
+_GROUP = in_path("thinggroup", "thingGroupName")
+_THING_IN_BODY = in_body("thing", "thingName", "thingArn")
+_GROUP_IN_BODY = in_body("thinggroup", "thingGroupName", "thingGroupArn")
+
+
+def _thing_as_well(scope: Scope, request: RawRequest) -> tuple[str, ...]:
+    return (_THING_IN_BODY(scope, request),)
+
+
+def _groups_as_well(scope: Scope, request: RawRequest) -> tuple[str, ...]:
+    body = request.unchecked_members
+    lists = [body.get(member) for member in ("thingGroupsToAdd", "thingGroupsToRemove")]
+    names = [name for names in lists if isinstance(names, list) for name in names]
+    return tuple([iot_arn(scope, f"thinggroup/{name}") for name in names if isinstance(name, str)])
+
+
+def thing_group_member_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
+    """Return the operations of this module, working for the authority."""
+    return (
+        implemented(
+            "AddThingToThingGroup",
+            partial(add_thing_to_thing_group, authority),
+            AddThingToThingGroupRequest,
+            resource=_GROUP_IN_BODY,
+            other_resources=_thing_as_well,
+        ),
+        implemented(
+            "RemoveThingFromThingGroup",
+            partial(remove_thing_from_thing_group, authority),
+            RemoveThingFromThingGroupRequest,
+            resource=_GROUP_IN_BODY,
+            other_resources=_thing_as_well,
+        ),
+        implemented(
+            "UpdateThingGroupsForThing",
+            partial(update_thing_groups_for_thing, authority),
+            UpdateThingGroupsForThingRequest,
+            resource=_THING_IN_BODY,
+            other_resources=_groups_as_well,
+        ),
+        implemented(
+            "ListThingGroupsForThing",
+            partial(list_thing_groups_for_thing, authority),
+            ListThingGroupsForThingRequest,
+            ListThingGroupsForThingResponse,
+            _THING,
+        ),
+        implemented(
+            "ListThingsInThingGroup",
+            partial(list_things_in_thing_group, authority),
+            ListThingsInThingGroupRequest,
+            ListThingsInThingGroupResponse,
+            _GROUP,
+        ),
+    )

@@ -1,0 +1,36 @@
+"""Owns how an operation's pages are asked for: sizes, and markers that belong to one list; knows no list's content."""
+
+from dataclasses import dataclass
+
+from thingmint.api.wire.marker import decode_marker, encode_marker
+from thingmint.core.identifiers import Scope
+from thingmint.records.paging import PageKey, PageRequest
+
+# The default of AWS's lists, documented for CA certificates and seen for the others.
+_DEFAULT_PAGE_SIZE = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One list: its operation, whose it is, its direction, and the filters that decide what it holds.
+
+    A marker that was made for another list, account, region, direction or filter is refused.
+    """
+
+    name: str
+    scope: Scope
+    ascending: bool = False
+    filters: tuple[str, ...] = ()
+
+    def page_request(self, size: int | None, marker: str | None) -> PageRequest:
+        """Return what is asked for; raise InvalidRequest for a marker of another list."""
+        after = None if marker is None else decode_marker(self._place, marker)
+        return PageRequest(size or _DEFAULT_PAGE_SIZE, after, self.ascending)
+
+    def marker(self, key: PageKey | None) -> str | None:
+        """Return the marker of the next page, None on the last one."""
+        return None if key is None else encode_marker(self._place, key)
+
+    @property
+    def _place(self) -> tuple[str, ...]:
+        return (self.name, self.scope.account, self.scope.region, str(self.ascending), *self.filters)

@@ -1,0 +1,67 @@
+"""Owns the payloads of devices' requests and their answers, in JSON and CBOR (RFC 8949); knows no message.
+
+A payload is the least trusted input there is: a claim certificate is shared by a whole fleet. Of CBOR, only what JSON
+has is read; no tag is interpreted.
+"""
+
+from collections.abc import Mapping
+from typing import NoReturn
+
+import cbor2
+import msgspec
+
+from thingmint.api.wire.codec import decode_object
+from thingmint.api.wire.topics import PayloadFormat
+from thingmint.core.errors import InvalidRequest
+
+_MAX_DEPTH = 8
+# Tags that cbor2 would make objects of: times, big numbers, regular expressions, shared references and others.
+_INTERPRETED_TAGS = (*range(6), *range(21, 40), 100, 256, 258, 260, 261, 1004, 43000, 55799)
+
+
+class PayloadInvalid(InvalidRequest):
+    """The payload is not an object in the format that its topic names."""
+
+
+def _refuse_tag(*_: object) -> NoReturn:
+    raise PayloadInvalid("The payload holds a tag")
+
+
+_NO_TAGS = dict.fromkeys(_INTERPRETED_TAGS, _refuse_tag)
+
+
+def decode_payload(payload: bytes, payload_format: PayloadFormat) -> Mapping[str, object]:
+    """Return the members of the payload, none for an empty one; raise PayloadInvalid for anything else."""
+    if not payload:
+        return {}
+    if payload_format is PayloadFormat.JSON:
+        try:
+            return decode_object(payload)
+        except InvalidRequest as error:
+            raise PayloadInvalid("The payload is not a JSON object") from error
+    return _decode_cbor(payload)
+
+
+def encode_payload(members: Mapping[str, object], payload_format: PayloadFormat) -> bytes:
+    """Return the members in the format, in CBOR with definite lengths, as small devices' parsers need them."""
+    if payload_format is PayloadFormat.JSON:
+        return msgspec.json.encode(members)
+    return cbor2.dumps(members)
+
+
+def _decode_cbor(payload: bytes) -> Mapping[str, object]:
+    try:
+        decoded = cbor2.loads(
+            payload,
+            tag_hook=_refuse_tag,
+            semantic_decoders=_NO_TAGS,
+            max_depth=_MAX_DEPTH,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+        )
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError, PayloadInvalid):
+        # The decoder's own words may quote the payload, which may hold an ownership token.
+        raise PayloadInvalid("The payload is not a CBOR map of plain values") from None
+    if not isinstance(decoded, dict) or not all(isinstance(name, str) for name in decoded):
+        raise PayloadInvalid("The payload must be a CBOR map with text keys")
+    return decoded

@@ -1,0 +1,1 @@
+"""Certificates, CA certificates, certificate providers and transfers: values and rules."""

@@ -1,0 +1,153 @@
+"""Owns what a user's own CA certificate is in the registry, and which changes of it exist; refuses to know X.509."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from thingmint.core.certificates.certificate import CertificateMode
+from thingmint.core.errors import CertificateStateRefused, InvalidRequest
+from thingmint.core.identifiers import CertificateId, Scope, ca_certificate_arn
+from thingmint.core.provisioning.template import TemplateKind, parse_template
+
+# From RegisterCACertificate's documentation in the service model.
+MAX_CAS_WITH_ONE_SUBJECT = 10
+
+_ROLE_ARN = re.compile(r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[\x21-\x7e]+")
+
+
+class CACertificateStatus(StrEnum):
+    """Whether device certificates may be registered with the CA certificate; those that were work on either way."""
+
+    ACTIVE = "ACTIVE"
+    INACTIVE = "INACTIVE"
+
+
+class AutoRegistrationStatus(StrEnum):
+    """Whether a device certificate of this CA is registered when it first connects."""
+
+    ENABLE = "ENABLE"
+    DISABLE = "DISABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationConfig:
+    """What becomes of a device whose certificate was registered at its first connection.
+
+    Its template is given by its text or by its name, and ``role_arn`` is kept as it was given.
+    """
+
+    template_body: str | None = None
+    template_name: str | None = None
+    role_arn: str | None = None
+
+    @property
+    def has_template(self) -> bool:
+        """Whether devices are provisioned (JITP); without a template they are registered only (JITR)."""
+        return self.template_body is not None or self.template_name is not None
+
+
+@dataclass(frozen=True, slots=True)
+class CACertificate:
+    """A registered CA certificate. Times are aware UTC; ``subject_digest`` is the SHA-256 of its subject in hex.
+
+    ``pem`` is the text in which it was sent, None if that is the service's own form.
+    """
+
+    scope: Scope
+    certificate_id: CertificateId
+    der: bytes
+    subject_digest: str
+    status: CACertificateStatus
+    mode: CertificateMode
+    auto_registration: AutoRegistrationStatus
+    registration_config: RegistrationConfig | None
+    not_before: datetime
+    not_after: datetime
+    created_at: datetime
+    modified_at: datetime
+    customer_version: int
+    generation_id: str
+    pem: str | None = None
+
+    @property
+    def arn(self) -> str:
+        """The CA certificate's ARN."""
+        return ca_certificate_arn(self.scope, self.certificate_id)
+
+
+@dataclass(frozen=True, slots=True)
+class CACertificateSummary:
+    """What a list shows of a CA certificate; ``position`` orders the list by creation and never repeats."""
+
+    scope: Scope
+    certificate_id: CertificateId
+    status: CACertificateStatus
+    created_at: datetime
+    position: int
+
+    @property
+    def arn(self) -> str:
+        """The CA certificate's ARN."""
+        return ca_certificate_arn(self.scope, self.certificate_id)
+
+
+@dataclass(frozen=True, slots=True)
+class CACertificateUpdate:
+    """What is asked to become of a CA certificate; None leaves things as they are."""
+
+    status: CACertificateStatus | None = None
+    auto_registration: AutoRegistrationStatus | None = None
+    registration_config: RegistrationConfig | None = None
+    remove_auto_registration: bool = False
+
+
+def registration_config(
+    template_body: str | None, template_name: str | None, role_arn: str | None
+) -> RegistrationConfig | None:
+    """Return the configuration, None where nothing is configured.
+
+    Raises InvalidRequest for two templates, for a text that is no template for devices that first connect or comes
+    without a role, and for a role that is no role.
+    """
+    if template_body is not None and template_name is not None:
+        raise InvalidRequest("registrationConfig takes either templateBody or templateName, not both")
+    if template_body is not None and role_arn is None:
+        raise InvalidRequest("registrationConfig with a templateBody must have a roleArn")
+    if role_arn is not None and not _ROLE_ARN.fullmatch(role_arn):
+        raise InvalidRequest("registrationConfig.roleArn is not the ARN of an IAM role")
+    if template_body is not None:
+        parse_template(template_body, TemplateKind.JITP)
+    config = RegistrationConfig(template_body, template_name, role_arn)
+    return None if config == RegistrationConfig() else config
+
+
+def updated(before: CACertificate, update: CACertificateUpdate, at: datetime) -> CACertificate:
+    """Return the CA certificate as the update makes it; the same one if nothing changes.
+
+    Raises InvalidRequest for an update that contradicts itself.
+    """
+    auto_registration, config = update.auto_registration, update.registration_config
+    if update.remove_auto_registration:
+        if auto_registration is AutoRegistrationStatus.ENABLE or config is not None:
+            raise InvalidRequest("removeAutoRegistration contradicts enabling or configuring it in the same request")
+        auto_registration = AutoRegistrationStatus.DISABLE
+    elif config is None:
+        config = before.registration_config
+    after = replace(
+        before,
+        status=update.status or before.status,
+        auto_registration=auto_registration or before.auto_registration,
+        registration_config=config,
+    )
+    if after == before:
+        return before
+    return replace(after, modified_at=at, customer_version=before.customer_version + 1)
+
+
+def ensure_ca_deletable(ca_certificate: CACertificate) -> None:
+    """Raise CertificateStateRefused unless the CA certificate is inactive."""
+    if ca_certificate.status is not CACertificateStatus.INACTIVE:
+        raise CertificateStateRefused(
+            f"CA certificate must be deactivated (not ACTIVE) before deletion. Id: {ca_certificate.certificate_id}"
+        )

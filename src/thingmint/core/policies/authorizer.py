@@ -1,0 +1,94 @@
+"""Owns the answers of a set of policies to many requests of one connection; agrees with ``evaluate`` in every one.
+
+A shared subscription has two forms, and ``evaluate`` is asked about each: see `core.policies.shared_subscriptions`.
+
+What cannot change while the connection lasts is worked out once: conditions are decided, variables are put in, and
+statements are sorted by action. A new attachment or a new policy version needs a new authorizer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from thingmint.core.policies.budget import ensure_weight_in_force
+from thingmint.core.policies.conditions import RequestContext
+from thingmint.core.policies.language import Decision, DecisionEffect, Policy
+from thingmint.core.policies.shared_subscriptions import resource_forms
+from thingmint.core.policies.statements import Effect, Statement
+from thingmint.core.wildcards import Predicate
+
+# A device publishes to few topics; thousands of devices that do not must not fill the memory.
+MAX_REMEMBERED = 64
+
+_IMPLICIT_DENY = Decision(DecisionEffect.IMPLICIT_DENY)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    statement: Statement
+    matches: Predicate
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The rules for one action, in the order of policies and statements."""
+
+    denying: tuple[_Rule, ...]
+    allowing: tuple[_Rule, ...]
+
+    def decide(self, forms: Sequence[str]) -> Decision:
+        for rules in (self.denying, self.allowing):
+            for rule in rules:
+                for form in forms:
+                    if rule.matches(form):
+                        return rule.decision
+        return _IMPLICIT_DENY
+
+
+class Authorizer:
+    """Says what the policies allow a connection to do."""
+
+    def __init__(self, policies: Sequence[Policy], context: Mapping[str, tuple[str, ...]] | RequestContext) -> None:
+        """Bind the policies to the condition keys of the connection; raise LimitExceeded if they are too large."""
+        ensure_weight_in_force(policies)
+        request = context if isinstance(context, RequestContext) else RequestContext(context)
+        self._rules = tuple(
+            _Rule(statement, statement.bound(request), _decision(policy_index, statement_index, statement))
+            for policy_index, policy in enumerate(policies)
+            for statement_index, statement in enumerate(policy.statements)
+            if statement.holds(request)
+        )
+        self._by_action: dict[str, _Rules] = {}
+        self._remembered: dict[tuple[str, str], Decision] = {}
+
+    def allows(self, action: str, resource: str) -> bool:
+        """Return whether the connection may do the action on the resource."""
+        return self.decide(action, resource).effect is DecisionEffect.ALLOWED
+
+    def decide(self, action: str, resource: str) -> Decision:
+        """Return what the policies say about the action on the resource, and which statement says it."""
+        request = (action, resource)
+        decision = self._remembered.get(request)
+        if decision is None:
+            decision = self._rules_for(action).decide(resource_forms(action, resource))
+            if len(self._remembered) >= MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[request] = decision
+        return decision
+
+    def _rules_for(self, action: str) -> _Rules:
+        # Actions are words of the service, a handful; devices choose resources only.
+        rules = self._by_action.get(action)
+        if rules is None:
+            folded = action.lower()
+            about = [rule for rule in self._rules if rule.statement.speaks_of(folded)]
+            rules = self._by_action[action] = _Rules(
+                denying=tuple(rule for rule in about if rule.statement.effect is Effect.DENY),
+                allowing=tuple(rule for rule in about if rule.statement.effect is Effect.ALLOW),
+            )
+        return rules
+
+
+def _decision(policy_index: int, statement_index: int, statement: Statement) -> Decision:
+    effect = DecisionEffect.EXPLICIT_DENY if statement.effect is Effect.DENY else DecisionEffect.ALLOWED
+    return Decision(effect, policy_index, statement_index, statement.sid)

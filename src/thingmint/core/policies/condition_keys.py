@@ -1,0 +1,133 @@
+"""Owns which condition keys requests have, for callers of the API and for devices; gives no values.
+
+A condition on a key that a request never has does nothing in a Deny and never holds in an Allow, so the creator of
+such a policy is warned. Sources: IAM user guide, "AWS global condition context keys"; service authorization reference
+of AWS IoT; IoT developer guide, "AWS IoT Core policy variables".
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from re import Pattern
+
+from thingmint.core.policies.language import Policy
+
+_TAG_KEY = "${TagKey}"
+_NAME = "${Name}"
+_PLACEHOLDER = re.compile(r"\\\$\\\{[A-Za-z]+\\\}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionKey:
+    """A key as documents show it, ``${…}`` standing for what callers choose; without actions, that of every action."""
+
+    name: str
+    actions: frozenset[str] = frozenset()
+    _pattern: Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compile the name; names of keys do not depend on case."""
+        pattern = re.compile(_PLACEHOLDER.sub(".+", re.escape(self.name)), re.IGNORECASE | re.DOTALL)
+        object.__setattr__(self, "_pattern", pattern)
+
+    def is_named(self, text: str) -> bool:
+        """Return whether the text is this key."""
+        return self._pattern.fullmatch(text) is not None
+
+    def is_given_to(self, action: str) -> bool:
+        """Return whether requests for the action have the key, at least some of them."""
+        return not self.actions or action in self.actions
+
+
+def _of(name: str, *actions: str) -> ConditionKey:
+    return ConditionKey(name, frozenset(actions))
+
+
+CALLER_KEYS: tuple[ConditionKey, ...] = (
+    _of("aws:CurrentTime"),
+    _of("aws:EpochTime"),
+    _of("aws:MultiFactorAuthPresent"),
+    _of("aws:PrincipalAccount"),
+    _of("aws:PrincipalArn"),
+    _of("aws:PrincipalIsAWSService"),
+    _of("aws:PrincipalType"),
+    _of("aws:Referer"),
+    _of("aws:RequestedRegion"),
+    _of(f"aws:RequestTag/{_TAG_KEY}"),
+    _of("aws:ResourceAccount"),
+    _of(f"aws:ResourceTag/{_TAG_KEY}"),
+    _of("aws:SecureTransport"),
+    _of("aws:SourceIp"),
+    _of("aws:TagKeys"),
+    _of("aws:TokenIssueTime"),
+    _of("aws:UserAgent"),
+    _of("aws:userid"),
+    _of("aws:username"),
+    _of("aws:ViaAWSService"),
+    _of("iam:PassedToService", "iam:PassRole"),
+    _of("iot:IncludeSocketInformation", "iot:GetConnection"),
+    _of("iot:thingArn", "iot:AttachThingPrincipal", "iot:DetachThingPrincipal"),
+    _of("iot:Topic", "iot:SendDirectMessage"),
+)
+"""The keys of requests to the API. Each is there if the request has what it tells: temporary credentials, tags, …"""
+
+_ATTRIBUTES = (
+    "DistinguishedNameQualifier",
+    "Country",
+    "Organization",
+    "OrganizationalUnit",
+    "State",
+    "CommonName",
+    "SerialNumber",
+    "Title",
+    "Surname",
+    "GivenName",
+    "Initials",
+    "Pseudonym",
+    "GenerationQualifier",
+    *(
+        f"AlternativeName.{kind}"
+        for kind in ("RFC822Name", "DNSName", "DirectoryName", "UniformResourceIdentifier", "IPAddress")
+    ),
+)
+_VARIANTS = ("", ".List", ".0", ".1", ".2", ".3", ".4")
+
+DEVICE_KEYS: tuple[ConditionKey, ...] = (
+    _of("aws:SourceIp"),
+    _of("iot:CertificateId"),
+    _of("iot:ClientId"),
+    _of("iot:ConnectAttributes", "iot:Connect"),
+    _of("iot:Connection.Thing.IsAttached"),
+    _of("iot:Connection.Thing.ThingName"),
+    _of("iot:Connection.Thing.ThingTypeName"),
+    _of(f"iot:Connection.Thing.Attributes[{_NAME}]"),
+    _of("iot:DomainName"),
+    _of("iot:LastWillTopic", "iot:Connect"),
+    _of("iot:Certificate.AvailableKeys"),
+    _of("iot:Certificate.SerialNumber"),
+    *(
+        _of(f"iot:Certificate.{whose}.{attribute}{variant}")
+        for whose in ("Subject", "Issuer")
+        for attribute in _ATTRIBUTES
+        for variant in _VARIANTS
+    ),
+)
+"""The keys and variables of devices' requests."""
+
+DEVICE_ACTIONS = ("iot:Connect", "iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive")
+
+
+def never_present(policy: Policy, keys: Iterable[ConditionKey], actions: Sequence[str]) -> tuple[str, ...]:
+    """Return the keys on which a statement about one of the actions depends, but which no such request has.
+
+    What a statement says about other actions is another service's, or does nothing here.
+    """
+    known = tuple(keys)
+    found: set[str] = set()
+    for statement in policy.statements:
+        spoken_of = [action for action in actions if statement.speaks_of(action.lower())]
+        for key in statement.condition_keys() if spoken_of else ():
+            named = [each for each in known if each.is_named(key)]
+            if not any(each.is_given_to(action) for each in named for action in spoken_of):
+                found.add(key)
+    return tuple(sorted(found))

@@ -1,0 +1,87 @@
+"""Owns the condition keys of a device's connection: what policies can know of it; knows no sockets and no storage."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from thingmint.core.identifiers import CertificateId, Scope, topic_arn
+from thingmint.core.policies.certificate_variables import (
+    CertificateNames,
+    certificate_keys,
+    unsubstitutable_certificate_keys,
+)
+from thingmint.core.policies.conditions import RequestContext
+from thingmint.core.registry.thing import Thing, ThingPrincipalType
+
+# A client that calls itself + or # must not read its neighbours' topics through topicfilter/${iot:ClientId}.
+_MQTT_WILDCARDS = frozenset("+#")
+
+
+class ConnectAttribute(StrEnum):
+    """What a CONNECT asks for, beyond the connection itself, that a policy may have to allow."""
+
+    PERSISTENT_CONNECT = "PersistentConnect"
+    LAST_WILL = "LastWill"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConnection:
+    """What is known of a device that connects; None where it is not. ``thing`` is the one that it connects as."""
+
+    client_id: str | None = None
+    source_address: str | None = None
+    domain_name: str | None = None
+    certificate_id: CertificateId | None = None
+    certificate_names: CertificateNames = field(default_factory=dict)
+    thing: Thing | None = None
+
+
+def connected_thing(client_id: str, attachments: Iterable[tuple[Thing, ThingPrincipalType]]) -> Thing | None:
+    """Return the thing, of those that the certificate is attached to, that a client with this ID connects as.
+
+    An exclusive attachment says it alone; otherwise the client ID is the name of the thing.
+    """
+    for thing, kind in attachments:
+        if kind is ThingPrincipalType.EXCLUSIVE_THING or thing.name == client_id:
+            return thing
+    return None
+
+
+def device_context(connection: DeviceConnection) -> RequestContext:
+    """Return the condition keys that last as long as the connection."""
+    names = certificate_keys(connection.certificate_names)
+    own = {key: (value,) for key, value in _own_keys(connection) if value is not None}
+    wild = {key.lower() for key, (value,) in own.items() if not _MQTT_WILDCARDS.isdisjoint(value)}
+    return RequestContext({**names, **own}, unsubstitutable_certificate_keys(names) | wild)
+
+
+def connect_context(
+    context: RequestContext, scope: Scope, attributes: Iterable[ConnectAttribute], last_will_topic: str | None
+) -> RequestContext:
+    """Return the condition keys of iot:Connect: those of the connection, and what the CONNECT asks for."""
+    asked = {"iot:ConnectAttributes": tuple(str(attribute) for attribute in attributes)}
+    if last_will_topic is not None:
+        asked["iot:LastWillTopic"] = (topic_arn(scope, last_will_topic),)
+    return context.extended(asked)
+
+
+def _own_keys(connection: DeviceConnection) -> list[tuple[str, str | None]]:
+    return [
+        ("iot:ClientId", connection.client_id),
+        ("aws:SourceIp", connection.source_address),
+        ("iot:DomainName", connection.domain_name),
+        ("iot:CertificateId", connection.certificate_id),
+        *_thing_keys(connection.thing),
+    ]
+
+
+def _thing_keys(thing: Thing | None) -> list[tuple[str, str | None]]:
+    prefix = "iot:Connection.Thing."
+    if thing is None:
+        return [(f"{prefix}IsAttached", "false")]
+    return [
+        (f"{prefix}IsAttached", "true"),
+        (f"{prefix}ThingName", thing.name),
+        (f"{prefix}ThingTypeName", thing.type_name),
+        *((f"{prefix}Attributes[{name}]", value) for name, value in thing.attributes.pairs),
+    ]

@@ -1,0 +1,127 @@
+"""Owns what a policy is and what policies say about a request; knows no principals, no operations and no storage.
+
+One language serves IAM and AWS IoT policies: statements that allow or deny actions on resources under conditions. What
+nothing allows is denied, and a statement that denies wins over every statement that allows.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from hashlib import sha256
+
+from thingmint.core.errors import MalformedPolicy
+from thingmint.core.policies.conditions import RequestContext
+from thingmint.core.policies.document import read_document
+from thingmint.core.policies.statements import Effect, Statement, parse_statements
+from thingmint.core.strict_json import Malformed, position
+
+
+class DecisionEffect(Enum):
+    """What came out, and why it is a denial if it is one."""
+
+    ALLOWED = "allowed"
+    EXPLICIT_DENY = "explicitDeny"
+    IMPLICIT_DENY = "implicitDeny"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy that follows the grammar; two policies with the same text are equal.
+
+    The text itself is not kept: most of it may be white space, and a compiled policy stays in memory for a long time.
+    ``only_denies`` tells a policy of which nothing but the denying statements counts.
+    """
+
+    digest: bytes
+    statements: tuple[Statement, ...] = field(repr=False, compare=False)
+    positions: tuple[str, ...] = field(repr=False, compare=False)
+    weight: int = field(compare=False)
+    only_denies: bool = field(default=False, repr=False)
+
+    def statement_position(self, index: int) -> str:
+        """Return the line and column where a statement starts; indexes count from zero."""
+        return self.positions[index]
+
+    def denying(self) -> "Policy":
+        """Return the policy without the statements that allow; it may have no statement left."""
+        kept = [index for index, statement in enumerate(self.statements) if statement.effect is Effect.DENY]
+        statements = tuple(self.statements[index] for index in kept)
+        return replace(
+            self,
+            statements=statements,
+            positions=tuple(self.positions[index] for index in kept),
+            weight=weight_of_statements(statements),
+            only_denies=True,
+        )
+
+    def asks_for(self, prefix: str) -> bool:
+        """Return whether a statement depends on a condition key that starts so."""
+        folded = prefix.lower()
+        return any(key.startswith(folded) for statement in self.statements for key in statement.condition_keys())
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What policies say, and the statement that decided: indexes count from zero, None where nothing applied."""
+
+    effect: DecisionEffect
+    policy_index: int | None = None
+    statement_index: int | None = None
+    sid: str | None = None
+
+
+# IAM's reference of policy elements, "Sid"; it may be empty.
+_SID = re.compile(r"[A-Za-z0-9]*")
+_IMPLICIT_DENY = Decision(DecisionEffect.IMPLICIT_DENY)
+
+
+def parse_policy(text: str) -> Policy:
+    """Return the policy; raise MalformedPolicy naming line, column and reason if the text is not one."""
+    try:
+        return compiled(text, parse_statements(read_document(text)))
+    except Malformed as error:
+        raise MalformedPolicy(f"{position(text, error.offset)}: {error.reason}") from error
+
+
+def parse_new_policy(text: str) -> Policy:
+    """Return a policy that is to be stored; raise MalformedPolicy as above, and for a Sid that IAM refuses."""
+    policy = parse_policy(text)
+    for index, statement in enumerate(policy.statements):
+        if not _SID.fullmatch(statement.sid or ""):
+            raise MalformedPolicy(
+                f"{policy.statement_position(index)}: a Sid has only letters from A to Z and digits, "
+                f"not {statement.sid!r}"
+            )
+    return policy
+
+
+def compiled(text: str, statements: tuple[Statement, ...]) -> Policy:
+    """Return the policy with this text, which has these statements."""
+    positions = tuple(position(text, statement.offset) for statement in statements)
+    return Policy(sha256(text.encode()).digest(), statements, positions, weight_of_statements(statements))
+
+
+def weight_of_statements(statements: Sequence[Statement]) -> int:
+    """Return how much work the statements may cause; see `core.policies.budget`."""
+    return sum(statement.weight for statement in statements)
+
+
+def evaluate(
+    policies: Sequence[Policy], action: str, resource: str, context: Mapping[str, tuple[str, ...]] | RequestContext
+) -> Decision:
+    """Return what the policies say about the action on the resource; ``context`` maps condition keys to values."""
+    request = context if isinstance(context, RequestContext) else RequestContext(context)
+    folded_action = action.lower()
+    allowed: Decision | None = None
+    for policy_index, policy in enumerate(policies):
+        for statement_index, statement in enumerate(policy.statements):
+            # A second Allow changes nothing, so only a Deny is still worth matching.
+            if allowed is not None and statement.effect is Effect.ALLOW:
+                continue
+            if not statement.applies(folded_action, resource, request):
+                continue
+            if statement.effect is Effect.DENY:
+                return Decision(DecisionEffect.EXPLICIT_DENY, policy_index, statement_index, statement.sid)
+            allowed = Decision(DecisionEffect.ALLOWED, policy_index, statement_index, statement.sid)
+    return allowed or _IMPLICIT_DENY

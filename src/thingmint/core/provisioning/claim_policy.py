@@ -1,0 +1,28 @@
+"""Owns what a provisioning claim may do: get one certificate and register it through one template, and nothing else.
+
+The permissions of a claim that CreateProvisioningClaim gives out can be neither seen nor changed. They are written as a
+policy so that claims and devices are judged by one rule.
+"""
+
+import json
+
+from thingmint.core.identifiers import Scope, TemplateName, client_arn, topic_arn, topic_filter_arn
+from thingmint.core.policies.iot_policy import parse_iot_policy
+from thingmint.core.policies.language import Policy
+
+_TOPICS = ("$aws/certificates/create/*", "$aws/certificates/create-from-csr/*")
+
+
+def claim_policy(scope: Scope, template: TemplateName) -> Policy:
+    """Return the policy of a claim for the template."""
+    topics = (*_TOPICS, f"$aws/provisioning-templates/{template}/provision/*")
+    statements = [
+        _allowed(["iot:Connect"], [client_arn(scope, "*")]),
+        _allowed(["iot:Publish", "iot:Receive"], [topic_arn(scope, topic) for topic in topics]),
+        _allowed(["iot:Subscribe"], [topic_filter_arn(scope, topic) for topic in topics]),
+    ]
+    return parse_iot_policy(json.dumps({"Version": "2012-10-17", "Statement": statements}))
+
+
+def _allowed(actions: list[str], resources: list[str]) -> dict[str, object]:
+    return {"Effect": "Allow", "Action": actions, "Resource": resources}

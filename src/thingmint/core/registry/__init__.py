@@ -1,0 +1,1 @@
+"""Things, types, groups, tags, role aliases and registry events: values and rules."""

@@ -1,0 +1,102 @@
+"""Owns what a thing is, which attributes it may have, and what an update makes of it; knows no principals' keys."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from thingmint.core.errors import InvalidRequest, VersionMismatch
+from thingmint.core.identifiers import BillingGroupName, Scope, ThingName, ThingTypeName, thing_arn
+from thingmint.core.registry.attributes import AttributePayload, Attributes
+
+# AWS IoT's quotas: a thing with a type may have more attributes than one without.
+MAX_ATTRIBUTES = 3
+MAX_ATTRIBUTES_WITH_TYPE = 50
+FIRST_VERSION = 1
+
+
+class ThingPrincipalType(StrEnum):
+    """How a principal belongs to a thing: to this one alone, or possibly to others too."""
+
+    EXCLUSIVE_THING = "EXCLUSIVE_THING"
+    NON_EXCLUSIVE_THING = "NON_EXCLUSIVE_THING"
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """A thing in the registry; its name never changes, its version counts its updates from one."""
+
+    scope: Scope
+    name: ThingName
+    thing_id: str
+    created_at: datetime
+    type_name: ThingTypeName | None = None
+    billing_group_name: BillingGroupName | None = None
+    attributes: Attributes = field(default_factory=Attributes)
+    version: int = FIRST_VERSION
+
+    def __post_init__(self) -> None:
+        """Raise InvalidRequest if the thing has more attributes than its type allows."""
+        ensure_attribute_count(self.attributes, with_type=self.type_name is not None)
+
+    @property
+    def arn(self) -> str:
+        """The thing's ARN."""
+        return thing_arn(self.scope, self.name)
+
+    @property
+    def default_client_id(self) -> str:
+        """The MQTT client ID that the thing is expected to connect with."""
+        return self.name
+
+    def has_configuration_of(self, other: "Thing") -> bool:
+        """Say whether both were asked for in the same words, so that creating one again changes nothing."""
+        return (
+            self.name == other.name
+            and self.type_name == other.type_name
+            and self.billing_group_name == other.billing_group_name
+            and self.attributes == other.attributes
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ThingUpdate:
+    """What UpdateThing asks for; what is left out stays as it is."""
+
+    type_name: ThingTypeName | None = None
+    remove_type: bool = False
+    payload: AttributePayload = field(default_factory=AttributePayload)
+    expected_version: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InvalidRequest if a type is to be set and removed at once."""
+        if self.remove_type and self.type_name is not None:
+            raise InvalidRequest("thingTypeName and removeThingType exclude each other")
+
+
+def updated(thing: Thing, update: ThingUpdate) -> Thing:
+    """Return the thing after the update, one version later.
+
+    Raises VersionMismatch if the caller expected another version, InvalidRequest if the thing would have more
+    attributes than it may.
+    """
+    ensure_version(thing, update.expected_version)
+    return replace(
+        thing,
+        type_name=None if update.remove_type else update.type_name or thing.type_name,
+        attributes=update.payload.applied_to(thing.attributes),
+        version=thing.version + 1,
+    )
+
+
+def ensure_version(thing: Thing, expected: int | None) -> None:
+    """Raise VersionMismatch if the caller expects another version than the thing has."""
+    if expected is not None and expected != thing.version:
+        raise VersionMismatch(f"The thing {thing.name} has version {thing.version}, not {expected}")
+
+
+def ensure_attribute_count(attributes: Attributes, *, with_type: bool) -> None:
+    """Raise InvalidRequest if a thing, with a type or without, may not have so many attributes."""
+    limit = MAX_ATTRIBUTES_WITH_TYPE if with_type else MAX_ATTRIBUTES
+    if len(attributes) > limit:
+        kind = "with a thing type" if with_type else "without a thing type"
+        raise InvalidRequest(f"a thing {kind} has at most {limit} attributes, not {len(attributes)}")

@@ -1,0 +1,141 @@
+"""Owns what a thing type is, and when one may be given to a thing or deleted; knows no things."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from thingmint.core.errors import InvalidRequest
+from thingmint.core.identifiers import Scope, ThingTypeName, thing_type_arn
+from thingmint.core.registry.attributes import ensure_attribute_name
+from thingmint.core.registry.description import ensure_description
+
+# AWS's developer guide, "Thing types": at most three searchable attributes, which a change cannot reach, and five
+# minutes between deprecation and deletion.
+MAX_SEARCHABLE_ATTRIBUTES = 3
+DELETABLE_AFTER = timedelta(minutes=5)
+# AWS's words, whatever the wait is: Terraform's provider waits and tries again when it reads them.
+WAIT_BEFORE_DELETION = "Please wait for 5 minutes after deprecation and then retry deleting the thing type"
+
+_USER_PROPERTY_KEY = re.compile(r"[a-zA-Z0-9:$.]{1,128}")
+_CONNECTION_ATTRIBUTE = re.compile(r"[a-zA-Z0-9:.]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class PropagatingAttribute:
+    """An attribute of the thing or of its connection that MQTT 5 messages carry as a user property."""
+
+    user_property_key: str
+    thing_attribute: str | None = None
+    connection_attribute: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InvalidRequest if it names no source or two, or breaks a pattern."""
+        if not _USER_PROPERTY_KEY.fullmatch(self.user_property_key):
+            raise InvalidRequest(
+                f"a userPropertyKey matches {_USER_PROPERTY_KEY.pattern}; {self.user_property_key!r} does not"
+            )
+        if (self.thing_attribute is None) is (self.connection_attribute is None):
+            raise InvalidRequest("a propagating attribute has one of thingAttribute and connectionAttribute")
+        if self.thing_attribute is not None:
+            ensure_attribute_name(self.thing_attribute)
+        elif not _CONNECTION_ATTRIBUTE.fullmatch(self.connection_attribute or ""):
+            raise InvalidRequest(
+                f"a connectionAttribute matches {_CONNECTION_ATTRIBUTE.pattern}; {self.connection_attribute!r} does not"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ThingTypeProperties:
+    """What is told about a thing type when it is created."""
+
+    description: str = ""
+    searchable_attributes: tuple[str, ...] = ()
+    propagating_attributes: tuple[PropagatingAttribute, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise InvalidRequest if the description or the searchable attributes cannot be."""
+        ensure_description(self.description)
+        if len(self.searchable_attributes) > MAX_SEARCHABLE_ATTRIBUTES:
+            raise InvalidRequest(f"a thing type has at most {MAX_SEARCHABLE_ATTRIBUTES} searchable attributes")
+        for name in self.searchable_attributes:
+            ensure_attribute_name(name)
+
+    def are_those_of(self, other: "ThingTypeProperties") -> bool:
+        """Return whether both say the same; their attributes are sets, whose order does not matter."""
+        return (
+            self.description == other.description
+            and set(self.searchable_attributes) == set(other.searchable_attributes)
+            and set(self.propagating_attributes) == set(other.propagating_attributes)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ThingType:
+    """A thing type in the registry; ``deprecated_at`` tells since when no further thing may get it."""
+
+    scope: Scope
+    name: ThingTypeName
+    type_id: str
+    properties: ThingTypeProperties
+    created_at: datetime
+    deprecated_at: datetime | None = None
+
+    @property
+    def arn(self) -> str:
+        """The thing type's ARN."""
+        return thing_type_arn(self.scope, self.name)
+
+    @property
+    def is_deprecated(self) -> bool:
+        """Whether no further thing may get the type."""
+        return self.deprecated_at is not None
+
+    def has_configuration_of(self, other: "ThingType") -> bool:
+        """Return whether both have the same name and properties, so that creating one again changes nothing."""
+        return self.name == other.name and self.properties.are_those_of(other.properties)
+
+
+@dataclass(frozen=True, slots=True)
+class ThingTypeUpdate:
+    """What UpdateThingType asks for; None leaves things as they are."""
+
+    description: str | None = None
+    searchable_attributes: tuple[str, ...] | None = None
+    propagating_attributes: tuple[PropagatingAttribute, ...] | None = None
+
+
+def updated_type(thing_type: ThingType, update: ThingTypeUpdate) -> ThingType:
+    """Return the type with these propagating attributes; raise InvalidRequest if anything else is to change."""
+    before = thing_type.properties
+    description = before.description if update.description is None else update.description
+    searchable = before.searchable_attributes if update.searchable_attributes is None else update.searchable_attributes
+    if description != before.description or set(searchable) != set(before.searchable_attributes):
+        # AWS's words, as a user of its command line was answered.
+        raise InvalidRequest("Can only update mqtt5Configuration.")
+    if update.propagating_attributes is None:
+        return thing_type
+    return replace(thing_type, properties=replace(before, propagating_attributes=update.propagating_attributes))
+
+
+def deprecated(thing_type: ThingType, at: datetime) -> ThingType:
+    """Return the type as deprecated; one that is deprecated already keeps its date."""
+    return thing_type if thing_type.is_deprecated else replace(thing_type, deprecated_at=at)
+
+
+def reinstated(thing_type: ThingType) -> ThingType:
+    """Return the type as one that things may get."""
+    return replace(thing_type, deprecated_at=None)
+
+
+def ensure_assignable(thing_type: ThingType) -> None:
+    """Raise InvalidRequest if the type is deprecated."""
+    if thing_type.is_deprecated:
+        raise InvalidRequest(f"Can not associate a thing with the deprecated thing type {thing_type.name}")
+
+
+def ensure_type_deletable(thing_type: ThingType, at: datetime, wait: timedelta = DELETABLE_AFTER) -> None:
+    """Raise InvalidRequest unless the type has been deprecated for long enough."""
+    if thing_type.deprecated_at is None:
+        raise InvalidRequest(f"The thing type {thing_type.name} must be deprecated before deletion")
+    if at < thing_type.deprecated_at + wait:
+        raise InvalidRequest(WAIT_BEFORE_DELETION)

@@ -1,0 +1,140 @@
+"""Owns how listening sockets are made, and how the descriptors are shared among connections; accepts nothing."""
+
+import errno
+import ipaddress
+import logging
+import math
+import resource
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from thingmint.host.words import reason_of
+
+# Host, port and, with IPv6, more: the standard library types it per family.
+Address: TypeAlias = tuple[Any, ...]
+
+_BACKLOG = 1024
+_ANY_NUMBER = 2**31
+_SAY_EVERY_SECONDS = 60.0
+# Left to the database, the key workers, webhooks, logs and files when descriptors are scarce: as many webhooks as there
+# may be devices under provision (`GatewayLimits.max_provisioning`), and as many descriptors again for the rest.
+_RESERVED_DESCRIPTORS = 256
+
+
+def descriptors_for_connections() -> int:
+    """Return how many sockets may be open, so that descriptors are left for everything else."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _ANY_NUMBER
+    return max(soft - _RESERVED_DESCRIPTORS, soft // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """How many connections a listener would have, and how many descriptors each of them takes."""
+
+    connections: int
+    descriptors_each: int = 1
+
+
+def shares(demands: Sequence[Demand]) -> tuple[int, ...]:
+    """Return how many connections each listener may have, so that all of them at once leave descriptors for the rest.
+
+    Each may have what it asks for if there is room; otherwise all of them give way in the same proportion, and a flood
+    on one takes nothing from another.
+    """
+    room = descriptors_for_connections()
+    wanted = sum(demand.connections * demand.descriptors_each for demand in demands)
+    if wanted <= room:
+        return tuple(demand.connections for demand in demands)
+    return tuple(max(1, demand.connections * room // wanted) for demand in demands)
+
+
+class TurnedAway:
+    """Counts connections that made way for others or found no room; says so at once, and then once a minute."""
+
+    def __init__(
+        self,
+        log: logging.Logger,
+        whose: str,
+        observe: Callable[[int], None] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Tell ``observe`` of each connection, for a counter."""
+        self._log = log
+        self._whose = whose
+        self._observe = observe or (lambda count: None)
+        self._monotonic = monotonic
+        self._unsaid = 0
+        self._say_after = -math.inf
+
+    def note(self) -> None:
+        """Count a connection, and write a line if the last one is long enough ago."""
+        self._unsaid += 1
+        self._observe(1)
+        self.report()
+
+    def report(self) -> None:
+        """Write what was not said yet, if the last line is long enough ago; called now and then."""
+        if self._unsaid and self._monotonic() >= self._say_after:
+            self.close()
+
+    def close(self) -> None:
+        """Write what was not said yet."""
+        if self._unsaid:
+            self._log.warning("%s connections were turned away for lack of room: %d", self._whose, self._unsaid)
+            self._unsaid, self._say_after = 0, self._monotonic() + _SAY_EVERY_SECONDS
+
+
+def listen(addresses: Sequence[tuple[int, Address]]) -> list[socket.socket]:
+    """Return a listening socket for each address that can be bound, on one port.
+
+    Raises OSError if none can be bound, with the address in it: an operator must know which one is taken.
+    """
+    listeners: list[socket.socket] = []
+    refusal: OSError | None = None
+    for family, address in addresses:
+        # With port 0 the first address chooses, and the others (localhost has two) follow.
+        port = listeners[0].getsockname()[1] if listeners else address[1]
+        try:
+            listeners.append(_listening_socket(family, (address[0], port, *address[2:])))
+        except OSError as error:
+            refusal = _named(error, address[0], port)
+    if not listeners:
+        raise refusal or OSError(errno.EADDRNOTAVAIL, "the host has no address")
+    return listeners
+
+
+def _listening_socket(family: int, address: Address) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _named(error: OSError, host: str, port: int) -> OSError:
+    """Return the error with the address in it; the system says what is wrong, and not where."""
+    shown = f"[{host}]" if ":" in host else host
+    advice = "; give another port, or 0 to let the system choose" if error.errno == errno.EADDRINUSE else ""
+    return OSError(error.errno, f"cannot listen on {shown}:{port}: {reason_of(error)}{advice}")
+
+
+def network_of(address: str) -> str:
+    """Return what one client can be expected to own: an IPv4 address, or the /64 network of an IPv6 address."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((parsed, 64), strict=False).network_address)

@@ -1,0 +1,1 @@
+"""Certificates that others have signed: how they are read, checked and recognised."""

@@ -1,0 +1,110 @@
+"""Owns what the names in a device's certificate say, for policies to refer to; knows no policies and no trust.
+
+Device certificates come from anywhere. A part that cannot be read is left out, and the rest is read all the same.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from thingmint.core.policies.certificate_variables import (
+    ISSUER,
+    SERIAL_NUMBER,
+    SUBJECT,
+    CertificateNames,
+    directory_name,
+)
+from thingmint.issuance.odd_names import odd_names_allowed
+
+T = TypeVar("T")
+
+# AWS's words for the attributes of a name, by object identifier.
+_ATTRIBUTES = {
+    NameOID.DN_QUALIFIER: "DistinguishedNameQualifier",
+    NameOID.COUNTRY_NAME: "Country",
+    NameOID.ORGANIZATION_NAME: "Organization",
+    NameOID.ORGANIZATIONAL_UNIT_NAME: "OrganizationalUnit",
+    NameOID.STATE_OR_PROVINCE_NAME: "State",
+    NameOID.COMMON_NAME: "CommonName",
+    NameOID.SERIAL_NUMBER: "SerialNumber",
+    NameOID.TITLE: "Title",
+    NameOID.SURNAME: "Surname",
+    NameOID.GIVEN_NAME: "GivenName",
+    NameOID.INITIALS: "Initials",
+    NameOID.PSEUDONYM: "Pseudonym",
+    NameOID.GENERATION_QUALIFIER: "GenerationQualifier",
+}
+# RFC 4514, 3: the keywords that every reader knows; other attributes are written by their object identifiers.
+_KEYWORDS = {
+    NameOID.COMMON_NAME: "cn",
+    NameOID.LOCALITY_NAME: "l",
+    NameOID.STATE_OR_PROVINCE_NAME: "st",
+    NameOID.ORGANIZATION_NAME: "o",
+    NameOID.ORGANIZATIONAL_UNIT_NAME: "ou",
+    NameOID.COUNTRY_NAME: "c",
+    NameOID.STREET_ADDRESS: "street",
+    NameOID.DOMAIN_COMPONENT: "dc",
+    NameOID.USER_ID: "uid",
+}
+_ALTERNATIVES: list[tuple[str, type[x509.SubjectAlternativeName | x509.IssuerAlternativeName]]] = [
+    (SUBJECT, x509.SubjectAlternativeName),
+    (ISSUER, x509.IssuerAlternativeName),
+]
+
+
+def certificate_attributes(der: bytes) -> CertificateNames:
+    """Return the values of the certificate's names as policies call them, as far as they can be read."""
+    certificate = _readable(lambda: x509.load_der_x509_certificate(der))
+    if certificate is None:
+        return {}
+    found: dict[str, list[str]] = defaultdict(list)
+    found[SERIAL_NUMBER].append(str(certificate.serial_number))
+    _read_name(found, SUBJECT, _readable(lambda: certificate.subject))
+    _read_name(found, ISSUER, _readable(lambda: certificate.issuer))
+    _read_alternatives(found, _readable(lambda: certificate.extensions))
+    return {name: tuple(values) for name, values in found.items()}
+
+
+def _readable(read: Callable[[], T]) -> T | None:
+    # TypeError: an attribute that is no text where only text may be, as cryptography reports it.
+    try:
+        with odd_names_allowed():
+            return read()
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return None
+
+
+def _read_name(found: dict[str, list[str]], whose: str, name: x509.Name | None) -> None:
+    for attribute in name or ():
+        word = _ATTRIBUTES.get(attribute.oid)
+        if word is not None and isinstance(attribute.value, str):
+            found[f"{whose}.{word}"].append(attribute.value)
+
+
+def _read_alternatives(found: dict[str, list[str]], extensions: x509.Extensions | None) -> None:
+    for whose, kind in _ALTERNATIVES:
+        for extension in extensions or ():
+            if isinstance(extension.value, kind):
+                for name in extension.value:
+                    _read_alternative(found, f"{whose}.AlternativeName", name)
+
+
+def _read_alternative(found: dict[str, list[str]], whose: str, name: x509.GeneralName) -> None:
+    match name:
+        case x509.RFC822Name():
+            found[f"{whose}.RFC822Name"].append(name.value)
+        case x509.DNSName():
+            found[f"{whose}.DNSName"].append(name.value)
+        case x509.UniformResourceIdentifier():
+            found[f"{whose}.UniformResourceIdentifier"].append(name.value)
+        case x509.IPAddress():
+            found[f"{whose}.IPAddress"].append(str(name.value))
+        case x509.DirectoryName():
+            attributes = [(_KEYWORDS.get(each.oid, each.oid.dotted_string), str(each.value)) for each in name.value]
+            found[f"{whose}.DirectoryName"].append(directory_name(attributes))
+        case _:
+            # Policies have no word for it.
+            return

@@ -1,0 +1,182 @@
+"""Owns reading certificates that somebody else issued, and what is asked of each of them; knows no registry, no clock.
+
+Nothing of such a certificate is trusted before it was checked, and whatever its bytes hold ends in CertificateInvalid.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import SignatureAlgorithmOID
+
+from thingmint.core.errors import CertificateInvalid
+from thingmint.core.identifiers import CertificateId, SerialNumber, certificate_id_of
+from thingmint.host.words import in_words
+from thingmint.issuance.der import MalformedDER, children, only_element
+from thingmint.issuance.foreign.signed_form import ensure_one_encoding, signed_digest
+from thingmint.issuance.keys import WeakKey, check_public_key
+from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.pem_blocks import MalformedPEM, read_block
+
+_LABELS = ("CERTIFICATE",)
+_MAX_SERIAL_OCTETS = 20
+# RFC 5280, 4.1.2.1: the INTEGER 2 in an explicit tag.
+_VERSION_3 = b"\xa0\x03\x02\x01\x02"
+# A certificate that was made a moment ago, on a machine whose clock is ahead of this one's, is no fault of its user.
+_CLOCK_SKEW = timedelta(minutes=5)
+# The algorithms that AWS IoT's developer guide names for certificates of devices.
+_SIGNATURE_ALGORITHMS = frozenset(
+    {
+        SignatureAlgorithmOID.RSA_WITH_SHA256,
+        SignatureAlgorithmOID.RSA_WITH_SHA384,
+        SignatureAlgorithmOID.RSA_WITH_SHA512,
+        SignatureAlgorithmOID.RSASSA_PSS,
+        SignatureAlgorithmOID.DSA_WITH_SHA256,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA256,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA384,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA512,
+    }
+)
+_SIGNATURE_HASHES = frozenset({"sha256", "sha384", "sha512"})
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignCertificate:
+    """A well-formed X.509 certificate; ``what`` names it in messages, digests are SHA-256 of names in hex.
+
+    It is of version 3, or of version 1 as OpenSSL makes them where no extension is asked for. ``signed_digest`` is that
+    of what its issuer signed. ``pem`` is the text that it was sent in, None if that is what `certificate_pem` writes.
+    """
+
+    what: str
+    der: bytes
+    parsed: x509.Certificate
+    serial_number: SerialNumber
+    issuer: bytes
+    subject: bytes
+    not_before: datetime
+    not_after: datetime
+    signed_digest: str
+    pem: str | None = None
+
+    @property
+    def certificate_id(self) -> CertificateId:
+        """The id that AWS IoT gives to the certificate."""
+        return certificate_id_of(self.der)
+
+    @property
+    def key_digest(self) -> str:
+        """By what the key of a CA is known, whichever of its certificates this is."""
+        public_key = self.parsed.public_key()
+        encoded = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(encoded).hexdigest()
+
+    @property
+    def issuer_digest(self) -> str:
+        """By what the CA certificates with the issuer's name are found."""
+        return hashlib.sha256(self.issuer).hexdigest()
+
+    @property
+    def subject_digest(self) -> str:
+        """By what this certificate is found if it is a CA's."""
+        return hashlib.sha256(self.subject).hexdigest()
+
+
+def load_foreign_pem(pem: str, what: str) -> ForeignCertificate:
+    """Return the certificate of the one PEM block that is all of the text; raise CertificateInvalid."""
+    try:
+        der = read_block(pem, _LABELS, what)
+    except MalformedPEM as error:
+        raise CertificateInvalid(in_words(error)) from error
+    certificate = load_foreign(der, what)
+    return certificate if pem == certificate_pem(der) else replace(certificate, pem=pem)
+
+
+def load_foreign(der: bytes, what: str) -> ForeignCertificate:
+    """Return the certificate; raise CertificateInvalid unless it is DER of an X.509 certificate of version 1 or 3.
+
+    What the issuer did not sign is written in the one way of DER. Another signature of the same content passes: with
+    ECDSA anybody can make one of a given one. `ForeignCertificate.signed_digest` is the same for both.
+    """
+    certificate = load_registered(der, what)
+    try:
+        ensure_one_encoding(der)
+    except MalformedDER as error:
+        raise CertificateInvalid(f"The {what} is not encoded in DER: {in_words(error)}") from error
+    return certificate
+
+
+def load_registered(der: bytes, what: str) -> ForeignCertificate:
+    """Return a certificate that is in the registry, which an earlier version may have accepted in another encoding.
+
+    Raises CertificateInvalid unless it is an X.509 certificate of version 1 or 3.
+    """
+    try:
+        return _read(der, what)
+    except (ValueError, x509.InvalidVersion, OverflowError) as error:
+        raise CertificateInvalid(f"The {what} is not an X.509 certificate of version 1 or 3") from error
+
+
+def ensure_acceptable(certificate: ForeignCertificate, at: datetime) -> None:
+    """Raise CertificateInvalid unless the certificate is valid at this time and has an accepted key."""
+    if not certificate.not_before - _CLOCK_SKEW <= at <= certificate.not_after:
+        raise CertificateInvalid(
+            f"The {certificate.what} is valid from {certificate.not_before:%Y-%m-%dT%H:%M:%SZ} "
+            f"to {certificate.not_after:%Y-%m-%dT%H:%M:%SZ}, and not at {at:%Y-%m-%dT%H:%M:%SZ}"
+        )
+    try:
+        check_public_key(certificate.parsed.public_key())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateInvalid(f"The public key of the {certificate.what} cannot be read") from error
+    except WeakKey as error:
+        raise CertificateInvalid(f"{error.message} ({certificate.what})") from error
+
+
+def ensure_accepted_signature(certificate: ForeignCertificate) -> None:
+    """Raise CertificateInvalid unless the certificate says to be signed with an accepted algorithm."""
+    parsed = certificate.parsed
+    try:
+        signature_hash = parsed.signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _signature_refused(certificate) from error
+    if parsed.signature_algorithm_oid not in _SIGNATURE_ALGORITHMS or signature_hash is None:
+        raise _signature_refused(certificate)
+    if signature_hash.name not in _SIGNATURE_HASHES:
+        raise _signature_refused(certificate)
+
+
+def _signature_refused(certificate: ForeignCertificate) -> CertificateInvalid:
+    return CertificateInvalid(
+        f"The signature algorithm of the {certificate.what} is not one of RSA (PKCS#1 v1.5 or PSS) or ECDSA with "
+        "SHA-256, SHA-384 or SHA-512, or DSA with SHA-256"
+    )
+
+
+def _read(der: bytes, what: str) -> ForeignCertificate:
+    tbs, _, _ = children(der, only_element(der))
+    version, *parts = children(der, tbs)
+    # RFC 5280, 4.1: serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo; in version 3 there may be
+    # more.
+    if der[version.start : version.end] == _VERSION_3:
+        serial, _, issuer, _, subject, _, *_ = parts
+    else:
+        serial, _, issuer, _, subject, _ = (version, *parts)
+    serial_number = int.from_bytes(der[serial.content : serial.end], "big", signed=True)
+    # RFC 5280, 4.1.2.2. The library would warn of such numbers once it has read them.
+    if serial_number <= 0 or serial.end - serial.content > _MAX_SERIAL_OCTETS:
+        raise ValueError("the serial number is not positive, or too long")
+    parsed = x509.load_der_x509_certificate(der)
+    return ForeignCertificate(
+        what=what,
+        der=der,
+        parsed=parsed,
+        serial_number=SerialNumber(serial_number),
+        issuer=der[issuer.start : issuer.end],
+        subject=der[subject.start : subject.end],
+        not_before=parsed.not_valid_before_utc,
+        not_after=parsed.not_valid_after_utc,
+        signed_digest=signed_digest(der),
+    )

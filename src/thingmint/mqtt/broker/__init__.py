@@ -1,0 +1,1 @@
+"""The built-in broker: sessions, subscriptions, retained messages and wills in memory."""

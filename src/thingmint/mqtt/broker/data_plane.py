@@ -1,0 +1,179 @@
+"""Owns the built-in brokers behind the gateway, one for each account: whose a call is, and the time of a clock.
+
+A broker comes with the first message or connection of its account and goes when nothing is in it, within a second.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from thingmint.core.identifiers import Scope
+from thingmint.mqtt.broker.broker import LocalBroker
+from thingmint.mqtt.broker.due_wills import DueWills
+from thingmint.mqtt.broker.fan_out import FanOut, Spreader
+from thingmint.mqtt.codec.packets import Connect, Publish, Subscription
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.counters import Counters, Gauge
+from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained, WillRight
+from thingmint.mqtt.queues.kept_message import KeptMessage
+from thingmint.mqtt.queues.limits import BrokerLimits
+from thingmint.mqtt.queues.rooms import rooms_of
+
+# How long wills and sessions that are due are looked after before others have their turn.
+_TURN_SECONDS: Final = 0.005
+
+
+_OF_BROKERS: Final = (
+    Gauge.QUEUED_MESSAGES,
+    Gauge.QUEUED_BYTES,
+    Gauge.RETAINED_MESSAGES,
+    Gauge.RETAINED_BYTES,
+    Gauge.SESSIONS_CONNECTED,
+    Gauge.SESSIONS_AWAY,
+    Gauge.SUBSCRIPTIONS,
+    Gauge.ACCOUNTS,
+)
+
+
+class LocalDataPlane:
+    """A DataPlane in this process.
+
+    Only publishing waits, until everyone has been given the message; else nothing comes between a call and its effect.
+    """
+
+    def __init__(self, limits: BrokerLimits, clock: Callable[[], float], counters: Counters | None = None) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._counters = counters or Counters()
+        self._rooms = rooms_of(limits)
+        self._brokers: dict[Scope, LocalBroker] = {}
+        self._spreader: Spreader[Scope] = Spreader(clock)
+        self._wills = DueWills()
+        self._going_on: asyncio.Handle | None = None
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        """Those that have a broker now."""
+        return frozenset(self._brokers)
+
+    def serves(self, scope: Scope) -> bool:
+        """Say yes: there is a broker for everyone."""
+        del scope
+        return True
+
+    async def open(self, connection: DeviceConnection, connect: Connect) -> Opened:
+        """Begin or resume the client's session; raise PacketRefused if its will is for a reserved topic."""
+        return self._broker_of(connection.scope).open(connection, connect, self._clock())
+
+    async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
+        """Pass a message on and return PUBACK's code, once it has been given to everyone who gets it."""
+        return await self._publish(connection.scope, connection, message)
+
+    async def subscribe(
+        self, connection: DeviceConnection, subscriptions: Sequence[Subscription]
+    ) -> tuple[ReasonCode, ...]:
+        """Add subscriptions and return SUBACK's codes."""
+        return self._broker_of(connection.scope).subscribe(connection, subscriptions, self._clock())
+
+    async def unsubscribe(self, connection: DeviceConnection, topic_filters: Sequence[str]) -> tuple[ReasonCode, ...]:
+        """End subscriptions and return UNSUBACK's codes."""
+        return self._broker_of(connection.scope).unsubscribe(connection, topic_filters)
+
+    def acknowledge(self, connection: DeviceConnection, packet_id: int) -> None:
+        """Note a PUBACK."""
+        self._broker_of(connection.scope).acknowledge(connection, packet_id, self._clock())
+
+    def resume(self, connection: DeviceConnection) -> None:
+        """Deliver what waits."""
+        self._broker_of(connection.scope).resume(connection, self._clock())
+
+    async def close(
+        self, connection: DeviceConnection, *, clean: bool, session_expiry_interval: int | None = None
+    ) -> None:
+        """Forget the connection; its will is published unless it left cleanly."""
+        broker = self._broker_of(connection.scope)
+        broker.close(connection, self._clock(), clean=clean, session_expiry_interval=session_expiry_interval)
+
+    def advance(self) -> None:
+        """Do what is due, forget the brokers that have become empty, and tell what there is."""
+        self._cancel_rest()
+        self._go_on(list(self._brokers.values()))
+        for scope in [scope for scope, broker in self._brokers.items() if broker.is_empty]:
+            self._brokers.pop(scope).leave_rooms()
+        measured = Counter(dict.fromkeys(_OF_BROKERS, 0))
+        for broker in self._brokers.values():
+            measured.update(broker.measured())
+        self._counters.measured(measured)
+
+    async def publish_own(self, scope: Scope, message: Publish) -> ReasonCode:
+        """Pass a message of the service on and return PUBACK's code."""
+        return await self._publish(scope, None, message)
+
+    def retained(self, scope: Scope, topic: str) -> Retained | None:
+        """Return the topic's retained message."""
+        return self._broker_of(scope).retained(topic, self._clock())
+
+    def retained_after(self, scope: Scope, topic: str, count: int) -> Sequence[Retained]:
+        """Return so many retained messages whose topics come after this one."""
+        return self._broker_of(scope).retained_after(topic, count, self._clock())
+
+    async def stop(self) -> None:
+        """Pass nothing on any more, and give up the wills that nobody has decided on yet."""
+        await self._wills.stop()
+        self._spreader.stop()
+        self._cancel_rest()
+
+    async def _publish(self, scope: Scope, connection: DeviceConnection | None, message: Publish) -> ReasonCode:
+        fan_out = self._broker_of(scope).begin(connection, message, self._clock())
+        if not fan_out.is_done:
+            self._spreader.add(scope, fan_out)
+            await self._spreader.done(fan_out)
+        return fan_out.code
+
+    def _cancel_rest(self) -> None:
+        if self._going_on is not None:
+            self._going_on.cancel()
+            self._going_on = None
+
+    def _go_on(self, brokers: Sequence[LocalBroker]) -> None:
+        """Do what is due in these brokers for a while, and the rest in the loop's next turns."""
+        self._going_on = None
+        until = time.perf_counter() + _TURN_SECONDS
+
+        def is_over() -> bool:
+            return time.perf_counter() >= until
+
+        # All of them are asked, so that one account's sessions do not keep the others' waiting. A broker that has
+        # finished is not asked again before the next second, because it replays some stored messages each time.
+        unfinished = [broker for broker in brokers if not broker.advance(self._clock(), is_over)]
+        if unfinished:
+            self._going_on = asyncio.get_running_loop().call_soon(self._go_on, unfinished)
+
+    def _spread(self, scope: Scope, fan_out: FanOut, now: float) -> None:
+        del now
+        if not fan_out.is_done:
+            self._spreader.add(scope, fan_out)
+
+    def _will_is_due(self, scope: Scope, client_id: str, will: KeptMessage, right: WillRight) -> None:
+        # The broker stays as long as it has a will that nobody has decided on.
+        broker = self._broker_of(scope)
+
+        def decided(is_allowed: bool) -> None:
+            broker.will_decided(client_id, will, self._clock(), is_allowed=is_allowed)
+
+        self._wills.add(scope, client_id, will.publish, right, decided)
+
+    def _broker_of(self, scope: Scope) -> LocalBroker:
+        broker = self._brokers.get(scope)
+        if broker is None:
+            broker = self._brokers[scope] = LocalBroker(
+                self._limits,
+                self._rooms,
+                self._counters,
+                partial(self._spread, scope),
+                partial(self._will_is_due, scope),
+            )
+        return broker

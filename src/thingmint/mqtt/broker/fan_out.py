@@ -1,0 +1,224 @@
+"""Owns the way of one message to many clients, in slices: no message keeps the event loop from everything else.
+
+Messages of one topic of one account go one after the other, so that everyone gets them in the same order. Accounts take
+turns, and so do the topics of an account.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from enum import Enum, auto
+from typing import Final, Generic, TypeAlias, TypeVar
+
+from thingmint.mqtt.broker.router import Receivers
+from thingmint.mqtt.codec.packets import QoS, Subscription
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.codec.shared_publish import SharedPublish
+from thingmint.mqtt.queues.kept_message import KeptMessage
+
+# How long messages are passed on before others have their turn, and one message before the next one has. Writing the
+# messages of a turn and reading their acknowledgements takes several times as long.
+_TURN_SECONDS: Final = 0.002
+_SLICE_SECONDS: Final = 0.001
+_RECEIVERS_BETWEEN_LOOKS: Final = 8
+
+K = TypeVar("K", bound=Hashable)
+
+log = logging.getLogger(__name__)
+
+
+class Given(Enum):
+    """What became of a message at one of its receivers."""
+
+    TAKEN = auto()
+    NO_ROOM = auto()
+    NOT_WANTED = auto()
+    """The client has gone, or may not have the message."""
+
+
+Give: TypeAlias = "Callable[[FanOut, str, SharedPublish, float], Given]"
+"""Gives the message to one client, by its client id, in the form that it is to have, now."""
+
+
+class FanOut:
+    """A message on its way to its receivers; ``code`` is what its publisher is answered, once it ``is_done``."""
+
+    __slots__ = (
+        "_finish",
+        "_give",
+        "_no_room",
+        "_receivers",
+        "_shared",
+        "_taken",
+        "code",
+        "is_done",
+        "message",
+        "reserved",
+    )
+
+    def __init__(
+        self,
+        message: KeptMessage,
+        receivers: Receivers,
+        give: Give,
+        finish: "Callable[[FanOut], None]",
+        reserved: int = 0,
+    ) -> None:
+        self.message = message
+        self.reserved = reserved
+        """For how many more receivers room was taken."""
+        self.code = ReasonCode.SUCCESS
+        self.is_done = False
+        self._taken = False
+        self._no_room = False
+        self._give = give
+        self._finish = finish
+        self._receivers = self._each(receivers)
+        # By QoS and RETAIN.
+        self._shared: dict[tuple[QoS, bool], SharedPublish] = {}
+
+    @property
+    def topic(self) -> str:
+        """The message's topic."""
+        return self.message.publish.topic
+
+    @property
+    def nobody_had_room(self) -> bool:
+        """Whether there were receivers, and none of them had room for the message."""
+        return self._no_room and not self._taken
+
+    def run(self, now: float, until: float | None = None) -> bool:
+        """Give the message to the next receivers, to all of them or until ``time.perf_counter``; return ``is_done``."""
+        if self.is_done:
+            return True
+        try:
+            if not self._run_until(now, until):
+                return False
+        except Exception:
+            # The messages behind it must be passed on all the same.
+            log.exception("a message could not be passed on to everyone")
+            self.code = ReasonCode.UNSPECIFIED_ERROR
+        self.is_done = True
+        self._shared.clear()
+        self._finish(self)
+        return True
+
+    def _run_until(self, now: float, until: float | None) -> bool:
+        give = self._give
+        for count, (client_id, shared) in enumerate(self._receivers, 1):
+            given = give(self, client_id, shared, now)
+            self._taken |= given is Given.TAKEN
+            self._no_room |= given is Given.NO_ROOM
+            if until is not None and not count % _RECEIVERS_BETWEEN_LOOKS and time.perf_counter() >= until:
+                return False
+        return True
+
+    def _each(self, receivers: Receivers) -> Iterator[tuple[str, SharedPublish]]:
+        own = receivers.own
+        for name in receivers.names:
+            subscription = own.get(name)
+            # A client may have unsubscribed meanwhile.
+            if subscription is not None:
+                yield name, self._shared_for(subscription)
+        for name, member, group in receivers.shared:
+            yield name, self._of_group(member, group)
+
+    def _shared_for(self, subscription: Subscription) -> SharedPublish:
+        way = self._way(subscription)
+        shared = self._shared.get(way)
+        if shared is None:
+            shared = self._shared[way] = SharedPublish(self.message.publish, *way)
+        return shared
+
+    def _of_group(self, member: Subscription, group: str) -> SharedPublish:
+        return SharedPublish(self.message.publish, *self._way(member), group)
+
+    def _way(self, subscription: Subscription) -> tuple[QoS, bool]:
+        publish = self.message.publish
+        qos = subscription.qos if publish.qos else publish.qos
+        return qos, publish.retain and subscription.retain_as_published
+
+
+def refused(message: KeptMessage, code: ReasonCode) -> FanOut:
+    """Return what is done already: a message that was not taken."""
+    fan_out = FanOut(message, Receivers({}, [], []), lambda *_: Given.NOT_WANTED, lambda _: None)
+    fan_out.is_done, fan_out.code = True, code
+    return fan_out
+
+
+class Spreader(Generic[K]):
+    """Runs fan-outs of several accounts on the event loop; one that is short runs at once."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        # Of each account and topic those that are not done, in their order; the first is the one that runs.
+        self._topics: dict[tuple[K, str], deque[FanOut]] = {}
+        # Whose turn it is: the accounts, and of each its topics.
+        self._lanes: dict[K, deque[str]] = {}
+        self._turns: deque[K] = deque()
+        self._waiters: dict[FanOut, asyncio.Future[None]] = {}
+        self._pump: asyncio.Handle | None = None
+
+    def add(self, account: K, fan_out: FanOut) -> None:
+        """Pass a message on, now or when those of its topic before it are passed on."""
+        key = account, fan_out.topic
+        queue = self._topics.get(key)
+        if queue is not None:
+            queue.append(fan_out)
+            return
+        if fan_out.run(self._clock(), time.perf_counter() + _SLICE_SECONDS):
+            return
+        self._topics[key] = deque([fan_out])
+        if account not in self._lanes:
+            self._lanes[account] = deque()
+            self._turns.append(account)
+        self._lanes[account].append(fan_out.topic)
+        if self._pump is None:
+            self._pump = asyncio.get_running_loop().call_soon(self._run)
+
+    async def done(self, fan_out: FanOut) -> None:
+        """Return when everyone has been given the message."""
+        if not fan_out.is_done:
+            waiter = self._waiters[fan_out] = asyncio.get_running_loop().create_future()
+            try:
+                await waiter
+            finally:
+                self._waiters.pop(fan_out, None)
+
+    def stop(self) -> None:
+        """Pass nothing on any more."""
+        if self._pump is not None:
+            self._pump.cancel()
+            self._pump = None
+
+    def _run(self) -> None:
+        self._pump = None
+        until = time.perf_counter() + _TURN_SECONDS
+        while self._turns and time.perf_counter() < until:
+            account = self._turns.popleft()
+            lane = self._lanes[account]
+            topic = lane.popleft()
+            if self._run_slice(account, topic):
+                lane.append(topic)
+            if lane:
+                self._turns.append(account)
+            else:
+                del self._lanes[account]
+        if self._turns:
+            self._pump = asyncio.get_running_loop().call_soon(self._run)
+
+    def _run_slice(self, account: K, topic: str) -> bool:
+        """Run the topic's first fan-out for a slice; return whether there is more to do for the topic."""
+        queue = self._topics[account, topic]
+        fan_out = queue[0]
+        if not fan_out.run(self._clock(), time.perf_counter() + _SLICE_SECONDS):
+            return True
+        queue.popleft()
+        waiter = self._waiters.pop(fan_out, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        if not queue:
+            del self._topics[account, topic]
+        return bool(queue)

@@ -1,0 +1,274 @@
+"""Owns what becomes of a published message in one account: who gets it, whether there is room for it, what makes room.
+
+A message of QoS 1 is either taken for all of its receivers or refused before anyone has it: room for it is taken first.
+Afterwards a receiver loses it only by its own bounds. Where room is short, the account that takes most gives up the
+oldest messages of one of its largest queues. An account does that for a message of its own only if that queue is larger
+than an average queue of the message's receivers: equals do not push out each other's messages.
+"""
+
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Final
+
+from thingmint.mqtt.broker.fan_out import FanOut, Given, refused
+from thingmint.mqtt.broker.retained import RetainedMessages
+from thingmint.mqtt.broker.router import Readiness, Receivers, Router
+from thingmint.mqtt.broker.session import Session
+from thingmint.mqtt.codec.packets import ProtocolVersion, QoS
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.codec.shared_publish import SharedPublish
+from thingmint.mqtt.codec.topics import InvalidTopic, check_topic, received_as
+from thingmint.mqtt.counters import Counters, Loss, Traffic
+from thingmint.mqtt.data_plane import Delivery
+from thingmint.mqtt.queues.kept_message import ENTRY_BYTES, AccountMemory, KeptMessage
+from thingmint.mqtt.queues.limits import BrokerLimits
+from thingmint.mqtt.queues.outbox import Outbox, Surroundings
+from thingmint.mqtt.queues.outgoing import Outgoing, as_sent
+from thingmint.mqtt.queues.rooms import Part, Rooms
+from thingmint.mqtt.queues.size_classes import SizeClasses
+
+# So many queues that are not large may exist without filling the room.
+_SMALL_QUEUES: Final = 65_536
+
+
+class MessageFlow:
+    """The messages of one account's broker, between its sessions."""
+
+    def __init__(
+        self,
+        limits: BrokerLimits,
+        rooms: Rooms,
+        sessions: Mapping[str, Session],
+        counters: Counters,
+        end_connection: Callable[[Session, ReasonCode], None],
+    ) -> None:
+        self._sessions = sessions
+        self._counters = counters
+        self._end_connection = end_connection
+        self.memory = AccountMemory(Part(rooms.queued_bytes, self._give_up), Part(rooms.retained_bytes))
+        self.router = Router()
+        self.retained = RetainedMessages(limits, self.memory)
+        self._by_size: SizeClasses[Outbox] = SizeClasses()
+        large = rooms.queued_bytes.total // _SMALL_QUEUES
+        self._around = Surroundings(limits, self.memory, counters, self._by_size, large)
+        self._owner_of: MutableMapping[Outbox, Session] = {}
+        self.running = 0
+        """How many messages are on their way to their receivers."""
+        self.overflowing: dict[Session, None] = {}
+        """Connected sessions that have lost a message by their own bounds."""
+        self.was_short = False
+        """Whether a message was refused because room was short."""
+
+    def new_outbox(self) -> Outbox:
+        """Return the queue of a session to come; ``own`` says whose it is."""
+        return Outbox(self._around)
+
+    def own(self, session: Session) -> None:
+        """Note whose queue it is."""
+        self._owner_of[session.outbox] = session
+
+    def disown(self, session: Session) -> None:
+        """Drop what waits in a session that has ended."""
+        count = session.outbox.clear()
+        if count:
+            self._counters.lost(Loss.SESSION_ENDED, count)
+        del self._owner_of[session.outbox]
+        self.overflowing.pop(session, None)
+
+    def begin(self, message: KeptMessage, publisher: str | None, version: ProtocolVersion | None, now: float) -> FanOut:
+        """Take or refuse a message; what is returned still has to be run, unless it is done.
+
+        ``version`` is that of the publisher's connection; None stands for the service itself.
+        """
+        publish = message.publish
+        if not may_be_published(publish.topic):
+            return refused(message, ReasonCode.TOPIC_NAME_INVALID)
+        receivers = self._receivers(publish.topic, publisher)
+        stored = _stored(receivers) if publish.qos else 0
+        is_kept = publish.retain and bool(publish.payload)
+        if stored and not self._make_room_for(message, receivers, stored, now, is_kept=is_kept):
+            self._counters.lost(Loss.PUBLISH_WITHOUT_ROOM)
+            self.was_short = True
+            return refused(message, ReasonCode.QUOTA_EXCEEDED)
+        if publish.retain and not self._retain(message, now):
+            self._counters.lost(Loss.RETAINED_WITHOUT_ROOM)
+            return refused(message, ReasonCode.QUOTA_EXCEEDED)
+        if stored:
+            self.memory.hold(message)
+            self.memory.reserve(stored)
+        self.running += 1
+        self._relieve(now)
+
+        def finish(fan_out: FanOut) -> None:
+            self._finish(fan_out, version, is_stored=stored > 0)
+
+        return FanOut(message, receivers, self._give, finish, stored)
+
+    def put_retained(self, session: Session, topic: str, qos: QoS, now: float) -> None:
+        """Let the topic's retained message wait for a client that has just subscribed."""
+        message = self.retained.get(topic, now)
+        if message is None:
+            return
+        outgoing = Outgoing(message, min(message.publish.qos, qos), True)
+        if not outgoing.qos:
+            if not session.outbox.put_unsent(outgoing, now):
+                self._counters.lost(Loss.UNSENT_QOS_0)
+        elif session.outbox.is_full:
+            self._counters.lost(Loss.QUEUE_FULL)
+        elif not self.make_room(ENTRY_BYTES, session.outbox.size + outgoing.size, now):
+            self._counters.lost(Loss.NO_ROOM_FOR_RETAINED_COPY)
+        else:
+            session.outbox.put(outgoing, now)
+
+    def make_room(self, needed: int, at_least: int, now: float) -> bool:
+        """Return whether so many bytes are left, after accounts and queues that have more have given up some.
+
+        Queues of this account with no more than ``at_least`` bytes give up nothing.
+        """
+        queued = self.memory.queued
+        # Each step frees an entry at least, so that there are not many.
+        while queued.left < needed:
+            largest = queued.largest()
+            if largest is not queued and largest.taken > queued.taken + needed and largest.give_up(now):
+                continue
+            outbox = self._by_size.largest()
+            if outbox is None or outbox.size <= at_least:
+                return False
+            self._drop_oldest(outbox)
+        return True
+
+    def _receivers(self, topic: str, publisher: str | None) -> Receivers:
+        sessions = self._sessions
+
+        def readiness(client_id: str, group: str) -> Readiness:
+            return _readiness(sessions[client_id], received_as(topic, group))
+
+        return self.router.receivers(topic, publisher, readiness)
+
+    def _make_room_for(
+        self, message: KeptMessage, receivers: Receivers, stored: int, now: float, *, is_kept: bool
+    ) -> bool:
+        needed = ENTRY_BYTES * (stored + 1) + (0 if is_kept else message.size)
+        if self.memory.queued.left >= needed:
+            return True
+        names = (*receivers.names, *(name for name, _, _ in receivers.shared))
+        average = sum(self._sessions[name].outbox.size for name in names) // len(names)
+        return self.make_room(needed, average + message.size + ENTRY_BYTES, now)
+
+    def _retain(self, message: KeptMessage, now: float) -> bool:
+        if message.publish.payload:
+            return self.retained.put(message, now)
+        self.retained.discard(message.publish.topic)
+        return True
+
+    def _relieve(self, now: float) -> None:
+        # A message that is retained no longer, and still waits, is charged to what waits: that may be too much.
+        if self.memory.queued.left < 0:
+            self.make_room(0, 0, now)
+
+    def _give(self, fan_out: FanOut, client_id: str, shared: SharedPublish, now: float) -> Given:
+        session = self._sessions.get(client_id)
+        if session is None:
+            return Given.NOT_WANTED
+        if not shared.qos:
+            return self._give_at_most_once(fan_out.message, session, shared, now)
+        connection = session.connection if session.is_receiving else None
+        topic = fan_out.message.publish.topic
+        if connection is not None and not connection.may_receive(received_as(topic, shared.group)):
+            # Asked before anything else, so that a refusal is told once.
+            self._counters.lost(Loss.NOT_ALLOWED)
+            return Given.NOT_WANTED
+        outbox = session.outbox
+        if outbox.is_full:
+            self._counters.lost(Loss.QUEUE_FULL)
+            if session.connection is not None:
+                self.overflowing[session] = None
+            return Given.NO_ROOM
+        is_reserved = fan_out.reserved > 0
+        fan_out.reserved -= is_reserved
+        if connection is not None and outbox.send_at_once(
+            fan_out.message, shared, connection, now, is_reserved=is_reserved
+        ):
+            return Given.TAKEN
+        outgoing = Outgoing(fan_out.message, shared.qos, shared.retain, group=shared.group)
+        outbox.put(outgoing, now, is_reserved=is_reserved)
+        session.flush(now, shared)
+        return Given.TAKEN
+
+    def _give_at_most_once(self, message: KeptMessage, session: Session, shared: SharedPublish, now: float) -> Given:
+        connection = session.connection if session.is_receiving else None
+        if connection is None:
+            return Given.NOT_WANTED
+        if not connection.may_receive(received_as(message.publish.topic, shared.group)):
+            self._counters.lost(Loss.NOT_ALLOWED)
+            return Given.NOT_WANTED
+        if message.has_expired(now):
+            # While it waited for its turn. Its remaining time could not be written, either.
+            self._counters.lost(Loss.EXPIRED)
+            return Given.NOT_WANTED
+        outcome = Delivery.FULL
+        if session.outbox.may_be_sent_at_once:
+            if message.expires_at is None:
+                outcome = connection.deliver_shared(shared, 0)
+            else:
+                outcome = connection.deliver(as_sent(Outgoing(message, shared.qos, shared.retain), 0, False, now))
+        if outcome is Delivery.WRITTEN:
+            self._counters.passed(Traffic.SENT)
+            return Given.TAKEN
+        if outcome is Delivery.TOO_LARGE:
+            self._counters.lost(Loss.TOO_LARGE_FOR_CLIENT)
+            return Given.NOT_WANTED
+        if session.outbox.put_unsent(Outgoing(message, shared.qos, shared.retain, group=shared.group), now):
+            return Given.TAKEN
+        self._counters.lost(Loss.UNSENT_QOS_0)
+        return Given.NO_ROOM
+
+    def _finish(self, fan_out: FanOut, version: ProtocolVersion | None, *, is_stored: bool) -> None:
+        self.running -= 1
+        if not is_stored:
+            return
+        # Some clients may have gone, or their own bounds may have been reached.
+        self.memory.reserve(-fan_out.reserved)
+        self.memory.release(fan_out.message)
+        if fan_out.nobody_had_room and version is not ProtocolVersion.MQTT_3_1_1:
+            # MQTT 5 can tell the publisher. 3.1.1 could only end its connection, and it is not the publisher's fault.
+            self._counters.lost(Loss.PUBLISH_QUEUES_FULL)
+            fan_out.code = ReasonCode.QUOTA_EXCEEDED
+
+    def _give_up(self, now: float) -> bool:
+        del now
+        outbox = self._by_size.largest()
+        if outbox is None:
+            return False
+        self._drop_oldest(outbox)
+        return True
+
+    def _drop_oldest(self, outbox: Outbox) -> None:
+        session = self._owner_of[outbox]
+        if session.connection is not None and not session.is_ending and outbox.has_unacknowledged_only:
+            # Its client counts what it was sent against its window, so nothing more may be sent on this connection.
+            self._counters.lost(Loss.SUBSCRIBER_LARGEST)
+            self._end_connection(session, ReasonCode.QUOTA_EXCEEDED)
+        if outbox.drop_oldest():
+            self._counters.lost(Loss.MADE_ROOM)
+
+
+def _stored(receivers: Receivers) -> int:
+    """Return for how many receivers a message of QoS 1 has to be stored."""
+    own = receivers.own
+    return sum(own[name].qos > 0 for name in receivers.names) + sum(member.qos > 0 for _, member, _ in receivers.shared)
+
+
+def _readiness(session: Session, topic: str) -> Readiness:
+    connection = session.connection
+    if connection is None or not connection.may_receive(topic):
+        return Readiness.NOT_ALLOWED
+    return Readiness.BUSY if session.outbox.is_full else Readiness.READY
+
+
+def may_be_published(topic: str) -> bool:
+    """Return whether the topic is one that messages may have, and not reserved."""
+    try:
+        check_topic(topic)
+    except InvalidTopic:
+        return False
+    return not topic.startswith("$")

@@ -1,0 +1,88 @@
+"""Owns what the built-in broker knows of one client id: its subscriptions, its outbox, its will, and until when."""
+
+from dataclasses import dataclass, field
+
+from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Will
+from thingmint.mqtt.codec.properties import PublishProperties
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.codec.shared_publish import SharedPublish
+from thingmint.mqtt.codec.topics import TopicFilter
+from thingmint.mqtt.data_plane import DeviceConnection, WillRight
+from thingmint.mqtt.queues.kept_message import KeptMessage
+from thingmint.mqtt.queues.outbox import Outbox
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """Lives while its client is connected, and for ``expiry`` seconds after. MQTT 3.1.1 and 5 do not share sessions."""
+
+    client_id: str
+    version: ProtocolVersion
+    outbox: Outbox
+    subscriptions: dict[str, TopicFilter] = field(default_factory=dict)
+    shared_filters: tuple[str, ...] = ()
+    expiry: int = 0
+    connection: DeviceConnection | None = None
+    is_receiving: bool = False
+    """Set by the first ``resume``: before CONNACK nothing is sent."""
+    is_ending: bool = False
+    """Whether the connection was told to end."""
+    will: KeptMessage | None = None
+    will_right: WillRight | None = None
+    """What decides whether the will may be published when it is due."""
+    will_delay: int = 0
+    will_at: float = 0
+    """When the will is due, once the client is away."""
+    expires_at: float = 0
+    """When the session ends, once the client is away."""
+    due_at: float = 0
+    """When the broker looks at it next, once the client is away."""
+
+    def begin(self, connection: DeviceConnection, expiry: int, now: float) -> None:
+        """Set a new connection; nothing is sent on it before the first ``resume``."""
+        self.connection, self.is_receiving, self.is_ending = connection, False, False
+        self.expiry = expiry
+        self.outbox.begin(now)
+
+    def leave(self, now: float) -> None:
+        """Set when what the connection leaves behind is due."""
+        self.connection, self.is_receiving = None, False
+        self.outbox.interrupt()
+        self.expires_at = now + self.expiry
+        # MQTT 5, 3.1.3.2.2: after the delay, or when the session ends if that is earlier.
+        self.will_at = now + min(self.will_delay, self.expiry)
+
+    def flush(self, now: float, shared: SharedPublish | None = None) -> None:
+        """Send what waits, if the client is there to receive it."""
+        if self.connection is not None and self.is_receiving:
+            self.outbox.flush(self.connection, now, shared)
+
+    def end_connection(self, reason_code: ReasonCode) -> bool:
+        """End the connection, unless there is none or it is ending already, and return whether that was done.
+
+        Nothing more is sent on it.
+        """
+        if self.connection is None or self.is_ending:
+            return False
+        self.is_receiving, self.is_ending = False, True
+        self.connection.disconnect(reason_code)
+        return True
+
+
+def will_message(will: Will) -> Publish:
+    """Return the message that a will is."""
+    properties = will.properties
+    return Publish(
+        will.topic,
+        will.payload,
+        min(will.qos, QoS.AT_LEAST_ONCE),
+        will.retain,
+        properties=PublishProperties(
+            payload_format_indicator=properties.payload_format_indicator,
+            message_expiry_interval=properties.message_expiry_interval,
+            content_type=properties.content_type,
+            response_topic=properties.response_topic,
+            correlation_data=properties.correlation_data,
+            user_properties=properties.user_properties,
+        ),
+    )

@@ -1,0 +1,134 @@
+"""Owns the cutting of a stream of bytes into MQTT packets; refuses to know what is in them.
+
+A packet that is too large is refused by its first bytes, before any of its body is kept. What is fed is kept until it
+is taken: whoever feeds stops reading from the socket while packets remain to be taken.
+"""
+
+from typing import Final, NamedTuple
+
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+
+MAX_REMAINING_LENGTH: Final = 268_435_455
+_LENGTH_OCTETS: Final = 4
+_CONTINUES: Final = 0x80
+# The first byte and the shortest remaining length: until the buffer is that long, looking at it is in vain.
+_SHORTEST: Final = 2
+
+# PUBACK (0x40) with nothing but a packet identifier.
+_ACKNOWLEDGEMENT: Final = b"\x40\x02"
+_ACKNOWLEDGEMENT_BYTES: Final = 4
+
+
+class Frame(NamedTuple):
+    """One packet: its first byte (type and flags), and what follows the remaining length.
+
+    ``padded`` says that the remaining length had more octets than it needed, which MQTT 5 forbids (MQTT-1.5.5-1).
+    """
+
+    first_byte: int
+    body: bytes
+    padded: bool = False
+
+    def __repr__(self) -> str:
+        # Bodies carry private keys and passwords.
+        return f"Frame(first_byte=0x{self.first_byte:02x}, {len(self.body)} bytes)"
+
+    @property
+    def wire(self) -> bytes:
+        """The packet's bytes, as a relay passes them on."""
+        return frame_bytes(self.first_byte, self.body)
+
+
+class FrameReader:
+    """Takes bytes in any portions and gives whole packets, each at most ``max_packet_size`` bytes in all.
+
+    The size may be set at any time, as after CONNECT; it holds from the next packet on.
+    """
+
+    __slots__ = ("_buffer", "_wanted", "max_packet_size")
+
+    def __init__(self, max_packet_size: int) -> None:
+        self.max_packet_size = max_packet_size
+        self._buffer = bytearray()
+        self._wanted = _SHORTEST
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes were fed and not yet taken."""
+        return len(self._buffer)
+
+    def feed(self, received: bytes) -> None:
+        """Add what the peer sent."""
+        self._buffer += received
+
+    @property
+    def first_byte(self) -> int:
+        """The first byte of the next packet; 0, which begins none, while nothing of it is there."""
+        return self._buffer[0] if self._buffer else 0
+
+    def next_acknowledgement(self) -> int:
+        """Return the packet identifier of a PUBACK in its shortest form, if that comes next; otherwise 0.
+
+        By far the most frequent packet of clients that receive; longer and invalid ones are frames like others.
+        """
+        buffer = self._buffer
+        if len(buffer) < _ACKNOWLEDGEMENT_BYTES or not buffer.startswith(_ACKNOWLEDGEMENT):
+            return 0
+        packet_id = buffer[2] << 8 | buffer[3]
+        if packet_id:
+            del buffer[:_ACKNOWLEDGEMENT_BYTES]
+            self._wanted = _SHORTEST
+        return packet_id
+
+    def next_frame(self) -> Frame | None:
+        """Return the next whole packet, or None until more is fed; raise PacketRefused where there can be none."""
+        buffer = self._buffer
+        if len(buffer) < self._wanted:
+            return None
+        length, start = buffer[1], 2
+        if length & _CONTINUES:
+            start = self._length_end()
+            if not start:
+                return None
+            length = sum((buffer[at] & ~_CONTINUES) << 7 * (at - 1) for at in range(1, start))
+        end = start + length
+        if end > self.max_packet_size:
+            raise PacketRefused(ReasonCode.PACKET_TOO_LARGE, f"A packet is longer than {self.max_packet_size} bytes")
+        if len(buffer) < end:
+            self._wanted = end
+            return None
+        frame = Frame(buffer[0], bytes(buffer[start:end]), start > _SHORTEST and not buffer[start - 1])
+        # CPython moves the start of a bytearray here, not its content.
+        del buffer[:end]
+        self._wanted = _SHORTEST
+        return frame
+
+    def _length_end(self) -> int:
+        # The offset behind a remaining length of several octets; 0 if its last octet is yet to come.
+        for offset in range(2, 1 + _LENGTH_OCTETS):
+            if offset >= len(self._buffer):
+                self._wanted = offset + 1
+                return 0
+            if not self._buffer[offset] & _CONTINUES:
+                return offset + 1
+        raise PacketRefused(ReasonCode.MALFORMED_PACKET, "The remaining length has more than four octets")
+
+
+def frame_bytes(first_byte: int, body: bytes) -> bytes:
+    """Return a packet's bytes; raise ValueError if the body is longer than MQTT can say."""
+    length = len(body)
+    if length < _CONTINUES:
+        return bytes((first_byte, length)) + body
+    return bytes((first_byte,)) + variable_byte_integer(length) + body
+
+
+def variable_byte_integer(value: int) -> bytes:
+    """Return the value in MQTT's form (MQTT 5, 1.5.5); raise ValueError if it does not fit in four octets."""
+    if not 0 <= value <= MAX_REMAINING_LENGTH:
+        raise ValueError("a variable byte integer is at most 268435455")
+    octets = bytearray()
+    while value >= _CONTINUES:
+        octets.append(value & ~_CONTINUES & 0xFF | _CONTINUES)
+        value >>= 7
+    octets.append(value)
+    return bytes(octets)

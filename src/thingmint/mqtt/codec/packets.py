@@ -1,0 +1,220 @@
+"""Owns what MQTT's control packets hold, for both versions at once; refuses to know their bytes.
+
+What only MQTT 5 has stays at its default in MQTT 3.1.1: properties, reason codes of acknowledgements and the options
+of a subscription. Payloads, passwords and authentication data are left out of reprs: answers to devices carry private
+keys.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TypeAlias
+
+from thingmint.mqtt.codec.properties import (
+    NO_ACKNOWLEDGEMENT_PROPERTIES,
+    NO_AUTH_PROPERTIES,
+    NO_CONNACK_PROPERTIES,
+    NO_CONNECT_PROPERTIES,
+    NO_DISCONNECT_PROPERTIES,
+    NO_PUBLISH_PROPERTIES,
+    NO_SUBSCRIBE_PROPERTIES,
+    NO_UNSUBSCRIBE_PROPERTIES,
+    NO_WILL_PROPERTIES,
+    AcknowledgementProperties,
+    AuthProperties,
+    ConnackProperties,
+    ConnectProperties,
+    DisconnectProperties,
+    PublishProperties,
+    SubscribeProperties,
+    UnsubscribeProperties,
+    WillProperties,
+)
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+
+
+class ProtocolVersion(IntEnum):
+    """The protocol level of CONNECT."""
+
+    MQTT_3_1_1 = 4
+    MQTT_5 = 5
+
+
+class QoS(IntEnum):
+    """How often a message arrives."""
+
+    AT_MOST_ONCE = 0
+    AT_LEAST_ONCE = 1
+    EXACTLY_ONCE = 2
+
+
+class RetainHandling(IntEnum):
+    """Which retained messages a new subscription receives (MQTT 5, 3.8.3.1)."""
+
+    ALWAYS = 0
+    ONLY_IF_NEW = 1
+    NEVER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What is published for a client that leaves without a farewell."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    qos: QoS = QoS.AT_MOST_ONCE
+    retain: bool = False
+    properties: WillProperties = NO_WILL_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """The client's first packet. ``clean_start`` is MQTT 3.1.1's clean session."""
+
+    version: ProtocolVersion
+    client_id: str
+    clean_start: bool = True
+    keep_alive: int = 0
+    will: Will | None = None
+    username: str | None = None
+    password: bytes | None = field(default=None, repr=False)
+    properties: ConnectProperties = NO_CONNECT_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Connack:
+    """The server's first packet; MQTT 3.1.1 can say the codes of ``reason_tables.RETURN_CODES`` only."""
+
+    session_present: bool
+    reason_code: ReasonCode
+    properties: ConnackProperties = NO_CONNACK_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A message. ``packet_id`` is 0 at QoS 0; an empty topic stands for ``properties.topic_alias``."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    qos: QoS = QoS.AT_MOST_ONCE
+    retain: bool = False
+    dup: bool = False
+    packet_id: int = 0
+    properties: PublishProperties = NO_PUBLISH_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Puback:
+    """The answer to a QoS 1 message."""
+
+    packet_id: int
+    reason_code: ReasonCode = ReasonCode.SUCCESS
+    properties: AcknowledgementProperties = NO_ACKNOWLEDGEMENT_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Pubrec:
+    """The first answer of QoS 2, which is read so that it can be refused."""
+
+    packet_id: int
+    reason_code: ReasonCode = ReasonCode.SUCCESS
+    properties: AcknowledgementProperties = NO_ACKNOWLEDGEMENT_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Pubrel:
+    """The second step of QoS 2, which is read so that it can be refused."""
+
+    packet_id: int
+    reason_code: ReasonCode = ReasonCode.SUCCESS
+    properties: AcknowledgementProperties = NO_ACKNOWLEDGEMENT_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Pubcomp:
+    """The last step of QoS 2, which is read so that it can be refused."""
+
+    packet_id: int
+    reason_code: ReasonCode = ReasonCode.SUCCESS
+    properties: AcknowledgementProperties = NO_ACKNOWLEDGEMENT_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A topic filter as the client wrote it, valid or not, and how messages shall come."""
+
+    topic_filter: str
+    qos: QoS = QoS.AT_MOST_ONCE
+    no_local: bool = False
+    retain_as_published: bool = False
+    retain_handling: RetainHandling = RetainHandling.ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """One or more filters."""
+
+    packet_id: int
+    subscriptions: tuple[Subscription, ...]
+    properties: SubscribeProperties = NO_SUBSCRIBE_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Suback:
+    """One code for each filter, in order; MQTT 3.1.1 says every failure as 0x80."""
+
+    packet_id: int
+    reason_codes: tuple[ReasonCode, ...]
+    properties: AcknowledgementProperties = NO_ACKNOWLEDGEMENT_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """One or more filters."""
+
+    packet_id: int
+    topic_filters: tuple[str, ...]
+    properties: UnsubscribeProperties = NO_UNSUBSCRIBE_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Unsuback:
+    """One code for each filter, in order; MQTT 3.1.1 sends none of them, and reads as none."""
+
+    packet_id: int
+    reason_codes: tuple[ReasonCode, ...] = ()
+    properties: AcknowledgementProperties = NO_ACKNOWLEDGEMENT_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Pingreq:
+    """The client is alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pingresp:
+    """So is the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """A farewell; the server sends it in MQTT 5 only."""
+
+    reason_code: ReasonCode = ReasonCode.NORMAL_DISCONNECTION
+    properties: DisconnectProperties = NO_DISCONNECT_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """A step of extended authentication, MQTT 5 only."""
+
+    reason_code: ReasonCode = ReasonCode.SUCCESS
+    properties: AuthProperties = NO_AUTH_PROPERTIES
+
+
+ClientPacket: TypeAlias = (
+    Connect | Publish | Puback | Pubrec | Pubrel | Pubcomp | Subscribe | Unsubscribe | Pingreq | Disconnect | Auth
+)
+ServerPacket: TypeAlias = (
+    Connack | Publish | Puback | Pubrec | Pubrel | Pubcomp | Suback | Unsuback | Pingresp | Disconnect | Auth
+)
+Packet: TypeAlias = ClientPacket | ServerPacket

@@ -1,0 +1,1 @@
+"""What the gateway asks the registry for, and what it publishes about devices and things."""

@@ -1,0 +1,247 @@
+"""Owns what operators do over HTTPS with their account's devices: the gateway and data plane as the API's ports.
+
+What starts with ``$`` is not for operators either: a message on an answer's topic would be a forged answer.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final, NoReturn
+
+from thingmint.api.devices.data_plane import DeviceMessage, OpenConnection, RetainedMessage
+from thingmint.core.errors import (
+    AccessDenied,
+    DeliveryUnconfirmed,
+    InvalidRequest,
+    ResourceNotFound,
+    ServiceUnavailable,
+    ThingmintError,
+    Throttled,
+)
+from thingmint.core.identifiers import Scope
+from thingmint.host.words import in_words
+from thingmint.mqtt.codec.codec import encode
+from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS
+from thingmint.mqtt.codec.properties import PublishProperties
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.codec.topics import InvalidTopic, check_topic
+from thingmint.mqtt.data_plane import DataPlane, Delivery, NotReadable, Retained
+from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
+from thingmint.mqtt.gateway.gateway import Gateway
+from thingmint.mqtt.rights.ports import Clock
+from thingmint.mqtt.rights.reserved_topics import is_reserved
+
+# Of all accounts together: each acknowledgement that is waited for occupies a request of the API.
+MOST_CONFIRMATIONS = 128
+
+_INVALID = {
+    ReasonCode.TOPIC_NAME_INVALID: "The topic is reserved or not valid",
+    ReasonCode.PACKET_TOO_LARGE: "The message is larger than the broker takes",
+    ReasonCode.QOS_NOT_SUPPORTED: "The broker does not take messages of this QoS",
+    ReasonCode.RETAIN_NOT_SUPPORTED: "The broker does not retain messages",
+    ReasonCode.PAYLOAD_FORMAT_INVALID: "The payload does not have the format that is said",
+}
+
+
+# A wall clock is corrected in small steps all the time; only a jump is a new time.
+_CLOCK_WAS_SET: Final = timedelta(seconds=1)
+
+
+class StoringTimes:
+    """Wall-clock times of what the data plane has stored by its own clock: the same at every look."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._zero: datetime | None = None
+
+    def of(self, retained: Retained) -> datetime:
+        """Return when the message was stored; a wall clock that was set since moves all of them."""
+        zero = self._clock.now() - timedelta(seconds=retained.age + retained.stored_at)
+        # Two clocks are never read at the same moment: without this, a time would differ by a little at every look.
+        if self._zero is None or abs(zero - self._zero) > _CLOCK_WAS_SET:
+            self._zero = zero
+        return self._zero + timedelta(seconds=retained.stored_at)
+
+
+class OperatorEdges:
+    """Implements `api.devices.data_plane.DataPlane`. The gateway is asked for each time: another may follow."""
+
+    def __init__(self, gateway: Callable[[], Gateway], data_plane: DataPlane, clock: Clock) -> None:
+        self._gateway = gateway
+        self._data_plane = data_plane
+        self._times = StoringTimes(clock)
+        self._confirmations = asyncio.Semaphore(MOST_CONFIRMATIONS)
+
+    def edge_of(self, scope: Scope) -> "OperatorEdge":
+        """Return the edge to the account's devices; raise InvalidRequest if they have no place here."""
+        if not self._data_plane.serves(scope):
+            raise InvalidRequest(
+                f"The broker behind this service serves another account than {scope.account}, which has no devices here"
+            )
+        return OperatorEdge(scope, self._gateway, self._data_plane, self._times, self._confirmations)
+
+
+class OperatorEdge:
+    """Implements `api.devices.data_plane.DeviceEdge` for one account."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        gateway: Callable[[], Gateway],
+        data_plane: DataPlane,
+        times: StoringTimes,
+        confirmations: asyncio.Semaphore,
+    ) -> None:
+        self._scope = scope
+        self._gateway = gateway
+        self._data_plane = data_plane
+        self._times = times
+        self._confirmations = confirmations
+
+    async def publish(self, message: DeviceMessage) -> None:
+        """Pass a message on; raise InvalidRequest, Throttled, AccessDenied or ServiceUnavailable."""
+        packet = _packet(message)
+        try:
+            code = await self._data_plane.publish_own(self._scope, packet)
+        except PacketRefused as refused:
+            raise _refusal(refused.reason_code) from refused
+        if code.is_failure:
+            raise _refusal(code)
+
+    def retained(self, topic: str) -> RetainedMessage | None:
+        """Return the topic's retained message; raise InvalidRequest if the data plane cannot tell."""
+        try:
+            found = self._data_plane.retained(self._scope, topic)
+        except NotReadable:
+            _cannot_be_read()
+        return None if found is None else self._shown(found)
+
+    def retained_after(self, topic: str, count: int) -> Sequence[RetainedMessage]:
+        """Return so many retained messages whose topics come after this one; raise InvalidRequest likewise."""
+        try:
+            found = self._data_plane.retained_after(self._scope, topic, count)
+        except NotReadable:
+            _cannot_be_read()
+        return tuple(self._shown(each) for each in found)
+
+    def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
+        """End a client's connection; return whether it was connected."""
+        return self._gateway().delete_connection(
+            self._scope, client_id, clean_session=clean_session, prevent_will_message=prevent_will
+        )
+
+    def connection(self, client_id: str) -> OpenConnection | None:
+        """Return a client's connection, or None."""
+        found = self._gateway().connection_of(self._scope, client_id)
+        if found is None:
+            return None
+        source, target = found.sockets
+        return OpenConnection(
+            client_id=client_id,
+            connected_at=found.opened_at,
+            keep_alive=found.protocol.keep_alive,
+            is_clean=found.is_clean,
+            session_expiry=found.session_expiry,
+            source=source,
+            target=target,
+        )
+
+    async def send(self, client_id: str, message: DeviceMessage, confirmed_within: float | None) -> None:
+        """Write a message to one client, subscribed or not; wait for its acknowledgement if there is a time for it."""
+        packet = _packet(message)
+        found = self._gateway().connection_of(self._scope, client_id)
+        if found is None:
+            raise ResourceNotFound("No client of this id is connected")
+        if not found.device.may_receive(packet.topic):
+            raise AccessDenied("The policies of the receiving device do not allow iot:Receive on the topic")
+        if confirmed_within is None:
+            _require_written(found.device.sent(packet, None), may_be_dropped=True)
+            return
+        if self._confirmations.locked():
+            raise Throttled("Too many acknowledgements are waited for")
+        async with self._confirmations:
+            confirmed = asyncio.get_running_loop().create_future()
+            _require_written(found.device.sent(packet, confirmed), may_be_dropped=False)
+            await _acknowledgement(confirmed, confirmed_within)
+
+    def _shown(self, retained: Retained) -> RetainedMessage:
+        message = retained.message
+        return RetainedMessage(
+            message.topic,
+            message.payload,
+            message.qos,
+            self._times.of(retained),
+            message.properties.user_properties,
+        )
+
+
+async def _acknowledgement(confirmed: "asyncio.Future[None]", within: float) -> None:
+    try:
+        async with asyncio.timeout(within):
+            await confirmed
+    except TimeoutError:
+        raise DeliveryUnconfirmed("The device did not acknowledge the message in time") from None
+
+
+def _cannot_be_read() -> NoReturn:
+    raise InvalidRequest("Retained messages are kept by the broker behind this service, which cannot be asked for them")
+
+
+def _packet(message: DeviceMessage) -> Publish:
+    """Return the message as MQTT has it; raise InvalidRequest if MQTT, or AWS IoT, cannot say it."""
+    _check_topic(message.topic, "The topic")
+    if message.response_topic is not None:
+        _check_topic(message.response_topic, "The response topic", may_be_reserved=True)
+    packet = Publish(
+        message.topic,
+        message.payload,
+        QoS(message.qos),
+        message.retain,
+        properties=PublishProperties(
+            payload_format_indicator=message.is_text,
+            message_expiry_interval=message.expires_after,
+            response_topic=message.response_topic,
+            correlation_data=message.correlation_data,
+            user_properties=message.user_properties,
+            content_type=message.content_type,
+        ),
+    )
+    _require_encodable(packet)
+    return packet
+
+
+def _check_topic(topic: str, what: str, *, may_be_reserved: bool = False) -> None:
+    try:
+        check_topic(topic)
+    except InvalidTopic as error:
+        raise InvalidRequest(f"{what} is not valid: {in_words(error)}") from error
+    if is_reserved(topic) and not may_be_reserved:
+        raise InvalidRequest("Topics that start with $ are reserved")
+
+
+def _require_encodable(packet: Publish) -> None:
+    # A packet identifier takes its place, whichever it will be.
+    try:
+        size = len(encode(replace(packet, packet_id=1 if packet.qos else 0), ProtocolVersion.MQTT_5))
+    except ValueError as error:
+        raise InvalidRequest(f"The message's properties cannot be sent: {in_words(error)}") from error
+    if size > MAX_PACKET_BYTES:
+        raise InvalidRequest(f"The message with its properties is longer than {MAX_PACKET_BYTES} bytes")
+
+
+def _refusal(code: ReasonCode) -> ThingmintError:
+    if code in _INVALID:
+        return InvalidRequest(_INVALID[code])
+    if code is ReasonCode.NOT_AUTHORIZED:
+        return AccessDenied("The broker does not allow the service to publish on the topic")
+    if code is ReasonCode.QUOTA_EXCEEDED:
+        return Throttled("There is no room for the message now")
+    return ServiceUnavailable("The broker is not available")
+
+
+def _require_written(outcome: Delivery, *, may_be_dropped: bool) -> None:
+    if outcome is Delivery.TOO_LARGE:
+        raise InvalidRequest("The message is larger than the device takes")
+    if outcome is Delivery.FULL and not may_be_dropped:
+        raise Throttled("The device takes no more messages now")

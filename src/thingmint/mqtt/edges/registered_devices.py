@@ -1,0 +1,282 @@
+"""Owns who a device is by the registry, and what binds it: certificates, claims, policies; knows no connections.
+
+A certificate that is ACTIVE and in its validity opens connections; its policies are read at CONNECT, and again when
+something that they depend on has changed. An unknown certificate of a registered CA is registered here, once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol, TypeAlias
+
+from thingmint.core.caller import Caller, Principal
+from thingmint.core.certificates.certificate import Certificate, CertificateStatus
+from thingmint.core.errors import CertificateConflict, CertificateInvalid, LimitExceeded, ResourceNotFound
+from thingmint.core.identifiers import (
+    AccountId,
+    CertificateId,
+    PolicyName,
+    Scope,
+    certificate_arn,
+    certificate_id_of,
+    iot_arn,
+    named_account,
+    provisioning_template_arn,
+)
+from thingmint.core.policies.authorizer import Authorizer as CompiledPolicies
+from thingmint.core.policies.device_context import ConnectAttribute, DeviceConnection, connect_context, device_context
+from thingmint.core.policies.language import Decision, DecisionEffect
+from thingmint.core.policies.simulation import NamedPolicy
+from thingmint.core.policies.target import CertificateTarget
+from thingmint.core.provisioning.claim import ClaimCertificate
+from thingmint.core.provisioning.claim_policy import claim_policy
+from thingmint.mqtt.rights.ports import Authorizer, ConnectionFacts, Denial, DeviceRefusal, DeviceRefused
+from thingmint.records.steps import Steps
+from thingmint.registration.access.unnamed_accounts import account_of_unnamed
+from thingmint.registration.certificates.auto_registration import AutoRegistration, FirstConnection, auto_register
+from thingmint.registration.certificates.presented_certificates import presented_certificate
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.change_watch import ChangeWatch
+from thingmint.registration.kernel.ports import Transaction
+from thingmint.registration.policies.compiled_policies import Versions, read_with_policies
+from thingmint.registration.policies.device_authorization import BoundDevice, bound_device
+from thingmint.registration.provisioning.claims import recognise_claim
+from thingmint.registration.provisioning.fleet import Device as FleetDevice
+
+_CONNECT = "iot:Connect"
+# No policy in the registry has a name with spaces.
+_CLAIM_POLICY = PolicyName("the policy of claims")
+
+_REFUSALS = {
+    CertificateStatus.INACTIVE: DeviceRefusal.INACTIVE,
+    CertificateStatus.REGISTER_INACTIVE: DeviceRefusal.INACTIVE,
+    CertificateStatus.REVOKED: DeviceRefusal.REVOKED,
+    CertificateStatus.PENDING_ACTIVATION: DeviceRefusal.PENDING,
+    CertificateStatus.PENDING_TRANSFER: DeviceRefusal.INACTIVE,
+}
+
+
+class FirstConnections(Protocol):
+    """Hears of devices that connect with a certificate that waits for its activation."""
+
+    async def connected(self, registration: AutoRegistration, source_address: str) -> None:
+        """Provision the device if its CA's registration configuration says how, and tell who listens."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BoundPolicies:
+    """The policies of a connection, compiled; conditions on what a CONNECT asks for count for iot:Connect alone."""
+
+    arn_prefix: str
+    to_connect: CompiledPolicies
+    connected: CompiledPolicies
+    names: tuple[str, ...]
+
+    def allows(self, action: str, resource: str) -> bool:
+        """Return whether the action is allowed on the resource, the last part of an ARN."""
+        return self._decide(action, resource).effect is DecisionEffect.ALLOWED
+
+    def denial(self, action: str, resource: str) -> Denial:
+        """Return why the action is not allowed on the resource."""
+        decision = self._decide(action, resource)
+        index = decision.policy_index
+        return Denial(decision.effect.name, None if index is None else self.names[index])
+
+    def _decide(self, action: str, resource: str) -> Decision:
+        policies = self.to_connect if action == _CONNECT else self.connected
+        return policies.decide(action, self.arn_prefix + resource)
+
+
+ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[DeviceConnection, Sequence[NamedPolicy]]]]
+"""Returns what is known of a device that connects with a client ID, and the policies that are attached now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredDevice:
+    """A certificate that may open connections now, and on whose behalf certificates can be asked for."""
+
+    scope: Scope
+    certificate_id: CertificateId
+    claim: ClaimCertificate | None
+    valid_until: datetime
+    read_policies: ReadPolicies = field(repr=False)
+    check_status: Callable[[], Awaitable[None]] = field(repr=False)
+
+    async def check(self) -> None:
+        """Return if the certificate may open a connection now; raise DeviceRefused."""
+        await self.check_status()
+
+    async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
+        """Compile the policies that are attached now; raise DeviceRefused if they are too large together."""
+        known, named = await self.read_policies(facts.client_id)
+        policies = [each.policy for each in named]
+        connection = replace(known, source_address=facts.source_address, domain_name=facts.server_name)
+        context = device_context(connection)
+        asked = [ConnectAttribute(attribute) for attribute in facts.attributes]
+        try:
+            return BoundPolicies(
+                arn_prefix=iot_arn(self.scope, ""),
+                to_connect=CompiledPolicies(policies, connect_context(context, self.scope, asked, facts.will_topic)),
+                connected=CompiledPolicies(policies, context),
+                names=tuple(each.name for each in named),
+            )
+        except LimitExceeded as error:
+            raise DeviceRefused(DeviceRefusal.POLICIES_TOO_LARGE, self.scope) from error
+
+    def fleet_device(self, source_address: str) -> FleetDevice:
+        """Return the device as the author of a provisioning request. No IAM policy binds it: iot:Publish decided."""
+        caller = device_caller(self.scope, self.certificate_id, source_address)
+        return FleetDevice(caller, self.certificate_id, self.claim)
+
+
+class RegisteredDevices:
+    """Implements `ports.DeviceRegistry` on the registry of one region."""
+
+    def __init__(
+        self,
+        authority: RegistrationAuthority,
+        scope: Scope,
+        watch: ChangeWatch[CertificateTarget],
+        first_connections: FirstConnections,
+    ) -> None:
+        """Serve the region of the scope; its account is that of devices which name none."""
+        self._authority = authority
+        self._scope = scope
+        self._watch = watch
+        self._first_connections = first_connections
+        self.known: set[CertificateTarget] = set()
+        """Whose policies are watched; `DeviceEdge` removes those that are gone."""
+
+    async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> RegisteredDevice:
+        """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused.
+
+        A host name that names no account means the service's own, or else the one that `account_of_unnamed` finds.
+        """
+        named = _named_account(server_name)
+        try:
+            return await self._identified(chain, named or self._scope.account, source_address)
+        except DeviceRefused as refused:
+            if named is not None or refused.reason is not DeviceRefusal.NOT_REGISTERED:
+                raise
+            account = await self._account_of(chain[0])
+            if account in (None, self._scope.account):
+                raise
+        return await self._identified(chain, account, source_address)
+
+    async def _account_of(self, leaf_der: bytes) -> AccountId | None:
+        try:
+            return await account_of_unnamed(self._authority, self._scope.region, leaf_der)
+        except CertificateConflict as error:
+            raise DeviceRefused(DeviceRefusal.ACCOUNT_AMBIGUOUS) from error
+
+    async def _identified(self, chain: Sequence[bytes], account: AccountId, source_address: str) -> RegisteredDevice:
+        certificate_id = certificate_id_of(chain[0])
+        region = self._scope.region
+        certificate = await presented_certificate(self._authority, region, account, certificate_id)
+        if certificate is None:
+            claim = await recognise_claim(self._authority, certificate_id)
+            if claim is not None and claim.scope.region == region:
+                return self._claimed(claim)
+        if certificate is None or _waits_for_its_ca(certificate):
+            connection = FirstConnection(region, account, source_address, str(uuid.uuid4()))
+            try:
+                certificate = await self._registered(connection, chain[0]) or certificate
+            except CertificateInvalid as error:
+                if certificate is None:
+                    scope = Scope(account, region)
+                    raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, scope, error.message) from error
+        if certificate is None:
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, Scope(account, region))
+        self._ensure_admissible(certificate)
+        return self._known(certificate)
+
+    async def _registered(self, connection: FirstConnection, leaf_der: bytes) -> Certificate | None:
+        registration = await auto_register(self._authority, connection, leaf_der)
+        if registration is None:
+            return None
+        if registration.certificate.status is CertificateStatus.PENDING_ACTIVATION:
+            await self._first_connections.connected(registration, connection.source_address)
+        # As at AWS, the first connection is refused even if its device was provisioned: the next one counts.
+        return registration.certificate
+
+    def _ensure_admissible(self, certificate: Certificate) -> None:
+        if certificate.other_encoding_of is not None:
+            # An earlier version registered the same certificate twice. Its status is that of the first encoding.
+            detail = f"The certificate is another encoding of {certificate.other_encoding_of}"
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, certificate.scope, detail)
+        if certificate.status is not CertificateStatus.ACTIVE:
+            raise DeviceRefused(_REFUSALS[certificate.status], certificate.scope)
+        if not certificate.not_before <= self._authority.clock.now() <= certificate.not_after:
+            raise DeviceRefused(DeviceRefusal.NOT_VALID_NOW, certificate.scope)
+
+    def _known(self, certificate: Certificate) -> RegisteredDevice:
+        target = CertificateTarget(certificate.scope, certificate.certificate_id)
+        self.known.add(target)
+
+        async def read(client_id: str) -> tuple[BoundDevice, frozenset[str]]:
+            def program(transaction: Transaction, versions: Versions) -> Steps[BoundDevice]:
+                return bound_device(transaction, versions, target, target.scope, client_id)
+
+            found = await read_with_policies(self._authority.store, self._authority.compiled_policies, program)
+            return found, found.depends_on
+
+        async def check() -> None:
+            stored = await self._authority.store.read(
+                lambda transaction: transaction.certificate(target.scope, target.certificate_id)
+            )
+            if stored is None:
+                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
+            self._ensure_admissible(stored)
+
+        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[NamedPolicy]]:
+            # Also for a will that is due long after the connection: what is watched must be forgotten again.
+            self.known.add(target)
+            try:
+                bound = await self._watch.read(target, lambda: read(client_id))
+            except ResourceNotFound as error:
+                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope) from error
+            return bound.connection, bound.policies
+
+        return RegisteredDevice(
+            certificate.scope, certificate.certificate_id, None, certificate.not_after, read_policies, check
+        )
+
+    def _claimed(self, claim: ClaimCertificate) -> RegisteredDevice:
+        policies = (NamedPolicy(_CLAIM_POLICY, "", claim_policy(claim.scope, claim.template_name)),)
+        target = CertificateTarget(claim.scope, claim.certificate_id)
+        # The claim goes with its template, and so does the connection; the template is named to the watch.
+        depends_on = frozenset({provisioning_template_arn(claim.scope, claim.template_name)})
+        self.known.add(target)
+
+        async def read() -> tuple[ClaimCertificate | None, frozenset[str]]:
+            return await recognise_claim(self._authority, claim.certificate_id), depends_on
+
+        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[NamedPolicy]]:
+            if await self._watch.read(target, read) != claim:
+                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
+            return DeviceConnection(client_id, certificate_id=claim.certificate_id), policies
+
+        async def check() -> None:
+            if await recognise_claim(self._authority, claim.certificate_id) != claim:
+                raise DeviceRefused(DeviceRefusal.NOT_VALID_NOW, target.scope)
+
+        ends_at = claim.expires_at + timedelta(seconds=1)
+        return RegisteredDevice(claim.scope, claim.certificate_id, claim, ends_at, read_policies, check)
+
+
+def device_caller(scope: Scope, certificate_id: CertificateId, source_address: str) -> Caller:
+    """Return a device as the author of what it asks for. No IAM policy binds it."""
+    principal = Principal(certificate_arn(scope, certificate_id), ())
+    return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), source_address)
+
+
+def _waits_for_its_ca(certificate: Certificate) -> bool:
+    return certificate.status is CertificateStatus.PENDING_ACTIVATION and certificate.ca_certificate_id is not None
+
+
+def _named_account(server_name: str | None) -> AccountId | None:
+    return named_account(server_name or "")

@@ -1,0 +1,350 @@
+"""Owns one device's connection from its handshake to its end; what its requests lead to is decided elsewhere.
+
+Requests are worked through one after the other, by a task that exists only while there are any: so answers keep their
+order, and the data plane hears of one connection one thing at a time. The task also takes leave of the data plane.
+"""
+
+import asyncio
+import logging
+import uuid
+from datetime import datetime
+
+from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
+from thingmint.mqtt.codec.packets import Connect, Disconnect, Pingreq, Pingresp, Puback, Publish, Subscribe, Unsubscribe
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.data_plane import Opened
+from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconnected, DisconnectReason, Refused
+from thingmint.mqtt.gateway.device_link import DeviceLink
+from thingmint.mqtt.gateway.device_protocol import DeviceProtocol, Request
+from thingmint.mqtt.gateway.device_requests import publish, subscribe, unsubscribe
+from thingmint.mqtt.gateway.endings import Leave, close_above, leave_of, reason_of
+from thingmint.mqtt.gateway.entry import admitted_with_room
+from thingmint.mqtt.gateway.request_turns import next_in_turn, take_acknowledgements
+from thingmint.mqtt.gateway.roster import Roster
+from thingmint.mqtt.gateway.services import Services
+from thingmint.mqtt.rights.admission import Admitted, connect_refused
+from thingmint.mqtt.rights.permissions import to_connect
+from thingmint.mqtt.rights.will_right import WillRight
+from thingmint.mqtt.transport.tls import Peer
+from thingmint.mqtt.transport.tls_transport import TLSTransport
+from thingmint.mqtt.transport.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class Connection:
+    """A TLS protocol towards the transport, a device's connection towards the data plane."""
+
+    __slots__ = (
+        "_ending",
+        "_has_heard_all",
+        "_is_open_above",
+        "_last_heard_at",
+        "_leave",
+        "_opened_at",
+        "_peer",
+        "_roster",
+        "_services",
+        "_session_expiry",
+        "_transport",
+        "_worker",
+        "_writer",
+        "certificate_id",
+        "device",
+        "is_stale",
+        "protocol",
+    )
+
+    certificate_id: CertificateId
+    _transport: TLSTransport
+    _writer: Writer
+    device: DeviceLink
+    _opened_at: datetime
+
+    def __init__(self, services: Services, roster: "Roster[Connection]") -> None:
+        self._services = services
+        self._roster = roster
+        self.protocol = DeviceProtocol(services.limits.connect_bytes)
+        # Set by the gateway when policies change.
+        self.is_stale = False
+        self._peer: Peer | None = None
+        self._has_heard_all = False
+        self._is_open_above = False
+        self._session_expiry = 0
+        self._ending: DisconnectReason | None = None
+        self._leave = Leave()
+        self._worker: asyncio.Task[None] | None = None
+        self._last_heard_at = 0.0
+
+    # For the transport
+
+    def established(self, transport: TLSTransport, peer: Peer) -> None:
+        """Begin: CONNECT comes next."""
+        self._transport, self._peer, services = transport, peer, self._services
+        self._writer = Writer(transport, services.limits, services.loop)
+        self.certificate_id = shown = certificate_id_of(peer.leaf)
+        self.device = DeviceLink(
+            self.protocol, self._writer, shown, transport.address, self.end, services.counters, self._tell_refused
+        )
+        self._roster.arrived(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Work through what has arrived; while that takes its time, take only so much more."""
+        self.protocol.feed(data)
+        if self._worker is None and not self._are_acknowledgements_only():
+            self._start_working()
+        elif self.protocol.buffered > self._services.limits.request_backlog_bytes:
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """Take no more deliveries, nor requests, whose answers would only wait with the others."""
+        self._writer.paused = True
+
+    def resume_writing(self) -> None:
+        """Go on with the requests that had to wait, and ask for the deliveries that were not taken."""
+        self._writer.paused = False
+        self._start_working()
+        if self.device.admitted is not None:
+            self._services.data_plane.resume(self.device)
+
+    def eof_received(self) -> None:
+        """End when the requests that came before the end of the stream have been worked through."""
+        self._has_heard_all = True
+        self._start_working()
+
+    def writing_lost(self) -> None:
+        """Deliver and answer nothing any more; go on with the requests that have arrived."""
+        self.device.is_over = True
+        self._writer.paused = False
+        self._start_working()
+
+    def connection_lost(self) -> None:
+        """Take leave, if the connection did not end before."""
+        self._mark_over(DisconnectReason.CONNECTION_LOST)
+
+    # For the gateway
+
+    @property
+    def client_id(self) -> str:
+        """The client id; empty before CONNECT."""
+        return self.protocol.client_id
+
+    @property
+    def scope(self) -> Scope | None:
+        """The account and region of the device; None until it is known who it is."""
+        return self.device.owner
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection has ended, for devices if not yet for sockets."""
+        return self._ending is not None
+
+    def end(
+        self, reason: ReasonCode, message: str = "", *, cut: bool = False, told: DisconnectReason | None = None
+    ) -> None:
+        """End the connection; ``cut`` throws away what the client has not read yet.
+
+        Events tell AWS IoT's word for the reason unless there is a better one.
+        """
+        if self._ending is not None:
+            return
+        last_words = self.protocol.farewell(reason, message)
+        if cut:
+            self._writer.cut(last_words)
+        else:
+            self._writer.close(last_words)
+        self._mark_over(told or reason_of(reason))
+
+    @property
+    def opened_at(self) -> datetime:
+        """When its CONNECT was accepted."""
+        return self._opened_at
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether its CONNECT asked for a session that ends with it (MQTT 3.1.1), or for a new one (MQTT 5)."""
+        return self.protocol.connect is not None and self.protocol.connect.clean_start
+
+    @property
+    def session_expiry(self) -> int:
+        """For how many seconds its session outlives it, as granted."""
+        return self._session_expiry
+
+    @property
+    def sockets(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """The addresses and ports of the client and of the gateway."""
+        return self._transport.sockets
+
+    def remove(self, *, clean_session: bool, prevent_will: bool) -> None:
+        """End the connection by an operator's wish, and with it its session or its will."""
+        self._leave = Leave(cleanly=prevent_will, session_expiry_interval=0 if clean_session else None)
+        self.end(
+            ReasonCode.ADMINISTRATIVE_ACTION,
+            "The connection was deleted",
+            told=DisconnectReason.API_INITIATED_DISCONNECT,
+        )
+
+    def enforce_keep_alive(self, now: float) -> None:
+        """End the connection if its client has been silent for too long."""
+        # A client whose requests wait here is not silent.
+        if self._worker is None and not self._writer.paused and now - self._last_heard_at > self.protocol.silence_limit:
+            self.end(ReasonCode.KEEP_ALIVE_TIMEOUT, "Nothing was heard within the keep-alive time")
+
+    def enforce_validity(self, now: datetime) -> None:
+        """End the connection if its certificate or claim has ended; ``now`` is the time of certificates."""
+        admitted = self.device.admitted
+        if admitted is not None and now > admitted.device.valid_until:
+            self.end(ReasonCode.NOT_AUTHORIZED, "The certificate has expired", cut=True)
+
+    async def refresh_policies(self) -> None:
+        """Bind the policies that are attached now; end the connection if they no longer allow it."""
+        admitted = self.device.admitted
+        if admitted is None or self.is_over:
+            # A connection whose CONNECT is being decided looks at `is_stale` by itself.
+            return
+        self.is_stale = False
+        admitted.authorizer = await admitted.device.authorizer(admitted.facts)
+        needed = to_connect(self.client_id)
+        if not needed.is_given_by(admitted.authorizer):
+            self._tell_refused(needed.refused_by(admitted.authorizer))
+            self.end(ReasonCode.NOT_AUTHORIZED, "Not authorized any more", cut=True)
+
+    # Work
+
+    def _start_working(self) -> None:
+        if self._worker is not None:
+            return
+        self._worker = self._services.loop.create_task(self._work())
+        self._services.work.add(self._worker)
+        self._worker.add_done_callback(self._services.work.discard)
+
+    def _mark_over(self, reason: DisconnectReason) -> None:
+        if self._ending is None:
+            self._ending, self.device.is_over = reason, True
+            self._roster.left(self)
+            if self.device.admitted is not None:
+                self._services.listeners.forget(self.device)
+            self._start_working()
+
+    async def _work(self) -> None:
+        try:
+            await self._work_through()
+        except PacketRefused as refusal:
+            log.debug("%r: %s", self._transport, refusal.message)
+            if self.device.admitted is None and self._ending is None:
+                self._tell_connect_refused(refusal)
+            self.end(refusal.reason_code, refusal.message)
+        except Exception:
+            log.exception("a request of a device failed")
+            self.end(ReasonCode.UNSPECIFIED_ERROR)
+        await self._take_leave_if_over()
+        self._worker = None
+        self._transport.resume_reading()
+
+    def _are_acknowledgements_only(self) -> bool:
+        """Work through acknowledgements, which need no task; return whether nothing else has arrived."""
+        if self.device.admitted is None or not self._may_go_on():
+            return False
+        if take_acknowledgements(self.protocol, self._acknowledged):
+            self._last_heard_at = self._services.loop.time()
+        return not self.protocol.buffered
+
+    def _may_go_on(self) -> bool:
+        return self._ending is None and not self._writer.paused
+
+    async def _work_through(self) -> None:
+        while self._may_go_on():
+            request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
+            if request is None:
+                self._end_of_requests()
+                return
+            self._last_heard_at = self._services.loop.time()
+            if self._ending is None:
+                await self._meet(request)
+
+    def _end_of_requests(self) -> None:
+        if self._has_heard_all and self._may_go_on():
+            self._writer.close(b"")
+            self._mark_over(DisconnectReason.CONNECTION_LOST)
+
+    async def _meet(self, request: Request) -> None:
+        self.enforce_validity(self._services.clock.now())
+        if self.is_over:
+            return
+        match request:
+            case Publish():
+                await publish(self.device, self._services, request)
+            case Puback():
+                self._acknowledged(request.packet_id)
+            case Pingreq():
+                self.device.send(Pingresp())
+            case Subscribe():
+                await subscribe(self.device, self._services, request)
+            case Unsubscribe():
+                await unsubscribe(self.device, self._services, request)
+            case Connect():
+                await self._connect(request)
+            case Disconnect():
+                self._left(request)
+
+    async def _connect(self, connect: Connect) -> None:
+        admitted = await self._ask_admission(connect)
+        self.device.owner = admitted.device.scope
+        if not self.is_over:
+            self.device.will_right = WillRight(admitted.device, admitted.facts, self._services.counters)
+            opened = await self._services.data_plane.open(self.device, connect)
+            self._is_open_above = True
+            await self._accept(connect, admitted, opened)
+
+    async def _accept(self, connect: Connect, admitted: Admitted, opened: Opened) -> None:
+        while self.is_stale and not self.is_over:
+            admitted = await self._ask_admission(connect)
+            if admitted.device.scope != self.device.owner:
+                # Its session is that of another account's client. The client is identified anew when it connects again.
+                raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The certificate has changed hands")
+        if self.is_over:
+            return
+        services = self._services
+        self.device.admitted, self._peer = admitted, None
+        self.device.session_id = str(uuid.uuid4())
+        self._opened_at, self._session_expiry = services.clock.now(), opened.session_expiry_interval
+        self._roster.was_accepted(self)
+        services.admit(self._transport)
+        self._writer.write(self.protocol.accept(opened))
+        services.events.heard(ClientConnected(self.device.link, self._opened_at))
+        services.data_plane.resume(self.device)
+
+    async def _ask_admission(self, connect: Connect) -> Admitted:
+        assert self._peer is not None, "the handshake comes first"
+        self.is_stale = False
+        return await admitted_with_room(self._services, self._roster, self.device, self._peer, connect)
+
+    def _tell_connect_refused(self, refusal: PacketRefused) -> None:
+        services, address = self._services, self._transport.address
+        event = connect_refused(refusal, self.certificate_id, address, services.clock.now(), self.client_id, self.scope)
+        services.events.heard(event)
+
+    def _tell_refused(self, refused: Refused) -> None:
+        self._services.events.heard(ActionRefused(self.device.link, self._services.clock.now(), refused))
+
+    def _acknowledged(self, packet_id: int) -> None:
+        if self.device.was_own(packet_id):
+            self._services.data_plane.resume(self.device)
+        else:
+            self._services.data_plane.acknowledge(self.device, packet_id)
+
+    def _left(self, disconnect: Disconnect) -> None:
+        self._leave = leave_of(disconnect)
+        self._writer.close(b"")
+        self._mark_over(DisconnectReason.CLIENT_INITIATED_DISCONNECT)
+
+    async def _take_leave_if_over(self) -> None:
+        if self._ending is None:
+            return
+        services = self._services
+        if self._is_open_above:
+            self._is_open_above = False
+            await close_above(services, self.device, self._leave)
+        if self.device.admitted is not None:
+            self.device.admitted = None
+            services.events.heard(ClientDisconnected(self.device.link, services.clock.now(), self._ending))

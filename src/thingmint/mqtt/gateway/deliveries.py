@@ -1,0 +1,131 @@
+"""Owns what goes to one client: packets and messages, those in flight, and the ids of the gateway's own answers.
+
+Answers to provisioning requests are sent once or never, and only their packet ids are remembered, here: another
+connection of the same client cannot come by them.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from thingmint.mqtt.codec.packets import Publish, QoS, ServerPacket
+from thingmint.mqtt.codec.shared_publish import SharedPublish
+from thingmint.mqtt.counters import Counters, Loss
+from thingmint.mqtt.data_plane import GATEWAY_PACKET_IDS, Delivery
+from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
+from thingmint.mqtt.rights.own_filters import OwnFilters
+from thingmint.mqtt.rights.ports import FleetAnswer
+from thingmint.mqtt.transport.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class Deliveries:
+    """The way to the client, once the handshake is done."""
+
+    __slots__ = ("_answers", "_confirmed", "_counters", "_in_flight", "_last_answer", "_protocol", "_writer", "filters")
+
+    def __init__(self, protocol: DeviceProtocol, writer: Writer, counters: Counters) -> None:
+        self._counters = counters
+        self._protocol = protocol
+        self._writer = writer
+        self.filters = OwnFilters()
+        self._in_flight: set[int] = set()
+        self._answers: set[int] = set()
+        # What waits for an acknowledgement, by packet id; hardly any connection has any.
+        self._confirmed: dict[int, asyncio.Future[None]] | None = None
+        self._last_answer = GATEWAY_PACKET_IDS.start
+
+    @property
+    def receive_window(self) -> int:
+        """How many unacknowledged messages of the data plane the client takes."""
+        return self._protocol.receive_maximum - len(self._answers)
+
+    def send(self, packet: ServerPacket) -> None:
+        """Write an answer, unless it is larger than the client takes."""
+        encoded = self._protocol.bytes_of(packet)
+        if encoded is not None:
+            self._writer.write(encoded)
+
+    def deliver(self, message: Publish) -> Delivery:
+        """Write a message of the data plane whole, or nothing of it."""
+        if self._writer.is_congested:
+            return Delivery.FULL
+        return self._deliver(self._protocol.bytes_of(message), message.packet_id)
+
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        """Write a message of the data plane whole, or nothing of it, whose bytes others get too."""
+        if self._writer.is_congested:
+            return Delivery.FULL
+        return self._deliver(self._protocol.shared_bytes_of(message, packet_id), packet_id)
+
+    def _deliver(self, encoded: bytes | None, packet_id: int) -> Delivery:
+        if encoded is None:
+            return Delivery.TOO_LARGE
+        if packet_id:
+            self._in_flight.add(packet_id)
+        self._writer.write(encoded)
+        return Delivery.WRITTEN
+
+    def answer(self, answer: FleetAnswer) -> None:
+        """Write the answer of a provisioning request, at QoS 1 if the client has subscribed so and has room."""
+        qos, packet_id = QoS.AT_MOST_ONCE, 0
+        has_room = len(self._in_flight) + len(self._answers) < self._protocol.receive_maximum
+        if self.filters.qos_for(answer.topic) is QoS.AT_LEAST_ONCE and has_room:
+            qos, packet_id = QoS.AT_LEAST_ONCE, self._free_id()
+        encoded = self._protocol.bytes_of(Publish(answer.topic, answer.payload, qos, packet_id=packet_id))
+        if encoded is None:
+            self._counters.lost(Loss.ANSWER_TOO_LARGE)
+            log.warning("an answer is larger than its client takes, and is dropped")
+            return
+        if packet_id:
+            self._answers.add(packet_id)
+        self._writer.write(encoded)
+
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Write an event of the service at QoS 0 if the client has subscribed to it and reads; drop it otherwise."""
+        if self.filters.qos_for(topic) is None:
+            return
+        if self._writer.is_congested:
+            self._counters.lost(Loss.EVENT_UNSENT)
+            return
+        encoded = self._protocol.bytes_of(Publish(topic, payload, QoS.AT_MOST_ONCE))
+        if encoded is None:
+            self._counters.lost(Loss.TOO_LARGE_FOR_CLIENT)
+            return
+        self._writer.write(encoded)
+
+    def send_once(self, message: Publish) -> Delivery:
+        """Write a message of the service at QoS 0, whole or nothing of it."""
+        return self.deliver(replace(message, qos=QoS.AT_MOST_ONCE, packet_id=0))
+
+    def send_confirmed(self, message: Publish, confirmed: "asyncio.Future[None]") -> Delivery:
+        """Write a message of the service at QoS 1, whole or nothing of it, and set the future when the client has it.
+
+        FULL is also what a client is that takes no more unacknowledged messages.
+        """
+        if len(self._in_flight) + len(self._answers) >= self._protocol.receive_maximum:
+            return Delivery.FULL
+        packet_id = self._free_id()
+        outcome = self.deliver(replace(message, qos=QoS.AT_LEAST_ONCE, packet_id=packet_id))
+        if outcome is Delivery.WRITTEN:
+            self._in_flight.discard(packet_id)
+            self._answers.add(packet_id)
+            self._confirmed = {**(self._confirmed or {}), packet_id: confirmed}
+        return outcome
+
+    def was_own(self, packet_id: int) -> bool:
+        """Note that the client has acknowledged a message; return whether it was one of the gateway's own."""
+        self._in_flight.discard(packet_id)
+        self._answers.discard(packet_id)
+        confirmed = None if self._confirmed is None else self._confirmed.pop(packet_id, None)
+        if confirmed is not None and not confirmed.done():
+            confirmed.set_result(None)
+        return packet_id in GATEWAY_PACKET_IDS
+
+    def _free_id(self) -> int:
+        # Receive Maximum keeps most of them free.
+        while self._last_answer in self._answers or self._last_answer not in GATEWAY_PACKET_IDS:
+            following = self._last_answer + 1
+            self._last_answer = following if following in GATEWAY_PACKET_IDS else GATEWAY_PACKET_IDS.start
+        return self._last_answer

@@ -1,0 +1,179 @@
+"""Owns what the data plane, the provisioning desk and requests see of a connection; decides nothing about its end."""
+
+import asyncio
+from collections.abc import Callable
+
+from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, ServerPacket
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.codec.shared_publish import SharedPublish
+from thingmint.mqtt.counters import Counters
+from thingmint.mqtt.data_plane import Delivery, NoWill, WillRight
+from thingmint.mqtt.events import Link, Refused
+from thingmint.mqtt.gateway.deliveries import Deliveries
+from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
+from thingmint.mqtt.rights.admission import Admitted
+from thingmint.mqtt.rights.own_filters import OwnFilters
+from thingmint.mqtt.rights.permissions import to_receive
+from thingmint.mqtt.rights.ports import Authorizer, FleetAnswer, FleetRequester
+from thingmint.mqtt.transport.writer import Writer
+
+
+class DeviceLink:
+    """The device at the other end: messages go to it from CONNACK on, and until the connection is over."""
+
+    __slots__ = (
+        "_deliveries",
+        "_end",
+        "_refused",
+        "address",
+        "admitted",
+        "certificate_id",
+        "is_over",
+        "owner",
+        "protocol",
+        "provisioning",
+        "session_id",
+        "will_right",
+    )
+
+    def __init__(
+        self,
+        protocol: DeviceProtocol,
+        writer: Writer,
+        certificate_id: CertificateId,
+        address: str,
+        end: Callable[[ReasonCode], None],
+        counters: Counters,
+        refused: Callable[[Refused], None],
+    ) -> None:
+        self.protocol = protocol
+        self.certificate_id = certificate_id
+        self.address = address
+        self.admitted: Admitted | None = None
+        self.owner: Scope | None = None
+        """The account and region that the device belongs to, once it is known who it is."""
+        self.will_right: WillRight = NoWill()
+        """Set before the data plane hears of the connection."""
+        self.session_id = ""
+        self.provisioning = 0
+        self.is_over = False
+        self._deliveries = Deliveries(protocol, writer, counters)
+        self._end = end
+        self._refused = refused
+
+    # For the data plane
+
+    @property
+    def client_id(self) -> str:
+        """The client id, also when the server chose it."""
+        return self.protocol.client_id
+
+    @property
+    def scope(self) -> Scope:
+        """The account and region that the device belongs to."""
+        assert self.owner is not None, "the data plane hears of a connection when it is known whose it is"
+        return self.owner
+
+    @property
+    def version(self) -> ProtocolVersion:
+        """The version of its CONNECT."""
+        version = self.protocol.version
+        assert version is not None, "the data plane hears of a connection at its CONNECT"
+        return version
+
+    @property
+    def receive_window(self) -> int:
+        """How many unacknowledged messages of the data plane the client takes."""
+        return self._deliveries.receive_window
+
+    @property
+    def own_filters(self) -> int:
+        """How many filters the connection keeps to itself."""
+        return len(self.filters)
+
+    def may_receive(self, topic: str) -> bool:
+        """Return whether its policies allow iot:Receive on the topic; nothing is allowed before CONNECT is accepted."""
+        if self.admitted is None:
+            return False
+        needed, authorizer = to_receive(topic), self.admitted.authorizer
+        # Asked for each delivery: `Permission.is_given_by` would be one call more.
+        is_given = authorizer.allows(*needed)
+        if not is_given:
+            self._refused(needed.refused_by(authorizer))
+        return is_given
+
+    def deliver(self, message: Publish) -> Delivery:
+        """Write the message whole, or nothing of it."""
+        if self.is_over or self.admitted is None:
+            return Delivery.FULL
+        return self._deliveries.deliver(message)
+
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        """Write a message whole, or nothing of it, whose bytes others get too."""
+        if self.is_over or self.admitted is None:
+            return Delivery.FULL
+        return self._deliveries.deliver_shared(message, packet_id)
+
+    def disconnect(self, reason_code: ReasonCode) -> None:
+        """End the connection with the reason."""
+        self._end(reason_code)
+
+    # For requests
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """Its policies."""
+        return self._whom().authorizer
+
+    @property
+    def requester(self) -> FleetRequester:
+        """Who it is."""
+        return FleetRequester(self._whom().device, self.client_id, self.address)
+
+    @property
+    def link(self) -> Link:
+        """How events call it."""
+        return Link(self.client_id, self.certificate_id, self.session_id, self.address, self.scope)
+
+    @property
+    def filters(self) -> OwnFilters:
+        """The filters that it keeps to itself."""
+        return self._deliveries.filters
+
+    def send(self, packet: ServerPacket) -> None:
+        """Write the answer to a request, if the connection is not over."""
+        if not self.is_over:
+            self._deliveries.send(packet)
+
+    def told(self, topic: str, payload: bytes) -> None:
+        """Write an event of the service if the client has subscribed to it and may receive it."""
+        if not self.is_over and self.filters.qos_for(topic) is not None and self.may_receive(topic):
+            self._deliveries.tell(topic, payload)
+
+    def sent(self, message: Publish, confirmed: "asyncio.Future[None] | None") -> Delivery:
+        """Write a message of the service, which the client may receive; ``confirmed`` is set when the client has it."""
+        if confirmed is None:
+            return self._deliveries.send_once(message)
+        return self._deliveries.send_confirmed(message, confirmed)
+
+    def answered(self, answer: FleetAnswer) -> None:
+        """Write the answer of a provisioning request to this connection, if it is not over and may receive it."""
+        if self.is_over:
+            return
+        if answer.refused is not None:
+            self._refused(answer.refused)
+        if self.may_receive(answer.topic):
+            self._deliveries.answer(answer)
+
+    def refuse(self, refused: Refused) -> None:
+        """Tell operators that a request was refused."""
+        self._refused(refused)
+
+    def was_own(self, packet_id: int) -> bool:
+        """Note that the client has acknowledged a message; return whether it was one of the gateway's own."""
+        return self._deliveries.was_own(packet_id)
+
+    def _whom(self) -> Admitted:
+        assert self.admitted is not None, "nothing is asked before CONNECT was accepted"
+        return self.admitted

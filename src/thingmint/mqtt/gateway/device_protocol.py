@@ -1,0 +1,263 @@
+"""Owns the protocol's state on one connection: bytes in, requests out; packets in, bytes out. Refuses to know sockets,
+policies, and what becomes of messages.
+
+The limits are AWS IoT's. What breaks the protocol or a limit is PacketRefused, and the connection must end with it.
+"""
+
+import uuid
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from thingmint.host.words import in_words
+from thingmint.mqtt.codec.aliases import TopicAliases
+from thingmint.mqtt.codec.codec import UNSUPPORTED_VERSION_ANSWER, decode_client_packet, encode
+from thingmint.mqtt.codec.framing import FrameReader
+from thingmint.mqtt.codec.packets import (
+    Connack,
+    Connect,
+    Disconnect,
+    Packet,
+    Pingreq,
+    ProtocolVersion,
+    Puback,
+    Publish,
+    QoS,
+    ServerPacket,
+    Subscribe,
+    Unsubscribe,
+    Will,
+)
+from thingmint.mqtt.codec.properties import ConnackProperties, DisconnectProperties
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.codec.reason_tables import CONNACK, DISCONNECT_OF_SERVER
+from thingmint.mqtt.codec.shared_publish import SharedPublish
+from thingmint.mqtt.codec.topics import InvalidTopic, check_topic
+from thingmint.mqtt.data_plane import Opened
+from thingmint.mqtt.queues.limits import check_subscribe
+
+MAX_PACKET_BYTES: Final = 149_504
+MAX_PAYLOAD_BYTES: Final = 128 * 1024
+MAX_CLIENT_ID_BYTES: Final = 128
+MAX_IN_FLIGHT: Final = 100
+MAX_TOPIC_ALIASES: Final = 8
+SHORTEST_KEEP_ALIVE: Final = 30
+LONGEST_KEEP_ALIVE: Final = 1200
+# MQTT 5, 3.1.2.10: the client has half as long again.
+_KEEP_ALIVE_GRACE: Final = 1.5
+# CONNECT, SUBSCRIBE and UNSUBSCRIBE.
+_SESSION_REQUESTS: Final = frozenset({0x10, 0x82, 0xA2})
+_LARGEST_TWO_BYTES: Final = 0xFFFF
+_ASSIGNED_PREFIX: Final = "$GEN/"
+# What MQTT 3.1.1 clients are told; AWS IoT ends other refused connections without a word.
+_TOLD_IN_3_1_1: Final = frozenset({ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, ReasonCode.SERVER_UNAVAILABLE})
+# Some reasons to end a connection cannot be said at its beginning, and the other way round.
+_AS_CONNACK: Final = {
+    ReasonCode.ADMINISTRATIVE_ACTION: ReasonCode.NOT_AUTHORIZED,
+    ReasonCode.SERVER_SHUTTING_DOWN: ReasonCode.SERVER_UNAVAILABLE,
+}
+_AS_DISCONNECT: Final = {ReasonCode.SERVER_UNAVAILABLE: ReasonCode.SERVER_BUSY}
+
+Request: TypeAlias = Connect | Publish | Puback | Subscribe | Unsubscribe | Pingreq | Disconnect
+
+
+class DeviceProtocol:
+    """One connection's protocol. CONNECT is the first request, and what it asks for is known from then on."""
+
+    __slots__ = (
+        "_accepted",
+        "_aliases",
+        "_reader",
+        "_wants_reasons",
+        "client_id",
+        "connect",
+        "keep_alive",
+        "maximum_packet_size",
+        "receive_maximum",
+    )
+
+    def __init__(self, connect_bytes: int) -> None:
+        """Start; CONNECT may be this long, later packets as long as AWS IoT takes them."""
+        self._reader = FrameReader(connect_bytes)
+        self._aliases: TopicAliases | None = None
+        self._accepted = False
+        self._wants_reasons = True
+        self.connect: Connect | None = None
+        self.client_id = ""
+        self.keep_alive = LONGEST_KEEP_ALIVE
+        self.receive_maximum = MAX_IN_FLIGHT
+        self.maximum_packet_size: int | None = None
+
+    @property
+    def version(self) -> ProtocolVersion | None:
+        """The version of MQTT that CONNECT chose; None before it."""
+        return None if self.connect is None else self.connect.version
+
+    @property
+    def is_5(self) -> bool:
+        """Whether refusals can be told one by one."""
+        return self.version is ProtocolVersion.MQTT_5
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes wait to be taken as requests."""
+        return self._reader.buffered
+
+    @property
+    def next_changes_session(self) -> bool:
+        """Whether the next request, of which some may still be missing, begins or changes a session."""
+        return self._reader.first_byte in _SESSION_REQUESTS
+
+    @property
+    def silence_limit(self) -> float:
+        """How many seconds the client may be silent."""
+        return self.keep_alive * _KEEP_ALIVE_GRACE
+
+    # Bytes in, requests out
+
+    def feed(self, received: bytes) -> None:
+        """Take what the client sent."""
+        self._reader.feed(received)
+
+    def next_acknowledgement(self) -> int:
+        """Return the packet identifier of a PUBACK without a reason, if that is the next request; otherwise 0."""
+        return self._reader.next_acknowledgement() if self._accepted else 0
+
+    def next_request(self) -> Request | None:
+        """Return the next request, or None until more is fed; raise PacketRefused if the connection must end."""
+        frame = self._reader.next_frame()
+        if frame is None:
+            return None
+        packet = decode_client_packet(frame, self.version)
+        match packet:
+            case Publish():
+                return self._published(packet)
+            case Connect():
+                return self._connecting(packet)
+            case Subscribe():
+                check_subscribe(packet)
+                return packet
+            case Disconnect():
+                return self._leaving(packet)
+            case Puback() | Unsubscribe() | Pingreq():
+                return packet
+            case _:
+                # The rest of QoS 2, which nothing began, and AUTH, which no CONNECT may ask for.
+                raise PacketRefused(ReasonCode.PROTOCOL_ERROR, f"{type(packet).__name__.upper()} is not expected")
+
+    def _connecting(self, connect: Connect) -> Connect:
+        # SDKs put their names in the username, and the certificate has said who it is: neither is kept, nor logged.
+        connect = self.connect = replace(connect, username=None, password=None)
+        self.client_id = _client_id(connect)
+        asked = connect.keep_alive or LONGEST_KEEP_ALIVE
+        self.keep_alive = min(max(asked, SHORTEST_KEEP_ALIVE), LONGEST_KEEP_ALIVE)
+        properties = connect.properties
+        self._wants_reasons = properties.request_problem_information is not False
+        self.receive_maximum = min(properties.receive_maximum or _LARGEST_TWO_BYTES, MAX_IN_FLIGHT)
+        self.maximum_packet_size = properties.maximum_packet_size
+        if properties.authentication_method is not None:
+            raise PacketRefused(ReasonCode.BAD_AUTHENTICATION_METHOD, "Extended authentication is not supported")
+        if connect.will is not None:
+            _check_message(connect.will)
+        return connect
+
+    def _published(self, message: Publish) -> Publish:
+        if self._aliases is not None:
+            message = self._aliases.resolve(message)
+        _check_message(message)
+        return message
+
+    def _leaving(self, disconnect: Disconnect) -> Disconnect:
+        assert self.connect is not None, "CONNECT comes first"
+        if disconnect.properties.session_expiry_interval and not self.connect.properties.session_expiry_interval:
+            # MQTT 5, 3.14.2.2.2: a session that was to end with its connection cannot be made to last.
+            raise PacketRefused(ReasonCode.PROTOCOL_ERROR, "The session was to end with the connection")
+        return disconnect
+
+    # Packets in, bytes out
+
+    def accept(self, opened: Opened) -> bytes:
+        """Accept CONNECT, and return the CONNACK that says so."""
+        assert self.connect is not None, "CONNECT comes first"
+        connect = self.connect
+        # The will is the data plane's by now, and may be large.
+        self.connect = replace(connect, will=None)
+        self._accepted = True
+        self._reader.max_packet_size = MAX_PACKET_BYTES
+        if not self.is_5:
+            return encode(Connack(opened.session_present, ReasonCode.SUCCESS), connect.version)
+        self._aliases = TopicAliases(MAX_TOPIC_ALIASES)
+        properties = ConnackProperties(
+            session_expiry_interval=opened.session_expiry_interval,
+            receive_maximum=MAX_IN_FLIGHT,
+            maximum_qos=QoS.AT_LEAST_ONCE,
+            retain_available=True,
+            maximum_packet_size=MAX_PACKET_BYTES,
+            assigned_client_identifier=None if connect.client_id else self.client_id,
+            topic_alias_maximum=MAX_TOPIC_ALIASES,
+            wildcard_subscription_available=True,
+            subscription_identifiers_available=False,
+            shared_subscription_available=True,
+            server_keep_alive=None if connect.keep_alive == self.keep_alive else self.keep_alive,
+        )
+        return encode(Connack(opened.session_present, ReasonCode.SUCCESS, properties), connect.version)
+
+    def bytes_of(self, packet: ServerPacket) -> bytes | None:
+        """Return the packet's bytes; None if they are more than the client takes."""
+        assert self.connect is not None, "CONNECT comes first"
+        return self._unless_too_large(encode(packet, self.connect.version))
+
+    def shared_bytes_of(self, message: SharedPublish, packet_id: int) -> bytes | None:
+        """Return the bytes of a message that others get too; None if they are more than the client takes."""
+        return self._unless_too_large(message.bytes_for(packet_id, is_5=self.is_5))
+
+    def _unless_too_large(self, encoded: bytes) -> bytes | None:
+        # MQTT 5, 3.1.2.11.4: what is too large is dropped as if it had been sent.
+        if self.maximum_packet_size is not None and len(encoded) > self.maximum_packet_size:
+            return None
+        return encoded
+
+    def farewell(self, reason: ReasonCode, message: str = "") -> bytes:
+        """Return what the client is told before its connection ends; nothing where AWS IoT says nothing."""
+        if reason is ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
+            return UNSUPPORTED_VERSION_ANSWER
+        if self.connect is None or (not self.is_5 and (self._accepted or reason not in _TOLD_IN_3_1_1)):
+            return b""
+        said = message if self.is_5 and self._wants_reasons and message else None
+        packet: Packet
+        if self._accepted:
+            code = _AS_DISCONNECT.get(reason, reason)
+            code = code if code in DISCONNECT_OF_SERVER else ReasonCode.UNSPECIFIED_ERROR
+            packet = Disconnect(code, DisconnectProperties(reason_string=said))
+        else:
+            code = _AS_CONNACK.get(reason, reason)
+            code = code if code in CONNACK else ReasonCode.UNSPECIFIED_ERROR
+            packet = Connack(False, code, ConnackProperties(reason_string=said))
+        return self.bytes_of(packet) or b""
+
+
+def assigned_client_id() -> str:
+    """Return a client id for a client that has none, in AWS IoT's form."""
+    return f"{_ASSIGNED_PREFIX}{uuid.uuid4()}"
+
+
+def _client_id(connect: Connect) -> str:
+    client_id = connect.client_id
+    if not client_id and connect.version is ProtocolVersion.MQTT_5:
+        return assigned_client_id()
+    if not client_id or client_id.startswith("$") or len(client_id.encode()) > MAX_CLIENT_ID_BYTES:
+        raise PacketRefused(
+            ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+            f"A client id has 1 to {MAX_CLIENT_ID_BYTES} bytes and does not start with $",
+        )
+    return client_id
+
+
+def _check_message(message: Publish | Will) -> None:
+    if message.qos is QoS.EXACTLY_ONCE:
+        raise PacketRefused(ReasonCode.QOS_NOT_SUPPORTED, "QoS 2 is not supported")
+    if len(message.payload) > MAX_PAYLOAD_BYTES:
+        raise PacketRefused(ReasonCode.PACKET_TOO_LARGE, f"A payload has at most {MAX_PAYLOAD_BYTES} bytes")
+    try:
+        check_topic(message.topic)
+    except InvalidTopic as error:
+        raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, in_words(error)) from error

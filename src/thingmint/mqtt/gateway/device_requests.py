@@ -1,0 +1,198 @@
+"""Owns what becomes of PUBLISH, SUBSCRIBE and UNSUBSCRIBE: refused, kept on the connection, or given to the data plane.
+
+MQTT 3.1.1 has no way to refuse a message or to say why, so AWS IoT ends the connection there. MQTT 5 has, for all but
+messages of QoS 0.
+"""
+
+from typing import Final, Protocol
+
+from thingmint.mqtt.codec.packets import (
+    Puback,
+    Publish,
+    QoS,
+    ServerPacket,
+    Suback,
+    Subscribe,
+    Subscription,
+    Unsuback,
+    Unsubscribe,
+)
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.codec.topics import InvalidTopic, parse_filter
+from thingmint.mqtt.counters import Loss
+from thingmint.mqtt.data_plane import DeviceConnection
+from thingmint.mqtt.events import ClientSubscribed, ClientUnsubscribed, Link, MessageNotServed, Refused
+from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
+from thingmint.mqtt.gateway.event_listeners import EventListener
+from thingmint.mqtt.gateway.provisioning import Asker
+from thingmint.mqtt.gateway.services import Services
+from thingmint.mqtt.queues.limits import MAX_SUBSCRIPTIONS
+from thingmint.mqtt.rights.permissions import to_publish, to_subscribe
+from thingmint.mqtt.rights.ports import Authorizer, FleetRequester
+from thingmint.mqtt.rights.reserved_topics import (
+    is_provisioning_request,
+    is_reserved,
+    is_served_by_aws_only,
+    may_match_an_answer,
+    may_match_an_event,
+)
+
+_NOT_AUTHORIZED: Final = "Not authorized"
+_NOT_SERVED: Final = "The reserved topic is not served"
+_GRANTED: Final = {
+    QoS.AT_MOST_ONCE: ReasonCode.GRANTED_QOS_0,
+    QoS.AT_LEAST_ONCE: ReasonCode.GRANTED_QOS_1,
+}
+
+
+class Speaker(DeviceConnection, Asker, EventListener, Protocol):
+    """The connection that a request came from."""
+
+    @property
+    def protocol(self) -> DeviceProtocol:
+        """Its protocol's state."""
+        ...
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """Its policies."""
+        ...
+
+    @property
+    def requester(self) -> FleetRequester:
+        """Who it is."""
+        ...
+
+    @property
+    def link(self) -> Link:
+        """How events call it."""
+        ...
+
+    def send(self, packet: ServerPacket) -> None:
+        """Write an answer."""
+        ...
+
+    def refuse(self, refused: Refused) -> None:
+        """Tell operators that a request was refused."""
+        ...
+
+
+async def publish(speaker: Speaker, services: Services, message: Publish) -> None:
+    """Take a message; raise PacketRefused if it can only be refused by ending the connection."""
+    refusal = _refusal(speaker, message)
+    if refusal is not None:
+        _refuse(speaker, message, refusal)
+        return
+    if is_served_by_aws_only(message.topic):
+        _drop(speaker, services, message)
+        return
+    if is_reserved(message.topic):
+        # The acknowledgement says that the request has arrived, and comes before its answer.
+        _acknowledge(speaker, message, ReasonCode.SUCCESS)
+        services.provisioning.request(speaker, speaker.requester, message.topic, message.payload)
+        return
+    code = await services.data_plane.publish(speaker, message)
+    if code.is_failure:
+        speaker.refuse(to_publish(message)[0].refused_for(code.name))
+        _refuse(speaker, message, PacketRefused(code, "The message was not taken"))
+    else:
+        _acknowledge(speaker, message, ReasonCode.SUCCESS)
+
+
+async def subscribe(speaker: Speaker, services: Services, packet: Subscribe) -> None:
+    """Answer each filter by its own code; raise PacketRefused where MQTT 3.1.1 cannot say that it is not allowed."""
+    codes = [_judge(speaker, services, each) for each in packet.subscriptions]
+    if ReasonCode.NOT_AUTHORIZED in codes and not speaker.protocol.is_5:
+        raise PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
+    services.listeners.note(speaker)
+    judged = list(zip(packet.subscriptions, codes, strict=True))
+    foreign = [each for each, code in judged if code is None]
+    granted = iter(await services.data_plane.subscribe(speaker, foreign) if foreign else ())
+    answer = tuple(next(granted) if code is None else code for code in codes)
+    for each, code in zip(packet.subscriptions, answer, strict=True):
+        if code.is_failure and code is not ReasonCode.NOT_AUTHORIZED:
+            speaker.refuse(to_subscribe(each.topic_filter).refused_for(code.name))
+    speaker.send(Suback(packet.packet_id, answer))
+    if foreign:
+        services.data_plane.resume(speaker)
+    subscribed = tuple(
+        each.topic_filter for each, code in zip(packet.subscriptions, answer, strict=True) if not code.is_failure
+    )
+    if subscribed:
+        services.events.heard(ClientSubscribed(speaker.link, services.clock.now(), subscribed))
+
+
+async def unsubscribe(speaker: Speaker, services: Services, packet: Unsubscribe) -> None:
+    """End subscriptions; each filter is answered by its own code in MQTT 5."""
+    own = [topic_filter in speaker.filters for topic_filter in packet.topic_filters]
+    foreign = [each for each, is_own in zip(packet.topic_filters, own, strict=True) if not is_own]
+    ended = iter(await services.data_plane.unsubscribe(speaker, foreign) if foreign else ())
+    codes = tuple(
+        _forget(speaker, each) if is_own else next(ended)
+        for each, is_own in zip(packet.topic_filters, own, strict=True)
+    )
+    services.listeners.note(speaker)
+    speaker.send(Unsuback(packet.packet_id, codes))
+    unsubscribed = tuple(
+        each for each, code in zip(packet.topic_filters, codes, strict=True) if code is ReasonCode.SUCCESS
+    )
+    if unsubscribed:
+        services.events.heard(ClientUnsubscribed(speaker.link, services.clock.now(), unsubscribed))
+
+
+def _refusal(speaker: Speaker, message: Publish) -> PacketRefused | None:
+    for needed in to_publish(message):
+        if not needed.is_given_by(speaker.authorizer):
+            speaker.refuse(needed.refused_by(speaker.authorizer))
+            return PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
+    if is_served_by_aws_only(message.topic):
+        return None
+    # A message on …/accepted would be a forged answer; one that is retained would be an answer for ever.
+    if is_reserved(message.topic) and (message.retain or not is_provisioning_request(message.topic)):
+        speaker.refuse(to_publish(message)[0].refused_for("TOPIC_NOT_SERVED"))
+        return PacketRefused(ReasonCode.TOPIC_NAME_INVALID, _NOT_SERVED)
+    return None
+
+
+def _refuse(speaker: Speaker, message: Publish, refusal: PacketRefused) -> None:
+    if not speaker.protocol.is_5 or message.qos is QoS.AT_MOST_ONCE:
+        raise refusal
+    _acknowledge(speaker, message, refusal.reason_code)
+
+
+def _drop(speaker: Speaker, services: Services, message: Publish) -> None:
+    """Take a message out of the client's queue: who had it refused by the end of the connection would send it again."""
+    services.events.heard(MessageNotServed(speaker.link, services.clock.now(), message.topic))
+    _acknowledge(speaker, message, ReasonCode.TOPIC_NAME_INVALID if speaker.protocol.is_5 else ReasonCode.SUCCESS)
+
+
+def _acknowledge(speaker: Speaker, message: Publish, code: ReasonCode) -> None:
+    if message.qos is QoS.AT_LEAST_ONCE:
+        speaker.send(Puback(message.packet_id, code))
+
+
+def _judge(speaker: Speaker, services: Services, subscription: Subscription) -> ReasonCode | None:
+    """Return the code of a filter that is refused or kept here; None for the data plane's."""
+    try:
+        parsed = parse_filter(subscription.topic_filter)
+    except InvalidTopic:
+        return ReasonCode.TOPIC_FILTER_INVALID
+    needed = to_subscribe(parsed.text)
+    if not needed.is_given_by(speaker.authorizer):
+        speaker.refuse(needed.refused_by(speaker.authorizer))
+        return ReasonCode.NOT_AUTHORIZED
+    if not is_reserved(parsed.pattern):
+        return None
+    # A shared subscription would hand one connection's answers to another.
+    is_served = may_match_an_answer(parsed.pattern) or may_match_an_event(parsed.pattern)
+    if parsed.group is not None or not is_served:
+        return ReasonCode.TOPIC_FILTER_INVALID
+    if parsed.pattern not in speaker.filters and len(speaker.filters) >= MAX_SUBSCRIPTIONS:
+        services.counters.lost(Loss.SUBSCRIPTION_LIMIT)
+        return ReasonCode.QUOTA_EXCEEDED
+    return _GRANTED[speaker.filters.add(parsed.pattern, subscription.qos)]
+
+
+def _forget(speaker: Speaker, topic_filter: str) -> ReasonCode:
+    # The same filter may stand twice in one packet.
+    return ReasonCode.SUCCESS if speaker.filters.remove(topic_filter) else ReasonCode.NO_SUBSCRIPTION_EXISTED

@@ -1,0 +1,58 @@
+"""Owns what the end of a connection is called in events, and how the data plane closes it."""
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from thingmint.mqtt.codec.packets import Disconnect
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.events import DisconnectReason
+from thingmint.mqtt.gateway.device_link import DeviceLink
+from thingmint.mqtt.gateway.services import Services
+
+log = logging.getLogger(__name__)
+
+_REASONS: Final = {
+    ReasonCode.NOT_AUTHORIZED: DisconnectReason.AUTH_ERROR,
+    ReasonCode.SESSION_TAKEN_OVER: DisconnectReason.DUPLICATE_CLIENTID,
+    ReasonCode.KEEP_ALIVE_TIMEOUT: DisconnectReason.MQTT_KEEP_ALIVE_TIMEOUT,
+    ReasonCode.ADMINISTRATIVE_ACTION: DisconnectReason.SERVER_INITIATED_DISCONNECT,
+    ReasonCode.SERVER_SHUTTING_DOWN: DisconnectReason.SERVER_INITIATED_DISCONNECT,
+    ReasonCode.UNSPECIFIED_ERROR: DisconnectReason.SERVER_ERROR,
+    ReasonCode.SERVER_UNAVAILABLE: DisconnectReason.SERVER_ERROR,
+    ReasonCode.SERVER_BUSY: DisconnectReason.SERVER_ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """How a client has left; a connection that is cut off has not left cleanly."""
+
+    cleanly: bool = False
+    session_expiry_interval: int | None = None
+
+
+def reason_of(code: ReasonCode) -> DisconnectReason:
+    """Return AWS IoT's word for an end that the gateway made; what is not its own doing is the client's fault."""
+    return _REASONS.get(code, DisconnectReason.CLIENT_ERROR)
+
+
+def leave_of(disconnect: Disconnect) -> Leave:
+    """Return how a client leaves that sends a DISCONNECT (MQTT 5, 3.14)."""
+    return Leave(
+        cleanly=disconnect.reason_code is not ReasonCode.DISCONNECT_WITH_WILL_MESSAGE,
+        session_expiry_interval=disconnect.properties.session_expiry_interval,
+    )
+
+
+async def close_above(services: Services, device: DeviceLink, leave: Leave) -> None:
+    """Close the connection at the data plane; log if that fails."""
+    # A client that has left cleanly must not be taken for a lost one if it is back at once.
+    if not leave.cleanly and services.slow_turns.is_over:
+        await services.slow_turns.later(device.owner)
+    # A client whose CONNECT was never accepted has no will.
+    cleanly = leave.cleanly or device.admitted is None
+    try:
+        await services.data_plane.close(device, clean=cleanly, session_expiry_interval=leave.session_expiry_interval)
+    except Exception:
+        log.exception("the data plane could not close a connection")

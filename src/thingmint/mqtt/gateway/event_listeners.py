@@ -1,0 +1,59 @@
+"""Owns the list of connections that listen to the service's own events, so that an event costs what its listeners do.
+
+Among tens of thousands of devices they are few, and each connection that opens or ends is an event.
+"""
+
+from typing import Protocol
+
+from thingmint.core.identifiers import Scope
+from thingmint.mqtt.rights.own_filters import OwnFilters
+
+
+class EventListener(Protocol):
+    """A device whose CONNECT was accepted."""
+
+    @property
+    def scope(self) -> Scope:
+        """The account and region that it belongs to."""
+        ...
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its connection has ended."""
+        ...
+
+    @property
+    def filters(self) -> OwnFilters:
+        """The filters that its connection keeps to itself."""
+        ...
+
+    def told(self, topic: str, payload: bytes) -> None:
+        """Write an event if a filter matches and policies allow it."""
+        ...
+
+
+class EventListeners:
+    """Devices by account, for as long as they are connected and have a filter that an event may match."""
+
+    def __init__(self) -> None:
+        self._by_account: dict[Scope, set[EventListener]] = {}
+
+    def note(self, device: EventListener) -> None:
+        """List the device or forget it, as its filters and its connection are now."""
+        if device.filters.may_hear_events and not device.is_over:
+            self._by_account.setdefault(device.scope, set()).add(device)
+        else:
+            self.forget(device)
+
+    def forget(self, device: EventListener) -> None:
+        """Forget a device, which may be forgotten already."""
+        devices = self._by_account.get(device.scope, set())
+        devices.discard(device)
+        if not devices:
+            self._by_account.pop(device.scope, None)
+
+    def tell(self, scope: Scope, topic: str, payload: bytes) -> None:
+        """Tell an event of an account to each of its devices that listens to it."""
+        # As of now: whoever is told may end of it.
+        for device in tuple(self._by_account.get(scope, ())):
+            device.told(topic, payload)

@@ -1,0 +1,259 @@
+"""Owns the device gateway: start, stop, and what must reach connections that are open; knows no packets.
+
+The code that changes a certificate's status, policies or attachments tells the gateway after the commit: devices are
+disconnected, or bound to the new policies, at once and not when they connect next.
+"""
+
+import asyncio
+import functools
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from OpenSSL import SSL
+
+from thingmint.core.errors import ThingmintError
+from thingmint.core.identifiers import Scope
+from thingmint.core.policies.target import CertificateTarget
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.counters import Counters, Gauge
+from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.gateway.connection import Connection
+from thingmint.mqtt.gateway.event_listeners import EventListeners
+from thingmint.mqtt.gateway.loop_lag import LoopLag
+from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
+from thingmint.mqtt.gateway.roster import Roster
+from thingmint.mqtt.gateway.services import Services
+from thingmint.mqtt.gateway.turns import Turns
+from thingmint.mqtt.rights.permissions import to_connect
+from thingmint.mqtt.rights.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, FleetApi
+from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.mqtt.transport.listener import Listener
+from thingmint.mqtt.transport.memory_trimmer import MemoryTrimmer, glibc_trim
+from thingmint.registration.kernel.turns import Pace
+
+_TICK_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 1.0
+_FLUSH_SECONDS: Final = 1.0
+_SETTLE_SECONDS: Final = 0.01
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Serves devices over MQTT with mutual TLS."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        also: Sequence[tuple[str, int]] = (),
+        tls_context: SSL.Context,
+        registry: DeviceRegistry,
+        fleet: FleetApi,
+        data_plane: DataPlane,
+        events: EventSink,
+        clock: Clock,
+        limits: GatewayLimits | None = None,
+        observe_connections: Callable[[int], None] | None = None,
+        counters: Counters | None = None,
+        observe_turned_away: Callable[[int], None] | None = None,
+    ) -> None:
+        self._limits = limits or GatewayLimits()
+        self._counters = counters or Counters()
+        self._desk = ProvisioningDesk(fleet, self._limits, self._counters)
+        self._roster: Roster[Connection] = Roster()
+        self._listeners = EventListeners()
+        self._listener = Listener(
+            lambda: Connection(self._services, self._roster),
+            host=host,
+            port=port,
+            also=also,
+            tls_context=tls_context,
+            limits=self._limits,
+            observe_connections=observe_connections,
+            observe_turned_away=observe_turned_away,
+        )
+        self._data_plane = data_plane
+        self._new_services = functools.partial(
+            Services,
+            registry=registry,
+            data_plane=data_plane,
+            provisioning=self._desk,
+            events=events,
+            listeners=self._listeners,
+            clock=clock,
+            limits=self._limits,
+            admit=self._listener.admit,
+            counters=self._counters,
+        )
+        self._refresher: asyncio.Task[None] | None = None
+        self._to_refresh: dict[Connection, None] = {}
+        self._ender: asyncio.Task[None] | None = None
+        self._to_end: deque[Connection] = deque()
+
+    @property
+    def port(self) -> int:
+        """The port that devices connect to."""
+        return self._listener.port
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """That port, and those of the other addresses that were asked for."""
+        return self._listener.ports
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """The addresses and ports that are listened on."""
+        return self._listener.addresses
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether connections are accepted."""
+        return self._listener.is_listening
+
+    @property
+    def open_connections(self) -> int:
+        """How many sockets are open, those of strangers included."""
+        return self._listener.open_connections
+
+    @property
+    def connected_devices(self) -> int:
+        """How many connections were accepted and are open."""
+        return len(self._roster.accepted)
+
+    def use_tls_context(self, context: SSL.Context) -> None:
+        """Use another server certificate for the connections to come; those that are open keep theirs."""
+        self._listener.use_tls_context(context)
+
+    async def start(self) -> None:
+        """Listen and serve; raise OSError if no address of the host can be bound."""
+        loop = asyncio.get_running_loop()
+        self._services = self._new_services(loop=loop, turns=Turns(loop), slow_turns=Turns(loop))
+        await self._listener.start()
+        self._lag = LoopLag(loop, self._counters.observer.loop_lag)
+        trim = glibc_trim()
+        # In a thread, because it takes milliseconds and lets others run.
+        self._trimmer = MemoryTrimmer(lambda: trim and loop.run_in_executor(None, trim, 0))
+        self._tick()
+
+    async def stop(self, grace: float) -> None:
+        """Accept nothing more, send the answers in flight within ``grace`` seconds, say goodbye, close everything."""
+        self._listener.stop_listening()
+        await self._desk.settle(grace)
+        for connection in self._roster.accepted:
+            connection.end(ReasonCode.SERVER_SHUTTING_DOWN, "The service stops")
+        await self._settle(lambda: not self._services.work and not self.open_connections, min(grace, _FLUSH_SECONDS))
+        await self._listener.stop()
+        self._tick_timer.cancel()
+        self._lag.stop()
+        work = {*self._services.work, *(task for task in (self._refresher, self._ender) if task)}
+        if work:
+            _done, abandoned = await asyncio.wait(work, timeout=_FLUSH_SECONDS)
+            for task in abandoned:
+                task.cancel()
+            if abandoned:
+                # They let go of what they hold, such as connections to a broker.
+                await asyncio.wait(abandoned, timeout=_FLUSH_SECONDS)
+        await self._data_plane.stop()
+
+    def certificate_changed(self, target: CertificateTarget) -> None:
+        """End the connections, also unfinished ones, of an account's certificate that is not ACTIVE any more."""
+        self._to_end.extend(self._roster.of_target(target))
+        if self._ender is None and not self._end_some():
+            self._ender = self._services.loop.create_task(self._end_rest())
+
+    def has_connection_of(self, target: CertificateTarget) -> bool:
+        """Return whether a connection, also an unfinished one, has an account's certificate."""
+        return bool(self._roster.of_target(target))
+
+    def policies_changed(self, targets: Iterable[CertificateTarget] | None = None) -> None:
+        """Bind the connections of these accounts' certificates, or all, to the policies that are attached now."""
+        for connection in self._roster.all_of(targets):
+            connection.is_stale = True
+            self._to_refresh[connection] = None
+        if self._to_refresh and self._refresher is None:
+            self._refresher = self._services.loop.create_task(self._refresh())
+
+    def tell(self, scope: Scope, topic: str, payload: bytes) -> None:
+        """Tell an event of an account to each of its clients that has subscribed to it and may receive it."""
+        self._listeners.tell(scope, topic, payload)
+
+    def connection_of(self, scope: Scope, client_id: str) -> Connection | None:
+        """Return the connection of an account's client whose CONNECT was accepted, or None."""
+        return self._roster.of_client(scope, client_id)
+
+    def delete_connection(
+        self, scope: Scope, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False
+    ) -> bool:
+        """Disconnect a client, end its session or keep back its will if asked to; return whether it was connected."""
+        connection = self.connection_of(scope, client_id)
+        if connection is None:
+            return False
+        connection.remove(clean_session=clean_session, prevent_will=prevent_will_message)
+        return True
+
+    def _end_some(self) -> bool:
+        """End connections of certificates that are not active for the time of a slice; return whether none is left."""
+        pace = Pace()
+        while self._to_end:
+            connection = self._to_end.popleft()
+            connection.end(ReasonCode.ADMINISTRATIVE_ACTION, "The certificate is not active any more", cut=True)
+            if pace.is_over:
+                break
+        return not self._to_end
+
+    async def _end_rest(self) -> None:
+        finished = False
+        while not finished:
+            await asyncio.sleep(0)
+            finished = self._end_some()
+        self._ender = None
+
+    async def _refresh(self) -> None:
+        pace = Pace()
+        while self._to_refresh:
+            # In the order of the changes; a connection that cannot be bound now comes last.
+            connection = next(iter(self._to_refresh))
+            del self._to_refresh[connection]
+            try:
+                await connection.refresh_policies()
+            except ThingmintError as error:
+                log.warning("the policies of a connection could not be read again: %s", error.message)
+                self._to_refresh[connection] = None
+                await asyncio.sleep(_RETRY_SECONDS)
+            except DeviceRefused as refused:
+                # Its certificate has gone since the change was noticed, to another account for instance.
+                connection.device.refuse(to_connect(connection.client_id).refused_for(refused.reason))
+                connection.end(ReasonCode.NOT_AUTHORIZED, "Not authorized any more", cut=True)
+            except Exception:
+                log.exception("the policies of a connection could not be read again")
+                connection.end(ReasonCode.UNSPECIFIED_ERROR, cut=True)
+            await pace.rest()
+        self._refresher = None
+
+    async def _settle(self, is_settled: Callable[[], bool], seconds: float) -> None:
+        deadline = self._services.loop.time() + seconds
+        while not is_settled() and self._services.loop.time() < deadline:  # noqa: ASYNC110  # once, at the end; sockets set no event
+            await asyncio.sleep(_SETTLE_SECONDS)
+
+    def _tick(self) -> None:
+        loop = self._services.loop
+        self._tick_timer = loop.call_later(_TICK_SECONDS, self._tick)
+        now, time_of_certificates = loop.time(), self._services.clock.now()
+        for connection in self._roster.accepted:
+            connection.enforce_keep_alive(now)
+            connection.enforce_validity(time_of_certificates)
+        self._data_plane.advance()
+        self._counters.measured(self._measured())
+        self._counters.tick(now)
+        self._trimmer.observe(self.open_connections)
+
+    def _measured(self) -> dict[Gauge, int]:
+        return {
+            Gauge.CONNECTIONS_ACCEPTED: self.connected_devices,
+            Gauge.CONNECTIONS_UNAUTHENTICATED: max(0, self.open_connections - self.connected_devices),
+            Gauge.PROVISIONING: len(self._desk),
+        }

@@ -1,0 +1,152 @@
+"""Owns requests for certificates between their PUBACK and their answer: how many there may be, and whose they are.
+
+An answer may hold a private key. It goes to the connection object that asked, by a method call: no topic, client id,
+session or queue leads anywhere else. If the connection is gone by then, so is the answer.
+
+A few requests are carried out at once; the others wait, and accounts and certificates take turns. Where no more may
+wait, the newest request of the certificate that has most of them makes way for one of a certificate that has fewer.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Protocol
+
+from thingmint.core.errors import ServiceUnavailable, Throttled
+from thingmint.mqtt.counters import Counters, Loss
+from thingmint.mqtt.fair_line import FairLine
+from thingmint.mqtt.rights.ports import FleetAnswer, FleetApi, FleetRequester
+from thingmint.mqtt.rights.reserved_topics import asks_for_a_key
+from thingmint.mqtt.transport.limits import GatewayLimits
+
+# What is cancelled may still have a transaction to roll back.
+_LEAVE_SECONDS: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Asker(Protocol):
+    """A connection that asks."""
+
+    provisioning: int
+    """How many of its requests are not answered yet; counted here."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection has ended, so that an answer reaches nobody."""
+        ...
+
+    def answered(self, answer: FleetAnswer) -> None:
+        """Send the answer to the device, or drop it if the connection is over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    asker: Asker
+    requester: FleetRequester
+    topic: str
+    payload: bytes = field(repr=False)
+
+
+class _Line:
+    """Requests of one kind: so many of them are carried out at once."""
+
+    def __init__(self, at_once: int) -> None:
+        self.waiting: FairLine[_Request] = FairLine()
+        self.free = at_once
+
+
+class ProvisioningDesk:
+    """Takes requests while there is room, and turns others away at once: no device waits without an answer."""
+
+    def __init__(self, fleet: FleetApi, limits: GatewayLimits, counters: Counters | None = None) -> None:
+        self._fleet = fleet
+        self._limits = limits
+        self._counters = counters or Counters()
+        # Keys take long to generate, and other requests do not wait for them.
+        self._keys = _Line(limits.max_provisioning_keys_at_once)
+        self._others = _Line(limits.max_provisioning_at_once)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+
+    def __len__(self) -> int:
+        return len(self._tasks) + len(self._keys.waiting) + len(self._others.waiting)
+
+    def request(self, asker: Asker, requester: FleetRequester, topic: str, payload: bytes) -> None:
+        """Have the request answered."""
+        request = _Request(asker, requester, topic, payload)
+        line = self._keys if asks_for_a_key(topic) else self._others
+        if self._is_closing or asker.provisioning >= self._limits.max_provisioning_per_connection:
+            self._turn_away(request)
+            return
+        if len(self) >= self._limits.max_provisioning and not self._make_way(request):
+            self._turn_away(request)
+            return
+        asker.provisioning += 1
+        line.waiting.add(requester.device.scope, requester.device.certificate_id, request)
+        self._start_next(line)
+
+    async def settle(self, grace: float) -> None:
+        """Take no more, wait until every request is answered, at most this many seconds, and abandon the rest."""
+        self._is_closing = True
+        deadline = asyncio.get_running_loop().time() + grace
+        abandoned = 0
+        while self._tasks:
+            left = deadline - asyncio.get_running_loop().time()
+            answered, _ = await asyncio.wait(self._tasks, timeout=max(0, left), return_when=asyncio.FIRST_COMPLETED)
+            if not answered:
+                abandoned = len(self)
+                break
+        for line in (self._keys, self._others):
+            line.waiting.clear()
+        if abandoned:
+            tasks = set(self._tasks)
+            for task in tasks:
+                task.cancel()
+            log.warning("%d provisioning requests were abandoned at the end of the grace period", abandoned)
+            await asyncio.wait(tasks, timeout=_LEAVE_SECONDS)
+
+    def _make_way(self, request: _Request) -> bool:
+        """Turn away a request of another certificate that has more of them; return whether there was one."""
+        device = request.requester.device
+        for line in sorted((self._keys, self._others), key=lambda each: -len(each.waiting)):
+            found = line.waiting.make_way(device.scope, device.certificate_id)
+            if found is not None:
+                found.asker.provisioning -= 1
+                self._turn_away(found)
+                return True
+        return False
+
+    def _turn_away(self, request: _Request) -> None:
+        self._counters.lost(Loss.PROVISIONING_THROTTLED)
+        request.asker.answered(self._fleet.rejection(request.topic, Throttled()))
+
+    def _start_next(self, line: _Line) -> None:
+        while line.free and len(line.waiting):
+            request = line.waiting.next()
+            if request.asker.is_over:
+                # Nobody would get the key.
+                request.asker.provisioning -= 1
+                continue
+            line.free -= 1
+            task = asyncio.get_running_loop().create_task(self._answer(request))
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._ended, line))
+
+    def _ended(self, line: _Line, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        line.free += 1
+        if not task.cancelled():
+            self._start_next(line)
+
+    async def _answer(self, request: _Request) -> None:
+        try:
+            answer = await self._fleet.answer(request.requester, request.topic, request.payload)
+        except Exception:
+            log.exception("a provisioning request failed")
+            answer = self._fleet.rejection(request.topic, ServiceUnavailable())
+        finally:
+            request.asker.provisioning -= 1
+        request.asker.answered(answer)

@@ -1,0 +1,34 @@
+"""Owns when the next request of a connection is worked on: in this turn of the event loop, or in a later one."""
+
+from collections.abc import Callable
+from typing import Final
+
+from thingmint.core.identifiers import Scope
+from thingmint.mqtt.gateway.device_protocol import DeviceProtocol, Request
+from thingmint.mqtt.gateway.services import Services
+
+# There are no more of them than messages were sent, and these have a time of their own.
+_ACKNOWLEDGEMENTS_AT_ONCE: Final = 8
+
+
+def take_acknowledgements(protocol: DeviceProtocol, acknowledged: Callable[[int], None]) -> bool:
+    """Take some of the acknowledgements that come next, and return whether there were any."""
+    for count in range(_ACKNOWLEDGEMENTS_AT_ONCE):
+        packet_id = protocol.next_acknowledgement()
+        if not packet_id:
+            return count > 0
+        acknowledged(packet_id)
+    return True
+
+
+async def next_in_turn(
+    protocol: DeviceProtocol, services: Services, account: Scope | None, may_go_on: Callable[[], bool]
+) -> Request | None:
+    """Return the next request when there is time for it; None if there is none, or if the connection may not go on."""
+    if not protocol.buffered:
+        return None
+    # What begins or changes a session takes the time of those, not that of messages.
+    turns = services.slow_turns if protocol.next_changes_session else services.turns
+    if turns.is_over:
+        await turns.later(account)
+    return protocol.next_request() if may_go_on() else None

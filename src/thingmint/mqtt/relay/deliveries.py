@@ -1,0 +1,113 @@
+"""Owns messages of the broker on their way to one device: their packet ids, the device's window, who must wait.
+
+The broker counts packet ids over the whole range, the device's connection has the lower half for them, so each id is
+translated, and its acknowledgement back. No I/O: what the broker is to be told goes to a callback.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from thingmint.mqtt.codec.packets import Publish, QoS
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, Delivery, DeviceConnection
+from thingmint.mqtt.queues.kept_message import size_of
+from thingmint.mqtt.rights.reserved_topics import is_reserved
+
+_WAITING_BYTES: Final = 4 * 1024 * 1024
+
+
+class RelayDeliveries:
+    """The way from the broker to one device.
+
+    A message of QoS 1 that the device's window has no room for waits here, so that what the broker sends behind it,
+    such as the acknowledgement that the device needs before it acknowledges, is still heard. The broker was told how
+    many it may send, but Mosquitto 2.0.11 sends three for each that is acknowledged: see ``is_crowded``. A device that
+    does not read stops everything: see ``is_full``.
+    """
+
+    __slots__ = ("_acknowledge", "_connection", "_in_flight", "_stuck", "_waiting", "_waiting_bytes", "is_full")
+
+    def __init__(self, connection: DeviceConnection, acknowledge: Callable[[int], None]) -> None:
+        self._connection = connection
+        self._acknowledge = acknowledge
+        # The broker's id by the device's.
+        self._in_flight: dict[int, int] = {}
+        self._waiting: deque[Publish] = deque()
+        self._waiting_bytes = 0
+        self._stuck: Publish | None = None
+        self.is_full = False
+        """Whether the device does not read, so that nothing more may be taken from the broker."""
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so much waits for the device's acknowledgements that nothing more may be taken from the broker."""
+        return self._waiting_bytes > _WAITING_BYTES
+
+    def take(self, message: Publish) -> None:
+        """Deliver the broker's message or let it wait; raise PacketRefused if the broker breaks its word."""
+        if message.qos is QoS.AT_MOST_ONCE:
+            self._deliver_at_most_once(message)
+            return
+        if message.qos is QoS.EXACTLY_ONCE:
+            raise PacketRefused(ReasonCode.PROTOCOL_ERROR, "The broker sent QoS 2, which nobody subscribed to")
+        self._waiting.append(message)
+        self._waiting_bytes += size_of(message)
+        self._send_waiting()
+
+    def resume(self) -> None:
+        """Try again what the device had no room for."""
+        self.is_full = False
+        stuck, self._stuck = self._stuck, None
+        if stuck is not None:
+            self._deliver_at_most_once(stuck)
+        self._send_waiting()
+
+    def acknowledged(self, packet_id: int) -> None:
+        """Pass on that the device has the message; an unknown id changes nothing."""
+        broker_id = self._in_flight.pop(packet_id, None)
+        if broker_id is not None:
+            self._acknowledge(broker_id)
+            self._send_waiting()
+
+    def _deliver_at_most_once(self, message: Publish) -> None:
+        if self._connection.is_over or not self._may_be_given(message):
+            return
+        if self._connection.deliver(message) is Delivery.FULL:
+            self.is_full, self._stuck = True, message
+
+    def _send_waiting(self) -> None:
+        if self._connection.is_over:
+            # Not acknowledged: the session, if it lasts, will have it again.
+            self._waiting.clear()
+            self._waiting_bytes = 0
+        while self._waiting and not self.is_full and len(self._in_flight) < self._connection.receive_window:
+            self._send_first(self._waiting[0])
+
+    def _send_first(self, message: Publish) -> None:
+        outcome = Delivery.TOO_LARGE
+        packet_id = self._id_for(message.packet_id)
+        if self._may_be_given(message):
+            outcome = self._connection.deliver(replace(message, packet_id=packet_id))
+        if outcome is Delivery.FULL:
+            self.is_full = True
+            return
+        self._waiting.popleft()
+        self._waiting_bytes -= size_of(message)
+        if outcome is Delivery.WRITTEN:
+            self._in_flight[packet_id] = message.packet_id
+        else:
+            # What the device may not have, or does not take, is as good as delivered (MQTT-3.1.2-25).
+            self._acknowledge(message.packet_id)
+
+    def _may_be_given(self, message: Publish) -> bool:
+        # Reserved topics are the gateway's: what a broker has there is not for devices.
+        return not is_reserved(message.topic) and self._connection.may_receive(message.topic)
+
+    def _id_for(self, broker_id: int) -> int:
+        # The same id where it can be: a message that is sent again has its old one (MQTT-4.4.0-1, 3.1.1).
+        packet_id = broker_id if broker_id in DATA_PLANE_PACKET_IDS else broker_id % DATA_PLANE_PACKET_IDS.stop
+        while packet_id in self._in_flight or packet_id not in DATA_PLANE_PACKET_IDS:
+            packet_id = packet_id + 1 if packet_id + 1 in DATA_PLANE_PACKET_IDS else DATA_PLANE_PACKET_IDS.start
+        return packet_id

@@ -1,0 +1,119 @@
+"""Owns what the relay asks of the broker in CONNECT, what the broker's CONNACK allows, and its refusals in our words.
+
+The relay speaks MQTT 5 to the broker for every device: so the broker knows how many messages a device takes and how
+large, says why it refuses something, and sessions of MQTT 3.1.1 expire as they do at AWS.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from thingmint.mqtt.codec.packets import Connack, Connect, ProtocolVersion, Publish, QoS
+from thingmint.mqtt.codec.properties import ConnackProperties, ConnectProperties
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.codec.topics import TopicFilter
+from thingmint.mqtt.data_plane import DeviceConnection
+from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
+from thingmint.mqtt.queues.limits import BrokerLimits
+
+KEEP_ALIVE_SECONDS: Final = 300
+# What a device may be told of its own CONNECT. The rest is between the relay and the broker.
+_REFUSED_BY_BROKER: Final = frozenset(
+    {
+        ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+        ReasonCode.NOT_AUTHORIZED,
+        ReasonCode.SERVER_BUSY,
+        ReasonCode.TOPIC_NAME_INVALID,
+        ReasonCode.PACKET_TOO_LARGE,
+        ReasonCode.QUOTA_EXCEEDED,
+        ReasonCode.PAYLOAD_FORMAT_INVALID,
+        ReasonCode.RETAIN_NOT_SUPPORTED,
+        ReasonCode.QOS_NOT_SUPPORTED,
+        ReasonCode.CONNECTION_RATE_EXCEEDED,
+    }
+)
+_ENDED_BY_BROKER: Final = frozenset(
+    {
+        ReasonCode.NOT_AUTHORIZED,
+        ReasonCode.SERVER_BUSY,
+        ReasonCode.SERVER_SHUTTING_DOWN,
+        ReasonCode.SESSION_TAKEN_OVER,
+        ReasonCode.MESSAGE_RATE_TOO_HIGH,
+        ReasonCode.QUOTA_EXCEEDED,
+        ReasonCode.ADMINISTRATIVE_ACTION,
+    }
+)
+
+
+def upstream_connect(connection: DeviceConnection, connect: Connect, limits: BrokerLimits) -> Connect:
+    """Return the CONNECT that the broker gets; its user name is the certificate's id, for the broker's own rules."""
+    properties = connect.properties
+    return Connect(
+        ProtocolVersion.MQTT_5,
+        connection.client_id,
+        connect.clean_start,
+        KEEP_ALIVE_SECONDS,
+        connect.will,
+        str(connection.certificate_id),
+        properties=ConnectProperties(
+            session_expiry_interval=limits.session_expiry(connect),
+            receive_maximum=connection.receive_window,
+            maximum_packet_size=min(properties.maximum_packet_size or MAX_PACKET_BYTES, MAX_PACKET_BYTES),
+            user_properties=properties.user_properties,
+        ),
+    )
+
+
+def refusal_of_connect(code: ReasonCode) -> PacketRefused:
+    """Return what the device is told when the broker does not accept it."""
+    told = code if code in _REFUSED_BY_BROKER else ReasonCode.SERVER_UNAVAILABLE
+    return PacketRefused(told, "The broker did not accept the connection")
+
+
+def ending_of(code: ReasonCode) -> ReasonCode:
+    """Return what the device is told when the broker ends the connection."""
+    return code if code in _ENDED_BY_BROKER else ReasonCode.SERVER_UNAVAILABLE
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerTerms:
+    """What the broker grants this connection."""
+
+    session_present: bool
+    session_expiry_interval: int
+    properties: ConnackProperties
+
+    @property
+    def keep_alive(self) -> int:
+        """After how many seconds of silence the broker gives a client up; 0 for never."""
+        granted = self.properties.server_keep_alive
+        return KEEP_ALIVE_SECONDS if granted is None else granted
+
+    def refusal(self, message: Publish, size: int) -> ReasonCode | None:
+        """Return why the broker would end the connection over the message, or None if it takes it."""
+        properties = self.properties
+        if message.qos and properties.maximum_qos == QoS.AT_MOST_ONCE:
+            return ReasonCode.QOS_NOT_SUPPORTED
+        if message.retain and properties.retain_available is False:
+            return ReasonCode.RETAIN_NOT_SUPPORTED
+        if properties.maximum_packet_size is not None and size > properties.maximum_packet_size:
+            return ReasonCode.PACKET_TOO_LARGE
+        return None
+
+    def refusal_of_filter(self, topic_filter: TopicFilter) -> ReasonCode | None:
+        """Return why the broker would end the connection over the filter, or None."""
+        properties = self.properties
+        if topic_filter.group is not None and properties.shared_subscription_available is False:
+            return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
+        has_wildcard = "+" in topic_filter.pattern or "#" in topic_filter.pattern
+        if has_wildcard and properties.wildcard_subscription_available is False:
+            return ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
+        return None
+
+
+def terms_of(connack: Connack, asked: Connect) -> BrokerTerms:
+    """Return what the broker has accepted; raise PacketRefused if it has not."""
+    if connack.reason_code.is_failure:
+        raise refusal_of_connect(connack.reason_code)
+    granted = connack.properties.session_expiry_interval
+    wanted = asked.properties.session_expiry_interval or 0
+    return BrokerTerms(connack.session_present, wanted if granted is None else granted, connack.properties)

@@ -1,0 +1,333 @@
+"""Owns one connection to the broker, for one device: bytes, the request that is under way, back-pressure, the end.
+
+One request at a time, as the data plane is asked: so answers need no table, and a broker's Receive Maximum is kept.
+"""
+
+import asyncio
+import logging
+from typing import Final, TypeVar, cast
+
+from thingmint.mqtt.codec.codec import decode_server_packet, encode
+from thingmint.mqtt.codec.framing import FrameReader
+from thingmint.mqtt.codec.packets import (
+    ClientPacket,
+    Connack,
+    Connect,
+    Disconnect,
+    Pingreq,
+    Pingresp,
+    ProtocolVersion,
+    Puback,
+    Publish,
+    ServerPacket,
+    Suback,
+    Subscribe,
+    Subscription,
+    Unsuback,
+    Unsubscribe,
+)
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.codec.topics import TopicFilter
+from thingmint.mqtt.data_plane import DeviceConnection
+from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
+from thingmint.mqtt.relay.deliveries import RelayDeliveries
+from thingmint.mqtt.relay.limits import RelayLimits
+from thingmint.mqtt.relay.output import RelayOutput
+from thingmint.mqtt.relay.patience import Patience
+from thingmint.mqtt.relay.terms import BrokerTerms, ending_of, terms_of
+
+_VERSION: Final = ProtocolVersion.MQTT_5
+_READ_BYTES: Final = 64 * 1024
+_LARGEST_ID: Final = 0xFFFF
+_UNAVAILABLE: Final = "The broker is not available"
+_Answer = TypeVar("_Answer", Connack, Puback, Suback, Unsuback)
+
+log = logging.getLogger(__name__)
+
+
+def new_read_buffer() -> memoryview:
+    """Return a buffer that all connections of one event loop may share: none holds it beyond a call."""
+    return memoryview(bytearray(_READ_BYTES))
+
+
+class _Crowded(PacketRefused):
+    """No answer can be waited for, because too many messages wait for the device."""
+
+    def __init__(self) -> None:
+        super().__init__(ReasonCode.QUOTA_EXCEEDED, "Too many messages wait to be acknowledged")
+
+
+class Upstream(asyncio.BufferedProtocol):
+    """A device's connection to the broker. When the broker is lost, what waits for it is refused with PacketRefused."""
+
+    _terms: BrokerTerms
+    _transport: asyncio.Transport
+    _output: RelayOutput
+
+    def __init__(self, connection: DeviceConnection, limits: RelayLimits, read_buffer: memoryview) -> None:
+        self._connection = connection
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._read_buffer = read_buffer
+        self._reader = FrameReader(MAX_PACKET_BYTES)
+        self._deliveries = RelayDeliveries(connection, self._acknowledge)
+        self._answer: asyncio.Future[ServerPacket] | None = None
+        self._expected: tuple[type[ServerPacket], int] = (Connack, 0)
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._lost: PacketRefused | None = None
+        self._is_reading_paused = self._is_open = self._is_leaving = False
+        # Set where the gateway has something to say first: CONNACK or SUBACK.
+        self._is_held = False
+        self.has_successor = False
+        """Whether another connection of the client is about to take over."""
+        self._last_id = 0
+        self._patience = Patience(limits.answer_seconds, self._loop.time())
+
+    # For the relay
+
+    async def open(self, connect: Connect) -> BrokerTerms:
+        """Return what the broker grants; raise PacketRefused if it does not accept the device."""
+        self._terms = terms_of(await self._ask(connect, Connack), connect)
+        self._is_open = True
+        return self._terms
+
+    async def publish(self, message: Publish) -> ReasonCode:
+        """Pass a message on, its packet id a new one at QoS 1, and return the broker's code."""
+        encoded = encode(message, _VERSION)
+        refusal = self._terms.refusal(message, len(encoded))
+        if refusal is not None:
+            return refusal
+        if message.packet_id:
+            return await self._publish_at_least_once(encoded, message.packet_id)
+        await self._ready()
+        self._output.write(encoded)
+        return ReasonCode.SUCCESS
+
+    async def subscribe(self, subscriptions: tuple[Subscription, ...]) -> tuple[ReasonCode, ...]:
+        """Return the broker's codes. What it sends from then on waits for ``resume``."""
+        answer = await self._ask(Subscribe(self.new_id(), subscriptions), Suback)
+        return self._one_for_each(answer.reason_codes, len(subscriptions))
+
+    async def unsubscribe(self, topic_filters: tuple[str, ...]) -> tuple[ReasonCode, ...]:
+        """Return the broker's codes."""
+        answer = await self._ask(Unsubscribe(self.new_id(), topic_filters), Unsuback)
+        return self._one_for_each(answer.reason_codes, len(topic_filters))
+
+    def new_id(self) -> int:
+        """Return the next packet id towards the broker, which is free: one is in use at most."""
+        self._last_id = self._last_id % _LARGEST_ID + 1
+        return self._last_id
+
+    def refusal_of_filter(self, topic_filter: TopicFilter) -> ReasonCode | None:
+        """Return why the broker could not be asked for the filter, or None."""
+        return self._terms.refusal_of_filter(topic_filter)
+
+    def acknowledge(self, packet_id: int) -> None:
+        """Pass the device's acknowledgement on."""
+        self._deliveries.acknowledged(packet_id)
+
+    def resume(self) -> None:
+        """Deliver what waits."""
+        self._is_held = False
+        self._go_on()
+
+    async def leave(self, farewell: Disconnect | None) -> None:
+        """End the connection, as a device that was lost if there is no farewell, and wait for the broker to notice."""
+        self._is_leaving = True
+        try:
+            self._say_farewell(farewell)
+            # What the device sent last may still wait for the broker to read.
+            async with asyncio.timeout(self._limits.answer_seconds):
+                await self._output.emptied()
+            async with asyncio.timeout(self._limits.leave_seconds):
+                # The broker closes. Who closes first, with something unread, might cut off its own last words.
+                await asyncio.shield(self._ended)
+        except (TimeoutError, PacketRefused):
+            log.warning("the broker does not notice that a device has left")
+        finally:
+            self._transport.abort()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._is_leaving = True
+        self._transport.abort()
+
+    def lose(self, reason: ReasonCode) -> None:
+        """Give the broker up and disconnect the device with the reason, unless one of them has left before."""
+        if self._lost is not None or self._is_leaving:
+            return
+        self._lost = PacketRefused(reason, _UNAVAILABLE)
+        self._transport.abort()
+        self._output.fail(self._lost)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(self._lost)
+        if self._is_open:
+            self._connection.disconnect(reason)
+
+    def advance(self, now: float) -> None:
+        """Show the broker that the device is there, and give up a broker that does not answer."""
+        if self._lost is not None or self._is_leaving:
+            return
+        if self._deliveries.is_full or self._deliveries.is_crowded:
+            # Its device may be over: what it was to get is of no use then, and an answer may be behind it.
+            self._go_on()
+        waits = self._answer is not None or self._output.is_congested
+        if self._patience.is_over(now, waits=waits, is_full=self._deliveries.is_full):
+            log.warning("the broker does not answer")
+            self.lose(ReasonCode.SERVER_BUSY)
+            return
+        has_written, self._output.has_written = self._output.has_written, False
+        if self._patience.must_ping(now, self._terms.keep_alive, has_written=has_written):
+            self._output.write(encode(Pingreq(), _VERSION))
+
+    # For asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin: the relay asks next."""
+        # uvloop's transports are none of asyncio's class.
+        self._transport = cast("asyncio.Transport", transport)
+        self._output = RelayOutput(self._transport, self._limits.write_high_bytes)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the shared buffer for one read."""
+        return self._read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what the broker sent."""
+        if self._is_leaving or self._lost is not None:
+            return
+        self._reader.feed(bytes(self._read_buffer[:nbytes]))
+        self._pump()
+        if self._must_wait and self._reader.buffered > self._limits.write_high_bytes:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """Take nothing more from the device until the broker has read."""
+        self._output.pause()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._patience.heard()
+        self._output.resume()
+
+    def eof_received(self) -> bool:
+        """Close: a broker that says nothing more serves nobody."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the device, unless it has left before."""
+        self._ended.set_result(None)
+        # Nothing more leaves the process, so nothing is waited for.
+        self._output.resume()
+        # Not every broker says so: Mosquitto 2.0 merely closes.
+        self.lose(ReasonCode.SESSION_TAKEN_OVER if self.has_successor else ReasonCode.SERVER_UNAVAILABLE)
+
+    # From the broker
+
+    @property
+    def _must_wait(self) -> bool:
+        return self._is_held or self._deliveries.is_full or self._deliveries.is_crowded
+
+    def _go_on(self) -> None:
+        self._deliveries.resume()
+        self._pump()
+        if self._is_reading_paused and not self._must_wait and not self._transport.is_closing():
+            self._is_reading_paused = False
+            self._transport.resume_reading()
+
+    def _pump(self) -> None:
+        try:
+            while not self._must_wait and self._lost is None and (frame := self._reader.next_frame()) is not None:
+                self._heard(decode_server_packet(frame, _VERSION))
+        except PacketRefused as refusal:
+            log.warning("the broker broke the protocol: %s", refusal.message)
+            self.lose(ReasonCode.SERVER_UNAVAILABLE)
+        if self._deliveries.is_crowded and self._answer is not None and not self._answer.done():
+            # The answer is behind messages that wait for the device, whose acknowledgements wait for the answer.
+            self._answer.set_exception(_Crowded())
+
+    def _heard(self, packet: ServerPacket) -> None:
+        match packet:
+            case Publish() if self._is_open and packet.topic and packet.properties.topic_alias is None:
+                self._deliveries.take(packet)
+            case Connack() | Puback() | Suback() | Unsuback():
+                self._answered(packet)
+            case Pingresp():
+                self._patience.ping_answered()
+            case Disconnect():
+                self.lose(ending_of(packet.reason_code))
+            case _:
+                raise PacketRefused(ReasonCode.PROTOCOL_ERROR, f"{type(packet).__name__.upper()} is not expected")
+
+    def _answered(self, packet: Connack | Puback | Suback | Unsuback) -> None:
+        packet_id = 0 if isinstance(packet, Connack) else packet.packet_id
+        if self._answer is None or self._answer.done() or self._expected != (type(packet), packet_id):
+            # The answer to a request that was given up.
+            return
+        self._is_held = isinstance(packet, Connack | Suback)
+        self._patience.heard()
+        self._answer.set_result(packet)
+
+    def _one_for_each(self, codes: tuple[ReasonCode, ...], count: int) -> tuple[ReasonCode, ...]:
+        if len(codes) != count:
+            self.lose(ReasonCode.SERVER_UNAVAILABLE)
+            raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker did not answer for each filter")
+        return codes
+
+    # To the broker
+
+    async def _ask(self, packet: ClientPacket, kind: type[_Answer]) -> _Answer:
+        packet_id = packet.packet_id if isinstance(packet, Subscribe | Unsubscribe) else 0
+        return await self._ask_encoded(encode(packet, _VERSION), kind, packet_id)
+
+    async def _publish_at_least_once(self, encoded: bytes, packet_id: int) -> ReasonCode:
+        try:
+            return (await self._ask_encoded(encoded, Puback, packet_id)).reason_code
+        except _Crowded:
+            return ReasonCode.QUOTA_EXCEEDED
+
+    async def _ask_encoded(self, encoded: bytes, kind: type[_Answer], packet_id: int) -> _Answer:
+        if self._is_held:
+            # The next request comes after the answer to the last one was written to the device.
+            self.resume()
+        await self._ready()
+        if self._deliveries.is_crowded:
+            raise _Crowded
+        self._answer, self._expected = self._loop.create_future(), (kind, packet_id)
+        self._output.write(encoded)
+        try:
+            answer = await self._answer
+        except asyncio.CancelledError:
+            # The gateway stops: nobody will take leave any more.
+            self.abort()
+            raise
+        finally:
+            self._answer = None
+        assert isinstance(answer, kind), "what is not expected is no answer"
+        return answer
+
+    async def _ready(self) -> None:
+        try:
+            await self._output.drained()
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        if self._lost is not None:
+            raise self._lost
+
+    def _acknowledge(self, packet_id: int) -> None:
+        self._output.write(encode(Puback(packet_id), _VERSION))
+
+    # The end
+
+    def _say_farewell(self, farewell: Disconnect | None) -> None:
+        if self._transport.is_closing():
+            return
+        if self._is_reading_paused:
+            self._transport.resume_reading()
+        if farewell is not None:
+            self._output.write(encode(farewell, _VERSION))
+        self._output.flush()
+        if farewell is None:
+            self._transport.write_eof()

@@ -1,0 +1,39 @@
+"""Owns the filters that one connection keeps to itself: those on reserved topics, which no data plane ever sees."""
+
+from thingmint.mqtt.codec.packets import QoS
+from thingmint.mqtt.codec.topics import matches
+from thingmint.mqtt.rights.reserved_topics import may_match_an_event
+
+
+class OwnFilters:
+    """A few filters and the QoS that was granted; gone with the connection."""
+
+    __slots__ = ("_granted",)
+
+    def __init__(self) -> None:
+        self._granted: dict[str, QoS] = {}
+
+    def __len__(self) -> int:
+        return len(self._granted)
+
+    def __contains__(self, topic_filter: object) -> bool:
+        return topic_filter in self._granted
+
+    @property
+    def may_hear_events(self) -> bool:
+        """Whether one of them may match an event of the service."""
+        return any(map(may_match_an_event, self._granted))
+
+    def add(self, pattern: str, qos: QoS) -> QoS:
+        """Keep the filter, or replace it, and return the QoS that is granted: at most once is the least."""
+        granted = min(qos, QoS.AT_LEAST_ONCE)
+        self._granted[pattern] = granted
+        return granted
+
+    def remove(self, pattern: str) -> bool:
+        """Forget the filter; say whether there was one."""
+        return self._granted.pop(pattern, None) is not None
+
+    def qos_for(self, topic: str) -> QoS | None:
+        """Return the highest QoS that was granted for the topic, or None if no filter matches it."""
+        return max((qos for pattern, qos in self._granted.items() if matches(pattern, topic)), default=None)

@@ -1,0 +1,62 @@
+"""Owns whether a will may be published when it is due: what the registry says then, not what it said at CONNECT."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from thingmint.core.errors import ServiceUnavailable, ThingmintError, Throttled
+from thingmint.host.words import in_words
+from thingmint.mqtt.codec.packets import Publish
+from thingmint.mqtt.counters import Counters, Loss
+from thingmint.mqtt.rights.permissions import to_publish
+from thingmint.mqtt.rights.ports import ConnectionFacts, Device, DeviceRefused
+
+# While the store does not answer, nobody knows whether the will may be published.
+_TRIES: Final = 30
+_RETRY_SECONDS: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WillRight:
+    """The device that left a will, as it connected, and what counts a will that is not published."""
+
+    device: Device
+    facts: ConnectionFacts
+    counters: Counters
+
+    async def allows(self, message: Publish) -> bool:
+        """Return whether the certificate may be used now and its present policies allow the message.
+
+        Logs and counts a will that may not be published, and one of which the registry does not tell.
+        """
+        why, level = "the registry cannot be read", logging.WARNING
+        for _ in range(_TRIES):
+            try:
+                why, level = await self._refusal(message), logging.INFO
+                break
+            except (ServiceUnavailable, Throttled):
+                await asyncio.sleep(_RETRY_SECONDS)
+            except ThingmintError as error:
+                # To ask again would change nothing, and other wills wait for the answer.
+                why = in_words(error)
+                break
+            except Exception:
+                log.exception("it could not be decided whether a will may be published")
+                break
+        if why:
+            certificate, topic = self.device.certificate_id, message.topic
+            log.log(level, "a will is not published: %s (certificate %s, topic %s)", why, certificate, topic)
+            self.counters.lost(Loss.WILL_NOT_ALLOWED)
+        return not why
+
+    async def _refusal(self, message: Publish) -> str:
+        try:
+            await self.device.check()
+            authorizer = await self.device.authorizer(self.facts)
+        except DeviceRefused as refused:
+            return refused.reason
+        missing = [each.action for each in to_publish(message) if not each.is_given_by(authorizer)]
+        return f"{missing[0]} is not allowed" if missing else ""

@@ -1,0 +1,1 @@
+"""The listening ports of the gateway: accepting, TLS and bytes."""

@@ -1,0 +1,69 @@
+"""Owns accepted connections that wait for a place, by network: each network has its turn; begins and closes nothing."""
+
+from collections import deque
+from typing import Generic, TypeVar
+
+from thingmint.mqtt.transport.tally import Tally
+
+T = TypeVar("T")
+
+
+class QueueOfNetworks(Generic[T]):
+    """First come, first served within a network; one of each network in turn."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        # In the order of their turns.
+        self._waiting: dict[str, deque[T]] = {}
+        self._tally = Tally()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more may be put in."""
+        return self._count >= self._limit
+
+    def networks(self) -> int:
+        """Return how many networks wait."""
+        return len(self._waiting)
+
+    def of(self, network: str) -> int:
+        """Return how many connections of the network wait."""
+        return self._tally.of(network)
+
+    def put(self, item: T, network: str) -> None:
+        """Let a connection wait."""
+        self._waiting.setdefault(network, deque()).append(item)
+        self._tally.add(network)
+        self._count += 1
+
+    def take(self) -> tuple[T, str]:
+        """Return the connection whose turn it is, and its network; there must be one."""
+        network = next(iter(self._waiting))
+        return self.take_of(network), network
+
+    def take_of(self, network: str) -> T:
+        """Return the connection of the network that has waited longest; its next turn comes after all others'."""
+        line = self._waiting.pop(network)
+        item = line.popleft()
+        if line:
+            self._waiting[network] = line
+        self._tally.remove(network)
+        self._count -= 1
+        return item
+
+    def take_back(self, network: str) -> T | None:
+        """Return the newest of the network that has most waiting, if it has two more than the network that asks."""
+        largest = self._tally.largest()
+        if largest is None or self._tally.of(largest) < self._tally.of(network) + 2:
+            return None
+        line = self._waiting[largest]
+        item = line.pop()
+        if not line:
+            del self._waiting[largest]
+        self._tally.remove(largest)
+        self._count -= 1
+        return item

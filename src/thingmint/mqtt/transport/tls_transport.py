@@ -1,0 +1,349 @@
+"""Owns one TLS connection on one TCP transport: handshake, records, back-pressure, closing; knows nothing of MQTT.
+
+The end of what the peer sends is delivered behind all that it sent, whether it is a close_notify, the end of the TCP
+stream or a reset. Only this side's own end (`abort`, `close`) overtakes what has arrived.
+
+asyncio's own TLS loses the alert that says why a handshake failed, and keeps 256 KiB per connection. Here OpenSSL works
+on two memory buffers: what arrives goes in, what it wants to send comes out, and nothing waits.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import cast
+
+from OpenSSL import SSL
+
+from thingmint.host.words import in_words
+from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.mqtt.transport.tls import Peer
+from thingmint.mqtt.transport.tls_records import RECORD_BYTES, TLSRecords
+from thingmint.mqtt.transport.tls_roles import Owner, TLSProtocol
+from thingmint.mqtt.transport.unread_bytes import UnreadBytes
+
+_LOW_WATER_DIVISOR = 4
+
+log = logging.getLogger(__name__)
+
+
+class _State(Enum):
+    HANDSHAKE = auto()
+    OPEN = auto()
+    # What still arrives is thrown away: a socket that is closed with unread bytes resets the connection.
+    CLOSING = auto()
+    LOST = auto()
+
+
+class TLSTransport(asyncio.BufferedProtocol):
+    """One connection: below it a TCP transport, above it a `TLSProtocol`."""
+
+    __slots__ = (
+        "_deadline",
+        "_discarded",
+        "_has_eof",
+        "_limits",
+        "_loop",
+        "_lower",
+        "_new_upper",
+        "_owner",
+        "_peer_is_done",
+        "_read_buffer",
+        "_reading_paused",
+        "_records",
+        "_state",
+        "_told_end",
+        "_unread",
+        "_upper",
+        "_writing_paused",
+        "address",
+        "is_admitted",
+        "sockets",
+    )
+
+    def __init__(
+        self,
+        context: SSL.Context,
+        new_upper: Callable[[], TLSProtocol["TLSTransport"]],
+        *,
+        address: str,
+        limits: GatewayLimits,
+        owner: Owner["TLSTransport"],
+        read_buffer: memoryview,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._records = TLSRecords(context)
+        self._new_upper = new_upper
+        self.address = address
+        self._limits = limits
+        self._owner = owner
+        self._read_buffer = read_buffer
+        self._loop = loop
+        self._lower: asyncio.Transport | None = None
+        self._upper: TLSProtocol[TLSTransport] | None = None
+        self.is_admitted = False
+        self.sockets = ((address, 0), ("", 0))
+        """The addresses and ports of the peer and of this end."""
+        self._state = _State.HANDSHAKE
+        self._peer_is_done = False
+        self._has_eof = False
+        self._told_end = False
+        self._unread: UnreadBytes | None = None
+        self._discarded = 0
+        self._reading_paused = False
+        self._writing_paused = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<TLSTransport from {self.address}, {self._state.name.lower()}>"
+
+    # For the protocol above
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what is written may still reach the peer."""
+        return self._state is _State.OPEN
+
+    @property
+    def is_established(self) -> bool:
+        """Whether the handshake is done."""
+        return self._state is not _State.HANDSHAKE
+
+    def write(self, data: bytes) -> None:
+        """Send data, or nothing if the connection is over; a peer that leaves far too much unread is cut off."""
+        if self._state is not _State.OPEN or self._lower is None:
+            return
+        if self._lower.get_write_buffer_size() + len(data) > self._limits.write_limit_bytes:
+            log.debug("%r leaves too much unread", self)
+            self.abort()
+            return
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._records.write(view) :]
+                self._flush()
+        except SSL.Error:
+            self.abort()
+
+    def pause_reading(self) -> None:
+        """Deliver nothing more until `resume_reading`; the peer will notice by its own full buffers."""
+        self._reading_paused = True
+        self._arrange_reading()
+
+    def resume_reading(self) -> None:
+        """Deliver again, in the loop's next turn at the earliest."""
+        if self._reading_paused:
+            self._reading_paused = False
+            self._arrange_reading()
+            # OpenSSL may still hold records that arrived before the pause.
+            self._loop.call_soon(self._pump)
+
+    def close(self) -> None:
+        """Send what is written, send a close_notify, and close; a peer that does not read it in time is cut off."""
+        if self._state is _State.OPEN:
+            # After a record that OpenSSL has refused it sends no close_notify: its alert said what there was to say.
+            with contextlib.suppress(SSL.Error):
+                self._records.say_goodbye()
+        if self._state in (_State.OPEN, _State.HANDSHAKE):
+            self._say_last_words()
+
+    def abort(self) -> None:
+        """Close at once, whatever is still unsent."""
+        if self._state is not _State.LOST:
+            self._state = _State.CLOSING
+            if self._lower is not None:
+                self._lower.abort()
+            elif self._peer_is_done:
+                self._loop.call_soon(self._finish)
+
+    # For the TCP transport below
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake."""
+        # uvloop's transports are none of asyncio's class.
+        lower = self._lower = cast("asyncio.Transport", transport)
+        if self._state is not _State.HANDSHAKE:
+            lower.abort()
+            return
+        peer, own = (lower.get_extra_info(name) for name in ("peername", "sockname"))
+        if peer is not None and own is not None:
+            self.sockets = (peer[0], peer[1]), (own[0], own[1])
+        high = self._limits.write_high_bytes
+        lower.set_write_buffer_limits(high=high, low=high // _LOW_WATER_DIVISOR)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the shared buffer for one read."""
+        return self._read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read."""
+        if self._state is _State.CLOSING or self._told_end:
+            self._discarded += nbytes
+            if self._discarded > self._limits.handshake_bytes:
+                self.abort()
+            return
+        if not self.is_admitted:
+            self._owner.heard(self)
+        self._take(self._read_buffer[:nbytes])
+        self._pump()
+
+    def eof_received(self) -> bool:
+        """Work through what has arrived before, and keep the way back open for the answers."""
+        if self._state is _State.CLOSING:
+            return False
+        self._has_eof = True
+        self._note_peer_is_done()
+        self._pump()
+        return True
+
+    def pause_writing(self) -> None:
+        """Stop reading from a peer that does not read: its requests would only make more to write."""
+        self._writing_paused = True
+        self._owner.stalled(self, self._loop.time())
+        self._arrange_reading()
+        if self._upper is not None:
+            self._upper.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._writing_paused = False
+        self._owner.stalled(self, None)
+        self._arrange_reading()
+        if self._upper is not None:
+            self._upper.resume_writing()
+        self._loop.call_soon(self._pump)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Deliver what had arrived before, unless this side has ended the connection; then end."""
+        lower, self._lower = self._lower, None
+        self._owner.stalled(self, None)
+        if self._state is _State.CLOSING or lower is None:
+            self._finish()
+            return
+        if not self._peer_is_done:
+            self._note_peer_is_done()
+            # A failed write ends the transport before all is read that the kernel has.
+            with contextlib.suppress(OSError):
+                self._unread = UnreadBytes(lower.get_extra_info("socket").fileno())
+        self._writing_paused = False
+        if self._upper is not None:
+            self._upper.writing_lost()
+        self._pump()
+
+    # Between the two
+
+    def _take(self, received: bytes | memoryview) -> None:
+        self._records.take(received)
+        if self._state is _State.HANDSHAKE and self._records.taken > self._limits.handshake_bytes:
+            self.abort()
+
+    def _pump(self) -> None:
+        """Let OpenSSL work on what has arrived, send what it answers, and tell the end when nothing is left."""
+        try:
+            while self._state in (_State.HANDSHAKE, _State.OPEN) and not self._told_end:
+                if not self._work_on_records():
+                    return
+        except SSL.Error as error:
+            if not isinstance(error, SSL.ZeroReturnError):
+                log.debug("%r: %s", self, in_words(error))
+            if self._state is _State.HANDSHAKE:
+                self._owner.failed(self, self._records.beginning)
+            self._flush()
+            self._note_peer_is_done()
+            self._tell_end()
+
+    def _work_on_records(self) -> bool:
+        """Deliver whole records; return whether more has come to light since, after all of them were delivered."""
+        try:
+            if self._state is _State.HANDSHAKE:
+                self._establish(self._records.shake_hands())
+            while self._state is _State.OPEN and not self._reading_paused and not self._writing_paused:
+                assert self._upper is not None
+                self._upper.data_received(self._records.read())
+        except SSL.WantReadError:
+            # Handshakes and key updates are answered by OpenSSL itself.
+            self._flush()
+            return self._has_read_on()
+        return False
+
+    def _has_read_on(self) -> bool:
+        if self._unread is not None and (received := self._unread.read(RECORD_BYTES)):
+            self._take(received)
+            return True
+        if self._peer_is_done:
+            self._tell_end()
+        return False
+
+    def _note_peer_is_done(self) -> None:
+        """Give what has arrived its time to be worked through; the peer sends nothing more."""
+        if not self._peer_is_done:
+            self._peer_is_done = True
+            self._abort_after(self._limits.drain_seconds)
+
+    def _tell_end(self) -> None:
+        """Tell the protocol, which closes when it is through; a handshake that ends half-way has no protocol."""
+        if self._upper is None:
+            self._say_last_words()
+        elif not self._told_end:
+            self._told_end = True
+            self._upper.eof_received()
+
+    def _finish(self) -> None:
+        """Tell the owner and the protocol of the end, once."""
+        if self._state is _State.LOST:
+            return
+        self._state = _State.LOST
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._unread is not None:
+            self._unread.close()
+            self._unread = None
+        self._owner.lost(self)
+        # OpenSSL's share is large: it should not wait for the garbage collector, should a cycle hold this object.
+        del self._records
+        upper, self._upper = self._upper, None
+        if upper is not None:
+            upper.connection_lost()
+
+    def _establish(self, peer: Peer) -> None:
+        self._state = _State.OPEN
+        self._flush()
+        self._upper = self._new_upper()
+        self._owner.established(self)
+        self._upper.established(self, peer)
+
+    def _flush(self) -> None:
+        while self._lower is not None and (output := self._records.output()):
+            self._lower.write(output)
+
+    def _say_last_words(self) -> None:
+        """Send the alert that OpenSSL has made, then wait a little for the peer to read it and to close."""
+        self._flush()
+        self._state = _State.CLOSING
+        if self._lower is None:
+            self._loop.call_soon(self._finish)
+            return
+        self._abort_after(self._limits.close_seconds)
+        if self._has_eof:
+            self._lower.close()
+        elif not self._lower.is_closing():
+            self._lower.resume_reading()
+            try:
+                self._lower.write_eof()
+            except OSError:
+                # The peer has reset the connection, and the loop is yet to notice.
+                self._lower.abort()
+
+    def _abort_after(self, seconds: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_later(seconds, self.abort)
+
+    def _arrange_reading(self) -> None:
+        if self._lower is None or self._lower.is_closing() or self._state is _State.CLOSING or self._has_eof:
+            return
+        if self._reading_paused or self._writing_paused:
+            self._lower.pause_reading()
+        else:
+            self._lower.resume_reading()

@@ -1,0 +1,75 @@
+"""Owns the table of the audit trail; knows no engine."""
+
+import json
+from collections.abc import Sequence
+
+from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.identifiers import AccountId, Region, Scope
+from thingmint.records.columns import column_of_time, position_after, time_of_column
+from thingmint.records.paging import PageKey
+from thingmint.records.statement import Row, rows_of
+from thingmint.records.steps import Steps
+from thingmint.registration.verbs.audit import AuditVerbs
+
+COLUMNS = "at, account, region, principal_arn, source_address, request_id, action, resource, detail"
+
+
+APPEND_AUDIT = (
+    f"INSERT INTO audit ({COLUMNS}) "  # noqa: S608  the columns are the constants above
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+)
+
+AUDIT_NEWEST_FIRST = (
+    f"SELECT {COLUMNS} FROM audit "  # noqa: S608  the columns are the constants above
+    "WHERE account = $1 AND region = $2 AND position < $3 ORDER BY position DESC LIMIT $4"
+)
+
+
+_DETAIL = json.JSONEncoder(separators=(",", ":"))
+
+
+class AuditTable(AuditVerbs):
+    """The verbs of the audit trail."""
+
+    def append_audit(self, entry: AuditEntry) -> Steps[None]:
+        """Append an entry to the audit trail."""
+        yield from rows_of(APPEND_AUDIT, *_columns_of_audit_entry(entry))
+
+    def audit_entries(self, scope: Scope, after: PageKey | None, limit: int) -> Steps[Sequence[AuditEntry]]:
+        """Return up to ``limit`` audit entries, newest first."""
+        position = position_after(after, ascending=False)
+        found = yield from rows_of(AUDIT_NEWEST_FIRST, scope.account, scope.region, position, limit)
+        return tuple(map(audit_entry_of_row, found))
+
+
+def _columns_of_audit_entry(entry: AuditEntry) -> tuple[object, ...]:
+    """Return the entry's columns in the order of the insertion.
+
+    The detail is escaped to ASCII: PostgreSQL's text takes no NUL, and UTF-8 no lone surrogate, but a detail may.
+    """
+    return (
+        column_of_time(entry.at),
+        entry.scope.account,
+        entry.scope.region,
+        entry.principal_arn,
+        entry.source_address,
+        entry.request_id,
+        entry.action,
+        entry.resource,
+        _DETAIL.encode(entry.detail),
+    )
+
+
+def audit_entry_of_row(row: Row) -> AuditEntry:
+    """Return the audit entry of a row."""
+    at, account, region, principal_arn, source_address, request_id, action, resource, detail = row
+    return AuditEntry(
+        at=time_of_column(at),
+        scope=Scope(AccountId(account), Region(region)),
+        principal_arn=principal_arn,
+        source_address=source_address,
+        request_id=request_id,
+        action=action,
+        resource=resource,
+        detail=json.loads(detail),
+    )

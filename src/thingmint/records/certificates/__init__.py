@@ -1,0 +1,1 @@
+"""The tables of certificates, CA certificates, certificate providers and transfers."""

@@ -1,0 +1,271 @@
+"""Owns the table of device certificates; knows no engine but by its dialect."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from thingmint.core.certificates.certificate import (
+    Certificate,
+    CertificateMode,
+    CertificateStatus,
+    CertificateSummary,
+    Transfer,
+)
+from thingmint.core.errors import DuplicateCertificate
+from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, SerialNumber
+from thingmint.records.columns import column_of_time, position_after, time_of_column
+from thingmint.records.dialect import Dialect
+from thingmint.records.paging import PageRequest
+from thingmint.records.statement import Row, row_of, rows_of
+from thingmint.records.steps import Steps
+from thingmint.registration.verbs.certificates import CertificateVerbs, Issued
+
+COLUMNS = (
+    "account, region, certificate_id, der, issuer_id, serial_number, status, mode, not_before, not_after, "
+    "created_at, modified_at, customer_version, generation_id, ca_certificate_id, previous_account, transfer_to, "
+    "transfer, signed_digest, other_encoding_of, pem"
+)
+SUMMARY_COLUMNS = "certificate_id, status, mode, created_at, position"
+
+
+# One certificate is looked for by its id; the expressions keep the planner from any index by account and region. Until
+# PostgreSQL has statistics it takes both for equally selective, and may read every certificate of the account.
+def _one_certificate(first: int) -> str:
+    return f"WHERE certificate_id = ${first} AND account || '' = ${first + 1} AND region || '' = ${first + 2}"
+
+
+CERTIFICATE = f"SELECT {COLUMNS} FROM certificate {_one_certificate(1)}"  # noqa: S608  constants above
+
+
+# The account's own comes first; of those in DEFAULT mode there is one.
+PRESENTED_CERTIFICATE = (
+    f"SELECT {COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
+    "WHERE certificate_id = $1 AND region || '' = $2 AND (account = $3 OR mode = 'DEFAULT') "
+    "ORDER BY CASE WHEN account = $3 THEN 0 ELSE 1 END LIMIT 1"
+)
+
+
+ACCOUNTS_OF_CERTIFICATE = (
+    "SELECT account FROM certificate WHERE certificate_id = $1 AND region || '' = $2 ORDER BY account LIMIT 2"
+)
+
+
+# A list holds the account's certificates and those that wait for it to accept them: a page of each, merged. Without
+# limits of their own, PostgreSQL would read all that stands behind the page of either and sort it.
+def _summaries(comparison: str, direction: str) -> str:
+    page = f"region = $2 AND position {comparison} $3 ORDER BY position {direction} LIMIT $4"
+    return (
+        f"SELECT {SUMMARY_COLUMNS} FROM ("  # noqa: S608  the columns are the constants above
+        f"SELECT {SUMMARY_COLUMNS} FROM certificate WHERE account = $1 AND {page}) AS own "
+        f"UNION ALL SELECT {SUMMARY_COLUMNS} FROM ("
+        f"SELECT {SUMMARY_COLUMNS} FROM certificate WHERE transfer_to = $1 AND {page}) AS incoming "
+        f"ORDER BY position {direction} LIMIT $4"
+    )
+
+
+SUMMARIES_NEWEST_FIRST = _summaries("<", "DESC")
+
+SUMMARIES_OLDEST_FIRST = _summaries(">", "ASC")
+
+NEWEST_ISSUED = (
+    "SELECT certificate_id, issuer_id FROM certificate WHERE issuer_id IS NOT NULL ORDER BY position DESC LIMIT 1"
+)
+
+# A conflict yields no row rather than an error: an error would end the whole transaction on PostgreSQL.
+INSERT_CERTIFICATE = (
+    f"INSERT INTO certificate ({COLUMNS}) "  # noqa: S608  the columns are the constants above
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) "
+    "ON CONFLICT DO NOTHING RETURNING position"
+)
+
+# The version in WHERE decides races between requests, not what they read before.
+UPDATE_CERTIFICATE = (
+    "UPDATE certificate SET status = $1, modified_at = $2, customer_version = $3, "  # noqa: S608  constants above
+    f"transfer_to = $4, transfer = $5 {_one_certificate(6)} AND customer_version = $9 RETURNING position"
+)
+
+DELETE_CERTIFICATE = f"DELETE FROM certificate {_one_certificate(1)} AND customer_version = $4 RETURNING position"  # noqa: S608  as above
+
+# A page has 250 rows, and calling an enumeration costs five times a look into a dictionary.
+_STATUSES = {status.value: status for status in CertificateStatus}
+_MODES = {mode.value: mode for mode in CertificateMode}
+
+
+class CertificateTable(CertificateVerbs):
+    """The verbs of device certificates."""
+
+    dialect: Dialect
+
+    def certificate(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
+        """Return the certificate, or None."""
+        row = yield from row_of(CERTIFICATE, certificate_id, scope.account, scope.region)
+        return None if row is None else certificate_of_row(row)
+
+    def presented_certificate(
+        self, region: Region, certificate_id: CertificateId, account: AccountId | None
+    ) -> Steps[Certificate | None]:
+        """Return the certificate that a device means which asks for the account, or for none."""
+        row = yield from row_of(PRESENTED_CERTIFICATE, certificate_id, region, account)
+        return None if row is None else certificate_of_row(row)
+
+    def accounts_of_certificate(self, region: Region, certificate_id: CertificateId) -> Steps[Sequence[AccountId]]:
+        """Return accounts of the region that have the certificate, in any mode and status; two if there are several."""
+        found = yield from rows_of(ACCOUNTS_OF_CERTIFICATE, certificate_id, region)
+        return tuple(AccountId(account) for (account,) in found)
+
+    def certificate_for_update(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
+        """Return the certificate and keep others from changing it until this transaction ends."""
+        sql = CERTIFICATE + self.dialect.for_update
+        row = yield from row_of(sql, certificate_id, scope.account, scope.region)
+        return None if row is None else certificate_of_row(row)
+
+    def certificate_summaries(self, scope: Scope, page: PageRequest) -> Steps[Sequence[CertificateSummary]]:
+        """Return up to ``page.size`` certificates in the order of their creation, newest first unless ascending."""
+        sql = SUMMARIES_OLDEST_FIRST if page.ascending else SUMMARIES_NEWEST_FIRST
+        position = position_after(page.after, ascending=page.ascending)
+        found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
+        return tuple([summary_of_row(scope, row) for row in found])
+
+    def newest_issued(self) -> Steps[Issued | None]:
+        """Return which certificate was issued last, of those that the service itself issued to any account."""
+        row = yield from row_of(NEWEST_ISSUED)
+        return None if row is None else Issued(CertificateId(row[0]), row[1])
+
+    def insert_certificate(self, certificate: Certificate) -> Steps[None]:
+        """Store a new certificate.
+
+        Raises DuplicateCertificate if its id, its issuer and serial number, or what its issuer signed exist.
+        """
+        inserted = yield from row_of(INSERT_CERTIFICATE, *_columns_of_certificate(certificate))
+        if inserted is None:
+            raise DuplicateCertificate(f"The certificate is already registered. Id: {certificate.certificate_id}")
+
+    def update_certificate(self, before: Certificate, after: Certificate) -> Steps[bool]:
+        """Store status, transfer, times and version if the stored version is that of ``before``; say if it was."""
+        updated = yield from row_of(
+            UPDATE_CERTIFICATE,
+            after.status.value,
+            column_of_time(after.modified_at),
+            after.customer_version,
+            after.transfer_to,
+            _column_of_transfer(after.transfer),
+            before.certificate_id,
+            before.scope.account,
+            before.scope.region,
+            before.customer_version,
+        )
+        return updated is not None
+
+    def delete_certificate(self, certificate: Certificate) -> Steps[bool]:
+        """Delete the certificate if its stored version is still this one; say whether it was."""
+        scope, version = certificate.scope, certificate.customer_version
+        deleted = yield from row_of(
+            DELETE_CERTIFICATE, certificate.certificate_id, scope.account, scope.region, version
+        )
+        return deleted is not None
+
+
+def _columns_of_certificate(certificate: Certificate) -> tuple[object, ...]:
+    """Return the certificate's columns in the order of the insertion."""
+    return (
+        certificate.scope.account,
+        certificate.scope.region,
+        certificate.certificate_id,
+        certificate.der,
+        certificate.issuer_id,
+        f"{certificate.serial_number:x}",
+        certificate.status.value,
+        certificate.mode.value,
+        column_of_time(certificate.not_before),
+        column_of_time(certificate.not_after),
+        column_of_time(certificate.created_at),
+        column_of_time(certificate.modified_at),
+        certificate.customer_version,
+        certificate.generation_id,
+        certificate.ca_certificate_id,
+        certificate.previous_account,
+        certificate.transfer_to,
+        _column_of_transfer(certificate.transfer),
+        certificate.signed_digest,
+        certificate.other_encoding_of,
+        certificate.pem,
+    )
+
+
+def certificate_of_row(row: Row) -> Certificate:
+    """Return the certificate of a row."""
+    account, region, certificate_id, der, issuer_id, serial_number, status, mode, *rest = row
+    not_before, not_after, created_at, modified_at, customer_version, generation_id, *rest = rest
+    ca_certificate_id, previous_account, _, transfer, signed_digest, other_encoding_of, pem = rest
+    return Certificate(
+        scope=Scope(AccountId(account), Region(region)),
+        certificate_id=CertificateId(certificate_id),
+        der=der,
+        issuer_id=issuer_id,
+        serial_number=SerialNumber(int(serial_number, 16)),
+        status=_STATUSES[status],
+        mode=_MODES[mode],
+        not_before=time_of_column(not_before),
+        not_after=time_of_column(not_after),
+        created_at=time_of_column(created_at),
+        modified_at=time_of_column(modified_at),
+        customer_version=customer_version,
+        generation_id=generation_id,
+        ca_certificate_id=None if ca_certificate_id is None else CertificateId(ca_certificate_id),
+        previous_account=None if previous_account is None else AccountId(previous_account),
+        transfer=None if transfer is None else transfer_of_column(transfer),
+        signed_digest=signed_digest,
+        other_encoding_of=None if other_encoding_of is None else CertificateId(other_encoding_of),
+        pem=pem,
+    )
+
+
+def summary_of_row(scope: Scope, row: Row) -> CertificateSummary:
+    """Return what a list shows of a certificate."""
+    certificate_id, status, mode, created_at, position = row
+    return CertificateSummary(
+        scope=scope,
+        certificate_id=CertificateId(certificate_id),
+        status=_STATUSES[status],
+        mode=_MODES[mode],
+        created_at=time_of_column(created_at),
+        position=position,
+    )
+
+
+def _column_of_transfer(transfer: Transfer | None) -> str | None:
+    if transfer is None:
+        return None
+    # Escaped to ASCII: a message may hold what the text of an engine cannot.
+    return json.dumps(
+        {
+            "target": transfer.target,
+            "message": transfer.message,
+            "started_at": column_of_time(transfer.started_at),
+            "accepted_at": _column_of_optional_time(transfer.accepted_at),
+            "rejected_at": _column_of_optional_time(transfer.rejected_at),
+            "reject_reason": transfer.reject_reason,
+        },
+        separators=(",", ":"),
+    )
+
+
+def transfer_of_column(column: str) -> Transfer:
+    """Return the transfer that the column holds."""
+    stored = json.loads(column)
+    return Transfer(
+        target=AccountId(stored["target"]),
+        message=stored["message"],
+        started_at=time_of_column(stored["started_at"]),
+        accepted_at=_optional_time_of_column(stored["accepted_at"]),
+        rejected_at=_optional_time_of_column(stored["rejected_at"]),
+        reject_reason=stored["reject_reason"],
+    )
+
+
+def _column_of_optional_time(at: datetime | None) -> int | None:
+    return None if at is None else column_of_time(at)
+
+
+def _optional_time_of_column(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else time_of_column(microseconds)

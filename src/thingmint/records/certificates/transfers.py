@@ -1,0 +1,78 @@
+"""Owns the statements about certificates on their way to another account; knows no engine but by its dialect."""
+
+from collections.abc import Sequence
+
+from thingmint.core.certificates.certificate import Certificate
+from thingmint.core.certificates.transfer import OutgoingCertificate
+from thingmint.core.identifiers import CertificateId, Region, Scope
+from thingmint.records.certificates.certificates import COLUMNS, certificate_of_row, transfer_of_column
+from thingmint.records.columns import position_after, time_of_column
+from thingmint.records.dialect import Dialect
+from thingmint.records.paging import PageRequest
+from thingmint.records.statement import Row, row_of, rows_of
+from thingmint.records.steps import Steps
+from thingmint.registration.verbs.transfers import TransferVerbs
+
+_OUTGOING_COLUMNS = "certificate_id, transfer, created_at, position"
+
+# The expressions keep the planner from every index but that of ids, as with one certificate of an account.
+INCOMING_CERTIFICATE = (
+    f"SELECT {COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
+    "WHERE certificate_id = $1 AND transfer_to || '' = $2 AND region || '' = $3 ORDER BY position LIMIT 1"
+)
+
+# In one order, so that two transactions never wait for each other's rows.
+CERTIFICATES_OF_REGION = (
+    f"SELECT {COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
+    "WHERE certificate_id = $1 AND region || '' = $2 ORDER BY position"
+)
+
+OUTGOING_NEWEST_FIRST = (
+    f"SELECT {_OUTGOING_COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
+    "WHERE account = $1 AND region = $2 AND transfer_to IS NOT NULL AND position < $3 ORDER BY position DESC LIMIT $4"
+)
+
+OUTGOING_OLDEST_FIRST = (
+    f"SELECT {_OUTGOING_COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
+    "WHERE account = $1 AND region = $2 AND transfer_to IS NOT NULL AND position > $3 ORDER BY position ASC LIMIT $4"
+)
+
+
+class TransferTable(TransferVerbs):
+    """The verbs of transfers."""
+
+    dialect: Dialect
+
+    def incoming_certificate(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
+        """Return another account's certificate that waits for this one to accept it, or None."""
+        row = yield from row_of(INCOMING_CERTIFICATE, certificate_id, scope.account, scope.region)
+        return None if row is None else certificate_of_row(row)
+
+    def certificates_of_region_for_update(
+        self, region: Region, certificate_id: CertificateId
+    ) -> Steps[Sequence[Certificate]]:
+        """Return every account's certificate with this id, and keep others from changing them until this ends."""
+        sql = CERTIFICATES_OF_REGION + self.dialect.for_update
+        # PostgreSQL lets this wait for whoever accepts a transfer, and then shows neither the row that this deleted nor
+        # the one that it inserted; what the second statement sees is all there is.
+        yield from rows_of(sql, certificate_id, region)
+        found = yield from rows_of(sql, certificate_id, region)
+        return tuple(map(certificate_of_row, found))
+
+    def outgoing_certificates(self, scope: Scope, page: PageRequest) -> Steps[Sequence[OutgoingCertificate]]:
+        """Return up to ``page.size`` of the account's certificates that wait for another one to accept them."""
+        sql = OUTGOING_OLDEST_FIRST if page.ascending else OUTGOING_NEWEST_FIRST
+        position = position_after(page.after, ascending=page.ascending)
+        found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
+        return tuple(_outgoing_of_row(scope, row) for row in found)
+
+
+def _outgoing_of_row(scope: Scope, row: Row) -> OutgoingCertificate:
+    certificate_id, transfer, created_at, position = row
+    return OutgoingCertificate(
+        scope=scope,
+        certificate_id=CertificateId(certificate_id),
+        transfer=transfer_of_column(transfer),
+        created_at=time_of_column(created_at),
+        position=position,
+    )

@@ -1,0 +1,64 @@
+"""Owns what columns hold of times, attributes and places in lists, and how one row is found; knows no table."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from thingmint.core.registry.attributes import Attributes
+from thingmint.records.paging import PageKey
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+# Positions start at 1 and fit a signed 64-bit integer on both engines.
+_BEFORE_FIRST = 0
+_AFTER_LAST = 2**63 - 1
+
+
+def column_of_time(at: datetime) -> int:
+    """Return the aware time as microseconds since 1970, which lose nothing of a datetime and fit 64 bits."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def time_of_column(microseconds: int) -> datetime:
+    """Return the time of a column, aware, UTC."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def position_after(after: PageKey | None, *, ascending: bool) -> int:
+    """Return the position behind which a page starts; without a key, that of the list's own beginning."""
+    if after is None:
+        return _BEFORE_FIRST if ascending else _AFTER_LAST
+    # A page key comes back from outside: a number of any size must not become an error of the database.
+    return min(max(after.position, _BEFORE_FIRST), _AFTER_LAST)
+
+
+def column_of_attributes(attributes: Attributes) -> str:
+    """Return the attributes as JSON."""
+    return json.dumps(attributes.as_dict(), separators=(",", ":"))
+
+
+def attributes_of_column(text: str) -> Attributes:
+    """Return the attributes of a column."""
+    return Attributes.of(json.loads(text))
+
+
+def one_named(first: int) -> str:
+    """Return the condition for the row of a name, account and region, in parameters from this number on.
+
+    The expressions keep the planner from any index by account and region: see `certificates`.
+    """
+    return f"WHERE name = ${first} AND account || '' = ${first + 1} AND region || '' = ${first + 2}"
+
+
+def first_text(prefix: str, after: PageKey | None) -> str:
+    """Return the first text of a page of those that start with the prefix, in the order of the texts.
+
+    It is one bound, where a prefix and a text to come after would be two: SQLite uses one of two, and reads from there.
+    Names, paths and values of attributes are printable ASCII, so nothing stands between a text and its next character.
+    """
+    return prefix if after is None else max(prefix, after.text + "\x01")
+
+
+def end_of_texts(prefix: str) -> str:
+    """Return a text behind all that start with the prefix and before all others that follow them."""
+    return prefix + "\x7f"

@@ -1,0 +1,1 @@
+"""The tables of policies and of what they are attached to."""

@@ -1,0 +1,211 @@
+"""Owns the tables of policies and their versions; knows no engine but by its dialect."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from thingmint.core.identifiers import AccountId, PolicyName, Region, Scope
+from thingmint.core.policies.stored_policy import DevicePolicy, PolicySummary, PolicyVersion, PolicyVersionSummary
+from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
+from thingmint.records.dialect import Dialect
+from thingmint.records.paging import PageRequest
+from thingmint.records.statement import Row, row_of, rows_of
+from thingmint.records.steps import Steps
+from thingmint.registration.verbs.policies import PolicyVerbs, VersionKey
+
+COLUMNS = "account, region, name, default_version, last_version, generation_id, created_at, modified_at"
+
+_POLICY_COLUMNS = ", ".join(f"policy.{column}" for column in COLUMNS.split(", "))
+_VERSION_COLUMNS = "version.version, version.document, version.created_at, version.modified_at"
+_JOINED = (
+    f"SELECT {_POLICY_COLUMNS}, {_VERSION_COLUMNS} FROM policy "  # noqa: S608  the columns are the constants above
+    "LEFT JOIN policy_version AS version ON version.account = policy.account AND version.region = policy.region "
+    "AND version.policy_name = policy.name"
+)
+
+WITH_DEFAULT_VERSION = (
+    f"{_JOINED} AND version.version = policy.default_version "
+    "WHERE policy.name = $1 AND policy.account || '' = $2 AND policy.region || '' = $3"
+)
+
+WITH_VERSION = (
+    f"{_JOINED} AND version.version = $1 "
+    "WHERE policy.name = $2 AND policy.account || '' = $3 AND policy.region || '' = $4"
+)
+
+POLICY = f"SELECT {COLUMNS} FROM policy {one_named(1)}"  # noqa: S608  constants
+
+SUMMARIES_NEWEST_FIRST = (
+    "SELECT name, position FROM policy "
+    "WHERE account = $1 AND region = $2 AND position < $3 ORDER BY position DESC LIMIT $4"
+)
+
+SUMMARIES_OLDEST_FIRST = (
+    "SELECT name, position FROM policy "
+    "WHERE account = $1 AND region = $2 AND position > $3 ORDER BY position ASC LIMIT $4"
+)
+
+VERSIONS = (
+    "SELECT version.version, version.created_at, policy.default_version FROM policy "
+    "JOIN policy_version AS version ON version.account = policy.account AND version.region = policy.region "
+    "AND version.policy_name = policy.name "
+    "WHERE policy.name = $1 AND policy.account || '' = $2 AND policy.region || '' = $3 ORDER BY version.version DESC"
+)
+
+INSERT_POLICY = (
+    f"INSERT INTO policy ({COLUMNS}) "  # noqa: S608  the columns are the constants above
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING position"
+)
+
+UPDATE_POLICY = f"UPDATE policy SET default_version = $1, last_version = $2, modified_at = $3 {one_named(4)}"  # noqa: S608  as above
+
+DELETE_POLICY = f"DELETE FROM policy {one_named(1)}"  # noqa: S608  as above
+
+INSERT_VERSION = (
+    "INSERT INTO policy_version (account, region, policy_name, version, document, created_at, modified_at) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7)"
+)
+
+TOUCH_VERSION = (
+    "UPDATE policy_version SET modified_at = $1 "
+    "WHERE account = $2 AND region = $3 AND policy_name = $4 AND version = $5"
+)
+
+DELETE_VERSION = (
+    "DELETE FROM policy_version "
+    "WHERE account = $1 AND region = $2 AND policy_name = $3 AND version = $4 RETURNING version"
+)
+
+DOCUMENT = (
+    "SELECT document FROM policy_version AS stored WHERE account = $1 AND region = $2 AND policy_name = $3 "
+    "AND version = $4 AND created_at = $5 AND (SELECT generation_id FROM policy WHERE policy.name = $3 "
+    "AND policy.account || '' = $1 AND policy.region || '' = $2) = $6"
+)
+
+DELETE_VERSIONS = "DELETE FROM policy_version WHERE account = $1 AND region = $2 AND policy_name = $3"
+
+
+class PolicyTable(PolicyVerbs):
+    """The verbs of policies and their versions."""
+
+    dialect: Dialect
+
+    def policy_with_version(
+        self, scope: Scope, name: PolicyName, version: int | None
+    ) -> Steps[tuple[DevicePolicy, PolicyVersion | None] | None]:
+        """Return the policy and this version of it, or its default version; None where there is none."""
+        one = (name, scope.account, scope.region)
+        if version is None:
+            row = yield from row_of(WITH_DEFAULT_VERSION, *one)
+        else:
+            row = yield from row_of(WITH_VERSION, version, *one)
+        return None if row is None else (policy_of_row(row[:8]), _version_of_row(row[8:]))
+
+    def policy_document(self, key: VersionKey) -> Steps[str | None]:
+        """Return the document of the version, None if it does not exist any more."""
+        one = (key.scope.account, key.scope.region, key.name, key.version)
+        row = yield from row_of(DOCUMENT, *one, column_of_time(key.created_at), key.generation_id)
+        return None if row is None else str(row[0])
+
+    def policy_for_update(self, scope: Scope, name: PolicyName) -> Steps[DevicePolicy | None]:
+        """Return the policy and keep others from changing it until this transaction ends."""
+        row = yield from row_of(POLICY + self.dialect.for_update, name, scope.account, scope.region)
+        return None if row is None else policy_of_row(row)
+
+    def policy_kept(self, scope: Scope, name: PolicyName) -> Steps[bool]:
+        """Say whether the policy exists, and keep it from being deleted until this transaction ends."""
+        row = yield from row_of(POLICY + self.dialect.for_key_share, name, scope.account, scope.region)
+        return row is not None
+
+    def policy_summaries(self, scope: Scope, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
+        """Return up to ``page.size`` policies in the order of their creation, newest first unless ascending."""
+        sql = SUMMARIES_OLDEST_FIRST if page.ascending else SUMMARIES_NEWEST_FIRST
+        position = position_after(page.after, ascending=page.ascending)
+        found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
+        return tuple([summary_of_row(scope, row) for row in found])
+
+    def policy_versions(self, scope: Scope, name: PolicyName) -> Steps[Sequence[PolicyVersionSummary]]:
+        """Return the policy's versions, newest first; none if there is no such policy."""
+        found = yield from rows_of(VERSIONS, name, scope.account, scope.region)
+        return tuple(
+            [
+                PolicyVersionSummary(version, time_of_column(created_at), version == default)
+                for version, created_at, default in found
+            ]
+        )
+
+    def insert_policy(self, policy: DevicePolicy) -> Steps[bool]:
+        """Store a new policy without its version; say whether its name was free."""
+        inserted = yield from row_of(
+            INSERT_POLICY,
+            policy.scope.account,
+            policy.scope.region,
+            policy.name,
+            policy.default_version,
+            policy.last_version,
+            policy.generation_id,
+            column_of_time(policy.created_at),
+            column_of_time(policy.modified_at),
+        )
+        return inserted is not None
+
+    def update_policy(self, policy: DevicePolicy) -> Steps[None]:
+        """Store the policy's default version, last version and time of change."""
+        changed = (policy.default_version, policy.last_version, column_of_time(policy.modified_at))
+        yield from rows_of(UPDATE_POLICY, *changed, policy.name, policy.scope.account, policy.scope.region)
+
+    def delete_policy(self, policy: DevicePolicy) -> Steps[None]:
+        """Delete the policy and all of its versions."""
+        scope = policy.scope
+        yield from rows_of(DELETE_VERSIONS, scope.account, scope.region, policy.name)
+        yield from rows_of(DELETE_POLICY, policy.name, scope.account, scope.region)
+
+    def insert_policy_version(self, policy: DevicePolicy, version: PolicyVersion) -> Steps[None]:
+        """Store a new version of the policy."""
+        yield from rows_of(
+            INSERT_VERSION,
+            policy.scope.account,
+            policy.scope.region,
+            policy.name,
+            version.version,
+            version.document,
+            column_of_time(version.created_at),
+            column_of_time(version.modified_at),
+        )
+
+    def touch_policy_version(self, policy: DevicePolicy, version: int, at: datetime) -> Steps[None]:
+        """Store when the version came into force or went out of it."""
+        scope = policy.scope
+        yield from rows_of(TOUCH_VERSION, column_of_time(at), scope.account, scope.region, policy.name, version)
+
+    def delete_policy_version(self, policy: DevicePolicy, version: int) -> Steps[bool]:
+        """Delete the version; say whether it existed."""
+        scope = policy.scope
+        deleted = yield from row_of(DELETE_VERSION, scope.account, scope.region, policy.name, version)
+        return deleted is not None
+
+
+def policy_of_row(row: Row) -> DevicePolicy:
+    """Return the policy of a row."""
+    account, region, name, default_version, last_version, generation_id, created_at, modified_at = row
+    return DevicePolicy(
+        scope=Scope(AccountId(account), Region(region)),
+        name=PolicyName(name),
+        default_version=default_version,
+        last_version=last_version,
+        generation_id=generation_id,
+        created_at=time_of_column(created_at),
+        modified_at=time_of_column(modified_at),
+    )
+
+
+def summary_of_row(scope: Scope, row: Row) -> PolicySummary:
+    """Return what a list shows of a policy."""
+    name, position = row
+    return PolicySummary(scope, PolicyName(name), position)
+
+
+def _version_of_row(row: Row) -> PolicyVersion | None:
+    version, document, created_at, modified_at = row
+    if version is None:
+        return None
+    return PolicyVersion(version, document, time_of_column(created_at), time_of_column(modified_at))

@@ -1,0 +1,183 @@
+"""Owns the table of attached policies, and the one statement that follows them to a device; knows no engine."""
+
+from collections.abc import Sequence
+
+from thingmint.core.identifiers import (
+    PolicyName,
+    Scope,
+    ThingGroupName,
+    ThingName,
+    policy_arn,
+    thing_arn,
+    thing_group_arn,
+)
+from thingmint.core.policies.stored_policy import PolicySummary
+from thingmint.records.columns import position_after, time_of_column
+from thingmint.records.paging import PageRequest
+from thingmint.records.policies.policies import summary_of_row
+from thingmint.records.statement import Row, row_of, rows_of
+from thingmint.records.steps import Steps
+from thingmint.registration.verbs.policies import VersionKey
+from thingmint.registration.verbs.policy_attachments import (
+    AttachedTarget,
+    Beginning,
+    EffectivePolicies,
+    EffectivePolicy,
+    PolicyAttachmentVerbs,
+)
+
+ATTACH = (
+    "INSERT INTO policy_attachment (account, region, policy_name, target) "
+    "VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING position"
+)
+
+# A target has ten policies at most, and is looked for by its name alone; see `one_named`.
+_OF_ONE_TARGET = "FROM policy_attachment WHERE account || '' = $1 AND region || '' = $2 AND target = $3"
+
+DETACH = f"DELETE {_OF_ONE_TARGET} AND policy_name = $4 RETURNING position"
+
+COUNT_OF_TARGET = f"SELECT count(*) {_OF_ONE_TARGET}"
+
+ANY_TARGET = (
+    "SELECT position FROM policy_attachment "
+    "WHERE account = $1 AND region = $2 AND policy_name = $3 ORDER BY position LIMIT 1"
+)
+
+OF_TARGET_LATEST_FIRST = (
+    f"SELECT policy_name, position {_OF_ONE_TARGET} AND position < $4 ORDER BY position DESC LIMIT $5"
+)
+OF_TARGET_EARLIEST_FIRST = (
+    f"SELECT policy_name, position {_OF_ONE_TARGET} AND position > $4 ORDER BY position ASC LIMIT $5"
+)
+
+_OF_POLICY = (
+    "SELECT target, position FROM policy_attachment "
+    "WHERE account = $1 AND region = $2 AND policy_name = $3 AND position"
+)
+OF_POLICY_LATEST_FIRST = f"{_OF_POLICY} < $4 ORDER BY position DESC LIMIT $5"
+OF_POLICY_EARLIEST_FIRST = f"{_OF_POLICY} > $4 ORDER BY position ASC LIMIT $5"
+
+# From a principal ($3), a thing ($4) and a group ($5) to the ARNs of all of them, of the principal's things, of the
+# groups of the things, and of every group above. UNION among groups: it ends even if they ever formed a circle. UNION
+# ALL among things: SQLite would read every principal of the account in the order of their things, to merge them.
+# PostgreSQL cannot guess how few groups these are and would read whole tables to join them; what stands in a SELECT of
+# its own is looked up row by row.
+_REACHED = (
+    "(WITH RECURSIVE reached_thing (name) AS ("
+    "SELECT thing_name FROM thing_principal WHERE account = $1 AND region = $2 AND principal = $3 "
+    "UNION ALL "
+    "SELECT name FROM thing WHERE name = $4 AND account || '' = $1 AND region || '' = $2"
+    "), reached_group (name) AS ("
+    "SELECT name FROM thing_group WHERE name = $5 AND account || '' = $1 AND region || '' = $2 "
+    "UNION "
+    "SELECT member.group_name FROM reached_thing JOIN thing_group_member AS member "
+    "ON member.account || '' = $1 AND member.region || '' = $2 AND member.thing_name = reached_thing.name "
+    "UNION "
+    "SELECT (SELECT parent_name FROM thing_group WHERE name = reached_group.name "
+    "AND account || '' = $1 AND region || '' = $2) FROM reached_group WHERE name IS NOT NULL"
+    ") "
+    "SELECT CAST($3 AS TEXT) AS arn "
+    "UNION ALL SELECT CAST($6 AS TEXT) || name FROM reached_thing "
+    "UNION ALL SELECT CAST($7 AS TEXT) || name FROM reached_group WHERE name IS NOT NULL) AS reached"
+)
+_ATTACHED = (
+    "policy_attachment AS attached "
+    "ON attached.account || '' = $1 AND attached.region || '' = $2 AND attached.target = arn"
+)
+
+_OF_POLICY = (
+    "(SELECT {} FROM policy "
+    "WHERE policy.name = attached.policy_name AND policy.account || '' = $1 AND policy.region || '' = $2)"
+)
+
+EFFECTIVE = (
+    "SELECT arn, attached.policy_name, generation_id, version, "  # noqa: S608  the constants above
+    "(SELECT created_at FROM policy_version AS stored WHERE stored.account = $1 AND stored.region = $2 "
+    "AND stored.policy_name = attached.policy_name AND stored.version = attached.version) "
+    f"FROM (SELECT arn, policy_name, attached.position, {_OF_POLICY.format('default_version')} AS version, "
+    f"{_OF_POLICY.format('generation_id')} AS generation_id "
+    f"FROM {_REACHED} LEFT JOIN {_ATTACHED}) AS attached ORDER BY attached.position"
+)
+
+_INHERITED = (
+    "SELECT attached.policy_name, min(attached.position) AS first "  # noqa: S608  the constants above
+    f"FROM {_REACHED} JOIN {_ATTACHED} GROUP BY attached.policy_name HAVING min(attached.position)"
+)
+INHERITED_LATEST_FIRST = f"{_INHERITED} < $8 ORDER BY first DESC LIMIT $9"
+INHERITED_EARLIEST_FIRST = f"{_INHERITED} > $8 ORDER BY first ASC LIMIT $9"
+
+
+class PolicyAttachmentTable(PolicyAttachmentVerbs):
+    """The verbs of attached policies."""
+
+    def attach_policy(self, scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
+        """Attach the policy; say whether it was not attached yet."""
+        row = yield from row_of(ATTACH, scope.account, scope.region, name, target)
+        return row is not None
+
+    def detach_policy(self, scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
+        """Detach the policy; say whether it was attached."""
+        row = yield from row_of(DETACH, scope.account, scope.region, target, name)
+        return row is not None
+
+    def count_policies(self, scope: Scope, target: str) -> Steps[int]:
+        """Return how many policies are attached to the target."""
+        ((count,),) = yield from rows_of(COUNT_OF_TARGET, scope.account, scope.region, target)
+        return int(count)
+
+    def is_policy_attached(self, scope: Scope, name: PolicyName) -> Steps[bool]:
+        """Say whether the policy is attached to anything."""
+        row = yield from row_of(ANY_TARGET, scope.account, scope.region, name)
+        return row is not None
+
+    def attached_policies(self, scope: Scope, target: str, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
+        """Return up to ``page.size`` policies of the target as they were attached, latest first unless ascending."""
+        sql = OF_TARGET_EARLIEST_FIRST if page.ascending else OF_TARGET_LATEST_FIRST
+        position = position_after(page.after, ascending=page.ascending)
+        found = yield from rows_of(sql, scope.account, scope.region, target, position, page.size)
+        return tuple([summary_of_row(scope, row) for row in found])
+
+    def inherited_policies(
+        self, scope: Scope, beginning: Beginning, page: PageRequest
+    ) -> Steps[Sequence[PolicySummary]]:
+        """Return up to ``page.size`` policies in force from the beginning on, by their first attachment."""
+        sql = INHERITED_EARLIEST_FIRST if page.ascending else INHERITED_LATEST_FIRST
+        position = position_after(page.after, ascending=page.ascending)
+        found = yield from rows_of(sql, *_columns_of_beginning(scope, beginning), position, page.size)
+        return tuple([summary_of_row(scope, row) for row in found])
+
+    def policy_targets(self, scope: Scope, name: PolicyName, page: PageRequest) -> Steps[Sequence[AttachedTarget]]:
+        """Return up to ``page.size`` targets of the policy as they were attached, latest first unless ascending."""
+        sql = OF_POLICY_EARLIEST_FIRST if page.ascending else OF_POLICY_LATEST_FIRST
+        position = position_after(page.after, ascending=page.ascending)
+        found = yield from rows_of(sql, scope.account, scope.region, name, position, page.size)
+        return tuple([AttachedTarget(target, at) for target, at in found])
+
+    def effective_policies(self, scope: Scope, beginning: Beginning) -> Steps[EffectivePolicies]:
+        """Return the policies in force from the beginning on, in one statement, in the order of their attachment."""
+        found = yield from rows_of(EFFECTIVE, *_columns_of_beginning(scope, beginning))
+        return _effective(scope, found)
+
+
+def _columns_of_beginning(scope: Scope, beginning: Beginning) -> tuple[str, ...]:
+    return (
+        scope.account,
+        scope.region,
+        beginning.principal,
+        beginning.thing_name,
+        beginning.group_name,
+        thing_arn(scope, ThingName("")),
+        thing_group_arn(scope, ThingGroupName("")),
+    )
+
+
+def _effective(scope: Scope, rows: Sequence[Row]) -> EffectivePolicies:
+    targets: dict[str, list[str]] = {}
+    keys: dict[str, VersionKey] = {}
+    for arn, name, generation_id, version, created_at in rows:
+        if name is not None:
+            targets.setdefault(name, []).append(arn)
+            keys[name] = VersionKey(scope, PolicyName(name), generation_id, version, time_of_column(created_at))
+    policies = tuple(EffectivePolicy(keys[name], tuple(reached)) for name, reached in targets.items())
+    arns = {arn for arn, *_ in rows if arn}
+    return EffectivePolicies(policies, frozenset(arns | {policy_arn(scope, policy.name) for policy in policies}))

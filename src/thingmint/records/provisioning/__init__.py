@@ -1,0 +1,1 @@
+"""The tables of claims, provisioning templates and bulk registrations."""

@@ -1,0 +1,1 @@
+"""The tables of things, types, groups, principals, tags, role aliases and event configurations."""

@@ -1,0 +1,30 @@
+"""Owns the questions that span the attachments of things and of policies; knows no engine."""
+
+from thingmint.core.identifiers import Scope
+from thingmint.records.statement import row_of, rows_of
+from thingmint.records.steps import Steps
+from thingmint.registration.verbs.attachments import Attachments, AttachmentVerbs
+
+PRINCIPAL_ATTACHMENTS = (
+    "SELECT EXISTS (SELECT 1 FROM thing_principal WHERE account = $1 AND region = $2 AND principal = $3), "
+    "EXISTS (SELECT 1 FROM policy_attachment WHERE account = $1 AND region = $2 AND target = $3)"
+)
+
+DETACH_POLICIES = (
+    "DELETE FROM policy_attachment WHERE account = $1 AND region = $2 AND target = $3 RETURNING policy_name"
+)
+
+
+class AttachmentTables(AttachmentVerbs):
+    """The verbs of attachments."""
+
+    def principal_attachments(self, scope: Scope, principal: str) -> Steps[Attachments]:
+        """Return what is attached to the principal. Whoever attaches anything locks the principal first."""
+        row = yield from row_of(PRINCIPAL_ATTACHMENTS, scope.account, scope.region, principal)
+        assert row is not None, "a SELECT without FROM has one row"
+        return Attachments(things=bool(row[0]), policies=bool(row[1]))
+
+    def detach_policies(self, scope: Scope, principal: str) -> Steps[tuple[str, ...]]:
+        """Detach every policy from the principal and return their names."""
+        rows = yield from rows_of(DETACH_POLICIES, scope.account, scope.region, principal)
+        return tuple(sorted(str(name) for (name,) in rows))

@@ -1,0 +1,32 @@
+"""Owns the question whether a database belongs to the keys at hand; knows neither files nor engines.
+
+Several services may share a database only if they share the sealing key (each must read every access key's secret) and
+the issuing authority (a broker trusts one). A service that did not would serve some requests and fail on others.
+"""
+
+from thingmint.core.access_key import AccessKey
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.registration.access.access_keys import sealing_name
+from thingmint.registration.kernel.ports import SecretSealer, Store
+
+
+class ForeignDatabase(Exception):
+    """The database was filled with other keys; the message says what shows it."""
+
+
+async def require_own_database(store: Store, sealer: SecretSealer, issuer_id: str) -> None:
+    """Return if what the database holds was sealed and issued with these keys; raise ForeignDatabase otherwise."""
+    for access_key in await store.read(lambda transaction: transaction.access_keys(None)):
+        _require_unsealable(access_key, sealer)
+    newest = await store.read(lambda transaction: transaction.newest_issued())
+    if newest is not None and newest.issuer_id != issuer_id:
+        raise ForeignDatabase(f"certificate {newest.certificate_id} in it was issued by another authority")
+
+
+def _require_unsealable(access_key: AccessKey, sealer: SecretSealer) -> None:
+    try:
+        sealer.unseal(access_key.sealed_secret, sealing_name(access_key.access_key_id))
+    except ServiceUnavailable as error:
+        raise ForeignDatabase(
+            f"the secret of access key {access_key.access_key_id} in it was sealed with another key"
+        ) from error

@@ -1,0 +1,66 @@
+"""Owns which account a device belongs to that the service's own account does not know, by a host name that names none.
+
+It is the one account that has registered the certificate. For a certificate that nobody has registered, it is the one
+whose CA signed it and which registers such certificates automatically. If there are several, none of them is meant: a
+device could be taken for somebody else's. A host name that begins with the account's digits tells which one it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from thingmint.core.certificates.ca_certificate import CACertificate
+from thingmint.core.errors import CertificateConflict, CertificateInvalid
+from thingmint.core.identifiers import AccountId, Region, certificate_id_of
+from thingmint.issuance.foreign.certificate import load_foreign, load_registered
+from thingmint.issuance.foreign.user_ca import is_issued_by
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.ports import Transaction
+
+# Each takes a verification of a signature. Any account may register CA certificates with any subject.
+MAX_ISSUERS: Final = 16
+
+
+async def account_of_unnamed(authority: RegistrationAuthority, region: Region, leaf_der: bytes) -> AccountId | None:
+    """Return the account, or None if there is none; raise CertificateConflict if there are several."""
+    certificate_id = certificate_id_of(leaf_der)
+
+    def registered(transaction: Transaction) -> Steps[Sequence[AccountId]]:
+        return transaction.accounts_of_certificate(region, certificate_id)
+
+    return _only(await authority.store.read(registered) or await _accounts_of_issuers(authority, region, leaf_der))
+
+
+async def _accounts_of_issuers(
+    authority: RegistrationAuthority, region: Region, leaf_der: bytes
+) -> Sequence[AccountId]:
+    try:
+        leaf = load_foreign(leaf_der, "certificate")
+    except CertificateInvalid:
+        return ()
+
+    def program(transaction: Transaction) -> Steps[Sequence[CACertificate]]:
+        return transaction.ca_certificates_of_any_account(region, leaf.issuer_digest, MAX_ISSUERS + 1)
+
+    found = await authority.store.read(program)
+    if len(found) > MAX_ISSUERS:
+        raise _conflict()
+    now = authority.clock.now()
+    signers = [
+        each
+        for each in found
+        if each.not_before <= now <= each.not_after and is_issued_by(leaf, load_registered(each.der, "CA certificate"))
+    ]
+    return [each.scope.account for each in signers]
+
+
+def _only(accounts: Sequence[AccountId]) -> AccountId | None:
+    if len(set(accounts)) > 1:
+        raise _conflict()
+    return accounts[0] if accounts else None
+
+
+def _conflict() -> CertificateConflict:
+    return CertificateConflict("Several accounts may have registered the certificate, and the host name names none")

@@ -1,0 +1,1 @@
+"""How certificates are issued, registered, transferred and provided."""

@@ -1,0 +1,149 @@
+"""Owns the registration of a device's certificate at its first connection; knows no TLS and no template.
+
+Just-in-time registration and provisioning begin here: the certificate becomes PENDING_ACTIVATION, and the
+caller goes on with what the CA certificate's registration configuration says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cryptography.hazmat.primitives import serialization
+
+from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.certificates.ca_certificate import AutoRegistrationStatus, CACertificate, CACertificateStatus
+from thingmint.core.certificates.certificate import Certificate, CertificateStatus
+from thingmint.core.errors import CertificateInvalid, DuplicateCertificate
+from thingmint.core.identifiers import AccountId, Region
+from thingmint.issuance.foreign.certificate import ForeignCertificate, ensure_acceptable, load_foreign, load_registered
+from thingmint.issuance.foreign.client_use import ensure_ca_of_clients, ensure_usable_by_client
+from thingmint.issuance.foreign.user_ca import is_issued_by
+from thingmint.records.steps import Steps
+from thingmint.registration.certificates.registered_certificates import Provenance, new_certificate, registration_detail
+from thingmint.registration.certificates.signed_certificates import ensure_not_revoked, ensure_only_encoding
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+from thingmint.registration.kernel.ports import Transaction
+
+
+class AutoRegistrationOutcome(StrEnum):
+    """What became of a certificate that a device presented."""
+
+    REGISTERED = "REGISTERED"
+    PRESENT = "PRESENT"
+
+
+@dataclass(frozen=True, slots=True)
+class AutoRegistration:
+    """The certificate as the registry has it now, and the CA certificate that it is registered with."""
+
+    outcome: AutoRegistrationOutcome
+    certificate: Certificate
+    ca_certificate: CACertificate
+
+
+@dataclass(frozen=True, slots=True)
+class FirstConnection:
+    """A device that presents a certificate: where, for which account if it named one, and from where."""
+
+    region: Region
+    account: AccountId | None
+    source_address: str
+    request_id: str
+
+
+async def auto_register(
+    authority: RegistrationAuthority, connection: FirstConnection, leaf_der: bytes
+) -> AutoRegistration | None:
+    """Register the certificate with the CA that signed it, once however often it is presented.
+
+    That is an active CA certificate with automatic registration: of the account that the device named, or in DEFAULT
+    mode of any account. Returns None if there is no such one, and registers nothing then. Raises CertificateInvalid if
+    the certificate cannot be read, is not valid now, has a key that is not accepted, must not be used by a TLS client,
+    is another encoding of a certificate that is registered, or was revoked, present or deleted.
+    """
+    leaf = load_foreign(leaf_der, "certificate")
+    ensure_acceptable(leaf, authority.clock.now())
+    _ensure_not_own(authority, leaf)
+    issuer = await _issuer(authority, connection, leaf)
+    if issuer is None:
+        return None
+    if not authority.auto_register_any_usage:
+        ensure_usable_by_client(leaf)
+        ensure_ca_of_clients(load_registered(issuer.der, "CA certificate"))
+    provenance = Provenance(issuer.mode, issuer.certificate_id)
+    new = new_certificate(authority, issuer.scope, leaf, CertificateStatus.PENDING_ACTIVATION, provenance)
+    entry = _entry(connection, new)
+
+    def program(transaction: Transaction) -> Steps[Change[AutoRegistration | None]]:
+        ca_certificate = yield from transaction.ca_certificate(issuer.scope, issuer.certificate_id)
+        if ca_certificate is None or not _registers(ca_certificate):
+            return Change(None, ())
+        stored = yield from ensure_only_encoding(transaction, new, ca_certificate)
+        try:
+            yield from transaction.insert_certificate(stored)
+        except DuplicateCertificate:
+            present = yield from transaction.certificate(new.scope, new.certificate_id)
+            if present is None:
+                # Another account has the certificate in DEFAULT mode, or it was registered in another encoding since
+                # this was asked: it is not to be registered.
+                return Change(None, ())
+            return Change(AutoRegistration(AutoRegistrationOutcome.PRESENT, present, ca_certificate), ())
+        yield from ensure_not_revoked(transaction, stored, ca_certificate)
+        return Change(
+            AutoRegistration(AutoRegistrationOutcome.REGISTERED, stored, ca_certificate), (entry,), (new.arn,)
+        )
+
+    return await change(authority, program)
+
+
+def _ensure_not_own(authority: RegistrationAuthority, leaf: ForeignCertificate) -> None:
+    # Somebody may have registered the service's own CA. What it has signed is known; what is unknown was deleted, or is
+    # a claim.
+    for issuer in (authority.issuer, authority.claim_issuer):
+        own = issuer.certificate
+        if leaf.issuer == own.subject.public_bytes() and is_issued_by(
+            leaf, load_registered(own.public_bytes(serialization.Encoding.DER), "CA certificate")
+        ):
+            raise CertificateInvalid("The certificate was issued by the service itself")
+
+
+async def _issuer(
+    authority: RegistrationAuthority, connection: FirstConnection, leaf: ForeignCertificate
+) -> CACertificate | None:
+    now = authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Sequence[CACertificate]]:
+        return transaction.ca_certificates_of_issuer(connection.region, leaf.issuer_digest, connection.account)
+
+    for candidate in sorted(
+        await authority.store.read(program), key=lambda each: each.scope.account != connection.account
+    ):
+        if candidate.not_before <= now <= candidate.not_after and is_issued_by(
+            leaf, load_registered(candidate.der, "CA certificate")
+        ):
+            return candidate
+    return None
+
+
+def _registers(ca_certificate: CACertificate) -> bool:
+    return (
+        ca_certificate.status is CACertificateStatus.ACTIVE
+        and ca_certificate.auto_registration is AutoRegistrationStatus.ENABLE
+    )
+
+
+def _entry(connection: FirstConnection, certificate: Certificate) -> AuditEntry:
+    # The device itself is who acts; it has no other name yet than its certificate's.
+    return AuditEntry(
+        at=certificate.created_at,
+        scope=certificate.scope,
+        principal_arn=certificate.arn,
+        source_address=connection.source_address,
+        request_id=connection.request_id,
+        action="RegisterCertificate",
+        resource=certificate.arn,
+        detail=registration_detail(certificate) | {"by": "auto-registration"},
+    )

@@ -1,0 +1,181 @@
+"""Owns the life of certificates that the service issues; knows neither HTTP nor MQTT nor SQL.
+
+Every change is one transaction that also holds its audit entry, and returns only after the commit: a certificate that a
+caller holds is in the registry. A private key is in none; it leaves with the returned value and is kept nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from thingmint.core.audit_entry import AuditEntry, audit_entry
+from thingmint.core.caller import Caller
+from thingmint.core.certificates.certificate import (
+    Certificate,
+    CertificateStatus,
+    CertificateSummary,
+    ensure_deletable,
+    with_status,
+)
+from thingmint.core.errors import CertificateStateRefused, DeletionRefused, ResourceNotFound
+from thingmint.core.identifiers import CertificateId
+from thingmint.issuance.csr import load_csr
+from thingmint.issuance.keys import KeyPair, load_public_key
+from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.steps import Steps
+from thingmint.registration.certificates.issuing import issue
+from thingmint.registration.certificates.signed_certificates import remember_revoked
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+from thingmint.registration.kernel.ports import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCertificate:
+    """A registered certificate and the key pair made for it, whose private key is given this one time."""
+
+    certificate: Certificate
+    key_pair: KeyPair
+
+
+async def issue_with_new_key(authority: RegistrationAuthority, caller: Caller, *, active: bool) -> IssuedCertificate:
+    """Make a key pair, issue and register a certificate for it, and return both.
+
+    Raises Throttled if too many callers wait for keys, ServiceUnavailable if no key can be made or nothing stored.
+    """
+    key_pair = await authority.key_source.take()
+    public_key = load_public_key(key_pair.public_key_der)
+    certificate = await issue(
+        authority, caller, "CreateKeysAndCertificate", public_key, None, _status_of_new(active=active)
+    )
+    return IssuedCertificate(certificate, key_pair)
+
+
+async def issue_from_csr(
+    authority: RegistrationAuthority, caller: Caller, csr_pem: str, *, active: bool
+) -> Certificate:
+    """Issue and register a certificate for the key and subject of a signing request.
+
+    Raises InvalidRequest if the request cannot be read, is not signed by its key, or has a key that is not accepted;
+    ServiceUnavailable if nothing can be stored.
+    """
+    request = load_csr(csr_pem)
+    status = _status_of_new(active=active)
+    return await issue(authority, caller, "CreateCertificateFromCsr", request.public_key, request.subject, status)
+
+
+async def describe(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> Certificate:
+    """Return the certificate, or another account's that waits for the caller's to accept it.
+
+    Raises ResourceNotFound if there is none with this id in the region.
+    """
+
+    def program(transaction: Transaction) -> Steps[Certificate | None]:
+        own = yield from transaction.certificate(caller.scope, certificate_id)
+        return own or (yield from transaction.incoming_certificate(caller.scope, certificate_id))
+
+    return _found(await authority.store.read(program), certificate_id)
+
+
+async def list_certificates(
+    authority: RegistrationAuthority, caller: Caller, request: PageRequest
+) -> Page[CertificateSummary]:
+    """Return a page of the account's certificates in the order of their creation, newest first unless ascending."""
+
+    def program(transaction: Transaction) -> Steps[Page[CertificateSummary]]:
+        return read_page(request, lambda page: transaction.certificate_summaries(caller.scope, page))
+
+    return await authority.store.read(program)
+
+
+async def update_status(
+    authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, status: CertificateStatus
+) -> None:
+    """Give the certificate the status; do nothing if it has it.
+
+    Raises ResourceNotFound, InvalidRequest for a status that callers cannot set, CertificateStateRefused for a change
+    that the present status does not allow.
+    """
+    now = authority.clock.now()
+
+    def update(transaction: Transaction, before: Certificate) -> Steps[AuditEntry | None]:
+        after = with_status(before, status, now)
+        if after is before:
+            return None
+        _require_unchanged((yield from transaction.update_certificate(before, after)), before)
+        return audit_entry(
+            caller, now, "UpdateCertificate", before.arn, status=after.status, previous_status=before.status
+        )
+
+    await _change(authority, caller, certificate_id, update)
+
+
+async def delete(
+    authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, *, detach_policies: bool = False
+) -> None:
+    """Delete the certificate from the registry, and detach its policies before if asked to.
+
+    Raises ResourceNotFound, CertificateStateRefused if its status does not allow it, DeletionRefused if a thing is
+    attached to it, or a policy that was not asked to be detached.
+    """
+    now = authority.clock.now()
+
+    def remove(transaction: Transaction, before: Certificate) -> Steps[AuditEntry | None]:
+        ensure_deletable(before)
+        attached = yield from transaction.principal_attachments(before.scope, before.arn)
+        if attached.things:
+            raise DeletionRefused(f"Things must be detached before deletion (arn: {before.arn})")
+        if attached.policies and not detach_policies:
+            raise DeletionRefused(f"Certificate policies must be detached before deletion (arn: {before.arn})")
+        detached = yield from transaction.detach_policies(before.scope, before.arn)
+        _require_unchanged((yield from transaction.delete_certificate(before)), before)
+        yield from remember_revoked(transaction, before)
+        return audit_entry(
+            caller,
+            now,
+            "DeleteCertificate",
+            before.arn,
+            status=before.status,
+            serial_number=f"{before.serial_number:x}",
+            **({} if before.issuer_id is None else {"issuer_id": before.issuer_id}),
+            **({"detached_policies": ",".join(detached)} if detached else {}),
+        )
+
+    await _change(authority, caller, certificate_id, remove)
+
+
+def _status_of_new(*, active: bool) -> CertificateStatus:
+    return CertificateStatus.ACTIVE if active else CertificateStatus.INACTIVE
+
+
+async def _change(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    certificate_id: CertificateId,
+    apply: Callable[[Transaction, Certificate], Steps[AuditEntry | None]],
+) -> None:
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        stored = yield from transaction.certificate_for_update(caller.scope, certificate_id)
+        if stored is None and (yield from transaction.incoming_certificate(caller.scope, certificate_id)) is not None:
+            raise CertificateStateRefused(
+                f"Certificate cannot be changed before its transfer is accepted. Id: {certificate_id}"
+            )
+        entry = yield from apply(transaction, _found(stored, certificate_id))
+        return Change(None, ()) if entry is None else Change(None, (entry,), (entry.resource,))
+
+    await change(authority, program)
+
+
+def _found(certificate: Certificate | None, certificate_id: CertificateId) -> Certificate:
+    if certificate is None:
+        raise ResourceNotFound(f"The certificate given in the request does not exist. Id: {certificate_id}")
+    return certificate
+
+
+def _require_unchanged(was_unchanged: bool, certificate: Certificate) -> None:
+    # The row is locked since it was read; only an engine that does not lock can arrive here with another version.
+    if not was_unchanged:
+        raise CertificateStateRefused(
+            f"Certificate was changed by another request at the same time. Id: {certificate.certificate_id}"
+        )

@@ -1,0 +1,50 @@
+"""Owns the registration code of an account: who signs it with a CA's key has that key; knows no certificate."""
+
+from __future__ import annotations
+
+from thingmint.core.audit_entry import audit_entry
+from thingmint.core.caller import Caller
+from thingmint.core.errors import ResourceNotFound, Throttled
+from thingmint.core.identifiers import iot_arn
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+from thingmint.registration.kernel.ports import Transaction
+
+# AWS has no ARN for it; the audit trail names it all the same.
+_RESOURCE = "registrationcode"
+
+
+async def registration_code(authority: RegistrationAuthority, caller: Caller) -> str:
+    """Return the account's registration code in the region, which is made the first time it is asked for."""
+    present = await authority.store.read(lambda transaction: transaction.registration_code(caller.scope))
+    return present or await _create(authority, caller)
+
+
+async def delete_registration_code(authority: RegistrationAuthority, caller: Caller) -> None:
+    """Delete the account's registration code, so that another one is made next; raise ResourceNotFound without one."""
+    entry = audit_entry(caller, authority.clock.now(), "DeleteRegistrationCode", iot_arn(caller.scope, _RESOURCE))
+
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        if not (yield from transaction.delete_registration_code(caller.scope)):
+            raise ResourceNotFound("The account has no registration code in this region")
+        return Change(None, (entry,))
+
+    await change(authority, program)
+
+
+async def _create(authority: RegistrationAuthority, caller: Caller) -> str:
+    now = authority.clock.now()
+    code = authority.new_registration_code()
+    entry = audit_entry(caller, now, "GetRegistrationCode", iot_arn(caller.scope, _RESOURCE))
+
+    def program(transaction: Transaction) -> Steps[Change[str]]:
+        if (yield from transaction.insert_registration_code(caller.scope, code, now)):
+            return Change(code, (entry,))
+        # Another request was faster.
+        stored = yield from transaction.registration_code(caller.scope)
+        if stored is None:
+            raise Throttled("The registration code was made and deleted at the same time; ask again")
+        return Change(stored, ())
+
+    return await change(authority, program)

@@ -1,0 +1,205 @@
+"""Owns the way of a certificate from one account to another; knows neither HTTP nor SQL.
+
+Every step is one transaction with an audit entry for each of the two accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeAlias
+
+from thingmint.core.audit_entry import AuditEntry, audit_entry
+from thingmint.core.caller import Caller
+from thingmint.core.certificates.certificate import Certificate
+from thingmint.core.certificates.transfer import (
+    OutgoingCertificate,
+    offered_by,
+    offered_to,
+    target_scope,
+    with_transfer_accepted,
+    with_transfer_begun,
+    with_transfer_cancelled,
+    with_transfer_rejected,
+)
+from thingmint.core.errors import (
+    DuplicateCertificate,
+    InvalidRequest,
+    ResourceNotFound,
+    TransferCompleted,
+    TransferRefused,
+)
+from thingmint.core.identifiers import AccountId, CertificateId, certificate_arn
+from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.steps import Steps
+from thingmint.registration.certificates.signed_certificates import forget_revoked, signed_alike
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+from thingmint.registration.kernel.ports import Transaction
+
+_Choose: TypeAlias = Callable[[AccountId, tuple[Certificate, ...], CertificateId], Certificate]
+
+
+async def begin(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    certificate_id: CertificateId,
+    target: AccountId,
+    message: str | None,
+) -> str:
+    """Offer the certificate to another account, and return the ARN that it will have there.
+
+    Raises ResourceNotFound, InvalidRequest for an account that cannot accept it, CertificateStateRefused if its status
+    does not allow it, TransferRefused while a thing or a policy is attached to it.
+    """
+    now = authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Change[str]]:
+        before = yield from transaction.certificate_for_update(caller.scope, certificate_id)
+        if before is None:
+            raise ResourceNotFound(f"The certificate given in the request does not exist. Id: {certificate_id}")
+        after = with_transfer_begun(before, target, message, now)
+        # Nobody could accept it but callers of that account, and a mistyped number would have none.
+        if not (yield from transaction.access_keys(target)):
+            raise InvalidRequest(f"The account {target} has no access key in this service")
+        yield from _ensure_detached(transaction, before)
+        yield from _update(transaction, before, after)
+        entries = _entries(caller, now, "TransferCertificate", after)
+        return Change(certificate_arn(target_scope(after), certificate_id), entries, _touched(entries))
+
+    return await change(authority, program)
+
+
+async def accept(
+    authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, *, active: bool
+) -> None:
+    """Make a certificate that was offered to the caller's account that account's own.
+
+    Raises ResourceNotFound, TransferCompleted if the transfer has ended, InvalidRequest if the account may not accept
+    it or has the same certificate already, in any encoding.
+    """
+    now = authority.clock.now()
+
+    def apply(transaction: Transaction, pending: Certificate) -> Steps[Certificate]:
+        yield from _ensure_detached(transaction, pending)
+        accepted = with_transfer_accepted(pending, now, active=active)
+        # Stored anew: in the lists of its new account it comes last, and so no page that was read before misses it.
+        if not (yield from transaction.delete_certificate(pending)):
+            raise _overtaken(pending)
+        message = f"The account {caller.account} has this certificate already. Id: {certificate_id}"
+        alike = yield from signed_alike(transaction, accepted)
+        if any(each.scope == accepted.scope for each in alike):
+            raise InvalidRequest(message)
+        try:
+            yield from transaction.insert_certificate(accepted)
+        except DuplicateCertificate as error:
+            raise InvalidRequest(message) from error
+        yield from forget_revoked(transaction, accepted)
+        return accepted
+
+    await _end(authority, caller, certificate_id, "AcceptCertificateTransfer", offered_to, apply)
+
+
+async def reject(
+    authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, reason: str | None
+) -> None:
+    """Give a certificate back that was offered to the caller's account.
+
+    Raises ResourceNotFound, TransferCompleted if the transfer has ended, InvalidRequest if the account may not reject.
+    """
+    now = authority.clock.now()
+
+    def apply(transaction: Transaction, pending: Certificate) -> Steps[Certificate]:
+        rejected = with_transfer_rejected(pending, reason, now)
+        yield from _update(transaction, pending, rejected)
+        return rejected
+
+    await _end(authority, caller, certificate_id, "RejectCertificateTransfer", offered_to, apply)
+
+
+async def cancel(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> None:
+    """Take a certificate back that the caller's account has offered to another one.
+
+    Raises ResourceNotFound, TransferCompleted if the transfer has ended, InvalidRequest if the account may not cancel.
+    """
+    now = authority.clock.now()
+
+    def apply(transaction: Transaction, pending: Certificate) -> Steps[Certificate]:
+        cancelled = with_transfer_cancelled(pending, now)
+        yield from _update(transaction, pending, cancelled)
+        return cancelled
+
+    await _end(authority, caller, certificate_id, "CancelCertificateTransfer", offered_by, apply)
+
+
+async def list_outgoing(
+    authority: RegistrationAuthority, caller: Caller, request: PageRequest
+) -> Page[OutgoingCertificate]:
+    """Return a page of the account's certificates that wait for another account to accept them."""
+
+    def program(transaction: Transaction) -> Steps[Page[OutgoingCertificate]]:
+        return read_page(request, lambda page: transaction.outgoing_certificates(caller.scope, page))
+
+    return await authority.store.read(program)
+
+
+async def _end(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    certificate_id: CertificateId,
+    action: str,
+    choose: _Choose,
+    apply: Callable[[Transaction, Certificate], Steps[Certificate]],
+) -> None:
+    now = authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        candidates = yield from transaction.certificates_of_region_for_update(caller.region, certificate_id)
+        pending = choose(caller.account, tuple(candidates), certificate_id)
+        ended = yield from apply(transaction, pending)
+        # Told from the side of the first account: it offered the certificate, and hears what became of it.
+        outcome = replace(pending, status=ended.status, transfer=ended.transfer)
+        entries = _entries(caller, now, action, outcome)
+        return Change(None, entries, _touched(entries))
+
+    await change(authority, program)
+
+
+def _ensure_detached(transaction: Transaction, certificate: Certificate) -> Steps[None]:
+    attached = yield from transaction.principal_attachments(certificate.scope, certificate.arn)
+    if attached.things:
+        raise TransferRefused(f"Things must be detached before the transfer (arn: {certificate.arn})")
+    if attached.policies:
+        raise TransferRefused(f"Certificate policies must be detached before the transfer (arn: {certificate.arn})")
+
+
+def _update(transaction: Transaction, before: Certificate, after: Certificate) -> Steps[None]:
+    if not (yield from transaction.update_certificate(before, after)):
+        raise _overtaken(before)
+
+
+def _overtaken(certificate: Certificate) -> TransferCompleted:
+    # The row is locked since it was read; only an engine that does not lock can arrive here with another version.
+    return TransferCompleted(
+        f"Certificate was changed by another request at the same time. Id: {certificate.certificate_id}"
+    )
+
+
+def _entries(caller: Caller, at: datetime, action: str, certificate: Certificate) -> tuple[AuditEntry, ...]:
+    """Return an entry for each of the two accounts, each naming the certificate as that account names it."""
+    source, target = certificate.scope, target_scope(certificate)
+    detail = {
+        "status": str(certificate.status),
+        "source_account": source.account,
+        "target_account": target.account,
+    }
+    entry = audit_entry(caller, at, action, certificate.arn, **detail)
+    return (
+        replace(entry, scope=source),
+        replace(entry, scope=target, resource=certificate_arn(target, certificate.certificate_id)),
+    )
+
+
+def _touched(entries: tuple[AuditEntry, ...]) -> tuple[str, ...]:
+    return tuple(entry.resource for entry in entries)

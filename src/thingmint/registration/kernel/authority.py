@@ -1,0 +1,46 @@
+"""Owns the record of collaborators that every registration function is given; has no verbs of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from thingmint.core.policies.role_policies import RolePolicies
+from thingmint.core.registry.thing_type import DELETABLE_AFTER
+from thingmint.issuance.issuer import Issuer
+from thingmint.registration.kernel.ports import (
+    Clock,
+    EventSink,
+    HookClient,
+    KeySource,
+    RegistrationFiles,
+    SecretSealer,
+    SerialNumbers,
+    Store,
+)
+from thingmint.registration.kernel.turns import Computations
+from thingmint.registration.kernel.wanted_events import WantedEvents
+from thingmint.registration.policies.compiled_policies import CompiledPolicies
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationAuthority:
+    """Who stores, makes keys, signs, listens, seals and is asked; what time it is, and where numbers come from."""
+
+    store: Store
+    key_source: KeySource
+    issuer: Issuer
+    claim_issuer: Issuer
+    clock: Clock
+    serial_numbers: SerialNumbers
+    new_generation_id: Callable[[], str]
+    new_registration_code: Callable[[], str]
+    events: EventSink
+    sealer: SecretSealer
+    hooks: HookClient
+    files: RegistrationFiles
+    roles: RolePolicies = field(default_factory=RolePolicies)
+    thing_type_deletable_after: timedelta = DELETABLE_AFTER
+    compiled_policies: CompiledPolicies = field(default_factory=CompiledPolicies)
+    computations: Computations = field(default_factory=Computations)
+    auto_register_any_usage: bool = False
+    wanted_events: WantedEvents = field(default_factory=WantedEvents)

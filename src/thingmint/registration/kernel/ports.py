@@ -1,0 +1,175 @@
+"""Owns what the registration authority needs from the outside: a store, keys, time, numbers and a listener."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol, TypeAlias, TypeVar
+
+from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.identifiers import AccountId, SerialNumber
+from thingmint.core.provisioning.hook import Question
+from thingmint.core.provisioning.registration_task import InputFile, InputLine, ReportType
+from thingmint.core.provisioning.stored_template import PreProvisioningHook
+from thingmint.core.registry.registry_event import RegistryEvent
+from thingmint.issuance.keys import KeyPair
+from thingmint.records.steps import Steps
+from thingmint.registration.verbs.access_keys import AccessKeyVerbs
+from thingmint.registration.verbs.attachments import AttachmentVerbs
+from thingmint.registration.verbs.audit import AuditVerbs
+from thingmint.registration.verbs.billing_groups import BillingGroupVerbs
+from thingmint.registration.verbs.ca_certificates import CACertificateVerbs
+from thingmint.registration.verbs.certificate_providers import CertificateProviderVerbs
+from thingmint.registration.verbs.certificates import CertificateVerbs
+from thingmint.registration.verbs.changes import ChangeVerbs
+from thingmint.registration.verbs.claims import ClaimVerbs
+from thingmint.registration.verbs.event_configurations import EventConfigurationVerbs
+from thingmint.registration.verbs.policies import PolicyVerbs
+from thingmint.registration.verbs.policy_attachments import PolicyAttachmentVerbs
+from thingmint.registration.verbs.provisioning_templates import ProvisioningTemplateVerbs
+from thingmint.registration.verbs.registration_tasks import RegistrationTaskVerbs
+from thingmint.registration.verbs.role_aliases import RoleAliasVerbs
+from thingmint.registration.verbs.signed_certificates import SignedCertificateVerbs
+from thingmint.registration.verbs.tags import TagVerbs
+from thingmint.registration.verbs.thing_groups import ThingGroupVerbs
+from thingmint.registration.verbs.thing_principals import ThingPrincipalVerbs
+from thingmint.registration.verbs.thing_types import ThingTypeVerbs
+from thingmint.registration.verbs.things import ThingVerbs
+from thingmint.registration.verbs.transfers import TransferVerbs
+
+T = TypeVar("T")
+
+
+class Transaction(
+    AccessKeyVerbs,
+    AttachmentVerbs,
+    AuditVerbs,
+    BillingGroupVerbs,
+    CACertificateVerbs,
+    CertificateVerbs,
+    ChangeVerbs,
+    ClaimVerbs,
+    PolicyAttachmentVerbs,
+    PolicyVerbs,
+    ProvisioningTemplateVerbs,
+    RegistrationTaskVerbs,
+    CertificateProviderVerbs,
+    EventConfigurationVerbs,
+    RoleAliasVerbs,
+    SignedCertificateVerbs,
+    TagVerbs,
+    ThingGroupVerbs,
+    ThingPrincipalVerbs,
+    ThingTypeVerbs,
+    ThingVerbs,
+    TransferVerbs,
+    Protocol,
+):
+    """The verbs of one transaction. Reads see the transaction's own writes."""
+
+
+class Store(Protocol):
+    """Runs programs against the database; raises ServiceUnavailable where it cannot."""
+
+    async def read(self, program: Callable[[Transaction], Steps[T]]) -> T:
+        """Run a program that changes nothing."""
+        ...
+
+    async def write(self, program: Callable[[Transaction], Steps[T]]) -> T:
+        """Run a program in one transaction and return when its result is durable."""
+        ...
+
+    async def check(self) -> None:
+        """Return if the database answers and can be written to; raise ServiceUnavailable otherwise."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is queued, then let go of the database."""
+        ...
+
+
+class KeySource(Protocol):
+    """Hands out key pairs, each of them once."""
+
+    async def take(self) -> KeyPair:
+        """Return a key pair nobody else has; raise Throttled if too many wait, ServiceUnavailable if there is none."""
+        ...
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """Return the present, aware, UTC."""
+        ...
+
+
+class EventSink(Protocol):
+    """Hears of what was recorded and of what happened, after the commit; must neither fail nor wait."""
+
+    def recorded(self, entry: AuditEntry) -> None:
+        """Take note of a committed mutation."""
+        ...
+
+    def happened(self, event: RegistryEvent) -> None:
+        """Tell the account of a committed change that it wants to be told of."""
+        ...
+
+
+class SecretSealer(Protocol):
+    """Seals secrets that must be stored in a form that can be read again."""
+
+    def seal(self, secret: bytes, bound_to: str) -> bytes:
+        """Return the secret encrypted and bound to a name."""
+        ...
+
+    def unseal(self, sealed: bytes, bound_to: str) -> bytes:
+        """Return the secret; raise ServiceUnavailable if it was sealed by another key or for another name."""
+        ...
+
+
+class HookClient(Protocol):
+    """Asks pre-provisioning hooks and certificate providers, which are the operator's own code."""
+
+    async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
+        """Return the hook's answer as it came; raise HookFailed if there is none. Whoever asks sets the time limit."""
+        ...
+
+
+class RegistrationFiles(Protocol):
+    """The directory of bulk registrations: each account reads from buckets of its own; reports are beside them."""
+
+    @property
+    def are_reachable(self) -> bool:
+        """Whether this node can carry out bulk registrations now."""
+        ...
+
+    async def find(self, account: AccountId, bucket: str, key: str) -> InputFile:
+        """Return the account's file as it is now; raise InvalidRequest if there is none that may be read."""
+        ...
+
+    async def lines(
+        self, account: AccountId, file: InputFile, offset: int, number: int, count: int
+    ) -> Sequence[InputLine]:
+        """Return up to ``count`` lines, the first of which begins at the offset and has the number.
+
+        Raises TaskBroken if the file is gone or is not what it was, ServiceUnavailable if this node cannot reach it.
+        """
+        ...
+
+    async def append(self, task_id: str, kind: ReportType, size: int, added: bytes) -> int:
+        """Make a report what it was at this size, with more behind it; return its size once that is durable.
+
+        Raises TaskBroken if it cannot be written or has become shorter, ServiceUnavailable if this node cannot reach
+        the directory.
+        """
+        ...
+
+    def location(self, task_id: str, kind: ReportType) -> str:
+        """Return where a report is, as a URL."""
+        ...
+
+    async def delete_reports(self, task_id: str) -> None:
+        """Delete the reports that exist."""
+        ...
+
+
+SerialNumbers: TypeAlias = Callable[[], SerialNumber]

@@ -1,0 +1,98 @@
+"""Owns the tags of what is registered: those it is created with, and how they change; knows neither HTTP nor SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from thingmint.core.audit_entry import audit_entry
+from thingmint.core.caller import Caller
+from thingmint.core.errors import InvalidRequest, ResourceNotFound
+from thingmint.core.identifiers import iot_arn
+from thingmint.core.registry.tag import (
+    Taggable,
+    ensure_number_of_new_tags,
+    ensure_removable,
+    ensure_room,
+    taggable,
+)
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+from thingmint.registration.kernel.ports import Store, Transaction
+
+
+def store_tags(transaction: Transaction, resource_arn: str, tags: Mapping[str, str]) -> Steps[None]:
+    """Store the tags of a new resource in the transaction that creates it; raise InvalidRequest if it cannot have them.
+
+    Whatever deletes the resource deletes them with `Transaction.delete_tags`.
+    """
+    ensure_number_of_new_tags(tags)
+    yield from transaction.put_tags(resource_arn, tags)
+
+
+async def tag(authority: RegistrationAuthority, caller: Caller, resource_arn: str, tags: Mapping[str, str]) -> None:
+    """Give the resource these tags besides those that it has.
+
+    Raises InvalidRequest if its kind has no tags, ResourceNotFound, LimitExceeded.
+    """
+    resource, now = _taggable(caller, resource_arn), authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        yield from _hold(transaction, resource)
+        ensure_room((yield from transaction.tags(resource.arn)), tags)
+        yield from transaction.put_tags(resource.arn, tags)
+        # Values may be personal; which keys were set is what an audit needs.
+        return Change(None, (audit_entry(caller, now, "TagResource", resource.arn, keys=",".join(tags)),))
+
+    await change(authority, program)
+
+
+async def untag(authority: RegistrationAuthority, caller: Caller, resource_arn: str, keys: Sequence[str]) -> None:
+    """Take the tags with these keys from the resource; keys that it has not change nothing.
+
+    Raises InvalidRequest if its kind has no tags or a key is reserved, ResourceNotFound.
+    """
+    ensure_removable(keys)
+    resource, now = _taggable(caller, resource_arn), authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        yield from _hold(transaction, resource)
+        yield from transaction.remove_tags(resource.arn, keys)
+        return Change(None, (audit_entry(caller, now, "UntagResource", resource.arn, keys=",".join(keys)),))
+
+    await change(authority, program)
+
+
+async def list_tags(authority: RegistrationAuthority, caller: Caller, resource_arn: str) -> Mapping[str, str]:
+    """Return the tags of the resource in the order of their keys; raise InvalidRequest or ResourceNotFound."""
+    resource = _taggable(caller, resource_arn)
+
+    def program(transaction: Transaction) -> Steps[Mapping[str, str]]:
+        if not (yield from transaction.has_taggable(resource)):
+            raise _not_found(resource_arn)
+        return (yield from transaction.tags(resource.arn))
+
+    return await authority.store.read(program)
+
+
+async def stored_tags(store: Store, resource_arn: str) -> Mapping[str, str]:
+    """Return the tags that are kept under an ARN, none where there are none; raise ServiceUnavailable."""
+    return await store.read(lambda transaction: transaction.tags(resource_arn))
+
+
+def _taggable(caller: Caller, arn: str) -> Taggable:
+    if not arn.startswith(iot_arn(caller.scope, "")):
+        raise _not_found(arn)
+    resource = taggable(caller.scope, arn)
+    if resource is None:
+        raise InvalidRequest(f"The resource has no tags: {arn}")
+    return resource
+
+
+def _hold(transaction: Transaction, resource: Taggable) -> Steps[None]:
+    if not (yield from transaction.hold_taggable(resource)):
+        raise _not_found(resource.arn)
+
+
+def _not_found(arn: str) -> ResourceNotFound:
+    return ResourceNotFound(f"The resource given in the request does not exist. Resource: {arn}")

@@ -1,0 +1,1 @@
+"""Policies, their attachments, and which of them are in force for a caller or a device."""

@@ -1,0 +1,129 @@
+"""Owns what is known of a device when its policies are asked: its certificate, its thing, and its policies, parsed.
+
+One snapshot of the registry answers all of it; `registration.policies.in_force` decides what is in force. Knows neither
+sockets nor who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from thingmint.core.errors import InvalidRequest, LimitExceeded
+from thingmint.core.identifiers import PolicyName, Scope
+from thingmint.core.policies.device_context import DeviceConnection, device_context
+from thingmint.core.policies.simulation import AuthRequest, AuthResult, NamedPolicy, simulation
+from thingmint.core.policies.stored_policy import policy_not_found
+from thingmint.core.policies.target import CertificateTarget, PolicyTarget, target_not_found
+from thingmint.issuance.foreign.attributes import certificate_attributes
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.ports import Transaction
+from thingmint.registration.policies.compiled_policies import Versions, read_with_policies
+from thingmint.registration.policies.in_force import in_force
+from thingmint.registration.policies.policy_attachments import require_target
+from thingmint.registration.verbs.policies import VersionKey
+
+# A test is answered in one go; no target has more policies either.
+MAX_ADDED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class BoundDevice:
+    """A device and the policies in force for it, parsed, with the ARNs of everything that decided so.
+
+    ``other_things`` are policies that are not in force, or only in part, because the groups that they are attached to
+    are those of things that the client does not connect as.
+    """
+
+    connection: DeviceConnection
+    policies: tuple[NamedPolicy, ...]
+    depends_on: frozenset[str]
+    other_things: tuple[NamedPolicy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """Policies that are taken to be attached, or not to be, whatever the registry says."""
+
+    added: Sequence[PolicyName] = ()
+    skipped: Sequence[PolicyName] = ()
+
+
+def bound_device(
+    transaction: Transaction, versions: Versions, target: PolicyTarget, scope: Scope, client_id: str | None
+) -> Steps[BoundDevice]:
+    """Return the device that connects as this target with this client ID.
+
+    A thing group stands for a device that has its policies and is nothing else. Raises ResourceNotFound for an unknown
+    target, NotCompiled for `read_with_policies`.
+    """
+    connection = DeviceConnection(client_id)
+    if isinstance(target, CertificateTarget):
+        connection = yield from _certificate_connection(transaction, target, client_id)
+    else:
+        yield from require_target(transaction, target)
+    found = yield from in_force(transaction, scope, target, client_id)
+    compiled = versions.policies_of(each.stored.key for each in found.policies)
+    policies, other_things = [], []
+    for each, policy in zip(found.policies, compiled, strict=True):
+        named = NamedPolicy(each.stored.name, each.stored.arn, each.in_force_of(policy))
+        policies += [named] if named.policy.statements else []
+        other_things += [replace(named, policy=policy)] if each.only_denies else []
+    connection = replace(connection, thing=found.thing)
+    return BoundDevice(connection, tuple(policies), found.depends_on, tuple(other_things))
+
+
+async def simulated(
+    authority: RegistrationAuthority,
+    scope: Scope,
+    principal: PolicyTarget | None,
+    client_id: str | None,
+    requests: Sequence[AuthRequest],
+    what_if: WhatIf,
+) -> tuple[AuthResult, ...]:
+    """Return what the policies of the principal would say to each request, policies added and skipped as asked.
+
+    Raises ResourceNotFound for an unknown principal or policy, LimitExceeded for too much work, InvalidRequest
+    if there is neither a principal nor a policy.
+    """
+    added = dict.fromkeys(what_if.added)
+    if principal is None and not added:
+        raise InvalidRequest("A principal is required unless policies are added")
+    if len(added) > MAX_ADDED:
+        raise LimitExceeded(f"At most {MAX_ADDED} policies can be added to a test, not {len(added)}")
+
+    def program(transaction: Transaction, versions: Versions) -> Steps[BoundDevice]:
+        device = BoundDevice(DeviceConnection(client_id), (), frozenset())
+        if principal is not None:
+            device = yield from bound_device(transaction, versions, principal, scope, client_id)
+        attached = {policy.name: policy for policy in device.policies}
+        for name in added:
+            attached[name] = yield from _policy(transaction, versions, scope, name)
+        kept = tuple(policy for name, policy in attached.items() if name not in what_if.skipped)
+        return replace(device, policies=kept)
+
+    device = await read_with_policies(authority.store, authority.compiled_policies, program)
+    other_things = () if client_id is not None else device.other_things
+    context = device_context(device.connection)
+    return await authority.computations.run(simulation(requests, device.policies, context, other_things))
+
+
+def _certificate_connection(
+    transaction: Transaction, target: CertificateTarget, client_id: str | None
+) -> Steps[DeviceConnection]:
+    certificate = yield from transaction.certificate(target.scope, target.certificate_id)
+    if certificate is None:
+        raise target_not_found(target.name)
+    names = certificate_attributes(certificate.der)
+    return DeviceConnection(client_id, certificate_id=target.certificate_id, certificate_names=names)
+
+
+def _policy(transaction: Transaction, versions: Versions, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:
+    found = yield from transaction.policy_with_version(scope, name, None)
+    policy, version = found or (None, None)
+    if policy is None or version is None:
+        raise policy_not_found(name)
+    key = VersionKey(scope, name, policy.generation_id, version.version, version.created_at)
+    (compiled,) = versions.policies_of([key])
+    return NamedPolicy(name, policy.arn, compiled)

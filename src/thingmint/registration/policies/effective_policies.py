@@ -1,0 +1,88 @@
+"""Owns what GetEffectivePolicies answers; rules: `registration.policies.in_force`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound
+from thingmint.core.identifiers import Scope, ThingName
+from thingmint.core.policies.target import CertificateTarget, PolicyTarget
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.ports import Store, Transaction
+from thingmint.registration.policies.compiled_policies import Versions, read_with_policies
+from thingmint.registration.policies.in_force import in_force
+from thingmint.registration.policies.policy_attachments import beginning_of, require_target
+from thingmint.registration.verbs.policy_attachments import Beginning, EffectivePolicies, EffectivePolicy
+
+# White space makes a document long: ten of the longest are an answer, and a thousand policies of usual length.
+MAX_CHARACTERS = 4_194_304
+
+
+async def effective_policies(store: Store, scope: Scope, principal: str) -> EffectivePolicies:
+    """Return what is in force for some client ID of a principal that is known to exist.
+
+    With it come the ARNs that `registration.kernel.changes` tells of when the answer is no longer true.
+    """
+
+    def program(transaction: Transaction) -> Steps[EffectivePolicies]:
+        found = yield from transaction.effective_policies(scope, Beginning(principal))
+        return replace(found, policies=(yield from _with_documents(transaction, found.policies)))
+
+    return await store.read(program)
+
+
+async def policies_for(
+    authority: RegistrationAuthority, scope: Scope, target: PolicyTarget | None, thing_name: ThingName | None
+) -> tuple[EffectivePolicy, ...]:
+    """Return what is in force for a principal or a thing group, for a thing, or for both together.
+
+    A certificate and a thing together are a client whose ID is the thing's name, and the answer is the gateway's. A
+    certificate alone stands for all its clients: the answer is what is in force for one of them at least. Raises
+    InvalidRequest if neither is named, ResourceNotFound if what is named does not exist, LimitExceeded if the documents
+    are too long for one answer.
+    """
+    if target is None and thing_name is None:
+        raise InvalidRequest("A principal or a thing name is required")
+
+    def program(transaction: Transaction, versions: Versions) -> Steps[tuple[EffectivePolicy, ...]]:
+        if target is not None:
+            yield from require_target(transaction, target)
+        if thing_name is not None and (yield from transaction.thing(scope, thing_name)) is None:
+            raise ResourceNotFound(f"The thing given in the request does not exist (name={thing_name})")
+        found = yield from _effective(transaction, versions, scope, target, thing_name)
+        return (yield from _with_documents(transaction, found))
+
+    return await read_with_policies(authority.store, authority.compiled_policies, program)
+
+
+def _effective(
+    transaction: Transaction,
+    versions: Versions,
+    scope: Scope,
+    target: PolicyTarget | None,
+    thing_name: ThingName | None,
+) -> Steps[tuple[EffectivePolicy, ...]]:
+    if isinstance(target, CertificateTarget) and thing_name is not None:
+        bound = yield from in_force(transaction, scope, target, thing_name)
+        compiled = versions.policies_of(each.stored.key for each in bound.policies)
+        return tuple(
+            each.stored
+            for each, policy in zip(bound.policies, compiled, strict=True)
+            if each.in_force_of(policy).statements
+        )
+    origin = Beginning() if target is None else beginning_of(target)
+    beginning = Beginning(origin.principal, thing_name or "", origin.group_name)
+    return (yield from transaction.effective_policies(scope, beginning)).policies
+
+
+def _with_documents(transaction: Transaction, found: tuple[EffectivePolicy, ...]) -> Steps[tuple[EffectivePolicy, ...]]:
+    policies: tuple[EffectivePolicy, ...] = ()
+    room = MAX_CHARACTERS
+    for each in found:
+        document = (yield from transaction.policy_document(each.key)) or ""
+        room -= len(document)
+        if room < 0:
+            raise LimitExceeded(f"The documents of the effective policies have more than {MAX_CHARACTERS} characters")
+        policies += (replace(each, document=document),)
+    return policies

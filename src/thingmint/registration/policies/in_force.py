@@ -1,0 +1,94 @@
+"""Owns which policies are in force for a connection, and as which thing it connects.
+
+Knows neither what policies say about a request nor who asks.
+
+The gateway, TestAuthorization and GetEffectivePolicies all ask `in_force`. In force for a certificate and a client ID
+are the default versions of the policies attached
+
+- to the certificate, and
+- to the thing groups, and the groups above them, of the thing that the client connects as. This is the thing to which
+  the certificate is attached exclusively, or else, of the things that it is attached to, the one whose name is the
+  client ID (developer guide, "AWS IoT Core policies": "the clientId and the thing name must match").
+
+Of a policy that reaches the certificate only through groups of its other things, the denying statements are in force.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from thingmint.core.identifiers import Scope, ThingName, is_thing_name, thing_arn
+from thingmint.core.policies.device_context import connected_thing
+from thingmint.core.policies.language import Policy
+from thingmint.core.policies.target import CertificateTarget, PolicyTarget
+from thingmint.core.registry.thing import Thing
+from thingmint.records.paging import PageRequest
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.ports import Transaction
+from thingmint.registration.policies.policy_attachments import beginning_of
+from thingmint.registration.verbs.policy_attachments import Beginning, EffectivePolicies, EffectivePolicy
+
+_FIRST = PageRequest(1, None, ascending=True)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInForce:
+    """A policy of which every statement is in force, or only those that deny."""
+
+    stored: EffectivePolicy
+    only_denies: bool
+
+    def in_force_of(self, policy: Policy) -> Policy:
+        """Return what is in force of the parsed policy; it has no statement if that is nothing."""
+        return policy.denying() if self.only_denies else policy
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The policies in force in the order of their attachment, and the thing that the client connects as.
+
+    ``depends_on`` holds the ARNs of everything that decided so, for any client ID of the certificate: connections of
+    one certificate share one watch.
+    """
+
+    policies: tuple[PolicyInForce, ...]
+    depends_on: frozenset[str]
+    thing: Thing | None = None
+
+
+def in_force(transaction: Transaction, scope: Scope, target: PolicyTarget, client_id: str | None) -> Steps[InForce]:
+    """Return what is in force for a client of this ID that connects as the target; None stands for an unknown ID."""
+    found = yield from transaction.effective_policies(scope, beginning_of(target))
+    if not isinstance(target, CertificateTarget):
+        return InForce(tuple(PolicyInForce(each, only_denies=False) for each in found.policies), found.depends_on)
+    thing = yield from _thing_of(transaction, target, client_id)
+    counting = {target.name} | (yield from _groups_of(transaction, scope, thing, found))
+    policies = tuple(PolicyInForce(each, only_denies=counting.isdisjoint(each.targets)) for each in found.policies)
+    return InForce(policies, found.depends_on, thing)
+
+
+def _thing_of(transaction: Transaction, target: CertificateTarget, client_id: str | None) -> Steps[Thing | None]:
+    # An exclusive attachment is the only one of its principal; any other counts by the client ID alone.
+    first = yield from transaction.things_of_principal(target.scope, target.name, _FIRST)
+    candidates = [entry.item for entry in first]
+    if client_id is not None and is_thing_name(client_id):
+        named = yield from transaction.attachment(target.scope, ThingName(client_id), target.name)
+        candidates += [] if named is None else [named]
+    known = []
+    for candidate in candidates:
+        thing = yield from transaction.thing(target.scope, candidate.thing_name)
+        known += [] if thing is None else [(thing, candidate.type)]
+    return connected_thing(client_id or "", known)
+
+
+def _groups_of(
+    transaction: Transaction, scope: Scope, thing: Thing | None, found: EffectivePolicies
+) -> Steps[frozenset[str]]:
+    """Return the ARNs of the thing's groups and the groups above them, and perhaps of what has no group's policies."""
+    if thing is None:
+        return frozenset()
+    things = thing_arn(scope, ThingName(""))
+    if all(arn == thing.arn for arn in found.depends_on if arn.startswith(things)):
+        # Most certificates have one thing. What was found was found through it.
+        return found.depends_on
+    return (yield from transaction.effective_policies(scope, Beginning(thing_name=thing.name))).depends_on

@@ -1,0 +1,159 @@
+"""Owns which policies are attached to what; knows neither HTTP nor SQL.
+
+An attachment locks the policy first (others may attach it too, nobody delete it), then its target, then the note of the
+change. Every program that needs several of them takes them in this order.
+"""
+
+from __future__ import annotations
+
+from thingmint.core.audit_entry import audit_entry
+from thingmint.core.caller import Caller
+from thingmint.core.certificates.certificate import Certificate, CertificateStatus
+from thingmint.core.errors import InvalidRequest
+from thingmint.core.identifiers import PolicyName
+from thingmint.core.policies.stored_policy import PolicySummary, ensure_room_for_policy, policy_not_found
+from thingmint.core.policies.target import (
+    CertificateTarget,
+    PolicyTarget,
+    ThingGroupTarget,
+    target_not_found,
+)
+from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+from thingmint.registration.kernel.ports import Transaction
+from thingmint.registration.verbs.policy_attachments import AttachedTarget, Beginning
+
+
+async def attach(
+    authority: RegistrationAuthority, caller: Caller, action: str, name: PolicyName, target: PolicyTarget
+) -> None:
+    """Attach the policy to the target; do nothing if it is attached.
+
+    Raises ResourceNotFound if either does not exist, LimitExceeded if the target has as many policies as it may have,
+    InvalidRequest for a certificate that is being transferred.
+    """
+    now = authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        if not (yield from attached(transaction, caller, name, target)):
+            return Change(None, ())
+        entry = audit_entry(caller, now, action, target.name, policy=name)
+        return Change(None, (entry,), (target.name,))
+
+    await change(authority, program)
+
+
+def attached(transaction: Transaction, caller: Caller, name: PolicyName, target: PolicyTarget) -> Steps[bool]:
+    """Attach the policy as a step of a program; say whether it was not attached yet. Raises what `attach` does."""
+    certificate = yield from _lock(transaction, caller, name, target)
+    if certificate is not None and certificate.status is CertificateStatus.PENDING_TRANSFER:
+        # At its new owner's it would have a policy that is not there.
+        raise InvalidRequest(f"A policy cannot be attached to a certificate in transfer: {target.name}")
+    if not (yield from transaction.attach_policy(caller.scope, name, target.name)):
+        return False
+    policies = yield from transaction.count_policies(caller.scope, target.name)
+    # The new one is counted already; what raises here undoes it.
+    ensure_room_for_policy(target.name, policies - 1)
+    return True
+
+
+async def detach(
+    authority: RegistrationAuthority, caller: Caller, action: str, name: PolicyName, target: PolicyTarget
+) -> None:
+    """Detach the policy from the target; do nothing if it is not attached.
+
+    Raises ResourceNotFound if either does not exist.
+    """
+    now = authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        yield from _lock(transaction, caller, name, target)
+        if not (yield from transaction.detach_policy(caller.scope, name, target.name)):
+            return Change(None, ())
+        entry = audit_entry(caller, now, action, target.name, policy=name)
+        return Change(None, (entry,), (target.name,))
+
+    await change(authority, program)
+
+
+async def list_attached(
+    authority: RegistrationAuthority, caller: Caller, target: PolicyTarget, request: PageRequest, *, inherited: bool
+) -> Page[PolicySummary]:
+    """Return a page of the policies attached to the target and, if inherited are asked for, to what it belongs to.
+
+    They are in the order of attachment, latest first unless ascending. Raises ResourceNotFound.
+    """
+
+    def program(transaction: Transaction) -> Steps[Page[PolicySummary]]:
+        yield from require_target(transaction, target)
+        if inherited:
+            beginning = beginning_of(target)
+            return (
+                yield from read_page(
+                    request, lambda page: transaction.inherited_policies(caller.scope, beginning, page)
+                )
+            )
+        return (
+            yield from read_page(request, lambda page: transaction.attached_policies(caller.scope, target.name, page))
+        )
+
+    return await authority.store.read(program)
+
+
+async def list_targets(
+    authority: RegistrationAuthority, caller: Caller, name: PolicyName, request: PageRequest
+) -> Page[AttachedTarget]:
+    """Return a page of the policy's targets in the order of attachment, latest first unless ascending.
+
+    Raises ResourceNotFound.
+    """
+
+    def program(transaction: Transaction) -> Steps[Page[AttachedTarget]]:
+        yield from _require_policy(transaction, caller, name)
+        return (yield from read_page(request, lambda page: transaction.policy_targets(caller.scope, name, page)))
+
+    return await authority.store.read(program)
+
+
+def beginning_of(target: PolicyTarget) -> Beginning:
+    """Return where policies that are in force for the target are looked for."""
+    if isinstance(target, ThingGroupTarget):
+        return Beginning(group_name=target.group_name)
+    return Beginning(principal=target.name)
+
+
+def require_target(transaction: Transaction, target: PolicyTarget) -> Steps[None]:
+    """Raise ResourceNotFound if the target does not exist; of a Cognito identity that cannot be known."""
+    exists = True
+    if isinstance(target, CertificateTarget):
+        exists = (yield from transaction.certificate(target.scope, target.certificate_id)) is not None
+    elif isinstance(target, ThingGroupTarget):
+        exists = (yield from transaction.thing_group(target.scope, target.group_name)) is not None
+    if not exists:
+        raise target_not_found(target.name)
+
+
+def _lock(
+    transaction: Transaction, caller: Caller, name: PolicyName, target: PolicyTarget
+) -> Steps[Certificate | None]:
+    if not (yield from transaction.policy_kept(caller.scope, name)):
+        raise policy_not_found(name)
+    certificate, exists = None, True
+    if isinstance(target, CertificateTarget):
+        certificate = yield from transaction.certificate_for_update(target.scope, target.certificate_id)
+        exists = certificate is not None
+    elif isinstance(target, ThingGroupTarget):
+        exists = (yield from transaction.thing_group_for_update(target.scope, target.group_name)) is not None
+    else:
+        # The registry has no row of an identity; that of its changes serves to count its policies one at a time.
+        yield from transaction.note_change(target.name)
+    if not exists:
+        raise target_not_found(target.name)
+    return certificate
+
+
+def _require_policy(transaction: Transaction, caller: Caller, name: PolicyName) -> Steps[None]:
+    if (yield from transaction.policy_with_version(caller.scope, name, None)) is None:
+        raise policy_not_found(name)

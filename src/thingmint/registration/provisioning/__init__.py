@@ -1,0 +1,1 @@
+"""Templates, claims, ownership tokens, first connections and bulk registration."""

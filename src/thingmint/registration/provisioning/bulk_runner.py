@@ -1,0 +1,249 @@
+"""Owns the carrying out of bulk registrations, in the background, by whichever process has the task's lease.
+
+Each line's device and its outcome are one transaction. A batch of outcomes goes to the reports, which are durable
+before the progress that counts them; what a crash leaves between the two is written again over itself. So a task that
+goes on after a crash, here or on another node, registers no line twice, forgets none, and reports each once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from thingmint.core.caller import Caller, Principal
+from thingmint.core.errors import ServiceUnavailable, ThingmintError, Throttled
+from thingmint.core.provisioning.plan import plan
+from thingmint.core.provisioning.registration_task import (
+    RUNNING,
+    InputLine,
+    Outcome,
+    Progress,
+    RegistrationTask,
+    ReportType,
+    TaskBroken,
+    TaskStatus,
+    advanced,
+    failed,
+    failure,
+    line_parameters,
+    report_lines,
+    success,
+)
+from thingmint.core.provisioning.template import TemplateKind
+from thingmint.issuance.pem import sent_pem
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+from thingmint.registration.kernel.ports import Transaction
+from thingmint.registration.provisioning.provisioning import parsed_template, prepared_run, run_steps
+
+# Long enough for a batch on a slow database, short enough for an operator who waits after a crash.
+LEASE = timedelta(seconds=15)
+POLL_SECONDS = 1.0
+# Few at once: the callers of the service share its processor and its database with a task.
+_CONCURRENCY = 4
+_BATCH = 40
+_MOMENT = timedelta(milliseconds=1)
+_ENDED = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class TaskTaken(Exception):
+    """Another process has the task now; whatever this one was about to write for it must not be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRunner:
+    """Carries out tasks in turns, a batch of each; ``owner`` is a name that no other process has."""
+
+    authority: RegistrationAuthority
+    owner: str
+    lease: timedelta = LEASE
+    poll_seconds: float = POLL_SECONDS
+
+    async def run(self) -> None:
+        """Look for tasks and carry them out until cancelled; a task that is cut off so is free for others at once."""
+        while True:
+            try:
+                has_worked = await self.work()
+            except (ServiceUnavailable, Throttled):
+                # The database will be back; the task's lease ends meanwhile, and it is taken again.
+                has_worked = False
+            if not has_worked:
+                await asyncio.sleep(self.poll_seconds)
+
+    async def work(self) -> bool:
+        """Carry out a task that nobody has; say whether there was one.
+
+        That is until it ends, somebody else takes it, or another one waits: its account must not wait for this one's.
+        """
+        task = await self._take()
+        if task is None:
+            return False
+        try:
+            while task.status in RUNNING:
+                task = await self._batch(task)
+                if task.status in RUNNING and await self._another_waits():
+                    # Behind all that wait already: the one whose lease ended first is taken first.
+                    await self._let_go(task, self.authority.clock.now() - _MOMENT)
+                    break
+        except TaskTaken:
+            pass
+        except TaskBroken as error:
+            await self._fail(task, error.message)
+        except asyncio.CancelledError:
+            # Without the database, the task is free when its lease ends. This work ends now in any case.
+            with contextlib.suppress(Exception):
+                await self._let_go(task, _ENDED)
+            raise
+        except (ServiceUnavailable, Throttled):
+            raise
+        except Exception:
+            # Without the database, the task is taken again when its lease ends; the error that is told is this one.
+            with contextlib.suppress(ServiceUnavailable, Throttled):
+                await self._fail(task, "An internal failure occurred")
+            raise
+        return True
+
+    async def _another_waits(self) -> bool:
+        now = self.authority.clock.now()
+        return await self.authority.store.read(lambda transaction: transaction.has_free_registration_task(now))
+
+    async def _take(self) -> RegistrationTask | None:
+        store, now = self.authority.store, self.authority.clock.now()
+        # A node that cannot reach the files leaves every task to those that can.
+        if not self.authority.files.are_reachable or not await self._another_waits():
+            return None
+        until = now + self.lease
+        return await store.write(lambda transaction: transaction.take_registration_task(self.owner, now, until))
+
+    async def _batch(self, task: RegistrationTask) -> RegistrationTask:
+        progress, lines = task.progress, list[InputLine]()
+        if task.status is TaskStatus.IN_PROGRESS:
+            read = self.authority.files.lines
+            lines = list(await read(task.scope.account, task.input, progress.offset, progress.lines + 1, _BATCH))
+            await self._register(task, lines)
+        await self._renew(task)
+        outcomes = await self.authority.store.read(lambda transaction: transaction.outcomes(task))
+        return await self._checkpoint(task, lines, outcomes)
+
+    async def _register(self, task: RegistrationTask, lines: Sequence[InputLine]) -> None:
+        known = {each.line for each in await self.authority.store.read(lambda transaction: transaction.outcomes(task))}
+        room = asyncio.Semaphore(_CONCURRENCY)
+
+        async def register(line: InputLine) -> None:
+            async with room:
+                await self._line(task, line)
+
+        open_lines = [line for line in lines if line.number not in known and not line.is_blank]
+        ended = await asyncio.gather(*map(register, open_lines), return_exceptions=True)
+        for error in ended:
+            if error is not None:
+                raise error
+
+    async def _line(self, task: RegistrationTask, line: InputLine) -> None:
+        caller = _caller(task)
+        try:
+            template = parsed_template(task.template_body, TemplateKind.REGISTER_THING)
+            planned = plan(template, line_parameters(line))
+            run = await prepared_run(self.authority, caller, planned, task.role_arn)
+
+            def program(transaction: Transaction) -> Steps[Change[None]]:
+                yield from self._require_owner(transaction, task)
+                done = yield from run_steps(transaction, run)
+                certificate = done.result.certificate
+                pem = None if certificate is None else sent_pem(certificate)
+                yield from _record(transaction, task, success(line, pem, done.result.resource_arns))
+                return Change(None, done.entries, done.touched, done.events)
+
+            await change(self.authority, program)
+        except (ServiceUnavailable, Throttled):
+            raise
+        except ThingmintError as error:
+            await self._record_failure(task, failure(line, error.message))
+
+    async def _record_failure(self, task: RegistrationTask, outcome: Outcome) -> None:
+        def program(transaction: Transaction) -> Steps[None]:
+            yield from self._require_owner(transaction, task)
+            yield from _record(transaction, task, outcome)
+
+        await self.authority.store.write(program)
+
+    async def _renew(self, task: RegistrationTask) -> None:
+        # Transactions tell by themselves that the task is somebody else's; files do not. So the reports are written at
+        # the beginning of a lease, when nobody else can have the task for as long as it lasts.
+        until = self.authority.clock.now() + self.lease
+        if not await self.authority.store.write(
+            lambda transaction: transaction.own_registration_task(task, self.owner, until)
+        ):
+            raise TaskTaken
+
+    async def _checkpoint(
+        self, task: RegistrationTask, lines: Sequence[InputLine], outcomes: Sequence[Outcome]
+    ) -> RegistrationTask:
+        before, files = task.progress, self.authority.files
+        results, errors = (report_lines(outcomes, kind) for kind in (ReportType.RESULTS, ReportType.ERRORS))
+        successes = sum(each.succeeded for each in outcomes)
+        end = task.input.size if task.status is TaskStatus.IN_PROGRESS else before.offset
+        progress = Progress(
+            offset=lines[-1].end if lines else end,
+            lines=before.lines + len(lines),
+            successes=before.successes + successes,
+            failures=before.failures + len(outcomes) - successes,
+            results_size=await files.append(task.task_id, ReportType.RESULTS, before.results_size, results),
+            errors_size=await files.append(task.task_id, ReportType.ERRORS, before.errors_size, errors),
+        )
+        now = self.authority.clock.now()
+
+        def program(transaction: Transaction) -> Steps[RegistrationTask]:
+            # The status may be another one than when the batch began: the task may be to stop.
+            stored = yield from transaction.registration_task_for_update(task.scope, task.task_id)
+            if stored is None or not (yield from transaction.own_registration_task(task, self.owner, now + self.lease)):
+                raise TaskTaken
+            after = advanced(stored, progress, now)
+            yield from transaction.update_registration_task(after)
+            yield from transaction.delete_outcomes(after)
+            return after
+
+        return await self.authority.store.write(program)
+
+    def _require_owner(self, transaction: Transaction, task: RegistrationTask) -> Steps[None]:
+        if not (yield from transaction.owns_registration_task(task, self.owner)):
+            raise TaskTaken
+
+    async def _fail(self, task: RegistrationTask, message: str) -> None:
+        now = self.authority.clock.now()
+
+        def program(transaction: Transaction) -> Steps[None]:
+            stored = yield from transaction.registration_task_for_update(task.scope, task.task_id)
+            if stored is not None and (yield from transaction.owns_registration_task(task, self.owner)):
+                outcomes = yield from transaction.outcomes(stored)
+                yield from transaction.update_registration_task(failed(_counted(stored, outcomes), message, now))
+                yield from transaction.delete_outcomes(stored)
+
+        await self.authority.store.write(program)
+
+    async def _let_go(self, task: RegistrationTask, at: datetime) -> None:
+        await self.authority.store.write(lambda transaction: transaction.own_registration_task(task, self.owner, at))
+
+
+def _record(transaction: Transaction, task: RegistrationTask, outcome: Outcome) -> Steps[None]:
+    if not (yield from transaction.insert_outcome(task, outcome)):
+        raise TaskTaken
+
+
+def _counted(task: RegistrationTask, outcomes: Sequence[Outcome]) -> RegistrationTask:
+    successes = sum(each.succeeded for each in outcomes)
+    progress = replace(
+        task.progress,
+        successes=task.progress.successes + successes,
+        failures=task.progress.failures + len(outcomes) - successes,
+    )
+    return replace(task, progress=progress)
+
+
+def _caller(task: RegistrationTask) -> Caller:
+    principal = Principal(task.principal_arn, ())
+    return Caller(task.scope.account, task.scope.region, principal, task.task_id, "")

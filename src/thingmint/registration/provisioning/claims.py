@@ -1,0 +1,94 @@
+"""Owns claim certificates: issued to a trusted user, valid for minutes, bound to one template, kept out of lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from thingmint.core.audit_entry import audit_entry
+from thingmint.core.caller import Caller
+from thingmint.core.errors import AccessDenied
+from thingmint.core.identifiers import CertificateId, TemplateName
+from thingmint.core.provisioning.claim import ClaimCertificate
+from thingmint.issuance.keys import KeyPair, load_public_key
+from thingmint.records.steps import Steps
+from thingmint.registration.certificates.issuing import SignedCertificate, sign
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+from thingmint.registration.kernel.ports import Transaction
+from thingmint.registration.provisioning.provisioning_templates import found_template, kept_template
+
+_NOT_USABLE = "The claim certificate cannot be used any more"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedClaim:
+    """A claim certificate and the key pair made for it, whose private key is given this one time."""
+
+    certificate_id: CertificateId
+    der: bytes
+    key_pair: KeyPair
+    expires_at: datetime
+
+
+async def create_claim(authority: RegistrationAuthority, caller: Caller, name: TemplateName) -> IssuedClaim:
+    """Make a key pair and a claim certificate that provisions with this template alone, and return both.
+
+    Raises ResourceNotFound; Throttled if too many callers wait for keys.
+    """
+    # Asked first: a key pair costs more than a look. Asked again below, because the template may go meanwhile; a claim
+    # that outlived it would be one on the next template of the same name.
+    await authority.store.read(lambda transaction: found_template(transaction, caller, name))
+    key_pair = await authority.key_source.take()
+    now = authority.clock.now()
+    signed = _sign(authority, key_pair, now)
+    detail = {"certificate_id": signed.certificate_id, "serial_number": f"{signed.serial_number:x}"}
+
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        template = yield from kept_template(transaction, caller, name)
+        claim = ClaimCertificate(caller.scope, signed.certificate_id, name, template.generation_id, signed.not_after)
+        yield from transaction.insert_claim_certificate(claim)
+        entry = audit_entry(caller, now, "CreateProvisioningClaim", template.arn, **detail)
+        return Change(None, (entry,))
+
+    await change(authority, program)
+    return IssuedClaim(signed.certificate_id, signed.der, key_pair, signed.not_after)
+
+
+async def recognise_claim(authority: RegistrationAuthority, certificate_id: CertificateId) -> ClaimCertificate | None:
+    """Return the claim certificate with this id if there is one and it may still be used."""
+    claim = await authority.store.read(lambda transaction: transaction.claim_certificate(certificate_id))
+    return claim if claim is not None and claim.is_valid_at(authority.clock.now()) else None
+
+
+async def require_claim(authority: RegistrationAuthority, claim: ClaimCertificate | None) -> None:
+    """Return if there is no claim, or it may still be used; raise AccessDenied if it has ended or its template is gone.
+
+    Connections of claims outlive the question whether they are opened: each request asks again.
+    """
+    if claim is not None and await recognise_claim(authority, claim.certificate_id) != claim:
+        raise AccessDenied(_NOT_USABLE)
+
+
+def kept_claim(transaction: Transaction, claim: ClaimCertificate | None) -> Steps[None]:
+    """Raise AccessDenied if the claim's template was deleted since the request began."""
+    if claim is not None and (yield from transaction.claim_certificate(claim.certificate_id)) is None:
+        raise AccessDenied(_NOT_USABLE)
+
+
+async def sweep_claims(authority: RegistrationAuthority, limit: int) -> int:
+    """Forget up to ``limit`` claim certificates that have ended; return how many."""
+    now = authority.clock.now()
+    return await authority.store.write(lambda transaction: transaction.delete_expired_claims(now, limit))
+
+
+def _sign(authority: RegistrationAuthority, key_pair: KeyPair, now: datetime) -> SignedCertificate:
+    public_key = load_public_key(key_pair.public_key_der)
+    # As in AWS's claims, 64 hexadecimal digits; these are the key's own.
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(key_pair.public_key_der)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, digest.finalize().hex())])
+    return sign(authority.claim_issuer, authority.serial_numbers(), public_key, subject, now)

@@ -1,0 +1,115 @@
+"""Owns ownership tokens and the end of what they were given for; knows neither MQTT nor what a device does with one."""
+
+from __future__ import annotations
+
+import base64
+
+from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.caller import Caller
+from thingmint.core.certificates.certificate import Certificate, CertificateStatus
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.provisioning.ownership import (
+    Ownership,
+    OwnershipTokenInvalid,
+    new_ownership,
+    ownership_of,
+    token_content,
+    token_name,
+)
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+from thingmint.registration.kernel.ports import Transaction
+
+# Who deletes certificates that nobody used.
+_SWEEPER = "thingmint"
+
+
+def ownership_token(authority: RegistrationAuthority, ownership: Ownership) -> str:
+    """Return the token: opaque, sealed for the account, of 92 characters; small devices reserve 512."""
+    sealed = authority.sealer.seal(token_content(ownership), token_name(ownership.scope))
+    return base64.b64encode(sealed).decode("ascii")
+
+
+def redeemed_token(authority: RegistrationAuthority, caller: Caller, token: str) -> Ownership:
+    """Return what a token proves; raise OwnershipTokenInvalid for an empty, foreign, changed or ended one.
+
+    A token may be shown again within its hour, for the same request: a device whose answer got lost has no other way to
+    go on. `redemption` tells requests apart.
+    """
+    if not token:
+        raise OwnershipTokenInvalid("Certificate ownership token cannot be empty.")
+    ownership = _unsealed(authority, caller, token)
+    if not ownership.is_valid_at(authority.clock.now()):
+        raise OwnershipTokenInvalid("Certificate ownership token has expired.")
+    return ownership
+
+
+def note_ownership(transaction: Transaction, certificate: Certificate) -> Steps[None]:
+    """Note, beside a new certificate, when it goes if it is not used; `ownership_of_new` is what the token says."""
+    return transaction.insert_ownership(ownership_of_new(certificate))
+
+
+def ownership_of_new(certificate: Certificate) -> Ownership:
+    """Return the ownership that is given out with a certificate as it is issued."""
+    return new_ownership(certificate.scope, certificate.certificate_id, certificate.created_at)
+
+
+async def sweep_unused_certificates(authority: RegistrationAuthority, limit: int) -> int:
+    """Look at up to ``limit`` certificates whose token has ended, delete those never used; return how many were seen.
+
+    Used is what left PENDING_ACTIVATION, or has a thing or a policy. The caller calls again at once while the
+    answer is ``limit``.
+    """
+    now = authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Change[int]]:
+        ended = yield from transaction.expired_ownerships(now, limit)
+        entries = []
+        for ownership in ended:
+            deleted = yield from _delete_unless_used(transaction, ownership)
+            yield from transaction.delete_ownership(ownership)
+            if deleted is not None:
+                entries.append(_entry(authority, deleted))
+        return Change(len(ended), tuple(entries), tuple(entry.resource for entry in entries))
+
+    return await change(authority, program)
+
+
+def _delete_unless_used(transaction: Transaction, ownership: Ownership) -> Steps[Certificate | None]:
+    certificate = yield from transaction.certificate_for_update(ownership.scope, ownership.certificate_id)
+    if certificate is None or certificate.status is not CertificateStatus.PENDING_ACTIVATION:
+        return None
+    attached = yield from transaction.principal_attachments(certificate.scope, certificate.arn)
+    if attached.things or attached.policies:
+        return None
+    yield from transaction.delete_certificate(certificate)
+    return certificate
+
+
+def _entry(authority: RegistrationAuthority, certificate: Certificate) -> AuditEntry:
+    return AuditEntry(
+        at=authority.clock.now(),
+        scope=certificate.scope,
+        principal_arn=_SWEEPER,
+        source_address="",
+        request_id="",
+        action="DeleteCertificate",
+        resource=certificate.arn,
+        detail={
+            "status": certificate.status,
+            "issuer_id": certificate.issuer_id or "",
+            "serial_number": f"{certificate.serial_number:x}",
+            "reason": "ownership token ended",
+        },
+    )
+
+
+def _unsealed(authority: RegistrationAuthority, caller: Caller, token: str) -> Ownership:
+    try:
+        sealed = base64.b64decode(token, validate=True)
+        content = authority.sealer.unseal(sealed, token_name(caller.scope))
+    except (ValueError, ServiceUnavailable) as error:
+        # To a sealer, what it cannot open is damage of its own store; here it is what a device sent.
+        raise OwnershipTokenInvalid("Certificate ownership token is not valid.") from error
+    return ownership_of(caller.scope, content)

@@ -1,0 +1,249 @@
+"""Owns the carrying out of provisioning plans, for every edge: all of a plan in one transaction, or nothing.
+
+The same plan again finds everything as it is to be, and changes nothing: a device that lost an answer may repeat
+the request.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Protocol
+
+from thingmint.core.audit_entry import AuditEntry, audit_entry
+from thingmint.core.caller import Caller
+from thingmint.core.certificates.certificate import Certificate
+from thingmint.core.errors import (
+    CertificateConflict,
+    CertificateInvalid,
+    CertificateStateRefused,
+    DuplicateCertificate,
+    LimitExceeded,
+    RegistrationFailed,
+    ResourceExists,
+    ResourceNotFound,
+)
+from thingmint.core.identifiers import Scope, ThingName, policy_arn, thing_arn
+from thingmint.core.policies.target import CertificateTarget
+from thingmint.core.provisioning.plan import ProvisioningPlan, plan
+from thingmint.core.provisioning.stored_template import ProvisioningTemplate, TemplateNotFound
+from thingmint.core.provisioning.template import Template, TemplateKind, parse_template
+from thingmint.core.registry.registry_event import RegistryEvent
+from thingmint.core.registry.thing import Thing
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+from thingmint.registration.kernel.ports import Transaction
+from thingmint.registration.policies.policy_attachments import attached
+from thingmint.registration.provisioning.provisioning_certificate import (
+    GivenCertificate,
+    given_certificate,
+    held_certificate,
+)
+from thingmint.registration.provisioning.provisioning_permissions import require_groups_not_denied, require_role
+from thingmint.registration.provisioning.provisioning_steps import certificate_step, policy_step, thing_step
+from thingmint.registration.provisioning.provisioning_templates import require_template
+from thingmint.registration.registry.thing_principals import attach_certificate
+
+# A fleet has few templates, and every device's registration reads one.
+_PARSED_TEMPLATES = 64
+
+# What AWS calls a failed registration: the request was sound, and the registry did not let it happen.
+_FAILURES = (
+    CertificateConflict,
+    CertificateInvalid,
+    CertificateStateRefused,
+    DuplicateCertificate,
+    LimitExceeded,
+    ResourceExists,
+    ResourceNotFound,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """What a plan came to: certificate and thing if it has them, ARNs by logical id, the device's configuration."""
+
+    certificate: Certificate | None
+    thing_name: ThingName | None
+    resource_arns: Mapping[str, str]
+    device_configuration: Mapping[str, str]
+
+
+class Once(Protocol):
+    """A request that is carried out at most once, by whatever it shows for it."""
+
+    def begin(self, transaction: Transaction) -> Steps[Provisioned | None]:
+        """Return what the same request came to before; None if it is the first, and the others wait for it."""
+        ...
+
+    def end(self, transaction: Transaction, done: Provisioned) -> Steps[None]:
+        """Note what the request came to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One carrying out of a plan: for whom, when, with the numbers that new things would get."""
+
+    caller: Caller
+    plan: ProvisioningPlan
+    given: GivenCertificate | None
+    thing_id: str
+    policy_ids: tuple[str, ...]
+    at: datetime
+
+    @property
+    def scope(self) -> Scope:
+        """Whose registry it is."""
+        return self.caller.scope
+
+
+@lru_cache(maxsize=_PARSED_TEMPLATES)
+def parsed_template(body: str, kind: TemplateKind) -> Template:
+    """Return the template of a body; raise InvalidRequest naming the place and the reason if it is none."""
+    return parse_template(body, kind)
+
+
+async def register_thing(
+    authority: RegistrationAuthority, caller: Caller, body: str, parameters: Mapping[str, str]
+) -> Provisioned:
+    """Carry out a template that the caller brings along.
+
+    Raises what `provision` raises, InvalidParameters, and AccessDenied if the thing leaves a group against a policy.
+    """
+    planned = plan(parsed_template(body, TemplateKind.REGISTER_THING), parameters)
+    await require_groups_not_denied(authority, caller, planned)
+    return await provision(authority, caller, planned)
+
+
+async def provision(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    planned: ProvisioningPlan,
+    *,
+    template: ProvisioningTemplate | None = None,
+    role_arn: str | None = None,
+    once: Once | None = None,
+) -> Provisioned:
+    """Carry out the plan and return what it came to.
+
+    The role of the template, or the one that is given, must allow it. Raises AccessDenied if it does not,
+    InvalidRequest for what cannot be, UpdateConflict where the plan forbids a change, RegistrationFailed if something
+    that it names does not exist or does not allow it, TemplateNotFound if the template was deleted meanwhile. Nothing
+    of the plan has happened then.
+    """
+
+    def program(transaction: Transaction, run: Run) -> Steps[Change[Provisioned]]:
+        earlier = None if once is None else (yield from once.begin(transaction))
+        if earlier is not None:
+            return Change(earlier, ())
+        if template is not None:
+            yield from require_template(transaction, caller, template)
+        done = yield from run_steps(transaction, run, template)
+        if once is not None:
+            yield from once.end(transaction, done.result)
+        return done
+
+    try:
+        run = await prepared_run(authority, caller, planned, role_arn if template is None else template.role_arn)
+        return await change(authority, lambda transaction: program(transaction, run))
+    except TemplateNotFound:
+        raise
+    except _FAILURES as error:
+        raise RegistrationFailed(error.message) from error
+
+
+async def prepared_run(
+    authority: RegistrationAuthority, caller: Caller, planned: ProvisioningPlan, role_arn: str | None = None
+) -> Run:
+    """Return what the transaction needs, all signing done and the role asked.
+
+    Raises what `given_certificate` raises, AccessDenied if the role does not allow all of the plan.
+    """
+    given = None if planned.certificate is None else await given_certificate(authority, caller, planned.certificate)
+    await require_role(authority, caller, role_arn, planned, given)
+    return Run(
+        caller=caller,
+        plan=planned,
+        given=given,
+        thing_id=authority.new_generation_id(),
+        policy_ids=tuple(authority.new_generation_id() for _ in planned.policies),
+        at=authority.clock.now(),
+    )
+
+
+def run_steps(
+    transaction: Transaction, run: Run, template: ProvisioningTemplate | None = None
+) -> Steps[Change[Provisioned]]:
+    """Carry out a plan as steps of a transaction; return what it came to with the audit entries of what it changed."""
+    planned, scope = run.plan, run.scope
+    changes: list[str] = []
+    for policy, policy_id in zip(planned.policies, run.policy_ids, strict=True):
+        if (yield from policy_step(transaction, scope, policy, policy_id, run.at)):
+            changes.append("policy")
+    thing, events = None, tuple[RegistryEvent, ...]()
+    if planned.thing is not None:
+        certificate_id = None if run.given is None else run.given.certificate_id
+        thing, events = yield from thing_step(transaction, scope, planned.thing, certificate_id, run.thing_id, run.at)
+        changes += ["thing"] if events else []
+    certificate = None
+    if run.given is not None:
+        certificate = yield from _certificate(transaction, run, run.given, thing, changes)
+    thing_name = None if thing is None else thing.name
+    done = Provisioned(certificate, thing_name, _arns(run, certificate), planned.device_configuration)
+    return replace(_change(run, done, changes, template), events=events)
+
+
+def _certificate(
+    transaction: Transaction, run: Run, given: GivenCertificate, thing: Thing | None, changes: list[str]
+) -> Steps[Certificate]:
+    planned = given.planned
+    before = yield from held_certificate(transaction, run.scope, given)
+    certificate = yield from certificate_step(transaction, before, planned, run.at)
+    changes += ["certificate"] if certificate is not before else []
+    target = CertificateTarget(run.scope, certificate.certificate_id)
+    for policy in run.plan.policies:
+        if (yield from attached(transaction, run.caller, policy.name, target)):
+            changes.append("policy attachment")
+    if thing is not None and (yield from attach_certificate(transaction, thing, target, planned.thing_principal_type)):
+        changes.append("thing attachment")
+    return certificate
+
+
+def _arns(run: Run, certificate: Certificate | None) -> dict[str, str]:
+    arns = {policy.logical_id: policy_arn(run.scope, policy.name) for policy in run.plan.policies}
+    if run.given is not None and certificate is not None:
+        arns[run.given.planned.logical_id] = certificate.arn
+    if run.plan.thing is not None:
+        arns[run.plan.thing.logical_id] = thing_arn(run.scope, run.plan.thing.name)
+    return arns
+
+
+def _change(
+    run: Run, done: Provisioned, changes: list[str], template: ProvisioningTemplate | None
+) -> Change[Provisioned]:
+    touched = [] if done.certificate is None else [done.certificate.arn]
+    if done.thing_name is not None:
+        touched.append(thing_arn(run.scope, done.thing_name))
+    entries = [] if run.given is None or run.given.entry is None else [run.given.entry]
+    if changes:
+        entries.append(_entry(run, done, changes, touched, template))
+    return Change(done, tuple(entries), tuple(touched) if changes else ())
+
+
+def _entry(
+    run: Run, done: Provisioned, changes: list[str], touched: list[str], template: ProvisioningTemplate | None
+) -> AuditEntry:
+    detail = {
+        "certificate_id": "" if done.certificate is None else done.certificate.certificate_id,
+        "status": "" if done.certificate is None else str(done.certificate.status),
+        "thing": done.thing_name or "",
+        "policies": ",".join(policy.name for policy in run.plan.policies),
+        "template": "" if template is None else template.name,
+        "changed": ",".join(dict.fromkeys(changes)),
+    }
+    resource = (touched or list(done.resource_arns.values()))[0]
+    return audit_entry(
+        run.caller, run.at, "RegisterThing", resource, **{name: text for name, text in detail.items() if text}
+    )

@@ -1,0 +1,81 @@
+"""Owns what an ownership token is used for: one RegisterThing request, whose answer it gets as often as it asks.
+
+The row beside the certificate decides, so that two requests at once on two nodes cannot both be the first.
+"""
+
+import json
+from dataclasses import dataclass
+
+from thingmint.core.certificates.certificate import Certificate, CertificateStatus
+from thingmint.core.errors import RegistrationFailed
+from thingmint.core.identifiers import ThingName
+from thingmint.core.provisioning.ownership import Ownership, OwnershipTokenInvalid, OwnershipUse, answer_name
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.ports import Transaction
+from thingmint.registration.provisioning.ownership import ownership_of_new
+from thingmint.registration.provisioning.provisioning import Provisioned
+
+# A certificate that an operator has revoked or is handing over gets no answer, not even the one it had.
+_ANSWERED = frozenset({CertificateStatus.ACTIVE, CertificateStatus.INACTIVE})
+
+
+@dataclass(frozen=True, slots=True)
+class Redemption:
+    """A token that is shown with a request; implements `provisioning.Once`."""
+
+    authority: RegistrationAuthority
+    ownership: Ownership
+    request_digest: str
+
+    async def read(self) -> tuple[Certificate, Provisioned | None]:
+        """Return the token's certificate, and what the same request came to before.
+
+        Raises OwnershipTokenInvalid if the certificate is gone or the token has served another request,
+        RegistrationFailed if the request was served and the certificate is neither active nor inactive now.
+        """
+
+        def program(transaction: Transaction) -> Steps[tuple[Certificate, Provisioned | None]]:
+            certificate = yield from self._certificate(transaction)
+            use = yield from self._use(transaction)
+            return certificate, None if use.request_digest is None else self._earlier(certificate, use)
+
+        return await self.authority.store.read(program)
+
+    def begin(self, transaction: Transaction) -> Steps[Provisioned | None]:
+        """Return what the same request came to before, or None and hold the token; raise what `read` raises."""
+        if (yield from transaction.take_ownership(self.ownership, self.request_digest)):
+            return None
+        use = yield from self._use(transaction)
+        return self._earlier((yield from self._certificate(transaction)), use)
+
+    def end(self, transaction: Transaction, done: Provisioned) -> Steps[None]:
+        """Note what the request came to: sealed, because the device's configuration may hold secrets."""
+        answer = [done.thing_name, dict(done.resource_arns), dict(done.device_configuration)]
+        sealed = self.authority.sealer.seal(json.dumps(answer).encode(), answer_name(self.ownership))
+        yield from transaction.note_answer(self.ownership, sealed)
+
+    def _certificate(self, transaction: Transaction) -> Steps[Certificate]:
+        found = yield from transaction.certificate(self.ownership.scope, self.ownership.certificate_id)
+        # One that was deleted and registered again by its operator is not what the token was given out with.
+        if found is None or ownership_of_new(found) != self.ownership:
+            raise OwnershipTokenInvalid("The certificate of the ownership token does not exist any more.")
+        return found
+
+    def _use(self, transaction: Transaction) -> Steps[OwnershipUse]:
+        use = yield from transaction.ownership_use(self.ownership)
+        if use is None:
+            raise OwnershipTokenInvalid("Certificate ownership token has expired.")
+        if use.request_digest not in (None, self.request_digest):
+            raise OwnershipTokenInvalid("Certificate ownership token has been used for another request.")
+        return use
+
+    def _earlier(self, certificate: Certificate, use: OwnershipUse) -> Provisioned:
+        if certificate.status not in _ANSWERED:
+            raise RegistrationFailed(f"The certificate {certificate.certificate_id} is {certificate.status}")
+        assert use.sealed_answer is not None, "a request and its answer are noted in one transaction"
+        answer = json.loads(self.authority.sealer.unseal(use.sealed_answer, answer_name(self.ownership)))
+        thing_name, resource_arns, device_configuration = answer
+        return Provisioned(
+            certificate, None if thing_name is None else ThingName(thing_name), resource_arns, device_configuration
+        )

@@ -1,0 +1,29 @@
+"""Owns when what has ended is swept: claims, certificates that nobody used, old bulk registrations."""
+
+import asyncio
+
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.registration.certificates.signed_certificates import sweep_revoked_certificates
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.provisioning.bulk import sweep_tasks
+from thingmint.registration.provisioning.claims import sweep_claims
+from thingmint.registration.provisioning.ownership import sweep_unused_certificates
+
+SWEEP_SECONDS = 30.0
+# A batch is one transaction, and others wait for it on SQLite.
+_BATCH = 200
+_SWEEPS = (sweep_claims, sweep_unused_certificates, sweep_tasks, sweep_revoked_certificates)
+
+
+async def sweep(authority: RegistrationAuthority, pause_seconds: float = SWEEP_SECONDS) -> None:
+    """Sweep again and again until cancelled, in batches so that others have their turn between them."""
+    while True:
+        try:
+            for each in _SWEEPS:
+                swept = _BATCH
+                while swept == _BATCH:
+                    swept = await each(authority, _BATCH)
+        except ServiceUnavailable:
+            # The next time is soon enough.
+            pass
+        await asyncio.sleep(pause_seconds)

@@ -1,0 +1,113 @@
+"""Owns the life of billing groups; knows neither HTTP nor SQL, and leaves their things to `billing_members`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from thingmint.core.audit_entry import audit_entry
+from thingmint.core.caller import Caller
+from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
+from thingmint.core.identifiers import BillingGroupName, Scope
+from thingmint.core.registry.thing_group import BillingGroup, GroupUpdate, ensure_group_version, updated_billing_group
+from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+from thingmint.registration.kernel.ports import Transaction
+from thingmint.registration.kernel.tags import store_tags
+
+_ONE = PageRequest(1, None, ascending=True)
+
+
+def require_billing_group(transaction: Transaction, scope: Scope, name: BillingGroupName) -> Steps[BillingGroup]:
+    """Return the billing group, kept by the transaction; raise ResourceNotFound if there is none."""
+    return found_billing_group((yield from transaction.billing_group_for_share(scope, name)), name)
+
+
+def found_billing_group(group: BillingGroup | None, name: BillingGroupName) -> BillingGroup:
+    """Return the billing group; raise ResourceNotFound if it is None."""
+    if group is None:
+        raise ResourceNotFound(f"Billing group {name} not found")
+    return group
+
+
+async def create(
+    authority: RegistrationAuthority, caller: Caller, name: BillingGroupName, description: str, tags: Mapping[str, str]
+) -> BillingGroup:
+    """Create a billing group; return the present one if it was made in the same words.
+
+    Raises ResourceExists if the name's group differs, InvalidRequest for tags that cannot be.
+    """
+    now = authority.clock.now()
+    group = BillingGroup(caller.scope, name, authority.new_generation_id(), now, description)
+
+    def program(transaction: Transaction) -> Steps[Change[BillingGroup]]:
+        present = yield from transaction.insert_billing_group(group)
+        if present is None:
+            yield from store_tags(transaction, group.arn, tags)
+            return Change(group, (audit_entry(caller, now, "CreateBillingGroup", group.arn),))
+        if not present.has_configuration_of(group):
+            raise ResourceExists(
+                f"Billing group {name} already exists in account with different properties",
+                resource_id=present.group_id,
+                resource_arn=present.arn,
+            )
+        return Change(present, ())
+
+    return await change(authority, program)
+
+
+async def describe(authority: RegistrationAuthority, caller: Caller, name: BillingGroupName) -> BillingGroup:
+    """Return the billing group; raise ResourceNotFound if there is none."""
+    stored = await authority.store.read(lambda transaction: transaction.billing_group(caller.scope, name))
+    return found_billing_group(stored, name)
+
+
+async def list_billing_groups(
+    authority: RegistrationAuthority, caller: Caller, prefix: str, request: PageRequest
+) -> Page[BillingGroupName]:
+    """Return a page of the names that start with the prefix, in their order."""
+
+    def program(transaction: Transaction) -> Steps[Page[BillingGroupName]]:
+        return read_listed(request, lambda page: transaction.billing_groups(caller.scope, prefix, page))
+
+    return await authority.store.read(program)
+
+
+async def update(
+    authority: RegistrationAuthority, caller: Caller, name: BillingGroupName, wanted: GroupUpdate
+) -> BillingGroup:
+    """Update the billing group and return it; raise ResourceNotFound or VersionMismatch."""
+    now = authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Change[BillingGroup]]:
+        before = found_billing_group((yield from transaction.billing_group_for_update(caller.scope, name)), name)
+        after = updated_billing_group(before, wanted)
+        yield from transaction.update_billing_group(after)
+        entry = audit_entry(caller, now, "UpdateBillingGroup", after.arn, version=str(after.version))
+        return Change(after, (entry,))
+
+    return await change(authority, program)
+
+
+async def delete(
+    authority: RegistrationAuthority, caller: Caller, name: BillingGroupName, expected_version: int | None
+) -> None:
+    """Delete the billing group; do nothing if there is none.
+
+    Raises VersionMismatch, and InvalidRequest if things belong to it.
+    """
+    now = authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        group = yield from transaction.billing_group_for_update(caller.scope, name)
+        if group is None:
+            return Change(None, ())
+        ensure_group_version(group, expected_version)
+        if (yield from transaction.things_in_billing_group(caller.scope, name, _ONE)):
+            raise InvalidRequest(f"Cannot delete. One or more things still belong to the billing group {name}")
+        yield from transaction.delete_billing_group(group)
+        yield from transaction.delete_tags(group.arn)
+        return Change(None, (audit_entry(caller, now, "DeleteBillingGroup", group.arn),))
+
+    await change(authority, program)

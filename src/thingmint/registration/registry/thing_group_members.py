@@ -1,0 +1,151 @@
+"""Owns which thing groups a thing is in; knows neither HTTP nor SQL.
+
+A function whose first parameter is a transaction is a step: other programs make it a part of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from thingmint.core.audit_entry import audit_entry
+from thingmint.core.caller import Caller
+from thingmint.core.identifiers import ThingGroupName, ThingName
+from thingmint.core.registry.registry_event import EventOperation, GroupMembershipEvent
+from thingmint.core.registry.thing import Thing
+from thingmint.core.registry.thing_group import MAX_GROUPS_OF_A_THING, ThingGroup, ensure_may_join
+from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+from thingmint.registration.kernel.ports import Transaction
+from thingmint.registration.registry.thing_groups import found_group
+from thingmint.registration.registry.things import found_thing, thing_for_update
+
+_ALL_GROUPS = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
+
+
+def join_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[GroupMembershipEvent | None]:
+    """Put the thing, held by the transaction, into the group; return what happened, None if it is in it.
+
+    Raises ResourceNotFound if there is no such group, InvalidRequest if the thing is in as many as it may be, or in
+    another one of the same hierarchy.
+    """
+    group = yield from _kept_group(transaction, thing, name)
+    memberships = yield from transaction.groups_of_thing(thing.scope, thing.name, _ALL_GROUPS)
+    ensure_may_join([membership.item for membership in memberships], group.path)
+    has_joined = yield from transaction.add_thing_to_group(thing.scope, thing.name, group.path)
+    return GroupMembershipEvent(EventOperation.ADDED, group, thing) if has_joined else None
+
+
+def leave_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[GroupMembershipEvent | None]:
+    """Take the thing, held by the transaction, out of the group; return what happened, None if it is not in it.
+
+    Raises ResourceNotFound if there is no such group.
+    """
+    group = yield from _kept_group(transaction, thing, name)
+    has_left = yield from transaction.remove_thing_from_group(thing.scope, thing.name, group.path)
+    return GroupMembershipEvent(EventOperation.REMOVED, group, thing) if has_left else None
+
+
+def each_group(
+    step: Callable[[Transaction, Thing, ThingGroupName], Steps[GroupMembershipEvent | None]],
+    transaction: Transaction,
+    thing: Thing,
+    names: Sequence[ThingGroupName],
+) -> Steps[list[GroupMembershipEvent]]:
+    """Take the step, `join_group` or `leave_group`, for each of the groups; return what happened."""
+    happened: list[GroupMembershipEvent] = []
+    for name in names:
+        event = yield from step(transaction, thing, name)
+        happened += [] if event is None else [event]
+    return happened
+
+
+async def add_thing(
+    authority: RegistrationAuthority, caller: Caller, name: ThingGroupName, thing_name: ThingName
+) -> None:
+    """Put the thing into the group; raise what `join_group` raises, and ResourceNotFound for the thing."""
+    await _move(authority, caller, "AddThingToThingGroup", thing_name, add=(name,))
+
+
+async def remove_thing(
+    authority: RegistrationAuthority, caller: Caller, name: ThingGroupName, thing_name: ThingName
+) -> None:
+    """Take the thing out of the group; do nothing if it is not in it.
+
+    Raises ResourceNotFound if the thing or the group does not exist.
+    """
+    await _move(authority, caller, "RemoveThingFromThingGroup", thing_name, remove=(name,))
+
+
+async def update_groups(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    thing_name: ThingName,
+    *,
+    add: Sequence[ThingGroupName],
+    remove: Sequence[ThingGroupName],
+) -> None:
+    """Take the thing out of groups, then put it into others, all or nothing; raise what `join_group` raises."""
+    await _move(authority, caller, "UpdateThingGroupsForThing", thing_name, add=add, remove=remove)
+
+
+async def list_groups(
+    authority: RegistrationAuthority, caller: Caller, name: ThingName, request: PageRequest
+) -> Page[ThingGroupName]:
+    """Return a page of the groups that the thing is in as it joined them; raise ResourceNotFound for the thing."""
+
+    def program(transaction: Transaction) -> Steps[Page[ThingGroupName]]:
+        found_thing((yield from transaction.thing(caller.scope, name)), name)
+        page = yield from read_listed(request, lambda page: transaction.groups_of_thing(caller.scope, name, page))
+        return Page(tuple([path[-1] for path in page.items]), page.next)
+
+    return await authority.store.read(program)
+
+
+async def list_things(
+    authority: RegistrationAuthority, caller: Caller, name: ThingGroupName, request: PageRequest, *, recursive: bool
+) -> Page[ThingName]:
+    """Return a page of the things in the group, or also in those below it; raise ResourceNotFound for the group."""
+
+    def program(transaction: Transaction) -> Steps[Page[ThingName]]:
+        path = found_group((yield from transaction.thing_group(caller.scope, name)), name).path
+        return (
+            yield from read_listed(
+                request, lambda page: transaction.things_in_group(caller.scope, path, page, recursive=recursive)
+            )
+        )
+
+    return await authority.store.read(program)
+
+
+async def _move(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    action: str,
+    thing_name: ThingName,
+    *,
+    add: Sequence[ThingGroupName] = (),
+    remove: Sequence[ThingGroupName] = (),
+) -> None:
+    now = authority.clock.now()
+
+    def program(transaction: Transaction) -> Steps[Change[None]]:
+        thing = yield from thing_for_update(transaction, caller, thing_name)
+        left = yield from each_group(leave_group, transaction, thing, remove)
+        joined = yield from each_group(join_group, transaction, thing, add)
+        if not left and not joined:
+            return Change(None, ())
+        detail = {"joined": _names(joined), "left": _names(left)}
+        entry = audit_entry(caller, now, action, thing.arn, **{name: text for name, text in detail.items() if text})
+        return Change(None, (entry,), (thing.arn,), (*left, *joined))
+
+    await change(authority, program)
+
+
+def _names(events: Sequence[GroupMembershipEvent]) -> str:
+    return ",".join([event.group.name for event in events])
+
+
+def _kept_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[ThingGroup]:
+    return found_group((yield from transaction.thing_group_for_share(thing.scope, name)), name)

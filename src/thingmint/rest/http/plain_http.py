@@ -1,0 +1,50 @@
+"""Owns the answer to plain HTTP on a port that speaks TLS; knows neither routes nor the server."""
+
+import asyncio
+import re
+import socket
+from typing import Final
+
+from thingmint.rest.http.exchange import new_request_id
+from thingmint.rest.http.head import Headers, Refusal, refusal_bytes
+
+_SPEAKS_TLS: Final = Refusal(
+    400, "This port speaks HTTPS, and the request came as plain HTTP. Use a URL that starts with https://"
+)
+# The longest method that clients use, and the space behind it.
+_LOOK_AT_BYTES: Final = 8
+_REQUEST: Final = re.compile(rb"[A-Z]{3,7} |[A-Z]{8}")
+# No client that was refused has more to say than this.
+_READ_BYTES: Final = 16 * 1024
+_READS: Final = 16
+
+
+async def first_bytes(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> bytes:
+    """Return what a client says first, which stays to be read; nothing if it only closes. Raises OSError."""
+    readable: asyncio.Future[None] = loop.create_future()
+
+    def now_readable() -> None:
+        if not readable.done():
+            readable.set_result(None)
+
+    loop.add_reader(connection, now_readable)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(connection)
+    return connection.recv(_LOOK_AT_BYTES, socket.MSG_PEEK)
+
+
+def is_plain_http(beginning: bytes) -> bool:
+    """Return whether a connection begins with a request instead of a TLS handshake."""
+    return _REQUEST.match(beginning) is not None
+
+
+async def refuse_plain_http(loop: asyncio.AbstractEventLoop, connection: socket.socket, headers: Headers) -> None:
+    """Say in plain HTTP that the port speaks HTTPS, and let the client read it; raise OSError."""
+    await loop.sock_sendall(connection, refusal_bytes(_SPEAKS_TLS, new_request_id(), headers))
+    connection.shutdown(socket.SHUT_WR)
+    # To close with unread bytes would reset the connection under the answer.
+    for _ in range(_READS):
+        if not await loop.sock_recv(connection, _READ_BYTES):
+            return

@@ -1,0 +1,129 @@
+"""Owns how a start comes by its first access key, and whether a database belongs to the keys of a data directory."""
+
+import secrets
+import uuid
+from pathlib import Path
+
+from thingmint.core.access_key import AccessKeyOrigin
+from thingmint.core.caller import Caller, Principal
+from thingmint.core.identifiers import Scope, user_arn
+from thingmint.data_directory.handover import CREDENTIALS, Credentials, read_credentials, write_credentials
+from thingmint.hooks import MIN_SECRET_BYTES
+from thingmint.host.words import in_words
+from thingmint.registration.access import database_keys
+from thingmint.registration.access.access_keys import delete_access_key, ensure_administrator
+from thingmint.registration.access.database_keys import ForeignDatabase
+from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
+from thingmint.settings.config import Config, StartRefused
+from thingmint.storage import SQLITE_FILE_NAME
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+
+def operator(scope: Scope) -> Caller:
+    """Return whoever works on the data directory with this machine's own rights; no policy binds them."""
+    principal = Principal(user_arn(scope, "operator"), ())
+    return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), "")
+
+
+async def ensure_credentials(
+    store: Store, sealer: SecretSealer, issuer_id: str, clock: Clock, scope: Scope, config: Config
+) -> None:
+    """Make sure that an administrator can call, and that the credentials file holds that key.
+
+    Raises StartRefused if the database turns out to be another service's.
+    """
+    stored = await _stored_credentials(store, sealer, clock, scope, config)
+    try:
+        # Two first starts on one empty database do not see each other until one of them has stored its key.
+        await require_own_database(store, sealer, issuer_id, config.data_dir)
+    except StartRefused:
+        if stored is not None:
+            await delete_access_key(store, clock, operator(scope), stored.access_key_id)
+        raise
+
+
+async def _stored_credentials(
+    store: Store, sealer: SecretSealer, clock: Clock, scope: Scope, config: Config
+) -> Credentials | None:
+    """Write and store the administrator's key where it is missing, and return it if it was stored.
+
+    The file is written first: a first start that is cut off after it finds the key there and stores it.
+    """
+    if config.root_access_key_id is not None and config.root_secret_access_key is not None:
+        origin = AccessKeyOrigin.PRESET
+        credentials = Credentials(config.root_access_key_id, config.root_secret_access_key)
+        if _read_credentials(config.data_dir) != credentials:
+            write_credentials(config.data_dir, credentials)
+    else:
+        if await store.read(lambda transaction: transaction.access_keys(None)):
+            return None
+        origin = AccessKeyOrigin.FIRST_START
+        present = _read_credentials(config.data_dir)
+        credentials = present or new_credentials()
+        if present is None:
+            write_credentials(config.data_dir, credentials)
+    access_key_id, secret = credentials.access_key_id, credentials.secret_access_key
+    is_stored = await ensure_administrator(store, sealer, clock, scope, access_key_id, secret, origin)
+    return credentials if is_stored else None
+
+
+async def require_own_database(store: Store, sealer: SecretSealer, issuer_id: str, data_dir: Path) -> None:
+    """Return if the database belongs to the keys of the data directory; raise StartRefused, saying what to do."""
+    try:
+        await database_keys.require_own_database(store, sealer, issuer_id)
+    except ForeignDatabase as error:
+        raise StartRefused(
+            f"the database does not belong to the keys in {data_dir}: {in_words(error)}. Services that share "
+            f"a database share the keys: copy keys/, certificates/ and credentials of the service that filled it to "
+            f"{data_dir}, or use another database"
+        ) from error
+
+
+def require_database(config: Config) -> None:
+    """Return unless there was a database here, and is none; raise StartRefused then, saying what to do.
+
+    An empty one in its place would know no certificate and no access key, and nobody would be told that all are lost.
+    """
+    database, credentials = config.data_dir / SQLITE_FILE_NAME, config.data_dir / CREDENTIALS
+    if config.database_url is None and credentials.exists() and not database.exists():
+        raise StartRefused(
+            f"{database} is missing, and {credentials} shows that there was a registry: restore it from a backup. "
+            f"To begin with an empty one, remove {credentials}, too"
+        )
+
+
+def read_passphrase(path: Path | None) -> bytes | None:
+    """Return the operator's passphrase, None where no file is given; raise StartRefused if it cannot be read."""
+    passphrase = _secret(path, "ca_passphrase_file")
+    if passphrase == b"":
+        raise StartRefused(f"ca_passphrase_file {path} is empty")
+    return passphrase
+
+
+def read_hook_secret(path: Path | None) -> bytes | None:
+    """Return the secret shared with webhooks, None where no file is given; raise StartRefused if it is too short."""
+    secret = _secret(path, "hook_secret_file")
+    if secret is not None and len(secret) < MIN_SECRET_BYTES:
+        raise StartRefused(f"hook_secret_file {path} must hold at least {MIN_SECRET_BYTES} bytes")
+    return secret
+
+
+def _secret(path: Path | None, setting: str) -> bytes | None:
+    try:
+        return None if path is None else path.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise StartRefused(f"{setting} cannot be read: {in_words(error)}") from error
+
+
+def new_credentials() -> Credentials:
+    """Return a new access key in the form of AWS's: twenty characters, and forty of base 64."""
+    access_key_id = "AKIA" + "".join(secrets.choice(_LETTERS) for _ in range(16))
+    return Credentials(access_key_id, secrets.token_urlsafe(30).replace("-", "+").replace("_", "/"))
+
+
+def _read_credentials(data_dir: Path) -> Credentials | None:
+    try:
+        return read_credentials(data_dir)
+    except ValueError as error:
+        raise StartRefused(in_words(error)) from error

@@ -1,0 +1,235 @@
+"""Owns an open data directory as a whole: its keys, its store, and the authority on them; for a service or beside one.
+
+The clock and the random source are here. Refuses to know HTTP, MQTT and who calls.
+"""
+
+import contextlib
+import os
+import secrets
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from thingmint import __version__
+from thingmint.core.caller import Caller
+from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber
+from thingmint.data_directory.authorities import (
+    ROOT,
+    Authorities,
+    AuthorityFiles,
+    AuthorityUnusable,
+    certificate_path,
+)
+from thingmint.data_directory.buckets import Buckets, NoBuckets
+from thingmint.data_directory.files import held, make_directory
+from thingmint.data_directory.sealing import Sealer
+from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
+from thingmint.host.telemetry import Metrics
+from thingmint.host.words import in_words
+from thingmint.issuance.issuer import Issuer, IssuerNotValid, IssuerUnfit, ProfileExhausted
+from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
+from thingmint.issuance.serial_number import random_serial_number
+from thingmint.keys.pool import KeyPool
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.ports import KeySource, RegistrationFiles, Store
+from thingmint.service.first_credentials import (
+    operator,
+    read_hook_secret,
+    read_passphrase,
+    require_database,
+    require_own_database,
+)
+from thingmint.service.logged_events import LoggedEvents
+from thingmint.service.role_settings import read_role_policies
+from thingmint.service.storage_choice import (
+    read_database_password,
+    remember_storage,
+    require_named_storage,
+    require_same_storage,
+)
+from thingmint.settings.config import Config, StartRefused
+from thingmint.storage import SQLITE_FILE_NAME, InvalidDatabaseURL, open_store
+
+REGISTRATION_CODE_OCTETS = 32
+
+_log = structlog.get_logger("thingmint")
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the present, aware, UTC."""
+        return datetime.now(UTC)
+
+
+def serial_numbers() -> SerialNumber:
+    """Return a new serial number from the system's random source."""
+    return random_serial_number(os.urandom)
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """An open data directory: its authorities, its store and what seals its secrets."""
+
+    config: Config
+    scope: Scope
+    authorities: Authorities
+    sealer: Sealer
+    store: Store
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    @property
+    def issuer_id(self) -> str:
+        """The SHA-256 of the issuing CA's certificate in hex."""
+        return self.authorities.issuing.certificate.fingerprint(SHA256()).hex()
+
+
+@contextlib.asynccontextmanager
+async def open_registry(
+    config: Config, metrics: Metrics | None = None, *, may_create: bool = True
+) -> AsyncIterator[Registry]:
+    """Yield the registry of a data directory, made where it is missing; raise StartRefused if it cannot be used.
+
+    Only a process that holds the directory may create.
+    """
+    try:
+        authorities = AuthorityFiles(
+            data_dir=config.data_dir,
+            passphrase=read_passphrase(config.ca_passphrase_file),
+            key_type=config.ca_key_type,
+            serial_numbers=serial_numbers,
+            now=SystemClock().now,
+            may_create=may_create,
+        ).open()
+    except AuthorityUnusable as error:
+        raise StartRefused(in_words(error)) from error
+    observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
+    require_named_storage(config)
+    require_database(config)
+    password = read_database_password(config)
+    try:
+        store = await open_store(config.database_url, config.data_dir, observe=observe, password=password)
+    except InvalidDatabaseURL as error:
+        raise StartRefused(in_words(error)) from error
+    try:
+        yield Registry(
+            config=config,
+            scope=Scope(AccountId(config.account), Region(config.region)),
+            authorities=authorities,
+            sealer=Sealer(authorities.sealing_key_material, os.urandom),
+            store=store,
+        )
+    finally:
+        await store.close()
+
+
+@contextlib.asynccontextmanager
+async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None = None) -> AsyncIterator[KeyPool]:
+    """Yield a source of key pairs whose workers have been started."""
+    pool = KeyPool(reserve, config.key_workers, config.max_waiting_for_keys, metrics or Metrics(__version__))
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def registration_authority(
+    registry: Registry, key_source: KeySource, events: LoggedEvents | None = None
+) -> RegistrationAuthority:
+    """Return the authority that issues from this registry; raise StartRefused for unfit settings."""
+    issuing = registry.authorities.issuing
+    try:
+        profile = certificate_profile(ProfileConfig.from_table(registry.config.profile))
+        issuer = Issuer(issuing.certificate, issuing.private_key, profile)
+        _require_validity(issuer, registry.clock.now())
+        claim_issuer = Issuer(issuing.certificate, issuing.private_key, claim_profile())
+        secret = read_hook_secret(registry.config.hook_secret_file)
+        signer = None if secret is None else QuestionSigner(secret, registry.clock)
+        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer)), _log)
+        roles = read_role_policies(registry.config.roles, registry.config.data_dir)
+    except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
+        raise StartRefused(in_words(error)) from error
+    return RegistrationAuthority(
+        store=registry.store,
+        key_source=key_source,
+        issuer=issuer,
+        claim_issuer=claim_issuer,
+        clock=registry.clock,
+        serial_numbers=serial_numbers,
+        new_generation_id=lambda: str(uuid.uuid4()),
+        new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
+        events=events or LoggedEvents(),
+        thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
+        auto_register_any_usage=registry.config.auto_register_any_usage,
+        sealer=registry.sealer,
+        hooks=hooks,
+        files=_files(registry.config),
+        roles=roles,
+    )
+
+
+def _require_validity(issuer: Issuer, now: datetime) -> None:
+    """Return if certificates of the profile can be issued; raise StartRefused if that needs another profile."""
+    try:
+        issuer.validity_at(now)
+    except IssuerNotValid:
+        # The clock may become right while the service runs; until then it issues nothing.
+        return
+    except ProfileExhausted as error:
+        days = (issuer.not_after - now).days
+        raise StartRefused(
+            f"the table [profile] cannot be used: {in_words(error)}. validity_days may be {days} today, and not_after "
+            f"at most {issuer.not_after.isoformat()}"
+        ) from error
+
+
+def _files(config: Config) -> RegistrationFiles:
+    if config.registration_dir is None:
+        return NoBuckets()
+    if not config.registration_dir.is_dir():
+        raise StartRefused(f"registration_dir {config.registration_dir} is not a directory")
+    buckets = Buckets(config.registration_dir)
+    if misplaced := buckets.misplaced():
+        _log.warning(
+            "folders of registration_dir belong to no account: move each bucket into the folder of its account",
+            folders=misplaced,
+            example=f"{config.registration_dir / config.account / misplaced[0]}",
+        )
+    return buckets
+
+
+@contextlib.asynccontextmanager
+async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
+    """Yield the registry for a short piece of work, whether or not a service is running on the directory.
+
+    Makes none, and raises StartRefused: what is missing, because the directory was mistyped or a backup was not whole,
+    is named and not replaced.
+    """
+    if not certificate_path(config.data_dir, ROOT).exists():
+        raise StartRefused(f"{config.data_dir} holds no registry yet: `thingmint serve` makes it")
+    require_same_storage(config)
+    database = config.data_dir / SQLITE_FILE_NAME
+    if config.database_url is None and not database.exists():
+        raise StartRefused(
+            f"{database} is missing: restore it from a backup or, if the service runs on PostgreSQL, give "
+            "--database-url"
+        )
+    async with open_registry(config, may_create=False) as registry:
+        yield registry
+
+
+@contextlib.asynccontextmanager
+async def offline_authority(config: Config, keys: KeySource) -> AsyncIterator[tuple[RegistrationAuthority, Caller]]:
+    """Yield an authority on the data directory itself, held as a service would hold it, and the operator as caller."""
+    make_directory(config.data_dir)
+    with held(config.data_dir, "thingmint issue --offline"):
+        async with open_registry(config) as registry:
+            await require_own_database(registry.store, registry.sealer, registry.issuer_id, config.data_dir)
+            remember_storage(config)
+            yield registration_authority(registry, keys), operator(registry.scope)

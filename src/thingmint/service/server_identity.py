@@ -1,0 +1,161 @@
+"""Owns the server's certificate: made at every start and again before it ends; its private key is in no file.
+
+Clients trust the root, so the server may change its key as often as it likes. OpenSSL reads certificate and key by a
+path; they are given to it through an anonymous file in memory.
+"""
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from OpenSSL import SSL
+
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.data_directory.authorities import SERVER, Authorities, certificate_path, pem_of, write_where_different
+from thingmint.issuance.trust_anchor import (
+    CertificateAuthority,
+    create_server_certificate,
+    server_certificate_is_due,
+)
+from thingmint.mqtt.transport.tls import ServerKey, device_tls_context
+from thingmint.registration.kernel.ports import SerialNumbers
+from thingmint.rest.http.tls import server_tls_context
+
+# How often the wall clock is compared with the server certificate's end.
+ROTATION_CHECK_SECONDS = 5.0
+RSA_SERVER = "server-rsa"
+ServerPublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """A server certificate, and the TLS contexts that prove it to callers of the API and to devices."""
+
+    certificate: x509.Certificate
+    context: ssl.SSLContext
+    device_context: SSL.Context
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentities:
+    """Makes the server's identity, and says when it is due for another."""
+
+    authorities: Authorities
+    names: Sequence[str]
+    serial_numbers: SerialNumbers
+    now: Callable[[], datetime]
+    data_dir: Path
+
+    def create(self, rsa_key: rsa.RSAPrivateKey) -> ServerIdentity:
+        """Return a new identity; its certificates are also left in the data directory, for people to look at.
+
+        The RSA key is made by the caller, because that takes long; it is for clients that cannot verify ECDSA.
+        """
+        private_key = ec.generate_private_key(ec.SECP256R1())
+        identities: list[tuple[tuple[x509.Certificate, ...], ServerKey]] = [
+            (self._chain(self.authorities.service, private_key.public_key()), private_key)
+        ]
+        if self.authorities.rsa_service is not None:
+            identities.append((self._chain(self.authorities.rsa_service, rsa_key.public_key()), rsa_key))
+        for name, (chain, _) in zip((SERVER, RSA_SERVER), identities, strict=False):
+            write_where_different(certificate_path(self.data_dir, name), pem_of(*chain))
+        (first, key), *others = identities
+        return ServerIdentity(first[0], _context(identities), device_tls_context(first, key, *others))
+
+    def _chain(self, issuer: CertificateAuthority, public_key: ServerPublicKey) -> tuple[x509.Certificate, ...]:
+        """Return a server certificate and its issuer, which clients have if it is an anchor."""
+        certificate = create_server_certificate(issuer, public_key, self.names, self.serial_numbers(), self.now())
+        is_anchor = issuer.certificate in self.authorities.anchors
+        return (certificate,) if is_anchor else (certificate, issuer.certificate)
+
+    def is_due(self, identity: ServerIdentity) -> bool:
+        """Return whether the certificate should be replaced by now."""
+        service = self.authorities.service.certificate
+        return server_certificate_is_due(identity.certificate, service, self.names, self.now())
+
+
+async def new_rsa_key() -> rsa.RSAPrivateKey:
+    """Return a new RSA key for the server; it is made in a thread, because it takes a tenth of a second."""
+    return await asyncio.to_thread(rsa.generate_private_key, 65537, 2048)
+
+
+class Log(Protocol):
+    """Where replacements are told."""
+
+    def error(self, event: str, **facts: object) -> object:
+        """Write a line about a fault."""
+        ...
+
+    def info(self, event: str, **facts: object) -> object:
+        """Write a line."""
+        ...
+
+
+@dataclass(slots=True)
+class Rotation:
+    """Replaces the server's identity when it is due; ``use`` takes the new one."""
+
+    identities: ServerIdentities
+    identity: ServerIdentity
+    check_clock: Callable[[], None]
+    use: Callable[[ServerIdentity], None]
+    log: Log
+
+    async def turn(self) -> None:
+        """Replace the identity if it is due and the clock is right."""
+        try:
+            self.check_clock()
+        except ServiceUnavailable:
+            # What a wrong clock dates would not be valid for clients, whose clock is right; what is in use may be.
+            return
+        if not self.identities.is_due(self.identity):
+            return
+        try:
+            self.identity = self.identities.create(await new_rsa_key())
+        except (ValueError, OSError) as error:
+            self.log.error("server certificate cannot be replaced", cause=type(error).__name__)  # noqa: TRY400  the type alone
+            return
+        self.use(self.identity)
+        end = self.identity.certificate.not_valid_after_utc
+        self.log.info("server certificate replaced", not_after=end.isoformat())
+
+    async def run(self) -> None:
+        """Look again and again until cancelled."""
+        while True:
+            await asyncio.sleep(ROTATION_CHECK_SECONDS)
+            await self.turn()
+
+
+def _context(identities: Sequence[tuple[Sequence[x509.Certificate], ServerKey]]) -> ssl.SSLContext:
+    """Return a context with all identities; the first is preferred."""
+    with contextlib.ExitStack() as stack:
+        paths = [stack.enter_context(_in_memory(pem_of(*chain) + _pem_of_key(key))) for chain, key in identities]
+        context = server_tls_context(paths[0], paths[0])
+        for path in paths[1:]:
+            context.load_cert_chain(path)
+    return context
+
+
+def _pem_of_key(private_key: ServerKey) -> bytes:
+    return private_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+@contextlib.contextmanager
+def _in_memory(content: bytes) -> Iterator[Path]:
+    descriptor = os.memfd_create("server-identity", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, content)
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,60 @@
+"""Owns whether the settings name the storage that the service on a data directory uses; opens none."""
+
+from thingmint.data_directory.handover import (
+    POSTGRESQL,
+    SQLITE,
+    STORAGE,
+    UsedStorage,
+    read_storage,
+    write_storage,
+)
+from thingmint.host.words import in_words
+from thingmint.settings.config import Config, StartRefused
+from thingmint.storage import SQLITE_FILE_NAME, parse_database_url
+
+
+def remember_storage(config: Config) -> None:
+    """Leave in the data directory which storage the service uses, without any secret."""
+    if config.database_url is None:
+        write_storage(config.data_dir, UsedStorage(SQLITE))
+    else:
+        write_storage(config.data_dir, UsedStorage(POSTGRESQL, parse_database_url(config.database_url).place))
+
+
+def require_named_storage(config: Config) -> None:
+    """Return unless the registry is known to be in PostgreSQL and no URL is given; raise StartRefused then.
+
+    An empty SQLite database in its place would know no certificate that was revoked.
+    """
+    used = read_storage(config.data_dir)
+    if config.database_url is None and used is not None and used.engine == POSTGRESQL:
+        raise StartRefused(
+            f"the registry of {config.data_dir} is in PostgreSQL at {used.place}: give --database-url, "
+            f"THINGMINT_DATABASE_URL or database_url in {config.data_dir / 'thingmint.toml'}. To begin with an empty "
+            f"one on SQLite, remove {config.data_dir / STORAGE} and {config.data_dir / 'credentials'}"
+        )
+
+
+def require_same_storage(config: Config) -> None:
+    """Return if the settings name the engine that the service uses, as far as that is known; raise StartRefused."""
+    require_named_storage(config)
+    used = read_storage(config.data_dir)
+    if config.database_url is not None and used is not None and used.engine == SQLITE:
+        raise StartRefused(
+            f"the service on {config.data_dir} keeps its registry in {SQLITE_FILE_NAME} there, and database_url names "
+            "PostgreSQL: leave it out, or start the service with it first"
+        )
+
+
+def read_database_password(config: Config) -> str | None:
+    """Return the password of database_password_file, None where none is given; raise StartRefused if it is unusable."""
+    path = config.database_password_file
+    if path is None:
+        return None
+    try:
+        password = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartRefused(f"database_password_file cannot be read: {in_words(error)}") from error
+    if not password:
+        raise StartRefused(f"database_password_file {path} is empty")
+    return password

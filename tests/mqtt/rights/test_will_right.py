@@ -1,0 +1,118 @@
+"""Whether a will may be published is logged and counted where it is decided, for each kind of broker."""
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.support.broker import SCOPE
+from tests.support.device_gateway import live_gateway, policy
+from tests.support.mosquitto import mosquitto
+from tests.support.mqtt_peer import V5, connected_peer
+
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.mqtt.codec.packets import Publish, QoS, Will
+from thingmint.mqtt.counters import Counters, NoObserver
+from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.rights import will_right
+from thingmint.mqtt.rights.ports import Authorizer, ConnectionFacts, Denial, DeviceRefusal, DeviceRefused
+from thingmint.mqtt.rights.will_right import WillRight
+
+MESSAGE = Publish("wills/lamp", b"gone", QoS.AT_LEAST_ONCE)
+FACTS = ConnectionFacts("lamp", "127.0.0.1", None)
+
+
+class Losses(NoObserver):
+    """What was counted as lost."""
+
+    def __init__(self) -> None:
+        self.counted: list[str] = []
+
+    def mqtt_lost(self, family: str, reason: str, count: int) -> None:
+        self.counted.extend([f"{family}:{reason}"] * count)
+
+
+class Policies:
+    """Allows everything, or nothing."""
+
+    def __init__(self, *, allow: bool) -> None:
+        self._allow = allow
+
+    def allows(self, action: str, resource: str) -> bool:
+        return self._allow
+
+    def denial(self, action: str, resource: str) -> Denial:
+        return Denial("IMPLICIT_DENY")
+
+
+class Lamp:
+    """A device, and what the registry says of it each time that it is asked."""
+
+    scope: Scope = SCOPE
+    certificate_id = CertificateId("a" * 64)
+    valid_until = datetime.max.replace(tzinfo=UTC)
+
+    def __init__(self, *answers: Exception | None, allow: bool = True) -> None:
+        self._answers = list(answers)
+        self._allow = allow
+        self.asked = 0
+
+    async def check(self) -> None:
+        self.asked += 1
+        answer = self._answers.pop(0) if self._answers else None
+        if answer is not None:
+            raise answer
+
+    async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
+        return Policies(allow=self._allow)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(will_right, "_RETRY_SECONDS", 0.0)
+
+
+UNREADABLE = [ServiceUnavailable() for _ in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("lamp", "level", "why"),
+    [
+        (Lamp(DeviceRefused(DeviceRefusal.REVOKED)), logging.INFO, "DEVICE_CERTIFICATE_REVOKED"),
+        (Lamp(allow=False), logging.INFO, "iot:Publish is not allowed"),
+        (Lamp(*UNREADABLE), logging.WARNING, "the registry cannot be read"),
+        (Lamp(RuntimeError("a fault")), logging.WARNING, "the registry cannot be read"),
+    ],
+    ids=["revoked", "denied", "unreadable", "fault"],
+)
+async def test_a_will_that_is_not_published_is_logged_and_counted(
+    lamp: Lamp, level: int, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    losses = Losses()
+    with caplog.at_level(logging.INFO):
+        assert not await WillRight(lamp, FACTS, Counters(losses)).allows(MESSAGE)
+    (line,) = [each for each in caplog.records if "not published" in each.getMessage()]
+    assert line.levelno == level
+    assert why in line.getMessage()
+    assert losses.counted == ["dropped:will_not_allowed"]
+
+
+async def test_a_registry_that_can_be_read_again_decides() -> None:
+    losses, lamp = Losses(), Lamp(*UNREADABLE[:29])
+    assert await WillRight(lamp, FACTS, Counters(losses)).allows(MESSAGE)
+    assert lamp.asked == 30
+    assert losses.counted == []
+
+
+@pytest.mark.parametrize("kind", ["built-in", "relay"])
+def test_a_will_that_no_policy_allows_any_more_is_counted_by_each_broker(tmp_path: Path, kind: str) -> None:
+    losses = Losses()
+    with mosquitto() as broker:
+        plane = None if kind == "built-in" else RelayDataPlane(broker.address, SCOPE)
+        with live_gateway(tmp_path, data_plane=plane, counters=Counters(losses)) as live:
+            device = live.register()
+            with connected_peer(live, device, V5, will=Will(MESSAGE.topic, b"gone")):
+                live.device(device).policy = policy(("iot:Connect", "*"))
+            live.wait_until(lambda: bool(losses.counted))
+    assert losses.counted == ["dropped:will_not_allowed"]

@@ -1,0 +1,37 @@
+"""What has ended is swept in batches, again and again, whatever the database does in between."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.support.authority import NOW, new_authority
+from tests.support.fleet import FLEET, OPERATOR, create_template, waiting_certificate
+from tests.support.memory_store import MemoryStore
+from tests.support.signing import SettableClock
+
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.registration.provisioning import claims, sweep
+
+
+async def test_everything_that_has_ended_goes_and_the_sweep_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "_BATCH", 2)
+    store, clock = MemoryStore(), SettableClock(NOW)
+    authority = replace(new_authority(store), clock=clock)
+    await create_template(authority)
+    for _ in range(3):
+        await waiting_certificate(authority)
+        await claims.create_claim(authority, OPERATOR, FLEET)
+    clock.at = NOW + timedelta(hours=2)
+    store.refuse_with = ServiceUnavailable()
+    sweeping = asyncio.create_task(sweep.sweep(authority, pause_seconds=0))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    store.refuse_with = None
+    while True:
+        if not (store.tables.certificates or store.tables.rows("claim_certificate")):
+            break
+        await asyncio.sleep(0)
+    sweeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sweeping

@@ -1,0 +1,74 @@
+"""The work that the service does by itself goes on, whatever happens to it."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.support.authority import NOW, new_authority
+from tests.support.bulk import BUCKET, KEY, TEMPLATE, device, write_input
+from tests.support.fleet import OPERATOR, waiting_certificate
+from tests.support.memory_store import MemoryStore
+from tests.support.provisioning import ROLE_ARN
+from tests.support.signing import SettableClock
+
+from thingmint.core.provisioning.registration_task import TaskStatus
+from thingmint.data_directory.buckets import Buckets
+from thingmint.registration.provisioning import bulk, bulk_runner
+from thingmint.service.background import background
+
+
+@dataclass
+class Lines:
+    """A log that is read."""
+
+    written: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+
+    def error(self, event: str, **facts: object) -> None:
+        """Remember the line."""
+        self.written.append((event, facts))
+
+
+async def test_tasks_are_carried_out_and_what_has_ended_is_swept(tmp_path: Path) -> None:
+    store, clock, log = MemoryStore(), SettableClock(NOW), Lines()
+    authority = replace(new_authority(store), clock=clock, files=Buckets(tmp_path))
+    await waiting_certificate(authority)
+    clock.at = NOW + timedelta(hours=2)
+    write_input(tmp_path, [device(1)])
+    task = await bulk.start(authority, OPERATOR, TEMPLATE, BUCKET, KEY, ROLE_ARN)
+    async with background(authority, "process", log):
+        while True:
+            done, _ = await bulk.describe(authority, OPERATOR, task.task_id)
+            if done.status is TaskStatus.COMPLETED and not store.tables.certificates:
+                break
+            await asyncio.sleep(0)
+    assert not log.written
+
+
+async def test_work_that_fails_is_logged_by_its_type_and_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> object:
+        raise ZeroDivisionError("secret")
+
+    store, log = MemoryStore(), Lines()
+    numbers = iter(range(100))
+    authority = replace(new_authority(store), files=Buckets(tmp_path), new_generation_id=lambda: f"id-{next(numbers)}")
+    write_input(tmp_path, [device(1)])
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk_runner, "prepared_run", broken)
+        await bulk.start(authority, OPERATOR, TEMPLATE, BUCKET, KEY, ROLE_ARN)
+        async with background(authority, "process", log, pause_seconds=0):
+            while True:
+                if log.written:
+                    break
+                await asyncio.sleep(0)
+            patch.undo()
+            task = await bulk.start(authority, OPERATOR, TEMPLATE, BUCKET, KEY, ROLE_ARN)
+            while True:
+                done, _ = await bulk.describe(authority, OPERATOR, task.task_id)
+                if done.status is TaskStatus.COMPLETED:
+                    break
+                await asyncio.sleep(0)
+    assert log.written == [("background work failed", {"cause": "ZeroDivisionError"})]

@@ -1,0 +1,149 @@
+"""Readiness is answered soon however many ask, and the clock is watched."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from tests.support.authority import NOW
+from tests.support.signing import SettableClock
+
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.service import readiness as module
+from thingmint.service.readiness import ClockWatch, Readiness, require_listening, watched
+
+CALLERS = 30
+
+
+@dataclass
+class Database:
+    """A database that works, fails or hangs, and counts how often it was asked."""
+
+    failure: Exception | None = None
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: int = 0
+
+    async def check(self) -> None:
+        """Answer when that may be."""
+        self.asked += 1
+        await self.may_answer.wait()
+        if self.failure is not None:
+            raise self.failure
+
+
+def no_check() -> None:
+    """A clock that is right."""
+
+
+async def answers(readiness: Readiness) -> list[str]:
+    """Return what each of many callers is told."""
+    found = await asyncio.gather(*(readiness.check() for _ in range(CALLERS)), return_exceptions=True)
+    return [type(each).__name__ if isinstance(each, BaseException) else "ready" for each in found]
+
+
+async def test_many_callers_cost_the_database_one_check() -> None:
+    database = Database()
+    database.may_answer.set()
+    readiness = Readiness(database.check, no_check)
+    assert await answers(readiness) == ["ready"] * CALLERS
+    assert await answers(readiness) == ["ready"] * CALLERS
+    assert database.asked == 1
+
+
+@pytest.mark.parametrize("failure", [ServiceUnavailable(), OSError("disk"), RuntimeError("mistake")], ids=repr)
+async def test_a_failure_is_found_once_for_all_that_ask_and_its_text_is_not_told(failure: Exception) -> None:
+    database = Database(failure)
+    database.may_answer.set()
+    readiness = Readiness(database.check, no_check)
+    assert await answers(readiness) == ["ServiceUnavailable"] * CALLERS
+    assert database.asked == 1
+    with pytest.raises(ServiceUnavailable) as refused:
+        await readiness.check()
+    assert refused.value.message == "The database cannot be used"
+    assert refused.value.__cause__ is failure
+
+    # What is mended is seen at once.
+    database.failure = None
+    await readiness.check()
+    assert database.asked == 3
+
+
+async def test_a_database_that_hangs_keeps_nobody_waiting_and_is_asked_once() -> None:
+    database = Database()
+    readiness = Readiness(database.check, no_check, answer_seconds=0.05)
+    for _ in range(3):
+        assert await answers(readiness) == ["ServiceUnavailable"] * CALLERS
+    assert database.asked == 1
+    database.may_answer.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert await answers(readiness) == ["ready"] * CALLERS
+
+
+async def test_a_caller_that_leaves_does_not_end_the_check_of_others() -> None:
+    database = Database()
+    readiness = Readiness(database.check, no_check)
+    leaving, staying = (asyncio.create_task(readiness.check()) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.sleep(0)
+    database.may_answer.set()
+    await staying
+    assert leaving.cancelled()
+    assert database.asked == 1
+
+
+@dataclass
+class Lines:
+    """A log that is read."""
+
+    written: list[tuple[str, str]] = field(default_factory=list)
+
+    def error(self, event: str, **facts: object) -> None:
+        """Remember the line."""
+        self.written.append(("error", event))
+
+    def info(self, event: str, **facts: object) -> None:
+        """Remember the line."""
+        self.written.append(("info", event))
+
+
+async def test_a_wrong_clock_is_told_once_and_makes_the_service_unready_until_it_is_right() -> None:
+    clock, log, database = SettableClock(NOW), Lines(), Database()
+    database.may_answer.set()
+    watch = ClockWatch(clock.now, NOW - timedelta(days=1), NOW + timedelta(days=1), log)
+    readiness = Readiness(database.check, watch.check)
+    await readiness.check()
+    for wrong in (timedelta(days=-2), timedelta(days=2)):
+        clock.at = NOW + wrong
+        for _ in range(3):
+            with pytest.raises(ServiceUnavailable, match="clock"):
+                await readiness.check()
+        clock.at = NOW
+        await readiness.check()
+    assert (
+        log.written
+        == [
+            ("error", "the clock is wrong: nothing is issued until it is right"),
+            ("info", "the clock is right again: certificates are issued"),
+        ]
+        * 2
+    )
+
+
+async def test_a_wrong_clock_is_told_although_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLOCK_CHECK_SECONDS", 0.0)
+    clock, log = SettableClock(NOW - timedelta(days=2)), Lines()
+    watch = ClockWatch(clock.now, NOW, NOW + timedelta(days=1), log)
+    async with watched(watch):
+        while not log.written:  # noqa: ASYNC110  a log sets no event
+            await asyncio.sleep(0)
+        clock.at = NOW + timedelta(hours=1)
+        while len(log.written) < 2:  # noqa: ASYNC110  as above
+            await asyncio.sleep(0)
+
+
+def test_devices_are_served_while_their_port_listens() -> None:
+    require_listening(True)
+    with pytest.raises(ServiceUnavailable, match="device port"):
+        require_listening(False)
