@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from tests.support.postgresql import PostgreSQLCluster, new_database
-from tests.support.stores import SCOPE, Timings, changed, fetch, insert, page, sample_certificate
+from tests.support.stores import SCOPE, Timings, changed, fetch, insert, page, sample_certificate, until_served
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, Throttled
@@ -44,7 +44,8 @@ async def test_a_stopped_server_is_an_outage_that_heals_by_itself(postgresql_clu
     databases = new_database(postgresql_cluster.url)
     store = await opened(next(databases))
     before, after = sample_certificate(1), sample_certificate(2)
-    await asyncio.gather(insert(store, before), *(page(store, 1) for _ in range(20)))
+    await until_served(lambda: insert(store, before))
+    await until_served(lambda: asyncio.gather(*(page(store, 1) for _ in range(20))))
     postgresql_cluster.stop()
     try:
         for refused in (fetch(store, before), insert(store, after), store.check()):
@@ -52,7 +53,7 @@ async def test_a_stopped_server_is_an_outage_that_heals_by_itself(postgresql_clu
                 await refused
     finally:
         postgresql_cluster.start()
-    await store.check()
+    await until_served(store.check)
     await insert(store, after)
     assert await fetch(store, before) == before
     assert await fetch(store, after) == after

@@ -1,18 +1,23 @@
 """Owns sample rows and one-verb programs for tests of stores; knows no engine."""
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from thingmint.core.access_key import AccessKey, AccessKeyOrigin
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary
+from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber, certificate_id_of
 from thingmint.records.paging import PageKey, PageRequest
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.ports import Store, Transaction
 
+T = TypeVar("T")
+_ATTEMPTS = 10
 SCOPE = Scope(AccountId("123456789012"), Region("eu-central-1"))
 OTHER_SCOPE = Scope(AccountId("123456789012"), Region("us-east-1"))
 CREATED_AT = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
@@ -28,6 +33,14 @@ class Timings:
         """Take note."""
         assert seconds >= 0
         self.kinds.append(kind)
+
+
+async def until_served(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Repeat what a server on a busy machine may be too slow for, in a test that is about something else."""
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(ServiceUnavailable):
+            return await attempt()
+    return await attempt()
 
 
 def sample_certificate(number: int, *, scope: Scope = SCOPE, der_size: int = 870) -> Certificate:
