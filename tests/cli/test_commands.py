@@ -37,11 +37,12 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 @pytest.fixture
 def own_logging() -> Iterator[None]:
     """Put back what a command changes of the logging of this process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    root, own = logging.getLogger(), logging.getLogger("thingmint")
+    handlers, level, own_level = root.handlers[:], root.level, own.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    own.setLevel(own_level)
     structlog.reset_defaults()
 
 
