@@ -10,6 +10,14 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 # A test in back quotes, with or without its name, or a folder of tests.
 TEST = re.compile(r"`(tests/[\w/.]*)(?:::(\w+))?`")
+# A file of the source, the tests or the tools, by its whole path.
+FILE = re.compile(r"(?<![\w/])((?:src|tests|tools|docs)/[\w./-]+\.(?:py|md))\b")
+CODE = sorted(
+    path
+    for folder in ("src", "tests", "tools", "bench")
+    for path in (ROOT / folder).rglob("*.py")
+    if "node_modules" not in path.parts
+)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -22,6 +30,12 @@ def anchors(path: Path) -> set[str]:
     """Return what a link may name within a document, as its renderers do it."""
     headings = (re.sub(r"[^\w\- ]", "", heading).strip().lower() for heading in HEADING.findall(path.read_text()))
     return {heading.replace(" ", "-") for heading in headings}
+
+
+def test_files_that_are_named_exist() -> None:
+    named = ((path, name) for path in [*DOCUMENTS, *CODE] for name in FILE.findall(path.read_text()))
+    missing = sorted(f"{shown(path)}: {name}" for path, name in named if not (ROOT / name).exists())
+    assert missing == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=shown)

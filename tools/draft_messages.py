@@ -1,6 +1,6 @@
 """Drafts code from the AWS IoT service model: the table of operations, or the messages of an operation.
 
-    python tools/draft_messages.py table > src/thingmint/api/routes.py
+    python tools/draft_messages.py table > src/thingmint/api/wire/routes.py
     python tools/draft_messages.py messages RegisterCertificate
 
 The table is regenerated when AWS adds operations; a contract test says when. Messages are a

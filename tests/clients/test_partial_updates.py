@@ -1,4 +1,7 @@
-"""Updates that name some of their members: what is not named stays. (Groups: see `tests/api/test_thing_groups.py`.)"""
+"""Updates that name some of their members: what is not named stays.
+
+Groups are tested in `tests/api/registry/test_thing_groups.py`.
+"""
 
 import json
 from collections.abc import Mapping
