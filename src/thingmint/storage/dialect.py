@@ -1,5 +1,6 @@
 """Owns the words in which SQLite and PostgreSQL differ; knows no table but the one that counts migrations."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ ORDERED_TEXT = "{ORDERED_TEXT}"
 # hold DER; PostgreSQL reads the heap for visibility in any case, and would pay for the columns at each new status.
 SUMMARY_COLUMNS = "{SUMMARY_COLUMNS}"
 
+_TOKEN = re.compile(r"\{[A-Z_]+\}")
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
@@ -32,11 +35,10 @@ class Dialect:
 
     def translate(self, sql: str) -> str:
         """Return the text with the engine's words in place of the tokens."""
+        # Most statements have none, and every request runs some.
         if "{" not in sql:
             return sql
-        for token, words in self.words.items():
-            sql = sql.replace(token, words)
-        return sql
+        return _TOKEN.sub(lambda found: self.words[found[0]], sql)
 
 
 SQLITE = Dialect(

@@ -1,4 +1,7 @@
-"""Owns the questions that span the attachments of things and of policies; knows no engine. Principals are named by their ARNs."""
+"""Owns the questions that span the attachments of things and of policies; knows no engine.
+
+Principals are named by their ARNs.
+"""
 
 from dataclasses import dataclass
 
