@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from msgspec.structs import fields
-from tests.contract.test_messages_against_model import by_name, operations
+from tests.contract.test_messages_against_model import by_name
 from tests.support.authority import ACCOUNT, REGION
 
+from thingmint.api.service import OPERATIONS
 from thingmint.api.wire.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, RawRequest, location_of
 from thingmint.api.wire.operation import Operation
-from thingmint.api.wire.routing import Match
 from thingmint.core.identifiers import Scope
 from thingmint.core.policies.condition_keys import CALLER_KEYS
 from thingmint.registration.policies.authorization import Permission
@@ -55,7 +55,7 @@ SAMPLES: dict[str, Any] = {
     "retain": "true",
 }
 PRINCIPAL_HEADERS = {"x-amzn-principal", "x-amzn-iot-principal"}
-OPERATIONS = pytest.mark.parametrize("operation", operations(), ids=by_name)
+EACH_OPERATION = pytest.mark.parametrize("operation", OPERATIONS, ids=by_name)
 
 
 def request_with_everything(operation: Operation, **members: Any) -> RawRequest:
@@ -83,7 +83,7 @@ def request_with_everything(operation: Operation, **members: Any) -> RawRequest:
 
 def permissions(operation: Operation, **members: Any) -> list[Permission]:
     raw = request_with_everything(operation, **members)
-    return [*Match(operation, dict(raw.labels)).permissions(SCOPE, raw)]
+    return [*operation.permissions(SCOPE, raw)]
 
 
 def kinds(asked: list[Permission], action: str) -> set[str]:
@@ -94,10 +94,10 @@ def kinds(asked: list[Permission], action: str) -> set[str]:
 
 
 def test_every_operation_is_in_the_reference() -> None:
-    assert {operation.name for operation in operations()} <= REFERENCE.keys()
+    assert {operation.name for operation in OPERATIONS} <= REFERENCE.keys()
 
 
-@OPERATIONS
+@EACH_OPERATION
 def test_policies_are_asked_about_every_resource_that_the_request_names(operation: Operation) -> None:
     facts: Mapping[str, list[str]] = REFERENCE[operation.name]
     required, optional = set(facts.get("required", [])), set(facts.get("optional", []))
@@ -112,7 +112,7 @@ def test_policies_are_asked_about_every_resource_that_the_request_names(operatio
         assert asked == required | optional
 
 
-@pytest.mark.parametrize("operation", [each for each in operations() if each.name in ONE_OF], ids=by_name)
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.name in ONE_OF], ids=by_name)
 def test_a_thing_group_is_a_resource_where_it_can_be_named(operation: Operation) -> None:
     allowed = set(REFERENCE[operation.name].get("optional", [])) | MORE_KINDS.get(operation.name, set())
 
@@ -121,7 +121,7 @@ def test_a_thing_group_is_a_resource_where_it_can_be_named(operation: Operation)
     assert asked == {"thinggroup"} & allowed
 
 
-@OPERATIONS
+@EACH_OPERATION
 def test_conditions_have_every_key_of_the_reference_and_no_other(operation: Operation) -> None:
     expected = set(REFERENCE[operation.name].get("keys", []))
     # The tags of resources are looked up for those whose policies ask for them.
@@ -139,7 +139,7 @@ def is_key(name: str, key: str) -> bool:
     return next(each for each in CALLER_KEYS if each.name == name).is_named(key)
 
 
-@OPERATIONS
+@EACH_OPERATION
 def test_the_actions_that_an_operation_depends_on_are_asked_for_too(operation: Operation) -> None:
     expected = set(REFERENCE[operation.name].get("dependent", []))
 
@@ -166,7 +166,7 @@ def further_actions(operation: Operation) -> Iterator[str]:
     [("", ["*"]), (None, []), (7, ["*"]), ("b/c", [f"{ARN}billinggroup/b/c"])],
 )
 def test_a_billing_group_of_any_form_is_asked_about(value: object, resources: list[str]) -> None:
-    (operation,) = [each for each in operations() if each.name == "CreateThing"]
+    (operation,) = [each for each in OPERATIONS if each.name == "CreateThing"]
 
     asked = [each.resource for each in permissions(operation, billingGroupName=value)]
 

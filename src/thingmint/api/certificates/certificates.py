@@ -1,17 +1,15 @@
 """Owns the messages and operations of device certificates; rules: `registration.certificates.certificates`."""
 
 from datetime import datetime
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from msgspec import Struct, field
 
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import CertificateIdText, Marker, Message, PageSize, Timestamp
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import (
     Certificate,
@@ -20,7 +18,7 @@ from thingmint.core.certificates.certificate import (
     CertificateSummary,
     Transfer,
 )
-from thingmint.core.identifiers import Scope, certificate_arn, iot_arn, parse_certificate_id
+from thingmint.core.identifiers import Scope, certificate_arn, parse_certificate_id
 from thingmint.issuance.keys import public_key_pem
 from thingmint.issuance.pem import certificate_pem, sent_pem
 from thingmint.registration.certificates import certificates
@@ -241,51 +239,3 @@ async def delete_certificate(
     """Delete a certificate; ``forceDelete`` detaches its policies, but neither things nor an ACTIVE status."""
     certificate_id = parse_certificate_id(request.certificate_id)
     await certificates.delete(authority, caller, certificate_id, detach_policies=bool(request.force_delete))
-
-
-def certificate_resource(scope: Scope, request: RawRequest) -> str:
-    """Name the certificate in the path, in the case in which it is looked up: no other spelling escapes a Deny."""
-    return iot_arn(scope, f"cert/{request.labels['certificateId'].lower()}")
-
-
-def certificate_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateKeysAndCertificate",
-            partial(create_keys_and_certificate, authority),
-            CreateKeysAndCertificateRequest,
-            CreateKeysAndCertificateResponse,
-        ),
-        implemented(
-            "CreateCertificateFromCsr",
-            partial(create_certificate_from_csr, authority),
-            CreateCertificateFromCsrRequest,
-            CreateCertificateFromCsrResponse,
-        ),
-        implemented(
-            "DescribeCertificate",
-            partial(describe_certificate, authority),
-            DescribeCertificateRequest,
-            DescribeCertificateResponse,
-            certificate_resource,
-        ),
-        implemented(
-            "ListCertificates",
-            partial(list_certificates, authority),
-            ListCertificatesRequest,
-            ListCertificatesResponse,
-        ),
-        implemented(
-            "UpdateCertificate",
-            partial(update_certificate, authority),
-            UpdateCertificateRequest,
-            resource=certificate_resource,
-        ),
-        implemented(
-            "DeleteCertificate",
-            partial(delete_certificate, authority),
-            DeleteCertificateRequest,
-            resource=certificate_resource,
-        ),
-    )

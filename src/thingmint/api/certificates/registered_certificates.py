@@ -1,6 +1,5 @@
 """Owns the operations that register certificates of others; what they mean is decided in `registration`."""
 
-from functools import partial
 from typing import Annotated
 
 from msgspec import field
@@ -9,7 +8,6 @@ from thingmint.api.certificates.certificates import CertificateEntry, certificat
 from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import CertificateIdText, CertificateText, Marker, Message, PageSize
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest
@@ -88,28 +86,4 @@ async def list_certificates_by_ca(
     page = await ca_certificates.list_certificates_by_ca(authority, caller, ca_certificate_id, page_request)
     return ListCertificatesByCAResponse(
         certificates=[certificate_entry(summary) for summary in page.items], next_marker=listing.marker(page.next)
-    )
-
-
-def registered_certificate_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "RegisterCertificate",
-            partial(register_certificate, authority),
-            RegisterCertificateRequest,
-            RegisterCertificateResponse,
-        ),
-        implemented(
-            "RegisterCertificateWithoutCA",
-            partial(register_certificate_without_ca, authority),
-            RegisterCertificateWithoutCARequest,
-            RegisterCertificateResponse,
-        ),
-        implemented(
-            "ListCertificatesByCA",
-            partial(list_certificates_by_ca, authority),
-            ListCertificatesByCARequest,
-            ListCertificatesByCAResponse,
-        ),
     )

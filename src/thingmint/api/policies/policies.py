@@ -1,18 +1,16 @@
 """Owns the messages and operations of policies and their versions; rules: `registration.policies.policies`."""
 
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from msgspec import field
 
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Marker, Message, PageSize, Tag, Timestamp, tags_of
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
-from thingmint.core.identifiers import Scope, iot_arn, parse_policy_name
+from thingmint.core.identifiers import parse_policy_name
 from thingmint.core.policies.stored_policy import PolicySummary, parse_version_id
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.policies import policies
@@ -239,57 +237,3 @@ async def set_default_policy_version(
     """Put a version into force."""
     name = parse_policy_name(request.policy_name)
     await policies.set_default_version(authority, caller, name, parse_version_id(name, request.policy_version_id))
-
-
-def policy_resource(scope: Scope, request: RawRequest) -> str:
-    """Name the policy in the path."""
-    return iot_arn(scope, f"policy/{request.labels['policyName']}")
-
-
-def policy_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreatePolicy",
-            partial(create_policy, authority),
-            CreatePolicyRequest,
-            CreatePolicyResponse,
-            policy_resource,
-        ),
-        implemented("GetPolicy", partial(get_policy, authority), GetPolicyRequest, GetPolicyResponse, policy_resource),
-        implemented("ListPolicies", partial(list_policies, authority), ListPoliciesRequest, ListPoliciesResponse),
-        implemented("DeletePolicy", partial(delete_policy, authority), DeletePolicyRequest, resource=policy_resource),
-        implemented(
-            "CreatePolicyVersion",
-            partial(create_policy_version, authority),
-            CreatePolicyVersionRequest,
-            CreatePolicyVersionResponse,
-            policy_resource,
-        ),
-        implemented(
-            "GetPolicyVersion",
-            partial(get_policy_version, authority),
-            GetPolicyVersionRequest,
-            GetPolicyVersionResponse,
-            policy_resource,
-        ),
-        implemented(
-            "ListPolicyVersions",
-            partial(list_policy_versions, authority),
-            ListPolicyVersionsRequest,
-            ListPolicyVersionsResponse,
-            policy_resource,
-        ),
-        implemented(
-            "DeletePolicyVersion",
-            partial(delete_policy_version, authority),
-            DeletePolicyVersionRequest,
-            resource=policy_resource,
-        ),
-        implemented(
-            "SetDefaultPolicyVersion",
-            partial(set_default_policy_version, authority),
-            SetDefaultPolicyVersionRequest,
-            resource=policy_resource,
-        ),
-    )

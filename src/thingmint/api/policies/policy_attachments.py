@@ -3,17 +3,15 @@
 The operations on principals are those of AWS's first years; SDKs still call them.
 """
 
-from functools import partial
 from typing import Annotated
 
 from msgspec import field
 
-from thingmint.api.policies.policies import PolicyEntry, PolicyNameText, policy_entry, policy_resource
-from thingmint.api.policies.policy_targets import POLICY_HEADER, PRINCIPAL_HEADER, principal_in_header, target_in_body
+from thingmint.api.policies.policies import PolicyEntry, PolicyNameText, policy_entry
+from thingmint.api.policies.policy_targets import POLICY_HEADER, PRINCIPAL_HEADER
 from thingmint.api.wire.binding import BODY, HEADER, PATH, QUERY
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Marker, Message, PageSize
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_policy_name
 from thingmint.core.policies.target import parse_policy_target, parse_principal
@@ -166,49 +164,4 @@ async def list_policy_principals(
     page = await policy_attachments.list_targets(authority, caller, name, page_request)
     return ListPolicyPrincipalsResponse(
         principals=[target.name for target in page.items], next_marker=listing.marker(page.next)
-    )
-
-
-def policy_attachment_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented("AttachPolicy", partial(attach_policy, authority), AttachPolicyRequest, resource=target_in_body),
-        implemented("DetachPolicy", partial(detach_policy, authority), DetachPolicyRequest, resource=target_in_body),
-        implemented(
-            "ListAttachedPolicies",
-            partial(list_attached_policies, authority),
-            ListAttachedPoliciesRequest,
-            ListAttachedPoliciesResponse,
-        ),
-        implemented(
-            "ListTargetsForPolicy",
-            partial(list_targets_for_policy, authority),
-            ListTargetsForPolicyRequest,
-            ListTargetsForPolicyResponse,
-            policy_resource,
-        ),
-        implemented(
-            "AttachPrincipalPolicy",
-            partial(attach_principal_policy, authority),
-            AttachPrincipalPolicyRequest,
-            resource=principal_in_header,
-        ),
-        implemented(
-            "DetachPrincipalPolicy",
-            partial(detach_principal_policy, authority),
-            DetachPrincipalPolicyRequest,
-            resource=principal_in_header,
-        ),
-        implemented(
-            "ListPrincipalPolicies",
-            partial(list_principal_policies, authority),
-            ListPrincipalPoliciesRequest,
-            ListPrincipalPoliciesResponse,
-        ),
-        implemented(
-            "ListPolicyPrincipals",
-            partial(list_policy_principals, authority),
-            ListPolicyPrincipalsRequest,
-            ListPolicyPrincipalsResponse,
-        ),
     )

@@ -1,17 +1,14 @@
 """Owns the messages and operations of provisioning templates; what they mean is decided in `registration`."""
 
-from functools import partial
 from typing import Annotated, TypeAlias
 
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Tag, Timestamp, tags_of
-from thingmint.api.wire.operation import Operation, implemented
-from thingmint.api.wire.permissions import passes_role
 from thingmint.core.caller import Caller
-from thingmint.core.identifiers import Scope, TemplateName, iot_arn, parse_template_name
+from thingmint.core.identifiers import parse_template_name
 from thingmint.core.provisioning.stored_template import (
     PAYLOAD_VERSION,
     PreProvisioningHook,
@@ -201,64 +198,3 @@ async def delete_provisioning_template(
 
 def _hook(hook: ProvisioningHook | None) -> PreProvisioningHook | None:
     return None if hook is None else PreProvisioningHook(hook.target_arn, hook.payload_version or PAYLOAD_VERSION)
-
-
-def template_resource(scope: Scope, request: RawRequest) -> str:
-    """Name the template in the path."""
-    return _resource(scope, TemplateName(request.labels["templateName"]))
-
-
-def new_template_resource(scope: Scope, request: RawRequest) -> str:
-    """Name the template in the body as the handler will read it; what cannot be read is every resource.
-
-    Such a request ends in its validation, whatever policies say.
-    """
-    name = request.unchecked_members.get("templateName")
-    return _resource(scope, TemplateName(name)) if isinstance(name, str) else "*"
-
-
-def _resource(scope: Scope, name: TemplateName) -> str:
-    return iot_arn(scope, f"provisioningtemplate/{name}")
-
-
-_PASSES_ROLE = passes_role("provisioningRoleArn")
-
-
-def provisioning_template_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateProvisioningTemplate",
-            partial(create_provisioning_template, authority),
-            CreateProvisioningTemplateRequest,
-            CreateProvisioningTemplateResponse,
-            new_template_resource,
-            further=_PASSES_ROLE,
-        ),
-        implemented(
-            "DescribeProvisioningTemplate",
-            partial(describe_provisioning_template, authority),
-            DescribeProvisioningTemplateRequest,
-            DescribeProvisioningTemplateResponse,
-            template_resource,
-        ),
-        implemented(
-            "ListProvisioningTemplates",
-            partial(list_provisioning_templates, authority),
-            ListProvisioningTemplatesRequest,
-            ListProvisioningTemplatesResponse,
-        ),
-        implemented(
-            "UpdateProvisioningTemplate",
-            partial(update_provisioning_template, authority),
-            UpdateProvisioningTemplateRequest,
-            resource=template_resource,
-            further=_PASSES_ROLE,
-        ),
-        implemented(
-            "DeleteProvisioningTemplate",
-            partial(delete_provisioning_template, authority),
-            DeleteProvisioningTemplateRequest,
-            resource=template_resource,
-        ),
-    )

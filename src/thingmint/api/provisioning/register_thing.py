@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from thingmint.api.provisioning.provisioning_templates import TemplateBodyText
 from thingmint.api.wire.binding import BODY, RawRequest
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
@@ -74,16 +72,3 @@ def _certificate_id(planned: ProvisioningPlan) -> CertificateId | None:
             return load_foreign_pem(pem, "certificate").certificate_id
         case _:
             return None
-
-
-def register_thing_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operation of this module, working for the authority."""
-    return (
-        implemented(
-            "RegisterThing",
-            partial(register_thing, authority),
-            RegisterThingRequest,
-            RegisterThingResponse,
-            further=registration_steps,
-        ),
-    )

@@ -1,6 +1,5 @@
 """Owns the messages and operations of bulk registrations; rules: `registration.provisioning.bulk`."""
 
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from thingmint.api.provisioning.provisioning_templates import RoleArnText, TemplateBodyText
@@ -9,8 +8,6 @@ from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Timestamp
-from thingmint.api.wire.operation import Operation, implemented
-from thingmint.api.wire.permissions import passes_role
 from thingmint.core.caller import Caller
 from thingmint.core.provisioning.registration_task import ReportType, TaskStatus
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -139,39 +136,3 @@ async def list_thing_registration_task_reports(
     listing.page_request(request.max_results, request.next_token)
     links = await bulk.reports(authority, caller, request.task_id, request.report_type)
     return ListThingRegistrationTaskReportsResponse(resource_links=list(links), report_type=request.report_type)
-
-
-def registration_task_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "StartThingRegistrationTask",
-            partial(start_thing_registration_task, authority),
-            StartThingRegistrationTaskRequest,
-            StartThingRegistrationTaskResponse,
-            further=passes_role("roleArn"),
-        ),
-        implemented(
-            "StopThingRegistrationTask",
-            partial(stop_thing_registration_task, authority),
-            StopThingRegistrationTaskRequest,
-        ),
-        implemented(
-            "DescribeThingRegistrationTask",
-            partial(describe_thing_registration_task, authority),
-            DescribeThingRegistrationTaskRequest,
-            DescribeThingRegistrationTaskResponse,
-        ),
-        implemented(
-            "ListThingRegistrationTasks",
-            partial(list_thing_registration_tasks, authority),
-            ListThingRegistrationTasksRequest,
-            ListThingRegistrationTasksResponse,
-        ),
-        implemented(
-            "ListThingRegistrationTaskReports",
-            partial(list_thing_registration_task_reports, authority),
-            ListThingRegistrationTaskReportsRequest,
-            ListThingRegistrationTaskReportsResponse,
-        ),
-    )

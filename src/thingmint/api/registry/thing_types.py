@@ -1,20 +1,17 @@
 """Owns the messages and operations of thing types; what they mean is decided in `registration.registry.thing_types`."""
 
-from functools import partial
 from typing import Annotated
 
 from thingmint.api.registry.registry_messages import (
     AttributeNameText,
     DescriptionText,
     RegistryNameText,
-    in_path,
 )
 from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Tag, Timestamp, tags_of
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_thing_type_name
 from thingmint.core.registry.thing_type import PropagatingAttribute, ThingType, ThingTypeProperties, ThingTypeUpdate
@@ -219,45 +216,4 @@ def _properties_message(properties: ThingTypeProperties) -> ThingTypePropertiesM
         thing_type_description=properties.description or None,
         searchable_attributes=list(properties.searchable_attributes),
         mqtt5_configuration=Mqtt5Configuration(propagating_attributes=propagating) if propagating else None,
-    )
-
-
-_THING_TYPE = in_path("thingtype", "thingTypeName")
-
-
-def thing_type_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateThingType",
-            partial(create_thing_type, authority),
-            CreateThingTypeRequest,
-            CreateThingTypeResponse,
-            _THING_TYPE,
-        ),
-        implemented(
-            "DescribeThingType",
-            partial(describe_thing_type, authority),
-            DescribeThingTypeRequest,
-            DescribeThingTypeResponse,
-            _THING_TYPE,
-        ),
-        implemented(
-            "UpdateThingType",
-            partial(update_thing_type, authority),
-            UpdateThingTypeRequest,
-            resource=_THING_TYPE,
-        ),
-        implemented(
-            "DeprecateThingType",
-            partial(deprecate_thing_type, authority),
-            DeprecateThingTypeRequest,
-            resource=_THING_TYPE,
-        ),
-        implemented(
-            "DeleteThingType", partial(delete_thing_type, authority), DeleteThingTypeRequest, resource=_THING_TYPE
-        ),
-        implemented(
-            "ListThingTypes", partial(list_thing_types, authority), ListThingTypesRequest, ListThingTypesResponse
-        ),
     )

@@ -1,7 +1,5 @@
 """Owns the messages and operations of things; what they mean is decided in `registration.registry.things`."""
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Annotated
 
 from thingmint.api.registry.registry_messages import (
@@ -9,18 +7,15 @@ from thingmint.api.registry.registry_messages import (
     AttributePayloadMessage,
     AttributeValueText,
     RegistryNameText,
-    in_body,
-    in_path,
     new_attributes,
     payload_of,
 )
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
-from thingmint.core.identifiers import Scope, parse_billing_group_name, parse_thing_name, parse_thing_type_name
+from thingmint.core.identifiers import parse_billing_group_name, parse_thing_name, parse_thing_type_name
 from thingmint.core.registry.thing import Thing, ThingUpdate
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.registry import things
@@ -176,35 +171,4 @@ def _entry(thing: Thing) -> ThingAttribute:
         thing_arn=thing.arn,
         attributes=thing.attributes.as_dict(),
         version=thing.version,
-    )
-
-
-_THING = in_path("thing", "thingName")
-_BILLING_GROUP = in_body("billinggroup", "billingGroupName", "billingGroupArn")
-
-
-def _billing_group_as_well(scope: Scope, request: RawRequest) -> Sequence[str]:
-    """Name the billing group that the new thing is put into, if there is one."""
-    if request.unchecked_members.get("billingGroupName") is None:
-        return ()
-    return (_BILLING_GROUP(scope, request),)
-
-
-def thing_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateThing",
-            partial(create_thing, authority),
-            CreateThingRequest,
-            CreateThingResponse,
-            _THING,
-            other_resources=_billing_group_as_well,
-        ),
-        implemented(
-            "DescribeThing", partial(describe_thing, authority), DescribeThingRequest, DescribeThingResponse, _THING
-        ),
-        implemented("UpdateThing", partial(update_thing, authority), UpdateThingRequest, resource=_THING),
-        implemented("DeleteThing", partial(delete_thing, authority), DeleteThingRequest, resource=_THING),
-        implemented("ListThings", partial(list_things, authority), ListThingsRequest, ListThingsResponse),
     )
