@@ -11,19 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import fields
 from tests.contract.test_messages_against_model import by_name
-from tests.support.authority import ACCOUNT, REGION
+from tests.support.whole_requests import ARN, kinds, permissions
 
 from thingmint.api.service import OPERATIONS
-from thingmint.api.wire.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, RawRequest, location_of
 from thingmint.api.wire.operation import Operation
-from thingmint.core.identifiers import Scope
 from thingmint.core.policies.condition_keys import CALLER_KEYS
-from thingmint.registration.policies.authorization import Permission
 
-SCOPE = Scope(ACCOUNT, REGION)
-ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}:"
 LATER: dict[str, dict[str, list[str]]] = {
     # Developer guide, "Direct messaging policy examples".
     "SendDirectMessage": {"required": ["client"], "keys": ["iot:Topic"]},
@@ -35,62 +29,8 @@ REFERENCE: dict[str, Any] = json.loads(Path(__file__).with_name("authorization_r
 MORE_KINDS = {"TestAuthorization": {"thinggroup"}, "GetEffectivePolicies": {"thinggroup"}}
 # AWS's page has no kind for them, or names every kind that may have tags.
 ONE_OF = {"AttachPolicy", "DetachPolicy", "TagResource", "UntagResource", "ListTagsForResource", *MORE_KINDS}
-CERTIFICATE, GROUP, TYPE = f"{ARN}cert/{'ab' * 32}", f"{ARN}thinggroup/g", f"{ARN}thingtype/t"
-ROLE = "arn:aws:iam::123456789012:role/r"
-# What members hold whose text is not a name; all others are one.
-SAMPLES: dict[str, Any] = {
-    "tags": [{"Key": "line", "Value": "7"}],
-    "tagKeys": ["line"],
-    "principal": CERTIFICATE,
-    "target": CERTIFICATE,
-    "resourceArn": TYPE,
-    "certificateId": "ab" * 32,
-    "caCertificateId": "ab" * 32,
-    "roleArn": ROLE,
-    "provisioningRoleArn": ROLE,
-    "registrationConfig": {"roleArn": ROLE},
-    "thingGroupsToAdd": ["g"],
-    "thingGroupsToRemove": ["h"],
-    "includeSocketInformation": "true",
-    "retain": "true",
-}
-PRINCIPAL_HEADERS = {"x-amzn-principal", "x-amzn-iot-principal"}
+GROUP = f"{ARN}thinggroup/g"
 EACH_OPERATION = pytest.mark.parametrize("operation", OPERATIONS, ids=by_name)
-
-
-def request_with_everything(operation: Operation, **members: Any) -> RawRequest:
-    """Return a request that has every member of its message."""
-    assert operation.request is not None
-    labels: dict[str, str] = {}
-    query: list[tuple[str, str]] = []
-    headers: list[tuple[bytes, bytes]] = []
-    body: dict[str, Any] = {}
-    for field in fields(operation.request):
-        name, location = field.encode_name, location_of(field)
-        value = {**SAMPLES, **members}.get(name, "sample")
-        if location is PATH:
-            labels[name] = str(value)
-        elif location is QUERY:
-            query.append((name, str(value)))
-        elif location is HEADER:
-            headers.append((name.encode(), (CERTIFICATE if name in PRINCIPAL_HEADERS else str(value)).encode()))
-        elif location is BODY:
-            body[name] = value
-        else:
-            assert location is PAYLOAD
-    return RawRequest(labels, query, headers, json.dumps(body).encode() if body else b"")
-
-
-def permissions(operation: Operation, **members: Any) -> list[Permission]:
-    raw = request_with_everything(operation, **members)
-    return [*operation.permissions(SCOPE, raw)]
-
-
-def kinds(asked: list[Permission], action: str) -> set[str]:
-    """Return the kinds of resources that policies are asked about for the action, none for ``*``."""
-    resources = {each.resource for each in asked if each.action == action} - {"*"}
-    assert all(resource.startswith(ARN) for resource in resources)
-    return {resource.removeprefix(ARN).partition("/")[0] for resource in resources}
 
 
 def test_every_operation_is_in_the_reference() -> None:

@@ -62,7 +62,11 @@ class RegisterCACertificateResponse(Message, frozen=True, kw_only=True):
 async def register_ca_certificate(
     authority: RegistrationAuthority, caller: Caller, request: RegisterCACertificateRequest
 ) -> RegisterCACertificateResponse:
-    """Answer with the identifiers of a CA certificate that is registered now."""
+    """Answer with the identifiers of a CA certificate that is registered now.
+
+    DEFAULT mode takes a verification certificate, and one account of a region has the CA; SNI_ONLY takes none, and many
+    accounts can. At most ten with one subject.
+    """
     brought = CARegistration(
         ca_certificate_pem=request.ca_certificate,
         verification_pem=request.verification_certificate,
@@ -139,7 +143,10 @@ class ListCACertificatesResponse(Message, frozen=True, kw_only=True):
 async def list_ca_certificates(
     authority: RegistrationAuthority, caller: Caller, request: ListCACertificatesRequest
 ) -> ListCACertificatesResponse:
-    """Answer with a page of the account's CA certificates, newest first unless asked otherwise."""
+    """Answer with a page of the account's CA certificates, newest first unless asked otherwise.
+
+    With ``templateName``, those that provision with this template.
+    """
     template_name = request.template_name
     filters = () if template_name is None else (template_name,)
     listing = Listing("ListCACertificates", caller.scope, ascending=bool(request.ascending_order), filters=filters)
@@ -178,7 +185,7 @@ class DeleteCACertificateRequest(Message, frozen=True, kw_only=True):
 async def delete_ca_certificate(
     authority: RegistrationAuthority, caller: Caller, request: DeleteCACertificateRequest
 ) -> None:
-    """Delete a CA certificate."""
+    """Delete a CA certificate that is INACTIVE; certificates that were registered with it keep working."""
     await ca_certificates.delete(authority, caller, parse_certificate_id(request.certificate_id))
 
 

@@ -37,7 +37,10 @@ class CreateCertificateProviderResponse(Message, frozen=True, kw_only=True):
 async def create_certificate_provider(
     authority: RegistrationAuthority, caller: Caller, request: CreateCertificateProviderRequest
 ) -> CreateCertificateProviderResponse:
-    """Answer with the ARN of a new provider, or of the one that the same token made."""
+    """Answer with the ARN of a new provider, or of the one that the same token made.
+
+    One an account, asked for CreateCertificateFromCsr over MQTT only; see the setting ``hooks``.
+    """
     created = await certificate_providers.create(
         authority,
         caller,
@@ -111,7 +114,7 @@ class DeleteCertificateProviderRequest(Message, frozen=True, kw_only=True):
 async def delete_certificate_provider(
     authority: RegistrationAuthority, caller: Caller, request: DeleteCertificateProviderRequest
 ) -> None:
-    """Delete a provider."""
+    """Delete a provider; the issuing CA signs again."""
     name = parse_certificate_provider_name(request.certificate_provider_name)
     await certificate_providers.delete(authority, caller, name)
 

@@ -50,7 +50,10 @@ class CreateKeysAndCertificateResponse(Message, frozen=True, kw_only=True):
 async def create_keys_and_certificate(
     authority: RegistrationAuthority, caller: Caller, request: CreateKeysAndCertificateRequest
 ) -> CreateKeysAndCertificateResponse:
-    """Answer with a new certificate and the key pair made for it."""
+    """Answer with a new certificate and the key pair made for it.
+
+    The private key is in the answer and nowhere else.
+    """
     issued = await certificates.issue_with_new_key(authority, caller, active=bool(request.set_as_active))
     return CreateKeysAndCertificateResponse(
         certificate_arn=issued.certificate.arn,
@@ -77,7 +80,10 @@ class CreateCertificateFromCsrResponse(Message, frozen=True, kw_only=True):
 async def create_certificate_from_csr(
     authority: RegistrationAuthority, caller: Caller, request: CreateCertificateFromCsrRequest
 ) -> CreateCertificateFromCsrResponse:
-    """Answer with a new certificate for the key of the signing request."""
+    """Answer with a new certificate for the key of the signing request.
+
+    RSA 2048–4096, P-256, P-384 and P-521; its signature is checked, and known weak keys are refused.
+    """
     certificate = await certificates.issue_from_csr(
         authority, caller, request.certificate_signing_request, active=bool(request.set_as_active)
     )
@@ -195,7 +201,10 @@ class ListCertificatesResponse(Message, frozen=True, kw_only=True):
 async def list_certificates(
     authority: RegistrationAuthority, caller: Caller, request: ListCertificatesRequest
 ) -> ListCertificatesResponse:
-    """Answer with a page of the account's certificates, newest first unless asked otherwise."""
+    """Answer with a page of the account's certificates, newest first unless asked otherwise.
+
+    ``pageSize`` is 1–250, by default 25.
+    """
     listing = Listing("ListCertificates", caller.scope, ascending=bool(request.ascending_order))
     page_request = listing.page_request(request.page_size, request.marker)
     page = await certificates.list_certificates(authority, caller, page_request)
@@ -223,7 +232,7 @@ class UpdateCertificateRequest(Message, frozen=True, kw_only=True):
 async def update_certificate(
     authority: RegistrationAuthority, caller: Caller, request: UpdateCertificateRequest
 ) -> None:
-    """Give a certificate another status."""
+    """Give a certificate the status ACTIVE, INACTIVE or REVOKED; REVOKED is final."""
     certificate_id = parse_certificate_id(request.certificate_id)
     await certificates.update_status(authority, caller, certificate_id, request.new_status)
 

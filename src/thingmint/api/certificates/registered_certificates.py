@@ -31,7 +31,10 @@ class RegisterCertificateResponse(Message, frozen=True, kw_only=True):
 async def register_certificate(
     authority: RegistrationAuthority, caller: Caller, request: RegisterCertificateRequest
 ) -> RegisterCertificateResponse:
-    """Answer with the identifiers of a certificate that is registered with its CA now."""
+    """Answer with the identifiers of a certificate that is registered with its CA now.
+
+    The CA that signed it must be registered and ACTIVE; the status is ACTIVE, INACTIVE or REVOKED.
+    """
     registered = await registered_certificates.register(
         authority, caller, request.certificate_pem, request.ca_certificate_pem, _status(request)
     )
@@ -56,7 +59,7 @@ class RegisterCertificateWithoutCARequest(Message, frozen=True, kw_only=True):
 async def register_certificate_without_ca(
     authority: RegistrationAuthority, caller: Caller, request: RegisterCertificateWithoutCARequest
 ) -> RegisterCertificateResponse:
-    """Answer with the identifiers of a certificate that is registered now, whoever issued it."""
+    """Answer with the identifiers of a certificate that is registered now in SNI_ONLY mode, any issuer allowed."""
     registered = await registered_certificates.register_without_ca(
         authority, caller, request.certificate_pem, request.status or CertificateStatus.INACTIVE
     )
@@ -78,7 +81,10 @@ class ListCertificatesByCAResponse(Message, frozen=True, kw_only=True):
 async def list_certificates_by_ca(
     authority: RegistrationAuthority, caller: Caller, request: ListCertificatesByCARequest
 ) -> ListCertificatesByCAResponse:
-    """Answer with a page of the certificates that were registered with the CA, newest first unless asked otherwise."""
+    """Answer with a page of the certificates that were registered with the CA, newest first unless asked otherwise.
+
+    Those of a CA certificate that was deleted are listed, too.
+    """
     ca_certificate_id = parse_certificate_id(request.ca_certificate_id)
     ascending = bool(request.ascending_order)
     listing = Listing("ListCertificatesByCA", caller.scope, ascending=ascending, filters=(ca_certificate_id,))

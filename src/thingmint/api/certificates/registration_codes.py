@@ -17,7 +17,10 @@ class GetRegistrationCodeResponse(Message, frozen=True, kw_only=True):
 async def get_registration_code(
     authority: RegistrationAuthority, caller: Caller, request: GetRegistrationCodeRequest
 ) -> GetRegistrationCodeResponse:
-    """Answer with the account's registration code, a new one if it has none."""
+    """Answer with the account's registration code, a new one if it has none.
+
+    64 hexadecimal digits for an account and region, until it is deleted.
+    """
     del request
     return GetRegistrationCodeResponse(registration_code=await registration_codes.registration_code(authority, caller))
 

@@ -32,7 +32,10 @@ class TransferCertificateResponse(Message, frozen=True, kw_only=True):
 async def transfer_certificate(
     authority: RegistrationAuthority, caller: Caller, request: TransferCertificateRequest
 ) -> TransferCertificateResponse:
-    """Answer with the ARN that the certificate will have in the other account."""
+    """Answer with the ARN that the certificate will have in the other account.
+
+    Not while it is ACTIVE or REVOKED or anything is attached to it; the other account must have an access key.
+    """
     certificate_id = parse_certificate_id(request.certificate_id)
     target = parse_account_id(request.target_aws_account)
     arn = await transfers.begin(authority, caller, certificate_id, target, request.transfer_message)
@@ -99,7 +102,7 @@ class ListOutgoingCertificatesResponse(Message, frozen=True, kw_only=True):
 async def list_outgoing_certificates(
     authority: RegistrationAuthority, caller: Caller, request: ListOutgoingCertificatesRequest
 ) -> ListOutgoingCertificatesResponse:
-    """Answer with a page of what waits for other accounts to accept it, newest first unless asked otherwise."""
+    """Answer with a page of what other accounts have yet to accept, newest first unless asked otherwise."""
     listing = Listing("ListOutgoingCertificates", caller.scope, ascending=bool(request.ascending_order))
     page_request = listing.page_request(request.page_size, request.marker)
     page = await transfers.list_outgoing(authority, caller, page_request)

@@ -26,7 +26,10 @@ class DescribeEndpointResponse(Struct, frozen=True, kw_only=True, rename="camel"
 async def describe_endpoint(
     devices: Devices, caller: Caller, request: DescribeEndpointRequest
 ) -> DescribeEndpointResponse:
-    """Answer with the address; raise InvalidRequest for a type that nothing serves here or at AWS."""
+    """Answer with the address; raise InvalidRequest for a type that nothing serves here or at AWS.
+
+    It is a ``server_name`` of the account, or the first of no account.
+    """
     if request.endpoint_type in _NOT_SERVED:
         raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not served by Thingmint")
     if request.endpoint_type not in _SERVED:

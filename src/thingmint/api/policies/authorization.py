@@ -62,7 +62,10 @@ class TestAuthorizationResponse(Message, frozen=True, kw_only=True):
 async def test_authorization(
     authority: RegistrationAuthority, caller: Caller, request: TestAuthorizationRequest
 ) -> TestAuthorizationResponse:
-    """Answer with what a principal's policies would say to each request."""
+    """Answer with what a principal's policies would say to each request.
+
+    The thing is the one that ``clientId`` connects as; ten policies may be added.
+    """
     principal = None if request.principal is None else parse_policy_target(caller.scope, request.principal)
     what_if = WhatIf(
         added=[parse_policy_name(name) for name in request.policy_names_to_add or ()],

@@ -33,7 +33,10 @@ class GetEffectivePoliciesResponse(Message, frozen=True, kw_only=True):
 async def get_effective_policies(
     authority: RegistrationAuthority, caller: Caller, request: GetEffectivePoliciesRequest
 ) -> GetEffectivePoliciesResponse:
-    """Answer with the policies in force for a principal, a thing or both; an identity pool adds none here."""
+    """Answer with the policies in force for a principal, a thing group, a thing, or a principal with a thing.
+
+    An identity pool adds none.
+    """
     target = None if request.principal is None else parse_policy_target(caller.scope, request.principal)
     thing_name = None if request.thing_name is None else parse_thing_name(request.thing_name)
     found = await policies_for(authority, caller.scope, target, thing_name)

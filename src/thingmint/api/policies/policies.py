@@ -36,7 +36,10 @@ class CreatePolicyResponse(Message, frozen=True, kw_only=True):
 async def create_policy(
     authority: RegistrationAuthority, caller: Caller, request: CreatePolicyRequest
 ) -> CreatePolicyResponse:
-    """Create a policy whose version 1 is the document."""
+    """Create a policy whose version 1 is the document.
+
+    A document that cannot be parsed is refused with line, column and reason.
+    """
     name = parse_policy_name(request.policy_name)
     tags = tags_of(request.tags)
     policy = await policies.create(authority, caller, name, request.policy_document, tags)
@@ -63,7 +66,7 @@ class GetPolicyResponse(Message, frozen=True, kw_only=True):
 
 
 async def get_policy(authority: RegistrationAuthority, caller: Caller, request: GetPolicyRequest) -> GetPolicyResponse:
-    """Answer with the policy and the document of its default version."""
+    """Answer with the policy and the document of its default version, as it was written."""
     policy, version = await policies.describe(authority, caller, parse_policy_name(request.policy_name))
     return GetPolicyResponse(
         policy_name=policy.name,
@@ -134,7 +137,10 @@ class CreatePolicyVersionResponse(Message, frozen=True, kw_only=True):
 async def create_policy_version(
     authority: RegistrationAuthority, caller: Caller, request: CreatePolicyVersionRequest
 ) -> CreatePolicyVersionResponse:
-    """Add a version to a policy."""
+    """Add a version to a policy; it has at most five, whose numbers are never given twice.
+
+    A document that cannot be parsed is refused with line, column and reason.
+    """
     name, as_default = parse_policy_name(request.policy_name), bool(request.set_as_default)
     policy, version = await policies.create_version(
         authority, caller, name, request.policy_document, as_default=as_default
@@ -166,7 +172,7 @@ class GetPolicyVersionResponse(Message, frozen=True, kw_only=True):
 async def get_policy_version(
     authority: RegistrationAuthority, caller: Caller, request: GetPolicyVersionRequest
 ) -> GetPolicyVersionResponse:
-    """Answer with one version of a policy."""
+    """Answer with one version of a policy, its document as it was written."""
     name = parse_policy_name(request.policy_name)
     number = parse_version_id(name, request.policy_version_id)
     policy, version = await policies.describe(authority, caller, name, number)
@@ -234,6 +240,6 @@ class SetDefaultPolicyVersionRequest(Message, frozen=True, kw_only=True):
 async def set_default_policy_version(
     authority: RegistrationAuthority, caller: Caller, request: SetDefaultPolicyVersionRequest
 ) -> None:
-    """Put a version into force."""
+    """Put a version into force, at once."""
     name = parse_policy_name(request.policy_name)
     await policies.set_default_version(authority, caller, name, parse_version_id(name, request.policy_version_id))

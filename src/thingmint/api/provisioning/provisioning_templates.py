@@ -52,7 +52,10 @@ class CreateProvisioningTemplateResponse(Message, frozen=True, kw_only=True):
 async def create_provisioning_template(
     authority: RegistrationAuthority, caller: Caller, request: CreateProvisioningTemplateRequest
 ) -> CreateProvisioningTemplateResponse:
-    """Answer with the ARN and the default version of a new template; it is not enabled unless asked for."""
+    """Answer with the ARN and the default version of a new template; it is not enabled unless asked for.
+
+    A hook is named by the ARN of a Lambda function; see the setting ``hooks``.
+    """
     template = await provisioning_templates.create(
         authority,
         caller,
@@ -192,7 +195,7 @@ class DeleteProvisioningTemplateRequest(Message, frozen=True, kw_only=True):
 async def delete_provisioning_template(
     authority: RegistrationAuthority, caller: Caller, request: DeleteProvisioningTemplateRequest
 ) -> None:
-    """Delete a template with all its versions."""
+    """Delete a template with all its versions and claims, whose connections end."""
     await provisioning_templates.delete(authority, caller, parse_template_name(request.template_name))
 
 

@@ -32,7 +32,10 @@ class StartThingRegistrationTaskResponse(Message, frozen=True, kw_only=True):
 async def start_thing_registration_task(
     authority: RegistrationAuthority, caller: Caller, request: StartThingRegistrationTaskRequest
 ) -> StartThingRegistrationTaskResponse:
-    """Answer with the id of a task that registers the devices of a file."""
+    """Answer with the id of a task that registers the devices of a file.
+
+    One task at a time in an account and region; lines up to 262,144 bytes; see the setting ``registration_dir``.
+    """
     task = await bulk.start(
         authority, caller, request.template_body, request.input_file_bucket, request.input_file_key, request.role_arn
     )
@@ -72,7 +75,7 @@ class DescribeThingRegistrationTaskResponse(Message, frozen=True, kw_only=True):
 async def describe_thing_registration_task(
     authority: RegistrationAuthority, caller: Caller, request: DescribeThingRegistrationTaskRequest
 ) -> DescribeThingRegistrationTaskResponse:
-    """Answer with everything that is known of a task, its latest lines counted."""
+    """Answer with everything that is known of a task, each line counted whose device is registered."""
     task, outcomes = await bulk.describe(authority, caller, request.task_id)
     successes = sum(outcome.succeeded for outcome in outcomes)
     return DescribeThingRegistrationTaskResponse(
@@ -105,7 +108,7 @@ class ListThingRegistrationTasksResponse(Message, frozen=True, kw_only=True):
 async def list_thing_registration_tasks(
     authority: RegistrationAuthority, caller: Caller, request: ListThingRegistrationTasksRequest
 ) -> ListThingRegistrationTasksResponse:
-    """Answer with a page of the account's tasks, newest first."""
+    """Answer with a page of the account's tasks of the last 30 days, newest first."""
     listing = Listing("ListThingRegistrationTasks", caller.scope, filters=(request.status or "",))
     page_request = listing.page_request(request.max_results, request.next_token)
     page = await bulk.list_tasks(authority, caller, request.status, page_request)
@@ -130,7 +133,10 @@ class ListThingRegistrationTaskReportsResponse(Message, frozen=True, kw_only=Tru
 async def list_thing_registration_task_reports(
     authority: RegistrationAuthority, caller: Caller, request: ListThingRegistrationTaskReportsRequest
 ) -> ListThingRegistrationTaskReportsResponse:
-    """Answer with where a task's report is; it is one file, so that there is one page."""
+    """Answer with where a task's report is, as a ``file://`` URL; it is one file, so that there is one page.
+
+    The file grows while the task runs.
+    """
     listing = Listing("ListThingRegistrationTaskReports", caller.scope, filters=(request.task_id, request.report_type))
     # Asked for its refusal alone: no marker of this list was ever given out.
     listing.page_request(request.max_results, request.next_token)

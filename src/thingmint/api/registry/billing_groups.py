@@ -37,7 +37,7 @@ class CreateBillingGroupResponse(Message, frozen=True, kw_only=True):
 async def create_billing_group(
     authority: RegistrationAuthority, caller: Caller, request: CreateBillingGroupRequest
 ) -> CreateBillingGroupResponse:
-    """Create a billing group, or tell of the one that was created in the same words."""
+    """Create a billing group, or answer as before if one was created in the same words."""
     properties = request.billing_group_properties or BillingGroupProperties()
     group = await billing_groups.create(
         authority,

@@ -28,7 +28,7 @@ class AddThingToBillingGroupRequest(Message, frozen=True, kw_only=True):
 async def add_thing_to_billing_group(
     authority: RegistrationAuthority, caller: Caller, request: AddThingToBillingGroupRequest
 ) -> None:
-    """Let a thing belong to a billing group."""
+    """Let a thing belong to a billing group, and to no other."""
     await billing_members.add_thing(authority, caller, *_names(caller.scope, request))
 
 

@@ -30,7 +30,7 @@ class DescribeEventConfigurationsResponse(Message, frozen=True, kw_only=True):
 async def describe_event_configurations(
     authority: RegistrationAuthority, caller: Caller, request: DescribeEventConfigurationsRequest
 ) -> DescribeEventConfigurationsResponse:
-    """Answer with every type of event and whether the account wants it."""
+    """Answer with every type of event and whether the account wants it; they are off until they are switched on."""
     del request
     found = await event_configurations.configurations(authority.store, caller.scope)
     return DescribeEventConfigurationsResponse(

@@ -24,7 +24,7 @@ class TagResourceRequest(Message, frozen=True, kw_only=True):
 
 
 async def tag_resource(authority: RegistrationAuthority, caller: Caller, request: TagResourceRequest) -> None:
-    """Give a resource tags besides those that it has."""
+    """Give a resource tags besides those that it has: at most 50, with keys that do not start with ``aws:``."""
     _ensure_arn(request.resource_arn)
     await tags.tag(authority, caller, request.resource_arn, tags_of(request.tags))
 
@@ -35,7 +35,7 @@ class UntagResourceRequest(Message, frozen=True, kw_only=True):
 
 
 async def untag_resource(authority: RegistrationAuthority, caller: Caller, request: UntagResourceRequest) -> None:
-    """Take tags from a resource."""
+    """Take tags from a resource; keys that it has not change nothing."""
     _ensure_arn(request.resource_arn)
     await tags.untag(authority, caller, request.resource_arn, request.tag_keys)
 

@@ -32,7 +32,7 @@ class AddThingToThingGroupRequest(Message, frozen=True, kw_only=True):
 async def add_thing_to_thing_group(
     authority: RegistrationAuthority, caller: Caller, request: AddThingToThingGroupRequest
 ) -> None:
-    """Put a thing into a group."""
+    """Put a thing into a group: at most ten, one in each hierarchy."""
     group_name, thing_name = _names(caller.scope, request)
     await thing_group_members.add_thing(authority, caller, group_name, thing_name)
 

@@ -28,7 +28,7 @@ class AttachThingPrincipalRequest(Message, frozen=True, kw_only=True):
 async def attach_thing_principal(
     authority: RegistrationAuthority, caller: Caller, request: AttachThingPrincipalRequest
 ) -> None:
-    """Attach a certificate to a thing."""
+    """Attach a certificate of the account to a thing; with ``EXCLUSIVE_THING``, to no other."""
     name, type_ = parse_thing_name(request.thing_name), request.thing_principal_type
     await thing_principals.attach(authority, caller, name, request.principal, type_)
 

@@ -50,7 +50,10 @@ class CreateThingTypeResponse(Message, frozen=True, kw_only=True):
 async def create_thing_type(
     authority: RegistrationAuthority, caller: Caller, request: CreateThingTypeRequest
 ) -> CreateThingTypeResponse:
-    """Create a thing type, or tell of the one that was created in the same words."""
+    """Create a thing type, or answer as before if one was created in the same words.
+
+    Which attributes are searchable is fixed then.
+    """
     name, properties = parse_thing_type_name(request.thing_type_name), _properties(request.thing_type_properties)
     created = await thing_types.create(authority, caller, name, properties, tags_of(request.tags))
     return CreateThingTypeResponse(
@@ -97,7 +100,7 @@ class UpdateThingTypeRequest(Message, frozen=True, kw_only=True):
 
 
 async def update_thing_type(authority: RegistrationAuthority, caller: Caller, request: UpdateThingTypeRequest) -> None:
-    """Give a thing type other propagating attributes."""
+    """Give a thing type other propagating attributes, and change nothing else."""
     name, requested = parse_thing_type_name(request.thing_type_name), _update(request.thing_type_properties)
     await thing_types.update(authority, caller, name, requested)
 
@@ -120,7 +123,10 @@ class DeleteThingTypeRequest(Message, frozen=True, kw_only=True):
 
 
 async def delete_thing_type(authority: RegistrationAuthority, caller: Caller, request: DeleteThingTypeRequest) -> None:
-    """Delete a thing type."""
+    """Delete a thing type that was deprecated long enough ago and that no thing has.
+
+    5 minutes, or what the setting ``thing_type_deletable_after`` says.
+    """
     await thing_types.delete(authority, caller, parse_thing_type_name(request.thing_type_name))
 
 

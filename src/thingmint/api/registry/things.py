@@ -38,7 +38,10 @@ class CreateThingResponse(Message, frozen=True, kw_only=True):
 async def create_thing(
     authority: RegistrationAuthority, caller: Caller, request: CreateThingRequest
 ) -> CreateThingResponse:
-    """Create a thing, or tell of the one that was created in the same words."""
+    """Create a thing, or answer as before if one was created in the same words.
+
+    3 attributes without a type, 50 with one.
+    """
     type_name, billing_group_name = request.thing_type_name, request.billing_group_name
     wanted = things.new_thing(
         authority,
@@ -93,7 +96,7 @@ class UpdateThingRequest(Message, frozen=True, kw_only=True):
 
 
 async def update_thing(authority: RegistrationAuthority, caller: Caller, request: UpdateThingRequest) -> None:
-    """Change the type or the attributes of a thing."""
+    """Change the type or the attributes of a thing; ``expectedVersion`` is respected."""
     type_name = request.thing_type_name
     wanted = ThingUpdate(
         type_name=None if type_name is None else parse_thing_type_name(type_name),
@@ -110,7 +113,7 @@ class DeleteThingRequest(Message, frozen=True, kw_only=True):
 
 
 async def delete_thing(authority: RegistrationAuthority, caller: Caller, request: DeleteThingRequest) -> None:
-    """Delete a thing, if there is one."""
+    """Delete a thing, if there is one, while no principal is attached to it."""
     await things.delete(authority, caller, parse_thing_name(request.thing_name), request.expected_version)
 
 
@@ -139,7 +142,10 @@ class ListThingsResponse(Message, frozen=True, kw_only=True):
 async def list_things(
     authority: RegistrationAuthority, caller: Caller, request: ListThingsRequest
 ) -> ListThingsResponse:
-    """Answer with a page of the account's things: all, those of a type, those with an attribute, or both."""
+    """Answer with a page of the account's things: all, those of a type, those with an attribute, or both.
+
+    An attribute has the whole value, or starts with it (``usePrefixAttributeValue``).
+    """
     wanted = _filter(request)
     filters = (wanted.type_name or "", *_described(wanted.attribute))
     listing = Listing("ListThings", caller.scope, ascending=True, filters=filters)
