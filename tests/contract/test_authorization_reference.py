@@ -23,6 +23,7 @@ LATER: dict[str, dict[str, list[str]]] = {
     "SendDirectMessage": {"required": ["client"], "keys": ["iot:Topic"]},
     # Developer guide, "GetConnection"; API reference of GetThingConnectivityData, which shows the key in a policy.
     "GetConnection": {"required": ["client"], "keys": ["iot:IncludeSocketInformation"]},
+    "GetThingConnectivityData": {"required": ["thing"], "keys": ["iot:IncludeSocketInformation"]},
 }
 REFERENCE: dict[str, Any] = json.loads(Path(__file__).with_name("authorization_reference.json").read_text()) | LATER
 # The developer guide has TestAuthorization and GetEffectivePolicies take a thing group as well.
