@@ -65,7 +65,7 @@ CALLER_KEYS: tuple[ConditionKey, ...] = (
     _of("aws:username"),
     _of("aws:ViaAWSService"),
     _of("iam:PassedToService", "iam:PassRole"),
-    _of("iot:IncludeSocketInformation", "iot:GetConnection"),
+    _of("iot:IncludeSocketInformation", "iot:GetConnection", "iot:GetThingConnectivityData"),
     _of("iot:thingArn", "iot:AttachThingPrincipal", "iot:DetachThingPrincipal"),
     _of("iot:Topic", "iot:SendDirectMessage"),
 )
