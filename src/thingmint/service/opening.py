@@ -128,7 +128,7 @@ async def _clock_of(config: Config, store: Store) -> ServiceClock:
     """Return the clock of the database if other nodes may share it; raise ServiceUnavailable if it does not answer."""
     if config.database_url is None:
         return SystemClock()
-    clock = DatabaseClock(lambda: store.read(lambda _transaction: postgresql_time()))
+    clock = DatabaseClock(lambda: store.read(postgresql_time))
     await clock.measure()
     return clock
 
