@@ -131,7 +131,7 @@ async def _serve_registry(
         stack.callback(asyncio.create_task(rotation.run()).cancel)
         await stack.enter_async_context(background(authority, str(uuid.uuid4()), _log))
         endpoints = endpoints_of(config, server.port, edge.port, edge.alpn_port)
-        tidying = asyncio.create_task(_tidy(registry))
+        tidying = asyncio.create_task(_tidy(registry, events))
         stack.callback(tidying.cancel)
         write_endpoints(config.data_dir, endpoints)
         _log.info("ready", api=endpoints.api, mqtt=endpoints.mqtt, account=config.account, version=__version__)
@@ -234,12 +234,12 @@ def _use(registry: Registry, server: Server, edge: DeviceEdge, metrics: Metrics,
     _show_expiries(registry, identity, metrics)
 
 
-async def _tidy(registry: Registry) -> None:
+async def _tidy(registry: Registry, events: LoggedEvents) -> None:
     """Remove what has no use any more, now and every hour."""
     while True:
         try:
             registry.clock.require_right()
-            purged = await purge_expired(registry.store, registry.clock, registry.scope.region)
+            purged = await purge_expired(registry.store, registry.clock, registry.scope.region, events)
         except ThingmintError as error:
             _log.warning("expired credentials cannot be removed yet", cause=type(error).__name__)
         else:
