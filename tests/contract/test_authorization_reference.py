@@ -12,11 +12,18 @@ from typing import Any
 
 import pytest
 from tests.contract.test_messages_against_model import by_name
+from tests.support.authority import ACCOUNT, NOW, REGION
+from tests.support.policies import Json, document, statement
 from tests.support.whole_requests import ARN, kinds, permissions
 
 from thingmint.api.service import OPERATIONS
 from thingmint.api.wire.operation import Operation
+from thingmint.core.caller import Caller, Principal
+from thingmint.core.identifiers import Scope, user_arn
 from thingmint.core.policies.condition_keys import CALLER_KEYS
+from thingmint.core.policies.language import parse_policy
+from thingmint.registration.policies.authorization import authorize
+from thingmint.rest.request_conditions import request_conditions
 
 LATER: dict[str, dict[str, list[str]]] = {
     # Developer guide, "Direct messaging policy examples".
@@ -73,6 +80,27 @@ def test_conditions_have_every_key_of_the_reference_and_no_other(operation: Oper
     named = {name for name in expected if any(is_key(name, key) for key in given)}
     assert named == expected
     assert [key for key in given if not any(is_key(name, key) for name in expected)] == []
+
+
+def keys_of_requests() -> dict[str, tuple[str, ...]]:
+    """Return every condition key that operations, and the edge, give to a request; those of its sender are apart."""
+    asked = [each for operation in OPERATIONS for each in permissions(operation)]
+    given = {key: value for each in asked for key, value in each.context.items()}
+    headers = [(b"user-agent", b"sdk"), (b"referer", b"page")]
+    return {**given, **request_conditions("https", headers, NOW), "aws:ResourceTag/line": ("7",)}
+
+
+def test_no_request_has_a_key_that_the_table_lacks() -> None:
+    assert [key for key in keys_of_requests() if not any(each.is_named(key) for each in CALLER_KEYS)] == []
+
+
+@pytest.mark.parametrize("name", [each.name for each in CALLER_KEYS])
+def test_every_key_of_the_table_is_one_that_a_request_has(name: str) -> None:
+    present: Json = {"Null": {name.replace("${TagKey}", "line"): "false"}}
+    policy = parse_policy(document(statement(Condition=present)))
+    principal = Principal(user_arn(Scope(ACCOUNT, REGION), "line-7"), (policy,), token_issued_at=NOW)
+    caller = Caller(ACCOUNT, REGION, principal, "request", "192.0.2.1")
+    authorize(caller, "iot:Anything", f"{ARN}thing/lamp", keys_of_requests())
 
 
 def is_key(name: str, key: str) -> bool:
