@@ -30,26 +30,39 @@ class Log(Protocol):
         ...
 
 
+class Validity(Protocol):
+    """When an issuer may issue."""
+
+    @property
+    def not_before(self) -> datetime:
+        """The first moment."""
+        ...
+
+    @property
+    def not_after(self) -> datetime:
+        """The last moment."""
+        ...
+
+
 @dataclass(slots=True)
 class ClockWatch:
-    """Compares the machine's clock with the validity of the issuing authority."""
+    """Compares the machine's clock with the validity of the active issuer."""
 
     now: Callable[[], datetime]
-    not_before: datetime
-    not_after: datetime
+    active_issuer: Callable[[], Validity]
     log: Log
     _was_right: bool = True
 
     def check(self) -> None:
         """Return if certificates can be issued at this time; raise ServiceUnavailable otherwise. Changes are logged."""
-        now = self.now()
-        is_right = self.not_before <= now <= self.not_after
+        now, issuer = self.now(), self.active_issuer()
+        is_right = issuer.not_before <= now <= issuer.not_after
         if is_right is not self._was_right:
             self._was_right = is_right
             facts = {
                 "now": now.isoformat(),
-                "authority_begins": self.not_before.isoformat(),
-                "authority_ends": self.not_after.isoformat(),
+                "authority_begins": issuer.not_before.isoformat(),
+                "authority_ends": issuer.not_after.isoformat(),
             }
             if is_right:
                 self.log.info("the clock is right again: certificates are issued", **facts)

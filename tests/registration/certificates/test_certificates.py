@@ -25,9 +25,10 @@ from thingmint.core.identifiers import AccountId, Region, SerialNumber, certific
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.data_directory.buckets import NoBuckets
 from thingmint.data_directory.sealing import Sealer
-from thingmint.issuance.issuer import Issuer
+from thingmint.issuance.issuers import Issuers
+from thingmint.issuance.issuing_ca import IssuingCA
 from thingmint.issuance.keys import KeyPair, generate_key_pair
-from thingmint.issuance.profile import default_profile
+from thingmint.issuance.profile import claim_profile, default_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.records.paging import PageRequest
@@ -35,6 +36,7 @@ from thingmint.records.steps import Steps
 from thingmint.records.transaction import SqlTransaction
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.signers.file_key import FileKeySigner
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CALLER = Caller(AccountId("123456789012"), Region("us-east-1"), Principal("arn:caller", ()), "request-1", "127.0.0.1")
@@ -77,11 +79,11 @@ def key_pair() -> KeyPair:
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Issuer:
+def issuers() -> Issuers:
     root_key, issuing_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = CertificateAuthority(create_root_ca(root_key, SerialNumber(1), NOW), root_key)
     issuing = create_issuing_ca(root, issuing_key.public_key(), SerialNumber(2), NOW)
-    return Issuer(issuing, issuing_key, default_profile())
+    return Issuers(IssuingCA(issuing, FileKeySigner(issuing_key)), (), default_profile(), claim_profile())
 
 
 @pytest.fixture
@@ -90,12 +92,11 @@ def store() -> MemoryStore:
 
 
 @pytest.fixture
-def authority(store: MemoryStore, key_pair: KeyPair, issuer: Issuer) -> RegistrationAuthority:
+def authority(store: MemoryStore, key_pair: KeyPair, issuers: Issuers) -> RegistrationAuthority:
     return RegistrationAuthority(
         store=store,
         key_source=OneKey(key_pair),
-        issuer=issuer,
-        claim_issuer=issuer,
+        issuers=issuers,
         clock=FixedClock(),
         serial_numbers=lambda: random_serial_number(os.urandom),
         new_generation_id=lambda: "generation",
@@ -125,14 +126,14 @@ def csr_pem() -> str:
 
 @pytest.mark.parametrize(("active", "status"), [(True, CertificateStatus.ACTIVE), (False, CertificateStatus.INACTIVE)])
 async def test_new_key_gets_a_registered_certificate(
-    authority: RegistrationAuthority, store: MemoryStore, issuer: Issuer, *, active: bool, status: CertificateStatus
+    authority: RegistrationAuthority, store: MemoryStore, issuers: Issuers, *, active: bool, status: CertificateStatus
 ) -> None:
     given = await certificates.issue_with_new_key(authority, CALLER, active=active)
     assert store.tables.certificates == [given.certificate]
     assert given.certificate.status is status
     assert given.certificate.certificate_id == certificate_id_of(given.certificate.der)
     parsed = x509.load_der_x509_certificate(given.certificate.der)
-    parsed.verify_directly_issued_by(issuer.certificate)
+    parsed.verify_directly_issued_by(issuers.active.ca.certificate)
     assert given.key_pair.public_key_der == parsed.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )

@@ -85,7 +85,7 @@ async def test_the_refusal_names_the_certificate_that_is_there(authority: Regist
 async def test_another_encoding_of_what_the_service_issued_is_refused_at_every_entrance(
     authority: RegistrationAuthority, store: MemoryStore
 ) -> None:
-    own = authority.issuer.certificate
+    own = authority.issuers.active.ca.certificate
     request = CARegistration(pem_of(own), None, CertificateMode.SNI_ONLY, active=True, auto_registration=True)
     await ca_certificates.register(authority, CALLER, request)
     issued = (await certificates.issue_with_new_key(authority, CALLER, active=True)).certificate

@@ -13,8 +13,9 @@ from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.core.provisioning.plan import CertificatePlan, FromId, FromPem
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.foreign.certificate import load_foreign_pem
+from thingmint.records.certificates.serial_reservations import SerialReservation
 from thingmint.records.steps import Steps
-from thingmint.registration.certificates.issuing import issuance_entry, new_certificate
+from thingmint.registration.certificates.issuing import insert_issued, issuance_entry, new_certificate
 from thingmint.registration.certificates.registered_certificates import (
     acceptable_registration,
     insert_registered,
@@ -32,6 +33,7 @@ class GivenCertificate:
     certificate_id: CertificateId
     new: Certificate | None = None
     entry: AuditEntry | None = None
+    reservation: SerialReservation | None = None
 
 
 async def given_certificate(
@@ -48,9 +50,9 @@ async def given_certificate(
     if isinstance(source, FromPem):
         return await _registered(authority, caller, planned, source)
     request = load_csr(source.signing_request)
-    issued = new_certificate(authority, caller, request.public_key, request.subject, planned.status)
+    issued, reservation = await new_certificate(authority, caller, request.public_key, request.subject, planned.status)
     entry = issuance_entry(caller, "CreateCertificateFromCsr", issued)
-    return GivenCertificate(planned, issued.certificate_id, issued, entry)
+    return GivenCertificate(planned, issued.certificate_id, issued, entry, reservation)
 
 
 def held_certificate(transaction: Transaction, scope: Scope, given: GivenCertificate) -> Steps[Certificate]:
@@ -59,7 +61,7 @@ def held_certificate(transaction: Transaction, scope: Scope, given: GivenCertifi
         if given.new.issuer_id is None:
             yield from insert_registered(transaction, given.new)
         else:
-            yield from transaction.insert_certificate(given.new)
+            yield from insert_issued(transaction, given.new, given.reservation)
     certificate = yield from transaction.certificate_for_update(scope, given.certificate_id)
     if certificate is None:
         raise RegistrationFailed(f"The certificate {given.certificate_id} does not exist")
