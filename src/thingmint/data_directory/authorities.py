@@ -23,7 +23,7 @@ from thingmint.data_directory.certificate_files import (
     write_where_different,
 )
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
-from thingmint.data_directory.retired_issuers import RetiredIssuer, retired_issuers
+from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, RetiredIssuer, retired_issuers
 from thingmint.host.words import reason_of
 from thingmint.issuance.private_keys import (
     PassphraseMissing,
@@ -107,7 +107,8 @@ class AuthorityFiles:
         What is missing is made if that is allowed, which it is to the one process that holds the directory.
         """
         if self.may_create:
-            for directory in (self.data_dir, self.data_dir / "keys", self.data_dir / "certificates"):
+            folders = [self.data_dir / name for name in ("keys", "certificates")]
+            for directory in (self.data_dir, *folders, *(folder / RETIRED_ISSUERS for folder in folders)):
                 make_directory(directory)
                 remove_leftovers(directory)
         root = self._root()

@@ -15,7 +15,7 @@ from cryptography import x509
 from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path, read_certificates
 from thingmint.issuance.issuing_ca import issuer_id_of
 
-_FOLDER = "issuers"
+RETIRED_ISSUERS = "issuers"
 _FILE_NAME = re.compile(r"[0-9a-f]{64}\.pem")
 
 
@@ -40,7 +40,7 @@ def retired_issuers(data_dir: Path, active: x509.Certificate | None) -> Iterator
     The active issuer is left out if it lies among them: a rotation that was cut off leaves it in both places. Raises
     AuthorityUnusable, which names the file, if one holds no certificate or another issuer's.
     """
-    found = [_read(data_dir, path) for path in sorted((data_dir / "certificates" / _FOLDER).glob("[!.]*"))]
+    found = [_read(data_dir, path) for path in sorted((data_dir / "certificates" / RETIRED_ISSUERS).glob("[!.]*"))]
     found.sort(key=lambda retired: retired.certificate.not_valid_after_utc, reverse=True)
     for retired in found:
         if retired.certificate != active:
@@ -49,7 +49,7 @@ def retired_issuers(data_dir: Path, active: x509.Certificate | None) -> Iterator
 
 def name_of(issuer_id: str) -> str:
     """Return under which name `certificate_path` and `key_path` find the files of a retired issuer."""
-    return f"{_FOLDER}/{issuer_id}"
+    return f"{RETIRED_ISSUERS}/{issuer_id}"
 
 
 def _read(data_dir: Path, path: Path) -> RetiredIssuer:
