@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.issuance.conftest import Authorities
+from tests.support.authority import issuers_of
 from tests.support.signers import at_once
 
 from thingmint.core.identifiers import SerialNumber
@@ -30,10 +31,6 @@ def active(authorities: Authorities) -> IssuingCA:
 def retired(authorities: Authorities, now: datetime) -> IssuingCA:
     key = ec.generate_private_key(ec.SECP256R1())
     return IssuingCA(create_issuing_ca(authorities.root, key.public_key(), SERIAL, now), FileKeySigner(key))
-
-
-def issuers_of(active: IssuingCA, *retired: IssuingCA) -> Issuers:
-    return Issuers(active, retired, default_profile(), claim_profile())
 
 
 def test_the_active_issuer_issues_with_both_profiles_and_the_retired_ones_are_kept(

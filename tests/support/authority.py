@@ -86,13 +86,23 @@ def shared_key_pair() -> KeyPair:
     return generate_key_pair()
 
 
-@functools.cache
-def shared_issuers() -> Issuers:
-    """Return the issuers of a test session, none of which is retired."""
+def new_issuing_ca() -> IssuingCA:
+    """Return an issuing CA below a root of its own, with its key in this process."""
     root_key, issuing_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = CertificateAuthority(create_root_ca(root_key, SerialNumber(1 << 100), NOW), root_key)
     certificate = create_issuing_ca(root, issuing_key.public_key(), SerialNumber(1 << 101), NOW)
-    return Issuers(IssuingCA(certificate, FileKeySigner(issuing_key)), (), default_profile(), claim_profile())
+    return IssuingCA(certificate, FileKeySigner(issuing_key))
+
+
+def issuers_of(active: IssuingCA, *retired: IssuingCA) -> Issuers:
+    """Return a set of issuers with the usual profiles."""
+    return Issuers(active, retired, default_profile(), claim_profile())
+
+
+@functools.cache
+def shared_issuers() -> Issuers:
+    """Return the issuers of a test session, none of which is retired."""
+    return issuers_of(new_issuing_ca())
 
 
 def new_authority(store: MemoryStore | None = None) -> RegistrationAuthority:

@@ -12,17 +12,16 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.authority import NOW, new_authority
+from tests.support.authority import NOW, issuers_of, new_authority
 from tests.support.memory_store import MemoryStore
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.issuer import Issuer
-from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.issuing_ca import IssuingCA
 from thingmint.issuance.keys import PublicKey, load_public_key
 from thingmint.issuance.private_keys import PrivateKey
-from thingmint.issuance.profile import CertificateProfile, claim_profile, default_profile
+from thingmint.issuance.profile import CertificateProfile
 from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store
@@ -135,6 +134,4 @@ def authority_with(signer: SigningProcess, store: Store | None = None) -> Regist
     root_key = ec.generate_private_key(ec.SECP256R1())
     root = CertificateAuthority(create_root_ca(root_key, SerialNumber(1 << 100), NOW), root_key)
     certificate = create_issuing_ca(root, signer.public_key, SerialNumber(1 << 101), NOW)
-    issuers = Issuers(IssuingCA(certificate, signer), (), default_profile(), claim_profile())
-    authority = new_authority()
-    return replace(authority, issuers=issuers, store=store or MemoryStore())
+    return replace(new_authority(), issuers=issuers_of(IssuingCA(certificate, signer)), store=store or MemoryStore())

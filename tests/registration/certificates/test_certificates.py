@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.authority import Hook
+from tests.support.authority import Hook, issuers_of, new_issuing_ca
 from tests.support.memory_store import MemoryStore
 
 from thingmint.core.audit_entry import AuditEntry
@@ -21,22 +21,18 @@ from thingmint.core.errors import (
     ResourceNotFound,
     ServiceUnavailable,
 )
-from thingmint.core.identifiers import AccountId, Region, SerialNumber, certificate_id_of
+from thingmint.core.identifiers import AccountId, Region, certificate_id_of
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.data_directory.buckets import NoBuckets
 from thingmint.data_directory.sealing import Sealer
 from thingmint.issuance.issuers import Issuers
-from thingmint.issuance.issuing_ca import IssuingCA
 from thingmint.issuance.keys import KeyPair, generate_key_pair
-from thingmint.issuance.profile import claim_profile, default_profile
 from thingmint.issuance.serial_number import random_serial_number
-from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Steps
 from thingmint.records.transaction import SqlTransaction
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.signers.file_key import FileKeySigner
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CALLER = Caller(AccountId("123456789012"), Region("us-east-1"), Principal("arn:caller", ()), "request-1", "127.0.0.1")
@@ -80,10 +76,7 @@ def key_pair() -> KeyPair:
 
 @pytest.fixture(scope="module")
 def issuers() -> Issuers:
-    root_key, issuing_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root = CertificateAuthority(create_root_ca(root_key, SerialNumber(1), NOW), root_key)
-    issuing = create_issuing_ca(root, issuing_key.public_key(), SerialNumber(2), NOW)
-    return Issuers(IssuingCA(issuing, FileKeySigner(issuing_key)), (), default_profile(), claim_profile())
+    return issuers_of(new_issuing_ca())
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from thingmint.records.steps import Steps
 
 # The issuers of the service are few: each is found by one step in the index of issuers and serial numbers.
 ISSUER_IDS = (
-    "WITH RECURSIVE issuer (id) AS ("
+    "SELECT id FROM (WITH RECURSIVE issuer (id) AS ("
     "SELECT min(issuer_id) FROM certificate WHERE issuer_id IS NOT NULL UNION ALL "
     "SELECT (SELECT min(issuer_id) FROM certificate WHERE issuer_id > issuer.id) FROM issuer "
-    "WHERE issuer.id IS NOT NULL) SELECT id FROM issuer WHERE id IS NOT NULL"
+    "WHERE issuer.id IS NOT NULL) SELECT id FROM issuer WHERE id IS NOT NULL) AS known"
 )
 
 
