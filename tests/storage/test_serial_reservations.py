@@ -18,6 +18,7 @@ from tests.support.stores import insert, sample_certificate
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
+from thingmint.records import audit as audit_table
 from thingmint.records.certificates import serial_reservations
 from thingmint.records.certificates.serial_reservations import SerialReservation
 from thingmint.registration.certificates import certificates
@@ -55,24 +56,24 @@ asyncio.run(issue(*sys.argv[1:]))
 
 async def reserve(store: Store, reservation: SerialReservation) -> bool:
     """Reserve in a transaction of its own; return whether that was possible."""
-    return await store.write(lambda _: serial_reservations.reserve(reservation, NOW))
+    return await store.write(lambda: serial_reservations.reserve(reservation, NOW))
 
 
 async def use(store: Store, reservation: SerialReservation) -> bool:
     """Use in a transaction of its own; return whether that was possible."""
-    return await store.write(lambda _: serial_reservations.use(reservation))
+    return await store.write(lambda: serial_reservations.use(reservation))
 
 
 async def abandon(store: Store, reservation: SerialReservation) -> bool:
     """Abandon in a transaction of its own; return whether that was possible."""
-    return await store.write(lambda _: serial_reservations.abandon(reservation, NOW))
+    return await store.write(lambda: serial_reservations.abandon(reservation, NOW))
 
 
 async def open_in(
     store: Store, before: datetime = NOW + timedelta(seconds=1), limit: int = 9
 ) -> list[SerialReservation]:
     """Return the reservations from before a time that are neither used nor abandoned."""
-    return list(await store.read(lambda _: serial_reservations.open_reservations(before, limit)))
+    return list(await store.read(lambda: serial_reservations.open_reservations(before, limit)))
 
 
 def kill_while_signing(database_url: str | None, directory: Path) -> None:
@@ -134,7 +135,7 @@ async def test_a_request_whose_signature_comes_too_late_is_refused(store: Store,
     signer.go_on()
     with pytest.raises(ServiceUnavailable, match="abandoned"):
         await issuing
-    entries = await store.read(lambda transaction: transaction.audit_entries(CALLER.scope, None, 9))
+    entries = await store.read(lambda: audit_table.audit_entries(CALLER.scope, None, 9))
     assert [entry.action for entry in entries] == ["AbandonSerialNumber"]
     # The signer serves again.
     await certificates.issue_from_csr(authority, CALLER, CSR, active=True)
@@ -152,7 +153,7 @@ async def test_a_process_that_is_killed_while_it_waits_for_a_signature_leaves_th
         clock = SettableClock(NOW + ABANDONED_AFTER * 2)
         authority = replace(authority_with(signer, store), clock=clock)
         assert await sweep_serial_reservations(authority, 10) == 1
-        (entry,) = await store.read(lambda transaction: transaction.audit_entries(CALLER.scope, None, 9))
+        (entry,) = await store.read(lambda: audit_table.audit_entries(CALLER.scope, None, 9))
         assert (entry.action, entry.detail["serial_number"]) == ("AbandonSerialNumber", row["serial_number"])
         left = SerialReservation(row["issuer_id"], SerialNumber(int(row["serial_number"], 16)), CALLER.scope)
         assert not await reserve(store, left)

@@ -26,7 +26,8 @@ from thingmint.data_directory.handover import CREDENTIALS
 from thingmint.data_directory.retired_issuers import name_of, retired_issuers
 from thingmint.host.words import in_words
 from thingmint.issuance.issuing_ca import issuer_id_of
-from thingmint.records.certificates.issuers import issuer_ids
+from thingmint.records.certificates import issuers as issuer_table
+from thingmint.records.certificates import signed_certificates as signed_certificate_table
 from thingmint.service.first_credentials import require_own_database
 from thingmint.service.opening import registry_beside_service
 from thingmint.settings.config import Config, StartRefused
@@ -127,8 +128,8 @@ async def _registry(config: Config) -> list[Finding]:
         async with registry_beside_service(config) as registry:
             await registry.store.check()
             await require_own_database(registry.store, registry.sealer, registry.issuer_ids, registry.config.data_dir)
-            twice = await registry.store.read(lambda transaction: transaction.other_encodings())
-            issuers = await registry.store.read(lambda _: issuer_ids())
+            twice = await registry.store.read(lambda: signed_certificate_table.other_encodings())
+            issuers = await registry.store.read(lambda: issuer_table.issuer_ids())
     except (StartRefused, ThingmintError, OSError) as error:
         return [Finding(Verdict.WRONG, in_words(error))]
     sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")

@@ -28,9 +28,9 @@ from thingmint.data_directory.sealing import Sealer
 from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.keys import KeyPair, generate_key_pair
 from thingmint.issuance.serial_number import random_serial_number
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Steps
-from thingmint.records.transaction import SqlTransaction
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
@@ -267,6 +267,6 @@ async def test_change_that_another_request_overtook_is_refused(
         yield from ()
         return False
 
-    monkeypatch.setattr(SqlTransaction, "delete_certificate", overtaken)
+    monkeypatch.setattr(certificate_table, "delete_certificate", overtaken)
     with pytest.raises(CertificateStateRefused, match="at the same time"):
         await certificates.delete(authority, CALLER, certificate.certificate_id)

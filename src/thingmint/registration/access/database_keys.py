@@ -8,6 +8,8 @@ from collections.abc import Collection
 
 from thingmint.core.access_key import AccessKey
 from thingmint.core.errors import ServiceUnavailable
+from thingmint.records.access import access_keys as access_key_table
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.registration.access.access_keys import sealing_name
 from thingmint.registration.kernel.ports import SecretSealer, Store
 
@@ -21,9 +23,9 @@ async def require_own_database(store: Store, sealer: SecretSealer, issuer_ids: C
 
     Raises ForeignDatabase otherwise.
     """
-    for access_key in await store.read(lambda transaction: transaction.access_keys(None)):
+    for access_key in await store.read(lambda: access_key_table.access_keys(None)):
         _require_unsealable(access_key, sealer)
-    newest = await store.read(lambda transaction: transaction.newest_issued())
+    newest = await store.read(lambda: certificate_table.newest_issued())
     if newest is not None and newest.issuer_id not in issuer_ids:
         raise ForeignDatabase(f"certificate {newest.certificate_id} in it was issued by another authority")
 

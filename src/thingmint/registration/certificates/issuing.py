@@ -14,12 +14,12 @@ from thingmint.core.certificates.certificate import Certificate, CertificateMode
 from thingmint.core.identifiers import CertificateId, SerialNumber, certificate_id_of
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys import PublicKey
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates.serial_reservations import SerialReservation
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.serial_numbers import issue_with_reservation, use_reservation
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +103,18 @@ def issuance_entry(caller: Caller, action: str, certificate: Certificate) -> Aud
     )
 
 
-def insert_issued(
-    transaction: Transaction, certificate: Certificate, reservation: SerialReservation | None
-) -> Steps[None]:
+def insert_issued(certificate: Certificate, reservation: SerialReservation | None) -> Steps[None]:
     """Store a certificate that was signed, and delete what was reserved for it.
 
     Raises DuplicateCertificate; ServiceUnavailable if its serial number was abandoned since it was signed.
     """
-    yield from transaction.insert_certificate(certificate)
+    yield from certificate_table.insert_certificate(certificate)
     yield from use_reservation(reservation)
 
 
-def nothing_more(transaction: Transaction, certificate: Certificate) -> Steps[None]:
+def nothing_more(certificate: Certificate) -> Steps[None]:
     """Record nothing beside the certificate."""
-    del transaction, certificate
+    del certificate
     yield from ()
 
 
@@ -127,7 +125,7 @@ async def issue(
     public_key: PublicKey,
     subject: x509.Name | None,
     status: CertificateStatus,
-    beside: Callable[[Transaction, Certificate], Steps[None]] = nothing_more,
+    beside: Callable[[Certificate], Steps[None]] = nothing_more,
 ) -> Certificate:
     """Issue and record a certificate, and what ``beside`` records, in one transaction; return it once it is durable."""
     certificate, reservation = await new_certificate(authority, caller, public_key, subject, status)
@@ -139,15 +137,15 @@ async def record(
     caller: Caller,
     action: str,
     certificate: Certificate,
-    beside: Callable[[Transaction, Certificate], Steps[None]] = nothing_more,
+    beside: Callable[[Certificate], Steps[None]] = nothing_more,
     reservation: SerialReservation | None = None,
 ) -> Certificate:
     """Record a certificate that was signed, and what ``beside`` records, in one transaction; return it once durable."""
     entry = issuance_entry(caller, action, certificate)
 
-    def program(transaction: Transaction) -> Steps[Change[Certificate]]:
-        yield from insert_issued(transaction, certificate, reservation)
-        yield from beside(transaction, certificate)
+    def program() -> Steps[Change[Certificate]]:
+        yield from insert_issued(certificate, reservation)
+        yield from beside(certificate)
         return Change(certificate, (entry,))
 
     return await change(authority, program)

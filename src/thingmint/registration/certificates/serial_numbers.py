@@ -13,7 +13,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import Scope, iot_arn
 from thingmint.issuance.issuer import Issuer, PreparedCertificate
-from thingmint.records.certificates import serial_reservations
+from thingmint.records.certificates import serial_reservations as reservation_table
 from thingmint.records.certificates.serial_reservations import SerialReservation
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -35,7 +35,7 @@ async def issue_with_reservation(
     """
     reservation = SerialReservation(issuer.ca.issuer_id, prepared.serial_number, caller.scope)
     at = authority.clock.now()
-    if not await authority.store.write(lambda _: serial_reservations.reserve(reservation, at)):
+    if not await authority.store.write(lambda: reservation_table.reserve(reservation, at)):
         raise ServiceUnavailable("The serial number of the new certificate was given before")
     try:
         return await issuer.issue(prepared), reservation
@@ -51,7 +51,7 @@ def use_reservation(reservation: SerialReservation | None) -> Steps[None]:
 
     Raises ServiceUnavailable if the number was abandoned meanwhile.
     """
-    if reservation is not None and not (yield from serial_reservations.use(reservation)):
+    if reservation is not None and not (yield from reservation_table.use(reservation)):
         raise ServiceUnavailable("The serial number of the new certificate was abandoned before it was recorded")
 
 
@@ -59,11 +59,11 @@ async def sweep_serial_reservations(authority: RegistrationAuthority, limit: int
     """Abandon up to ``limit`` numbers that were reserved an hour ago and not used; return how many were seen."""
     now = authority.clock.now()
 
-    def program(_: object) -> Steps[Change[int]]:
-        found = yield from serial_reservations.open_reservations(now - ABANDONED_AFTER, limit)
+    def program() -> Steps[Change[int]]:
+        found = yield from reservation_table.open_reservations(now - ABANDONED_AFTER, limit)
         entries = []
         for reservation in found:
-            abandoned = yield from serial_reservations.abandon(reservation, now)
+            abandoned = yield from reservation_table.abandon(reservation, now)
             if abandoned:
                 entries.append(_entry_of_sweep(authority, reservation))
         return Change(len(found), tuple(entries))
@@ -77,8 +77,8 @@ async def _abandon(authority: RegistrationAuthority, caller: Caller, reservation
         caller, now, _ACTION, _issuer_arn(caller.scope, reservation), **_detail(reservation, "the signature failed")
     )
 
-    def program(_: object) -> Steps[Change[None]]:
-        abandoned = yield from serial_reservations.abandon(reservation, now)
+    def program() -> Steps[Change[None]]:
+        abandoned = yield from reservation_table.abandon(reservation, now)
         return Change(None, (entry,) if abandoned else ())
 
     await change(authority, program)
