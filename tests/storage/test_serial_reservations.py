@@ -21,6 +21,7 @@ from thingmint.core.identifiers import SerialNumber
 from thingmint.records import audit as audit_table
 from thingmint.records.certificates import serial_reservations
 from thingmint.records.certificates.serial_reservations import SerialReservation
+from thingmint.records.statement import rows_of
 from thingmint.registration.certificates import certificates
 from thingmint.registration.certificates.serial_numbers import ABANDONED_AFTER, sweep_serial_reservations
 from thingmint.registration.kernel.ports import Store
@@ -29,6 +30,7 @@ from thingmint.storage import open_store
 CALLER = caller_with()
 CSR = csr_pem("p-256")
 RESERVATION = SerialReservation("ab" * 32, SerialNumber(1 << 100), CALLER.scope)
+LATER = NOW + timedelta(seconds=1)
 ROUNDS = 20
 
 # Reserves, and is killed while the signature is awaited.
@@ -37,6 +39,7 @@ import asyncio, sys
 from pathlib import Path
 from tests.support.authority import caller_with
 from tests.support.signers import authority_with, signing_process
+from thingmint.records.statement import rows_of
 from thingmint.registration.certificates import certificates
 from thingmint.storage import open_store
 
@@ -69,11 +72,9 @@ async def abandon(store: Store, reservation: SerialReservation) -> bool:
     return await store.write(lambda: serial_reservations.abandon(reservation, NOW))
 
 
-async def open_in(
-    store: Store, before: datetime = NOW + timedelta(seconds=1), limit: int = 9
-) -> list[SerialReservation]:
-    """Return the reservations from before a time that are neither used nor abandoned."""
-    return list(await store.read(lambda: serial_reservations.open_reservations(before, limit)))
+async def abandon_unused(store: Store, before: datetime, limit: int = 9) -> list[SerialReservation]:
+    """Abandon in a transaction of its own what was reserved before a time; return it."""
+    return list(await store.write(lambda: serial_reservations.abandon_unused(before, NOW, limit)))
 
 
 def kill_while_signing(database_url: str | None, directory: Path) -> None:
@@ -96,14 +97,24 @@ def signer() -> Iterator[SigningProcess]:
 async def test_a_number_of_an_issuer_is_reserved_used_and_abandoned_once(store: Store) -> None:
     other = replace(RESERVATION, issuer_id="cd" * 32)
     assert [await reserve(store, each) for each in (RESERVATION, RESERVATION, other)] == [True, False, True]
-    assert await open_in(store, NOW) == []
-    assert await open_in(store, limit=1) == [RESERVATION]
     assert [await use(store, RESERVATION) for _ in range(2)] == [True, False]
     assert not await abandon(store, RESERVATION)
     assert [await abandon(store, other) for _ in range(2)] == [True, False]
     assert not await use(store, other)
     assert not await reserve(store, other)
-    assert await open_in(store) == []
+    assert await abandon_unused(store, LATER) == []
+
+
+async def test_what_was_not_used_is_abandoned_in_batches_and_once(store: Store) -> None:
+    numbered = [replace(RESERVATION, serial_number=SerialNumber((1 << 100) + number)) for number in range(3)]
+    for reservation in numbered:
+        assert await reserve(store, reservation)
+    assert await abandon_unused(store, NOW) == []
+    swept = await asyncio.gather(*(abandon_unused(store, LATER, 2) for _ in range(3)))
+    swept.append(await abandon_unused(store, LATER))
+    assert sorted((each for some in swept for each in some), key=lambda each: each.serial_number) == numbered
+    assert max(map(len, swept)) <= 2
+    assert not any([await use(store, each) for each in numbered])
 
 
 async def test_the_number_of_a_certificate_cannot_be_reserved_for_its_issuer(store: Store) -> None:
@@ -128,7 +139,7 @@ async def test_a_request_whose_signature_comes_too_late_is_refused(store: Store,
     authority = replace(authority_with(signer, store), clock=clock)
     signer.stop()
     issuing = asyncio.create_task(certificates.issue_from_csr(authority, CALLER, CSR, active=True))
-    while not await open_in(store):  # noqa: ASYNC110  a table sets no event
+    while not await store.read(lambda: rows_of("SELECT position FROM serial_reservation")):  # noqa: ASYNC110  no event
         await asyncio.sleep(0)
     clock.at += ABANDONED_AFTER * 2
     assert await sweep_serial_reservations(authority, 10) == 1

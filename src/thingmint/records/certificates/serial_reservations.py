@@ -28,9 +28,11 @@ ABANDON = (
     "AND abandoned_at IS NULL RETURNING position"
 )
 
-OPEN = (
-    "SELECT issuer_id, serial_number, account, region FROM serial_reservation "
-    "WHERE abandoned_at IS NULL AND reserved_at < $1 ORDER BY reserved_at LIMIT $2"
+# The condition stands twice: two nodes may have selected the same rows, and the second waits for the first.
+ABANDON_UNUSED = (
+    "UPDATE serial_reservation SET abandoned_at = $1 WHERE abandoned_at IS NULL AND position IN "
+    "(SELECT position FROM serial_reservation WHERE abandoned_at IS NULL AND reserved_at < $2 "
+    "ORDER BY reserved_at LIMIT $3) RETURNING issuer_id, serial_number, account, region"
 )
 
 
@@ -68,9 +70,9 @@ def abandon(reservation: SerialReservation, at: datetime) -> Steps[bool]:
     return abandoned is not None
 
 
-def open_reservations(before: datetime, limit: int) -> Steps[Sequence[SerialReservation]]:
-    """Return up to ``limit`` reservations from before this time that are neither used nor abandoned, oldest first."""
-    found = yield from rows_of(OPEN, column_of_time(before), limit)
+def abandon_unused(before: datetime, at: datetime, limit: int) -> Steps[Sequence[SerialReservation]]:
+    """Abandon up to ``limit`` reservations from before a time that are neither used nor abandoned; return them."""
+    found = yield from rows_of(ABANDON_UNUSED, column_of_time(at), column_of_time(before), limit)
     return tuple(
         [
             SerialReservation(issuer_id, SerialNumber(int(number, 16)), Scope(AccountId(account), Region(region)))

@@ -6,7 +6,7 @@ and an audit entry tells of it.
 """
 
 import contextlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.caller import Caller
@@ -56,17 +56,12 @@ def use_reservation(reservation: SerialReservation | None) -> Steps[None]:
 
 
 async def sweep_serial_reservations(authority: RegistrationAuthority, limit: int) -> int:
-    """Abandon up to ``limit`` numbers that were reserved an hour ago and not used; return how many were seen."""
+    """Abandon up to ``limit`` numbers that were reserved an hour ago and not used; return how many."""
     now = authority.clock.now()
 
     def program() -> Steps[Change[int]]:
-        found = yield from reservation_table.open_reservations(now - ABANDONED_AFTER, limit)
-        entries = []
-        for reservation in found:
-            abandoned = yield from reservation_table.abandon(reservation, now)
-            if abandoned:
-                entries.append(_entry_of_sweep(authority, reservation))
-        return Change(len(found), tuple(entries))
+        abandoned = yield from reservation_table.abandon_unused(now - ABANDONED_AFTER, now, limit)
+        return Change(len(abandoned), tuple([_entry_of_sweep(each, now) for each in abandoned]))
 
     return await change(authority, program)
 
@@ -84,9 +79,9 @@ async def _abandon(authority: RegistrationAuthority, caller: Caller, reservation
     await change(authority, program)
 
 
-def _entry_of_sweep(authority: RegistrationAuthority, reservation: SerialReservation) -> AuditEntry:
+def _entry_of_sweep(reservation: SerialReservation, at: datetime) -> AuditEntry:
     return AuditEntry(
-        at=authority.clock.now(),
+        at=at,
         scope=reservation.scope,
         principal_arn=_SWEEPER,
         source_address="",
