@@ -28,6 +28,7 @@ from thingmint.host.words import in_words
 from thingmint.issuance.issuing_ca import issuer_id_of
 from thingmint.records.certificates import issuers as issuer_table
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
+from thingmint.service.clocks import MOST_SKEW
 from thingmint.service.first_credentials import require_own_database
 from thingmint.service.opening import registry_beside_service
 from thingmint.settings.config import Config, StartRefused
@@ -128,13 +129,15 @@ async def _registry(config: Config) -> list[Finding]:
         async with registry_beside_service(config) as registry:
             await registry.store.check()
             await require_own_database(registry.store, registry.sealer, registry.issuer_ids, registry.config.data_dir)
+            skew = registry.clock.skew
             twice = await registry.store.read(lambda: signed_certificate_table.other_encodings())
             issuers = await registry.store.read(lambda: issuer_table.issuer_ids())
     except (StartRefused, ThingmintError, OSError) as error:
         return [Finding(Verdict.WRONG, in_words(error))]
     sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
     lost = [_lost_issuer(config.data_dir, issuer) for issuer in issuers if issuer not in registry.issuer_ids]
-    return [sound, *lost, *map(_registered_twice, twice)]
+    clocks = [] if config.database_url is None else [_clock(skew)]
+    return [sound, *clocks, *lost, *map(_registered_twice, twice)]
 
 
 def _lost_issuer(data_dir: Path, issuer_id: str) -> Finding:
@@ -144,6 +147,13 @@ def _lost_issuer(data_dir: Path, issuer_id: str) -> Finding:
         f"verifies devices by device-ca.pem refuses them. Put its certificate at "
         f"{certificate_path(data_dir, name_of(issuer_id))}",
     )
+
+
+def _clock(skew: timedelta) -> Finding:
+    verdict = Verdict.WRONG if abs(skew) > MOST_SKEW else Verdict.OK
+    direction = "ahead of" if skew >= timedelta() else "behind"
+    seconds = abs(skew).total_seconds()
+    return Finding(verdict, f"the clock of this machine is {seconds:.1f} seconds {direction} the database's")
 
 
 def _registered_twice(certificate: Certificate) -> Finding:

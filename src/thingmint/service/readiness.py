@@ -46,15 +46,17 @@ class Validity(Protocol):
 
 @dataclass(slots=True)
 class ClockWatch:
-    """Compares the machine's clock with the validity of the active issuer."""
+    """Compares the service's clock with the validity of the active issuer; ``check_skew`` with other nodes'."""
 
     now: Callable[[], datetime]
     active_issuer: Callable[[], Validity]
     log: Log
+    check_skew: Callable[[], None] = lambda: None
     _was_right: bool = True
 
     def check(self) -> None:
         """Return if certificates can be issued at this time; raise ServiceUnavailable otherwise. Changes are logged."""
+        self.check_skew()
         now, issuer = self.now(), self.active_issuer()
         is_right = issuer.not_before <= now <= issuer.not_after
         if is_right is not self._was_right:

@@ -69,7 +69,11 @@ async def new_certificate(
     subject: x509.Name | None,
     status: CertificateStatus,
 ) -> tuple[Certificate, SerialReservation | None]:
-    """Return a certificate in this status for the key, signed and not recorded yet, and what was reserved for it."""
+    """Return a certificate in this status for the key, signed and not recorded yet, and what was reserved for it.
+
+    Raises ServiceUnavailable if this node's clock cannot be trusted.
+    """
+    authority.require_right_clock()
     now = authority.clock.now()
     signed = await sign(authority, caller, authority.issuers.active, public_key, subject, now)
     certificate = Certificate(
