@@ -37,7 +37,7 @@ def create(config: Config, policy_text: str, *, user_name: str | None, expires_i
     lifetime = None if expires_in is None else timedelta(seconds=expires_in)
 
     async def work(registry: Registry) -> NewAccessKey:
-        await require_own_database(registry.store, registry.sealer, registry.issuer_id, registry.config.data_dir)
+        await require_own_database(registry.store, registry.sealer, registry.issuer_ids, registry.config.data_dir)
         request = AccessKeyRequest(user_name or "operator-made", policy_text, lifetime)
         caller = operator(registry.scope)
         return await create_access_key(registry.store, registry.sealer, registry.clock, os.urandom, caller, request)

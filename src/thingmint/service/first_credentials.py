@@ -2,6 +2,7 @@
 
 import secrets
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 from thingmint.core.access_key import AccessKeyOrigin
@@ -28,7 +29,7 @@ def operator(scope: Scope) -> Caller:
 
 
 async def ensure_credentials(
-    store: Store, sealer: SecretSealer, issuer_id: str, clock: Clock, scope: Scope, config: Config
+    store: Store, sealer: SecretSealer, issuer_ids: Collection[str], clock: Clock, scope: Scope, config: Config
 ) -> None:
     """Make sure that an administrator can call, and that the credentials file holds that key.
 
@@ -37,7 +38,7 @@ async def ensure_credentials(
     stored = await _stored_credentials(store, sealer, clock, scope, config)
     try:
         # Two first starts on one empty database do not see each other until one of them has stored its key.
-        await require_own_database(store, sealer, issuer_id, config.data_dir)
+        await require_own_database(store, sealer, issuer_ids, config.data_dir)
     except StartRefused:
         if stored is not None:
             await delete_access_key(store, clock, operator(scope), stored.access_key_id)
@@ -69,10 +70,10 @@ async def _stored_credentials(
     return credentials if is_stored else None
 
 
-async def require_own_database(store: Store, sealer: SecretSealer, issuer_id: str, data_dir: Path) -> None:
+async def require_own_database(store: Store, sealer: SecretSealer, issuer_ids: Collection[str], data_dir: Path) -> None:
     """Return if the database belongs to the keys of the data directory; raise StartRefused, saying what to do."""
     try:
-        await database_keys.require_own_database(store, sealer, issuer_id)
+        await database_keys.require_own_database(store, sealer, issuer_ids)
     except ForeignDatabase as error:
         raise StartRefused(
             f"the database does not belong to the keys in {data_dir}: {in_words(error)}. Services that share "

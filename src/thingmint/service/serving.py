@@ -81,10 +81,10 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
             open_registry(config, metrics) as registry,
             key_pool_of(config, reserve=config.key_reserve, metrics=metrics) as keys,
         ):
-            await require_own_database(registry.store, registry.sealer, registry.issuer_id, config.data_dir)
+            await require_own_database(registry.store, registry.sealer, registry.issuer_ids, config.data_dir)
             remember_storage(config)
             await ensure_credentials(
-                registry.store, registry.sealer, registry.issuer_id, registry.clock, registry.scope, config
+                registry.store, registry.sealer, registry.issuer_ids, registry.clock, registry.scope, config
             )
             await _serve_registry(registry, keys, metrics, await rsa_key, on_ready, stop)
 
@@ -106,7 +106,7 @@ async def _serve_registry(
         _log.warning("clients on other machines cannot verify this one: give its name or address with --server-name")
     api_connections, limits = shares_of(config)
     edge = _device_edge(authority, registry, identity, metrics, limits)
-    clock = _clock_watch(registry)
+    clock = ClockWatch(registry.clock.now, lambda: authority.issuers.active.ca, _log, registry.clock.require_right)
     events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(skew_watched(SkewWatch(registry.clock, _log, metrics.clock_skew)))
@@ -260,17 +260,6 @@ def _show_expiries(registry: Registry, identity: ServerIdentity, metrics: Metric
         shown["rsa-service"] = authorities.rsa_service.certificate
     for name, certificate in shown.items():
         metrics.certificate_expiry(name, certificate.not_valid_after_utc)
-
-
-def _clock_watch(registry: Registry) -> ClockWatch:
-    issuing = registry.authorities.issuing.certificate
-    return ClockWatch(
-        registry.clock.now,
-        issuing.not_valid_before_utc,
-        issuing.not_valid_after_utc,
-        _log,
-        registry.clock.require_right,
-    )
 
 
 @contextlib.asynccontextmanager
