@@ -91,9 +91,10 @@ def refusal_body(refusal: Refusal) -> bytes:
     return json.dumps({"message": refusal.message}).encode("ascii")
 
 
-def refusal_bytes(refusal: Refusal, request_id: str, default_headers: Headers) -> bytes:
-    """Return a whole HTTP/1.1 response."""
+def refusal_bytes(refusal: Refusal, request_id: str, standing_fields: bytes) -> bytes:
+    """Return a whole HTTP/1.1 response; the standing fields are those of every response, each with its line end."""
     body = refusal_body(refusal)
-    lines = [b"HTTP/1.1 %d %s" % (refusal.status, http.HTTPStatus(refusal.status).phrase.encode("ascii"))]
-    lines += [name + b": " + value for name, value in (*default_headers, *refusal_headers(refusal, body, request_id))]
-    return b"\r\n".join([*lines, b"", body])
+    lines = [b"HTTP/1.1 %d %s\r\n" % (refusal.status, http.HTTPStatus(refusal.status).phrase.encode("ascii"))]
+    lines.append(standing_fields)
+    lines += [b"%b: %b\r\n" % field for field in refusal_headers(refusal, body, request_id)]
+    return b"".join([*lines, b"\r\n", body])
