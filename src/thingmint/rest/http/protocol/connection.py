@@ -6,19 +6,18 @@ of each request would cost more.
 
 import asyncio
 import time
-import urllib.parse
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from thingmint.rest.asgi_messages import HTTPScope, Version
 from thingmint.rest.http.protocol import head as http_head
 from thingmint.rest.http.protocol.exchange import Exchange, refuse_overload
 from thingmint.rest.http.protocol.flow import Flow
 from thingmint.rest.http.protocol.head import Refusal, RequestRefused, refusal_bytes
 from thingmint.rest.http.protocol.phases import Phase, PhaseClock
+from thingmint.rest.http.protocol.pipeline import Pipeline
 from thingmint.rest.http.protocol.request_id import new_request_id
 from thingmint.rest.http.protocol.request_parser import NothingMore, RequestHead, RequestParser
+from thingmint.rest.http.protocol.scope import Ends
 from thingmint.rest.http.protocol.server_state import ServerState
 
 # The parser cannot be paused, so it is fed in small pieces: a piece holds at most 39 requests of the shortest form.
@@ -26,8 +25,6 @@ _PIECE: Final = 1024
 _WRITE_BUFFER: Final = 64 * 1024
 # What is kept of a body for an application that does not receive it yet; what follows stays in the kernel.
 _BODY_BUFFER: Final = 64 * 1024
-# An application that does not hear of a disconnect through an error of ``send`` (2.4) waits for ``http.disconnect``.
-_ASGI: Final[Version] = {"version": "3.0", "spec_version": "2.3"}
 
 
 class Connection(asyncio.Protocol):
@@ -38,6 +35,7 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
     _flow: Flow
+    _ends: Ends
 
     def __init__(self, state: ServerState, on_lost: Callable[[], None]) -> None:
         self._state = state
@@ -45,17 +43,12 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self._parser = RequestParser(self, state.limits)
         self._clock = PhaseClock(state.phase_seconds, state.limits.body_stall_seconds)
-        self._running: Exchange | None = None
-        self._newest: Exchange | None = None
-        self._waiting: deque[Exchange] = deque()
+        self._pipeline = Pipeline()
         self._unparsed = b""
         self._client_is_done = False
         self._discarded = 0
         self._farewell: Refusal | None = None
-        self._last_useful_at = self._last_heard_at = self._running_since = time.monotonic()
-        self._scheme = "http"
-        self._client: tuple[str, int] | None = None
-        self._server: tuple[str, int | None] | None = None
+        self._last_useful_at = self._last_heard_at = time.monotonic()
         self.is_established = False
 
     # What the server asks
@@ -68,29 +61,25 @@ class Connection(asyncio.Protocol):
     @property
     def idle_since(self) -> float | None:
         """When the connection last did something useful; None while the service works on a whole request."""
-        is_at_work = self._is_answering and not self.waits_for_client
+        is_at_work = self._pipeline.is_answering and not self.waits_for_client
         return None if is_at_work else max(self._last_useful_at, self._last_heard_at)
 
     @property
     def stalled_since(self) -> float:
         """Since when the request that runs has got nothing from its client."""
-        return max(self._running_since, self._last_heard_at)
+        return max(self._pipeline.running_since, self._last_heard_at)
 
     @property
     def waits_for_client(self) -> bool:
         """Whether a request runs that goes on when its client has sent its body, or has read what was answered."""
-        running = self._running
+        running = self._pipeline.running
         if running is None or running.is_complete or self.transport.is_closing():
             return False
         return running.more_body or self._flow.writing_is_paused
 
-    @property
-    def _is_answering(self) -> bool:
-        return self._running is not None and not self._running.is_complete
-
     def give_way(self) -> None:
         """End the request that waits for its client: another one can be served meanwhile."""
-        running = self._running
+        running = self._pipeline.running
         if running is not None and running.more_body and not running.has_begun_to_answer:
             self._refuse(http_head.OVERLOADED)
         else:
@@ -120,12 +109,13 @@ class Connection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Take no request any more, answer those that have begun, and close."""
-        if not self._is_answering or self._newest is None:
+        newest = self._pipeline.newest
+        if newest is None or not self._pipeline.is_answering:
             self.transport.close()
             return
-        self._newest.keep_alive = False
+        newest.keep_alive = False
         self._parser.end_after_this()
-        if not self._newest.more_body:
+        if not newest.more_body:
             self._discard_from_now_on()
 
     # What the transport reports
@@ -136,17 +126,13 @@ class Connection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]  # see above
         self.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         self._flow = Flow(self.transport, self._loop, self._state.limits.write_stall_seconds)
-        self._scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
-        self._client = _address(transport.get_extra_info("peername"))
-        self._server = _address(transport.get_extra_info("sockname"))
+        self._ends = Ends.of(transport)
         self.is_established = True
         self._enter(Phase.ACCEPTED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, and the server."""
-        if self._running is not None and not self._running.is_complete:
-            self._running.disconnect()
-        self._waiting.clear()
+        self._pipeline.disconnect()
         self._unparsed = b""
         self._flow.resume_writing()
         self._on_lost()
@@ -157,9 +143,9 @@ class Connection(asyncio.Protocol):
         if self._clock.phase in (Phase.HEAD, Phase.BODY) and not self._unparsed:
             self._refuse(http_head.TRUNCATED)
             return False
-        running = self._running
+        running = self._pipeline.running
         # TLS connections cannot be half open under asyncio. A stream has no end that its client could wait for.
-        return self._scheme == "http" and running is not None and not running.is_complete and not running.streams
+        return self._ends.scheme == "http" and running is not None and not running.is_complete and not running.streams
 
     def pause_writing(self) -> None:
         """Give a client that does not read its responses a deadline."""
@@ -191,7 +177,7 @@ class Connection(asyncio.Protocol):
         for start in range(0, len(received), _PIECE):
             if self._clock.phase >= Phase.DISCARDING:
                 break
-            if self._waiting:
+            if self._pipeline:
                 self._unparsed = received[start:]
                 break
             try:
@@ -203,7 +189,7 @@ class Connection(asyncio.Protocol):
         self._regulate()
 
     def _parse_rest(self) -> None:
-        if not self._unparsed or self._waiting or self.transport.is_closing():
+        if not self._unparsed or self._pipeline or self.transport.is_closing():
             return
         received, self._unparsed = self._unparsed, b""
         self._parse(received)
@@ -212,11 +198,8 @@ class Connection(asyncio.Protocol):
 
     def _regulate(self) -> None:
         """Read unless enough is waiting."""
-        newest = self._newest
         is_full = self._clock.phase < Phase.DISCARDING and bool(
-            self._unparsed
-            or self._waiting
-            or (newest is not None and newest.held_bytes > _BODY_BUFFER and not newest.is_complete)
+            self._unparsed or self._pipeline.holds_enough(_BODY_BUFFER)
         )
         self._flow.read(on=not is_full)
 
@@ -231,39 +214,22 @@ class Connection(asyncio.Protocol):
 
     def head_ends(self, head: RequestHead) -> None:
         """Start the application, or queue the request behind the one that runs."""
-        path, _, query = head.target.partition(b"?")
-        scope: HTTPScope = {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": head.version,
-            "method": head.method,
-            "scheme": self._scheme,
-            "path": urllib.parse.unquote(path.decode("ascii")),
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": head.headers,
-            "client": self._client,
-            "server": self._server,
-        }
+        scope = self._ends.scope_of(head)
         exchange = Exchange(scope, self, keep_alive=head.keep_alive, expects_continue=head.expects_continue)
         self._enter(Phase.BODY)
-        self._newest = exchange
-        if self._is_answering:
-            self._waiting.append(exchange)
-        else:
+        if self._pipeline.put(exchange):
             self._run(exchange)
 
     def body_part(self, part: bytes) -> None:
         """Hand the application a part of the body."""
-        if self._newest is not None:
-            self._newest.body_part(part)
+        if self._pipeline.newest is not None:
+            self._pipeline.newest.body_part(part)
 
     def request_ends(self) -> None:
         """Stop the clock of the request's body."""
         self._enter(Phase.ANSWERING)
-        if self._newest is not None:
-            self._newest.body_ends()
+        if self._pipeline.newest is not None:
+            self._pipeline.newest.body_ends()
 
     # What the exchange asks
 
@@ -281,10 +247,14 @@ class Connection(asyncio.Protocol):
         """Write a part of a response."""
         self.transport.write(data)
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether the client has read most of what was written."""
+        return not self._flow.writing_is_paused
+
     async def until_writable(self) -> None:
         """Wait until the client has read enough, or has gone."""
-        if self._flow.writing_is_paused:
-            await self._flow.until_writable()
+        await self._flow.until_writable()
 
     def body_is_taken(self) -> None:
         """Read on if the body was what waited."""
@@ -300,7 +270,7 @@ class Connection(asyncio.Protocol):
     def _run(self, exchange: Exchange) -> None:
         state = self._state
         application = state.application if state.has_room(exchange.scope["raw_path"]) else refuse_overload
-        self._running, self._running_since = exchange, time.monotonic()
+        self._pipeline.run(exchange)
         task = self._loop.create_task(exchange.run(application))
         # The loop itself holds tasks weakly.
         state.tasks.add(task)
@@ -316,8 +286,8 @@ class Connection(asyncio.Protocol):
             self._drain()
         elif not exchange.keep_alive:
             self._close_after_last()
-        elif self._waiting:
-            self._run(self._waiting.popleft())
+        elif self._pipeline:
+            self._run(self._pipeline.take())
         elif self._farewell is not None:
             self._say(self._farewell)
         elif self._client_is_done and not self._unparsed:
@@ -338,21 +308,19 @@ class Connection(asyncio.Protocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Answer what cannot be served, after the responses that come before it, and read no further request."""
         self._discard_from_now_on()
-        newest = self._newest
-        is_unfinished = newest is not None and newest.more_body
-        if is_unfinished and newest is not self._running:
-            self._waiting.pop()
-        running = self._running
-        if running is None or running.is_complete:
+        unfinished, running = self._pipeline.unfinished, self._pipeline.running
+        if unfinished is not None and unfinished is not running:
+            self._pipeline.drop_newest()
+        if running is None or not self._pipeline.is_answering:
             self._say(refusal)
-        elif is_unfinished and newest is running:
+        elif unfinished is running:
             self._cut_short(running, refusal)
         else:
             self._farewell = refusal
 
     def _cut_short(self, running: Exchange, refusal: Refusal) -> None:
         running.disconnect()
-        self._running = None
+        self._pipeline.running = None
         if running.has_begun_to_answer:
             self.transport.close()
         else:
@@ -374,8 +342,3 @@ class Connection(asyncio.Protocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._regulate()
-
-
-def _address(name: object) -> tuple[str, int] | None:
-    """Return the host and the port of a socket's name; None for one that is not of the internet."""
-    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None

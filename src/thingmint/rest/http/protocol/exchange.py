@@ -55,6 +55,11 @@ class Line(Protocol):
         """Write."""
         ...
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether the client has read most of what was written."""
+        ...
+
     async def until_writable(self) -> None:
         """Wait until the client has read enough, or has gone."""
         ...
@@ -200,7 +205,8 @@ class Exchange:
         Waits while the client leaves too much unread. Raises RuntimeError for messages in another order than ASGI's,
         and for a body of another length than its head says.
         """
-        await self._line.until_writable()
+        if not self._line.is_writable:
+            await self._line.until_writable()
         if self._line.is_closing:
             self.disconnect()
         if self.is_disconnected:
