@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from thingmint.rest.asgi_messages import HTTPScope, Receive, Send
+from thingmint.rest.asgi_messages import ASGIApplication, HTTPScope, Receive, Send
 from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.protocol.phases import Phase
 from thingmint.rest.http.server import Server
@@ -217,12 +217,13 @@ def live_server(
     tls: ssl.SSLContext | None = None,
     host: str = "127.0.0.1",
     observe_connections: Callable[[int], None] | None = None,
+    application: ASGIApplication | None = None,
 ) -> Iterator[LiveServer]:
-    """Start a server on a free port of the loopback, and stop it at the end."""
+    """Start a server on a free port of the loopback, and stop it at the end; by default around a tiny application."""
     loop = LOOPS[loop_name]()
-    application = TinyApplication()
+    tiny = TinyApplication()
     server = Server(
-        application,
+        application or tiny,
         host=host,
         port=0,
         ssl_context=tls,
@@ -232,12 +233,12 @@ def live_server(
     )
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    live = LiveServer(loop, server, application)
+    live = LiveServer(loop, server, tiny)
     try:
         live.run(server.start())
         yield live
     finally:
-        application.release.set()
+        tiny.release.set()
         try:
             live.run(server.stop(5.0))
         finally:

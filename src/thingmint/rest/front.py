@@ -50,7 +50,7 @@ class Front:
         prefixes = [prefix for each in mounted for prefix in each.prefixes]
         if len(others) != 1 or len(set(prefixes)) != len(prefixes):
             raise ValueError("each prefix belongs to one application, and every other path to one more")
-        if any(_first_segment(prefix) != prefix or prefix == b"/" for prefix in prefixes):
+        if any(not prefix[1:] or prefix.rfind(b"/") != 0 for prefix in prefixes):
             raise ValueError("a prefix is a slash and a name")
         self._others = others[0]
         self._by_prefix = {prefix: each for each in mounted for prefix in each.prefixes}

@@ -48,11 +48,12 @@ INTERNAL_FAILURE = Refusal(500, "An internal failure occurred", "InternalFailure
 OVERLOADED = Refusal(400, "Rate exceeded", "ThrottlingException")
 
 
-def check_head(version: str, target: bytes, headers: Headers, *, upgrades: bool) -> None:
+def check_head(method: str, version: str, target: bytes, headers: Headers, *, upgrades: bool) -> None:
     """Return if the head is one that may be served; raise RequestRefused otherwise."""
     if version not in _VERSIONS:
         raise RequestRefused(BAD_VERSION)
-    if not _TARGET.fullmatch(target):
+    # RFC 9110, 9.3.6: CONNECT asks for a tunnel, and its target is no path.
+    if method == "CONNECT" or not _TARGET.fullmatch(target):
         raise RequestRefused(BAD_TARGET)
     _check_host(version, headers)
     codings = [value for name, value in headers if name == b"transfer-encoding"]

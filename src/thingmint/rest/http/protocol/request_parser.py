@@ -120,7 +120,10 @@ class RequestParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Gather a header, or drop a trailer; raise RequestRefused if there are too many."""
         if self._in_head:
-            self._headers.append((name.lower(), value))
+            name = name.lower()
+            # RFC 9112, 5.1: spaces around a value are no part of it, and httptools leaves those behind it. A coding is
+            # checked as httptools sees it.
+            self._headers.append((name, value if name == b"transfer-encoding" else value.rstrip(b" \t")))
         else:
             # RFC 9110, 6.5.1: trailers are not merged into headers; a proxy before the service saw only those.
             self._trailers += 1
@@ -130,14 +133,14 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         """Check the head and hand it on; raise RequestRefused if it cannot be served."""
         parser = self._parser
-        version, upgrades = parser.get_http_version(), parser.should_upgrade()
-        http_head.check_head(version, self._target, self._headers, upgrades=upgrades)
+        method, version = parser.get_method().decode("ascii"), parser.get_http_version()
+        upgrades = parser.should_upgrade()
+        http_head.check_head(method, version, self._target, self._headers, upgrades=upgrades)
         self._in_head, self._in_body = False, True
         self._framing_bytes = 0
         is_current = version == "1.1"
         keep_alive = is_current and not upgrades and parser.should_keep_alive()
         self._is_last = not keep_alive
-        method = parser.get_method().decode("ascii")
         # RFC 9110, 10.1.1: an expectation in an HTTP/1.0 request is ignored.
         expects = is_current and _expects_continue(self._headers)
         self._sink.head_ends(RequestHead(method, version, self._target, self._headers, keep_alive, expects))
