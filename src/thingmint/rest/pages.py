@@ -14,12 +14,14 @@ _TEXT = b"text/plain; charset=utf-8"
 # Prometheus's text format; its later versions read this one too.
 _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 
-# This page only shows that the process answers. A supervisor, which ends processes that do not, must get it even when
-# there is no room for other requests.
-ALIVE: Final = b"/healthz"
+_ALIVE: Final = b"/healthz"
+_METRICS: Final = b"/metrics"
 # The first segments of the paths of all pages.
-PREFIXES: Final = (ALIVE, b"/readyz", b"/metrics")
-_NAMES = {ALIVE: "healthz", b"/readyz": "readyz", b"/readyz/devices": "readyz/devices", b"/metrics": "metrics"}
+PREFIXES: Final = (_ALIVE, b"/readyz", _METRICS)
+# These are served even when there is no room for other requests, and take no place of others. The first only shows that
+# the process answers, to supervisors that end processes that do not. Those that ask for the second wait for each other.
+SPARED: Final = frozenset({_ALIVE, _METRICS})
+_NAMES = {_ALIVE: "healthz", b"/readyz": "readyz", b"/readyz/devices": "readyz/devices", _METRICS: "metrics"}
 
 
 @dataclass(frozen=True, slots=True)

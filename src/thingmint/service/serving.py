@@ -46,7 +46,7 @@ from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.protocol.request_id import new_request_id
 from thingmint.rest.http.server import Server
 from thingmint.rest.identity import Authenticator
-from thingmint.rest.pages import ALIVE, PREFIXES, Pages
+from thingmint.rest.pages import PREFIXES, SPARED, Pages
 from thingmint.rest.shared_page import SharedPage
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.service.addresses import device_endpoint, endpoints_of, is_unnamed
@@ -126,7 +126,7 @@ async def _serve_registry(
             limits=Limits(max_connections=api_connections, max_requests=config.max_requests),
             observe_connections=metrics.connections,
             observe_turned_away=metrics.api_connections_turned_away,
-            spared=(ALIVE,),
+            spared=SPARED,
         )
         await server.start()
         stack.push_async_callback(server.stop, GRACE_SECONDS)

@@ -67,7 +67,8 @@ class Understood:
 
 
 def understood(*pieces: bytes) -> Understood:
-    listener, end = Listener(), None
+    listener = Listener()
+    end: int | str | None = None
     parser = RequestParser(listener, Limits())
     for piece in pieces:
         try:

@@ -69,7 +69,7 @@ class Server:
         observe_turned_away: Callable[[int], None] | None = None,
         spared: Collection[bytes] = (),
     ) -> None:
-        """Serve the paths that are ``spared`` however many requests are in flight: they cost next to nothing."""
+        """Serve the paths that are ``spared`` however many requests are in flight, and do not count them."""
         self._spared = spared
         self._application = application
         self._ssl_context = ssl_context
@@ -113,7 +113,7 @@ class Server:
     async def start(self) -> None:
         """Listen and serve; raise OSError if no address of the host can be bound."""
         self._loop = asyncio.get_running_loop()
-        self._state = ServerState(self._application, self._limits, self._loop, self._has_room)
+        self._state = ServerState(self._application, self._limits, self._loop, self._has_room, self._spared)
         await self._acceptor.start()
         self._sweep()
 
@@ -125,7 +125,7 @@ class Server:
                 self._drop(connection)
             else:
                 connection.protocol.shutdown()
-        await self._settle(lambda: not self._state.tasks, grace)
+        await self._settle(lambda: not (self._state.tasks or self._state.spared_tasks), grace)
         await self._settle(lambda: not self._connections, min(grace, _FLUSH_SECONDS))
         await self._abandon()
         self._acceptor.turned_away.close()
@@ -140,7 +140,7 @@ class Server:
     async def _abandon(self) -> None:
         for connection in tuple(self._connections):
             self._drop(connection)
-        tasks = [task for task in self._state.tasks if task.cancel()]
+        tasks = [task for task in (*self._state.tasks, *self._state.spared_tasks) if task.cancel()]
         if tasks:
             log.warning("%d requests were abandoned at the end of the grace period", len(tasks))
             await asyncio.wait(tasks, timeout=_FLUSH_SECONDS)
@@ -214,9 +214,9 @@ class Server:
             connection.socket.close()
             self._forget(connection)
 
-    def _has_room(self, raw_path: bytes) -> bool:
-        """Return whether a request for the path can be worked on, in the place of another one if necessary."""
-        return len(self._state.tasks) < self._limits.max_requests or raw_path in self._spared or self._make_room()
+    def _has_room(self) -> bool:
+        """Return whether one more request can be worked on, in the place of another one if necessary."""
+        return len(self._state.tasks) < self._limits.max_requests or self._make_room()
 
     def _make_room(self) -> bool:
         """End the request whose client has let it wait longest; return whether there was one.

@@ -269,12 +269,14 @@ class Connection(asyncio.Protocol):
 
     def _run(self, exchange: Exchange) -> None:
         state = self._state
-        application = state.application if state.has_room(exchange.scope["raw_path"]) else refuse_overload
+        is_spared = exchange.scope["raw_path"] in state.spared
+        application = state.application if is_spared or state.has_room() else refuse_overload
         self._pipeline.run(exchange)
         task = self._loop.create_task(exchange.run(application))
         # The loop itself holds tasks weakly.
-        state.tasks.add(task)
-        task.add_done_callback(state.tasks.discard)
+        tasks = state.spared_tasks if is_spared else state.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     def is_answered(self, exchange: Exchange) -> None:
         """Go on with the pipeline, say what was held back, or wait for the next request."""

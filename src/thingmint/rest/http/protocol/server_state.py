@@ -2,7 +2,7 @@
 
 import asyncio
 import email.utils
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from thingmint.rest.asgi_messages import ASGIApplication
@@ -17,9 +17,12 @@ class ServerState:
     application: ASGIApplication
     limits: Limits
     loop: asyncio.AbstractEventLoop
-    has_room: Callable[[bytes], bool]
-    """Whether a request for this path can be worked on."""
+    has_room: Callable[[], bool]
+    """Whether one more request can be worked on."""
+    spared: Collection[bytes] = ()
+    """Paths whose requests take no place of others: each connection has one at most, and they cost next to nothing."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    spared_tasks: set[asyncio.Task[None]] = field(default_factory=set)
     standing_fields: bytes = b""
     phase_seconds: tuple[float, ...] = field(init=False)
 
