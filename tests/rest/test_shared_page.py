@@ -77,6 +77,16 @@ async def test_caller_that_leaves_does_not_take_the_page_from_others() -> None:
     assert leaving.cancelled()
 
 
+async def test_page_that_nobody_waits_for_any_more_is_not_rendered() -> None:
+    renderer = Renderer()
+    page = renderer.page()
+    leaving = asyncio.create_task(page.get())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    assert await page.get() == b"1"
+
+
 async def test_error_of_one_page_is_not_kept() -> None:
     renderer = Renderer()
     page = renderer.page()

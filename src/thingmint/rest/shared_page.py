@@ -41,6 +41,8 @@ class SharedPage:
             while self._waiting:
                 await asyncio.sleep(max(0.0, self._rests_until - self._seconds()))
                 callers = self._next_callers()
+                if not callers:
+                    return
                 began = self._seconds()
                 self._answer(callers)
                 rest = _PARTS * (self._seconds() - began)
