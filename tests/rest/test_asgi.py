@@ -14,8 +14,9 @@ from tests.support.authority import ACCOUNT, EVERYTHING, StandingClock, caller_w
 
 from thingmint.api.wire.binding import RawRequest
 from thingmint.api.wire.errors import ErrorMap
-from thingmint.api.wire.operation import Operation, any_resource, unimplemented
+from thingmint.api.wire.operation import Operation, Served, unimplemented
 from thingmint.api.wire.planes import Plane
+from thingmint.api.wire.resources import any_resource
 from thingmint.api.wire.routing import Router
 from thingmint.core.caller import Caller
 from thingmint.core.errors import (
@@ -136,11 +137,11 @@ class Bench:
     # What tests use.
 
     def application(self, max_in_flight: int = 8, body_limits: BodyLimits | None = None) -> Front:
-        operation = Operation("Create", "POST", "/certificates", self.resource, self.invoke, plane=self.plane)
+        operation = Operation("Create", "POST", "/certificates", self.resource, plane=self.plane)
         errors = ErrorMap()
         answering = Answering(errors=errors, observer=self, log=self, new_request_id=lambda: REQUEST_ID)
         api = Application(
-            router=Router([operation, unimplemented("CreateThing", "POST /things/{thingName}")]),
+            router=Router([Served(operation, self.invoke), unimplemented("CreateThing", "POST /things/{thingName}")]),
             answering=answering,
             authenticator=self,
             throttle=self,
