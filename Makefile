@@ -32,7 +32,8 @@ unit: install-test
 
 # Clients of every kind, on both databases. Of the packages that only tests need, those that these tests need.
 LIVE_TESTS = tests/clients/test_boto3.py tests/clients/test_boto3_data_plane.py tests/clients/test_aws_cli.py \
-  tests/clients/test_curl.py tests/faults/test_issue.py tests/rest/http/test_server_http.py tests/storage/test_store.py \
+  tests/clients/test_curl.py tests/faults/test_issue.py tests/rest/http/test_server_http.py \
+  tests/rest/http/test_request_bytes.py tests/rest/http/test_streams.py tests/storage/test_store.py \
   tests/hooks/test_webhook.py tests/data_directory/test_sealing.py
 
 lower-bounds: ## Install exactly the declared lower bounds of the dependencies, and run live tests with them

@@ -11,13 +11,13 @@ from typing import TextIO
 
 import click
 import structlog
-import uvloop
 
 from thingmint import __version__
 from thingmint.cli.settings import fail
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.data_directory.handover import Endpoints
+from thingmint.host.event_loop import new_event_loop
 from thingmint.host.hardening import harden_process
 from thingmint.host.printed_lines import printed_to
 from thingmint.host.telemetry import configure_logging
@@ -40,7 +40,7 @@ def serve_until_stopped(config: Config) -> None:
     # People read what hooks print where it is printed; programs that read the log need it as lines of the log.
     printed = printed_to(_log_printed) if log_format == "json" else contextlib.nullcontext()
     try:
-        with printed, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with printed, asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_serve(config, stdout))
     except (StartRefused, DirectoryInUse, ServiceUnavailable, OSError) as error:
         fail(in_words(error))

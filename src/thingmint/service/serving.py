@@ -38,11 +38,16 @@ from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.registration.access.access_keys import purge_expired
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.tags import stored_tags
+from thingmint.rest.answering import Answering
+from thingmint.rest.answers import Answer, error_answer
 from thingmint.rest.asgi import Application
+from thingmint.rest.front import Front, Mounted, RequestLimits
 from thingmint.rest.http.limits import Limits
+from thingmint.rest.http.protocol.request_id import new_request_id
 from thingmint.rest.http.server import Server
 from thingmint.rest.identity import Authenticator
-from thingmint.rest.pages import ALIVE, Pages
+from thingmint.rest.pages import PREFIXES, SPARED, Pages
+from thingmint.rest.shared_page import SharedPage
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.service.addresses import device_endpoint, endpoints_of, is_unnamed
 from thingmint.service.background import background
@@ -63,6 +68,8 @@ GRACE_SECONDS = 20.0
 _TIDY_SECONDS = 3600.0
 # Requests of devices for a key that are carried out at once: more would keep those of other claims waiting longer.
 _FEWEST_KEYS_AT_ONCE = 4
+# Those who watch the service send no bodies, and its checks of readiness answer within a second.
+_LIMITS_OF_PAGES = RequestLimits(body_bytes=4096, seconds=10.0)
 
 _log = structlog.get_logger("thingmint")
 
@@ -114,14 +121,14 @@ async def _serve_registry(
         await edge.start()
         stack.push_async_callback(edge.stop, GRACE_SECONDS)
         server = Server(
-            _application(authority, registry, edge, metrics, clock),
+            _front(authority, registry, edge, metrics, clock),
             host=config.api_host,
             port=config.api_port,
             ssl_context=None if config.insecure_http else identity.context,
             limits=Limits(max_connections=api_connections, max_requests=config.max_requests),
             observe_connections=metrics.connections,
             observe_turned_away=metrics.api_connections_turned_away,
-            spared=(ALIVE,),
+            spared=SPARED,
         )
         await server.start()
         stack.push_async_callback(server.stop, GRACE_SECONDS)
@@ -197,27 +204,37 @@ def _device_edge(
     )
 
 
-def _application(
+def _front(
     authority: RegistrationAuthority, registry: Registry, edge: DeviceEdge, metrics: Metrics, clock: ClockWatch
-) -> Application:
+) -> Front:
     config = registry.config
-    return Application(
+    errors = ErrorMap(AccessDeniedName(config.access_denied_as))
+    answering = Answering(errors=errors, observer=metrics, log=_log.bind(), new_request_id=new_request_id)
+    api = Application(
         router=build_router(authority, partial(device_endpoint, config, edge.port), edge.for_operators),
-        errors=ErrorMap(AccessDeniedName(config.access_denied_as)),
+        answering=answering,
         authenticator=Authenticator(registry.store, registry.sealer, registry.clock, registry.scope.region),
         throttle=_throttle(config),
         clock=registry.clock,
-        pages=Pages(
-            check_ready=Readiness(registry.store.check, clock.check).check,
-            check_devices_ready=lambda: require_listening(edge.is_listening),
-            metrics=metrics.render,
-        ),
-        observer=metrics,
-        log=_log.bind(),
-        new_request_id=lambda: str(uuid.uuid4()),
         tags_of=partial(stored_tags, registry.store),
         max_in_flight=config.max_requests,
     )
+    pages = Pages(
+        answering,
+        check_ready=Readiness(registry.store.check, clock.check).check,
+        check_devices_ready=lambda: require_listening(edge.is_listening),
+        metrics=SharedPage(metrics.render).get,
+    )
+
+    def awss_form(error: Exception) -> Answer:
+        return error_answer(errors.answer(error))
+
+    # One line for each application.
+    mounted = (
+        Mounted(api, awss_form),
+        Mounted(pages, awss_form, PREFIXES, _LIMITS_OF_PAGES),
+    )
+    return Front(mounted, new_request_id)
 
 
 def _throttle(config: Config) -> Throttle:

@@ -48,11 +48,12 @@ INTERNAL_FAILURE = Refusal(500, "An internal failure occurred", "InternalFailure
 OVERLOADED = Refusal(400, "Rate exceeded", "ThrottlingException")
 
 
-def check_head(version: str, target: bytes, headers: Headers, *, upgrades: bool) -> None:
+def check_head(method: str, version: str, target: bytes, headers: Headers, *, upgrades: bool) -> None:
     """Return if the head is one that may be served; raise RequestRefused otherwise."""
     if version not in _VERSIONS:
         raise RequestRefused(BAD_VERSION)
-    if not _TARGET.fullmatch(target):
+    # RFC 9110, 9.3.6: CONNECT asks for a tunnel, and its target is no path.
+    if method == "CONNECT" or not _TARGET.fullmatch(target):
         raise RequestRefused(BAD_TARGET)
     _check_host(version, headers)
     codings = [value for name, value in headers if name == b"transfer-encoding"]
@@ -91,9 +92,10 @@ def refusal_body(refusal: Refusal) -> bytes:
     return json.dumps({"message": refusal.message}).encode("ascii")
 
 
-def refusal_bytes(refusal: Refusal, request_id: str, default_headers: Headers) -> bytes:
-    """Return a whole HTTP/1.1 response."""
+def refusal_bytes(refusal: Refusal, request_id: str, standing_fields: bytes) -> bytes:
+    """Return a whole HTTP/1.1 response; the standing fields are those of every response, each with its line end."""
     body = refusal_body(refusal)
-    lines = [b"HTTP/1.1 %d %s" % (refusal.status, http.HTTPStatus(refusal.status).phrase.encode("ascii"))]
-    lines += [name + b": " + value for name, value in (*default_headers, *refusal_headers(refusal, body, request_id))]
-    return b"\r\n".join([*lines, b"", body])
+    lines = [b"HTTP/1.1 %d %s\r\n" % (refusal.status, http.HTTPStatus(refusal.status).phrase.encode("ascii"))]
+    lines.append(standing_fields)
+    lines += [b"%b: %b\r\n" % field for field in refusal_headers(refusal, body, request_id)]
+    return b"".join([*lines, b"\r\n", body])
