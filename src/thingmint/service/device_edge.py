@@ -15,16 +15,17 @@ import msgspec
 import structlog
 from OpenSSL import SSL
 
-from thingmint.api.provisioning.fleet import Fleet
+from thingmint.api.devices.device_api import DeviceApi
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import Scope
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.core.registry.registry_event import RegistryEvent
+from thingmint.core.topics.patterns import event_topic
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
-from thingmint.mqtt.edges.fleet_edge import FleetEdge
+from thingmint.mqtt.edges.device_calls import DeviceCalls
 from thingmint.mqtt.edges.life_cycle import life_cycle_event
 from thingmint.mqtt.edges.operator_edge import OperatorEdges
 from thingmint.mqtt.edges.refusal_log import RefusalLog
@@ -84,7 +85,7 @@ class DeviceEdge:
         self._devices = RegisteredDevices(authority, scope, self._watch, self)
         self._tls_context = tls_context
         self._address = address
-        self._fleet = FleetEdge(Fleet(authority))
+        self._calls = DeviceCalls(DeviceApi(authority))
         self._data_plane = data_plane
         self._limits = limits
         self._observe_connections = observe_connections
@@ -195,7 +196,7 @@ class DeviceEdge:
             also=() if self._address.alpn is None else (self._address.alpn,),
             tls_context=self._tls_context,
             registry=self._devices,
-            fleet=self._fleet,
+            responder=self._calls,
             data_plane=self._data_plane,
             events=self,
             clock=self._authority.clock,
@@ -302,4 +303,4 @@ def _registered_event(registration: AutoRegistration) -> tuple[str, bytes]:
         "awsAccountId": certificate.scope.account,
         "certificateRegistrationTimestamp": str(at),
     }
-    return f"$aws/events/certificates/registered/{ca_id}", msgspec.json.encode(payload)
+    return event_topic(f"certificates/registered/{ca_id}"), msgspec.json.encode(payload)

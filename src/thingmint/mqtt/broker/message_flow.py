@@ -9,6 +9,7 @@ than an average queue of the message's receivers: equals do not push out each ot
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Final
 
+from thingmint.core.topics.names import InvalidTopic, check_topic, is_reserved, received_as
 from thingmint.mqtt.broker.fan_out import FanOut, Given, refused
 from thingmint.mqtt.broker.retained import RetainedMessages
 from thingmint.mqtt.broker.router import Readiness, Receivers, Router
@@ -16,7 +17,6 @@ from thingmint.mqtt.broker.session import Session
 from thingmint.mqtt.codec.packets import ProtocolVersion, QoS
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
-from thingmint.mqtt.codec.topics import InvalidTopic, check_topic, received_as
 from thingmint.mqtt.counters import Counters, Loss, Traffic
 from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.queues.kept_message import ENTRY_BYTES, AccountMemory, KeptMessage
@@ -271,4 +271,4 @@ def may_be_published(topic: str) -> bool:
         check_topic(topic)
     except InvalidTopic:
         return False
-    return not topic.startswith("$")
+    return not is_reserved(topic)

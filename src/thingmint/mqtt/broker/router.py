@@ -6,9 +6,9 @@ from dataclasses import replace
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from thingmint.core.topics.names import TopicFilter
 from thingmint.mqtt.broker.subscription_tree import SubscriptionTree
 from thingmint.mqtt.codec.packets import Subscription
-from thingmint.mqtt.codec.topics import TopicFilter
 
 # How many members in a row may be passed over because they take nothing at the moment.
 _LOOK_AHEAD: Final = 8

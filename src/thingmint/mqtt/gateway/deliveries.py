@@ -14,7 +14,7 @@ from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import GATEWAY_PACKET_IDS, Delivery
 from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
 from thingmint.mqtt.rights.own_filters import OwnFilters
-from thingmint.mqtt.rights.ports import FleetAnswer
+from thingmint.mqtt.rights.ports import Answer
 from thingmint.mqtt.transport.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -67,11 +67,11 @@ class Deliveries:
         self._writer.write(encoded)
         return Delivery.WRITTEN
 
-    def answer(self, answer: FleetAnswer) -> None:
+    def answer(self, answer: Answer) -> None:
         """Write the answer of a provisioning request, at QoS 1 if the client has subscribed so and has room."""
         qos, packet_id = QoS.AT_MOST_ONCE, 0
         has_room = len(self._in_flight) + len(self._answers) < self._protocol.receive_maximum
-        if self.filters.qos_for(answer.topic) is QoS.AT_LEAST_ONCE and has_room:
+        if answer.most_qos and self.filters.qos_for(answer.topic) is QoS.AT_LEAST_ONCE and has_room:
             qos, packet_id = QoS.AT_LEAST_ONCE, self._free_id()
         encoded = self._protocol.bytes_of(Publish(answer.topic, answer.payload, qos, packet_id=packet_id))
         if encoded is None:

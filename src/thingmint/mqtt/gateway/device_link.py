@@ -15,7 +15,7 @@ from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
 from thingmint.mqtt.rights.admission import Admitted
 from thingmint.mqtt.rights.own_filters import OwnFilters
 from thingmint.mqtt.rights.permissions import to_receive
-from thingmint.mqtt.rights.ports import Authorizer, FleetAnswer, FleetRequester
+from thingmint.mqtt.rights.ports import Answer, Authorizer, Requester
 from thingmint.mqtt.transport.writer import Writer
 
 
@@ -127,9 +127,9 @@ class DeviceLink:
         return self._whom().authorizer
 
     @property
-    def requester(self) -> FleetRequester:
+    def requester(self) -> Requester:
         """Who it is."""
-        return FleetRequester(self._whom().device, self.client_id, self.address)
+        return Requester(self._whom().device, self.client_id, self.address)
 
     @property
     def link(self) -> Link:
@@ -157,7 +157,7 @@ class DeviceLink:
             return self._deliveries.send_once(message)
         return self._deliveries.send_confirmed(message, confirmed)
 
-    def answered(self, answer: FleetAnswer) -> None:
+    def answered(self, answer: Answer) -> None:
         """Write the answer of a provisioning request to this connection, if it is not over and may receive it."""
         if self.is_over:
             return

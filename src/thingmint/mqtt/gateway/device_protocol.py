@@ -8,6 +8,7 @@ import uuid
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from thingmint.core.topics.names import InvalidTopic, check_topic
 from thingmint.host.words import in_words
 from thingmint.mqtt.codec.aliases import TopicAliases
 from thingmint.mqtt.codec.codec import UNSUPPORTED_VERSION_ANSWER, decode_client_packet, encode
@@ -31,7 +32,6 @@ from thingmint.mqtt.codec.properties import ConnackProperties, DisconnectPropert
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.codec.reason_tables import CONNACK, DISCONNECT_OF_SERVER
 from thingmint.mqtt.codec.shared_publish import SharedPublish
-from thingmint.mqtt.codec.topics import InvalidTopic, check_topic
 from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.queues.limits import check_subscribe
 

@@ -27,7 +27,7 @@ from thingmint.mqtt.gateway.roster import Roster
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.gateway.turns import Turns
 from thingmint.mqtt.rights.permissions import to_connect
-from thingmint.mqtt.rights.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, FleetApi
+from thingmint.mqtt.rights.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, Responder
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.listener import Listener
 from thingmint.mqtt.transport.memory_trimmer import MemoryTrimmer, glibc_trim
@@ -52,7 +52,7 @@ class Gateway:
         also: Sequence[tuple[str, int]] = (),
         tls_context: SSL.Context,
         registry: DeviceRegistry,
-        fleet: FleetApi,
+        responder: Responder,
         data_plane: DataPlane,
         events: EventSink,
         clock: Clock,
@@ -63,7 +63,7 @@ class Gateway:
     ) -> None:
         self._limits = limits or GatewayLimits()
         self._counters = counters or Counters()
-        self._desk = ProvisioningDesk(fleet, self._limits, self._counters)
+        self._desk = ProvisioningDesk(responder, self._limits, self._counters)
         self._roster: Roster[Connection] = Roster()
         self._listeners = EventListeners()
         self._listener = Listener(

@@ -11,19 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from thingmint.core.identifiers import Scope
+from thingmint.core.topics.names import InvalidTopic, check_topic, is_reserved, parse_filter
 from thingmint.host.words import in_words
 from thingmint.mqtt.broker.session import will_message
 from thingmint.mqtt.codec.packets import Connect, Disconnect, Publish, QoS, Subscription
 from thingmint.mqtt.codec.properties import NO_DISCONNECT_PROPERTIES, DisconnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.codec.topics import InvalidTopic, check_topic, parse_filter
 from thingmint.mqtt.data_plane import DeviceConnection, NotReadable, Opened, Retained
 from thingmint.mqtt.relay.address import BrokerAddress, parse_broker_address
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.service import ServiceLink
 from thingmint.mqtt.relay.terms import upstream_connect
 from thingmint.mqtt.relay.upstream import Upstream, new_read_buffer
-from thingmint.mqtt.rights.reserved_topics import is_reserved
 
 log = logging.getLogger(__name__)
 

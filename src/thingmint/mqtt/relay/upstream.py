@@ -7,6 +7,7 @@ import asyncio
 import logging
 from typing import Final, TypeVar, cast
 
+from thingmint.core.topics.names import TopicFilter
 from thingmint.mqtt.codec.codec import decode_server_packet, encode
 from thingmint.mqtt.codec.framing import FrameReader
 from thingmint.mqtt.codec.packets import (
@@ -27,7 +28,6 @@ from thingmint.mqtt.codec.packets import (
     Unsubscribe,
 )
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.codec.topics import TopicFilter
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.relay.deliveries import RelayDeliveries
