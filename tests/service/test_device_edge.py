@@ -51,6 +51,7 @@ class FakeGateway:
     """Remembers what it was told; listens on nothing."""
 
     taken: frozenset[int] = frozenset()
+    connected_devices = 0
 
     def __init__(self, *, port: int, also: Iterable[tuple[str, int]], **others: object) -> None:
         self.port, self.also, self.others = port or 40000, tuple(also), others

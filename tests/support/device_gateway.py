@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.support.broker import SCOPE
@@ -181,11 +181,14 @@ class Events:
         self.all.append(event)
 
 
+@dataclass
 class SystemClock:
-    """The time."""
+    """The time, or a later one."""
+
+    ahead: timedelta = timedelta()
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self.ahead
 
 
 @dataclass
@@ -198,6 +201,7 @@ class LiveGateway:
     fleet: FakeFleet
     events: Events
     directory: Path
+    clock: SystemClock
 
     @property
     def port(self) -> int:
@@ -250,6 +254,7 @@ def live_gateway(
     """Start a gateway on a free port of the loopback, and stop it at the end; a given registry replaces the fake."""
     fakes, fleet, events = FakeRegistry(), FakeFleet(), Events()
     local = LocalDataPlane(broker_limits or BrokerLimits(), time.monotonic, counters)
+    clock = SystemClock()
     gateway = Gateway(
         host="127.0.0.1",
         port=port,
@@ -259,14 +264,14 @@ def live_gateway(
         responder=fleet,
         data_plane=data_plane or local,
         events=events,
-        clock=SystemClock(),
+        clock=clock,
         limits=limits,
         counters=counters,
     )
     with loop_thread(loop_name) as thread:
         thread.run(gateway.start())
         try:
-            yield LiveGateway(thread, gateway, fakes, fleet, events, directory)
+            yield LiveGateway(thread, gateway, fakes, fleet, events, directory, clock)
         finally:
             for gate in (fakes.gate, fleet.gate):
                 if gate is not None:

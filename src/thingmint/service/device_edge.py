@@ -35,6 +35,7 @@ from thingmint.mqtt.edges.unserved_messages import UnservedMessages
 from thingmint.mqtt.events import ActionRefused, ConnectRefused, GatewayEvent, MessageNotServed, Refused
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.mqtt.transport.long_lived import LongLivedObjects
 from thingmint.registration.certificates.auto_registration import AutoRegistration
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
@@ -95,6 +96,7 @@ class DeviceEdge:
         self._observe_turned_away = observe_turned_away
         self._gateway = self._new_gateway(address.port)
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
+        self._long_lived = LongLivedObjects()
         self._nudged = asyncio.Event()
         self._unseen: dict[CertificateTarget, None] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -214,6 +216,7 @@ class DeviceEdge:
             self._nudged.clear()
             self._refusals.advance()
             self._unserved.advance()
+            self._long_lived.observe(self._gateway.connected_devices)
             try:
                 await self._look_at_all()
             except ServiceUnavailable:

@@ -20,6 +20,7 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway.connection import Connection
+from thingmint.mqtt.gateway.deadlines import Deadlines
 from thingmint.mqtt.gateway.event_listeners import EventListeners
 from thingmint.mqtt.gateway.loop_lag import LoopLag
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
@@ -66,6 +67,7 @@ class Gateway:
         self._desk = ProvisioningDesk(responder, self._limits, self._counters)
         self._roster: Roster[Connection] = Roster()
         self._listeners = EventListeners()
+        self._deadlines = Deadlines()
         self._listener = Listener(
             lambda: Connection(self._services, self._roster),
             host=host,
@@ -84,6 +86,7 @@ class Gateway:
             provisioning=self._desk,
             events=events,
             listeners=self._listeners,
+            deadlines=self._deadlines,
             clock=clock,
             limits=self._limits,
             admit=self._listener.admit,
@@ -122,7 +125,7 @@ class Gateway:
     @property
     def connected_devices(self) -> int:
         """How many connections were accepted and are open."""
-        return len(self._roster.accepted)
+        return self._roster.accepted_count
 
     def use_tls_context(self, context: SSL.Context) -> None:
         """Use another server certificate for the connections to come; those that are open keep theirs."""
@@ -243,9 +246,7 @@ class Gateway:
         loop = self._services.loop
         self._tick_timer = loop.call_later(_TICK_SECONDS, self._tick)
         now, time_of_certificates = loop.time(), self._services.clock.now()
-        for connection in self._roster.accepted:
-            connection.enforce_keep_alive(now)
-            connection.enforce_validity(time_of_certificates)
+        self._deadlines.advance(now, time_of_certificates, self._roster.accepted)
         self._data_plane.advance()
         self._counters.measured(self._measured())
         self._counters.tick(now)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.gateway.deadlines import Deadlines
 from thingmint.mqtt.gateway.event_listeners import EventListeners
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
 from thingmint.mqtt.gateway.turns import Turns
@@ -23,6 +24,7 @@ class Services:
     provisioning: ProvisioningDesk
     events: EventSink
     listeners: EventListeners
+    deadlines: Deadlines
     clock: Clock
     limits: GatewayLimits
     admit: Callable[[TLSTransport], None]
