@@ -11,7 +11,7 @@ from thingmint.core.topics.patterns import (
     CREATE_KEYS_AND_CERTIFICATE,
     EVENTS,
     REGISTER_THING,
-    Outcome,
+    AnswerOutcome,
     PayloadFormat,
     TopicPattern,
     answer_topic,
@@ -70,7 +70,7 @@ def test_policies_have_an_asterisk_for_what_is_not_named() -> None:
 
 def test_answers_come_on_the_topic_of_their_request() -> None:
     topic = "$aws/certificates/create/json"
-    for outcome in Outcome:
+    for outcome in AnswerOutcome:
         answer = answer_topic(topic, outcome)
         assert answer == f"{topic}/{outcome}"
         assert CREATE_KEYS_AND_CERTIFICATE.answers().find(answer) == {"format": "json", "outcome": outcome}

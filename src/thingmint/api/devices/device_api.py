@@ -10,7 +10,7 @@ from thingmint.api.wire.errors import INTERNAL_FAILURE, ErrorMap
 from thingmint.api.wire.payloads import PayloadInvalid, decode_payload, encode_payload
 from thingmint.core.errors import AccessDenied, InvalidParameters, ThingmintError, Throttled, UpdateConflict
 from thingmint.core.provisioning.ownership import OwnershipTokenInvalid
-from thingmint.core.topics.patterns import Outcome, answer_topic
+from thingmint.core.topics.patterns import AnswerOutcome, answer_topic
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning.fleet import Device
 
@@ -58,13 +58,13 @@ class DeviceApi:
             found = await operation.handler(self._authority, DeviceCall(device, client_id, request.names, members))
         except ThingmintError as error:
             return self.rejection(request, error)
-        return Reply(answer_topic(request.topic, Outcome.ACCEPTED), encode_payload(found, request.format))
+        return Reply(answer_topic(request.topic, AnswerOutcome.ACCEPTED), encode_payload(found, request.format))
 
     def rejection(self, request: DeviceRequest, error: ThingmintError) -> Reply:
         """Return the refusal of a request, in the format of its topic."""
         name, status = self._name(error)
         members = {"statusCode": status, "errorCode": name, "errorMessage": error.message}
-        topic = answer_topic(request.topic, Outcome.REJECTED)
+        topic = answer_topic(request.topic, AnswerOutcome.REJECTED)
         return Reply(topic, encode_payload(members, request.format), (name, error.message))
 
     def _name(self, error: ThingmintError) -> tuple[str, int]:

@@ -24,7 +24,7 @@ from thingmint.core.topics.patterns import (
     FORMAT,
     REGISTER_THING,
     TEMPLATE_NAME,
-    Outcome,
+    AnswerOutcome,
     PayloadFormat,
     answer_topic,
 )
@@ -153,7 +153,7 @@ class Device:
         self, step: Step, topic: str, members: Mapping[str, object], wanted: Sequence[str] = ()
     ) -> dict[str, Any]:
         """Ask the provisioning API, and again if it is busy; time the attempt that succeeds with what is wanted."""
-        accepted, rejected = (answer_topic(topic, outcome) for outcome in Outcome)
+        accepted, rejected = (answer_topic(topic, outcome) for outcome in AnswerOutcome)
         with self._step(step):
             await self._connected.subscribe(accepted, rejected)
             for attempt in range(_MOST_ATTEMPTS):
@@ -172,7 +172,7 @@ class Device:
 
     async def _attempt(self, topic: str, members: Mapping[str, object]) -> tuple[bool, dict[str, Any]]:
         client = self._connected
-        answers = [answer_topic(topic, outcome) for outcome in Outcome]
+        answers = [answer_topic(topic, outcome) for outcome in AnswerOutcome]
         answer = client.expect(lambda message: message.topic in answers)
         try:
             await client.publish(topic, json.dumps(members).encode())

@@ -19,7 +19,7 @@ class PayloadFormat(StrEnum):
     CBOR = "cbor"
 
 
-class Outcome(StrEnum):
+class AnswerOutcome(StrEnum):
     """The last level of the topic of an answer."""
 
     ACCEPTED = "accepted"
@@ -28,10 +28,10 @@ class Outcome(StrEnum):
 
 FORMAT: Final = "format"
 _OUTCOME: Final = "outcome"
-_CHOICES: Final[Mapping[str, frozenset[str]]] = {FORMAT: frozenset(PayloadFormat), _OUTCOME: frozenset(Outcome)}
+_CHOICES: Final[Mapping[str, frozenset[str]]] = {FORMAT: frozenset(PayloadFormat), _OUTCOME: frozenset(AnswerOutcome)}
 
 
-def answer_topic(topic: str, outcome: Outcome) -> str:
+def answer_topic(topic: str, outcome: AnswerOutcome) -> str:
     """Return the topic of the answer to a request on the topic."""
     return f"{topic}{SEPARATOR}{outcome}"
 

@@ -32,7 +32,7 @@ from thingmint.mqtt.transport.writer import Writer
 log = logging.getLogger(__name__)
 
 
-class Connection:
+class GatewayConnection:
     """A TLS protocol towards the transport, a device's connection towards the data plane."""
 
     __slots__ = (
@@ -61,7 +61,7 @@ class Connection:
     device: DeviceLink
     _opened_at: datetime
 
-    def __init__(self, services: Services, roster: "Roster[Connection]") -> None:
+    def __init__(self, services: Services, roster: "Roster[GatewayConnection]") -> None:
         self._services = services
         self._roster = roster
         self.protocol = DeviceProtocol(services.limits.connect_bytes)

@@ -19,7 +19,7 @@ from thingmint.core.policies.target import CertificateTarget
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DataPlane
-from thingmint.mqtt.gateway.connection import Connection
+from thingmint.mqtt.gateway.connection import GatewayConnection
 from thingmint.mqtt.gateway.deadlines import Deadlines
 from thingmint.mqtt.gateway.event_listeners import EventListeners
 from thingmint.mqtt.gateway.loop_lag import LoopLag
@@ -65,11 +65,11 @@ class Gateway:
         self._limits = limits or GatewayLimits()
         self._counters = counters or Counters()
         self._desk = ProvisioningDesk(responder, self._limits, self._counters)
-        self._roster: Roster[Connection] = Roster()
+        self._roster: Roster[GatewayConnection] = Roster()
         self._listeners = EventListeners()
         self._deadlines = Deadlines()
         self._listener = Listener(
-            lambda: Connection(self._services, self._roster),
+            lambda: GatewayConnection(self._services, self._roster),
             host=host,
             port=port,
             also=also,
@@ -93,9 +93,9 @@ class Gateway:
             counters=self._counters,
         )
         self._refresher: asyncio.Task[None] | None = None
-        self._to_refresh: dict[Connection, None] = {}
+        self._to_refresh: dict[GatewayConnection, None] = {}
         self._ender: asyncio.Task[None] | None = None
-        self._to_end: deque[Connection] = deque()
+        self._to_end: deque[GatewayConnection] = deque()
 
     @property
     def port(self) -> int:
@@ -184,7 +184,7 @@ class Gateway:
         """Tell an event of an account to each of its clients that has subscribed to it and may receive it."""
         self._listeners.tell(scope, topic, payload)
 
-    def connection_of(self, scope: Scope, client_id: str) -> Connection | None:
+    def connection_of(self, scope: Scope, client_id: str) -> GatewayConnection | None:
         """Return the connection of an account's client whose CONNECT was accepted, or None."""
         return self._roster.of_client(scope, client_id)
 

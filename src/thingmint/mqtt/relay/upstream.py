@@ -34,7 +34,7 @@ from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.relay.deliveries import RelayDeliveries
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.output import RelayOutput
-from thingmint.mqtt.relay.patience import Patience
+from thingmint.mqtt.relay.patience import BrokerPatience
 from thingmint.mqtt.relay.terms import BrokerTerms, ending_of, terms_of
 
 _VERSION: Final = ProtocolVersion.MQTT_5
@@ -89,7 +89,7 @@ class Upstream(asyncio.BufferedProtocol):
         self.has_successor = False
         """Whether another connection of the client is about to take over."""
         self._last_id = 0
-        self._patience = Patience(limits.answer_seconds, self._loop.time())
+        self._patience = BrokerPatience(limits.answer_seconds, self._loop.time())
 
     # For the relay
 
