@@ -22,6 +22,7 @@ from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway.connection import GatewayConnection
 from thingmint.mqtt.gateway.deadlines import Deadlines
 from thingmint.mqtt.gateway.event_listeners import EventListeners
+from thingmint.mqtt.gateway.last_endings import Ending, LastEndings
 from thingmint.mqtt.gateway.loop_lag import LoopLag
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
 from thingmint.mqtt.gateway.roster import Roster
@@ -68,6 +69,7 @@ class Gateway:
         self._roster: Roster[GatewayConnection] = Roster()
         self._listeners = EventListeners()
         self._deadlines = Deadlines()
+        self._last_endings = LastEndings()
         self._listener = Listener(
             lambda: GatewayConnection(self._services, self._roster),
             host=host,
@@ -87,6 +89,7 @@ class Gateway:
             events=events,
             listeners=self._listeners,
             deadlines=self._deadlines,
+            last_endings=self._last_endings,
             clock=clock,
             limits=self._limits,
             admit=self._listener.admit,
@@ -187,6 +190,10 @@ class Gateway:
     def connection_of(self, scope: Scope, client_id: str) -> GatewayConnection | None:
         """Return the connection of an account's client whose CONNECT was accepted, or None."""
         return self._roster.of_client(scope, client_id)
+
+    def last_ending_of(self, scope: Scope, client_id: str) -> Ending | None:
+        """Return how the last connection of an account's client ended; None while it is connected, or if not known."""
+        return self._last_endings.of_client(scope, client_id)
 
     def delete_connection(
         self, scope: Scope, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False

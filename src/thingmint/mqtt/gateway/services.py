@@ -8,6 +8,7 @@ from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway.deadlines import Deadlines
 from thingmint.mqtt.gateway.event_listeners import EventListeners
+from thingmint.mqtt.gateway.last_endings import LastEndings
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
 from thingmint.mqtt.gateway.turns import Turns
 from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, EventSink
@@ -25,6 +26,7 @@ class Services:
     events: EventSink
     listeners: EventListeners
     deadlines: Deadlines
+    last_endings: LastEndings
     clock: Clock
     limits: GatewayLimits
     admit: Callable[[TLSTransport], None]
