@@ -176,7 +176,7 @@ def _data_plane(config: Config, scope: Scope, counters: Counters) -> DataPlane:
     if config.mqtt_data_plane == "local":
         return LocalDataPlane(BrokerLimits(**config.broker_limits), time.monotonic, counters)
     try:
-        return RelayDataPlane(config.mqtt_data_plane, scope)
+        return RelayDataPlane(config.mqtt_data_plane, scope, counters=counters)
     except InvalidBrokerAddress as error:
         raise StartRefused(f"mqtt_data_plane: {in_words(error)}") from error
 

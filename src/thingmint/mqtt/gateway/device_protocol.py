@@ -8,6 +8,7 @@ import uuid
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from thingmint.core.topics.names import InvalidTopic, check_topic
 from thingmint.host.words import in_words
 from thingmint.mqtt.codec.aliases import TopicAliases
 from thingmint.mqtt.codec.codec import UNSUPPORTED_VERSION_ANSWER, decode_client_packet, encode
@@ -31,7 +32,6 @@ from thingmint.mqtt.codec.properties import ConnackProperties, DisconnectPropert
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.codec.reason_tables import CONNACK, DISCONNECT_OF_SERVER
 from thingmint.mqtt.codec.shared_publish import SharedPublish
-from thingmint.mqtt.codec.topics import InvalidTopic, check_topic
 from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.queues.limits import check_subscribe
 
@@ -70,6 +70,7 @@ class DeviceProtocol:
         "_wants_reasons",
         "client_id",
         "connect",
+        "is_5",
         "keep_alive",
         "maximum_packet_size",
         "receive_maximum",
@@ -82,6 +83,8 @@ class DeviceProtocol:
         self._accepted = False
         self._wants_reasons = True
         self.connect: Connect | None = None
+        self.is_5 = False
+        """Whether refusals can be told one by one; read for each delivery."""
         self.client_id = ""
         self.keep_alive = LONGEST_KEEP_ALIVE
         self.receive_maximum = MAX_IN_FLIGHT
@@ -91,11 +94,6 @@ class DeviceProtocol:
     def version(self) -> ProtocolVersion | None:
         """The version of MQTT that CONNECT chose; None before it."""
         return None if self.connect is None else self.connect.version
-
-    @property
-    def is_5(self) -> bool:
-        """Whether refusals can be told one by one."""
-        return self.version is ProtocolVersion.MQTT_5
 
     @property
     def buffered(self) -> int:
@@ -147,6 +145,7 @@ class DeviceProtocol:
     def _connecting(self, connect: Connect) -> Connect:
         # SDKs put their names in the username, and the certificate has said who it is: neither is kept, nor logged.
         connect = self.connect = replace(connect, username=None, password=None)
+        self.is_5 = connect.version is ProtocolVersion.MQTT_5
         self.client_id = _client_id(connect)
         asked = connect.keep_alive or LONGEST_KEEP_ALIVE
         self.keep_alive = min(max(asked, SHORTEST_KEEP_ALIVE), LONGEST_KEEP_ALIVE)
