@@ -1,5 +1,6 @@
 """Owns the names of the commands and their flags; each command's work is in its own module."""
 
+import os
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -7,7 +8,7 @@ import click
 
 from thingmint import __version__
 from thingmint.cli.numbers import OrdinaryFloatRange
-from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, config_of, settings_options
+from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, GroupedCommand, config_of, settings_options
 
 # 128 and the number of the signal.
 _INTERRUPTED = 130
@@ -31,13 +32,24 @@ def main() -> None:
     """A device certificate authority that speaks AWS IoT's API."""
 
 
-@main.command()
+@main.command(cls=GroupedCommand)
 @settings_options(ALL_SETTINGS)
 def serve(**flags: object) -> None:
     """Create what is missing in the data directory, then serve until SIGTERM or Ctrl-C."""
     from thingmint.cli.serve import serve_until_stopped
 
     serve_until_stopped(config_of(flags))
+
+
+@main.command(cls=GroupedCommand)
+@settings_options(ALL_SETTINGS)
+@click.option("--given", "only_given", is_flag=True, help="Leave out settings that have their default.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def settings(only_given: bool, as_json: bool, **flags: object) -> None:
+    """Show the settings that `serve` would use with these flags, and where each comes from."""
+    from thingmint.cli.shown_settings import show_settings
+
+    show_settings(config_of(flags), os.environ, as_json=as_json, only_given=only_given)
 
 
 @main.command()

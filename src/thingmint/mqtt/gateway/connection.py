@@ -186,8 +186,9 @@ class Connection:
 
     def enforce_keep_alive(self, now: float) -> None:
         """End the connection if its client has been silent for too long."""
+        silence_limit = self.protocol.keep_alive * self._services.limits.keep_alive_grace
         # A client whose requests wait here is not silent.
-        if self._worker is None and not self._writer.paused and now - self._last_heard_at > self.protocol.silence_limit:
+        if self._worker is None and not self._writer.paused and now - self._last_heard_at > silence_limit:
             self.end(ReasonCode.KEEP_ALIVE_TIMEOUT, "Nothing was heard within the keep-alive time")
 
     def enforce_validity(self, now: datetime) -> None:
