@@ -1,6 +1,7 @@
 """The commands that work on a data directory, run in this process: what they print, and how they end."""
 
 import asyncio
+import getpass
 import json
 import logging
 import os
@@ -194,6 +195,7 @@ def test_trail_shows_who_changed_what_newest_first(data_dir: Path) -> None:
         "detail",
     }
     assert entry["resource"] == "arn:aws:iam::000000000000:user/line-7"
+    assert entry["source_address"] == f"local user {getpass.getuser()}"
 
 
 def test_trail_of_nothing_makes_nothing(tmp_path: Path) -> None:

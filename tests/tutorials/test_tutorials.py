@@ -46,6 +46,17 @@ def test_postgresql(reader: Reader, postgresql_cluster: PostgreSQLCluster) -> No
     reader.follow(TUTORIALS / "postgresql.md")
 
 
+def test_readme(reader: Reader) -> None:
+    required_program("mosquitto_pub")
+    reader.serve()
+    reader.replaced = {
+        ".venv/bin/thingmint": "thingmint",
+        "--count 100": "--count 3",
+        "100 identities": "3 identities",
+    }
+    reader.follow(DOCS.parent / "README.md")
+
+
 def test_ci(reader: Reader) -> None:
     required_program("curl")
     reader.environment = {"RUNNER_TEMP": str(reader.directory), "THINGMINT_KEY_RESERVE": "4"}

@@ -12,7 +12,6 @@ from functools import partial
 
 import structlog
 
-from thingmint import __version__
 from thingmint.data_directory.files import held, make_directory
 from thingmint.data_directory.handover import Endpoints, remove_endpoints, write_endpoints
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
@@ -43,7 +42,6 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
         remove_endpoints(config.data_dir)
         async with open_node(config) as node, _running(node) as endpoints:
             write_endpoints(config.data_dir, endpoints)
-            _log.info("ready", api=endpoints.api, mqtt=endpoints.mqtt, account=config.account, version=__version__)
             # What is there now stays for as long as the service runs. A full collection of garbage, which stops
             # everything, does not look at it any more.
             gc.freeze()
