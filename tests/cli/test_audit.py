@@ -8,6 +8,7 @@ import signal
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import click
@@ -21,6 +22,7 @@ from thingmint.cli.settings import config_of
 from thingmint.cli.times import Moment
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import AccountId, Region, Scope
+from thingmint.records.audit import append_audit
 from thingmint.service.opening import open_registry, registry_beside_service
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -47,7 +49,7 @@ def append(data_dir: Path, *entries: AuditEntry) -> None:
     async def work() -> None:
         async with registry_beside_service(config_of({"data_dir": str(data_dir)})) as registry:
             for each in entries:
-                await registry.store.write(lambda transaction, each=each: transaction.append_audit(each))  # type: ignore[misc]  # bound here
+                await registry.store.write(partial(append_audit, each))
 
     asyncio.run(work())
 

@@ -13,7 +13,7 @@ from thingmint.cli.settings import fail
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.host.words import in_words
-from thingmint.records.audit_pages import audit_page
+from thingmint.records.audit import audit_page
 from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.service.opening import Registry, registry_beside_service
 from thingmint.settings.config import Config, StartRefused
@@ -103,7 +103,7 @@ async def _new(registry: Registry, end: int, known: set[int]) -> AsyncIterator[A
 
 
 async def _page(registry: Registry, request: PageRequest) -> Sequence[Listed[AuditEntry]]:
-    return await registry.store.read(lambda transaction: audit_page(registry.scope, request))
+    return await registry.store.read(lambda: audit_page(registry.scope, request))
 
 
 def _print(entry: AuditEntry, as_json: bool, widths: Sequence[int] | None) -> None:
