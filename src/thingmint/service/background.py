@@ -8,6 +8,7 @@ import structlog
 
 from thingmint.core.errors import ThingmintError
 from thingmint.registration.access.access_keys import purge_expired
+from thingmint.service.logged_events import LoggedEvents
 from thingmint.service.opening import Registry
 
 _PAUSE_SECONDS = 5.0
@@ -59,11 +60,12 @@ class BackgroundWork:
             await asyncio.sleep(self._pause_seconds)
 
 
-async def purge_credentials(registry: Registry) -> None:
+async def purge_credentials(registry: Registry, events: LoggedEvents) -> None:
     """Remove temporary credentials that have expired, now and every hour until cancelled."""
     while True:
         try:
-            purged = await purge_expired(registry.store, registry.clock, registry.scope.region)
+            registry.clock.require_right()
+            purged = await purge_expired(registry.store, registry.clock, registry.scope.region, events)
         except ThingmintError as error:
             _log.warning("expired credentials cannot be removed yet", cause=type(error).__name__)
         else:

@@ -89,7 +89,13 @@ async def open_node(config: Config) -> AsyncIterator[OpenNode]:
 
 def _clock_watch(registry: Registry) -> ClockWatch:
     issuing = registry.authorities.issuing.certificate
-    return ClockWatch(registry.clock.now, issuing.not_valid_before_utc, issuing.not_valid_after_utc, _log)
+    return ClockWatch(
+        registry.clock.now,
+        issuing.not_valid_before_utc,
+        issuing.not_valid_after_utc,
+        _log,
+        registry.clock.require_right,
+    )
 
 
 @contextlib.asynccontextmanager

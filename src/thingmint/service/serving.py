@@ -20,6 +20,7 @@ from thingmint.rest.http.server import Server
 from thingmint.service.addresses import endpoints_of
 from thingmint.service.api_server import api_server
 from thingmint.service.background import BackgroundWork, purge_credentials
+from thingmint.service.clocks import SkewWatch, skew_watched
 from thingmint.service.connection_limits import shares_of
 from thingmint.service.device_edge import DeviceEdge
 from thingmint.service.device_port import device_edge
@@ -58,6 +59,8 @@ async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
     edge = device_edge(node, limits)
     node.events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
+        clock, metrics = node.registry.clock, node.metrics
+        await stack.enter_async_context(skew_watched(SkewWatch(clock, _log, metrics.clock_skew)))
         await edge.start()
         stack.push_async_callback(edge.stop, GRACE_SECONDS)
         server = api_server(node, edge, api_connections)
@@ -74,7 +77,7 @@ def _background_work(node: OpenNode, server: Server, edge: DeviceEdge) -> Backgr
         # A name for this process that no other one has.
         BulkRunner(node.authority, str(uuid.uuid4())).run,
         partial(sweep, node.authority),
-        partial(purge_credentials, node.registry),
+        partial(purge_credentials, node.registry, node.events),
         node.clock.run,
         rotation.run,
     )
