@@ -199,7 +199,11 @@ class GatewayConnection:
     @property
     def silent_until(self) -> float:
         """When its client has been silent for too long, by the loop's clock, unless something is heard before."""
-        return self._last_heard_at + self.protocol.silence_limit
+        return self._last_heard_at + self._silence_limit
+
+    @property
+    def _silence_limit(self) -> float:
+        return self.protocol.keep_alive * self._services.limits.keep_alive_grace
 
     @property
     def valid_until(self) -> datetime:
@@ -209,7 +213,7 @@ class GatewayConnection:
     def enforce_keep_alive(self, now: float) -> None:
         """End the connection if its client has been silent for too long."""
         # A client whose requests wait here is not silent.
-        if self._worker is None and not self._writer.paused and now - self._last_heard_at > self.protocol.silence_limit:
+        if self._worker is None and not self._writer.paused and now - self._last_heard_at > self._silence_limit:
             self.end(ReasonCode.KEEP_ALIVE_TIMEOUT, "Nothing was heard within the keep-alive time")
 
     def enforce_validity(self, now: datetime) -> None:

@@ -42,8 +42,6 @@ MAX_IN_FLIGHT: Final = 100
 MAX_TOPIC_ALIASES: Final = 8
 SHORTEST_KEEP_ALIVE: Final = 30
 LONGEST_KEEP_ALIVE: Final = 1200
-# MQTT 5, 3.1.2.10: the client has half as long again.
-_KEEP_ALIVE_GRACE: Final = 1.5
 # CONNECT, SUBSCRIBE and UNSUBSCRIBE.
 _SESSION_REQUESTS: Final = frozenset({0x10, 0x82, 0xA2})
 _LARGEST_TWO_BYTES: Final = 0xFFFF
@@ -104,11 +102,6 @@ class DeviceProtocol:
     def next_changes_session(self) -> bool:
         """Whether the next request, of which some may still be missing, begins or changes a session."""
         return self._reader.first_byte in _SESSION_REQUESTS
-
-    @property
-    def silence_limit(self) -> float:
-        """How many seconds the client may be silent."""
-        return self.keep_alive * _KEEP_ALIVE_GRACE
 
     # Bytes in, requests out
 
