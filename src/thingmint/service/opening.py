@@ -33,7 +33,7 @@ from thingmint.keys.pool import KeyPool
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import KeySource, RegistrationFiles, Store
-from thingmint.service.clocks import DatabaseClock, ServiceClock, SystemClock
+from thingmint.service.clocks import DatabaseClock, MovableClock, ServiceClock, SystemClock
 from thingmint.service.first_credentials import (
     operator,
     read_hook_secret,
@@ -141,6 +141,8 @@ def _issuing_cas(authorities: Authorities) -> tuple[IssuingCA, tuple[IssuingCA, 
 
 async def _clock_of(config: Config, store: Store) -> ServiceClock:
     """Return the clock of the database if other nodes may share it; raise ServiceUnavailable if it does not answer."""
+    if config.test_mode:
+        return MovableClock()
     if config.database_url is None:
         return SystemClock()
     clock = DatabaseClock(lambda: store.read(postgresql_time))
