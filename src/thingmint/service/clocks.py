@@ -21,7 +21,7 @@ MOST_SKEW = timedelta(seconds=60)
 """From here on a node is not ready."""
 _NOTEWORTHY_SKEW = timedelta(seconds=5)
 MEASURE_SECONDS = 2.0
-_FARTHEST = timedelta(days=366 * 100)
+_FARTHEST = timedelta(days=366 * 20)
 # The answer tells a time between question and answer, so this bounds the error; a slower answer is no measurement.
 _LONGEST_ROUND_TRIP_SECONDS = 2.0
 # Linux has it; its monotonic clock stands still while the machine sleeps.
@@ -88,9 +88,9 @@ class MovableClock(SystemClock):
         return machine_time() + self._ahead
 
     def advance(self, by: timedelta) -> None:
-        """Tell a later time from now on; raise InvalidRequest for one that nothing here can count with."""
-        if self._ahead + by > _FARTHEST:
-            raise InvalidRequest(f"The clock may be at most {_FARTHEST.days} days ahead of the machine's")
+        """Tell another time from now on; raise InvalidRequest for one that is too far away to count with."""
+        if abs(self._ahead + by) > _FARTHEST:
+            raise InvalidRequest(f"The clock may be at most {_FARTHEST.days} days from the machine's")
         self._ahead += by
 
     def set_right(self) -> None:

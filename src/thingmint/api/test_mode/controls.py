@@ -18,8 +18,7 @@ from thingmint.core.identifiers import AccountId, Scope
 from thingmint.registration.access import accounts
 from thingmint.registration.kernel.ports import Clock
 
-# Longer than any certificate of the default profile lasts, and well before the year 9999.
-MOST_SECONDS = 3600.0 * 24 * 366 * 100
+MOST_SECONDS = 3600.0 * 24 * 366 * 40
 _ACCOUNTS_TOGETHER = 100
 
 
@@ -27,7 +26,7 @@ class MovableClock(Clock, Protocol):
     """A clock that tests move."""
 
     def advance(self, by: timedelta) -> None:
-        """Tell a later time from now on."""
+        """Tell another time from now on; raise InvalidRequest for one that is too far away."""
         ...
 
     def set_right(self) -> None:
@@ -45,7 +44,8 @@ class Controls:
 
 
 class MoveClockRequest(Message, frozen=True, kw_only=True):
-    advance_seconds: Annotated[float, BODY, Constraint(ge=0, le=MOST_SECONDS)]
+    advance_seconds: Annotated[float, BODY, Constraint(ge=-MOST_SECONDS, le=MOST_SECONDS)] = 0.0
+    set_right: Annotated[bool, BODY] = False
 
 
 class MoveClockResponse(Message, frozen=True, kw_only=True):
@@ -53,8 +53,13 @@ class MoveClockResponse(Message, frozen=True, kw_only=True):
 
 
 async def move_clock(controls: Controls, caller: Caller, request: MoveClockRequest) -> MoveClockResponse:
-    """Advance the service's clock and answer with its time; signatures and TLS go by the machine's clock as before."""
+    """Move the service's clock, after setting it right if asked to, and answer with its time.
+
+    Signatures and the server's certificate go by the machine's clock as before.
+    """
     controls.administration.require_own(caller)
+    if request.set_right:
+        controls.clock.set_right()
     controls.clock.advance(timedelta(seconds=request.advance_seconds))
     return MoveClockResponse(now=epoch_seconds(controls.clock.now()))
 
