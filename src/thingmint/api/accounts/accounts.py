@@ -160,11 +160,12 @@ async def create_account_access_key(
 async def forget_retained(data_plane: DataPlane, scope: Scope) -> None:
     """Remove the account's retained messages from the broker of this node, if the account has a place there."""
     try:
-        edge = data_plane.edge_of(scope)
-        while found := edge.retained_after("", _RETAINED_TOGETHER):
+        edge, after = data_plane.edge_of(scope), ""
+        while found := edge.retained_after(after, _RETAINED_TOGETHER):
             for each in found:
                 # MQTT 5, 3.3.1.3: an empty retained message removes the one that there is.
                 await edge.publish(DeviceMessage(each.topic, b"", retain=True))
+            after = found[-1].topic
     except InvalidRequest:
         # A broker elsewhere keeps its messages to itself, or serves another account.
         return

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Final
 
 from msgspec import Struct
-from msgspec.structs import fields
+from msgspec.structs import FieldInfo, fields
 
 from thingmint.api.wire.binding import BODY as IN_BODY
 from thingmint.api.wire.binding import Location, RawRequest, compile_object_binder, location_of
 from thingmint.api.wire.codec import decode_object
 from thingmint.api.wire.operation import Served
 from thingmint.core.caller import Caller, Principal
-from thingmint.core.errors import InvalidRequest, ThingmintError
+from thingmint.core.errors import InvalidRequest, ServiceUnavailable, ThingmintError, Throttled
 from thingmint.core.identifiers import AccountId, Scope, parse_account_id, user_arn
 from thingmint.core.policies.language import parse_policy
 from thingmint.registration.access.access_keys import ADMINISTRATOR, ADMINISTRATOR_POLICY
@@ -78,7 +78,7 @@ def _step(number: int, element: object, own: AccountId, operations: Mapping[str,
     served = operations.get(bound.operation)
     if served is None:
         raise step.refused("there is no such operation")
-    known = {each.encode_name for each in fields(served.operation.request or Struct)}
+    known = {member_of(each) for each in fields(served.operation.request or Struct)}
     if strange := given.keys() - known:
         raise step.refused(f"the input has no members {', '.join(sorted(strange))}")
     return step
@@ -100,6 +100,8 @@ class Seeding:
             assert isinstance(given, dict)
             try:
                 answer = await served.invoke(_administrator(caller, step.account), _raw(served, given))
+            except (ServiceUnavailable, Throttled):
+                raise
             except ThingmintError as error:
                 raise step.refused(error.message) from error
             output = decode_object(answer)
@@ -125,7 +127,7 @@ def _raw(served: Served, given: Mapping[str, object]) -> RawRequest:
     assert request is not None
     for each in fields(request):
         location, name = location_of(each), each.encode_name
-        value = given.get(name, "" if location is Location.PATH else None)
+        value = given.get(member_of(each), "" if location is Location.PATH else None)
         if value is None:
             continue
         match location:
@@ -137,9 +139,15 @@ def _raw(served: Served, given: Mapping[str, object]) -> RawRequest:
                 headers.append((name.lower().encode(), _text(value).encode()))
             case Location.BODY:
                 body[name] = value
-            case Location.PAYLOAD:
+            case _:
                 payload = _text(value).encode()
     return RawRequest(labels, query, headers, payload or (json.dumps(body).encode() if body else b""))
+
+
+def member_of(field: FieldInfo) -> str:
+    """Return what AWS's model calls the member; on the way it may have another name."""
+    first, *others = field.name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _text(value: object) -> str:
