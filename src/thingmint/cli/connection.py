@@ -18,6 +18,10 @@ __all__ = [
 ]
 
 
+# As AWS's tools read them: that of the service goes before that of all services.
+_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_IOT", "AWS_ENDPOINT_URL")
+
+
 def serve_command(data_dir: Path) -> str:
     """Return what starts a service on the data directory."""
     named = data_dir.resolve() != Path("thingmint-data").resolve()
@@ -32,11 +36,11 @@ def find_connection(
     A data directory that was named on the command line goes before the variables: then no other service is called.
     Raises LookupError, saying what is missing.
     """
-    endpoint = environment.get("AWS_ENDPOINT_URL_IOT") or environment.get("AWS_ENDPOINT_URL")
-    if not is_named and endpoint:
+    given = next((name for name in _ENDPOINT_VARIABLES if environment.get(name)), None)
+    if not is_named and given is not None:
         try:
             return Connection(
-                endpoint=endpoint,
+                endpoint=environment[given],
                 ca_file=environment.get("AWS_CA_BUNDLE"),
                 region=environment.get("AWS_REGION") or environment["AWS_DEFAULT_REGION"],
                 access_key_id=environment["AWS_ACCESS_KEY_ID"],
@@ -45,7 +49,7 @@ def find_connection(
                 is_of_variables=True,
             )
         except KeyError as error:
-            raise LookupError(f"AWS_ENDPOINT_URL_IOT or AWS_ENDPOINT_URL is set, but {error.args[0]} is not") from error
+            raise LookupError(f"{given} is set, but {error.args[0]} is not") from error
     endpoints = read_endpoints(data_dir)
     credentials = read_credentials(data_dir)
     if endpoints is None or credentials is None:

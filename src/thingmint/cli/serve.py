@@ -42,6 +42,8 @@ def serve_until_stopped(config: Config, *, stop_with_stdin: bool = False, prints
     Standard input may end the service, too: it does so when the program has gone that started it, however it ended.
     The first words are for people, or shell lines for programs.
     """
+    if sys.platform == "win32":
+        fail("the service does not run on Windows: there, use commands such as `thingmint issue` with one elsewhere")
     words = variables if prints_variables else greeting
     harden_process()
     log_format = _log_format(config)

@@ -18,7 +18,7 @@ _SERVICE = "thingmint"
 def reset_service(data_dir: Path, *, is_named: bool) -> None:
     """Reset the service and print what was removed."""
     with _client(data_dir, is_named=is_named) as client:
-        answer = client.call("POST", "/thingmint/test/reset", {}, service=_SERVICE)
+        answer = client.call("POST", "/thingmint/test/reset", {})
     click.echo(f"removed {answer['removedAccounts']} accounts and {answer['removedRows']} rows")
 
 
@@ -29,7 +29,7 @@ def seed_service(data_dir: Path, file: Path, *, is_named: bool) -> None:
     except (OSError, ValueError) as error:
         fail(f"{file} cannot be read as JSON: {in_words(error)}")
     with _client(data_dir, is_named=is_named) as client:
-        answer = client.call("POST", "/thingmint/test/seed", {}, document, service=_SERVICE)
+        answer = client.call("POST", "/thingmint/test/seed", {}, document)
     click.echo(json.dumps(answer["outputs"], indent=2))
 
 
@@ -37,7 +37,7 @@ def move_clock(data_dir: Path, seconds: float, *, set_right: bool, is_named: boo
     """Move the service's clock and print its time."""
     asked = {"advanceSeconds": seconds, "setRight": set_right}
     with _client(data_dir, is_named=is_named) as client:
-        answer = client.call("POST", "/thingmint/test/clock", {}, asked, service=_SERVICE)
+        answer = client.call("POST", "/thingmint/test/clock", {}, asked)
     click.echo(datetime.fromtimestamp(float(str(answer["now"])), UTC).isoformat(timespec="seconds"))
 
 
@@ -45,7 +45,7 @@ def move_clock(data_dir: Path, seconds: float, *, set_right: bool, is_named: boo
 def _client(data_dir: Path, *, is_named: bool) -> Iterator[SignedClient]:
     """Yield a client of the running service; end the program, saying why, where a call fails."""
     try:
-        with contextlib.closing(SignedClient(find_connection(data_dir, is_named=is_named))) as client:
+        with contextlib.closing(SignedClient(find_connection(data_dir, is_named=is_named), _SERVICE)) as client:
             yield client
     except ServiceRefused as refused:
         if refused.name == "UnknownOperationException":

@@ -63,7 +63,8 @@ class _TLSConnection(http.client.HTTPSConnection):
 class SignedClient:
     """Calls the service over kept-alive HTTPS connections, one for each thread that calls."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, service: str = "iot") -> None:
+        """Raise LookupError unless the endpoint is a URL; ``service`` is what calls are signed for."""
         parts = urllib.parse.urlsplit(connection.endpoint)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise LookupError(f"the endpoint must be an http or https URL, not {connection.endpoint!r}")
@@ -72,6 +73,7 @@ class SignedClient:
         self._netloc = parts.netloc
         self._context = ssl.create_default_context(cafile=connection.ca_file) if parts.scheme == "https" else None
         self._region = connection.region
+        self._service = service
         self._credentials = SigningCredentials(
             connection.access_key_id, connection.secret_access_key, connection.session_token
         )
@@ -97,19 +99,14 @@ class SignedClient:
         query: Mapping[str, str],
         body: object = None,
         extra_headers: Mapping[str, str] | None = None,
-        *,
-        service: str = "iot",
     ) -> dict[str, object]:
-        """Return the decoded answer of the service that the call is signed for.
-
-        Raises ServiceRefused for an error answer, ServiceUnreachable where none came.
-        """
+        """Return the decoded answer; raise ServiceRefused for an error answer, ServiceUnreachable where none came."""
         content = b"" if body is None else json.dumps(body).encode()
         raw_query = urllib.parse.urlencode(query, quote_via=urllib.parse.quote)
         extra = [(name.encode(), value.encode()) for name, value in (extra_headers or {}).items()]
         headers = [(b"host", self._netloc.encode()), *extra]
         request = HttpRequest(method, path.encode(), raw_query.encode(), headers, content)
-        signed = sign(request, self._credentials, self._region, datetime.now(UTC), service=service)
+        signed = sign(request, self._credentials, self._region, datetime.now(UTC), service=self._service)
         target = f"{path}?{raw_query}" if raw_query else path
         wire_headers = {name.decode(): value.decode() for name, value in (*headers, *signed)}
         status, answer_headers, answer = self._exchange(method, target, wire_headers, content)

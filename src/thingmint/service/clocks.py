@@ -21,7 +21,7 @@ MOST_SKEW = timedelta(seconds=60)
 """From here on a node is not ready."""
 _NOTEWORTHY_SKEW = timedelta(seconds=5)
 MEASURE_SECONDS = 2.0
-_FARTHEST = timedelta(days=366 * 20)
+_FARTHEST = timedelta(days=366 * 40)
 # The answer tells a time between question and answer, so this bounds the error; a slower answer is no measurement.
 _LONGEST_ROUND_TRIP_SECONDS = 2.0
 # Linux has it; its monotonic clock stands still while the machine sleeps.

@@ -96,7 +96,8 @@ class Service:
                 access_key_id=variables["AWS_ACCESS_KEY_ID"],
                 secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
                 session_token=None,
-            )
+            ),
+            _SERVICE,
         )
         self._accounts: list[Account] = []
         self.clock = Clock(self._call)
@@ -180,7 +181,7 @@ class Service:
         )
 
     def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        return self._client.call(method, path, {}, body, service=_SERVICE)
+        return self._client.call(method, path, {}, body)
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def rows(store: MemoryStore, table: str, account: str, region: str) -> int:
     found = store.tables.connection.execute(
         f"SELECT count(*) FROM {table} WHERE account = ? AND region = ?", (account, region)
     ).fetchall()
-    return int(found[0][0])
+    return int(str(found[0][0]))
 
 
 def fill(store: MemoryStore, account: str, region: str) -> None:
