@@ -86,6 +86,8 @@ class Observer:
 
     level: int = 0
     waiters: int = 0
+    engine: str = ""
+    faults: int = 0
     waits: list[float] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -102,6 +104,15 @@ class Observer:
         """Remember the number of waiters."""
         self.waiters = count
         self.changed.set()
+
+    def key_engine(self, engine: str) -> None:
+        """Remember the engine."""
+        self.engine = engine
+        self.changed.set()
+
+    def key_engine_failed(self) -> None:
+        """Count the fault."""
+        self.faults += 1
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return once the condition holds; it is looked at after each change."""

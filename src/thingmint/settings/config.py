@@ -22,6 +22,7 @@ class StartRefused(Exception):
 CA_KEY_TYPES = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096")
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "ca_key_type": CA_KEY_TYPES,
+    "key_engine": ("openssl", "ifma", "auto"),
     "access_denied_as": ("AccessDeniedException", "UnauthorizedException"),
     "log_format": ("auto", "console", "json"),
     "log_level": ("debug", "info", "warning", "error"),
@@ -79,6 +80,7 @@ class Config:
     ca_key_type: str
     key_reserve: int
     key_workers: int
+    key_engine: str
     max_waiting_for_keys: int
     max_requests: int
     max_connections: int
@@ -158,6 +160,7 @@ class _Reader:
             ca_key_type=self._choice("ca_key_type"),
             key_reserve=self._number("key_reserve"),
             key_workers=self._number("key_workers"),
+            key_engine=self._choice("key_engine"),
             max_waiting_for_keys=self._number("max_waiting_for_keys"),
             max_requests=self._number("max_requests"),
             max_connections=self._number("max_connections"),

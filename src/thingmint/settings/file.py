@@ -36,6 +36,7 @@ class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
     ca_key_type: str | None = None
     key_reserve: int | None = None
     key_workers: int | None = None
+    key_engine: str | None = None
     max_waiting_for_keys: int | None = None
     max_requests: int | None = None
     max_connections: int | None = None

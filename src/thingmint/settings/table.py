@@ -101,6 +101,11 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("key_reserve", "Generated key pairs kept ready in memory; 0 turns the reserve off.", 64),
     Setting("key_workers", "Processes that generate keys; 0 means one for each core.", 0),
+    Setting(
+        "key_engine",
+        "What makes keys: openssl, ifma (the package thingmint-ifma), or auto for ifma where it can be used.",
+        "openssl",
+    ),
     Setting("max_waiting_for_keys", "Callers that may wait for a key before others are throttled.", 128),
     Setting("max_requests", "Requests in flight before others are throttled.", 512),
     Setting("max_connections", "Open connections before idle ones are closed in favour of new ones.", 2048),
