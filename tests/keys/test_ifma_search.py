@@ -10,8 +10,8 @@ import warnings
 from types import ModuleType
 
 import pytest
-
 from tests.support.ifma import require_ifma
+
 from thingmint.host.hardening import WIPING_ENVIRONMENT
 
 SMALL_PRIMES = [n for n in range(3, 1 << 14, 2) if all(n % divisor for divisor in range(3, int(n**0.5) + 1, 2))]

@@ -8,7 +8,6 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-
 from tests.support.required import require
 
 PACKAGE = Path(__file__).parents[2] / "packages" / "thingmint-ifma"
