@@ -27,8 +27,6 @@ FIGURES = {
 }
 RESERVE, BURST = 512, 500
 SERVED = "service: HTTPS keep-alive, SigV4 verified, policy checked, linted, signed, committed before the answer"
-    "service: HTTPS keep-alive, SigV4 verified, policy checked, linted, signed by a CA, committed before the answer"
-)
 
 
 @dataclass(slots=True)
