@@ -15,6 +15,7 @@ from tests.keys.test_key_pool import Observer
 from tests.support.ifma import require_ifma
 
 from thingmint.issuance.keys import KeyPair, public_key_pem
+from thingmint.keys import pool as pool_module
 from thingmint.keys.generators import Engine
 from thingmint.keys.pool import KeyPool
 
@@ -52,7 +53,11 @@ async def taken(count: int) -> list[KeyPair]:
 def pairs() -> list[KeyPair]:
     """Return many key pairs."""
     require_ifma()
-    return asyncio.run(taken(COUNT))
+    with pytest.MonkeyPatch.context() as patient:
+        # Workers are late on a crowded machine although nothing is wrong with them.
+        patient.setattr(pool_module, "STUCK_TICKS", 1_000_000)
+        patient.setattr(pool_module, "UNAVAILABLE_TICKS", 1_000_000)
+        return asyncio.run(taken(COUNT))
 
 
 def loaded(pair: KeyPair, *, validated: bool = False) -> rsa.RSAPrivateKey:

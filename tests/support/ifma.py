@@ -37,7 +37,7 @@ FAULTS = {
     "an error": "status = MBX_STATUS_MISMATCH_PARAM_ERR << 12",
     "a crash": "__builtin_trap()",
     "an abort": "raise(SIGABRT)",
-    "no end": "for (;;) pause()",
+    "no end": 'for (;;) __asm__ volatile("")',
     "an exit": "_exit(3)",
 }
 

@@ -24,8 +24,8 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "thingmint.keys.worker")
 # Two key pairs owed at a time, so that a worker never waits for the event loop to ask for the next.
 CREDITS_PER_LANE = 2
 
-# Signals that end a process because of what it has computed. SIGKILL and SIGTERM come from others.
-_CRASHES = frozenset({signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV})
+# Signals that end a process because of what it computes; the last is the limit of a self-test.
+_CRASHES = frozenset({signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGVTALRM})
 
 # What the interpreter and its linker read; the service's settings, and the secrets among them, stay here.
 _ENVIRONMENT_NAMES = frozenset({"HOME", "LANG", "PATH", "TZ"})

@@ -291,7 +291,7 @@ class KeyPool:
     def _drop_stuck_workers(self) -> None:
         for child in list(self._children):
             if child.demand.count_silent_tick() >= STUCK_TICKS:
-                child.drop("it has stopped answering", at_fault=not child.has_worked)
+                child.drop("it has stopped answering")
 
     def _forget(self) -> None:
         """Let go of everything in a fork of the process that owns the pool."""

@@ -31,6 +31,8 @@ CREDIT = b"\x01"
 # Relative to the parent: its event loop must be able to preempt a generation, and no reader may wait for a key.
 DEMAND_NICE = 5
 IDLE_NICE = 19
+# Thirty times what the self-test of an engine takes.
+SELF_TEST_WITHIN = 2.0
 _CREDITS_AT_ONCE = 64
 _PR_SET_PDEATHSIG = 1
 _SIGNALS_OF_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -103,12 +105,16 @@ def main(arguments: Sequence[str]) -> None:
 
 def _generators(engine: Engine, demand_lane: int) -> list[Callable[[], KeyPair]]:
     """Return what generates for each lane; announce an engine that cannot, and end this process."""
+    # In seconds of processor time, which a crowded machine does not make fewer; the signal ends this process.
+    signal.setitimer(signal.ITIMER_VIRTUAL, SELF_TEST_WITHIN)
     try:
         return generators(engine, 2)
     except Exception as error:  # noqa: BLE001 - an engine that fails its self-test makes no key, whatever the error is
         with contextlib.suppress(OSError), socket.socket(fileno=demand_lane) as lane:
             announce_failure(lane, error)
         os._exit(1)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def _run_lane(descriptor: int, lower_priority: Callable[[], None], generate: Callable[[], KeyPair]) -> None:
