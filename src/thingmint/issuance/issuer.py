@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from thingmint.core.errors import InvalidRequest, IssuanceImpossible, ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import SerialNumber
+from thingmint.issuance.certificate_form import CertificateForm
 from thingmint.issuance.der import with_signature
 from thingmint.issuance.keys import PublicKey
 from thingmint.issuance.lint import Expected, lint
@@ -92,28 +93,21 @@ class Issuer:
         self.profile = profile
         self._private_key = private_key
         self._ecdsa = ec.ECDSA(profile.signature_hash)
-        self._dummy_key = _dummy_key_like(private_key)
         self._seal = object()
         self._issuer_der = certificate.subject.public_bytes()
         self._key_identifier = key_identifier
         self._profile_subject_der = profile.subject.public_bytes()
-        # AWS IoT's order; the subject key identifier comes between these two.
-        self._builder = (
-            x509.CertificateBuilder()
-            .issuer_name(certificate.subject)
-            .add_extension(x509.AuthorityKeyIdentifier(key_identifier, None, None), critical=False)
-        )
-        self._constant_extensions = _constant_extensions(profile)
+        self._form = CertificateForm(_sample(certificate, key_identifier, profile, private_key))
         self._extension_order = (
             ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
             ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-            *(extension.oid for extension, _ in self._constant_extensions),
+            *(extension.oid for extension, _ in _constant_extensions(profile)),
         )
 
     def prepare(
         self, public_key: PublicKey, serial_number: SerialNumber, at: datetime, subject: x509.Name | None = None
     ) -> PreparedCertificate:
-        """Return a certificate that was linted under a throw-away signature and may be issued once.
+        """Return a certificate that was linted with a constant in place of the signature and may be issued once.
 
         Without a subject, the profile's is used. Raises KeyUsageUnfit if the profile's usages do not fit the key,
         IssuerNotValid if the issuer is not valid at this time, ProfileExhausted if the profile has come to its end or
@@ -121,14 +115,14 @@ class Issuer:
         """
         _check_usages_fit(self.profile.key_usage, public_key)
         not_before, not_after = self.validity_at(at)
-        if subject is None:
-            subject, subject_der = self.profile.subject, self._profile_subject_der
-        else:
-            subject_der = subject.public_bytes()
-        builder = self._build(public_key, serial_number, not_before, not_after, subject)
-        dummy = builder.sign(self._dummy_key, self.profile.signature_hash)
-        lint(
-            dummy.public_bytes(serialization.Encoding.DER),
+        subject_der = self._profile_subject_der if subject is None else subject.public_bytes()
+        public_key_der = public_key.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        key_identifier = x509.SubjectKeyIdentifier.from_public_key(public_key).digest
+        der = self._form.assemble(serial_number, not_before, not_after, subject_der, public_key_der, key_identifier)
+        linted = lint(
+            der,
             Expected(
                 issuer_der=self._issuer_der,
                 issuer_key_identifier=self._key_identifier,
@@ -137,15 +131,13 @@ class Issuer:
                 not_before=not_before,
                 not_after=not_after,
                 subject_der=subject_der,
-                public_key_der=public_key.public_bytes(
-                    serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-                ),
+                public_key_der=public_key_der,
                 key_usage=self.profile.key_usage,
                 extended_key_usage=self.profile.extended_key_usage,
                 extension_order=self._extension_order,
             ),
         )
-        return PreparedCertificate(self._seal, dummy)
+        return PreparedCertificate(self._seal, linted)
 
     def issue(self, prepared: PreparedCertificate) -> bytes:
         """Return the DER of the signed certificate, whose signed part is byte for byte what was linted.
@@ -182,26 +174,6 @@ class Issuer:
             raise refusal(f"The certificate would outlive its issuer's end {_second(self.not_after)}")
         return not_before, not_after
 
-    def _build(
-        self,
-        public_key: PublicKey,
-        serial_number: SerialNumber,
-        not_before: datetime,
-        not_after: datetime,
-        subject: x509.Name,
-    ) -> x509.CertificateBuilder:
-        builder = (
-            self._builder.subject_name(subject)
-            .public_key(public_key)
-            .serial_number(serial_number)
-            .not_valid_before(not_before)
-            .not_valid_after(not_after)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        )
-        for extension, critical in self._constant_extensions:
-            builder = builder.add_extension(extension, critical)
-        return builder
-
 
 def _second(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
@@ -226,6 +198,27 @@ def _key_identifier_of_ca(certificate: x509.Certificate) -> bytes:
     if not constraints.ca or not usage.key_cert_sign:
         raise IssuerUnfit("the issuer's certificate may not sign certificates")
     return key_identifier
+
+
+def _sample(
+    ca: x509.Certificate, key_identifier: bytes, profile: CertificateProfile, private_key: IssuerKey
+) -> x509.Certificate:
+    """Return a certificate for no device, signed by a key that nobody has: its encoding is the others', too."""
+    builder = (
+        x509.CertificateBuilder()
+        .issuer_name(ca.subject)
+        .subject_name(profile.subject)
+        .public_key(private_key.public_key())
+        .serial_number(1)
+        .not_valid_before(ca.not_valid_before_utc)
+        .not_valid_after(ca.not_valid_after_utc)
+        # AWS IoT's order; the subject key identifier comes between this one and the constant ones.
+        .add_extension(x509.AuthorityKeyIdentifier(key_identifier, None, None), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(private_key.public_key()), critical=False)
+    )
+    for extension, critical in _constant_extensions(profile):
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(_dummy_key_like(private_key), profile.signature_hash)
 
 
 def _dummy_key_like(private_key: IssuerKey) -> IssuerKey:
