@@ -30,7 +30,7 @@ def module(name: str) -> ModuleType:
 
 
 def passes_round(modulus: int, base: int) -> bool:
-    """Say what Miller-Rabin says, in the words of FIPS 186-5, B.3.1."""
+    """Return the verdict of Miller-Rabin, computed as FIPS 186-5, B.3.1 writes it."""
     odd, squarings = modulus - 1, 0
     while odd % 2 == 0:
         odd, squarings = odd // 2, squarings + 1
@@ -41,7 +41,7 @@ def passes_round(modulus: int, base: int) -> bool:
 
 
 def is_prime(number: int) -> bool:
-    """Say whether a number is prime, by rounds of its own."""
+    """Return whether a number is prime, by rounds of its own."""
     return all(passes_round(number, secrets.randbelow(number - 3) + 2) for _ in range(8))
 
 
@@ -85,7 +85,7 @@ def test_known_answers_are_what_python_says() -> None:
 
 
 def sieved(candidate: int) -> bool:
-    """Say what trial division says."""
+    """Return the verdict of trial division."""
     return candidate % 65537 != 1 and all(candidate % prime for prime in SMALL_PRIMES)
 
 
