@@ -29,7 +29,7 @@ lint: install-test
 unit: install-test
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --skip-empty
-	$(BIN)/coverage report --include='src/thingmint/core/**,src/thingmint/issuance/**,src/thingmint/registration/**,src/thingmint/api/**' --fail-under=100 --skip-covered
+	$(BIN)/coverage report --include='src/thingmint/core/**,src/thingmint/issuance/**,src/thingmint/records/**,src/thingmint/registration/**,src/thingmint/api/**' --fail-under=100 --skip-covered
 
 # Clients of every kind, on both databases. Of the packages that only tests need, those that these tests need.
 LIVE_TESTS = tests/clients/test_boto3.py tests/clients/test_boto3_data_plane.py tests/clients/test_aws_cli.py \

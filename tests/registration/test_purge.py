@@ -1,7 +1,6 @@
 """Temporary credentials go some time after they expired, each with its entry in the trail; permanent ones stay."""
 
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -14,7 +13,8 @@ from tests.support.signing import SettableClock
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.identifiers import AccountId, Scope
 from thingmint.data_directory.sealing import Sealer
-from thingmint.records.steps import Steps
+from thingmint.records import audit as audit_table
+from thingmint.records.steps import Program
 from thingmint.registration.access.access_keys import (
     KEPT_AFTER_EXPIRY,
     AccessKeyRequest,
@@ -23,7 +23,6 @@ from thingmint.registration.access.access_keys import (
     list_access_keys,
     purge_expired,
 )
-from thingmint.registration.kernel.ports import Transaction
 
 T = TypeVar("T")
 
@@ -54,7 +53,7 @@ async def ids(store: MemoryStore, account: AccountId = ACCOUNT) -> set[str]:
 
 
 async def newest_actions(store: MemoryStore, account: AccountId) -> list[tuple[str, str, str]]:
-    entries = await store.read(lambda transaction: transaction.audit_entries(Scope(account, REGION), None, 10))
+    entries = await store.read(lambda: audit_table.audit_entries(Scope(account, REGION), None, 10))
     return [(entry.action, entry.detail["access_key_id"], entry.principal_arn) for entry in entries]
 
 
@@ -94,13 +93,13 @@ async def test_credentials_that_another_service_has_removed_are_counted_and_told
     access_key_id = await created(store, LIFETIME)
 
     class Slow(MemoryStore):
-        async def read(self, program: Callable[[Transaction], Steps[T]]) -> T:
+        async def read(self, program: Program[T]) -> T:
             seen = await store.read(program)
             if access_key_id in await ids(store):
                 assert await purged_at(store, NOW + timedelta(days=2)) == 1
             return seen
 
-        async def write(self, program: Callable[[Transaction], Steps[T]]) -> T:
+        async def write(self, program: Program[T]) -> T:
             return await store.write(program)
 
     assert await purged_at(Slow(), NOW + timedelta(days=2)) == 0

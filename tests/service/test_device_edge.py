@@ -36,6 +36,8 @@ from thingmint.mqtt.events import ClientConnected, ConnectRefused, Link, Message
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceRefused
 from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.records import changes as change_table
+from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.kernel import turns
 from thingmint.service import device_edge
 from thingmint.service.device_edge import DeviceAddress, DeviceEdge
@@ -436,7 +438,7 @@ async def test_a_certificate_that_is_transferred_is_told_to_its_old_account_and_
 ) -> None:
     der = await house.certificate()
     key = sample_access_key(1, account=OTHER.account)
-    await house.store.write(lambda transaction: transaction.insert_access_key(key))
+    await house.store.write(lambda: access_key_table.insert_access_key(key))
     old = await known(edge, der)
     await house.set_status(old, "INACTIVE")
     path = f"/transfer-certificate/{old.certificate_id}?targetAwsAccount={OTHER.account}"
@@ -472,7 +474,7 @@ def test_a_change_that_concerns_a_fleet_has_no_long_turn(monkeypatch: pytest.Mon
             other = CertificateTarget(SCOPE, CertificateId(f"{number:064}"))
             await edge._watch.read(other, reading_of(frozenset({"shared"})))
         await edge._watch.changed_keys()
-        await house.store.write(lambda transaction: transaction.note_change("shared"))
+        await house.store.write(lambda: change_table.note_change("shared"))
         await begin(selector)
         await edge._look_at_all()
         assert gateway_of(edge).changed.qsize() == devices

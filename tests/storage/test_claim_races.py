@@ -10,6 +10,7 @@ from tests.support.provisioning import BODY, ROLE_ARN
 from thingmint.core.errors import ResourceNotFound
 from thingmint.core.identifiers import TemplateName
 from thingmint.core.provisioning.stored_template import TemplateType
+from thingmint.records.provisioning import provisioning_templates as provisioning_template_table
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.provisioning import claims, provisioning_templates
 
@@ -36,7 +37,9 @@ async def test_no_claim_outlives_its_template(store: Store) -> None:
 
         async def delete_later(turns: int) -> None:
             for _ in range(turns):
-                await authority.store.read(lambda transaction: transaction.provisioning_template(CALLER.scope, NAME))
+                await authority.store.read(
+                    lambda: provisioning_template_table.provisioning_template(CALLER.scope, NAME)
+                )
             await provisioning_templates.delete(authority, CALLER, NAME)
 
         results = await asyncio.gather(

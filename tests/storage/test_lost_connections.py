@@ -27,8 +27,8 @@ from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import AccountId
 from thingmint.core.provisioning.registration_task import ReportType, TaskStatus
 from thingmint.data_directory.buckets import Buckets
+from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.provisioning import bulk, fleet
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
 from thingmint.registration.provisioning.ownership import sweep_unused_certificates
@@ -237,10 +237,10 @@ async def test_a_sweep_deletes_once_wherever_the_connection_is_lost(
 async def test_a_commit_whose_answer_is_lost_is_not_repeated(trials: Trials, proxy: CuttingProxy) -> None:
     numbers, runs = itertools.count(1), 0
 
-    def program(transaction: Transaction) -> Steps[None]:
+    def program() -> Steps[None]:
         nonlocal runs
         runs += 1
-        yield from transaction.insert_access_key(sample_access_key(next(numbers)))
+        yield from access_key_table.insert_access_key(sample_access_key(next(numbers)))
 
     for loss in (Loss.SWALLOWED, Loss.SWALLOWED_RESET):
         runs = 0
@@ -255,8 +255,8 @@ async def test_a_commit_whose_answer_is_lost_is_not_repeated(trials: Trials, pro
 async def test_the_programs_own_refusal_is_told_when_the_connection_is_lost_while_it_is_undone(
     trials: Trials, proxy: CuttingProxy
 ) -> None:
-    def program(transaction: Transaction) -> Steps[None]:
-        yield from transaction.insert_access_key(sample_access_key(1))
+    def program() -> Steps[None]:
+        yield from access_key_table.insert_access_key(sample_access_key(1))
         raise ZeroDivisionError
 
     for side, containing in ((Side.SERVER, b"ROLLBACK\0"), (Side.CLIENT, b"ROLLBACK")):
@@ -271,9 +271,7 @@ async def test_a_write_that_is_cancelled_while_its_commit_is_not_answered_leaves
     trials: Trials, proxy: CuttingProxy
 ) -> None:
     proxy.fault = fault = Fault(Side.SERVER, Loss.STALLED, containing=b"COMMIT\0")
-    write = asyncio.create_task(
-        trials.failing.write(lambda transaction: transaction.insert_access_key(sample_access_key(1)))
-    )
+    write = asyncio.create_task(trials.failing.write(lambda: access_key_table.insert_access_key(sample_access_key(1))))
     while not fault.fired:  # noqa: ASYNC110  the proxy sets no event
         await asyncio.sleep(0.005)
     write.cancel()

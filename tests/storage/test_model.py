@@ -10,6 +10,7 @@ from tests.support.stores import SCOPE, changed, delete, fetch, insert, page, sa
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import DuplicateCertificate
 from thingmint.core.identifiers import Region, Scope
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import PageKey
 from thingmint.registration.kernel.ports import Store
 
@@ -70,7 +71,7 @@ class Model:
             case Update(number, status, stale):
                 before = self.presented(number, stale=stale)
                 after = changed(before, status)
-                hit = await store.write(lambda transaction: transaction.update_certificate(before, after))
+                hit = await store.write(lambda: certificate_table.update_certificate(before, after))
                 assert hit == (number in self.known and not stale)
                 if hit:
                     self.known[number] = after

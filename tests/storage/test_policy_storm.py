@@ -103,5 +103,5 @@ async def test_a_storm_of_requests_leaves_nothing_half_done(store: Store, seed: 
     assert not [error for error in outcomes if isinstance(error, ServiceUnavailable | Throttled)]
     assert outcomes.count(None) > REQUESTS // 10
     for what, sql in BROKEN.items():
-        found: list[Row] = list(await store.read(lambda _, sql=sql: rows_of(sql)))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        found: list[Row] = list(await store.read(lambda sql=sql: rows_of(sql)))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         assert found == [], what

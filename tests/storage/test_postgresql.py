@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,9 +14,9 @@ from tests.support.stores import SCOPE, Timings, changed, fetch, insert, page, s
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.records.certificates import certificates
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.statement import rows_of
-from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Transaction
+from thingmint.records.steps import Program, Steps
 from thingmint.storage import DatabaseTooNew, InvalidDatabaseURL, open_store, postgresql, schema
 from thingmint.storage.database_url import has_password, parse_database_url
 from thingmint.storage.postgresql import PostgreSQLStore, open_postgresql
@@ -84,10 +84,10 @@ async def test_connections_that_die_before_the_commit_are_replaced(store: Postgr
     runs = 0
     kill = "SELECT pg_terminate_backend(pg_backend_pid())"
 
-    def program(transaction: Transaction) -> Steps[None]:
+    def program() -> Steps[None]:
         nonlocal runs
         runs += 1
-        yield from transaction.insert_certificate(sample_certificate(1))
+        yield from certificate_table.insert_certificate(sample_certificate(1))
         if runs == 1:
             yield from rows_of(kill)
 
@@ -97,7 +97,7 @@ async def test_connections_that_die_before_the_commit_are_replaced(store: Postgr
 
 
 async def test_a_connection_that_always_dies_is_an_outage(store: PostgreSQLStore) -> None:
-    def program(_transaction: Transaction) -> Steps[None]:
+    def program() -> Steps[None]:
         yield from rows_of("SELECT pg_terminate_backend(pg_backend_pid())")
 
     with pytest.raises(ServiceUnavailable):
@@ -111,14 +111,14 @@ async def test_deadlocked_programs_are_run_again(store: PostgreSQLStore) -> None
     first, second = sample_certificate(1), sample_certificate(2)
     await insert(store, first, second)
 
-    def advance(one: object, other: object) -> Callable[[Transaction], Steps[None]]:
-        def program(transaction: Transaction) -> Steps[None]:
+    def advance(one: object, other: object) -> Program[None]:
+        def program() -> Steps[None]:
             for certificate in (one, other):
-                before = yield from transaction.certificate_for_update(SCOPE, certificate.certificate_id)  # type: ignore[attr-defined]  # a Certificate
+                before = yield from certificate_table.certificate_for_update(SCOPE, certificate.certificate_id)  # type: ignore[attr-defined]  # a Certificate
                 # Long enough for the other transaction to take its first lock.
                 yield from rows_of("SELECT pg_sleep(0.05)")
                 assert before is not None
-                yield from transaction.update_certificate(before, changed(before, CertificateStatus.ACTIVE))
+                yield from certificate_table.update_certificate(before, changed(before, CertificateStatus.ACTIVE))
 
         return program
 
@@ -132,7 +132,7 @@ async def test_commits_are_durable_even_where_the_database_says_otherwise(
 ) -> None:
     name = urlsplit(postgresql_url).path.removeprefix("/")
 
-    def ask(_transaction: Transaction) -> Steps[str]:
+    def ask() -> Steps[str]:
         rows = yield from rows_of("SELECT current_setting('synchronous_commit')")
         return str(rows[0][0])
 
@@ -153,7 +153,7 @@ async def test_a_statement_that_takes_too_long_is_an_outage(
     limits = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '20ms'"
     monkeypatch.setattr("thingmint.storage.postgresql_session._BEGIN_WRITE", f"BEGIN; {limits}")
 
-    def program(_transaction: Transaction) -> Steps[None]:
+    def program() -> Steps[None]:
         yield from rows_of("SELECT pg_sleep(60)")
 
     with pytest.raises(ServiceUnavailable):
@@ -167,7 +167,7 @@ async def test_a_server_that_does_not_answer_is_given_up(
     monkeypatch.setattr(postgresql, "COMMAND_SECONDS", 1.0)
     store = await opened(postgresql_url)
 
-    def program(_transaction: Transaction) -> Steps[None]:
+    def program() -> Steps[None]:
         yield from rows_of("SELECT pg_sleep(60)")
 
     with pytest.raises(ServiceUnavailable):
@@ -240,8 +240,8 @@ async def test_a_forked_process_is_refused(store: PostgreSQLStore, monkeypatch: 
 async def test_a_cancelled_write_leaves_neither_a_lock_nor_a_row(store: PostgreSQLStore) -> None:
     reached = asyncio.Event()
 
-    def program(transaction: Transaction) -> Steps[None]:
-        yield from transaction.insert_certificate(sample_certificate(1))
+    def program() -> Steps[None]:
+        yield from certificate_table.insert_certificate(sample_certificate(1))
         reached.set()
         yield from rows_of("SELECT pg_sleep(60)")
 

@@ -7,6 +7,7 @@ from tests.support.stores import OTHER_SCOPE, SCOPE, insert, sample_certificate
 
 from thingmint.core.certificates.certificate import Certificate, CertificateMode
 from thingmint.core.identifiers import AccountId, Scope
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.registration.certificates.presented_certificates import presented_certificate
 from thingmint.registration.kernel.ports import Store
 
@@ -51,9 +52,7 @@ async def test_other_regions_and_unknown_certificates_are_none(store: Store) -> 
 
 
 async def accounts(store: Store) -> list[AccountId]:
-    found = await store.read(
-        lambda transaction: transaction.accounts_of_certificate(SCOPE.region, SHARED.certificate_id)
-    )
+    found = await store.read(lambda: certificate_table.accounts_of_certificate(SCOPE.region, SHARED.certificate_id))
     return list(found)
 
 

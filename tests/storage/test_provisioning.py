@@ -15,7 +15,10 @@ from thingmint.core.errors import ResourceNotFound, ThingmintError
 from thingmint.core.identifiers import ThingGroupName
 from thingmint.core.provisioning.ownership import OwnershipTokenInvalid
 from thingmint.core.registry.attributes import Attributes
+from thingmint.records import audit as audit_table
 from thingmint.records.paging import PageRequest
+from thingmint.records.registry import attachments as attachment_table
+from thingmint.records.registry.attachments import Attachments
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store
@@ -24,7 +27,6 @@ from thingmint.registration.provisioning.ownership import sweep_unused_certifica
 from thingmint.registration.provisioning.provisioning import Provisioned
 from thingmint.registration.registry import thing_groups
 from thingmint.registration.registry.thing_group_members import list_things
-from thingmint.registration.verbs.attachments import Attachments
 
 FIRST = PageRequest(100, None, ascending=True)
 GROUP = ThingGroupName("meters")
@@ -51,12 +53,12 @@ async def tokens(authority: RegistrationAuthority, count: int) -> Sequence[str]:
 
 
 async def audited(store: Store, action: str) -> int:
-    entries = await store.read(lambda transaction: transaction.audit_entries(OPERATOR.scope, None, 1000))
+    entries = await store.read(lambda: audit_table.audit_entries(OPERATOR.scope, None, 1000))
     return sum(entry.action == action for entry in entries)
 
 
 async def attachments_of(store: Store, arn: str) -> Attachments:
-    return await store.read(lambda transaction: transaction.principal_attachments(OPERATOR.scope, arn))
+    return await store.read(lambda: attachment_table.principal_attachments(OPERATOR.scope, arn))
 
 
 async def test_many_devices_at_once_share_policies_and_groups(authority: RegistrationAuthority, store: Store) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import apsw
 import pytest
 
-from thingmint.records.dialect import SQLITE
+from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import migrate, migrations
 from thingmint.storage.sqlite_connection import transact
 
@@ -17,7 +17,7 @@ UNTIL = (*BEFORE, *(each for each in migrations() if each.name == "provisioning_
 def connection() -> Iterator[apsw.Connection]:
     """A database as it was before."""
     opened = apsw.Connection(":memory:")
-    transact(opened, "BEGIN", lambda _: migrate(SQLITE, BEFORE))
+    transact(opened, "BEGIN", lambda: migrate(SQLITE, BEFORE))
     yield opened
     opened.close()
 
@@ -36,7 +36,7 @@ def test_claims_get_the_identity_of_their_own_template(connection: apsw.Connecti
     connection.execute("INSERT INTO claim_certificate VALUES ('of none', '1', 'r', 'gone', 9)")
     connection.execute("INSERT INTO certificate_ownership VALUES ('c', '1', 'r', 9)")
 
-    transact(connection, "BEGIN", lambda _: migrate(SQLITE, UNTIL))
+    transact(connection, "BEGIN", lambda: migrate(SQLITE, UNTIL))
 
     found = connection.execute(
         "SELECT c.certificate_id, t.name, t.account FROM claim_certificate c "

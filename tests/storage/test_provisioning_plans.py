@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import apsw
 import pytest
 
-from thingmint.records.dialect import SQLITE
 from thingmint.records.provisioning import claims, provisioning_templates, registration_tasks
+from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import migrate, migrations
 from thingmint.storage.sqlite_connection import transact
 
@@ -51,7 +51,7 @@ OTHERS = [
 def connection() -> Iterator[apsw.Connection]:
     """An empty database."""
     opened = apsw.Connection(":memory:")
-    transact(opened, "BEGIN", lambda _: migrate(SQLITE, migrations()))
+    transact(opened, "BEGIN", lambda: migrate(SQLITE, migrations()))
     yield opened
     opened.close()
 

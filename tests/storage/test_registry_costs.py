@@ -16,14 +16,19 @@ from tests.support.stores import SCOPE
 from tests.support.things import group_path
 
 from thingmint.core.identifiers import BillingGroupName, ThingName, ThingTypeName
-from thingmint.records.dialect import POSTGRESQL, SQLITE
 from thingmint.records.paging import PageKey, PageRequest
+from thingmint.records.registry import billing_groups as billing_group_table
+from thingmint.records.registry import thing_group_members as thing_group_member_table
+from thingmint.records.registry import thing_groups as thing_group_table
+from thingmint.records.registry import thing_principals as thing_principal_table
+from thingmint.records.registry import thing_types as thing_type_table
+from thingmint.records.registry import things as thing_table
+from thingmint.records.registry.thing_groups import GroupFilter
+from thingmint.records.registry.things import AttributeFilter, ThingFilter
 from thingmint.records.statement import Row, Statement
 from thingmint.records.steps import Steps
-from thingmint.records.transaction import SqlTransaction
 from thingmint.registration.kernel.ports import Store
-from thingmint.registration.verbs.thing_groups import GroupFilter
-from thingmint.registration.verbs.things import AttributeFilter, ThingFilter
+from thingmint.storage.dialect import POSTGRESQL, SQLITE
 
 ROWS, PAGE = 3000, 20
 NUMBERS = f"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})"
@@ -72,45 +77,52 @@ FILL = (
 
 EVEN = ThingTypeName("even")
 EXACTLY, PREFIX = AttributeFilter("batch", "b2"), AttributeFilter("batch", "b", is_prefix=True)
-Verb: TypeAlias = Callable[[SqlTransaction, PageRequest], Steps[Sequence[object]]]
+Entries: TypeAlias = Callable[[PageRequest], Steps[Sequence[object]]]
 
 DEEP = PageKey(ROWS - 200)
-LISTS: dict[str, tuple[Verb, PageKey]] = {
-    "things": (lambda t, page: t.things(SCOPE, ThingFilter(), page), DEEP),
-    "type": (lambda t, page: t.things(SCOPE, ThingFilter(EVEN), page), DEEP),
-    "attribute": (lambda t, page: t.things(SCOPE, ThingFilter(None, EXACTLY), page), DEEP),
-    "attribute of type": (lambda t, page: t.things(SCOPE, ThingFilter(EVEN, EXACTLY), page), DEEP),
-    "prefix": (lambda t, page: t.things(SCOPE, ThingFilter(None, PREFIX), page), PageKey(ROWS - 200, "b2")),
+LISTS: dict[str, tuple[Entries, PageKey]] = {
+    "things": (lambda page: thing_table.things(SCOPE, ThingFilter(), page), DEEP),
+    "type": (lambda page: thing_table.things(SCOPE, ThingFilter(EVEN), page), DEEP),
+    "attribute": (lambda page: thing_table.things(SCOPE, ThingFilter(None, EXACTLY), page), DEEP),
+    "attribute of type": (lambda page: thing_table.things(SCOPE, ThingFilter(EVEN, EXACTLY), page), DEEP),
+    "prefix": (lambda page: thing_table.things(SCOPE, ThingFilter(None, PREFIX), page), PageKey(ROWS - 200, "b2")),
     "prefix of type": (
-        lambda t, page: t.things(SCOPE, ThingFilter(EVEN, PREFIX), page),
+        lambda page: thing_table.things(SCOPE, ThingFilter(EVEN, PREFIX), page),
         PageKey(ROWS - 200, "even/b2"),
     ),
-    "bill": (lambda t, page: t.things_in_billing_group(SCOPE, BillingGroupName("ward"), page), DEEP),
-    "types": (lambda t, page: t.thing_types(SCOPE, None, page), DEEP),
-    "bills": (lambda t, page: t.billing_groups(SCOPE, "bill", page), PageKey(0, "bill-2800")),
-    "groups": (lambda t, page: t.thing_groups(SCOPE, GroupFilter("room"), page), PageKey(0, "room-2800")),
+    "bill": (lambda page: thing_table.things_in_billing_group(SCOPE, BillingGroupName("ward"), page), DEEP),
+    "types": (lambda page: thing_type_table.thing_types(SCOPE, None, page), DEEP),
+    "bills": (lambda page: billing_group_table.billing_groups(SCOPE, "bill", page), PageKey(0, "bill-2800")),
+    "groups": (lambda page: thing_group_table.thing_groups(SCOPE, GroupFilter("room"), page), PageKey(0, "room-2800")),
     "children": (
-        lambda t, page: t.thing_groups(SCOPE, GroupFilter("room", group_path("house")), page),
+        lambda page: thing_group_table.thing_groups(SCOPE, GroupFilter("room", group_path("house")), page),
         PageKey(0, "room-2800"),
     ),
     "descendants": (
-        lambda t, page: t.thing_groups(SCOPE, GroupFilter("", group_path("house"), is_recursive=True), page),
+        lambda page: thing_group_table.thing_groups(
+            SCOPE, GroupFilter("", group_path("house"), is_recursive=True), page
+        ),
         PageKey(0, "house/room-2800/"),
     ),
-    "members": (lambda t, page: t.things_in_group(SCOPE, group_path("house"), page, recursive=False), DEEP),
+    "members": (
+        lambda page: thing_group_member_table.things_in_group(SCOPE, group_path("house"), page, recursive=False),
+        DEEP,
+    ),
     "members below": (
-        lambda t, page: t.things_in_group(SCOPE, group_path("house"), page, recursive=True),
+        lambda page: thing_group_member_table.things_in_group(SCOPE, group_path("house"), page, recursive=True),
         PageKey(ROWS - 200, "house/room/"),
     ),
-    "principals": (lambda t, page: t.principals_of_thing(SCOPE, ThingName("thing-0001"), page), DEEP),
-    "things of principal": (lambda t, page: t.things_of_principal(SCOPE, "principal", page), PageKey(2 * ROWS - 200)),
+    "principals": (lambda page: thing_principal_table.principals_of_thing(SCOPE, ThingName("thing-0001"), page), DEEP),
+    "things of principal": (
+        lambda page: thing_principal_table.things_of_principal(SCOPE, "principal", page),
+        PageKey(2 * ROWS - 200),
+    ),
 }
 
 
 class SQLiteEngine:
     """Counts the steps of SQLite's machine."""
 
-    transaction = SqlTransaction(SQLITE)
     most_for_a_page = 120 * PAGE
 
     def __init__(self, path: Path) -> None:
@@ -131,7 +143,7 @@ class SQLiteEngine:
             return False
 
         self._connection.set_progress_handler(count, 1)
-        rows = self._connection.execute(statement.sql, statement.parameters).fetchall()
+        rows = self._connection.execute(SQLITE.translate(statement.sql), statement.parameters).fetchall()
         self._connection.set_progress_handler(None)
         return rows, steps
 
@@ -143,7 +155,6 @@ class SQLiteEngine:
 class PostgreSQLEngine:
     """Adds up the rows that a generic plan takes from tables and indexes, kept or not."""
 
-    transaction = SqlTransaction(POSTGRESQL)
     most_for_a_page = 10 * PAGE
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -157,7 +168,7 @@ class PostgreSQLEngine:
     async def rows_and_cost(self, statement: Statement) -> tuple[Sequence[Row], int]:
         """Return the statement's rows, and how many rows the scans of its plan took for them."""
         values = ", ".join(f"'{value}'" for value in statement.parameters)
-        await self._connection.execute(f"PREPARE page AS {statement.sql}")
+        await self._connection.execute(f"PREPARE page AS {POSTGRESQL.translate(statement.sql)}")
         rows = [tuple(row) for row in await self._connection.fetch(f"EXECUTE page ({values})")]
         explained = await self._connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE page ({values})")
         await self._connection.execute("DEALLOCATE page")
@@ -199,10 +210,9 @@ async def engine(
 
 async def test_a_page_costs_the_same_wherever_it_starts(engine: SQLiteEngine | PostgreSQLEngine) -> None:
     costs: dict[str, tuple[int, int]] = {}
-    for name, (verb, deep) in LISTS.items():
+    for name, (entries, deep) in LISTS.items():
         first, last = [
-            await cost_of(engine, verb(engine.transaction, PageRequest(PAGE, after, ascending=True)))
-            for after in (None, deep)
+            await cost_of(engine, entries(PageRequest(PAGE, after, ascending=True))) for after in (None, deep)
         ]
         costs[name] = (first, last)
 
@@ -215,7 +225,7 @@ async def test_a_page_costs_the_same_wherever_it_starts(engine: SQLiteEngine | P
 
 
 async def cost_of(engine: SQLiteEngine | PostgreSQLEngine, steps: Steps[Sequence[object]]) -> int:
-    """Return what the statements of the verb cost together, and see that they found a whole page."""
+    """Return what the statements of a list cost together, and see that they found a whole page."""
     total, found, statement = 0, None, next(steps)
     while found is None:
         assert isinstance(statement, Statement)

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from thingmint import records as tables
-from thingmint.records import transaction
-from thingmint.records.dialect import POSTGRESQL, SQLITE, Dialect
+from thingmint.records import tokens
 from thingmint.storage import schema
+from thingmint.storage.dialect import POSTGRESQL, SQLITE, Dialect
 from thingmint.storage.schema import migrations
 
 TABLES = [
@@ -19,7 +19,7 @@ TABLES = [
 ]
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": text
-    for module in (schema, transaction, *TABLES)
+    for module in (schema, *TABLES)
     for name, text in vars(module).items()
     if isinstance(text, str) and re.match("SELECT |INSERT |UPDATE |DELETE ", text)
 }
@@ -45,6 +45,15 @@ def test_no_token_is_left_in_a_translated_migration(dialect: Dialect) -> None:
     statements = [text for migration in migrations() for text in migration.statements(dialect)]
     assert statements
     assert not [text for text in statements if "{" in text or "--" in text or ";" in text]
+
+
+@pytest.mark.parametrize("dialect", [SQLITE, POSTGRESQL], ids=["sqlite", "postgresql"])
+def test_each_engine_has_words_for_every_token(dialect: Dialect) -> None:
+    named = {text for name, text in vars(tokens).items() if name.isupper()}
+    assert {f"{{{name}}}" for name in vars(tokens) if name.isupper()} == named
+    assert named <= dialect.words.keys()
+    assert dialect.words.keys() == SQLITE.words.keys()
+    assert not [text for text in STATEMENTS.values() if "{" in dialect.translate(text)]
 
 
 def test_nothing_secret_has_a_column() -> None:

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import apsw
@@ -16,9 +16,9 @@ from tests.support.stores import SCOPE, Timings, fetch, insert, page, sample_cer
 
 from thingmint.core.errors import ResourceNotFound, ServiceUnavailable, Throttled
 from thingmint.records.certificates import certificates
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.policies.policy_attachments import EFFECTIVE
-from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Transaction
+from thingmint.records.steps import Program, Steps
 from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, group_commit, open_store, schema, writer_connection
 from thingmint.storage.schema import migrations
 from thingmint.storage.sqlite import SQLiteStore, open_sqlite
@@ -236,16 +236,16 @@ async def test_a_batch_that_would_keep_the_loop_for_long_goes_on_in_the_thread(
     monkeypatch.setattr(group_commit, "SLICE_SECONDS", 0.0)
     threads: list[str] = []
 
-    def insert_two(first: int) -> Callable[[Transaction], Steps[None]]:
-        def program(transaction: Transaction) -> Steps[None]:
+    def insert_two(first: int) -> Program[None]:
+        def program() -> Steps[None]:
             for number in (first, first + 1):
-                yield from transaction.insert_certificate(sample_certificate(number))
+                yield from certificate_table.insert_certificate(sample_certificate(number))
                 threads.append(threading.current_thread().name)
 
         return program
 
-    def fail(transaction: Transaction) -> Steps[None]:
-        yield from transaction.insert_certificate(sample_certificate(9))
+    def fail() -> Steps[None]:
+        yield from certificate_table.insert_certificate(sample_certificate(9))
         raise ResourceNotFound("as the test asked")
 
     results = await asyncio.gather(
@@ -259,8 +259,8 @@ async def test_a_batch_that_would_keep_the_loop_for_long_goes_on_in_the_thread(
 
 
 async def test_an_exception_that_is_no_error_still_answers_its_waiter(store: SQLiteStore) -> None:
-    def leave(transaction: Transaction) -> Steps[None]:
-        yield from transaction.insert_certificate(sample_certificate(1))
+    def leave() -> Steps[None]:
+        yield from certificate_table.insert_certificate(sample_certificate(1))
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):

@@ -23,10 +23,13 @@ from tests.support.stores import (
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import DuplicateCertificate, InvalidRequest, ResourceNotFound, ServiceUnavailable
 from thingmint.core.identifiers import AccountId, SerialNumber
+from thingmint.records import audit as audit_table
+from thingmint.records.access import access_keys as access_key_table
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import PageKey, PageRequest
 from thingmint.records.statement import ReadOnlyProgramWrites
 from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Store, Transaction
+from thingmint.registration.kernel.ports import Store
 
 
 async def test_a_certificate_comes_back_as_it_was_stored(store: Store) -> None:
@@ -81,7 +84,7 @@ async def test_an_update_stores_status_time_and_version(store: Store) -> None:
     before = sample_certificate(1)
     after = changed(before, CertificateStatus.ACTIVE)
     await insert(store, before)
-    assert await store.write(lambda transaction: transaction.update_certificate(before, after))
+    assert await store.write(lambda: certificate_table.update_certificate(before, after))
     assert await fetch(store, before) == after
 
 
@@ -89,9 +92,9 @@ async def test_an_update_of_another_version_misses(store: Store) -> None:
     before = sample_certificate(1)
     active = changed(before, CertificateStatus.ACTIVE)
     await insert(store, before)
-    await store.write(lambda transaction: transaction.update_certificate(before, active))
+    await store.write(lambda: certificate_table.update_certificate(before, active))
     revoked = changed(before, CertificateStatus.REVOKED)
-    assert not await store.write(lambda transaction: transaction.update_certificate(before, revoked))
+    assert not await store.write(lambda: certificate_table.update_certificate(before, revoked))
     assert await fetch(store, before) == active
 
 
@@ -127,10 +130,10 @@ async def test_changes_that_were_read_for_update_follow_one_another(store: Store
     certificate = sample_certificate(1)
     await insert(store, certificate)
 
-    def advance(transaction: Transaction) -> Steps[bool]:
-        before = yield from transaction.certificate_for_update(SCOPE, certificate.certificate_id)
+    def advance() -> Steps[bool]:
+        before = yield from certificate_table.certificate_for_update(SCOPE, certificate.certificate_id)
         assert before is not None
-        return (yield from transaction.update_certificate(before, changed(before, CertificateStatus.ACTIVE)))
+        return (yield from certificate_table.update_certificate(before, changed(before, CertificateStatus.ACTIVE)))
 
     assert all(await asyncio.gather(*(store.write(advance) for _ in range(20))))
     stored = await fetch(store, certificate)
@@ -141,9 +144,9 @@ async def test_changes_that_were_read_for_update_follow_one_another(store: Store
 async def test_a_transaction_sees_its_own_writes(store: Store) -> None:
     certificate = sample_certificate(1)
 
-    def program(transaction: Transaction) -> Steps[bool]:
-        yield from transaction.insert_certificate(certificate)
-        return (yield from transaction.certificate(SCOPE, certificate.certificate_id)) == certificate
+    def program() -> Steps[bool]:
+        yield from certificate_table.insert_certificate(certificate)
+        return (yield from certificate_table.certificate(SCOPE, certificate.certificate_id)) == certificate
 
     assert await store.write(program)
 
@@ -151,9 +154,9 @@ async def test_a_transaction_sees_its_own_writes(store: Store) -> None:
 async def test_an_error_undoes_everything_the_program_did(store: Store) -> None:
     certificate = sample_certificate(1)
 
-    def program(transaction: Transaction) -> Steps[None]:
-        yield from transaction.insert_certificate(certificate)
-        yield from transaction.append_audit(sample_audit_entry(1))
+    def program() -> Steps[None]:
+        yield from certificate_table.insert_certificate(certificate)
+        yield from audit_table.append_audit(sample_audit_entry(1))
         raise ResourceNotFound("nothing here")
 
     with pytest.raises(ResourceNotFound, match="nothing here"):
@@ -163,8 +166,8 @@ async def test_an_error_undoes_everything_the_program_did(store: Store) -> None:
 
 
 async def test_a_failing_program_leaves_its_neighbours_alone(store: Store) -> None:
-    def refuse(transaction: Transaction) -> Steps[None]:
-        yield from transaction.append_audit(sample_audit_entry(1))
+    def refuse() -> Steps[None]:
+        yield from audit_table.append_audit(sample_audit_entry(1))
         raise ZeroDivisionError("a defect")
 
     good = [sample_certificate(number) for number in range(30)]
@@ -187,7 +190,7 @@ async def test_a_defective_statement_reaches_its_own_waiter_only(store: Store) -
 
 
 async def test_a_program_without_statements_returns_its_value(store: Store) -> None:
-    def program(_transaction: Transaction) -> Steps[str]:
+    def program() -> Steps[str]:
         yield from ()
         return "nothing to ask"
 
@@ -199,9 +202,11 @@ async def test_a_read_of_several_statements_is_one_snapshot(store: Store) -> Non
     certificate = sample_certificate(1)
     await insert(store, certificate)
 
-    def program(transaction: Transaction) -> Steps[tuple[object, object]]:
-        summaries = yield from transaction.certificate_summaries(SCOPE, PageRequest(10, None, ascending=True))
-        return summaries[0].certificate_id, (yield from transaction.certificate(SCOPE, certificate.certificate_id))
+    def program() -> Steps[tuple[object, object]]:
+        summaries = yield from certificate_table.certificate_summaries(SCOPE, PageRequest(10, None, ascending=True))
+        return summaries[0].certificate_id, (
+            yield from certificate_table.certificate(SCOPE, certificate.certificate_id)
+        )
 
     assert await store.read(program) == (certificate.certificate_id, certificate)
 
@@ -216,9 +221,9 @@ async def test_a_read_that_writes_is_refused_at_its_first_statement(store: Store
 async def test_a_read_that_writes_is_refused_at_a_later_statement(store: Store) -> None:
     certificate = sample_certificate(1)
 
-    def program(transaction: Transaction) -> Steps[None]:
-        yield from transaction.certificate(SCOPE, certificate.certificate_id)
-        yield from transaction.insert_certificate(certificate)
+    def program() -> Steps[None]:
+        yield from certificate_table.certificate(SCOPE, certificate.certificate_id)
+        yield from certificate_table.insert_certificate(certificate)
 
     with pytest.raises(ReadOnlyProgramWrites):
         await store.read(program)
@@ -226,9 +231,9 @@ async def test_a_read_that_writes_is_refused_at_a_later_statement(store: Store) 
 
 
 async def test_a_read_that_raises_leaves_the_store_usable(store: Store) -> None:
-    def program(transaction: Transaction) -> Steps[None]:
-        yield from transaction.access_keys(None)
-        yield from transaction.access_keys(None)
+    def program() -> Steps[None]:
+        yield from access_key_table.access_keys(None)
+        yield from access_key_table.access_keys(None)
         raise ResourceNotFound("nothing here")
 
     for _ in range(30):
@@ -249,7 +254,7 @@ async def test_a_summary_shows_what_the_certificate_has(store: Store) -> None:
     certificate = sample_certificate(1)
     await insert(store, certificate)
     await store.write(
-        lambda transaction: transaction.update_certificate(certificate, changed(certificate, CertificateStatus.REVOKED))
+        lambda: certificate_table.update_certificate(certificate, changed(certificate, CertificateStatus.REVOKED))
     )
     (summary,) = await page(store, 1)
     assert summary.arn == certificate.arn
@@ -303,32 +308,32 @@ async def test_access_keys_come_back_as_they_were_stored(store: Store) -> None:
     permanent, temporary = sample_access_key(2), sample_access_key(1)
     foreign = sample_access_key(3, account=AccountId("999999999999"))
     for access_key in (permanent, temporary, foreign):
-        await store.write(lambda transaction, key=access_key: transaction.insert_access_key(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-    assert await store.read(lambda transaction: transaction.access_key(temporary.access_key_id)) == temporary
-    assert await store.read(lambda transaction: transaction.access_key("AKIAUNKNOWN")) is None
-    assert await store.read(lambda transaction: transaction.access_keys(SCOPE.account)) == (permanent, temporary)
-    assert await store.read(lambda transaction: transaction.access_keys(None)) == (permanent, temporary, foreign)
+        await store.write(lambda key=access_key: access_key_table.insert_access_key(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    assert await store.read(lambda: access_key_table.access_key(temporary.access_key_id)) == temporary
+    assert await store.read(lambda: access_key_table.access_key("AKIAUNKNOWN")) is None
+    assert await store.read(lambda: access_key_table.access_keys(SCOPE.account)) == (permanent, temporary)
+    assert await store.read(lambda: access_key_table.access_keys(None)) == (permanent, temporary, foreign)
 
 
 async def test_an_access_key_id_is_taken_once(store: Store) -> None:
     access_key = sample_access_key(1)
-    await store.write(lambda transaction: transaction.insert_access_key(access_key))
+    await store.write(lambda: access_key_table.insert_access_key(access_key))
     with pytest.raises(InvalidRequest, match=access_key.access_key_id):
-        await store.write(lambda transaction: transaction.insert_access_key(access_key))
+        await store.write(lambda: access_key_table.insert_access_key(access_key))
 
 
 async def test_a_deleted_access_key_is_gone(store: Store) -> None:
     access_key = sample_access_key(1)
-    await store.write(lambda transaction: transaction.insert_access_key(access_key))
-    assert await store.write(lambda transaction: transaction.delete_access_key(access_key.access_key_id))
-    assert not await store.write(lambda transaction: transaction.delete_access_key(access_key.access_key_id))
-    assert await store.read(lambda transaction: transaction.access_key(access_key.access_key_id)) is None
+    await store.write(lambda: access_key_table.insert_access_key(access_key))
+    assert await store.write(lambda: access_key_table.delete_access_key(access_key.access_key_id))
+    assert not await store.write(lambda: access_key_table.delete_access_key(access_key.access_key_id))
+    assert await store.read(lambda: access_key_table.access_key(access_key.access_key_id)) is None
 
 
 async def test_audit_entries_come_back_newest_first(store: Store) -> None:
     entries = [sample_audit_entry(number, status="ACTIVE", previous_status="INACTIVE") for number in range(5)]
     for entry in entries:
-        await store.write(lambda transaction, entry=entry: transaction.append_audit(entry))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await store.write(lambda entry=entry: audit_table.append_audit(entry))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
     assert list(await audit(store)) == entries[::-1]
     assert list(await audit(store, 2)) == [entries[4], entries[3]]
     assert list(await audit(store, after=PageKey(3))) == [entries[1], entries[0]]
@@ -336,7 +341,7 @@ async def test_audit_entries_come_back_newest_first(store: Store) -> None:
 
 async def test_audit_details_may_be_large_and_hold_any_text(store: Store) -> None:
     entry = sample_audit_entry(1, large="ü" * 200_000, odd="\x00\ud800\U0001f511\"'\\\n", empty="")
-    await store.write(lambda transaction: transaction.append_audit(entry))
+    await store.write(lambda: audit_table.append_audit(entry))
     assert list(await audit(store)) == [entry]
 
 

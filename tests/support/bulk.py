@@ -1,7 +1,7 @@
 """Owns bulk registrations for tests: templates, files of devices, and stores that die when they are told to."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,8 +9,8 @@ from tests.support.authority import ACCOUNT
 from tests.support.fleet import DOCUMENT
 
 from thingmint.core.provisioning.registration_task import ReportType
-from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Store, Transaction
+from thingmint.records.steps import Program
+from thingmint.registration.kernel.ports import Store
 
 T = TypeVar("T")
 
@@ -60,12 +60,12 @@ class MortalStore:
         self._store, self._left, self._after_commit = store, dies_at, after_commit
         self.is_dead = False
 
-    async def read(self, program: Callable[[Transaction], Steps[T]]) -> T:
+    async def read(self, program: Program[T]) -> T:
         """Run a program that changes nothing."""
         self._require_life()
         return await self._store.read(program)
 
-    async def write(self, program: Callable[[Transaction], Steps[T]]) -> T:
+    async def write(self, program: Program[T]) -> T:
         """Run a program and keep what it did, or die."""
         self._require_life()
         if self._left is not None:

@@ -24,6 +24,7 @@ from thingmint.api.wire.routing import Router
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import AccountId
 from thingmint.data_directory.buckets import Buckets
+from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.provisioning.fleet import Device
@@ -74,7 +75,7 @@ class Trials:
         accounts = {"own": own, "other": other}
         write_input(self.registration_dir, [device(1)], own)
         key = sample_access_key(int(other), account=AccountId(other))
-        await self.direct.write(lambda transaction: transaction.insert_access_key(key))
+        await self.direct.write(lambda: access_key_table.insert_access_key(key))
 
         async def call(request: Request, account: str) -> object:
             return await self.call(self.direct, request, accounts[account])

@@ -1,11 +1,11 @@
 """Owns a store in memory that keeps the promises of `ports.Store` and makes nothing durable.
 
-It is SQLite without a file, so that every verb is the real one.
+It is SQLite without a file, so that every statement is the real one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import apsw
 
@@ -16,11 +16,9 @@ from thingmint.core.errors import ServiceUnavailable
 from thingmint.records import audit
 from thingmint.records.access import access_keys
 from thingmint.records.certificates import certificates
-from thingmint.records.dialect import SQLITE
 from thingmint.records.statement import Row, rows_of
-from thingmint.records.steps import Steps
-from thingmint.records.transaction import SqlTransaction
-from thingmint.registration.kernel.ports import Transaction
+from thingmint.records.steps import Program, Steps
+from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import migrate, migrations
 from thingmint.storage.sqlite_connection import drive, transact
 
@@ -76,28 +74,28 @@ class MemoryStore:
         self.lose_commit_with: ServiceUnavailable | None = None
         self.closed = False
 
-    async def read(self, program: Callable[[Transaction], Steps[T]]) -> T:
+    async def read(self, program: Program[T]) -> T:
         """Run a program that changes nothing."""
         await self.check()
-        return transact(self._connection, "BEGIN", as_program(program), read_only=True)
+        return transact(self._connection, "BEGIN", program, read_only=True)
 
-    async def write(self, program: Callable[[Transaction], Steps[T]]) -> T:
+    async def write(self, program: Program[T]) -> T:
         """Run a program, and keep what it did unless it raises."""
         await self.check()
         self._rehearse(program)
 
-        def committed(transaction: SqlTransaction) -> Steps[T]:
-            result = yield from program(transaction)
+        def committed() -> Steps[T]:
+            result = yield from program()
             if self.lose_commit_with is not None:
                 raise self.lose_commit_with
             return result
 
         return transact(self._connection, "BEGIN", committed)
 
-    def _rehearse(self, program: Callable[[Transaction], Steps[object]]) -> None:
+    def _rehearse(self, program: Program[object]) -> None:
         self._connection.execute("BEGIN")
         try:
-            drive(self._connection, as_program(program))
+            drive(self._connection, program)
         finally:
             self._connection.execute("ROLLBACK")
 
@@ -112,17 +110,12 @@ class MemoryStore:
 
     def execute(self, sql: str, *parameters: object) -> None:
         """Change the tables behind the service's back."""
-        transact(self._connection, "BEGIN", lambda _: rows_of(sql, *parameters))
-
-
-def as_program(program: Callable[[Transaction], Steps[T]]) -> Callable[[SqlTransaction], Steps[T]]:
-    """Return the program as one for this transaction, which has every verb."""
-    return cast("Callable[[SqlTransaction], Steps[T]]", program)
+        transact(self._connection, "BEGIN", lambda: rows_of(sql, *parameters))
 
 
 def _empty_database() -> bytes:
     connection = apsw.Connection(":memory:")
-    transact(connection, "BEGIN", lambda _: migrate(SQLITE, migrations()))
+    transact(connection, "BEGIN", lambda: migrate(SQLITE, migrations()))
     return connection.serialize("main")
 
 

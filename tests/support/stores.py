@@ -1,4 +1,4 @@
-"""Owns sample rows and one-verb programs for tests of stores; knows no engine."""
+"""Owns sample rows and programs of one step for tests of stores; knows no engine."""
 
 import contextlib
 import hashlib
@@ -12,9 +12,11 @@ from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber, certificate_id_of
+from thingmint.records import audit as audit_table
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import PageKey, PageRequest
-from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Store, Transaction
+from thingmint.records.steps import Program, Steps
+from thingmint.registration.kernel.ports import Store
 
 T = TypeVar("T")
 _ATTEMPTS = 10
@@ -105,21 +107,21 @@ def sample_audit_entry(number: int, *, scope: Scope = SCOPE, **detail: str) -> A
 async def insert(store: Store, *certificates: Certificate) -> None:
     """Store the certificates in one transaction."""
 
-    def program(transaction: Transaction) -> Steps[None]:
+    def program() -> Steps[None]:
         for certificate in certificates:
-            yield from transaction.insert_certificate(certificate)
+            yield from certificate_table.insert_certificate(certificate)
 
     await store.write(program)
 
 
 async def fetch(store: Store, certificate: Certificate) -> Certificate | None:
     """Return what is stored under the certificate's id."""
-    return await store.read(lambda transaction: transaction.certificate(certificate.scope, certificate.certificate_id))
+    return await store.read(lambda: certificate_table.certificate(certificate.scope, certificate.certificate_id))
 
 
 async def delete(store: Store, certificate: Certificate) -> bool:
     """Delete this version of the certificate; say whether it was there."""
-    return await store.write(lambda transaction: transaction.delete_certificate(certificate))
+    return await store.write(lambda: certificate_table.delete_certificate(certificate))
 
 
 async def page(
@@ -127,14 +129,14 @@ async def page(
 ) -> Sequence[CertificateSummary]:
     """Return a page of the scope's certificates."""
     request = PageRequest(limit, after, ascending)
-    return await store.read(lambda transaction: transaction.certificate_summaries(scope, request))
+    return await store.read(lambda: certificate_table.certificate_summaries(scope, request))
 
 
 async def audit(store: Store, limit: int = 100, *, after: PageKey | None = None) -> Sequence[AuditEntry]:
     """Return the newest audit entries."""
-    return await store.read(lambda transaction: transaction.audit_entries(SCOPE, after, limit))
+    return await store.read(lambda: audit_table.audit_entries(SCOPE, after, limit))
 
 
-def write_of(certificate: Certificate) -> Callable[[Transaction], Steps[None]]:
+def write_of(certificate: Certificate) -> Program[None]:
     """Return the program that stores the certificate."""
-    return lambda transaction: transaction.insert_certificate(certificate)
+    return lambda: certificate_table.insert_certificate(certificate)

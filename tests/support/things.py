@@ -12,8 +12,8 @@ from thingmint.core.registry.thing import Thing
 from thingmint.core.registry.thing_group import BillingGroup, GroupPath, ThingGroup
 from thingmint.core.registry.thing_type import ThingType, ThingTypeProperties
 from thingmint.records.paging import Listed, PageKey, PageRequest
-from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Store, Transaction
+from thingmint.records.steps import Program, Steps
+from thingmint.registration.kernel.ports import Store
 
 T = TypeVar("T")
 
@@ -60,12 +60,12 @@ def next_version(thing: Thing, **attributes: str) -> Thing:
 
 
 async def turned(
-    store: Store, size: int, entries: Callable[[Transaction, PageRequest], Steps[Sequence[Listed[T]]]]
+    store: Store, size: int, entries: Callable[[PageRequest], Steps[Sequence[Listed[T]]]]
 ) -> list[list[T]]:
     """Return all pages of a list; fail if one is longer than asked for."""
 
-    def page(after: PageKey | None) -> Callable[[Transaction], Steps[Sequence[Listed[T]]]]:
-        return lambda transaction: entries(transaction, PageRequest(size, after, ascending=True))
+    def page(after: PageKey | None) -> Program[Sequence[Listed[T]]]:
+        return lambda: entries(PageRequest(size, after, ascending=True))
 
     pages: list[list[T]] = []
     after: PageKey | None = None
@@ -76,13 +76,13 @@ async def turned(
     return pages
 
 
-async def write(store: Store, *steps: Callable[[Transaction], Steps[object]]) -> list[object]:
+async def write(store: Store, *steps: Program[object]) -> list[object]:
     """Run the steps in one transaction and return what each returned."""
 
-    def program(transaction: Transaction) -> Steps[list[object]]:
+    def program() -> Steps[list[object]]:
         results: list[object] = []
         for step in steps:
-            results += [(yield from step(transaction))]
+            results += [(yield from step())]
         return results
 
     return await store.write(program)

@@ -10,6 +10,7 @@ from thingmint.cli.settings import fail
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.errors import ThingmintError
 from thingmint.host.words import in_words
+from thingmint.records import audit as audit_table
 from thingmint.service.opening import registry_beside_service
 from thingmint.settings.config import Config, StartRefused
 
@@ -26,7 +27,7 @@ def show(config: Config, *, limit: int, as_json: bool) -> None:
 
 async def _newest(config: Config, limit: int) -> Sequence[AuditEntry]:
     async with registry_beside_service(config) as registry:
-        return await registry.store.read(lambda transaction: transaction.audit_entries(registry.scope, None, limit))
+        return await registry.store.read(lambda: audit_table.audit_entries(registry.scope, None, limit))
 
 
 def _fields(entry: AuditEntry) -> dict[str, object]:

@@ -29,6 +29,7 @@ from thingmint.data_directory.handover import CREDENTIALS
 from thingmint.host.words import in_words
 from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_test
 from thingmint.keys.generators import Engine
+from thingmint.records.certificates import signed_certificates as signed_certificate_table
 from thingmint.service.first_credentials import require_own_database
 from thingmint.service.opening import registry_beside_service
 from thingmint.settings.config import Config, StartRefused
@@ -133,7 +134,7 @@ async def _registry(config: Config) -> list[Finding]:
         async with registry_beside_service(config) as registry:
             await registry.store.check()
             await require_own_database(registry.store, registry.sealer, registry.issuer_id, registry.config.data_dir)
-            twice = await registry.store.read(lambda transaction: transaction.other_encodings())
+            twice = await registry.store.read(lambda: signed_certificate_table.other_encodings())
     except (StartRefused, ThingmintError, OSError) as error:
         return [Finding(Verdict.WRONG, in_words(error))]
     sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")

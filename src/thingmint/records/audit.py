@@ -9,7 +9,6 @@ from thingmint.records.columns import column_of_time, position_after, time_of_co
 from thingmint.records.paging import PageKey
 from thingmint.records.statement import Row, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.audit import AuditVerbs
 
 COLUMNS = "at, account, region, principal_arn, source_address, request_id, action, resource, detail"
 
@@ -28,18 +27,16 @@ AUDIT_NEWEST_FIRST = (
 _DETAIL = json.JSONEncoder(separators=(",", ":"))
 
 
-class AuditTable(AuditVerbs):
-    """The verbs of the audit trail."""
+def append_audit(entry: AuditEntry) -> Steps[None]:
+    """Append an entry to the audit trail."""
+    yield from rows_of(APPEND_AUDIT, *_columns_of_audit_entry(entry))
 
-    def append_audit(self, entry: AuditEntry) -> Steps[None]:
-        """Append an entry to the audit trail."""
-        yield from rows_of(APPEND_AUDIT, *_columns_of_audit_entry(entry))
 
-    def audit_entries(self, scope: Scope, after: PageKey | None, limit: int) -> Steps[Sequence[AuditEntry]]:
-        """Return up to ``limit`` audit entries, newest first."""
-        position = position_after(after, ascending=False)
-        found = yield from rows_of(AUDIT_NEWEST_FIRST, scope.account, scope.region, position, limit)
-        return tuple(map(audit_entry_of_row, found))
+def audit_entries(scope: Scope, after: PageKey | None, limit: int) -> Steps[Sequence[AuditEntry]]:
+    """Return up to ``limit`` audit entries, newest first."""
+    position = position_after(after, ascending=False)
+    found = yield from rows_of(AUDIT_NEWEST_FIRST, scope.account, scope.region, position, limit)
+    return tuple(map(audit_entry_of_row, found))
 
 
 def _columns_of_audit_entry(entry: AuditEntry) -> tuple[object, ...]:

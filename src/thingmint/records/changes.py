@@ -1,34 +1,31 @@
-"""Owns the table of what changed for devices; knows no engine but by its dialect."""
+"""Owns the table of what changed for devices; knows no engine."""
 
 from collections.abc import Sequence
 
-from thingmint.records.dialect import Dialect
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.changes import ChangeVerbs
+from thingmint.records.tokens import CHANGE_CEILING, CHANGE_HORIZON, CHANGE_STAMP
+
+NOTE_CHANGE = (
+    f"INSERT INTO resource_change (resource, stamp) VALUES ($1, {CHANGE_STAMP}) "  # noqa: S608  a token
+    "ON CONFLICT (resource) DO UPDATE SET stamp = excluded.stamp"
+)
+
+# One row at least, for the horizon.
+CHANGES_FROM = (
+    f"SELECT {CHANGE_HORIZON}, changed.resource "  # noqa: S608  tokens
+    "FROM (SELECT 1 AS one) AS always LEFT JOIN "
+    "(SELECT resource FROM resource_change "
+    f"WHERE stamp >= $1 AND stamp < {CHANGE_CEILING} ORDER BY stamp LIMIT $2) AS changed ON 1 = 1"
+)
 
 
-class ChangeTable(ChangeVerbs):
-    """The verbs of changes."""
+def note_change(resource: str) -> Steps[None]:
+    """Note that the resource changes with this transaction; others that note the same resource wait for its end."""
+    yield from rows_of(NOTE_CHANGE, resource)
 
-    dialect: Dialect
 
-    def note_change(self, resource: str) -> Steps[None]:
-        """Note that the resource changes with this transaction; others that note the same resource wait for its end."""
-        yield from rows_of(
-            f"INSERT INTO resource_change (resource, stamp) VALUES ($1, {self.dialect.change_stamp}) "  # noqa: S608  a constant of the dialect
-            "ON CONFLICT (resource) DO UPDATE SET stamp = excluded.stamp",
-            resource,
-        )
-
-    def changes_from(self, stamp: int, limit: int) -> Steps[tuple[int, Sequence[str]]]:
-        """Return the stamp to ask from next, and up to ``limit`` resources that may have changed since this one."""
-        found = yield from rows_of(
-            f"SELECT {self.dialect.change_horizon}, changed.resource "  # noqa: S608  constants of the dialect
-            "FROM (SELECT 1 AS one) AS always LEFT JOIN "
-            "(SELECT resource FROM resource_change "
-            f"WHERE stamp >= $1 AND stamp < {self.dialect.change_ceiling} ORDER BY stamp LIMIT $2) AS changed ON 1 = 1",
-            stamp,
-            limit,
-        )
-        return found[0][0], [resource for _, resource in found if resource is not None]
+def changes_from(stamp: int, limit: int) -> Steps[tuple[int, Sequence[str]]]:
+    """Return the stamp to ask from next, and up to ``limit`` resources that may have changed since this one."""
+    found = yield from rows_of(CHANGES_FROM, stamp, limit)
+    return found[0][0], [resource for _, resource in found if resource is not None]

@@ -12,9 +12,10 @@ from thingmint.core.caller import Caller, Principal
 from thingmint.core.errors import AccessDenied, CredentialsExpired, CredentialsUnknown, MalformedPolicy, not_implemented
 from thingmint.core.identifiers import Region, Scope, user_arn
 from thingmint.core.policies.language import Policy, parse_policy
+from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.steps import Steps
 from thingmint.registration.access.access_keys import sealing_name, session_token_digest
-from thingmint.registration.kernel.ports import Clock, SecretSealer, Store, Transaction
+from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
 from thingmint.rest.sigv4.signature import (
     CredentialScope,
     HttpRequest,
@@ -68,8 +69,8 @@ class Authenticator:
         return Caller(access_key.account, self._region, self._principal(access_key), request_id, source_address)
 
     async def _access_key(self, access_key_id: str, session_token: str | None) -> AccessKey:
-        def program(transaction: Transaction) -> Steps[AccessKey | None]:
-            return transaction.access_key(access_key_id)
+        def program() -> Steps[AccessKey | None]:
+            return access_key_table.access_key(access_key_id)
 
         access_key = await self._store.read(program)
         if access_key is None or not _has_token(access_key, session_token):

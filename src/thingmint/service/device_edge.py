@@ -34,6 +34,7 @@ from thingmint.mqtt.edges.unserved_messages import UnservedMessages
 from thingmint.mqtt.events import ActionRefused, ConnectRefused, GatewayEvent, MessageNotServed, Refused
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.registration.certificates.auto_registration import AutoRegistration
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
@@ -256,7 +257,7 @@ class DeviceEdge:
 
     async def _stored(self, target: CertificateTarget) -> Certificate | None:
         return await self._authority.store.read(
-            lambda transaction: transaction.certificate(target.scope, target.certificate_id)
+            lambda: certificate_table.certificate(target.scope, target.certificate_id)
         )
 
     async def _sweep(self) -> None:

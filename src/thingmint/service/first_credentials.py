@@ -10,6 +10,7 @@ from thingmint.core.identifiers import Scope, user_arn
 from thingmint.data_directory.handover import CREDENTIALS, Credentials, read_credentials, write_credentials
 from thingmint.hooks import MIN_SECRET_BYTES
 from thingmint.host.words import in_words
+from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.access import database_keys
 from thingmint.registration.access.access_keys import delete_access_key, ensure_administrator
 from thingmint.registration.access.database_keys import ForeignDatabase
@@ -56,7 +57,7 @@ async def _stored_credentials(
         if _read_credentials(config.data_dir) != credentials:
             write_credentials(config.data_dir, credentials)
     else:
-        if await store.read(lambda transaction: transaction.access_keys(None)):
+        if await store.read(lambda: access_key_table.access_keys(None)):
             return None
         origin = AccessKeyOrigin.FIRST_START
         present = _read_credentials(config.data_dir)

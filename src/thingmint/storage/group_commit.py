@@ -18,7 +18,8 @@ import apsw
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.host.words import in_words
-from thingmint.storage.writer_connection import Outcome, Program, WriterConnection
+from thingmint.records.steps import Program
+from thingmint.storage.writer_connection import Outcome, WriterConnection
 from thingmint.storage.writer_thread import WriterThread
 
 _logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ IDLE_SECONDS = 0.25
 class Job(NamedTuple):
     """A program and the future of its caller."""
 
-    program: Program
+    program: Program[object]
     waiter: asyncio.Future[Outcome]
 
 
@@ -56,7 +57,7 @@ class GroupCommit:
         """Return whether stop() was called."""
         return self._stopping
 
-    async def submit(self, program: Program) -> Outcome:
+    async def submit(self, program: Program[object]) -> Outcome:
         """Return what became of the program, once that is durable."""
         waiter: asyncio.Future[Outcome] = self._loop.create_future()
         self.in_flight += 1

@@ -1,12 +1,12 @@
 """Owns what a migration does that SQL cannot; runs once on each database, in the migration's own transaction."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from thingmint.issuance.foreign.certificate import load_registered
 from thingmint.issuance.foreign.signed_form import signed_digest
 from thingmint.issuance.foreign.user_ca import is_issued_by
 from thingmint.records.statement import Row, row_of, rows_of
-from thingmint.records.steps import Steps
+from thingmint.records.steps import Program, Steps
 
 _BATCH = 500
 
@@ -88,5 +88,5 @@ def _is_of_another_ca(present: bytes, present_ca_id: str | None, ca: bytes | Non
     return not is_issued_by(load_registered(present, "certificate"), issuer)
 
 
-AFTER: Mapping[int, Callable[[], Steps[None]]] = {12: fill_signed_digests}
+AFTER: Mapping[int, Program[None]] = {12: fill_signed_digests}
 """What runs after the statements of a migration, by its version."""

@@ -10,10 +10,10 @@ import asyncpg
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.host.words import in_words
-from thingmint.records.dialect import POSTGRESQL
-from thingmint.records.steps import Steps
-from thingmint.records.transaction import SqlTransaction, check_write
+from thingmint.records.steps import Program, Steps
+from thingmint.records.write_check import check_write
 from thingmint.storage.database_url import DatabaseURL, InvalidDatabaseURL
+from thingmint.storage.dialect import POSTGRESQL
 from thingmint.storage.postgresql_ending import end_politely, end_pool, give_back
 from thingmint.storage.postgresql_session import (
     COMMAND_SECONDS,
@@ -58,7 +58,7 @@ class PostgreSQLStore:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def read(self, program: Callable[[SqlTransaction], Steps[T]]) -> T:
+    async def read(self, program: Program[T]) -> T:
         """Run a program that changes nothing."""
 
         async def attempt(connection: Connection) -> T:
@@ -72,7 +72,7 @@ class PostgreSQLStore:
 
         return await self._admitted("read", attempt)
 
-    async def write(self, program: Callable[[SqlTransaction], Steps[T]]) -> T:
+    async def write(self, program: Program[T]) -> T:
         """Run a program in one transaction and return when its result is durable.
 
         Raises Throttled if too many wait already, ServiceUnavailable if the database is lost or the outcome unknown.
@@ -85,7 +85,7 @@ class PostgreSQLStore:
         """Return if the database answers and can be written to; raise ServiceUnavailable otherwise."""
         self._require_open()
         # Past the bound of write(): a service that is busy is not one that is broken.
-        await self._counted("write", lambda connection: write_in_transaction(connection, _check, self._observe))
+        await self._counted("write", lambda connection: write_in_transaction(connection, check_write, self._observe))
 
     async def close(self) -> None:
         """Finish what is queued, then let go of the database."""
@@ -148,10 +148,6 @@ class PostgreSQLStore:
             raise RuntimeError("a store does not serve a forked process")
 
 
-def _check(_transaction: SqlTransaction) -> Steps[None]:
-    return check_write()
-
-
 async def open_postgresql(
     url: DatabaseURL,
     *,
@@ -189,7 +185,7 @@ async def _migrate(url: DatabaseURL) -> None:
         current = await asyncio.wait_for(drive(connection, _is_current, read_only=True), COMMAND_SECONDS)
         if not current:
             async with connection.transaction():
-                await drive(connection, lambda _: migrate(POSTGRESQL, migrations()))
+                await drive(connection, lambda: migrate(POSTGRESQL, migrations()))
     except Exception as error:
         if not is_outage(error) and not isinstance(error, asyncpg.PostgresError):
             raise
@@ -198,7 +194,7 @@ async def _migrate(url: DatabaseURL) -> None:
         await end_politely(connection, COMMAND_SECONDS)
 
 
-def _is_current(_transaction: SqlTransaction) -> Steps[bool]:
+def _is_current() -> Steps[bool]:
     return is_current(POSTGRESQL, migrations())
 
 

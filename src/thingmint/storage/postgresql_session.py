@@ -9,17 +9,14 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.records.dialect import POSTGRESQL
 from thingmint.records.statement import Statement, require_select
-from thingmint.records.steps import Steps
-from thingmint.records.transaction import SqlTransaction
+from thingmint.records.steps import Program
+from thingmint.storage.dialect import POSTGRESQL
 from thingmint.storage.postgresql_ending import AnyConnection, end_at_once
 
 T = TypeVar("T")
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
-
-TRANSACTION = SqlTransaction(POSTGRESQL)
 
 CONNECT_SECONDS = 3.0
 COMMAND_SECONDS = 5.0
@@ -68,11 +65,9 @@ def is_repeatable(error: Exception) -> bool:
     return lost or isinstance(error, (*_UNDONE, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError))
 
 
-async def drive(
-    connection: AnyConnection, program: Callable[[SqlTransaction], Steps[T]], *, read_only: bool = False
-) -> T:
+async def drive(connection: AnyConnection, program: Program[T], *, read_only: bool = False) -> T:
     """Run the program's statements one after the other and return its result."""
-    steps = program(TRANSACTION)
+    steps = program()
     try:
         statement = next(steps)
         while True:
@@ -85,11 +80,9 @@ async def drive(
         steps.close()
 
 
-async def drive_single_select(
-    connection: Connection, program: Callable[[SqlTransaction], Steps[T]]
-) -> tuple[bool, list[T]]:
+async def drive_single_select(connection: Connection, program: Program[T]) -> tuple[bool, list[T]]:
     """Run a program of at most one statement without a transaction; return whether it was one, and its result."""
-    steps = program(TRANSACTION)
+    steps = program()
     try:
         rows = await _fetch(connection, next(steps), read_only=True)
         steps.send(rows)
@@ -104,7 +97,7 @@ async def drive_single_select(
     return False, []
 
 
-async def read_in_snapshot(connection: Connection, program: Callable[[SqlTransaction], Steps[T]]) -> T:
+async def read_in_snapshot(connection: Connection, program: Program[T]) -> T:
     """Run a program that changes nothing, all of it on one snapshot."""
     try:
         await connection.execute(_BEGIN_READ)
@@ -116,9 +109,7 @@ async def read_in_snapshot(connection: Connection, program: Callable[[SqlTransac
     return result
 
 
-async def write_in_transaction(
-    connection: Connection, program: Callable[[SqlTransaction], Steps[T]], observe: Callable[[str, float], None]
-) -> T:
+async def write_in_transaction(connection: Connection, program: Program[T], observe: Callable[[str, float], None]) -> T:
     """Run the program and commit it; raise OutcomeUnknown if the answer to the commit never came."""
     try:
         await connection.execute(_BEGIN_WRITE)
@@ -136,7 +127,7 @@ async def _fetch(connection: AnyConnection, statement: object, *, read_only: boo
     assert isinstance(statement, Statement)
     if read_only:
         require_select(statement)
-    return await connection.fetch(statement.sql, *statement.parameters)
+    return await connection.fetch(POSTGRESQL.translate(statement.sql), *statement.parameters)
 
 
 async def _commit(connection: Connection) -> None:

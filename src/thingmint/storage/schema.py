@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from importlib import resources
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.records.dialect import Dialect
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
+from thingmint.storage.dialect import Dialect
 from thingmint.storage.migration_code import AFTER
 
 SCHEMA_VERSION = "SELECT coalesce(max(version), 0) FROM schema_version"

@@ -10,8 +10,8 @@ from typing import TypeVar, cast
 import apsw
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
-from thingmint.records.steps import Steps
-from thingmint.records.transaction import SqlTransaction, check_write
+from thingmint.records.steps import Program
+from thingmint.records.write_check import check_write
 from thingmint.storage.group_commit import GroupCommit
 from thingmint.storage.schema import migrations
 from thingmint.storage.sqlite_connection import close, connect, create, is_outage, transact
@@ -36,7 +36,7 @@ class SQLiteStore:
         self._reader: apsw.Connection | None = None
         self._writer = GroupCommit(lambda: connect(path, vfs=vfs), observe)
 
-    async def read(self, program: Callable[[SqlTransaction], Steps[T]]) -> T:
+    async def read(self, program: Program[T]) -> T:
         """Run a program that changes nothing, here and now: a read takes microseconds, a thread hop a hundred."""
         self._require_open()
         started = time.perf_counter()
@@ -52,7 +52,7 @@ class SQLiteStore:
         finally:
             self._observe("read", time.perf_counter() - started)
 
-    async def write(self, program: Callable[[SqlTransaction], Steps[T]]) -> T:
+    async def write(self, program: Program[T]) -> T:
         """Run a program in one transaction and return when its result is durable.
 
         Raises Throttled if too many wait already, ServiceUnavailable if the database cannot be written to.
@@ -68,7 +68,7 @@ class SQLiteStore:
         try:
             # Past the bound of write(): a service that is busy is not one that is broken.
             async with asyncio.timeout(CHECK_SECONDS):
-                await self._submit(lambda _: check_write())
+                await self._submit(check_write)
         except TimeoutError as error:
             raise ServiceUnavailable from error
 
@@ -78,7 +78,7 @@ class SQLiteStore:
         await self._writer.stop()
         self._let_go_of_reader()
 
-    async def _submit(self, program: Callable[[SqlTransaction], Steps[T]]) -> T:
+    async def _submit(self, program: Program[T]) -> T:
         started = time.perf_counter()
         try:
             outcome = await self._writer.submit(program)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,15 +9,12 @@ import apsw
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.host.words import in_words
-from thingmint.records.dialect import SQLITE
 from thingmint.records.statement import Statement, require_select
-from thingmint.records.steps import Steps
-from thingmint.records.transaction import SqlTransaction
+from thingmint.records.steps import Program
+from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import Migration, migrate
 
 T = TypeVar("T")
-
-TRANSACTION = SqlTransaction(SQLITE)
 
 # Another process (the command line, say) may hold the write lock this long before a writer gives up.
 WRITER_BUSY_MILLISECONDS = 5000
@@ -57,7 +53,7 @@ def create(path: Path, known: tuple[Migration, ...], *, vfs: str | None) -> None
             if connection.pragma("journal_mode", "wal") != "wal":
                 raise ServiceUnavailable("The database file cannot be used in write-ahead-log mode.")
             # The exclusive lock makes a second process wait until the schema is complete.
-            transact(connection, "BEGIN EXCLUSIVE", lambda _: migrate(SQLITE, known))
+            transact(connection, "BEGIN EXCLUSIVE", lambda: migrate(SQLITE, known))
         finally:
             close(connection)
         # Closing the last connection copied the log that an earlier process left: group_commit.py says why.
@@ -85,9 +81,7 @@ def close(connection: apsw.Connection) -> None:
         connection.close(True)
 
 
-def transact(
-    connection: apsw.Connection, begin: str, program: Callable[[SqlTransaction], Steps[T]], *, read_only: bool = False
-) -> T:
+def transact(connection: apsw.Connection, begin: str, program: Program[T], *, read_only: bool = False) -> T:
     """Run the program in a transaction of its own and commit it; roll it back if anything raises."""
     connection.execute(begin)
     try:
@@ -107,16 +101,16 @@ def roll_back(connection: apsw.Connection) -> None:
             connection.execute("ROLLBACK")
 
 
-def drive(connection: apsw.Connection, program: Callable[[SqlTransaction], Steps[T]], *, read_only: bool = False) -> T:
+def drive(connection: apsw.Connection, program: Program[T], *, read_only: bool = False) -> T:
     """Run the program's statements one after the other and return its result."""
-    steps = program(TRANSACTION)
+    steps = program()
     try:
         statement = next(steps)
         while True:
             assert isinstance(statement, Statement)
             if read_only:
                 require_select(statement)
-            rows = connection.execute(statement.sql, statement.parameters).fetchall()
+            rows = connection.execute(SQLITE.translate(statement.sql), statement.parameters).fetchall()
             statement = steps.send(rows)
     except StopIteration as finished:
         result: T = finished.value

@@ -12,15 +12,15 @@ next batch overwrites them. A process that starts anew copies the whole log into
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import apsw
 
 from thingmint.host.words import in_words
 from thingmint.records.statement import Statement
-from thingmint.records.steps import Steps
-from thingmint.records.transaction import SqlTransaction
-from thingmint.storage.sqlite_connection import TRANSACTION, WRITER_BUSY_MILLISECONDS, close, is_outage, roll_back
+from thingmint.records.steps import Program
+from thingmint.storage.dialect import SQLITE
+from thingmint.storage.sqlite_connection import WRITER_BUSY_MILLISECONDS, close, is_outage, roll_back
 
 _logger = logging.getLogger(__name__)
 
@@ -29,9 +29,6 @@ IDLE_CHECKPOINT_PAGES = 256
 # ... and at this size in any case, so that it stays bounded under load that never pauses.
 FORCED_CHECKPOINT_PAGES = 4096
 CHECKPOINT_BUSY_MILLISECONDS = 50
-
-
-Program: TypeAlias = Callable[[SqlTransaction], Steps[object]]
 
 
 class Outcome(NamedTuple):
@@ -78,7 +75,7 @@ class WriterConnection:
         connection.execute("BEGIN IMMEDIATE")
         connection.set_busy_timeout(0)
 
-    def run(self, programs: Iterable[Program], outcomes: list[Outcome]) -> Generator[None]:
+    def run(self, programs: Iterable[Program[object]], outcomes: list[Outcome]) -> Generator[None]:
         """Run the programs in the transaction, each in a savepoint, and pause after every statement.
 
         What became of them is appended to the outcomes. Raises only if all of the transaction is lost.
@@ -141,15 +138,15 @@ class WriterConnection:
         return apsw.SQLITE_OK
 
 
-def _run_program(connection: apsw.Connection, program: Program) -> Generator[None, None, Outcome]:
+def _run_program(connection: apsw.Connection, program: Program[object]) -> Generator[None, None, Outcome]:
     connection.execute("SAVEPOINT program")
-    steps = program(TRANSACTION)
+    steps = program()
     rows = None
     try:
         while True:
             statement = steps.send(rows)
             assert isinstance(statement, Statement)
-            rows = connection.execute(statement.sql, statement.parameters).fetchall()
+            rows = connection.execute(SQLITE.translate(statement.sql), statement.parameters).fetchall()
             yield
     except StopIteration as finished:
         outcome = Outcome(finished.value, None)

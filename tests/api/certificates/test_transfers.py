@@ -10,6 +10,7 @@ from tests.support.stores import sample_access_key
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import AccountId
+from thingmint.records.access import access_keys as access_key_table
 
 TARGET = AccountId("222222222222")
 
@@ -18,7 +19,7 @@ TARGET = AccountId("222222222222")
 async def pending(api: Api) -> str:
     """The id of a certificate that waits for the target to accept it."""
     key = sample_access_key(1, account=TARGET)
-    await api.store.write(lambda transaction: transaction.insert_access_key(key))
+    await api.store.write(lambda: access_key_table.insert_access_key(key))
     certificate_id: str = (await api.call("POST", "/keys-and-certificate"))["certificateId"]
     body = json.dumps({"transferMessage": "yours"}).encode()
     answer = await api.call("PATCH", f"/transfer-certificate/{certificate_id}?targetAwsAccount={TARGET}", body)

@@ -13,9 +13,10 @@ from tests.support.things import sample_thing
 from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound
 from thingmint.core.identifiers import ThingName
 from thingmint.core.registry.thing import ThingPrincipalType
+from thingmint.records.registry import thing_principals as thing_principal_table
+from thingmint.records.registry import things as thing_table
+from thingmint.records.registry.thing_principals import Attachment
 from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Transaction
-from thingmint.registration.verbs.thing_principals import Attachment
 
 SCOPE = caller_with().scope
 PREFIX = "arn:aws:iot:eu-west-1:123456789012:"
@@ -113,9 +114,9 @@ async def test_a_group_is_tried_out_with_the_policies_that_its_devices_have_of_i
 async def attach_thing(api: Api, certificate: str, thing: str, *, exclusive: bool = False) -> None:
     kind = ThingPrincipalType.EXCLUSIVE_THING if exclusive else ThingPrincipalType.NON_EXCLUSIVE_THING
 
-    def program(transaction: Transaction) -> Steps[None]:
-        yield from transaction.insert_thing(sample_thing(thing, scope=SCOPE, color="red"))
-        yield from transaction.attach_principal(SCOPE, Attachment(ThingName(thing), certificate, kind))
+    def program() -> Steps[None]:
+        yield from thing_table.insert_thing(sample_thing(thing, scope=SCOPE, color="red"))
+        yield from thing_principal_table.attach_principal(SCOPE, Attachment(ThingName(thing), certificate, kind))
 
     await api.store.write(program)
 

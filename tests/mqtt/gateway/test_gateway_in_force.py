@@ -31,10 +31,10 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.topics import matches, parse_filter, received_as
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.rights.ports import Device
+from thingmint.records.registry import thing_principals as thing_principal_table
+from thingmint.records.registry.thing_principals import Attachment
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.change_watch import ChangeWatch
-from thingmint.registration.kernel.ports import Transaction
-from thingmint.registration.verbs.thing_principals import Attachment
 
 SCOPE = Scope(ACCOUNT, REGION)
 ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}:"
@@ -163,8 +163,8 @@ def arn_of(identity: Identity) -> str:
     return f"{ARN}cert/{identity.certificate_id}"
 
 
-def attached(attachment: Attachment, transaction: Transaction) -> Steps[bool]:
-    return transaction.attach_principal(SCOPE, attachment)
+def attached(attachment: Attachment) -> Steps[bool]:
+    return thing_principal_table.attach_principal(SCOPE, attachment)
 
 
 def text_of(said: Said) -> str:

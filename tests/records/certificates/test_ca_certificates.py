@@ -23,6 +23,7 @@ from thingmint.core.certificates.certificate import CertificateMode, Certificate
 from thingmint.core.errors import DeletionRefused, LimitExceeded, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import AccountId, Region, Scope, TemplateName, certificate_id_of
 from thingmint.core.provisioning.stored_template import TemplateType
+from thingmint.records.certificates import ca_certificates as ca_certificate_table
 from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import ca_certificates, registration_codes
 from thingmint.registration.certificates.auto_registration import (
@@ -63,12 +64,12 @@ def sample_ca(
 
 
 async def store_ca(store: Store, ca_certificate: CACertificate) -> None:
-    await store.write(lambda transaction: transaction.insert_ca_certificate(ca_certificate, MOST))
+    await store.write(lambda: ca_certificate_table.insert_ca_certificate(ca_certificate, MOST))
 
 
 async def fetch_ca(store: Store, ca_certificate: CACertificate) -> CACertificate | None:
     scope, certificate_id = ca_certificate.scope, ca_certificate.certificate_id
-    return await store.read(lambda transaction: transaction.ca_certificate(scope, certificate_id))
+    return await store.read(lambda: ca_certificate_table.ca_certificate(scope, certificate_id))
 
 
 async def test_a_ca_certificate_comes_back_as_it_was_stored(store: Store) -> None:
@@ -90,11 +91,11 @@ async def test_an_update_counts_for_its_version_alone(store: Store) -> None:
         modified_at=CREATED_AT + timedelta(seconds=1),
         customer_version=2,
     )
-    assert await store.write(lambda transaction: transaction.update_ca_certificate(before, after))
-    assert not await store.write(lambda transaction: transaction.update_ca_certificate(before, before))
-    assert not await store.write(lambda transaction: transaction.delete_ca_certificate(before))
+    assert await store.write(lambda: ca_certificate_table.update_ca_certificate(before, after))
+    assert not await store.write(lambda: ca_certificate_table.update_ca_certificate(before, before))
+    assert not await store.write(lambda: ca_certificate_table.delete_ca_certificate(before))
     assert await fetch_ca(store, before) == after
-    assert await store.write(lambda transaction: transaction.delete_ca_certificate(after))
+    assert await store.write(lambda: ca_certificate_table.delete_ca_certificate(after))
     assert await fetch_ca(store, before) is None
 
 
@@ -113,10 +114,10 @@ async def test_of_many_with_one_subject_ten_are_registered(store: Store) -> None
     )
     assert results.count(None) == MOST
     assert sum(isinstance(result, LimitExceeded) for result in results) == 15
-    found = await store.read(lambda transaction: transaction.ca_certificates_of_subject(SCOPE, "cd" * 32))
+    found = await store.read(lambda: ca_certificate_table.ca_certificates_of_subject(SCOPE, "cd" * 32))
     assert len(found) == MOST
     # Each deletion makes room for one.
-    await store.write(lambda transaction: transaction.delete_ca_certificate(found[0]))
+    await store.write(lambda: ca_certificate_table.delete_ca_certificate(found[0]))
     again = await asyncio.gather(
         *(store_ca(store, sample_ca(number)) for number in range(100, 103)), return_exceptions=True
     )
@@ -141,12 +142,12 @@ async def test_cas_are_found_by_subject_and_account(store: Store) -> None:
     elsewhere = sample_ca(6, scope=OTHER_SCOPE)
     for each in (default, shared, stranger, closed, inactive, other, elsewhere):
         await store_ca(store, each)
-    of_subject = await store.read(lambda transaction: transaction.ca_certificates_of_subject(SCOPE, "cd" * 32))
+    of_subject = await store.read(lambda: ca_certificate_table.ca_certificates_of_subject(SCOPE, "cd" * 32))
     assert of_subject == (default, shared, closed, inactive)
 
     async def issuers(account: AccountId | None) -> object:
         return await store.read(
-            lambda transaction: transaction.ca_certificates_of_issuer(SCOPE.region, "cd" * 32, account)
+            lambda: ca_certificate_table.ca_certificates_of_issuer(SCOPE.region, "cd" * 32, account)
         )
 
     assert await issuers(None) == (default,)
@@ -155,7 +156,7 @@ async def test_cas_are_found_by_subject_and_account(store: Store) -> None:
 
     async def of_any_account(limit: int) -> object:
         return await store.read(
-            lambda transaction: transaction.ca_certificates_of_any_account(SCOPE.region, "cd" * 32, limit)
+            lambda: ca_certificate_table.ca_certificates_of_any_account(SCOPE.region, "cd" * 32, limit)
         )
 
     assert await of_any_account(10) == (default, shared, stranger)
@@ -171,7 +172,7 @@ async def test_lists_are_paged_in_order(store: Store) -> None:
         for ascending in (True, False):
             request = PageRequest(100, None, ascending)
             found = await store.read(
-                lambda transaction, name=template_name, page=request: transaction.ca_certificate_summaries(  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                lambda name=template_name, page=request: ca_certificate_table.ca_certificate_summaries(  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                     SCOPE, name, page
                 )
             )
@@ -186,7 +187,7 @@ async def test_certificates_are_listed_by_their_ca(store: Store) -> None:
     for ascending in (True, False):
         request = PageRequest(100, None, ascending)
         found = await store.read(
-            lambda transaction, page=request: transaction.summaries_by_ca(SCOPE, ca_certificate.certificate_id, page)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            lambda page=request: ca_certificate_table.summaries_by_ca(SCOPE, ca_certificate.certificate_id, page)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         )
         ids = [certificate.certificate_id for certificate in mine]
         assert [summary.certificate_id for summary in found] == (ids if ascending else ids[::-1])
@@ -197,8 +198,8 @@ async def test_an_account_has_one_registration_code_however_many_ask(store: Stor
     caller = caller_with()
     codes = await asyncio.gather(*(registration_codes.registration_code(authority, caller) for _ in range(20)))
     assert len(set(codes)) == 1
-    assert await store.write(lambda transaction: transaction.delete_registration_code(caller.scope))
-    assert not await store.write(lambda transaction: transaction.delete_registration_code(caller.scope))
+    assert await store.write(lambda: ca_certificate_table.delete_registration_code(caller.scope))
+    assert not await store.write(lambda: ca_certificate_table.delete_registration_code(caller.scope))
 
 
 async def test_a_device_that_connects_many_times_at_once_is_registered_once(store: Store) -> None:

@@ -20,8 +20,8 @@ from thingmint.core.errors import CertificateInvalid, ResourceExists
 from thingmint.core.identifiers import AccountId, CertificateId, Scope, certificate_id_of
 from thingmint.issuance.foreign.signed_form import signed_digest
 from thingmint.issuance.pem import certificate_pem
+from thingmint.records.certificates import signed_certificates as signed_certificate_table
 from thingmint.records.certificates import signed_certificates as statements
-from thingmint.records.dialect import POSTGRESQL, SQLITE
 from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import ca_certificates, certificates
 from thingmint.registration.certificates.auto_registration import (
@@ -34,6 +34,7 @@ from thingmint.registration.certificates.registered_certificates import register
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store
 from thingmint.storage import SQLITE_FILE_NAME, open_store
+from thingmint.storage.dialect import POSTGRESQL, SQLITE
 from thingmint.storage.postgresql_session import drive
 from thingmint.storage.schema import migrate, migrations
 from thingmint.storage.sqlite_connection import create
@@ -81,7 +82,7 @@ async def test_of_two_encodings_that_come_at_once_one_is_registered(
             return_exceptions=True,
         )
         alike = await store.read(
-            lambda transaction, der=der: transaction.certificates_signed_alike(REGION, signed_digest(der))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            lambda der=der: signed_certificate_table.certificates_signed_alike(REGION, signed_digest(der))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         )
         assert len(alike) == 1
         unexpected = [
@@ -136,7 +137,7 @@ class Earlier:
             return
         connection = await asyncpg.connect(self._url)
         async with connection.transaction():
-            await drive(connection, lambda _: migrate(POSTGRESQL, BEFORE))
+            await drive(connection, lambda: migrate(POSTGRESQL, BEFORE))
         await connection.close()
 
     async def insert(self, table: str, row: dict[str, object]) -> None:
@@ -213,7 +214,7 @@ async def migrated(database_url: str | None, folder: Path) -> dict[str, Certific
         page = await certificates.list_certificates(authority, caller, ALL)
         for each in page.items:
             found[each.arn] = await certificates.describe(authority, caller, each.certificate_id)
-    twice = await store.read(lambda transaction: transaction.other_encodings())
+    twice = await store.read(lambda: signed_certificate_table.other_encodings())
     assert set(twice) == {each for each in found.values() if each.other_encoding_of is not None}
     await store.close()
     return found

@@ -14,6 +14,9 @@ from thingmint.core.certificates.certificate import Certificate, CertificateStat
 from thingmint.core.certificates.transfer import with_transfer_begun, with_transfer_rejected
 from thingmint.core.errors import CertificateStateRefused, ResourceNotFound, TransferCompleted
 from thingmint.core.identifiers import AccountId, Scope
+from thingmint.records.access import access_keys as access_key_table
+from thingmint.records.certificates import certificates as certificate_table
+from thingmint.records.certificates import transfers as transfer_table
 from thingmint.records.certificates.certificates import SUMMARIES_NEWEST_FIRST, SUMMARIES_OLDEST_FIRST
 from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import certificates, transfers
@@ -40,25 +43,25 @@ async def authority(store: Store) -> RegistrationAuthority:
     """An authority on the engine's store."""
     for number, caller in enumerate((SOURCE, TARGET, THIRD)):
         key = sample_access_key(number, account=caller.account)
-        await store.write(lambda transaction, key=key: transaction.insert_access_key(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await store.write(lambda key=key: access_key_table.insert_access_key(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
     return replace(new_authority(), store=store)
 
 
 async def test_a_transfer_comes_back_as_it_was_stored(store: Store) -> None:
     offered = await pending(store, 1)
     certificate_id = offered.certificate_id
-    assert await store.read(lambda transaction: transaction.certificate(SOURCE.scope, certificate_id)) == offered
+    assert await store.read(lambda: certificate_table.certificate(SOURCE.scope, certificate_id)) == offered
     rejected = with_transfer_rejected(offered, "\ud800 no", CREATED_AT)
-    assert await store.write(lambda transaction: transaction.update_certificate(offered, rejected))
-    assert await store.read(lambda transaction: transaction.certificate(SOURCE.scope, certificate_id)) == rejected
-    assert await store.read(lambda transaction: transaction.incoming_certificate(TARGET.scope, certificate_id)) is None
+    assert await store.write(lambda: certificate_table.update_certificate(offered, rejected))
+    assert await store.read(lambda: certificate_table.certificate(SOURCE.scope, certificate_id)) == rejected
+    assert await store.read(lambda: transfer_table.incoming_certificate(TARGET.scope, certificate_id)) is None
 
 
 async def test_an_incoming_certificate_is_found_by_its_target_alone(store: Store) -> None:
     offered = await pending(store, 1)
     for scope, expected in ((TARGET.scope, offered), (SOURCE.scope, None), (THIRD.scope, None)):
         found = await store.read(
-            lambda transaction, scope=scope: transaction.incoming_certificate(scope, offered.certificate_id)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            lambda scope=scope: transfer_table.incoming_certificate(scope, offered.certificate_id)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         )
         assert found == expected
 

@@ -1,7 +1,6 @@
 """Policies in the store: what every engine promises of them, also to those who change them at the same time."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,19 +22,23 @@ from thingmint.core.errors import (
 from thingmint.core.identifiers import PolicyName, ThingGroupName, ThingName, thing_arn, thing_group_arn
 from thingmint.core.policies.stored_policy import MAX_POLICIES_OF_A_TARGET, MAX_VERSIONS, DevicePolicy, PolicyVersion
 from thingmint.core.policies.target import CertificateTarget, CognitoTarget, PolicyTarget, ThingGroupTarget
+from thingmint.records import changes as change_table
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import PageRequest
+from thingmint.records.policies import policies as policy_table
+from thingmint.records.policies import policy_attachments as policy_attachment_table
+from thingmint.records.policies.policy_attachments import Beginning
 from thingmint.records.statement import Statement, rows_of
-from thingmint.records.steps import Steps
+from thingmint.records.steps import Program, Steps
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
 from thingmint.registration.kernel.changes import changes_from
-from thingmint.registration.kernel.ports import Store, Transaction
+from thingmint.registration.kernel.ports import Store
 from thingmint.registration.policies import policies, policy_attachments
 from thingmint.registration.policies.effective_policies import effective_policies
-from thingmint.registration.verbs.policy_attachments import Beginning
 from thingmint.storage import open_store
-from thingmint.storage.postgresql_session import TRANSACTION
+from thingmint.storage.dialect import POSTGRESQL
 
 NAME = PolicyName("Lamp")
 POLICY = DevicePolicy(SCOPE, NAME, 1, 1, "generation", CREATED_AT, CREATED_AT)
@@ -56,10 +59,10 @@ def authority_on(store: Store) -> RegistrationAuthority:
 
 
 async def insert_policy(store: Store, policy: DevicePolicy, *versions: PolicyVersion) -> bool:
-    def program(transaction: Transaction) -> Steps[bool]:
-        inserted = yield from transaction.insert_policy(policy)
+    def program() -> Steps[bool]:
+        inserted = yield from policy_table.insert_policy(policy)
         for version in versions:
-            yield from transaction.insert_policy_version(policy, version)
+            yield from policy_table.insert_policy_version(policy, version)
         return inserted
 
     return await store.write(program)
@@ -71,7 +74,7 @@ async def new_policies(store: Store, *names: str) -> None:
 
 
 async def new_targets(store: Store) -> None:
-    await store.write(lambda transaction: transaction.insert_certificate(CERTIFICATE))
+    await store.write(lambda: certificate_table.insert_certificate(CERTIFICATE))
     await store_memberships(store, SCOPE, Memberships(groups=(("Lamps",),)))
 
 
@@ -87,13 +90,13 @@ async def attached(store: Store, target: PolicyTarget) -> list[str]:
 async def test_a_policy_comes_back_as_it_was_stored(store: Store) -> None:
     assert await insert_policy(store, POLICY, VERSION, replace(VERSION, version=2, document="second"))
     read = store.read
-    assert await read(lambda transaction: transaction.policy_with_version(SCOPE, NAME, None)) == (POLICY, VERSION)
-    assert await read(lambda transaction: transaction.policy_with_version(SCOPE, NAME, 1)) == (POLICY, VERSION)
-    assert await read(lambda transaction: transaction.policy_with_version(SCOPE, NAME, 3)) == (POLICY, None)
-    assert await read(lambda transaction: transaction.policy_with_version(OTHER_SCOPE, NAME, None)) is None
-    assert await store.write(lambda transaction: transaction.policy_for_update(SCOPE, NAME)) == POLICY
-    assert await store.write(lambda transaction: transaction.policy_for_update(OTHER_SCOPE, NAME)) is None
-    versions = await read(lambda transaction: transaction.policy_versions(SCOPE, NAME))
+    assert await read(lambda: policy_table.policy_with_version(SCOPE, NAME, None)) == (POLICY, VERSION)
+    assert await read(lambda: policy_table.policy_with_version(SCOPE, NAME, 1)) == (POLICY, VERSION)
+    assert await read(lambda: policy_table.policy_with_version(SCOPE, NAME, 3)) == (POLICY, None)
+    assert await read(lambda: policy_table.policy_with_version(OTHER_SCOPE, NAME, None)) is None
+    assert await store.write(lambda: policy_table.policy_for_update(SCOPE, NAME)) == POLICY
+    assert await store.write(lambda: policy_table.policy_for_update(OTHER_SCOPE, NAME)) is None
+    versions = await read(lambda: policy_table.policy_versions(SCOPE, NAME))
     assert [(each.version, each.is_default) for each in versions] == [(2, False), (1, True)]
 
 
@@ -102,12 +105,12 @@ async def test_an_update_stores_versions_and_times(store: Store) -> None:
     later = CREATED_AT + timedelta(microseconds=1)
     after = replace(POLICY, default_version=2, last_version=2, modified_at=later)
 
-    def program(transaction: Transaction) -> Steps[None]:
-        yield from transaction.update_policy(after)
-        yield from transaction.touch_policy_version(after, 1, later)
+    def program() -> Steps[None]:
+        yield from policy_table.update_policy(after)
+        yield from policy_table.touch_policy_version(after, 1, later)
 
     await store.write(program)
-    assert await store.read(lambda transaction: transaction.policy_with_version(SCOPE, NAME, 1)) == (
+    assert await store.read(lambda: policy_table.policy_with_version(SCOPE, NAME, 1)) == (
         after,
         replace(VERSION, modified_at=later),
     )
@@ -151,9 +154,9 @@ async def test_groups_and_things_lead_to_policies_within_their_region_alone(stor
 
 async def test_groups_in_a_circle_do_not_hold_up_the_answer(store: Store) -> None:
     await store_memberships(store, SCOPE, Memberships(groups=(("A",), ("A", "B"))))
-    await store.write(lambda _: rows_of("UPDATE thing_group SET parent_name = 'B' WHERE name = 'A'"))
+    await store.write(lambda: rows_of("UPDATE thing_group SET parent_name = 'B' WHERE name = 'A'"))
     beginning = Beginning(group_name="A")
-    found = await store.read(lambda transaction: transaction.effective_policies(SCOPE, beginning))
+    found = await store.read(lambda: policy_attachment_table.effective_policies(SCOPE, beginning))
     assert found.depends_on == {thing_group_arn(SCOPE, ThingGroupName(name)) for name in ("A", "B")}
 
 
@@ -220,7 +223,7 @@ async def test_a_certificate_deleted_while_a_policy_is_attached_leaves_no_attach
     authority = authority_on(store)
     for number in range(2, 12):
         certificate = sample_certificate(number)
-        await store.write(lambda transaction, new=certificate: transaction.insert_certificate(new))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await store.write(lambda new=certificate: certificate_table.insert_certificate(new))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         target = CertificateTarget(SCOPE, certificate.certificate_id)
         attaching, deleting = await asyncio.gather(
             attach(store, NAME, target),
@@ -274,8 +277,8 @@ async def test_whoever_follows_the_changes_is_told_of_each_while_many_are_made(s
     assert seen == {f"resource-{number}" for number in range(60)}
 
 
-def note_of(resource: str) -> Callable[[Transaction], Steps[None]]:
-    return lambda transaction: transaction.note_change(resource)
+def note_of(resource: str) -> Program[None]:
+    return lambda: change_table.note_change(resource)
 
 
 async def test_a_change_that_began_first_and_ends_last_is_told(postgresql_url: str, tmp_path: Path) -> None:
@@ -284,10 +287,10 @@ async def test_a_change_that_began_first_and_ends_last_is_told(postgresql_url: s
     store = await open_store(postgresql_url, tmp_path, observe=Timings())
     try:
         stamp = (await changes_from(store, None)).stamp
-        note = next(TRANSACTION.note_change("early"))
+        note = next(change_table.note_change("early"))
         assert isinstance(note, Statement)
         async with early.transaction():
-            await early.execute(note.sql, *note.parameters)
+            await early.execute(POSTGRESQL.translate(note.sql), *note.parameters)
             await store.write(note_of("late"))
             before = await changes_from(store, stamp)
             again = await changes_from(store, before.stamp)
@@ -329,8 +332,8 @@ async def test_every_node_is_told_what_another_changes(database_url: str | None,
 async def test_a_change_that_was_undone_is_not_told(store: Store) -> None:
     stamp = (await changes_from(store, None)).stamp
 
-    def program(transaction: Transaction) -> Steps[None]:
-        yield from transaction.note_change("resource")
+    def program() -> Steps[None]:
+        yield from change_table.note_change("resource")
         raise ResourceNotFound("nothing here")
 
     with pytest.raises(ResourceNotFound):

@@ -23,7 +23,9 @@ from thingmint.core.provisioning.registration_task import (
     TaskStatus,
 )
 from thingmint.data_directory.buckets import Buckets
+from thingmint.records import audit as audit_table
 from thingmint.records.paging import PageKey, PageRequest
+from thingmint.records.provisioning import registration_tasks as registration_task_table
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.provisioning import bulk
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
@@ -49,22 +51,22 @@ def task(number: int = 1, status: TaskStatus = TaskStatus.IN_PROGRESS, *, scope:
 
 
 async def insert(store: Store, each: RegistrationTask) -> bool:
-    return await store.write(lambda transaction: transaction.insert_registration_task(each))
+    return await store.write(lambda: registration_task_table.insert_registration_task(each))
 
 
 async def fetch(store: Store, each: RegistrationTask) -> RegistrationTask | None:
-    return await store.read(lambda transaction: transaction.registration_task(each.scope, each.task_id))
+    return await store.read(lambda: registration_task_table.registration_task(each.scope, each.task_id))
 
 
 async def take(store: Store, owner: str, *, at: timedelta = timedelta()) -> RegistrationTask | None:
     now = CREATED_AT + at
     return await store.write(
-        lambda transaction: transaction.take_registration_task(owner, now, now + timedelta(seconds=15))
+        lambda: registration_task_table.take_registration_task(owner, now, now + timedelta(seconds=15))
     )
 
 
 async def listed(store: Store, status: TaskStatus | None = None, request: PageRequest = NEWEST) -> list[str]:
-    found = await store.read(lambda transaction: transaction.registration_tasks(SCOPE, status, request))
+    found = await store.read(lambda: registration_task_table.registration_tasks(SCOPE, status, request))
     return [entry.task_id for entry in found]
 
 
@@ -77,9 +79,9 @@ async def test_a_task_comes_back_as_it_was_stored_and_changed(store: Store, numb
     after = replace(
         before, status=TaskStatus.FAILED, message="broken", modified_at=LATER, progress=Progress(7, 8, 9, 10, 11, 12)
     )
-    await store.write(lambda transaction: transaction.update_registration_task(after))
+    await store.write(lambda: registration_task_table.update_registration_task(after))
     assert await fetch(store, before) == after
-    locked = await store.write(lambda transaction: transaction.registration_task_for_update(SCOPE, before.task_id))
+    locked = await store.write(lambda: registration_task_table.registration_task_for_update(SCOPE, before.task_id))
     assert locked == after
 
 
@@ -97,7 +99,7 @@ async def test_tasks_are_listed_by_status_newest_first(store: Store) -> None:
     assert await listed(store) == ["task-4", "task-3", "task-2", "task-1"]
     assert await listed(store, TaskStatus.COMPLETED) == ["task-3", "task-2", "task-1"]
     (entry,) = await store.read(
-        lambda transaction: transaction.registration_tasks(SCOPE, None, PageRequest(1, None, ascending=False))
+        lambda: registration_task_table.registration_tasks(SCOPE, None, PageRequest(1, None, ascending=False))
     )
     after = PageRequest(2, PageKey(entry.position), ascending=False)
     assert await listed(store, None, after) == ["task-3", "task-2"]
@@ -106,10 +108,10 @@ async def test_tasks_are_listed_by_status_newest_first(store: Store) -> None:
 
 async def test_of_many_who_want_a_task_one_gets_it_until_its_lease_ends(store: Store) -> None:
     await insert(store, task())
-    assert await store.read(lambda transaction: transaction.has_free_registration_task(CREATED_AT))
+    assert await store.read(lambda: registration_task_table.has_free_registration_task(CREATED_AT))
     taken = await asyncio.gather(*(take(store, f"owner-{number}") for number in range(8)))
     assert sorted(taken, key=bool) == [None] * 7 + [task()]
-    assert not await store.read(lambda transaction: transaction.has_free_registration_task(LATER))
+    assert not await store.read(lambda: registration_task_table.has_free_registration_task(LATER))
     assert await take(store, "late", at=timedelta(seconds=15)) is None
     assert await take(store, "later", at=timedelta(seconds=16)) == task()
 
@@ -130,24 +132,24 @@ async def test_a_lease_is_extended_and_ended_by_its_owner_alone(store: Store) ->
     await insert(store, task())
     await take(store, "owner")
     until = LATER + timedelta(seconds=15)
-    assert await store.write(lambda transaction: transaction.own_registration_task(task(), "owner", until))
-    assert not await store.write(lambda transaction: transaction.own_registration_task(task(), "other", until))
-    assert await store.write(lambda transaction: transaction.owns_registration_task(task(), "owner"))
-    assert not await store.write(lambda transaction: transaction.owns_registration_task(task(), "other"))
-    assert not await store.read(lambda transaction: transaction.has_free_registration_task(LATER))
+    assert await store.write(lambda: registration_task_table.own_registration_task(task(), "owner", until))
+    assert not await store.write(lambda: registration_task_table.own_registration_task(task(), "other", until))
+    assert await store.write(lambda: registration_task_table.owns_registration_task(task(), "owner"))
+    assert not await store.write(lambda: registration_task_table.owns_registration_task(task(), "other"))
+    assert not await store.read(lambda: registration_task_table.has_free_registration_task(LATER))
 
 
 async def test_an_outcome_is_known_once_until_it_is_reported(store: Store) -> None:
     outcomes = [Outcome(2, False, '{"ü":1}'), Outcome(1, True, "{}"), Outcome(2**40, True, "{}")]
     for each in (task(), task(scope=OTHER_SCOPE)):
         for outcome in outcomes:
-            assert await store.write(lambda transaction, o=outcome, t=each: transaction.insert_outcome(t, o))  # type: ignore[misc]  # defaults bind the loops' values
-    assert not await store.write(lambda transaction: transaction.insert_outcome(task(), Outcome(1, False, "other")))
+            assert await store.write(lambda o=outcome, t=each: registration_task_table.insert_outcome(t, o))  # type: ignore[misc]  # defaults bind the loops' values
+    assert not await store.write(lambda: registration_task_table.insert_outcome(task(), Outcome(1, False, "other")))
     expected = (outcomes[1], outcomes[0], outcomes[2])
-    assert await store.read(lambda transaction: transaction.outcomes(task())) == expected
-    await store.write(lambda transaction: transaction.delete_outcomes(task()))
-    assert await store.read(lambda transaction: transaction.outcomes(task())) == ()
-    assert await store.read(lambda transaction: transaction.outcomes(task(scope=OTHER_SCOPE))) == expected
+    assert await store.read(lambda: registration_task_table.outcomes(task())) == expected
+    await store.write(lambda: registration_task_table.delete_outcomes(task()))
+    assert await store.read(lambda: registration_task_table.outcomes(task())) == ()
+    assert await store.read(lambda: registration_task_table.outcomes(task(scope=OTHER_SCOPE))) == expected
 
 
 async def test_old_tasks_are_those_that_run_no_more(store: Store) -> None:
@@ -155,11 +157,11 @@ async def test_old_tasks_are_those_that_run_no_more(store: Store) -> None:
     for number in (3, 2, 9):
         await insert(store, task(number, TaskStatus.COMPLETED))
     before = CREATED_AT + timedelta(seconds=9)
-    old = await store.read(lambda transaction: transaction.old_registration_tasks(before, 10))
+    old = await store.read(lambda: registration_task_table.old_registration_tasks(before, 10))
     assert [each.task_id for each in old] == ["task-2", "task-3"]
-    assert len(await store.read(lambda transaction: transaction.old_registration_tasks(before, 1))) == 1
-    assert await store.write(lambda transaction: transaction.delete_registration_task(old[0]))
-    assert not await store.write(lambda transaction: transaction.delete_registration_task(old[0]))
+    assert len(await store.read(lambda: registration_task_table.old_registration_tasks(before, 1))) == 1
+    assert await store.write(lambda: registration_task_table.delete_registration_task(old[0]))
+    assert not await store.write(lambda: registration_task_table.delete_registration_task(old[0]))
 
 
 async def test_of_several_processes_one_carries_out_a_task(store: Store, tmp_path: Path) -> None:
@@ -177,7 +179,7 @@ async def test_of_several_processes_one_carries_out_a_task(store: Store, tmp_pat
     assert sorted(await asyncio.gather(*(each.work() for each in runners))) == [False] * 3 + [True]
     done, _ = await bulk.describe(authority, OPERATOR, started.task_id)
     assert (done.status, done.progress.successes, done.progress.failures) == (TaskStatus.COMPLETED, 60, 0)
-    entries = await store.read(lambda transaction: transaction.audit_entries(OPERATOR.scope, None, 1000))
+    entries = await store.read(lambda: audit_table.audit_entries(OPERATOR.scope, None, 1000))
     assert sum(entry.action == "RegisterThing" for entry in entries) == 60
     lines = [each["lineNumber"] for each in report(tmp_path, started.task_id, ReportType.RESULTS)]
     assert lines == list(range(1, 61))

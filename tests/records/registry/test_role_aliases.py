@@ -10,6 +10,7 @@ from tests.support.registry import registry_on
 from thingmint.core.certificates.certificate_provider import ProvidedOperation
 from thingmint.core.identifiers import CertificateProviderName, RoleAliasName
 from thingmint.core.registry.event_configuration import EventType
+from thingmint.records.certificates import certificate_providers as certificate_provider_table
 from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import certificate_providers
 from thingmint.registration.kernel.ports import Store
@@ -56,7 +57,7 @@ async def test_an_operation_gets_one_provider_whoever_asks_at_the_same_time(stor
     assert Counter(type(outcome).__name__ for outcome in outcomes) == {"CertificateProvider": 1, "LimitExceeded": 3}
     (entry,) = (await certificate_providers.list_providers(authority, CALLER, ALL)).items
     changed = await certificate_providers.update(authority, CALLER, entry.name, HOOK_ARN + "2", None)
-    found = await store.read(lambda transaction: transaction.certificate_provider_of(CALLER.scope, operation))
+    found = await store.read(lambda: certificate_provider_table.certificate_provider_of(CALLER.scope, operation))
     assert found == changed
     await certificate_providers.delete(authority, CALLER, entry.name)
     assert not (await certificate_providers.list_providers(authority, CALLER, ALL)).items

@@ -6,6 +6,7 @@ from tests.support.registry import Registry, registry_on
 
 from thingmint.core.errors import LimitExceeded, ResourceNotFound
 from thingmint.core.registry.tag import TaggableKind, taggable
+from thingmint.records.registry import tags as tag_table
 from thingmint.registration.kernel import tags
 from thingmint.registration.kernel.ports import Store
 
@@ -34,8 +35,8 @@ async def test_a_resource_of_each_kind_can_be_looked_for_and_held(store: Store) 
     for kind in TaggableKind:
         resource = taggable(scope, f"{OURS}:{kind}/none")
         assert resource is not None
-        assert not await store.read(lambda transaction: transaction.has_taggable(resource))  # noqa: B023  awaited here
-        assert not await store.write(lambda transaction: transaction.hold_taggable(resource))  # noqa: B023  awaited here
+        assert not await store.read(lambda: tag_table.has_taggable(resource))  # noqa: B023  awaited here
+        assert not await store.write(lambda: tag_table.hold_taggable(resource))  # noqa: B023  awaited here
 
 
 async def test_two_that_fill_the_last_place_do_not_both_succeed(store: Store) -> None:

@@ -1,12 +1,13 @@
-"""The verbs of the attachments of principals to things, on both engines."""
+"""The table of the attachments of principals to things, on both engines."""
 
 from tests.support.stores import OTHER_SCOPE, SCOPE
 from tests.support.things import turned, write
 
 from thingmint.core.identifiers import Scope, ThingName
 from thingmint.core.registry.thing import ThingPrincipalType
+from thingmint.records.registry import thing_principals as thing_principal_table
+from thingmint.records.registry.thing_principals import Attachment
 from thingmint.registration.kernel.ports import Store
-from thingmint.registration.verbs.thing_principals import Attachment
 
 EXCLUSIVE, SHARED = ThingPrincipalType.EXCLUSIVE_THING, ThingPrincipalType.NON_EXCLUSIVE_THING
 
@@ -16,16 +17,20 @@ def attachment(thing: str, principal: str, type_: ThingPrincipalType = SHARED) -
 
 
 async def attach(store: Store, *attachments: Attachment, scope: Scope = SCOPE) -> list[object]:
-    return await write(store, *(lambda t, each=each: t.attach_principal(scope, each) for each in attachments))
+    return await write(
+        store, *(lambda each=each: thing_principal_table.attach_principal(scope, each) for each in attachments)
+    )
 
 
 async def principals(store: Store, thing: str, type_: ThingPrincipalType | None = None) -> list[list[str]]:
-    pages = await turned(store, 2, lambda t, page: t.principals_of_thing(SCOPE, ThingName(thing), page, type_))
+    pages = await turned(
+        store, 2, lambda page: thing_principal_table.principals_of_thing(SCOPE, ThingName(thing), page, type_)
+    )
     return [[each.principal for each in page] for page in pages]
 
 
 async def things(store: Store, principal: str, scope: Scope = SCOPE) -> list[list[str]]:
-    pages = await turned(store, 2, lambda t, page: t.things_of_principal(scope, principal, page))
+    pages = await turned(store, 2, lambda page: thing_principal_table.things_of_principal(scope, principal, page))
     return [[each.thing_name for each in page] for page in pages]
 
 
@@ -33,9 +38,9 @@ async def test_an_attachment_comes_back_as_it_was_made(store: Store) -> None:
     exclusive = attachment("lamp", "arn:1", EXCLUSIVE)
     await attach(store, exclusive)
 
-    assert await store.read(lambda t: t.attachment(SCOPE, ThingName("lamp"), "arn:1")) == exclusive
-    assert await store.read(lambda t: t.attachment(SCOPE, ThingName("lamp"), "arn:2")) is None
-    assert await store.read(lambda t: t.attachment(OTHER_SCOPE, ThingName("lamp"), "arn:1")) is None
+    assert await store.read(lambda: thing_principal_table.attachment(SCOPE, ThingName("lamp"), "arn:1")) == exclusive
+    assert await store.read(lambda: thing_principal_table.attachment(SCOPE, ThingName("lamp"), "arn:2")) is None
+    assert await store.read(lambda: thing_principal_table.attachment(OTHER_SCOPE, ThingName("lamp"), "arn:1")) is None
 
 
 async def test_a_second_attachment_changes_nothing_and_says_so(store: Store) -> None:
@@ -43,7 +48,7 @@ async def test_a_second_attachment_changes_nothing_and_says_so(store: Store) -> 
 
     assert await attach(store, first, attachment("lamp", "arn:1", SHARED)) == [True, False]
 
-    assert await store.read(lambda t: t.attachment(SCOPE, ThingName("lamp"), "arn:1")) == first
+    assert await store.read(lambda: thing_principal_table.attachment(SCOPE, ThingName("lamp"), "arn:1")) == first
 
 
 async def test_attachments_are_listed_from_both_ends(store: Store) -> None:
@@ -64,9 +69,9 @@ async def test_a_detached_principal_is_gone_from_both_ends(store: Store) -> None
 
     detached = await write(
         store,
-        lambda t: t.detach_principal(SCOPE, name, "arn:1"),
-        lambda t: t.detach_principal(SCOPE, name, "arn:1"),
-        lambda t: t.detach_principal(OTHER_SCOPE, name, "arn:2"),
+        lambda: thing_principal_table.detach_principal(SCOPE, name, "arn:1"),
+        lambda: thing_principal_table.detach_principal(SCOPE, name, "arn:1"),
+        lambda: thing_principal_table.detach_principal(OTHER_SCOPE, name, "arn:2"),
     )
 
     assert detached == [True, False, False]

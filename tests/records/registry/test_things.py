@@ -1,4 +1,4 @@
-"""The verbs of things, on both engines."""
+"""The tables of things, on both engines."""
 
 from collections.abc import Sequence
 
@@ -8,22 +8,23 @@ from tests.support.things import next_version, sample_thing, turned, write
 
 from thingmint.core.identifiers import BillingGroupName, Scope, ThingName, ThingTypeName
 from thingmint.core.registry.thing import Thing
+from thingmint.records.registry import things as thing_table
+from thingmint.records.registry.things import AttributeFilter, ThingFilter
 from thingmint.registration.kernel.ports import Store
-from thingmint.registration.verbs.things import AttributeFilter, ThingFilter
 
 LAMP = sample_thing("lamp", "light", billing="ward", colour="red", wattage="60")
 
 
 async def insert(store: Store, *things: Thing) -> None:
-    await write(store, *(lambda transaction, thing=thing: transaction.insert_thing(thing) for thing in things))
+    await write(store, *(lambda thing=thing: thing_table.insert_thing(thing) for thing in things))
 
 
 async def fetch(store: Store, name: str, scope: Scope = SCOPE) -> Thing | None:
-    return await store.read(lambda transaction: transaction.thing(scope, ThingName(name)))
+    return await store.read(lambda: thing_table.thing(scope, ThingName(name)))
 
 
 async def listed(store: Store, wanted: ThingFilter, size: int = 2, scope: Scope = SCOPE) -> list[list[str]]:
-    pages = await turned(store, size, lambda transaction, page: transaction.things(scope, wanted, page))
+    pages = await turned(store, size, lambda page: thing_table.things(scope, wanted, page))
     return [[thing.name for thing in page] for page in pages]
 
 
@@ -40,14 +41,17 @@ async def test_a_thing_comes_back_as_it_was_stored(store: Store, thing: Thing) -
     await insert(store, thing)
 
     assert await fetch(store, thing.name) == thing
-    assert (await write(store, lambda t: t.thing_for_update(SCOPE, thing.name))) == [thing]
+    assert (await write(store, lambda: thing_table.thing_for_update(SCOPE, thing.name))) == [thing]
     assert await fetch(store, thing.name, OTHER_SCOPE) is None
 
 
 async def test_a_taken_name_changes_nothing_and_tells_who_has_it(store: Store) -> None:
     other = sample_thing("lamp", colour="blue")
 
-    assert await write(store, lambda t: t.insert_thing(LAMP), lambda t: t.insert_thing(other)) == [None, LAMP]
+    assert await write(store, lambda: thing_table.insert_thing(LAMP), lambda: thing_table.insert_thing(other)) == [
+        None,
+        LAMP,
+    ]
 
     assert await fetch(store, "lamp") == LAMP
     assert await listed(store, with_attribute("colour", "blue")) == []
@@ -65,7 +69,7 @@ async def test_a_name_is_free_in_another_region(store: Store) -> None:
 async def test_an_updated_thing_is_found_by_what_it_has_now(store: Store) -> None:
     await insert(store, LAMP)
 
-    await write(store, lambda t: t.update_thing(next_version(LAMP, colour="blue")))
+    await write(store, lambda: thing_table.update_thing(next_version(LAMP, colour="blue")))
 
     assert await fetch(store, "lamp") == next_version(LAMP, colour="blue")
     assert await listed(store, with_attribute("colour", "red")) == []
@@ -76,7 +80,7 @@ async def test_an_updated_thing_is_found_by_what_it_has_now(store: Store) -> Non
 async def test_a_deleted_thing_is_found_by_nothing(store: Store) -> None:
     await insert(store, LAMP, sample_thing("other", "light", colour="red"))
 
-    await write(store, lambda t: t.delete_thing(LAMP))
+    await write(store, lambda: thing_table.delete_thing(LAMP))
 
     assert await fetch(store, "lamp") is None
     for wanted in (ThingFilter(), of_type("light"), with_attribute("colour", "red")):
@@ -118,6 +122,6 @@ async def test_lists_hold_what_their_filters_say(store: Store, wanted: ThingFilt
 async def test_a_billing_group_lists_its_things(store: Store) -> None:
     await insert(store, *(sample_thing(name, billing=name[:1]) for name in ("a1", "b1", "a2", "a3")))
 
-    pages = await turned(store, 2, lambda t, page: t.things_in_billing_group(SCOPE, BillingGroupName("a"), page))
+    pages = await turned(store, 2, lambda page: thing_table.things_in_billing_group(SCOPE, BillingGroupName("a"), page))
 
     assert pages == [["a1", "a2"], ["a3"]]

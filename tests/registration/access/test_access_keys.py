@@ -16,6 +16,7 @@ from thingmint.core.errors import InvalidRequest, MalformedPolicy, ResourceNotFo
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.core.policies.language import DecisionEffect, evaluate, parse_policy
 from thingmint.data_directory.sealing import Sealer
+from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.access.access_keys import (
     AccessKeyRequest,
     NewAccessKey,
@@ -242,7 +243,7 @@ async def test_preset_keys_of_another_account_stay(store: MemoryStore) -> None:
 async def test_stale_preset_goes_even_if_the_wanted_one_stands(store: MemoryStore) -> None:
     await ensured(store, "AKIAROOT", "secret", PRESET)
     stale: AccessKey = replace(store.tables.access_keys["AKIAROOT"], access_key_id="AKIASTALE")
-    await store.write(lambda transaction: transaction.insert_access_key(stale))
+    await store.write(lambda: access_key_table.insert_access_key(stale))
     assert await ensured(store, "AKIAROOT", "secret", PRESET)
     assert list(store.tables.access_keys) == ["AKIAROOT"]
 

@@ -31,11 +31,11 @@ from thingmint.core.errors import (
     Throttled,
     UpdateConflict,
 )
-from thingmint.core.identifiers import AccountId, CertificateId, Region, TemplateName, certificate_id_of
+from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, TemplateName, certificate_id_of
 from thingmint.core.provisioning.stored_template import TemplateType
+from thingmint.records.certificates import ca_certificates as ca_certificate_table
 from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Steps
-from thingmint.records.transaction import SqlTransaction
 from thingmint.registration.certificates import ca_certificates, registration_codes
 from thingmint.registration.certificates.ca_certificates import CARegistration
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -322,7 +322,7 @@ async def test_a_change_that_another_request_overtook_is_refused(
         yield from ()
         return False
 
-    monkeypatch.setattr(SqlTransaction, "delete_ca_certificate", overtaken)
+    monkeypatch.setattr(ca_certificate_table, "delete_ca_certificate", overtaken)
     with pytest.raises(UpdateConflict, match="at the same time"):
         await ca_certificates.delete(authority, CALLER, registered.certificate_id)
 
@@ -349,16 +349,16 @@ async def test_a_code_that_is_not_there_cannot_be_deleted(authority: Registratio
 async def test_of_two_that_ask_for_the_first_code_both_get_the_stored_one(
     authority: RegistrationAuthority, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = SqlTransaction.registration_code
+    real = ca_certificate_table.registration_code
     missed = iter([None])
 
-    def late(self: SqlTransaction, scope: object) -> Steps[str | None]:
+    def late(scope: Scope) -> Steps[str | None]:
         # The first look comes before the other request's commit.
-        found = yield from real(self, scope)  # type: ignore[arg-type]  # a Scope
+        found = yield from real(scope)
         return next(missed, found)
 
     code = await registration_codes.registration_code(authority, CALLER)
-    monkeypatch.setattr(SqlTransaction, "registration_code", late)
+    monkeypatch.setattr(ca_certificate_table, "registration_code", late)
     assert await registration_codes.registration_code(authority, CALLER) == code
     assert len(store.tables.audit) == 1
 
@@ -370,6 +370,6 @@ async def test_a_code_that_vanished_meanwhile_is_not_given_out(
         yield from ()
 
     await registration_codes.registration_code(authority, CALLER)
-    monkeypatch.setattr(SqlTransaction, "registration_code", vanished)
+    monkeypatch.setattr(ca_certificate_table, "registration_code", vanished)
     with pytest.raises(Throttled):
         await registration_codes.registration_code(authority, CALLER)

@@ -30,9 +30,9 @@ from thingmint.issuance.keys import KeyPair, generate_key_pair
 from thingmint.issuance.profile import default_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Steps
-from thingmint.records.transaction import SqlTransaction
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
@@ -273,6 +273,6 @@ async def test_change_that_another_request_overtook_is_refused(
         yield from ()
         return False
 
-    monkeypatch.setattr(SqlTransaction, "delete_certificate", overtaken)
+    monkeypatch.setattr(certificate_table, "delete_certificate", overtaken)
     with pytest.raises(CertificateStateRefused, match="at the same time"):
         await certificates.delete(authority, CALLER, certificate.certificate_id)

@@ -33,6 +33,7 @@ from thingmint.core.errors import (
 )
 from thingmint.core.identifiers import CertificateProviderName
 from thingmint.issuance.pem import certificate_pem
+from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.certificates import certificate_providers, certificates, transfers
 from thingmint.registration.certificates.auto_registration import auto_register
 from thingmint.registration.certificates.registered_certificates import register, register_without_ca
@@ -60,7 +61,7 @@ async def with_keys(authority: RegistrationAuthority) -> RegistrationAuthority:
     """An authority on whose registry both accounts have an access key, so that they can accept transfers."""
     for number, caller in enumerate((CALLER, OTHER)):
         key = sample_access_key(number, account=caller.account)
-        await authority.store.write(lambda transaction, key=key: transaction.insert_access_key(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await authority.store.write(lambda key=key: access_key_table.insert_access_key(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
     return authority
 
 

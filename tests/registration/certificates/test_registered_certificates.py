@@ -20,6 +20,7 @@ from thingmint.core.errors import (
     ResourceExists,
 )
 from thingmint.core.identifiers import AccountId, CertificateId
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import ca_certificates, certificates, registration_codes
 from thingmint.registration.certificates.ca_certificates import CARegistration
@@ -214,10 +215,7 @@ async def test_a_careless_ca_may_repeat_its_serial_numbers(authority: Registrati
     certificate = await register_without_ca(authority, CALLER, new_ca().issue_pem(), INACTIVE)
     other = replace(certificate, certificate_id=CertificateId("ef" * 32), signed_digest="ef" * 32)
 
-    def program(transaction: object) -> object:
-        return transaction.insert_certificate(other)  # type: ignore[attr-defined]  # a Transaction
-
-    await authority.store.write(program)  # type: ignore[arg-type]  # a program
+    await authority.store.write(lambda: certificate_table.insert_certificate(other))
     assert await certificates.describe(authority, CALLER, other.certificate_id) == other
 
 

@@ -22,6 +22,7 @@ from thingmint.core.errors import (
     TransferCompleted,
 )
 from thingmint.core.identifiers import AccountId, CertificateId
+from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.certificates import certificates, transfers
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
@@ -161,7 +162,7 @@ async def test_three_accounts_and_the_registry_agree(taken: list[Step]) -> None:
     store, model = MemoryStore(), Model()
     for number, caller in enumerate(CALLERS):
         key = sample_access_key(number, account=caller.account)
-        await store.write(lambda transaction, key=key: transaction.insert_access_key(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await store.write(lambda key=key: access_key_table.insert_access_key(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
     authority = new_authority(store)
     issued = await certificates.issue_with_new_key(authority, CALLERS[0], active=False)
     for step in taken:

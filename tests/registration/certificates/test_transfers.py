@@ -20,9 +20,10 @@ from thingmint.core.errors import (
     TransferRefused,
 )
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, certificate_arn
+from thingmint.records.access import access_keys as access_key_table
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Steps
-from thingmint.records.transaction import SqlTransaction
 from thingmint.registration.certificates import certificates, transfers
 from thingmint.registration.certificates.registered_certificates import register_without_ca
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -40,7 +41,7 @@ def store() -> MemoryStore:
 async def authority(store: MemoryStore) -> RegistrationAuthority:
     for number, caller in enumerate((SOURCE, TARGET, THIRD)):
         key = sample_access_key(number, account=caller.account)
-        await store.write(lambda transaction, key=key: transaction.insert_access_key(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await store.write(lambda key=key: access_key_table.insert_access_key(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
     return new_authority(store)
 
 
@@ -257,7 +258,7 @@ async def test_a_step_that_another_request_overtook_is_refused(
         yield from ()
         return False
 
-    monkeypatch.setattr(SqlTransaction, verb, overtaken)
+    monkeypatch.setattr(certificate_table, verb, overtaken)
     end = (
         transfers.accept(authority, TARGET, certificate_id, active=True)
         if verb == "delete_certificate"

@@ -4,6 +4,7 @@ import pytest
 from tests.support.memory_store import MemoryStore
 
 from thingmint.core.errors import ServiceUnavailable
+from thingmint.records import changes as change_table
 from thingmint.registration.kernel.change_watch import ChangeWatch
 
 WATCHED = frozenset({"certificate", "group"})
@@ -22,7 +23,7 @@ async def started(store: MemoryStore) -> ChangeWatch[str]:
 
 async def change(store: MemoryStore, *resources: str) -> None:
     for resource in resources:
-        await store.write(lambda transaction, resource=resource: transaction.note_change(resource))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await store.write(lambda resource=resource: change_table.note_change(resource))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
 
 async def watched(watch: ChangeWatch[str], key: str, resources: frozenset[str] = WATCHED) -> None:

@@ -30,6 +30,7 @@ from thingmint.core.registry.registry_event import (
 from thingmint.core.registry.thing_group import GroupUpdate
 from thingmint.core.registry.thing_type import PropagatingAttribute, ThingTypeUpdate
 from thingmint.data_directory.buckets import Buckets
+from thingmint.records.registry import event_configurations as event_configuration_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.wanted_events import KNOWN_FOR, WantedEvents
 from thingmint.registration.provisioning import bulk
@@ -280,7 +281,7 @@ async def test_an_update_of_which_nobody_knows_whether_it_was_committed_is_looke
 
 @dataclass
 class Asked:
-    """A transaction that is asked for configurations, while somebody switches something."""
+    """A table that is asked for configurations, while somebody switches something."""
 
     wanted: WantedEvents
     switched: bool
@@ -296,14 +297,17 @@ class Asked:
 
 
 @pytest.mark.parametrize(("switched", "times"), [(False, 1), (True, 3)])
-def test_what_is_read_is_remembered_unless_something_was_switched_meanwhile(switched: bool, times: int) -> None:
+def test_what_is_read_is_remembered_unless_something_was_switched_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, switched: bool, times: int
+) -> None:
     wanted = WantedEvents()
-    transaction: Any = Asked(wanted, switched)
+    asked = Asked(wanted, switched)
+    monkeypatch.setattr(event_configuration_table, "event_configurations", asked.event_configurations)
 
     for _ in range(3):
-        assert list(wanted.of(transaction, caller_with().scope, NOW)) == []
+        assert list(wanted.of(caller_with().scope, NOW)) == []
 
-    assert transaction.times == times
+    assert asked.times == times
 
 
 REGISTRATION = {

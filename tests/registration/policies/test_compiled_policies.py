@@ -15,8 +15,9 @@ from thingmint.core.identifiers import CertificateId, PolicyName, Scope, ThingGr
 from thingmint.core.policies.iot_policy import parse_iot_policy
 from thingmint.core.policies.language import Policy
 from thingmint.core.policies.target import CertificateTarget, ThingGroupTarget
+from thingmint.records.policies import policies as policy_table
+from thingmint.records.policies.policies import VersionKey
 from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.policies.compiled_policies import (
     CompiledPolicies,
     NotCompiled,
@@ -25,7 +26,6 @@ from thingmint.registration.policies.compiled_policies import (
 )
 from thingmint.registration.policies.device_authorization import BoundDevice, bound_device
 from thingmint.registration.policies.effective_policies import MAX_CHARACTERS, policies_for
-from thingmint.registration.verbs.policies import VersionKey
 
 SCOPE = Scope(ACCOUNT, REGION)
 PADDING = " " * 400_000
@@ -53,8 +53,8 @@ class House:
         await self.api.call("POST", f"/policies/{name}/version?setAsDefault=true", body)
 
     async def in_force(self) -> list[Policy]:
-        def program(transaction: Transaction, versions: Versions) -> Steps[BoundDevice]:
-            return bound_device(transaction, versions, self.target, SCOPE, "lamp")
+        def program(versions: Versions) -> Steps[BoundDevice]:
+            return bound_device(versions, self.target, SCOPE, "lamp")
 
         return [each.policy for each in (await read_with_policies(self.store, self.compiled, program)).policies]
 
@@ -132,9 +132,9 @@ def test_what_was_not_used_for_the_longest_time_is_forgotten() -> None:
 async def test_a_version_that_is_deleted_meanwhile_is_not_waited_for() -> None:
     asked: list[int] = []
 
-    def program(transaction: Transaction, versions: Versions) -> Steps[str]:
+    def program(versions: Versions) -> Steps[str]:
         asked.append(len(asked))
-        yield from transaction.policy_document(key("gone"))
+        yield from policy_table.policy_document(key("gone"))
         if len(asked) == 1:
             versions.policies_of([key("gone")])
         return "done"

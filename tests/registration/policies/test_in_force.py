@@ -14,14 +14,14 @@ from thingmint.core.identifiers import PolicyName, ThingGroupName, ThingName
 from thingmint.core.policies.simulation import ActionType, AuthDecision, AuthRequest
 from thingmint.core.policies.target import CertificateTarget, CognitoTarget, PolicyTarget, ThingGroupTarget
 from thingmint.core.registry.thing import ThingPrincipalType
+from thingmint.records.registry import thing_principals as thing_principal_table
+from thingmint.records.registry.thing_principals import Attachment
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.policies import policies, policy_attachments
 from thingmint.registration.policies.compiled_policies import CompiledPolicies, Versions, read_with_policies
 from thingmint.registration.policies.device_authorization import BoundDevice, WhatIf, bound_device, simulated
 from thingmint.registration.policies.effective_policies import policies_for
-from thingmint.registration.verbs.thing_principals import Attachment
 
 CALLER = caller_with()
 SCOPE = CALLER.scope
@@ -56,7 +56,7 @@ class Registry:
     async def attach_thing(self, thing: str, *, exclusive: bool = False, to: CertificateTarget = CERTIFICATE) -> None:
         kind = ThingPrincipalType.EXCLUSIVE_THING if exclusive else ThingPrincipalType.NON_EXCLUSIVE_THING
         attachment = Attachment(ThingName(thing), to.name, kind)
-        await self.store.write(lambda transaction: transaction.attach_principal(SCOPE, attachment))
+        await self.store.write(lambda: thing_principal_table.attach_principal(SCOPE, attachment))
 
     async def attach(self, name: str, target: PolicyTarget, *statements: dict[str, Any]) -> None:
         text = document(*(statements or (statement(Action="iot:Publish", Resource=topic(name)),)))
@@ -64,8 +64,8 @@ class Registry:
         await policy_attachments.attach(self.authority, CALLER, "AttachPolicy", PolicyName(name), target)
 
     async def bound(self, client_id: str | None, target: PolicyTarget = CERTIFICATE) -> BoundDevice:
-        def program(transaction: Transaction, versions: Versions) -> Steps[BoundDevice]:
-            return bound_device(transaction, versions, target, SCOPE, client_id)
+        def program(versions: Versions) -> Steps[BoundDevice]:
+            return bound_device(versions, target, SCOPE, client_id)
 
         return await read_with_policies(self.store, CompiledPolicies(), program)
 

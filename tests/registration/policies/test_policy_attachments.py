@@ -15,15 +15,15 @@ from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFoun
 from thingmint.core.identifiers import PolicyName, ThingGroupName, ThingName, thing_arn
 from thingmint.core.policies.stored_policy import PolicySummary
 from thingmint.core.policies.target import PolicyTarget, ThingGroupTarget, parse_policy_target
+from thingmint.records import changes as change_table
 from thingmint.records.paging import Page, PageRequest
+from thingmint.records.policies.policy_attachments import AttachedTarget, EffectivePolicies, EffectivePolicy
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.changes import MAX_RESOURCES, changes_from
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.policies import policies, policy_attachments
 from thingmint.registration.policies.effective_policies import effective_policies, policies_for
-from thingmint.registration.verbs.policy_attachments import AttachedTarget, EffectivePolicies, EffectivePolicy
 
 CALLER = caller_with()
 SCOPE = CALLER.scope
@@ -337,9 +337,9 @@ async def test_stamps_of_another_history_and_too_many_changes_are_told_as_anythi
     stamp = (await changes_from(store, None)).stamp
     assert (await changes_from(store, stamp + 1)).resources is None
 
-    def program(transaction: Transaction) -> Steps[None]:
+    def program() -> Steps[None]:
         for number in range(MAX_RESOURCES + 1):
-            yield from transaction.note_change(f"resource-{number}")
+            yield from change_table.note_change(f"resource-{number}")
 
     await store.write(program)
     assert (await changes_from(store, stamp)).resources is None

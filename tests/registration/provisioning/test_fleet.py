@@ -31,6 +31,7 @@ from thingmint.core.provisioning.ownership import OwnershipTokenInvalid
 from thingmint.core.provisioning.stored_template import PreProvisioningHook, TemplateType, TemplateUpdate
 from thingmint.issuance.keys import KeyPair
 from thingmint.issuance.pem import certificate_pem
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import claims, fleet, provisioning_templates
@@ -476,7 +477,7 @@ async def test_a_certificate_that_was_deleted_and_registered_again_is_not_the_to
     identity = await waiting(authority)
     later = replace(identity.certificate, created_at=NOW + timedelta(minutes=1))
     await certificates.delete(authority, OPERATOR, identity.certificate.certificate_id)
-    await authority.store.write(lambda transaction: transaction.insert_certificate(later))
+    await authority.store.write(lambda: certificate_table.insert_certificate(later))
     clock.at = NOW + timedelta(minutes=2)
     await refused_with_nothing_changed(
         authority, store, identity.ownership_token, SERIAL, OwnershipTokenInvalid, "does not exist any more"

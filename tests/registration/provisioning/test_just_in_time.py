@@ -18,6 +18,7 @@ from thingmint.core.identifiers import certificate_id_of
 from thingmint.core.provisioning.stored_template import TemplateType, TemplateUpdate
 from thingmint.core.registry.event_configuration import EventType
 from thingmint.core.registry.registry_event import EventOperation, ThingEvent
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import provisioning_templates
 from thingmint.registration.provisioning.just_in_time import provision_at_first_connection
@@ -64,7 +65,7 @@ async def waiting(
     der = der_of(new_ca().issue("lamp-7"))
     sample = sample_certificate(1, scope=CALLER.scope)
     certificate = replace(sample, der=der, certificate_id=certificate_id_of(der), issuer_id=None, status=status)
-    await authority.store.write(lambda transaction: transaction.insert_certificate(certificate))
+    await authority.store.write(lambda: certificate_table.insert_certificate(certificate))
     return certificate
 
 

@@ -20,9 +20,9 @@ from thingmint.core.errors import DeletionRefused, ThingmintError
 from thingmint.core.identifiers import CertificateId, ThingTypeName
 from thingmint.core.registry.event_configuration import EventType
 from thingmint.core.registry.thing import ThingPrincipalType
+from thingmint.records.registry.things import AttributeFilter, ThingFilter
 from thingmint.registration.certificates import certificates
 from thingmint.registration.registry import event_configurations, things
-from thingmint.registration.verbs.things import AttributeFilter, ThingFilter
 
 # Few names: what is asked for shall often meet what was asked for before.
 THINGS = st.sampled_from(["lamp", "fan"])

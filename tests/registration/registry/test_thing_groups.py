@@ -8,6 +8,7 @@ from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFou
 from thingmint.core.identifiers import PolicyName, ThingGroupName
 from thingmint.core.registry.attributes import AttributePayload, Attributes
 from thingmint.core.registry.thing_group import GroupUpdate, ThingGroup
+from thingmint.records.policies import policy_attachments as policy_attachment_table
 from thingmint.registration.registry import thing_group_members, thing_groups
 
 LAMPS = ThingGroupName("lamps")
@@ -138,13 +139,13 @@ async def test_a_deleted_group_lets_its_things_and_policies_go(registry: Registr
     await registry.create_thing("lamp")
     await registry.join("lamps", "lamp")
     scope, policy = registry.caller.scope, PolicyName("light")
-    await registry.store.write(lambda transaction: transaction.attach_policy(scope, policy, group.arn))
+    await registry.store.write(lambda: policy_attachment_table.attach_policy(scope, policy, group.arn))
 
     await registry.delete_group("lamps", 1)
     await registry.create_group("lamps")
 
     assert await registry.groups_of("lamp") == await registry.members("lamps") == []
-    assert await registry.store.read(lambda transaction: transaction.count_policies(scope, group.arn)) == 0
+    assert await registry.store.read(lambda: policy_attachment_table.count_policies(scope, group.arn)) == 0
 
 
 async def test_a_group_with_children_is_not_deleted(registry: Registry) -> None:

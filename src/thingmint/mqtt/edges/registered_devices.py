@@ -34,13 +34,13 @@ from thingmint.core.policies.target import CertificateTarget
 from thingmint.core.provisioning.claim import ClaimCertificate
 from thingmint.core.provisioning.claim_policy import claim_policy
 from thingmint.mqtt.rights.ports import Authorizer, ConnectionFacts, Denial, DeviceRefusal, DeviceRefused
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.steps import Steps
 from thingmint.registration.access.unnamed_accounts import account_of_unnamed
 from thingmint.registration.certificates.auto_registration import AutoRegistration, FirstConnection, auto_register
 from thingmint.registration.certificates.presented_certificates import presented_certificate
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.policies.compiled_policies import Versions, read_with_policies
 from thingmint.registration.policies.device_authorization import BoundDevice, bound_device
 from thingmint.registration.provisioning.claims import recognise_claim
@@ -218,15 +218,15 @@ class RegisteredDevices:
         self.known.add(target)
 
         async def read(client_id: str) -> tuple[BoundDevice, frozenset[str]]:
-            def program(transaction: Transaction, versions: Versions) -> Steps[BoundDevice]:
-                return bound_device(transaction, versions, target, target.scope, client_id)
+            def program(versions: Versions) -> Steps[BoundDevice]:
+                return bound_device(versions, target, target.scope, client_id)
 
             found = await read_with_policies(self._authority.store, self._authority.compiled_policies, program)
             return found, found.depends_on
 
         async def check() -> None:
             stored = await self._authority.store.read(
-                lambda transaction: transaction.certificate(target.scope, target.certificate_id)
+                lambda: certificate_table.certificate(target.scope, target.certificate_id)
             )
             if stored is None:
                 raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)

@@ -8,7 +8,6 @@ from thingmint.core.identifiers import AccountId
 from thingmint.records.columns import column_of_time, time_of_column
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.access_keys import AccessKeyVerbs
 
 COLUMNS = (
     "access_key_id, account, user_name, policy_text, sealed_secret, session_token_sha256, "
@@ -40,32 +39,32 @@ _ORIGINS = {origin.value: origin for origin in AccessKeyOrigin}
 DELETE_ACCESS_KEY = "DELETE FROM access_key WHERE access_key_id = $1 RETURNING position"
 
 
-class AccessKeyTable(AccessKeyVerbs):
-    """The verbs of access keys."""
+def access_key(access_key_id: str) -> Steps[AccessKey | None]:
+    """Return the access key, or None."""
+    row = yield from row_of(ACCESS_KEY, access_key_id)
+    return None if row is None else access_key_of_row(row)
 
-    def access_key(self, access_key_id: str) -> Steps[AccessKey | None]:
-        """Return the access key, or None."""
-        row = yield from row_of(ACCESS_KEY, access_key_id)
-        return None if row is None else access_key_of_row(row)
 
-    def access_keys(self, account: AccountId | None) -> Steps[Sequence[AccessKey]]:
-        """Return the access keys of an account, or of all, oldest first."""
-        if account is None:
-            found = yield from rows_of(ACCESS_KEYS)
-        else:
-            found = yield from rows_of(ACCESS_KEYS_OF_ACCOUNT, account)
-        return tuple(map(access_key_of_row, found))
+def access_keys(account: AccountId | None) -> Steps[Sequence[AccessKey]]:
+    """Return the access keys of an account, or of all, oldest first."""
+    if account is None:
+        found = yield from rows_of(ACCESS_KEYS)
+    else:
+        found = yield from rows_of(ACCESS_KEYS_OF_ACCOUNT, account)
+    return tuple(map(access_key_of_row, found))
 
-    def insert_access_key(self, access_key: AccessKey) -> Steps[None]:
-        """Store a new access key; raise InvalidRequest if its identifier exists."""
-        inserted = yield from row_of(INSERT_ACCESS_KEY, *_columns_of_access_key(access_key))
-        if inserted is None:
-            raise InvalidRequest(f"The access key {access_key.access_key_id} exists already")
 
-    def delete_access_key(self, access_key_id: str) -> Steps[bool]:
-        """Delete the access key; say whether it existed."""
-        deleted = yield from row_of(DELETE_ACCESS_KEY, access_key_id)
-        return deleted is not None
+def insert_access_key(access_key: AccessKey) -> Steps[None]:
+    """Store a new access key; raise InvalidRequest if its identifier exists."""
+    inserted = yield from row_of(INSERT_ACCESS_KEY, *_columns_of_access_key(access_key))
+    if inserted is None:
+        raise InvalidRequest(f"The access key {access_key.access_key_id} exists already")
+
+
+def delete_access_key(access_key_id: str) -> Steps[bool]:
+    """Delete the access key; say whether it existed."""
+    deleted = yield from row_of(DELETE_ACCESS_KEY, access_key_id)
+    return deleted is not None
 
 
 def _columns_of_access_key(access_key: AccessKey) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Owns the tables of users' own CA certificates and of registration codes; knows no engine but by its dialect."""
+"""Owns the tables of users' own CA certificates and of registration codes; knows no engine."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,11 +15,10 @@ from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
 from thingmint.records.certificates.certificates import SUMMARY_COLUMNS, summary_of_row
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.dialect import Dialect
 from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.ca_certificates import CACertificateVerbs
+from thingmint.records.tokens import FOR_UPDATE
 
 COLUMNS = (
     "account, region, certificate_id, der, subject_digest, status, mode, auto_registration, template_body, "
@@ -107,116 +106,132 @@ INSERT_REGISTRATION_CODE = (
 DELETE_REGISTRATION_CODE = "DELETE FROM registration_code WHERE account = $1 AND region = $2 RETURNING code"
 
 
-class CACertificateTable(CACertificateVerbs):
-    """The verbs of CA certificates and registration codes."""
+def ca_certificate(scope: Scope, certificate_id: CertificateId) -> Steps[CACertificate | None]:
+    """Return the CA certificate, or None."""
+    row = yield from row_of(CA_CERTIFICATE, certificate_id, scope.account, scope.region)
+    return None if row is None else ca_certificate_of_row(row)
 
-    dialect: Dialect
 
-    def ca_certificate(self, scope: Scope, certificate_id: CertificateId) -> Steps[CACertificate | None]:
-        """Return the CA certificate, or None."""
-        row = yield from row_of(CA_CERTIFICATE, certificate_id, scope.account, scope.region)
-        return None if row is None else ca_certificate_of_row(row)
+def ca_certificate_for_update(scope: Scope, certificate_id: CertificateId) -> Steps[CACertificate | None]:
+    """Return the CA certificate and keep others from changing it until this transaction ends."""
+    sql = CA_CERTIFICATE + FOR_UPDATE
+    row = yield from row_of(sql, certificate_id, scope.account, scope.region)
+    return None if row is None else ca_certificate_of_row(row)
 
-    def ca_certificate_for_update(self, scope: Scope, certificate_id: CertificateId) -> Steps[CACertificate | None]:
-        """Return the CA certificate and keep others from changing it until this transaction ends."""
-        sql = CA_CERTIFICATE + self.dialect.for_update
-        row = yield from row_of(sql, certificate_id, scope.account, scope.region)
-        return None if row is None else ca_certificate_of_row(row)
 
-    def ca_certificates_of_subject(self, scope: Scope, subject_digest: str) -> Steps[Sequence[CACertificate]]:
-        """Return the account's CA certificates with this subject, oldest first."""
-        found = yield from rows_of(OF_SUBJECT, subject_digest, scope.region, scope.account)
-        return tuple(map(ca_certificate_of_row, found))
+def ca_certificates_of_subject(scope: Scope, subject_digest: str) -> Steps[Sequence[CACertificate]]:
+    """Return the account's CA certificates with this subject, oldest first."""
+    found = yield from rows_of(OF_SUBJECT, subject_digest, scope.region, scope.account)
+    return tuple(map(ca_certificate_of_row, found))
 
-    def ca_certificates_of_issuer(
-        self, region: Region, subject_digest: str, account: AccountId | None
-    ) -> Steps[Sequence[CACertificate]]:
-        """Return what may have issued a certificate that a device presents, oldest first."""
-        found = yield from rows_of(OF_ISSUER, subject_digest, region, account)
-        return tuple(map(ca_certificate_of_row, found))
 
-    def ca_certificates_of_any_account(
-        self, region: Region, subject_digest: str, limit: int
-    ) -> Steps[Sequence[CACertificate]]:
-        """Return up to ``limit`` CA certificates of the region with this subject, oldest first, of any account."""
-        found = yield from rows_of(OF_ANY_ACCOUNT, subject_digest, region, limit)
-        return tuple(map(ca_certificate_of_row, found))
+def ca_certificates_of_issuer(
+    region: Region, subject_digest: str, account: AccountId | None
+) -> Steps[Sequence[CACertificate]]:
+    """Return what may have issued a certificate that a device presents, oldest first.
 
-    def ca_certificate_summaries(
-        self, scope: Scope, template_name: str | None, page: PageRequest
-    ) -> Steps[Sequence[CACertificateSummary]]:
-        """Return up to ``page.size`` CA certificates, of those with this template if one is given."""
-        position = position_after(page.after, ascending=page.ascending)
-        if template_name is None:
-            sql = ALL_OLDEST_FIRST if page.ascending else ALL_NEWEST_FIRST
-            found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
-        else:
-            sql = OF_TEMPLATE_OLDEST_FIRST if page.ascending else OF_TEMPLATE_NEWEST_FIRST
-            found = yield from rows_of(sql, scope.account, scope.region, template_name, position, page.size)
-        return tuple(_ca_summary_of_row(scope, row) for row in found)
+    These are the region's CA certificates with this subject, active and open to automatic registration, that are in
+    DEFAULT mode or belong to the account that the device asked for.
+    """
+    found = yield from rows_of(OF_ISSUER, subject_digest, region, account)
+    return tuple(map(ca_certificate_of_row, found))
 
-    def summaries_by_ca(
-        self, scope: Scope, ca_certificate_id: CertificateId, page: PageRequest
-    ) -> Steps[Sequence[CertificateSummary]]:
-        """Return up to ``page.size`` certificates that were registered with the CA certificate."""
-        sql = BY_CA_OLDEST_FIRST if page.ascending else BY_CA_NEWEST_FIRST
-        position = position_after(page.after, ascending=page.ascending)
-        found = yield from rows_of(sql, scope.account, scope.region, ca_certificate_id, position, page.size)
-        return tuple(summary_of_row(scope, row) for row in found)
 
-    def insert_ca_certificate(self, ca_certificate: CACertificate, most_of_one_subject: int) -> Steps[None]:
-        """Store a new CA certificate; raise ResourceExists or LimitExceeded."""
-        scope, digest = ca_certificate.scope, ca_certificate.subject_digest
-        inserted = yield from row_of(INSERT_CA_CERTIFICATE, *_columns_of_ca_certificate(ca_certificate))
-        if inserted is None:
-            raise ResourceExists("The CA certificate is already registered", resource_id=ca_certificate.certificate_id)
-        counted = yield from row_of(COUNT_SUBJECT, scope.account, scope.region, digest, most_of_one_subject)
-        if counted is None:
-            raise LimitExceeded(f"The account has {most_of_one_subject} CA certificates with this subject already")
+def ca_certificates_of_any_account(region: Region, subject_digest: str, limit: int) -> Steps[Sequence[CACertificate]]:
+    """Return up to ``limit`` CA certificates of the region with this subject, oldest first, of any account.
 
-    def update_ca_certificate(self, before: CACertificate, after: CACertificate) -> Steps[bool]:
-        """Store status, registration, times and version if the stored version is that of ``before``; say if it was."""
-        config = after.registration_config or RegistrationConfig()
-        updated = yield from row_of(
-            UPDATE_CA_CERTIFICATE,
-            after.status.value,
-            after.auto_registration.value,
-            config.template_body,
-            config.template_name,
-            config.role_arn,
-            column_of_time(after.modified_at),
-            after.customer_version,
-            before.certificate_id,
-            before.scope.account,
-            before.scope.region,
-            before.customer_version,
-        )
-        return updated is not None
+    They are active and open to automatic registration.
+    """
+    found = yield from rows_of(OF_ANY_ACCOUNT, subject_digest, region, limit)
+    return tuple(map(ca_certificate_of_row, found))
 
-    def delete_ca_certificate(self, ca_certificate: CACertificate) -> Steps[bool]:
-        """Delete the CA certificate if its stored version is still this one; say whether it was."""
-        scope, version = ca_certificate.scope, ca_certificate.customer_version
-        deleted = yield from row_of(
-            DELETE_CA_CERTIFICATE, ca_certificate.certificate_id, scope.account, scope.region, version
-        )
-        if deleted is not None:
-            yield from row_of(DISCOUNT_SUBJECT, scope.account, scope.region, ca_certificate.subject_digest)
-        return deleted is not None
 
-    def registration_code(self, scope: Scope) -> Steps[str | None]:
-        """Return the account's registration code, or None."""
-        row = yield from row_of(REGISTRATION_CODE, scope.account, scope.region)
-        return None if row is None else str(row[0])
+def ca_certificate_summaries(
+    scope: Scope, template_name: str | None, page: PageRequest
+) -> Steps[Sequence[CACertificateSummary]]:
+    """Return up to ``page.size`` CA certificates, of those with this template if one is given."""
+    position = position_after(page.after, ascending=page.ascending)
+    if template_name is None:
+        sql = ALL_OLDEST_FIRST if page.ascending else ALL_NEWEST_FIRST
+        found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
+    else:
+        sql = OF_TEMPLATE_OLDEST_FIRST if page.ascending else OF_TEMPLATE_NEWEST_FIRST
+        found = yield from rows_of(sql, scope.account, scope.region, template_name, position, page.size)
+    return tuple(_ca_summary_of_row(scope, row) for row in found)
 
-    def insert_registration_code(self, scope: Scope, code: str, at: datetime) -> Steps[bool]:
-        """Store a registration code unless the account has one; say whether it was stored."""
-        inserted = yield from row_of(INSERT_REGISTRATION_CODE, scope.account, scope.region, code, column_of_time(at))
-        return inserted is not None
 
-    def delete_registration_code(self, scope: Scope) -> Steps[bool]:
-        """Delete the account's registration code; say whether it had one."""
-        deleted = yield from row_of(DELETE_REGISTRATION_CODE, scope.account, scope.region)
-        return deleted is not None
+def summaries_by_ca(
+    scope: Scope, ca_certificate_id: CertificateId, page: PageRequest
+) -> Steps[Sequence[CertificateSummary]]:
+    """Return up to ``page.size`` certificates that were registered with the CA certificate."""
+    sql = BY_CA_OLDEST_FIRST if page.ascending else BY_CA_NEWEST_FIRST
+    position = position_after(page.after, ascending=page.ascending)
+    found = yield from rows_of(sql, scope.account, scope.region, ca_certificate_id, position, page.size)
+    return tuple(summary_of_row(scope, row) for row in found)
+
+
+def insert_ca_certificate(ca_certificate: CACertificate, most_of_one_subject: int) -> Steps[None]:
+    """Store a new CA certificate.
+
+    Raises ResourceExists if the account has it, or any account in DEFAULT mode if this is in DEFAULT mode too;
+    LimitExceeded if the account has so many of its subject already.
+    """
+    scope, digest = ca_certificate.scope, ca_certificate.subject_digest
+    inserted = yield from row_of(INSERT_CA_CERTIFICATE, *_columns_of_ca_certificate(ca_certificate))
+    if inserted is None:
+        raise ResourceExists("The CA certificate is already registered", resource_id=ca_certificate.certificate_id)
+    counted = yield from row_of(COUNT_SUBJECT, scope.account, scope.region, digest, most_of_one_subject)
+    if counted is None:
+        raise LimitExceeded(f"The account has {most_of_one_subject} CA certificates with this subject already")
+
+
+def update_ca_certificate(before: CACertificate, after: CACertificate) -> Steps[bool]:
+    """Store status, registration, times and version if the stored version is that of ``before``; say if it was."""
+    config = after.registration_config or RegistrationConfig()
+    updated = yield from row_of(
+        UPDATE_CA_CERTIFICATE,
+        after.status.value,
+        after.auto_registration.value,
+        config.template_body,
+        config.template_name,
+        config.role_arn,
+        column_of_time(after.modified_at),
+        after.customer_version,
+        before.certificate_id,
+        before.scope.account,
+        before.scope.region,
+        before.customer_version,
+    )
+    return updated is not None
+
+
+def delete_ca_certificate(ca_certificate: CACertificate) -> Steps[bool]:
+    """Delete the CA certificate if its stored version is still this one; say whether it was."""
+    scope, version = ca_certificate.scope, ca_certificate.customer_version
+    deleted = yield from row_of(
+        DELETE_CA_CERTIFICATE, ca_certificate.certificate_id, scope.account, scope.region, version
+    )
+    if deleted is not None:
+        yield from row_of(DISCOUNT_SUBJECT, scope.account, scope.region, ca_certificate.subject_digest)
+    return deleted is not None
+
+
+def registration_code(scope: Scope) -> Steps[str | None]:
+    """Return the account's registration code, or None."""
+    row = yield from row_of(REGISTRATION_CODE, scope.account, scope.region)
+    return None if row is None else str(row[0])
+
+
+def insert_registration_code(scope: Scope, code: str, at: datetime) -> Steps[bool]:
+    """Store a registration code unless the account has one; say whether it was stored."""
+    inserted = yield from row_of(INSERT_REGISTRATION_CODE, scope.account, scope.region, code, column_of_time(at))
+    return inserted is not None
+
+
+def delete_registration_code(scope: Scope) -> Steps[bool]:
+    """Delete the account's registration code; say whether it had one."""
+    deleted = yield from row_of(DELETE_REGISTRATION_CODE, scope.account, scope.region)
+    return deleted is not None
 
 
 def _columns_of_ca_certificate(ca_certificate: CACertificate) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Owns the table of certificate providers; knows no engine but by its dialect."""
+"""Owns the table of certificate providers; knows no engine."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,10 @@ from thingmint.core.certificates.certificate_provider import (
 )
 from thingmint.core.identifiers import AccountId, CertificateProviderName, Region, Scope
 from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
-from thingmint.records.dialect import Dialect
 from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.certificate_providers import CertificateProviderVerbs
+from thingmint.records.tokens import FOR_UPDATE
 
 COLUMNS = "account, region, name, function_arn, operation, client_token, created_at, modified_at"
 
@@ -35,65 +34,64 @@ NEWEST_FIRST = f"{_LIST} < $3 ORDER BY position DESC LIMIT $4"
 OLDEST_FIRST = f"{_LIST} > $3 ORDER BY position ASC LIMIT $4"
 
 
-class CertificateProviderTable(CertificateProviderVerbs):
-    """The verbs of certificate providers."""
+def certificate_provider(scope: Scope, name: CertificateProviderName) -> Steps[CertificateProvider | None]:
+    """Return the provider, or None."""
+    return _provider_of_row((yield from row_of(PROVIDER, name, scope.account, scope.region)))
 
-    dialect: Dialect
 
-    def certificate_provider(self, scope: Scope, name: CertificateProviderName) -> Steps[CertificateProvider | None]:
-        """Return the provider, or None."""
-        return _provider_of_row((yield from row_of(PROVIDER, name, scope.account, scope.region)))
+def certificate_provider_for_update(scope: Scope, name: CertificateProviderName) -> Steps[CertificateProvider | None]:
+    """Return the provider and keep others from changing it until this transaction ends."""
+    sql = PROVIDER + FOR_UPDATE
+    return _provider_of_row((yield from row_of(sql, name, scope.account, scope.region)))
 
-    def certificate_provider_for_update(
-        self, scope: Scope, name: CertificateProviderName
-    ) -> Steps[CertificateProvider | None]:
-        """Return the provider and keep others from changing it until this transaction ends."""
-        sql = PROVIDER + self.dialect.for_update
-        return _provider_of_row((yield from row_of(sql, name, scope.account, scope.region)))
 
-    def certificate_provider_of(self, scope: Scope, operation: ProvidedOperation) -> Steps[CertificateProvider | None]:
-        """Return the provider of the operation, or None."""
-        return _provider_of_row((yield from row_of(PROVIDER_OF, scope.account, scope.region, operation.value)))
+def certificate_provider_of(scope: Scope, operation: ProvidedOperation) -> Steps[CertificateProvider | None]:
+    """Return the provider of the operation, or None."""
+    return _provider_of_row((yield from row_of(PROVIDER_OF, scope.account, scope.region, operation.value)))
 
-    def certificate_providers(self, scope: Scope, page: PageRequest) -> Steps[Sequence[CertificateProviderEntry]]:
-        """Return up to ``page.size`` providers in the order of their creation."""
-        sql, position = (
-            OLDEST_FIRST if page.ascending else NEWEST_FIRST,
-            position_after(page.after, ascending=page.ascending),
-        )
-        rows = yield from rows_of(sql, scope.account, scope.region, position, page.size)
-        return tuple([CertificateProviderEntry(CertificateProviderName(name), position) for name, position in rows])
 
-    def insert_certificate_provider(self, provider: CertificateProvider) -> Steps[bool]:
-        """Store a new provider unless its name or its operation has one; say whether it was stored."""
-        inserted = yield from row_of(
-            INSERT_PROVIDER,
-            provider.scope.account,
-            provider.scope.region,
-            provider.name,
-            provider.function_arn,
-            provider.operation.value,
-            provider.client_token,
-            column_of_time(provider.created_at),
-            column_of_time(provider.modified_at),
-        )
-        return inserted is not None
+def certificate_providers(scope: Scope, page: PageRequest) -> Steps[Sequence[CertificateProviderEntry]]:
+    """Return up to ``page.size`` providers in the order of their creation."""
+    sql, position = (
+        OLDEST_FIRST if page.ascending else NEWEST_FIRST,
+        position_after(page.after, ascending=page.ascending),
+    )
+    rows = yield from rows_of(sql, scope.account, scope.region, position, page.size)
+    return tuple([CertificateProviderEntry(CertificateProviderName(name), position) for name, position in rows])
 
-    def update_certificate_provider(self, provider: CertificateProvider) -> Steps[None]:
-        """Store function, operation and time of one that this transaction holds for update."""
-        yield from rows_of(
-            UPDATE_PROVIDER,
-            provider.function_arn,
-            provider.operation.value,
-            column_of_time(provider.modified_at),
-            provider.name,
-            provider.scope.account,
-            provider.scope.region,
-        )
 
-    def delete_certificate_provider(self, provider: CertificateProvider) -> Steps[None]:
-        """Delete one that this transaction holds for update."""
-        yield from rows_of(DELETE_PROVIDER, provider.name, provider.scope.account, provider.scope.region)
+def insert_certificate_provider(provider: CertificateProvider) -> Steps[bool]:
+    """Store a new provider unless its name or its operation has one; say whether it was stored."""
+    inserted = yield from row_of(
+        INSERT_PROVIDER,
+        provider.scope.account,
+        provider.scope.region,
+        provider.name,
+        provider.function_arn,
+        provider.operation.value,
+        provider.client_token,
+        column_of_time(provider.created_at),
+        column_of_time(provider.modified_at),
+    )
+    return inserted is not None
+
+
+def update_certificate_provider(provider: CertificateProvider) -> Steps[None]:
+    """Store function, operation and time of one that this transaction holds for update."""
+    yield from rows_of(
+        UPDATE_PROVIDER,
+        provider.function_arn,
+        provider.operation.value,
+        column_of_time(provider.modified_at),
+        provider.name,
+        provider.scope.account,
+        provider.scope.region,
+    )
+
+
+def delete_certificate_provider(provider: CertificateProvider) -> Steps[None]:
+    """Delete one that this transaction holds for update."""
+    yield from rows_of(DELETE_PROVIDER, provider.name, provider.scope.account, provider.scope.region)
 
 
 def _provider_of_row(row: Row | None) -> CertificateProvider | None:

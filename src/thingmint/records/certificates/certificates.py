@@ -1,7 +1,8 @@
-"""Owns the table of device certificates; knows no engine but by its dialect."""
+"""Owns the table of device certificates; knows no engine."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from thingmint.core.certificates.certificate import (
@@ -14,11 +15,19 @@ from thingmint.core.certificates.certificate import (
 from thingmint.core.errors import DuplicateCertificate
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, SerialNumber
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.dialect import Dialect
 from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.certificates import CertificateVerbs, Issued
+from thingmint.records.tokens import FOR_UPDATE
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate of the service's own, and the SHA-256 of its issuer's DER in hex."""
+
+    certificate_id: CertificateId
+    issuer_id: str
+
 
 COLUMNS = (
     "account, region, certificate_id, der, issuer_id, serial_number, status, mode, not_before, not_after, "
@@ -91,78 +100,86 @@ _STATUSES = {status.value: status for status in CertificateStatus}
 _MODES = {mode.value: mode for mode in CertificateMode}
 
 
-class CertificateTable(CertificateVerbs):
-    """The verbs of device certificates."""
+def certificate(scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
+    """Return the certificate, or None."""
+    row = yield from row_of(CERTIFICATE, certificate_id, scope.account, scope.region)
+    return None if row is None else certificate_of_row(row)
 
-    dialect: Dialect
 
-    def certificate(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
-        """Return the certificate, or None."""
-        row = yield from row_of(CERTIFICATE, certificate_id, scope.account, scope.region)
-        return None if row is None else certificate_of_row(row)
+def presented_certificate(
+    region: Region, certificate_id: CertificateId, account: AccountId | None
+) -> Steps[Certificate | None]:
+    """Return the certificate that a device means which asks for the account, or for none.
 
-    def presented_certificate(
-        self, region: Region, certificate_id: CertificateId, account: AccountId | None
-    ) -> Steps[Certificate | None]:
-        """Return the certificate that a device means which asks for the account, or for none."""
-        row = yield from row_of(PRESENTED_CERTIFICATE, certificate_id, region, account)
-        return None if row is None else certificate_of_row(row)
+    That is the account's own, or else the one in DEFAULT mode; those in SNI_ONLY mode of other accounts are not.
+    """
+    row = yield from row_of(PRESENTED_CERTIFICATE, certificate_id, region, account)
+    return None if row is None else certificate_of_row(row)
 
-    def accounts_of_certificate(self, region: Region, certificate_id: CertificateId) -> Steps[Sequence[AccountId]]:
-        """Return accounts of the region that have the certificate, in any mode and status; two if there are several."""
-        found = yield from rows_of(ACCOUNTS_OF_CERTIFICATE, certificate_id, region)
-        return tuple(AccountId(account) for (account,) in found)
 
-    def certificate_for_update(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
-        """Return the certificate and keep others from changing it until this transaction ends."""
-        sql = CERTIFICATE + self.dialect.for_update
-        row = yield from row_of(sql, certificate_id, scope.account, scope.region)
-        return None if row is None else certificate_of_row(row)
+def accounts_of_certificate(region: Region, certificate_id: CertificateId) -> Steps[Sequence[AccountId]]:
+    """Return accounts of the region that have the certificate, in any mode and status; two if there are several."""
+    found = yield from rows_of(ACCOUNTS_OF_CERTIFICATE, certificate_id, region)
+    return tuple(AccountId(account) for (account,) in found)
 
-    def certificate_summaries(self, scope: Scope, page: PageRequest) -> Steps[Sequence[CertificateSummary]]:
-        """Return up to ``page.size`` certificates in the order of their creation, newest first unless ascending."""
-        sql = SUMMARIES_OLDEST_FIRST if page.ascending else SUMMARIES_NEWEST_FIRST
-        position = position_after(page.after, ascending=page.ascending)
-        found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
-        return tuple([summary_of_row(scope, row) for row in found])
 
-    def newest_issued(self) -> Steps[Issued | None]:
-        """Return which certificate was issued last, of those that the service itself issued to any account."""
-        row = yield from row_of(NEWEST_ISSUED)
-        return None if row is None else Issued(CertificateId(row[0]), row[1])
+def certificate_for_update(scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
+    """Return the certificate and keep others from changing it until this transaction ends."""
+    sql = CERTIFICATE + FOR_UPDATE
+    row = yield from row_of(sql, certificate_id, scope.account, scope.region)
+    return None if row is None else certificate_of_row(row)
 
-    def insert_certificate(self, certificate: Certificate) -> Steps[None]:
-        """Store a new certificate.
 
-        Raises DuplicateCertificate if its id, its issuer and serial number, or what its issuer signed exist.
-        """
-        inserted = yield from row_of(INSERT_CERTIFICATE, *_columns_of_certificate(certificate))
-        if inserted is None:
-            raise DuplicateCertificate(f"The certificate is already registered. Id: {certificate.certificate_id}")
+def certificate_summaries(scope: Scope, page: PageRequest) -> Steps[Sequence[CertificateSummary]]:
+    """Return up to ``page.size`` certificates in the order of their creation, newest first unless ascending.
 
-    def update_certificate(self, before: Certificate, after: Certificate) -> Steps[bool]:
-        """Store status, transfer, times and version if the stored version is that of ``before``; say if it was."""
-        updated = yield from row_of(
-            UPDATE_CERTIFICATE,
-            after.status.value,
-            column_of_time(after.modified_at),
-            after.customer_version,
-            after.transfer_to,
-            _column_of_transfer(after.transfer),
-            before.certificate_id,
-            before.scope.account,
-            before.scope.region,
-            before.customer_version,
-        )
-        return updated is not None
+    Those of other accounts that wait for this one to accept them are among them.
+    """
+    sql = SUMMARIES_OLDEST_FIRST if page.ascending else SUMMARIES_NEWEST_FIRST
+    position = position_after(page.after, ascending=page.ascending)
+    found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
+    return tuple([summary_of_row(scope, row) for row in found])
 
-    def delete_certificate(self, certificate: Certificate) -> Steps[bool]:
-        """Delete the certificate if its stored version is still this one; say whether it was."""
-        scope, version = certificate.scope, certificate.customer_version
-        deleted = yield from row_of(
-            DELETE_CERTIFICATE, certificate.certificate_id, scope.account, scope.region, version
-        )
-        return deleted is not None
+
+def newest_issued() -> Steps[Issued | None]:
+    """Return which certificate was issued last, of those that the service itself issued to any account."""
+    row = yield from row_of(NEWEST_ISSUED)
+    return None if row is None else Issued(CertificateId(row[0]), row[1])
+
+
+def insert_certificate(certificate: Certificate) -> Steps[None]:
+    """Store a new certificate.
+
+    Raises DuplicateCertificate if the account has it already in any encoding, or if any account has it in DEFAULT
+    mode and this is to be in DEFAULT mode too.
+    """
+    inserted = yield from row_of(INSERT_CERTIFICATE, *_columns_of_certificate(certificate))
+    if inserted is None:
+        raise DuplicateCertificate(f"The certificate is already registered. Id: {certificate.certificate_id}")
+
+
+def update_certificate(before: Certificate, after: Certificate) -> Steps[bool]:
+    """Store status, transfer, times and version if the stored version is that of ``before``; say if it was."""
+    updated = yield from row_of(
+        UPDATE_CERTIFICATE,
+        after.status.value,
+        column_of_time(after.modified_at),
+        after.customer_version,
+        after.transfer_to,
+        _column_of_transfer(after.transfer),
+        before.certificate_id,
+        before.scope.account,
+        before.scope.region,
+        before.customer_version,
+    )
+    return updated is not None
+
+
+def delete_certificate(certificate: Certificate) -> Steps[bool]:
+    """Delete the certificate if its stored version is still this one; say whether it was."""
+    scope, version = certificate.scope, certificate.customer_version
+    deleted = yield from row_of(DELETE_CERTIFICATE, certificate.certificate_id, scope.account, scope.region, version)
+    return deleted is not None
 
 
 def _columns_of_certificate(certificate: Certificate) -> tuple[object, ...]:

@@ -1,6 +1,7 @@
 """Owns how certificates are found by what their issuers signed, and the table of those revoked and deleted."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from thingmint.core.certificates.certificate import Certificate, CertificateMode
@@ -9,7 +10,23 @@ from thingmint.records.certificates.certificates import COLUMNS, certificate_of_
 from thingmint.records.columns import column_of_time, time_of_column
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.signed_certificates import RevokedCertificate, SignedCertificateVerbs
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedCertificate:
+    """A certificate that was revoked and then deleted; ``signed_digest`` is that of what its issuer signed.
+
+    ``ca_key_digest`` is that of its CA's key, None if that is not known.
+    """
+
+    scope: Scope
+    signed_digest: str
+    ca_certificate_id: CertificateId | None
+    ca_key_digest: str | None
+    serial_number: SerialNumber
+    mode: CertificateMode
+    not_after: datetime
+
 
 _REVOKED_COLUMNS = "account, region, signed_digest, ca_certificate_id, ca_key_digest, serial_number, mode, not_after"
 # The octet after the colon, which may stand behind a digest.
@@ -63,62 +80,66 @@ DELETE_ENDED = (
 OTHER_ENCODINGS = f"SELECT {COLUMNS} FROM certificate WHERE other_encoding_of IS NOT NULL ORDER BY position"  # noqa: S608  as above
 
 
-class SignedCertificateTable(SignedCertificateVerbs):
-    """The verbs of certificates as they are known by what was signed."""
+def certificates_signed_alike(region: Region, signed_digest: str) -> Steps[Sequence[Certificate]]:
+    """Return every account's foreign certificates whose issuer signed this, whichever issuer, oldest first."""
+    found = yield from rows_of(SIGNED_ALIKE, signed_digest, signed_digest + _AFTER_COLON, region)
+    return tuple(map(certificate_of_row, found))
 
-    def certificates_signed_alike(self, region: Region, signed_digest: str) -> Steps[Sequence[Certificate]]:
-        """Return every account's foreign certificates whose issuer signed this, oldest first."""
-        found = yield from rows_of(SIGNED_ALIKE, signed_digest, signed_digest + _AFTER_COLON, region)
-        return tuple(map(certificate_of_row, found))
 
-    def issued_with_serial_number(self, region: Region, serial_number: SerialNumber) -> Steps[Sequence[Certificate]]:
-        """Return every account's certificates with this number that the service itself issued, by any issuer."""
-        found = yield from rows_of(ISSUED_WITH_SERIAL, f"{serial_number:x}", region)
-        return tuple(map(certificate_of_row, found))
+def issued_with_serial_number(region: Region, serial_number: SerialNumber) -> Steps[Sequence[Certificate]]:
+    """Return every account's certificates with this number that the service itself issued, by any issuer."""
+    found = yield from rows_of(ISSUED_WITH_SERIAL, f"{serial_number:x}", region)
+    return tuple(map(certificate_of_row, found))
 
-    def registered_with_serial_number(
-        self, region: Region, ca_certificate_id: CertificateId, serial_number: SerialNumber
-    ) -> Steps[Sequence[Certificate]]:
-        """Return every account's certificates with this number that were registered with the CA certificate."""
-        found = yield from rows_of(REGISTERED_WITH_SERIAL, ca_certificate_id, f"{serial_number:x}", region)
-        return tuple(map(certificate_of_row, found))
 
-    def insert_revoked_certificate(self, revoked: RevokedCertificate) -> Steps[None]:
-        """Remember what was revoked and is deleted; do nothing if it is remembered already."""
-        yield from rows_of(
-            INSERT_REVOKED,
-            revoked.scope.account,
-            revoked.scope.region,
-            revoked.signed_digest,
-            revoked.ca_certificate_id,
-            revoked.ca_key_digest,
-            f"{revoked.serial_number:x}",
-            revoked.mode.value,
-            column_of_time(revoked.not_after),
-        )
+def registered_with_serial_number(
+    region: Region, ca_certificate_id: CertificateId, serial_number: SerialNumber
+) -> Steps[Sequence[Certificate]]:
+    """Return every account's certificates with this number that were registered with the CA certificate."""
+    found = yield from rows_of(REGISTERED_WITH_SERIAL, ca_certificate_id, f"{serial_number:x}", region)
+    return tuple(map(certificate_of_row, found))
 
-    def revoked_certificates(
-        self, region: Region, signed_digest: str, ca_certificate_id: CertificateId | None, serial_number: SerialNumber
-    ) -> Steps[Sequence[RevokedCertificate]]:
-        """Return what any account has revoked and deleted: with this digest, or with this CA and serial number."""
-        found = yield from rows_of(REVOKED, signed_digest, signed_digest + _AFTER_COLON, region)
-        numbered = yield from rows_of(REVOKED_WITH_SERIAL, ca_certificate_id, f"{serial_number:x}", region)
-        return tuple(map(_revoked_of_row, (*found, *numbered)))
 
-    def delete_revoked_certificate(self, scope: Scope, signed_digest: str) -> Steps[bool]:
-        """Forget what the account has revoked and deleted; return whether it was remembered."""
-        deleted = yield from row_of(DELETE_REVOKED, signed_digest, scope.account, scope.region)
-        return deleted is not None
+def insert_revoked_certificate(revoked: RevokedCertificate) -> Steps[None]:
+    """Remember what was revoked and is deleted; do nothing if it is remembered already."""
+    yield from rows_of(
+        INSERT_REVOKED,
+        revoked.scope.account,
+        revoked.scope.region,
+        revoked.signed_digest,
+        revoked.ca_certificate_id,
+        revoked.ca_key_digest,
+        f"{revoked.serial_number:x}",
+        revoked.mode.value,
+        column_of_time(revoked.not_after),
+    )
 
-    def delete_ended_revoked_certificates(self, at: datetime, limit: int) -> Steps[int]:
-        """Forget up to ``limit`` certificates that ended before this time; return how many."""
-        deleted = yield from rows_of(DELETE_ENDED, column_of_time(at), limit)
-        return len(deleted)
 
-    def other_encodings(self) -> Steps[Sequence[Certificate]]:
-        """Return the certificates of all accounts that an earlier version registered a second time."""
-        found = yield from rows_of(OTHER_ENCODINGS)
-        return tuple(map(certificate_of_row, found))
+def revoked_certificates(
+    region: Region, signed_digest: str, ca_certificate_id: CertificateId | None, serial_number: SerialNumber
+) -> Steps[Sequence[RevokedCertificate]]:
+    """Return what any account has revoked and deleted: with this digest, or with this CA and serial number."""
+    found = yield from rows_of(REVOKED, signed_digest, signed_digest + _AFTER_COLON, region)
+    numbered = yield from rows_of(REVOKED_WITH_SERIAL, ca_certificate_id, f"{serial_number:x}", region)
+    return tuple(map(_revoked_of_row, (*found, *numbered)))
+
+
+def delete_revoked_certificate(scope: Scope, signed_digest: str) -> Steps[bool]:
+    """Forget what the account has revoked and deleted; return whether it was remembered."""
+    deleted = yield from row_of(DELETE_REVOKED, signed_digest, scope.account, scope.region)
+    return deleted is not None
+
+
+def delete_ended_revoked_certificates(at: datetime, limit: int) -> Steps[int]:
+    """Forget up to ``limit`` certificates that ended before this time; return how many."""
+    deleted = yield from rows_of(DELETE_ENDED, column_of_time(at), limit)
+    return len(deleted)
+
+
+def other_encodings() -> Steps[Sequence[Certificate]]:
+    """Return the certificates of all accounts that an earlier version registered a second time."""
+    found = yield from rows_of(OTHER_ENCODINGS)
+    return tuple(map(certificate_of_row, found))
 
 
 def _revoked_of_row(row: Row) -> RevokedCertificate:

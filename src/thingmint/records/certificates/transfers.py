@@ -1,4 +1,4 @@
-"""Owns the statements about certificates on their way to another account; knows no engine but by its dialect."""
+"""Owns the statements about certificates on their way to another account; knows no engine."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,10 @@ from thingmint.core.certificates.transfer import OutgoingCertificate
 from thingmint.core.identifiers import CertificateId, Region, Scope
 from thingmint.records.certificates.certificates import COLUMNS, certificate_of_row, transfer_of_column
 from thingmint.records.columns import position_after, time_of_column
-from thingmint.records.dialect import Dialect
 from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.transfers import TransferVerbs
+from thingmint.records.tokens import FOR_UPDATE
 
 _OUTGOING_COLUMNS = "certificate_id, transfer, created_at, position"
 
@@ -38,33 +37,28 @@ OUTGOING_OLDEST_FIRST = (
 )
 
 
-class TransferTable(TransferVerbs):
-    """The verbs of transfers."""
+def incoming_certificate(scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
+    """Return another account's certificate that waits for this one to accept it, or None."""
+    row = yield from row_of(INCOMING_CERTIFICATE, certificate_id, scope.account, scope.region)
+    return None if row is None else certificate_of_row(row)
 
-    dialect: Dialect
 
-    def incoming_certificate(self, scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
-        """Return another account's certificate that waits for this one to accept it, or None."""
-        row = yield from row_of(INCOMING_CERTIFICATE, certificate_id, scope.account, scope.region)
-        return None if row is None else certificate_of_row(row)
+def certificates_of_region_for_update(region: Region, certificate_id: CertificateId) -> Steps[Sequence[Certificate]]:
+    """Return every account's certificate with this id, and keep others from changing them until this ends."""
+    sql = CERTIFICATES_OF_REGION + FOR_UPDATE
+    # PostgreSQL lets this wait for whoever accepts a transfer, and then shows neither the row that this deleted nor
+    # the one that it inserted; what the second statement sees is all there is.
+    yield from rows_of(sql, certificate_id, region)
+    found = yield from rows_of(sql, certificate_id, region)
+    return tuple(map(certificate_of_row, found))
 
-    def certificates_of_region_for_update(
-        self, region: Region, certificate_id: CertificateId
-    ) -> Steps[Sequence[Certificate]]:
-        """Return every account's certificate with this id, and keep others from changing them until this ends."""
-        sql = CERTIFICATES_OF_REGION + self.dialect.for_update
-        # PostgreSQL lets this wait for whoever accepts a transfer, and then shows neither the row that this deleted nor
-        # the one that it inserted; what the second statement sees is all there is.
-        yield from rows_of(sql, certificate_id, region)
-        found = yield from rows_of(sql, certificate_id, region)
-        return tuple(map(certificate_of_row, found))
 
-    def outgoing_certificates(self, scope: Scope, page: PageRequest) -> Steps[Sequence[OutgoingCertificate]]:
-        """Return up to ``page.size`` of the account's certificates that wait for another one to accept them."""
-        sql = OUTGOING_OLDEST_FIRST if page.ascending else OUTGOING_NEWEST_FIRST
-        position = position_after(page.after, ascending=page.ascending)
-        found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
-        return tuple(_outgoing_of_row(scope, row) for row in found)
+def outgoing_certificates(scope: Scope, page: PageRequest) -> Steps[Sequence[OutgoingCertificate]]:
+    """Return up to ``page.size`` of the account's certificates that wait for another one to accept them."""
+    sql = OUTGOING_OLDEST_FIRST if page.ascending else OUTGOING_NEWEST_FIRST
+    position = position_after(page.after, ascending=page.ascending)
+    found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
+    return tuple(_outgoing_of_row(scope, row) for row in found)
 
 
 def _outgoing_of_row(scope: Scope, row: Row) -> OutgoingCertificate:

@@ -1,16 +1,28 @@
-"""Owns the tables of policies and their versions; knows no engine but by its dialect."""
+"""Owns the tables of policies and their versions; knows no engine."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from thingmint.core.identifiers import AccountId, PolicyName, Region, Scope
 from thingmint.core.policies.stored_policy import DevicePolicy, PolicySummary, PolicyVersion, PolicyVersionSummary
 from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
-from thingmint.records.dialect import Dialect
 from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.policies import PolicyVerbs, VersionKey
+from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE
+
+
+@dataclass(frozen=True, slots=True)
+class VersionKey:
+    """What tells a version of a policy from every other, of namesakes that are created or restored later, too."""
+
+    scope: Scope
+    name: PolicyName
+    generation_id: str
+    version: int
+    created_at: datetime
+
 
 COLUMNS = "account, region, name, default_version, last_version, generation_id, created_at, modified_at"
 
@@ -84,104 +96,110 @@ DOCUMENT = (
 DELETE_VERSIONS = "DELETE FROM policy_version WHERE account = $1 AND region = $2 AND policy_name = $3"
 
 
-class PolicyTable(PolicyVerbs):
-    """The verbs of policies and their versions."""
+def policy_with_version(
+    scope: Scope, name: PolicyName, version: int | None
+) -> Steps[tuple[DevicePolicy, PolicyVersion | None] | None]:
+    """Return the policy and this version of it, or its default version; None where there is none."""
+    one = (name, scope.account, scope.region)
+    if version is None:
+        row = yield from row_of(WITH_DEFAULT_VERSION, *one)
+    else:
+        row = yield from row_of(WITH_VERSION, version, *one)
+    return None if row is None else (policy_of_row(row[:8]), _version_of_row(row[8:]))
 
-    dialect: Dialect
 
-    def policy_with_version(
-        self, scope: Scope, name: PolicyName, version: int | None
-    ) -> Steps[tuple[DevicePolicy, PolicyVersion | None] | None]:
-        """Return the policy and this version of it, or its default version; None where there is none."""
-        one = (name, scope.account, scope.region)
-        if version is None:
-            row = yield from row_of(WITH_DEFAULT_VERSION, *one)
-        else:
-            row = yield from row_of(WITH_VERSION, version, *one)
-        return None if row is None else (policy_of_row(row[:8]), _version_of_row(row[8:]))
+def policy_document(key: VersionKey) -> Steps[str | None]:
+    """Return the document of the version, None if it does not exist any more."""
+    one = (key.scope.account, key.scope.region, key.name, key.version)
+    row = yield from row_of(DOCUMENT, *one, column_of_time(key.created_at), key.generation_id)
+    return None if row is None else str(row[0])
 
-    def policy_document(self, key: VersionKey) -> Steps[str | None]:
-        """Return the document of the version, None if it does not exist any more."""
-        one = (key.scope.account, key.scope.region, key.name, key.version)
-        row = yield from row_of(DOCUMENT, *one, column_of_time(key.created_at), key.generation_id)
-        return None if row is None else str(row[0])
 
-    def policy_for_update(self, scope: Scope, name: PolicyName) -> Steps[DevicePolicy | None]:
-        """Return the policy and keep others from changing it until this transaction ends."""
-        row = yield from row_of(POLICY + self.dialect.for_update, name, scope.account, scope.region)
-        return None if row is None else policy_of_row(row)
+def policy_for_update(scope: Scope, name: PolicyName) -> Steps[DevicePolicy | None]:
+    """Return the policy and keep others from changing it until this transaction ends."""
+    row = yield from row_of(POLICY + FOR_UPDATE, name, scope.account, scope.region)
+    return None if row is None else policy_of_row(row)
 
-    def policy_kept(self, scope: Scope, name: PolicyName) -> Steps[bool]:
-        """Say whether the policy exists, and keep it from being deleted until this transaction ends."""
-        row = yield from row_of(POLICY + self.dialect.for_key_share, name, scope.account, scope.region)
-        return row is not None
 
-    def policy_summaries(self, scope: Scope, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
-        """Return up to ``page.size`` policies in the order of their creation, newest first unless ascending."""
-        sql = SUMMARIES_OLDEST_FIRST if page.ascending else SUMMARIES_NEWEST_FIRST
-        position = position_after(page.after, ascending=page.ascending)
-        found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
-        return tuple([summary_of_row(scope, row) for row in found])
+def policy_kept(scope: Scope, name: PolicyName) -> Steps[bool]:
+    """Say whether the policy exists, and keep it from being deleted until this transaction ends."""
+    row = yield from row_of(POLICY + FOR_KEY_SHARE, name, scope.account, scope.region)
+    return row is not None
 
-    def policy_versions(self, scope: Scope, name: PolicyName) -> Steps[Sequence[PolicyVersionSummary]]:
-        """Return the policy's versions, newest first; none if there is no such policy."""
-        found = yield from rows_of(VERSIONS, name, scope.account, scope.region)
-        return tuple(
-            [
-                PolicyVersionSummary(version, time_of_column(created_at), version == default)
-                for version, created_at, default in found
-            ]
-        )
 
-    def insert_policy(self, policy: DevicePolicy) -> Steps[bool]:
-        """Store a new policy without its version; say whether its name was free."""
-        inserted = yield from row_of(
-            INSERT_POLICY,
-            policy.scope.account,
-            policy.scope.region,
-            policy.name,
-            policy.default_version,
-            policy.last_version,
-            policy.generation_id,
-            column_of_time(policy.created_at),
-            column_of_time(policy.modified_at),
-        )
-        return inserted is not None
+def policy_summaries(scope: Scope, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
+    """Return up to ``page.size`` policies in the order of their creation, newest first unless ascending."""
+    sql = SUMMARIES_OLDEST_FIRST if page.ascending else SUMMARIES_NEWEST_FIRST
+    position = position_after(page.after, ascending=page.ascending)
+    found = yield from rows_of(sql, scope.account, scope.region, position, page.size)
+    return tuple([summary_of_row(scope, row) for row in found])
 
-    def update_policy(self, policy: DevicePolicy) -> Steps[None]:
-        """Store the policy's default version, last version and time of change."""
-        changed = (policy.default_version, policy.last_version, column_of_time(policy.modified_at))
-        yield from rows_of(UPDATE_POLICY, *changed, policy.name, policy.scope.account, policy.scope.region)
 
-    def delete_policy(self, policy: DevicePolicy) -> Steps[None]:
-        """Delete the policy and all of its versions."""
-        scope = policy.scope
-        yield from rows_of(DELETE_VERSIONS, scope.account, scope.region, policy.name)
-        yield from rows_of(DELETE_POLICY, policy.name, scope.account, scope.region)
+def policy_versions(scope: Scope, name: PolicyName) -> Steps[Sequence[PolicyVersionSummary]]:
+    """Return the policy's versions, newest first; none if there is no such policy."""
+    found = yield from rows_of(VERSIONS, name, scope.account, scope.region)
+    return tuple(
+        [
+            PolicyVersionSummary(version, time_of_column(created_at), version == default)
+            for version, created_at, default in found
+        ]
+    )
 
-    def insert_policy_version(self, policy: DevicePolicy, version: PolicyVersion) -> Steps[None]:
-        """Store a new version of the policy."""
-        yield from rows_of(
-            INSERT_VERSION,
-            policy.scope.account,
-            policy.scope.region,
-            policy.name,
-            version.version,
-            version.document,
-            column_of_time(version.created_at),
-            column_of_time(version.modified_at),
-        )
 
-    def touch_policy_version(self, policy: DevicePolicy, version: int, at: datetime) -> Steps[None]:
-        """Store when the version came into force or went out of it."""
-        scope = policy.scope
-        yield from rows_of(TOUCH_VERSION, column_of_time(at), scope.account, scope.region, policy.name, version)
+def insert_policy(policy: DevicePolicy) -> Steps[bool]:
+    """Store a new policy without its version; say whether its name was free."""
+    inserted = yield from row_of(
+        INSERT_POLICY,
+        policy.scope.account,
+        policy.scope.region,
+        policy.name,
+        policy.default_version,
+        policy.last_version,
+        policy.generation_id,
+        column_of_time(policy.created_at),
+        column_of_time(policy.modified_at),
+    )
+    return inserted is not None
 
-    def delete_policy_version(self, policy: DevicePolicy, version: int) -> Steps[bool]:
-        """Delete the version; say whether it existed."""
-        scope = policy.scope
-        deleted = yield from row_of(DELETE_VERSION, scope.account, scope.region, policy.name, version)
-        return deleted is not None
+
+def update_policy(policy: DevicePolicy) -> Steps[None]:
+    """Store the policy's default version, last version and time of change."""
+    changed = (policy.default_version, policy.last_version, column_of_time(policy.modified_at))
+    yield from rows_of(UPDATE_POLICY, *changed, policy.name, policy.scope.account, policy.scope.region)
+
+
+def delete_policy(policy: DevicePolicy) -> Steps[None]:
+    """Delete the policy and all of its versions."""
+    scope = policy.scope
+    yield from rows_of(DELETE_VERSIONS, scope.account, scope.region, policy.name)
+    yield from rows_of(DELETE_POLICY, policy.name, scope.account, scope.region)
+
+
+def insert_policy_version(policy: DevicePolicy, version: PolicyVersion) -> Steps[None]:
+    """Store a new version of the policy."""
+    yield from rows_of(
+        INSERT_VERSION,
+        policy.scope.account,
+        policy.scope.region,
+        policy.name,
+        version.version,
+        version.document,
+        column_of_time(version.created_at),
+        column_of_time(version.modified_at),
+    )
+
+
+def touch_policy_version(policy: DevicePolicy, version: int, at: datetime) -> Steps[None]:
+    """Store when the version came into force or went out of it."""
+    scope = policy.scope
+    yield from rows_of(TOUCH_VERSION, column_of_time(at), scope.account, scope.region, policy.name, version)
+
+
+def delete_policy_version(policy: DevicePolicy, version: int) -> Steps[bool]:
+    """Delete the version; say whether it existed."""
+    scope = policy.scope
+    deleted = yield from row_of(DELETE_VERSION, scope.account, scope.region, policy.name, version)
+    return deleted is not None
 
 
 def policy_of_row(row: Row) -> DevicePolicy:

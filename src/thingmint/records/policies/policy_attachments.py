@@ -1,6 +1,10 @@
-"""Owns the table of attached policies, and the one statement that follows them to a device; knows no engine."""
+"""Owns the table of attached policies, and the one statement that follows them to a device; knows no engine.
+
+Targets are named as `core.policies.target` names them.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from thingmint.core.identifiers import (
     PolicyName,
@@ -14,17 +18,62 @@ from thingmint.core.identifiers import (
 from thingmint.core.policies.stored_policy import PolicySummary
 from thingmint.records.columns import position_after, time_of_column
 from thingmint.records.paging import PageRequest
-from thingmint.records.policies.policies import summary_of_row
+from thingmint.records.policies.policies import VersionKey, summary_of_row
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.policies import VersionKey
-from thingmint.registration.verbs.policy_attachments import (
-    AttachedTarget,
-    Beginning,
-    EffectivePolicies,
-    EffectivePolicy,
-    PolicyAttachmentVerbs,
-)
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedTarget:
+    """A target that a policy is attached to; ``position`` orders the list and never repeats."""
+
+    name: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class EffectivePolicy:
+    """A policy's default version, and the targets through which it is in force; its document where it was read."""
+
+    key: VersionKey
+    targets: tuple[str, ...]
+    document: str = ""
+
+    @property
+    def version(self) -> int:
+        """The number of the version."""
+        return self.key.version
+
+    @property
+    def name(self) -> PolicyName:
+        """The policy's name."""
+        return self.key.name
+
+    @property
+    def arn(self) -> str:
+        """The policy's ARN."""
+        return policy_arn(self.key.scope, self.key.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """From where policies are looked for: a principal, a thing, a thing group, or several of them.
+
+    A principal leads to its things, things to their groups, and groups to the groups above them.
+    """
+
+    principal: str = ""
+    thing_name: ThingName | str = ""
+    group_name: ThingGroupName | str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EffectivePolicies:
+    """The policies in force, and the ARNs of everything that decided so: policies, principal, things and groups."""
+
+    policies: tuple[EffectivePolicy, ...]
+    depends_on: frozenset[str]
+
 
 ATTACH = (
     "INSERT INTO policy_attachment (account, region, policy_name, target) "
@@ -107,56 +156,58 @@ INHERITED_LATEST_FIRST = f"{_INHERITED} < $8 ORDER BY first DESC LIMIT $9"
 INHERITED_EARLIEST_FIRST = f"{_INHERITED} > $8 ORDER BY first ASC LIMIT $9"
 
 
-class PolicyAttachmentTable(PolicyAttachmentVerbs):
-    """The verbs of attached policies."""
+def attach_policy(scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
+    """Attach the policy; say whether it was not attached yet."""
+    row = yield from row_of(ATTACH, scope.account, scope.region, name, target)
+    return row is not None
 
-    def attach_policy(self, scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
-        """Attach the policy; say whether it was not attached yet."""
-        row = yield from row_of(ATTACH, scope.account, scope.region, name, target)
-        return row is not None
 
-    def detach_policy(self, scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
-        """Detach the policy; say whether it was attached."""
-        row = yield from row_of(DETACH, scope.account, scope.region, target, name)
-        return row is not None
+def detach_policy(scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
+    """Detach the policy; say whether it was attached."""
+    row = yield from row_of(DETACH, scope.account, scope.region, target, name)
+    return row is not None
 
-    def count_policies(self, scope: Scope, target: str) -> Steps[int]:
-        """Return how many policies are attached to the target."""
-        ((count,),) = yield from rows_of(COUNT_OF_TARGET, scope.account, scope.region, target)
-        return int(count)
 
-    def is_policy_attached(self, scope: Scope, name: PolicyName) -> Steps[bool]:
-        """Say whether the policy is attached to anything."""
-        row = yield from row_of(ANY_TARGET, scope.account, scope.region, name)
-        return row is not None
+def count_policies(scope: Scope, target: str) -> Steps[int]:
+    """Return how many policies are attached to the target."""
+    ((count,),) = yield from rows_of(COUNT_OF_TARGET, scope.account, scope.region, target)
+    return int(count)
 
-    def attached_policies(self, scope: Scope, target: str, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
-        """Return up to ``page.size`` policies of the target as they were attached, latest first unless ascending."""
-        sql = OF_TARGET_EARLIEST_FIRST if page.ascending else OF_TARGET_LATEST_FIRST
-        position = position_after(page.after, ascending=page.ascending)
-        found = yield from rows_of(sql, scope.account, scope.region, target, position, page.size)
-        return tuple([summary_of_row(scope, row) for row in found])
 
-    def inherited_policies(
-        self, scope: Scope, beginning: Beginning, page: PageRequest
-    ) -> Steps[Sequence[PolicySummary]]:
-        """Return up to ``page.size`` policies in force from the beginning on, by their first attachment."""
-        sql = INHERITED_EARLIEST_FIRST if page.ascending else INHERITED_LATEST_FIRST
-        position = position_after(page.after, ascending=page.ascending)
-        found = yield from rows_of(sql, *_columns_of_beginning(scope, beginning), position, page.size)
-        return tuple([summary_of_row(scope, row) for row in found])
+def is_policy_attached(scope: Scope, name: PolicyName) -> Steps[bool]:
+    """Say whether the policy is attached to anything."""
+    row = yield from row_of(ANY_TARGET, scope.account, scope.region, name)
+    return row is not None
 
-    def policy_targets(self, scope: Scope, name: PolicyName, page: PageRequest) -> Steps[Sequence[AttachedTarget]]:
-        """Return up to ``page.size`` targets of the policy as they were attached, latest first unless ascending."""
-        sql = OF_POLICY_EARLIEST_FIRST if page.ascending else OF_POLICY_LATEST_FIRST
-        position = position_after(page.after, ascending=page.ascending)
-        found = yield from rows_of(sql, scope.account, scope.region, name, position, page.size)
-        return tuple([AttachedTarget(target, at) for target, at in found])
 
-    def effective_policies(self, scope: Scope, beginning: Beginning) -> Steps[EffectivePolicies]:
-        """Return the policies in force from the beginning on, in one statement, in the order of their attachment."""
-        found = yield from rows_of(EFFECTIVE, *_columns_of_beginning(scope, beginning))
-        return _effective(scope, found)
+def attached_policies(scope: Scope, target: str, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
+    """Return up to ``page.size`` policies of the target as they were attached, latest first unless ascending."""
+    sql = OF_TARGET_EARLIEST_FIRST if page.ascending else OF_TARGET_LATEST_FIRST
+    position = position_after(page.after, ascending=page.ascending)
+    found = yield from rows_of(sql, scope.account, scope.region, target, position, page.size)
+    return tuple([summary_of_row(scope, row) for row in found])
+
+
+def inherited_policies(scope: Scope, beginning: Beginning, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
+    """Return up to ``page.size`` policies in force from the beginning on, by their first attachment."""
+    sql = INHERITED_EARLIEST_FIRST if page.ascending else INHERITED_LATEST_FIRST
+    position = position_after(page.after, ascending=page.ascending)
+    found = yield from rows_of(sql, *_columns_of_beginning(scope, beginning), position, page.size)
+    return tuple([summary_of_row(scope, row) for row in found])
+
+
+def policy_targets(scope: Scope, name: PolicyName, page: PageRequest) -> Steps[Sequence[AttachedTarget]]:
+    """Return up to ``page.size`` targets of the policy as they were attached, latest first unless ascending."""
+    sql = OF_POLICY_EARLIEST_FIRST if page.ascending else OF_POLICY_LATEST_FIRST
+    position = position_after(page.after, ascending=page.ascending)
+    found = yield from rows_of(sql, scope.account, scope.region, name, position, page.size)
+    return tuple([AttachedTarget(target, at) for target, at in found])
+
+
+def effective_policies(scope: Scope, beginning: Beginning) -> Steps[EffectivePolicies]:
+    """Return the policies in force from the beginning on, in one statement, in the order of their attachment."""
+    found = yield from rows_of(EFFECTIVE, *_columns_of_beginning(scope, beginning))
+    return _effective(scope, found)
 
 
 def _columns_of_beginning(scope: Scope, beginning: Beginning) -> tuple[str, ...]:

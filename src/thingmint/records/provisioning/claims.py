@@ -9,7 +9,6 @@ from thingmint.core.provisioning.ownership import Ownership, OwnershipUse
 from thingmint.records.columns import column_of_time, time_of_column
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.claims import ClaimVerbs
 
 CLAIM = (
     "SELECT account, region, template_name, template_generation_id, expires_at FROM claim_certificate "
@@ -50,65 +49,70 @@ EXPIRED_OWNERSHIPS = (
 DELETE_OWNERSHIP = "DELETE FROM certificate_ownership WHERE certificate_id = $1 RETURNING certificate_id"
 
 
-class ClaimTable(ClaimVerbs):
-    """The verbs of claim certificates and ownership."""
+def claim_certificate(certificate_id: CertificateId) -> Steps[ClaimCertificate | None]:
+    """Return the claim certificate of any account, expired or not, or None."""
+    row = yield from row_of(CLAIM, certificate_id)
+    if row is None:
+        return None
+    account, region, template_name, generation_id, expires_at = row
+    scope, name = Scope(AccountId(account), Region(region)), TemplateName(template_name)
+    return ClaimCertificate(scope, certificate_id, name, generation_id, time_of_column(expires_at))
 
-    def claim_certificate(self, certificate_id: CertificateId) -> Steps[ClaimCertificate | None]:
-        """Return the claim certificate of any account, expired or not, or None."""
-        row = yield from row_of(CLAIM, certificate_id)
-        if row is None:
-            return None
-        account, region, template_name, generation_id, expires_at = row
-        scope, name = Scope(AccountId(account), Region(region)), TemplateName(template_name)
-        return ClaimCertificate(scope, certificate_id, name, generation_id, time_of_column(expires_at))
 
-    def insert_claim_certificate(self, claim: ClaimCertificate) -> Steps[None]:
-        """Store a new claim certificate."""
-        scope = claim.scope
-        yield from rows_of(
-            INSERT_CLAIM,
-            claim.certificate_id,
-            scope.account,
-            scope.region,
-            claim.template_name,
-            claim.template_generation_id,
-            column_of_time(claim.expires_at),
-        )
+def insert_claim_certificate(claim: ClaimCertificate) -> Steps[None]:
+    """Store a new claim certificate."""
+    scope = claim.scope
+    yield from rows_of(
+        INSERT_CLAIM,
+        claim.certificate_id,
+        scope.account,
+        scope.region,
+        claim.template_name,
+        claim.template_generation_id,
+        column_of_time(claim.expires_at),
+    )
 
-    def delete_expired_claims(self, at: datetime, limit: int) -> Steps[int]:
-        """Delete up to ``limit`` claim certificates that ended before this time; say how many."""
-        deleted = yield from rows_of(DELETE_EXPIRED_CLAIMS, column_of_time(at), limit)
-        return len(deleted)
 
-    def insert_ownership(self, ownership: Ownership) -> Steps[None]:
-        """Note that a token for the certificate was given out."""
-        scope, expires_at = ownership.scope, column_of_time(ownership.expires_at)
-        yield from rows_of(INSERT_OWNERSHIP, ownership.certificate_id, scope.account, scope.region, expires_at)
+def delete_expired_claims(at: datetime, limit: int) -> Steps[int]:
+    """Delete up to ``limit`` claim certificates that ended before this time; say how many."""
+    deleted = yield from rows_of(DELETE_EXPIRED_CLAIMS, column_of_time(at), limit)
+    return len(deleted)
 
-    def ownership_use(self, ownership: Ownership) -> Steps[OwnershipUse | None]:
-        """Return what the token was used for; None if no token is noted."""
-        row = yield from row_of(OWNERSHIP_USE, ownership.certificate_id)
-        return None if row is None else OwnershipUse(row[0], row[1])
 
-    def take_ownership(self, ownership: Ownership, request_digest: str) -> Steps[bool]:
-        """Note the request that the token is used for, and hold it; return False if it was used before."""
-        return (yield from row_of(TAKE_OWNERSHIP, request_digest, ownership.certificate_id)) is not None
+def insert_ownership(ownership: Ownership) -> Steps[None]:
+    """Note that a token for the certificate was given out."""
+    scope, expires_at = ownership.scope, column_of_time(ownership.expires_at)
+    yield from rows_of(INSERT_OWNERSHIP, ownership.certificate_id, scope.account, scope.region, expires_at)
 
-    def note_answer(self, ownership: Ownership, sealed_answer: bytes) -> Steps[None]:
-        """Note the answer to the request that the token was used for."""
-        yield from rows_of(NOTE_ANSWER, sealed_answer, ownership.certificate_id)
 
-    def expired_ownerships(self, at: datetime, limit: int) -> Steps[Sequence[Ownership]]:
-        """Return up to ``limit`` certificates whose token ended before this time, the longest ended first."""
-        found = yield from rows_of(EXPIRED_OWNERSHIPS, column_of_time(at), limit)
-        return tuple(
-            [
-                Ownership(Scope(AccountId(account), Region(region)), CertificateId(certificate_id), time_of_column(end))
-                for certificate_id, account, region, end in found
-            ]
-        )
+def ownership_use(ownership: Ownership) -> Steps[OwnershipUse | None]:
+    """Return what the token was used for; None if no token is noted."""
+    row = yield from row_of(OWNERSHIP_USE, ownership.certificate_id)
+    return None if row is None else OwnershipUse(row[0], row[1])
 
-    def delete_ownership(self, ownership: Ownership) -> Steps[bool]:
-        """Forget that a token was given out; say whether it was noted."""
-        deleted = yield from row_of(DELETE_OWNERSHIP, ownership.certificate_id)
-        return deleted is not None
+
+def take_ownership(ownership: Ownership, request_digest: str) -> Steps[bool]:
+    """Note the request that the token is used for, and hold it; return False if it was used before."""
+    return (yield from row_of(TAKE_OWNERSHIP, request_digest, ownership.certificate_id)) is not None
+
+
+def note_answer(ownership: Ownership, sealed_answer: bytes) -> Steps[None]:
+    """Note the answer to the request that the token was used for."""
+    yield from rows_of(NOTE_ANSWER, sealed_answer, ownership.certificate_id)
+
+
+def expired_ownerships(at: datetime, limit: int) -> Steps[Sequence[Ownership]]:
+    """Return up to ``limit`` certificates whose token ended before this time, the longest ended first."""
+    found = yield from rows_of(EXPIRED_OWNERSHIPS, column_of_time(at), limit)
+    return tuple(
+        [
+            Ownership(Scope(AccountId(account), Region(region)), CertificateId(certificate_id), time_of_column(end))
+            for certificate_id, account, region, end in found
+        ]
+    )
+
+
+def delete_ownership(ownership: Ownership) -> Steps[bool]:
+    """Forget that a token was given out; say whether it was noted."""
+    deleted = yield from row_of(DELETE_OWNERSHIP, ownership.certificate_id)
+    return deleted is not None

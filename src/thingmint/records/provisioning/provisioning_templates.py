@@ -1,4 +1,4 @@
-"""Owns the tables of provisioning templates and their versions; knows no engine but by its dialect."""
+"""Owns the tables of provisioning templates and their versions; knows no engine."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,10 @@ from thingmint.core.provisioning.stored_template import (
     TemplateVersionEntry,
 )
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.dialect import Dialect
 from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.provisioning_templates import ProvisioningTemplateVerbs
+from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE
 
 COLUMNS = (
     "account, region, name, type, description, enabled, role_arn, hook_target_arn, hook_payload_version, "
@@ -76,96 +75,100 @@ INSERT_VERSION = (
 DELETE_VERSION = f"DELETE {_ITS_VERSIONS} AND version = $4 RETURNING position"
 
 
-class ProvisioningTemplateTable(ProvisioningTemplateVerbs):
-    """The verbs of provisioning templates."""
+def provisioning_template(scope: Scope, name: TemplateName) -> Steps[ProvisioningTemplate | None]:
+    """Return the template, or None."""
+    row = yield from row_of(TEMPLATE, name, scope.account, scope.region)
+    return None if row is None else template_of_row(row)
 
-    dialect: Dialect
 
-    def provisioning_template(self, scope: Scope, name: TemplateName) -> Steps[ProvisioningTemplate | None]:
-        """Return the template, or None."""
-        row = yield from row_of(TEMPLATE, name, scope.account, scope.region)
-        return None if row is None else template_of_row(row)
+def provisioning_template_for_update(scope: Scope, name: TemplateName) -> Steps[ProvisioningTemplate | None]:
+    """Return the template and keep others from changing it until this transaction ends."""
+    row = yield from row_of(TEMPLATE + FOR_UPDATE, name, scope.account, scope.region)
+    return None if row is None else template_of_row(row)
 
-    def provisioning_template_for_update(self, scope: Scope, name: TemplateName) -> Steps[ProvisioningTemplate | None]:
-        """Return the template and keep others from changing it until this transaction ends."""
-        row = yield from row_of(TEMPLATE + self.dialect.for_update, name, scope.account, scope.region)
-        return None if row is None else template_of_row(row)
 
-    def provisioning_template_kept(self, scope: Scope, name: TemplateName) -> Steps[ProvisioningTemplate | None]:
-        """Return the template and keep it from being deleted until this transaction ends."""
-        row = yield from row_of(TEMPLATE + self.dialect.for_key_share, name, scope.account, scope.region)
-        return None if row is None else template_of_row(row)
+def provisioning_template_kept(scope: Scope, name: TemplateName) -> Steps[ProvisioningTemplate | None]:
+    """Return the template and keep it from being deleted until this transaction ends."""
+    row = yield from row_of(TEMPLATE + FOR_KEY_SHARE, name, scope.account, scope.region)
+    return None if row is None else template_of_row(row)
 
-    def provisioning_templates(self, scope: Scope, page: PageRequest) -> Steps[Sequence[TemplateEntry]]:
-        """Return up to ``page.size`` templates in the order of their creation."""
-        position = position_after(page.after, ascending=True)
-        found = yield from rows_of(TEMPLATES, scope.account, scope.region, position, page.size)
-        return tuple([_entry_of_row(scope, row) for row in found])
 
-    def insert_provisioning_template(self, template: ProvisioningTemplate, limit: int) -> Steps[None]:
-        """Store a new template; raise ResourceExists if its name is taken, LimitExceeded if the scope has ``limit``."""
-        inserted = yield from row_of(INSERT_TEMPLATE, *_columns_of_template(template))
-        if inserted is None:
-            raise ResourceExists(
-                f"The provisioning template {template.name} already exists",
-                resource_id=template.name,
-                resource_arn=provisioning_template_arn(template.scope, template.name),
-            )
-        counted = yield from row_of(COUNT_UP, template.scope.account, template.scope.region, limit)
-        if counted is None:
-            raise LimitExceeded(f"An account has at most {limit} provisioning templates in a region")
+def provisioning_templates(scope: Scope, page: PageRequest) -> Steps[Sequence[TemplateEntry]]:
+    """Return up to ``page.size`` templates in the order of their creation."""
+    position = position_after(page.after, ascending=True)
+    found = yield from rows_of(TEMPLATES, scope.account, scope.region, position, page.size)
+    return tuple([_entry_of_row(scope, row) for row in found])
 
-    def update_provisioning_template(self, template: ProvisioningTemplate) -> Steps[None]:
-        """Store what may change of the template."""
-        yield from rows_of(
-            UPDATE_TEMPLATE,
-            template.description,
-            int(template.enabled),
-            template.role_arn,
-            *_columns_of_hook(template.hook),
-            column_of_time(template.modified_at),
-            template.default_version,
-            template.last_version,
-            *_key(template),
+
+def insert_provisioning_template(template: ProvisioningTemplate, limit: int) -> Steps[None]:
+    """Store a new template; raise ResourceExists if its name is taken, LimitExceeded if the scope has ``limit``."""
+    inserted = yield from row_of(INSERT_TEMPLATE, *_columns_of_template(template))
+    if inserted is None:
+        raise ResourceExists(
+            f"The provisioning template {template.name} already exists",
+            resource_id=template.name,
+            resource_arn=provisioning_template_arn(template.scope, template.name),
         )
+    counted = yield from row_of(COUNT_UP, template.scope.account, template.scope.region, limit)
+    if counted is None:
+        raise LimitExceeded(f"An account has at most {limit} provisioning templates in a region")
 
-    def delete_provisioning_template(self, template: ProvisioningTemplate) -> Steps[None]:
-        """Delete the template with all its versions and claims."""
-        for statement in (DELETE_CLAIMS, DELETE_VERSIONS, DELETE_TEMPLATE):
-            yield from rows_of(statement, *_key(template))
-        yield from rows_of(COUNT_DOWN, template.scope.account, template.scope.region)
 
-    def template_version(self, template: ProvisioningTemplate, version: int) -> Steps[TemplateVersion | None]:
-        """Return the version, or None."""
-        row = yield from row_of(VERSION, *_key(template), version)
-        return None if row is None else TemplateVersion(row[0], row[1], time_of_column(row[2]))
+def update_provisioning_template(template: ProvisioningTemplate) -> Steps[None]:
+    """Store what may change of the template."""
+    yield from rows_of(
+        UPDATE_TEMPLATE,
+        template.description,
+        int(template.enabled),
+        template.role_arn,
+        *_columns_of_hook(template.hook),
+        column_of_time(template.modified_at),
+        template.default_version,
+        template.last_version,
+        *_key(template),
+    )
 
-    def template_versions(
-        self, template: ProvisioningTemplate, page: PageRequest
-    ) -> Steps[Sequence[TemplateVersionEntry]]:
-        """Return up to ``page.size`` versions in the order of their creation."""
-        position = position_after(page.after, ascending=True)
-        scope = template.scope
-        found = yield from rows_of(VERSIONS, scope.account, scope.region, template.name, position, page.size)
-        return tuple([TemplateVersionEntry(row[0], time_of_column(row[1]), row[2]) for row in found])
 
-    def template_version_count(self, template: ProvisioningTemplate) -> Steps[int]:
-        """Return how many versions the template has; they are few."""
-        ((count,),) = yield from rows_of(VERSION_COUNT, *_key(template))
-        return int(count)
+def delete_provisioning_template(template: ProvisioningTemplate) -> Steps[None]:
+    """Delete the template with all its versions and claims."""
+    for statement in (DELETE_CLAIMS, DELETE_VERSIONS, DELETE_TEMPLATE):
+        yield from rows_of(statement, *_key(template))
+    yield from rows_of(COUNT_DOWN, template.scope.account, template.scope.region)
 
-    def insert_template_version(self, template: ProvisioningTemplate, version: TemplateVersion) -> Steps[None]:
-        """Store a new version of the template."""
-        scope = template.scope
-        created_at = column_of_time(version.created_at)
-        yield from rows_of(
-            INSERT_VERSION, scope.account, scope.region, template.name, version.version, version.body, created_at
-        )
 
-    def delete_template_version(self, template: ProvisioningTemplate, version: int) -> Steps[bool]:
-        """Delete the version; say whether it existed."""
-        deleted = yield from row_of(DELETE_VERSION, *_key(template), version)
-        return deleted is not None
+def template_version(template: ProvisioningTemplate, version: int) -> Steps[TemplateVersion | None]:
+    """Return the version, or None."""
+    row = yield from row_of(VERSION, *_key(template), version)
+    return None if row is None else TemplateVersion(row[0], row[1], time_of_column(row[2]))
+
+
+def template_versions(template: ProvisioningTemplate, page: PageRequest) -> Steps[Sequence[TemplateVersionEntry]]:
+    """Return up to ``page.size`` versions in the order of their creation."""
+    position = position_after(page.after, ascending=True)
+    scope = template.scope
+    found = yield from rows_of(VERSIONS, scope.account, scope.region, template.name, position, page.size)
+    return tuple([TemplateVersionEntry(row[0], time_of_column(row[1]), row[2]) for row in found])
+
+
+def template_version_count(template: ProvisioningTemplate) -> Steps[int]:
+    """Return how many versions the template has; they are few."""
+    ((count,),) = yield from rows_of(VERSION_COUNT, *_key(template))
+    return int(count)
+
+
+def insert_template_version(template: ProvisioningTemplate, version: TemplateVersion) -> Steps[None]:
+    """Store a new version of the template."""
+    scope = template.scope
+    created_at = column_of_time(version.created_at)
+    yield from rows_of(
+        INSERT_VERSION, scope.account, scope.region, template.name, version.version, version.body, created_at
+    )
+
+
+def delete_template_version(template: ProvisioningTemplate, version: int) -> Steps[bool]:
+    """Delete the version; say whether it existed."""
+    deleted = yield from row_of(DELETE_VERSION, *_key(template), version)
+    return deleted is not None
 
 
 def _key(template: ProvisioningTemplate) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Owns the tables of bulk registrations and of the outcomes of their lines; knows no engine but by its dialect."""
+"""Owns the tables of bulk registrations and of the outcomes of their lines; knows no engine."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,11 +13,10 @@ from thingmint.core.provisioning.registration_task import (
     TaskStatus,
 )
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.dialect import Dialect
 from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.registration_tasks import RegistrationTaskVerbs
+from thingmint.records.tokens import FOR_SHARE, FOR_UPDATE
 
 COLUMNS = (
     "account, region, task_id, template_body, bucket, object_key, input_size, input_stamp, role_arn, principal_arn, "
@@ -86,91 +85,97 @@ INSERT_OUTCOME = (
 DELETE_OUTCOMES = f"DELETE FROM registration_outcome {_ONE_TASK}"  # noqa: S608  constants above
 
 
-class RegistrationTaskTable(RegistrationTaskVerbs):
-    """The verbs of bulk registrations."""
+def registration_task(scope: Scope, task_id: str) -> Steps[RegistrationTask | None]:
+    """Return the task, or None."""
+    row = yield from row_of(TASK, task_id, scope.account, scope.region)
+    return None if row is None else task_of_row(row)
 
-    dialect: Dialect
 
-    def registration_task(self, scope: Scope, task_id: str) -> Steps[RegistrationTask | None]:
-        """Return the task, or None."""
-        row = yield from row_of(TASK, task_id, scope.account, scope.region)
-        return None if row is None else task_of_row(row)
+def registration_task_for_update(scope: Scope, task_id: str) -> Steps[RegistrationTask | None]:
+    """Return the task and keep others from changing it until this transaction ends."""
+    row = yield from row_of(TASK + FOR_UPDATE, task_id, scope.account, scope.region)
+    return None if row is None else task_of_row(row)
 
-    def registration_task_for_update(self, scope: Scope, task_id: str) -> Steps[RegistrationTask | None]:
-        """Return the task and keep others from changing it until this transaction ends."""
-        row = yield from row_of(TASK + self.dialect.for_update, task_id, scope.account, scope.region)
-        return None if row is None else task_of_row(row)
 
-    def registration_tasks(
-        self, scope: Scope, status: TaskStatus | None, page: PageRequest
-    ) -> Steps[Sequence[TaskEntry]]:
-        """Return up to ``page.size`` tasks, of one status or all, newest first."""
-        after = position_after(page.after, ascending=False)
-        if status is None:
-            found = yield from rows_of(TASKS, scope.account, scope.region, after, page.size)
-        else:
-            found = yield from rows_of(TASKS_OF_STATUS, scope.account, scope.region, status.value, after, page.size)
-        return tuple([TaskEntry(task_id, position) for task_id, position in found])
+def registration_tasks(scope: Scope, status: TaskStatus | None, page: PageRequest) -> Steps[Sequence[TaskEntry]]:
+    """Return up to ``page.size`` tasks, of one status or all, newest first."""
+    after = position_after(page.after, ascending=False)
+    if status is None:
+        found = yield from rows_of(TASKS, scope.account, scope.region, after, page.size)
+    else:
+        found = yield from rows_of(TASKS_OF_STATUS, scope.account, scope.region, status.value, after, page.size)
+    return tuple([TaskEntry(task_id, position) for task_id, position in found])
 
-    def insert_registration_task(self, task: RegistrationTask) -> Steps[bool]:
-        """Store a new task that nobody owns; say whether there was none running."""
-        inserted = yield from row_of(INSERT_TASK, *_columns_of_task(task))
-        return inserted is not None
 
-    def update_registration_task(self, task: RegistrationTask) -> Steps[None]:
-        """Store status, message and progress of a task that this transaction holds for update."""
-        yield from rows_of(
-            UPDATE_TASK,
-            task.status.value,
-            task.message,
-            column_of_time(task.modified_at),
-            *_columns_of_progress(task.progress),
-            *_key(task),
-        )
+def insert_registration_task(task: RegistrationTask) -> Steps[bool]:
+    """Store a new task that nobody owns; say whether there was none running."""
+    inserted = yield from row_of(INSERT_TASK, *_columns_of_task(task))
+    return inserted is not None
 
-    def has_free_registration_task(self, at: datetime) -> Steps[bool]:
-        """Say whether a task runs whose lease has ended."""
-        row = yield from row_of(FREE_TASK, column_of_time(at))
-        return row is not None
 
-    def take_registration_task(self, owner: str, at: datetime, until: datetime) -> Steps[RegistrationTask | None]:
-        """Make one of the tasks that run, and whose lease has ended, the owner's until then; return it, or None."""
-        row = yield from row_of(TAKE_TASK, owner, column_of_time(until), column_of_time(at))
-        return None if row is None else task_of_row(row)
+def update_registration_task(task: RegistrationTask) -> Steps[None]:
+    """Store status, message and progress of a task that this transaction holds for update."""
+    yield from rows_of(
+        UPDATE_TASK,
+        task.status.value,
+        task.message,
+        column_of_time(task.modified_at),
+        *_columns_of_progress(task.progress),
+        *_key(task),
+    )
 
-    def own_registration_task(self, task: RegistrationTask, owner: str, until: datetime) -> Steps[bool]:
-        """Extend the owner's lease, or end it; say whether the task is the owner's still."""
-        row = yield from row_of(OWN_TASK, column_of_time(until), *_key(task), owner)
-        return row is not None
 
-    def owns_registration_task(self, task: RegistrationTask, owner: str) -> Steps[bool]:
-        """Say whether the task is the owner's, and keep it so until this transaction ends."""
-        row = yield from row_of(OWNS_TASK + self.dialect.for_share, *_key(task), owner)
-        return row is not None
+def has_free_registration_task(at: datetime) -> Steps[bool]:
+    """Say whether a task runs whose lease has ended."""
+    row = yield from row_of(FREE_TASK, column_of_time(at))
+    return row is not None
 
-    def outcomes(self, task: RegistrationTask) -> Steps[Sequence[Outcome]]:
-        """Return the outcomes that are not in the reports yet, in the order of their lines; they are few."""
-        found = yield from rows_of(OUTCOMES, *_key(task))
-        return tuple([Outcome(line, bool(succeeded), report) for line, succeeded, report in found])
 
-    def insert_outcome(self, task: RegistrationTask, outcome: Outcome) -> Steps[bool]:
-        """Store what came of a line; say whether that was not known yet."""
-        row = yield from row_of(INSERT_OUTCOME, *_key(task), outcome.line, int(outcome.succeeded), outcome.report)
-        return row is not None
+def take_registration_task(owner: str, at: datetime, until: datetime) -> Steps[RegistrationTask | None]:
+    """Make one of the tasks that run, and whose lease has ended, the owner's until then; return it, or None."""
+    row = yield from row_of(TAKE_TASK, owner, column_of_time(until), column_of_time(at))
+    return None if row is None else task_of_row(row)
 
-    def delete_outcomes(self, task: RegistrationTask) -> Steps[None]:
-        """Forget the outcomes that are in the reports now."""
-        yield from rows_of(DELETE_OUTCOMES, *_key(task))
 
-    def old_registration_tasks(self, at: datetime, limit: int) -> Steps[Sequence[RegistrationTask]]:
-        """Return up to ``limit`` tasks that began before this time and run no more, oldest first."""
-        found = yield from rows_of(OLD_TASKS, column_of_time(at), limit)
-        return tuple(map(task_of_row, found))
+def own_registration_task(task: RegistrationTask, owner: str, until: datetime) -> Steps[bool]:
+    """Extend the owner's lease, or end it; say whether the task is the owner's still."""
+    row = yield from row_of(OWN_TASK, column_of_time(until), *_key(task), owner)
+    return row is not None
 
-    def delete_registration_task(self, task: RegistrationTask) -> Steps[bool]:
-        """Delete the task; say whether it existed."""
-        row = yield from row_of(DELETE_TASK, *_key(task))
-        return row is not None
+
+def owns_registration_task(task: RegistrationTask, owner: str) -> Steps[bool]:
+    """Say whether the task is the owner's, and keep it so until this transaction ends."""
+    row = yield from row_of(OWNS_TASK + FOR_SHARE, *_key(task), owner)
+    return row is not None
+
+
+def outcomes(task: RegistrationTask) -> Steps[Sequence[Outcome]]:
+    """Return the outcomes that are not in the reports yet, in the order of their lines; they are few."""
+    found = yield from rows_of(OUTCOMES, *_key(task))
+    return tuple([Outcome(line, bool(succeeded), report) for line, succeeded, report in found])
+
+
+def insert_outcome(task: RegistrationTask, outcome: Outcome) -> Steps[bool]:
+    """Store what came of a line; say whether that was not known yet."""
+    row = yield from row_of(INSERT_OUTCOME, *_key(task), outcome.line, int(outcome.succeeded), outcome.report)
+    return row is not None
+
+
+def delete_outcomes(task: RegistrationTask) -> Steps[None]:
+    """Forget the outcomes that are in the reports now."""
+    yield from rows_of(DELETE_OUTCOMES, *_key(task))
+
+
+def old_registration_tasks(at: datetime, limit: int) -> Steps[Sequence[RegistrationTask]]:
+    """Return up to ``limit`` tasks that began before this time and run no more, oldest first."""
+    found = yield from rows_of(OLD_TASKS, column_of_time(at), limit)
+    return tuple(map(task_of_row, found))
+
+
+def delete_registration_task(task: RegistrationTask) -> Steps[bool]:
+    """Delete the task; say whether it existed."""
+    row = yield from row_of(DELETE_TASK, *_key(task))
+    return row is not None
 
 
 def _key(task: RegistrationTask) -> tuple[object, ...]:

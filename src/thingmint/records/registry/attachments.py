@@ -1,9 +1,22 @@
-"""Owns the questions that span the attachments of things and of policies; knows no engine."""
+"""Owns the questions that span the attachments of things and of policies; knows no engine.
+
+Principals are named by their ARNs.
+"""
+
+from dataclasses import dataclass
 
 from thingmint.core.identifiers import Scope
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.attachments import Attachments, AttachmentVerbs
+
+
+@dataclass(frozen=True, slots=True)
+class Attachments:
+    """Whether any thing and any policy is attached to a principal."""
+
+    things: bool
+    policies: bool
+
 
 PRINCIPAL_ATTACHMENTS = (
     "SELECT EXISTS (SELECT 1 FROM thing_principal WHERE account = $1 AND region = $2 AND principal = $3), "
@@ -15,16 +28,14 @@ DETACH_POLICIES = (
 )
 
 
-class AttachmentTables(AttachmentVerbs):
-    """The verbs of attachments."""
+def principal_attachments(scope: Scope, principal: str) -> Steps[Attachments]:
+    """Return what is attached to the principal. Whoever attaches anything locks the principal first."""
+    row = yield from row_of(PRINCIPAL_ATTACHMENTS, scope.account, scope.region, principal)
+    assert row is not None, "a SELECT without FROM has one row"
+    return Attachments(things=bool(row[0]), policies=bool(row[1]))
 
-    def principal_attachments(self, scope: Scope, principal: str) -> Steps[Attachments]:
-        """Return what is attached to the principal. Whoever attaches anything locks the principal first."""
-        row = yield from row_of(PRINCIPAL_ATTACHMENTS, scope.account, scope.region, principal)
-        assert row is not None, "a SELECT without FROM has one row"
-        return Attachments(things=bool(row[0]), policies=bool(row[1]))
 
-    def detach_policies(self, scope: Scope, principal: str) -> Steps[tuple[str, ...]]:
-        """Detach every policy from the principal and return their names."""
-        rows = yield from rows_of(DETACH_POLICIES, scope.account, scope.region, principal)
-        return tuple(sorted(str(name) for (name,) in rows))
+def detach_policies(scope: Scope, principal: str) -> Steps[tuple[str, ...]]:
+    """Detach every policy from the principal and return their names."""
+    rows = yield from rows_of(DETACH_POLICIES, scope.account, scope.region, principal)
+    return tuple(sorted(str(name) for (name,) in rows))

@@ -1,15 +1,14 @@
-"""Owns the table of billing groups; knows no engine but by its dialect. Which things belong to one is in their rows."""
+"""Owns the table of billing groups; knows no engine. Which things belong to one is in their rows."""
 
 from collections.abc import Sequence
 
 from thingmint.core.identifiers import AccountId, BillingGroupName, Region, Scope
 from thingmint.core.registry.thing_group import BillingGroup
 from thingmint.records.columns import column_of_time, end_of_texts, first_text, one_named, time_of_column
-from thingmint.records.dialect import Dialect
 from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.billing_groups import BillingGroupVerbs
+from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE
 
 COLUMNS = "account, region, name, group_id, description, version, created_at"
 
@@ -30,49 +29,48 @@ BILLING_GROUPS = (
 )
 
 
-class BillingGroupTable(BillingGroupVerbs):
-    """The verbs of billing groups."""
+def billing_group(scope: Scope, name: BillingGroupName) -> Steps[BillingGroup | None]:
+    """Return the billing group, or None."""
+    return (yield from _billing_group(BILLING_GROUP, scope, name))
 
-    dialect: Dialect
 
-    def billing_group(self, scope: Scope, name: BillingGroupName) -> Steps[BillingGroup | None]:
-        """Return the billing group, or None."""
-        return (yield from _billing_group(BILLING_GROUP, scope, name))
+def billing_group_for_share(scope: Scope, name: BillingGroupName) -> Steps[BillingGroup | None]:
+    """Return the billing group and keep it as it is until this transaction ends; others may do the same."""
+    return (yield from _billing_group(BILLING_GROUP + FOR_KEY_SHARE, scope, name))
 
-    def billing_group_for_share(self, scope: Scope, name: BillingGroupName) -> Steps[BillingGroup | None]:
-        """Return the billing group and keep it as it is until this transaction ends; others may do the same."""
-        return (yield from _billing_group(BILLING_GROUP + self.dialect.for_key_share, scope, name))
 
-    def billing_group_for_update(self, scope: Scope, name: BillingGroupName) -> Steps[BillingGroup | None]:
-        """Return the billing group and keep others from changing or joining it until this transaction ends."""
-        return (yield from _billing_group(BILLING_GROUP + self.dialect.for_update, scope, name))
+def billing_group_for_update(scope: Scope, name: BillingGroupName) -> Steps[BillingGroup | None]:
+    """Return the billing group and keep others from changing or joining it until this transaction ends."""
+    return (yield from _billing_group(BILLING_GROUP + FOR_UPDATE, scope, name))
 
-    def insert_billing_group(self, group: BillingGroup) -> Steps[BillingGroup | None]:
-        """Store a new group; if its name is taken, change nothing and return the group that has it, for update."""
-        while True:
-            if (yield from row_of(INSERT_BILLING_GROUP, *_columns_of_billing_group(group))) is not None:
-                return None
-            present = yield from self.billing_group_for_update(group.scope, group.name)
-            # None: it was deleted between the two statements, and its name is free again.
-            if present is not None:
-                return present
 
-    def update_billing_group(self, group: BillingGroup) -> Steps[None]:
-        """Store description and version of a group that this transaction holds for update."""
-        scope = group.scope
-        yield from rows_of(
-            UPDATE_BILLING_GROUP, group.description, group.version, group.name, scope.account, scope.region
-        )
+def insert_billing_group(group: BillingGroup) -> Steps[BillingGroup | None]:
+    """Store a new group; if its name is taken, change nothing and return the group that has it, for update."""
+    while True:
+        if (yield from row_of(INSERT_BILLING_GROUP, *_columns_of_billing_group(group))) is not None:
+            return None
+        present = yield from billing_group_for_update(group.scope, group.name)
+        # None: it was deleted between the two statements, and its name is free again.
+        if present is not None:
+            return present
 
-    def delete_billing_group(self, group: BillingGroup) -> Steps[None]:
-        """Delete a group that this transaction holds for update."""
-        yield from rows_of(DELETE_BILLING_GROUP, group.name, group.scope.account, group.scope.region)
 
-    def billing_groups(self, scope: Scope, prefix: str, page: PageRequest) -> Steps[Sequence[Listed[BillingGroupName]]]:
-        """Return up to ``page.size`` names that start with the prefix, in their order."""
-        names = (first_text(prefix, page.after), end_of_texts(prefix))
-        rows = yield from rows_of(BILLING_GROUPS, scope.account, scope.region, *names, page.size)
-        return tuple([Listed(BillingGroupName(name), PageKey(0, name)) for (name,) in rows])
+def update_billing_group(group: BillingGroup) -> Steps[None]:
+    """Store description and version of a group that this transaction holds for update."""
+    scope = group.scope
+    yield from rows_of(UPDATE_BILLING_GROUP, group.description, group.version, group.name, scope.account, scope.region)
+
+
+def delete_billing_group(group: BillingGroup) -> Steps[None]:
+    """Delete a group that this transaction holds for update."""
+    yield from rows_of(DELETE_BILLING_GROUP, group.name, group.scope.account, group.scope.region)
+
+
+def billing_groups(scope: Scope, prefix: str, page: PageRequest) -> Steps[Sequence[Listed[BillingGroupName]]]:
+    """Return up to ``page.size`` names that start with the prefix, in their order."""
+    names = (first_text(prefix, page.after), end_of_texts(prefix))
+    rows = yield from rows_of(BILLING_GROUPS, scope.account, scope.region, *names, page.size)
+    return tuple([Listed(BillingGroupName(name), PageKey(0, name)) for (name,) in rows])
 
 
 def _billing_group(sql: str, scope: Scope, name: BillingGroupName) -> Steps[BillingGroup | None]:

@@ -7,7 +7,6 @@ from thingmint.core.registry.event_configuration import EventConfigurations, Eve
 from thingmint.records.columns import column_of_time, time_of_column
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.event_configurations import EventConfigurationVerbs
 
 EVENT_CONFIGURATIONS = (
     "SELECT event_type, enabled, created_at, modified_at FROM event_configuration WHERE account = $1 AND region = $2"
@@ -21,21 +20,19 @@ SWITCH_EVENTS = (
 )
 
 
-class EventConfigurationTable(EventConfigurationVerbs):
-    """The verbs of event configurations."""
+def event_configurations(scope: Scope) -> Steps[EventConfigurations]:
+    """Return what the account has switched."""
+    rows = yield from rows_of(EVENT_CONFIGURATIONS, scope.account, scope.region)
+    if not rows:
+        return EventConfigurations()
+    return EventConfigurations(
+        {EventType(event_type): bool(enabled) for event_type, enabled, _, _ in rows},
+        time_of_column(min(created_at for _, _, created_at, _ in rows)),
+        time_of_column(max(modified_at for _, _, _, modified_at in rows)),
+    )
 
-    def event_configurations(self, scope: Scope) -> Steps[EventConfigurations]:
-        """Return what the account has switched."""
-        rows = yield from rows_of(EVENT_CONFIGURATIONS, scope.account, scope.region)
-        if not rows:
-            return EventConfigurations()
-        return EventConfigurations(
-            {EventType(event_type): bool(enabled) for event_type, enabled, _, _ in rows},
-            time_of_column(min(created_at for _, _, created_at, _ in rows)),
-            time_of_column(max(modified_at for _, _, _, modified_at in rows)),
-        )
 
-    def switch_events(self, scope: Scope, event_type: EventType, *, enabled: bool, at: datetime) -> Steps[None]:
-        """Store whether events of the type are wanted."""
-        time = column_of_time(at)
-        yield from rows_of(SWITCH_EVENTS, scope.account, scope.region, event_type.value, int(enabled), time, time)
+def switch_events(scope: Scope, event_type: EventType, *, enabled: bool, at: datetime) -> Steps[None]:
+    """Store whether events of the type are wanted."""
+    time = column_of_time(at)
+    yield from rows_of(SWITCH_EVENTS, scope.account, scope.region, event_type.value, int(enabled), time, time)

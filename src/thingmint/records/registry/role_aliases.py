@@ -1,4 +1,4 @@
-"""Owns the table of role aliases; knows no engine but by its dialect."""
+"""Owns the table of role aliases; knows no engine."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,10 @@ from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import AccountId, Region, RoleAliasName, Scope
 from thingmint.core.registry.role_alias import RoleAlias, RoleAliasEntry
 from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
-from thingmint.records.dialect import Dialect
 from thingmint.records.paging import PageRequest
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.role_aliases import RoleAliasVerbs
+from thingmint.records.tokens import FOR_UPDATE
 
 COLUMNS = "account, region, name, role_arn, credential_seconds, created_at, modified_at"
 
@@ -39,65 +38,65 @@ COUNT_UP = (
 COUNT_DOWN = "UPDATE role_alias_count SET role_aliases = role_aliases - 1 WHERE account = $1 AND region = $2"
 
 
-class RoleAliasTable(RoleAliasVerbs):
-    """The verbs of role aliases."""
+def role_alias(scope: Scope, name: RoleAliasName) -> Steps[RoleAlias | None]:
+    """Return the role alias, or None."""
+    return (yield from _role_alias(ROLE_ALIAS, scope, name))
 
-    dialect: Dialect
 
-    def role_alias(self, scope: Scope, name: RoleAliasName) -> Steps[RoleAlias | None]:
-        """Return the role alias, or None."""
-        return (yield from _role_alias(ROLE_ALIAS, scope, name))
+def role_alias_for_update(scope: Scope, name: RoleAliasName) -> Steps[RoleAlias | None]:
+    """Return the role alias and keep others from changing it until this transaction ends."""
+    return (yield from _role_alias(ROLE_ALIAS + FOR_UPDATE, scope, name))
 
-    def role_alias_for_update(self, scope: Scope, name: RoleAliasName) -> Steps[RoleAlias | None]:
-        """Return the role alias and keep others from changing it until this transaction ends."""
-        return (yield from _role_alias(ROLE_ALIAS + self.dialect.for_update, scope, name))
 
-    def role_aliases(self, scope: Scope, page: PageRequest) -> Steps[Sequence[RoleAliasEntry]]:
-        """Return up to ``page.size`` role aliases in the order of their creation."""
-        sql, position = (
-            OLDEST_FIRST if page.ascending else NEWEST_FIRST,
-            position_after(page.after, ascending=page.ascending),
+def role_aliases(scope: Scope, page: PageRequest) -> Steps[Sequence[RoleAliasEntry]]:
+    """Return up to ``page.size`` role aliases in the order of their creation."""
+    sql, position = (
+        OLDEST_FIRST if page.ascending else NEWEST_FIRST,
+        position_after(page.after, ascending=page.ascending),
+    )
+    rows = yield from rows_of(sql, scope.account, scope.region, position, page.size)
+    return tuple([RoleAliasEntry(RoleAliasName(name), position) for name, position in rows])
+
+
+def insert_role_alias(role_alias: RoleAlias, most: int) -> Steps[None]:
+    """Store a new role alias; raise ResourceExists, or LimitExceeded if the account has so many."""
+    scope = role_alias.scope
+    inserted = yield from row_of(
+        INSERT_ROLE_ALIAS,
+        scope.account,
+        scope.region,
+        role_alias.name,
+        role_alias.role_arn,
+        role_alias.credential_seconds,
+        column_of_time(role_alias.created_at),
+        column_of_time(role_alias.modified_at),
+    )
+    if inserted is None:
+        raise ResourceExists(
+            f"Role alias {role_alias.name} already exists", resource_id=role_alias.name, resource_arn=role_alias.arn
         )
-        rows = yield from rows_of(sql, scope.account, scope.region, position, page.size)
-        return tuple([RoleAliasEntry(RoleAliasName(name), position) for name, position in rows])
+    if (yield from row_of(COUNT_UP, scope.account, scope.region, most)) is None:
+        raise LimitExceeded(f"An account has at most {most} role aliases")
 
-    def insert_role_alias(self, role_alias: RoleAlias, most: int) -> Steps[None]:
-        """Store a new role alias; raise ResourceExists, or LimitExceeded if the account has so many."""
-        scope = role_alias.scope
-        inserted = yield from row_of(
-            INSERT_ROLE_ALIAS,
-            scope.account,
-            scope.region,
-            role_alias.name,
-            role_alias.role_arn,
-            role_alias.credential_seconds,
-            column_of_time(role_alias.created_at),
-            column_of_time(role_alias.modified_at),
-        )
-        if inserted is None:
-            raise ResourceExists(
-                f"Role alias {role_alias.name} already exists", resource_id=role_alias.name, resource_arn=role_alias.arn
-            )
-        if (yield from row_of(COUNT_UP, scope.account, scope.region, most)) is None:
-            raise LimitExceeded(f"An account has at most {most} role aliases")
 
-    def update_role_alias(self, role_alias: RoleAlias) -> Steps[None]:
-        """Store role, duration and time of one that this transaction holds for update."""
-        yield from rows_of(
-            UPDATE_ROLE_ALIAS,
-            role_alias.role_arn,
-            role_alias.credential_seconds,
-            column_of_time(role_alias.modified_at),
-            role_alias.name,
-            role_alias.scope.account,
-            role_alias.scope.region,
-        )
+def update_role_alias(role_alias: RoleAlias) -> Steps[None]:
+    """Store role, duration and time of one that this transaction holds for update."""
+    yield from rows_of(
+        UPDATE_ROLE_ALIAS,
+        role_alias.role_arn,
+        role_alias.credential_seconds,
+        column_of_time(role_alias.modified_at),
+        role_alias.name,
+        role_alias.scope.account,
+        role_alias.scope.region,
+    )
 
-    def delete_role_alias(self, role_alias: RoleAlias) -> Steps[None]:
-        """Delete one that this transaction holds for update."""
-        scope = role_alias.scope
-        yield from rows_of(DELETE_ROLE_ALIAS, role_alias.name, scope.account, scope.region)
-        yield from rows_of(COUNT_DOWN, scope.account, scope.region)
+
+def delete_role_alias(role_alias: RoleAlias) -> Steps[None]:
+    """Delete one that this transaction holds for update."""
+    scope = role_alias.scope
+    yield from rows_of(DELETE_ROLE_ALIAS, role_alias.name, scope.account, scope.region)
+    yield from rows_of(COUNT_DOWN, scope.account, scope.region)
 
 
 def _role_alias(sql: str, scope: Scope, name: RoleAliasName) -> Steps[RoleAlias | None]:

@@ -1,12 +1,11 @@
-"""Owns the table of tags, and where the resources are that have some; knows no engine but by its dialect."""
+"""Owns the table of tags, and where the resources are that have some; knows no engine."""
 
 from collections.abc import Mapping, Sequence
 
 from thingmint.core.registry.tag import Taggable, TaggableKind
-from thingmint.records.dialect import Dialect
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.tags import TagVerbs
+from thingmint.records.tokens import FOR_UPDATE
 
 _TABLES = {
     TaggableKind.POLICY: ("policy", "name"),
@@ -37,37 +36,37 @@ REMOVE_TAG = "DELETE FROM tag WHERE resource = $1 AND tag_key = $2"
 DELETE_TAGS = "DELETE FROM tag WHERE resource = $1"
 
 
-class TagTable(TagVerbs):
-    """The verbs of tags."""
+def has_taggable(resource: Taggable) -> Steps[bool]:
+    """Say whether the resource exists."""
+    return (yield from _exists(TAGGABLES[resource.kind], resource))
 
-    dialect: Dialect
 
-    def has_taggable(self, resource: Taggable) -> Steps[bool]:
-        """Say whether the resource exists."""
-        return (yield from _exists(TAGGABLES[resource.kind], resource))
+def hold_taggable(resource: Taggable) -> Steps[bool]:
+    """Say whether the resource exists, and keep others from deleting or tagging it until this transaction ends."""
+    return (yield from _exists(TAGGABLES[resource.kind] + FOR_UPDATE, resource))
 
-    def hold_taggable(self, resource: Taggable) -> Steps[bool]:
-        """Say whether the resource exists, and keep others from deleting or tagging it until this transaction ends."""
-        return (yield from _exists(TAGGABLES[resource.kind] + self.dialect.for_update, resource))
 
-    def tags(self, resource_arn: str) -> Steps[Mapping[str, str]]:
-        """Return the resource's tags in the order of their keys."""
-        rows = yield from rows_of(TAGS, resource_arn)
-        return {str(key): str(value) for key, value in rows}
+def tags(resource_arn: str) -> Steps[Mapping[str, str]]:
+    """Return the resource's tags in the order of their keys."""
+    rows = yield from rows_of(TAGS, resource_arn)
+    return {str(key): str(value) for key, value in rows}
 
-    def put_tags(self, resource_arn: str, tags: Mapping[str, str]) -> Steps[None]:
-        """Store the tags, in place of those with the same keys."""
-        for key, value in tags.items():
-            yield from rows_of(PUT_TAG, resource_arn, key, value)
 
-    def remove_tags(self, resource_arn: str, keys: Sequence[str]) -> Steps[None]:
-        """Delete the tags with these keys, those that there are."""
-        for key in keys:
-            yield from rows_of(REMOVE_TAG, resource_arn, key)
+def put_tags(resource_arn: str, tags: Mapping[str, str]) -> Steps[None]:
+    """Store the tags, in place of those with the same keys."""
+    for key, value in tags.items():
+        yield from rows_of(PUT_TAG, resource_arn, key, value)
 
-    def delete_tags(self, resource_arn: str) -> Steps[None]:
-        """Delete all tags of a resource that this transaction deletes."""
-        yield from rows_of(DELETE_TAGS, resource_arn)
+
+def remove_tags(resource_arn: str, keys: Sequence[str]) -> Steps[None]:
+    """Delete the tags with these keys, those that there are."""
+    for key in keys:
+        yield from rows_of(REMOVE_TAG, resource_arn, key)
+
+
+def delete_tags(resource_arn: str) -> Steps[None]:
+    """Delete all tags of a resource that this transaction deletes."""
+    yield from rows_of(DELETE_TAGS, resource_arn)
 
 
 def _exists(sql: str, resource: Taggable) -> Steps[bool]:

@@ -48,45 +48,46 @@ MEMBERS_OF_LATER_GROUPS = (
 _PORTION = 5000
 
 
-class ThingGroupMemberTable:
-    """The verbs of the things in thing groups."""
+def groups_of_thing(scope: Scope, name: ThingName, page: PageRequest) -> Steps[Sequence[Listed[GroupPath]]]:
+    """Return the paths of up to ``page.size`` groups that the thing is in, in the order in which it joined."""
+    after = position_after(page.after, ascending=True)
+    rows = yield from rows_of(GROUPS_OF_THING, name, scope.account, scope.region, after, page.size)
+    return tuple([Listed(path_of_column(path), PageKey(position)) for path, position in rows])
 
-    def groups_of_thing(self, scope: Scope, name: ThingName, page: PageRequest) -> Steps[Sequence[Listed[GroupPath]]]:
-        """Return the paths of up to ``page.size`` groups that the thing is in, in the order in which it joined."""
-        after = position_after(page.after, ascending=True)
-        rows = yield from rows_of(GROUPS_OF_THING, name, scope.account, scope.region, after, page.size)
-        return tuple([Listed(path_of_column(path), PageKey(position)) for path, position in rows])
 
-    def things_in_group(
-        self, scope: Scope, path: GroupPath, page: PageRequest, *, recursive: bool
-    ) -> Steps[Sequence[Listed[ThingName]]]:
-        """Return the names of up to ``page.size`` things in the group, or also in those below it, group by group."""
-        column, after = column_of_path(path), page.after
-        # Whatever a page key from outside says, the page stays below the group: policies allowed no other.
-        here = max(column, after.text) if recursive and after is not None else column
-        position = position_after(after, ascending=True)
-        found = yield from rows_of(MEMBERS, scope.account, scope.region, here, position, page.size)
-        members = [Listed(ThingName(name), PageKey(at, here if recursive else "")) for name, at in found]
-        if recursive and len(members) < page.size:
-            # A second statement, because SQLite does not find a path and a position as one place in the index.
-            later = (here, end_of_texts(column), page.size - len(members))
-            rows = yield from rows_of(MEMBERS_OF_LATER_GROUPS, scope.account, scope.region, *later)
-            members += [Listed(ThingName(name), PageKey(at, path_of_group)) for name, at, path_of_group in rows]
-        return tuple(members)
+def things_in_group(
+    scope: Scope, path: GroupPath, page: PageRequest, *, recursive: bool
+) -> Steps[Sequence[Listed[ThingName]]]:
+    """Return the names of up to ``page.size`` things in the group, or also in those below it, group by group."""
+    column, after = column_of_path(path), page.after
+    # Whatever a page key from outside says, the page stays below the group: policies allowed no other.
+    here = max(column, after.text) if recursive and after is not None else column
+    position = position_after(after, ascending=True)
+    found = yield from rows_of(MEMBERS, scope.account, scope.region, here, position, page.size)
+    members = [Listed(ThingName(name), PageKey(at, here if recursive else "")) for name, at in found]
+    if recursive and len(members) < page.size:
+        # A second statement, because SQLite does not find a path and a position as one place in the index.
+        later = (here, end_of_texts(column), page.size - len(members))
+        rows = yield from rows_of(MEMBERS_OF_LATER_GROUPS, scope.account, scope.region, *later)
+        members += [Listed(ThingName(name), PageKey(at, path_of_group)) for name, at, path_of_group in rows]
+    return tuple(members)
 
-    def add_thing_to_group(self, scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
-        """Put a thing that this transaction holds into a group that it holds; say whether that changed anything."""
-        inserted = yield from row_of(INSERT_MEMBER, scope.account, scope.region, path[-1], column_of_path(path), name)
-        return inserted is not None
 
-    def remove_thing_from_group(self, scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
-        """Take the thing out of the group; say whether it was in it."""
-        deleted = yield from row_of(DELETE_MEMBER, name, path[-1], scope.account, scope.region)
-        return deleted is not None
+def add_thing_to_group(scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
+    """Put a thing that this transaction holds into a group that it holds; say whether that changed anything."""
+    inserted = yield from row_of(INSERT_MEMBER, scope.account, scope.region, path[-1], column_of_path(path), name)
+    return inserted is not None
 
-    def remove_thing_from_groups(self, scope: Scope, name: ThingName) -> Steps[None]:
-        """Take the thing out of every group."""
-        yield from rows_of(DELETE_MEMBERSHIPS, name, scope.account, scope.region)
+
+def remove_thing_from_group(scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
+    """Take the thing out of the group; say whether it was in it."""
+    deleted = yield from row_of(DELETE_MEMBER, name, path[-1], scope.account, scope.region)
+    return deleted is not None
+
+
+def remove_thing_from_groups(scope: Scope, name: ThingName) -> Steps[None]:
+    """Take the thing out of every group."""
+    yield from rows_of(DELETE_MEMBERSHIPS, name, scope.account, scope.region)
 
 
 def remove_members(scope: Scope, path: GroupPath) -> Steps[None]:

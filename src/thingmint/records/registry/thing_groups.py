@@ -1,6 +1,7 @@
-"""Owns the table of thing groups; knows no engine but by its dialect, and members by the paths of their groups."""
+"""Owns the table of thing groups; knows no engine, and members by the paths of their groups."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from thingmint.core.identifiers import AccountId, Region, Scope, ThingGroupName
 from thingmint.core.registry.thing_group import GroupPath, ThingGroup
@@ -13,17 +14,28 @@ from thingmint.records.columns import (
     one_named,
     time_of_column,
 )
-from thingmint.records.dialect import Dialect
 from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.registry.thing_group_members import (
-    ThingGroupMemberTable,
     column_of_path,
     path_of_column,
     remove_members,
 )
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.thing_groups import GroupFilter, ThingGroupVerbs
+from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFilter:
+    """Which groups a list holds: those whose names start so, anywhere, directly below a group, or at any depth.
+
+    ``below`` is the empty path for what has no parent, and None for anywhere.
+    """
+
+    prefix: str = ""
+    below: GroupPath | None = None
+    is_recursive: bool = False
+
 
 COLUMNS = "account, region, name, group_id, parent_name, path, description, attributes, version, created_at"
 
@@ -61,58 +73,57 @@ DESCENDANTS = (
 )
 
 
-class ThingGroupTable(ThingGroupMemberTable, ThingGroupVerbs):
-    """The verbs of thing groups."""
+def thing_group(scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
+    """Return the thing group, or None."""
+    return (yield from _thing_group(THING_GROUP, scope, name))
 
-    dialect: Dialect
 
-    def thing_group(self, scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
-        """Return the thing group, or None."""
-        return (yield from _thing_group(THING_GROUP, scope, name))
+def thing_group_for_share(scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
+    """Return the thing group and keep it as it is until this transaction ends; others may do the same."""
+    return (yield from _thing_group(THING_GROUP + FOR_KEY_SHARE, scope, name))
 
-    def thing_group_for_share(self, scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
-        """Return the thing group and keep it as it is until this transaction ends; others may do the same."""
-        return (yield from _thing_group(THING_GROUP + self.dialect.for_key_share, scope, name))
 
-    def thing_group_for_update(self, scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
-        """Return the thing group and keep others from changing or joining it until this transaction ends."""
-        return (yield from _thing_group(THING_GROUP + self.dialect.for_update, scope, name))
+def thing_group_for_update(scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
+    """Return the thing group and keep others from changing or joining it until this transaction ends."""
+    return (yield from _thing_group(THING_GROUP + FOR_UPDATE, scope, name))
 
-    def insert_thing_group(self, group: ThingGroup) -> Steps[ThingGroup | None]:
-        """Store a new group; if its name is taken, change nothing and return the group that has it, for update."""
-        while True:
-            if (yield from row_of(INSERT_THING_GROUP, *_columns_of_thing_group(group))) is not None:
-                return None
-            present = yield from self.thing_group_for_update(group.scope, group.name)
-            # None: it was deleted between the two statements, and its name is free again.
-            if present is not None:
-                return present
 
-    def update_thing_group(self, group: ThingGroup) -> Steps[None]:
-        """Store description, attributes and version of a group that this transaction holds for update."""
-        scope, attributes = group.scope, column_of_attributes(group.attributes)
-        yield from rows_of(
-            UPDATE_THING_GROUP, group.description, attributes, group.version, group.name, scope.account, scope.region
-        )
+def insert_thing_group(group: ThingGroup) -> Steps[ThingGroup | None]:
+    """Store a new group; if its name is taken, change nothing and return the group that has it, for update."""
+    while True:
+        if (yield from row_of(INSERT_THING_GROUP, *_columns_of_thing_group(group))) is not None:
+            return None
+        present = yield from thing_group_for_update(group.scope, group.name)
+        # None: it was deleted between the two statements, and its name is free again.
+        if present is not None:
+            return present
 
-    def delete_thing_group(self, group: ThingGroup) -> Steps[None]:
-        """Delete a group that this transaction holds for update, and let the things in it go."""
-        yield from remove_members(group.scope, group.path)
-        yield from rows_of(DELETE_THING_GROUP, group.name, group.scope.account, group.scope.region)
 
-    def thing_groups(
-        self, scope: Scope, wanted: GroupFilter, page: PageRequest
-    ) -> Steps[Sequence[Listed[ThingGroupName]]]:
-        """Return the names of up to ``page.size`` groups in their order; at any depth, in the order of the paths."""
-        if wanted.below and wanted.is_recursive:
-            return (yield from _descendants(scope, wanted.below, wanted.prefix, page))
-        names = (first_text(wanted.prefix, page.after), end_of_texts(wanted.prefix))
-        if wanted.below:
-            rows = yield from rows_of(CHILDREN, scope.account, scope.region, wanted.below[-1], *names, page.size)
-        else:
-            sql = THING_GROUPS if wanted.below is None or wanted.is_recursive else ROOTS
-            rows = yield from rows_of(sql, scope.account, scope.region, *names, page.size)
-        return tuple([Listed(ThingGroupName(name), PageKey(0, name)) for (name,) in rows])
+def update_thing_group(group: ThingGroup) -> Steps[None]:
+    """Store description, attributes and version of a group that this transaction holds for update."""
+    scope, attributes = group.scope, column_of_attributes(group.attributes)
+    yield from rows_of(
+        UPDATE_THING_GROUP, group.description, attributes, group.version, group.name, scope.account, scope.region
+    )
+
+
+def delete_thing_group(group: ThingGroup) -> Steps[None]:
+    """Delete a group that this transaction holds for update, and let the things in it go."""
+    yield from remove_members(group.scope, group.path)
+    yield from rows_of(DELETE_THING_GROUP, group.name, group.scope.account, group.scope.region)
+
+
+def thing_groups(scope: Scope, wanted: GroupFilter, page: PageRequest) -> Steps[Sequence[Listed[ThingGroupName]]]:
+    """Return the names of up to ``page.size`` groups in their order; at any depth, in the order of the paths."""
+    if wanted.below and wanted.is_recursive:
+        return (yield from _descendants(scope, wanted.below, wanted.prefix, page))
+    names = (first_text(wanted.prefix, page.after), end_of_texts(wanted.prefix))
+    if wanted.below:
+        rows = yield from rows_of(CHILDREN, scope.account, scope.region, wanted.below[-1], *names, page.size)
+    else:
+        sql = THING_GROUPS if wanted.below is None or wanted.is_recursive else ROOTS
+        rows = yield from rows_of(sql, scope.account, scope.region, *names, page.size)
+    return tuple([Listed(ThingGroupName(name), PageKey(0, name)) for (name,) in rows])
 
 
 def _descendants(

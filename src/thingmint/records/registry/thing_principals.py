@@ -1,6 +1,7 @@
 """Owns the table of the attachments of principals to things; knows no engine."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from thingmint.core.identifiers import Scope, ThingName
 from thingmint.core.registry.thing import ThingPrincipalType
@@ -8,7 +9,16 @@ from thingmint.records.columns import position_after
 from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.thing_principals import Attachment, ThingPrincipalVerbs
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A principal, by its ARN, on a thing."""
+
+    thing_name: ThingName
+    principal: str
+    type: ThingPrincipalType
+
 
 _ONE = "WHERE thing_name = $1 AND principal = $2 AND account || '' = $3 AND region || '' = $4"
 
@@ -37,53 +47,52 @@ THINGS = (
 )
 
 
-class ThingPrincipalTable(ThingPrincipalVerbs):
-    """The verbs of attachments."""
+def attachment(scope: Scope, name: ThingName, principal: str) -> Steps[Attachment | None]:
+    """Return the principal's attachment to the thing, or None."""
+    row = yield from row_of(ATTACHMENT, name, principal, scope.account, scope.region)
+    return None if row is None else Attachment(name, principal, ThingPrincipalType(row[0]))
 
-    def attachment(self, scope: Scope, name: ThingName, principal: str) -> Steps[Attachment | None]:
-        """Return the principal's attachment to the thing, or None."""
-        row = yield from row_of(ATTACHMENT, name, principal, scope.account, scope.region)
-        return None if row is None else Attachment(name, principal, ThingPrincipalType(row[0]))
 
-    def attach_principal(self, scope: Scope, attachment: Attachment) -> Steps[bool]:
-        """Attach a principal to a thing, both held by this transaction; say whether it was not attached before."""
-        inserted = yield from row_of(
-            INSERT_ATTACHMENT,
-            scope.account,
-            scope.region,
-            attachment.thing_name,
-            attachment.principal,
-            attachment.type.value,
-        )
-        return inserted is not None
+def attach_principal(scope: Scope, attachment: Attachment) -> Steps[bool]:
+    """Attach a principal to a thing, both held by this transaction; say whether it was not attached before."""
+    inserted = yield from row_of(
+        INSERT_ATTACHMENT,
+        scope.account,
+        scope.region,
+        attachment.thing_name,
+        attachment.principal,
+        attachment.type.value,
+    )
+    return inserted is not None
 
-    def detach_principal(self, scope: Scope, name: ThingName, principal: str) -> Steps[bool]:
-        """Detach the principal from the thing; say whether it was attached."""
-        return (yield from row_of(DELETE_ATTACHMENT, name, principal, scope.account, scope.region)) is not None
 
-    def principals_of_thing(
-        self, scope: Scope, name: ThingName, page: PageRequest, type_: ThingPrincipalType | None = None
-    ) -> Steps[Sequence[Listed[Attachment]]]:
-        """Return up to ``page.size`` attachments of the thing, of one type or of both, oldest first."""
-        sql, of_type = (PRINCIPALS, ()) if type_ is None else (PRINCIPALS_OF_TYPE, (type_.value,))
-        after = position_after(page.after, ascending=True)
-        rows = yield from rows_of(sql, scope.account, scope.region, name, *of_type, after, page.size)
-        return tuple(
-            [
-                Listed(Attachment(name, principal, ThingPrincipalType(kind)), PageKey(position))
-                for principal, kind, position in rows
-            ]
-        )
+def detach_principal(scope: Scope, name: ThingName, principal: str) -> Steps[bool]:
+    """Detach the principal from the thing; say whether it was attached."""
+    return (yield from row_of(DELETE_ATTACHMENT, name, principal, scope.account, scope.region)) is not None
 
-    def things_of_principal(
-        self, scope: Scope, principal: str, page: PageRequest
-    ) -> Steps[Sequence[Listed[Attachment]]]:
-        """Return up to ``page.size`` attachments of the principal, oldest first."""
-        after = position_after(page.after, ascending=True)
-        rows = yield from rows_of(THINGS, scope.account, scope.region, principal, after, page.size)
-        return tuple(
-            [
-                Listed(Attachment(ThingName(name), principal, ThingPrincipalType(kind)), PageKey(position))
-                for name, kind, position in rows
-            ]
-        )
+
+def principals_of_thing(
+    scope: Scope, name: ThingName, page: PageRequest, type_: ThingPrincipalType | None = None
+) -> Steps[Sequence[Listed[Attachment]]]:
+    """Return up to ``page.size`` attachments of the thing, of one type or of both, oldest first."""
+    sql, of_type = (PRINCIPALS, ()) if type_ is None else (PRINCIPALS_OF_TYPE, (type_.value,))
+    after = position_after(page.after, ascending=True)
+    rows = yield from rows_of(sql, scope.account, scope.region, name, *of_type, after, page.size)
+    return tuple(
+        [
+            Listed(Attachment(name, principal, ThingPrincipalType(kind)), PageKey(position))
+            for principal, kind, position in rows
+        ]
+    )
+
+
+def things_of_principal(scope: Scope, principal: str, page: PageRequest) -> Steps[Sequence[Listed[Attachment]]]:
+    """Return up to ``page.size`` attachments of the principal, oldest first."""
+    after = position_after(page.after, ascending=True)
+    rows = yield from rows_of(THINGS, scope.account, scope.region, principal, after, page.size)
+    return tuple(
+        [
+            Listed(Attachment(ThingName(name), principal, ThingPrincipalType(kind)), PageKey(position))
+            for name, kind, position in rows
+        ]
+    )

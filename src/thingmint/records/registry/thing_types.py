@@ -1,4 +1,4 @@
-"""Owns the table of thing types; knows no engine but by its dialect."""
+"""Owns the table of thing types; knows no engine."""
 
 import json
 from collections.abc import Sequence
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from thingmint.core.identifiers import AccountId, Region, Scope, ThingTypeName
 from thingmint.core.registry.thing_type import PropagatingAttribute, ThingType, ThingTypeProperties
 from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
-from thingmint.records.dialect import Dialect
 from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.thing_types import ThingTypeVerbs
+from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE
 
 COLUMNS = "account, region, name, type_id, properties, created_at, deprecated_at"
 
@@ -34,60 +33,59 @@ THING_TYPES = (
 THING_TYPE_AFTER = f"SELECT {COLUMNS}, position FROM thing_type {one_named(1)} AND position > $4"  # noqa: S608  as above
 
 
-class ThingTypeTable(ThingTypeVerbs):
-    """The verbs of thing types."""
+def thing_type(scope: Scope, name: ThingTypeName) -> Steps[ThingType | None]:
+    """Return the thing type, or None."""
+    return (yield from _thing_type(THING_TYPE, scope, name))
 
-    dialect: Dialect
 
-    def thing_type(self, scope: Scope, name: ThingTypeName) -> Steps[ThingType | None]:
-        """Return the thing type, or None."""
-        return (yield from _thing_type(THING_TYPE, scope, name))
+def thing_type_for_share(scope: Scope, name: ThingTypeName) -> Steps[ThingType | None]:
+    """Return the thing type and keep it as it is until this transaction ends; others may do the same."""
+    return (yield from _thing_type(THING_TYPE + FOR_KEY_SHARE, scope, name))
 
-    def thing_type_for_share(self, scope: Scope, name: ThingTypeName) -> Steps[ThingType | None]:
-        """Return the thing type and keep it as it is until this transaction ends; others may do the same."""
-        return (yield from _thing_type(THING_TYPE + self.dialect.for_key_share, scope, name))
 
-    def thing_type_for_update(self, scope: Scope, name: ThingTypeName) -> Steps[ThingType | None]:
-        """Return the thing type and keep others from changing or giving it until this transaction ends."""
-        return (yield from _thing_type(THING_TYPE + self.dialect.for_update, scope, name))
+def thing_type_for_update(scope: Scope, name: ThingTypeName) -> Steps[ThingType | None]:
+    """Return the thing type and keep others from changing or giving it until this transaction ends."""
+    return (yield from _thing_type(THING_TYPE + FOR_UPDATE, scope, name))
 
-    def insert_thing_type(self, thing_type: ThingType) -> Steps[ThingType | None]:
-        """Store a new thing type; if its name is taken, change nothing and return the one that has it, for update."""
-        while True:
-            if (yield from row_of(INSERT_THING_TYPE, *_columns_of_thing_type(thing_type))) is not None:
-                return None
-            present = yield from self.thing_type_for_update(thing_type.scope, thing_type.name)
-            # None: it was deleted between the two statements, and its name is free again.
-            if present is not None:
-                return present
 
-    def update_thing_type(self, thing_type: ThingType) -> Steps[None]:
-        """Store properties and deprecation of a thing type that this transaction holds for update."""
-        scope, deprecated_at = thing_type.scope, thing_type.deprecated_at
-        yield from rows_of(
-            UPDATE_THING_TYPE,
-            _column_of_properties(thing_type.properties),
-            None if deprecated_at is None else column_of_time(deprecated_at),
-            thing_type.name,
-            scope.account,
-            scope.region,
-        )
+def insert_thing_type(thing_type: ThingType) -> Steps[ThingType | None]:
+    """Store a new thing type; if its name is taken, change nothing and return the one that has it, for update."""
+    while True:
+        if (yield from row_of(INSERT_THING_TYPE, *_columns_of_thing_type(thing_type))) is not None:
+            return None
+        present = yield from thing_type_for_update(thing_type.scope, thing_type.name)
+        # None: it was deleted between the two statements, and its name is free again.
+        if present is not None:
+            return present
 
-    def delete_thing_type(self, thing_type: ThingType) -> Steps[None]:
-        """Delete a thing type that this transaction holds for update."""
-        scope = thing_type.scope
-        yield from rows_of(DELETE_THING_TYPE, thing_type.name, scope.account, scope.region)
 
-    def thing_types(
-        self, scope: Scope, name: ThingTypeName | None, page: PageRequest
-    ) -> Steps[Sequence[Listed[ThingType]]]:
-        """Return up to ``page.size`` thing types, oldest first: those of this name, or all."""
-        after = position_after(page.after, ascending=True)
-        if name is None:
-            rows = yield from rows_of(THING_TYPES, scope.account, scope.region, after, page.size)
-        else:
-            rows = yield from rows_of(THING_TYPE_AFTER, name, scope.account, scope.region, after)
-        return tuple([Listed(thing_type_of_row(row[:-1]), PageKey(row[-1])) for row in rows])
+def update_thing_type(thing_type: ThingType) -> Steps[None]:
+    """Store properties and deprecation of a thing type that this transaction holds for update."""
+    scope, deprecated_at = thing_type.scope, thing_type.deprecated_at
+    yield from rows_of(
+        UPDATE_THING_TYPE,
+        _column_of_properties(thing_type.properties),
+        None if deprecated_at is None else column_of_time(deprecated_at),
+        thing_type.name,
+        scope.account,
+        scope.region,
+    )
+
+
+def delete_thing_type(thing_type: ThingType) -> Steps[None]:
+    """Delete a thing type that this transaction holds for update."""
+    scope = thing_type.scope
+    yield from rows_of(DELETE_THING_TYPE, thing_type.name, scope.account, scope.region)
+
+
+def thing_types(scope: Scope, name: ThingTypeName | None, page: PageRequest) -> Steps[Sequence[Listed[ThingType]]]:
+    """Return up to ``page.size`` thing types, oldest first: those of this name, or all."""
+    after = position_after(page.after, ascending=True)
+    if name is None:
+        rows = yield from rows_of(THING_TYPES, scope.account, scope.region, after, page.size)
+    else:
+        rows = yield from rows_of(THING_TYPE_AFTER, name, scope.account, scope.region, after)
+    return tuple([Listed(thing_type_of_row(row[:-1]), PageKey(row[-1])) for row in rows])
 
 
 def _thing_type(sql: str, scope: Scope, name: ThingTypeName) -> Steps[ThingType | None]:

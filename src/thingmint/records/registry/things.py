@@ -1,9 +1,10 @@
-"""Owns the tables of things and of their attributes; knows no engine but by its dialect.
+"""Owns the tables of things and of their attributes; knows no engine.
 
 Attributes stand in the thing's row, to be read with it, and in rows of their own, to be found by.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from thingmint.core.identifiers import AccountId, BillingGroupName, Region, Scope, ThingName, ThingTypeName
 from thingmint.core.registry.thing import Thing
@@ -16,11 +17,28 @@ from thingmint.records.columns import (
     position_after,
     time_of_column,
 )
-from thingmint.records.dialect import Dialect
 from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.registration.verbs.things import AttributeFilter, ThingFilter, ThingVerbs
+from thingmint.records.tokens import FOR_UPDATE
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeFilter:
+    """Things with this attribute, whose value is this one or starts with it."""
+
+    name: str
+    value: str
+    is_prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ThingFilter:
+    """Which things a list holds; without any, all of them."""
+
+    type_name: ThingTypeName | None = None
+    attribute: AttributeFilter | None = None
+
 
 _BESIDES_SCOPE = "name, thing_id, type_name, billing_group, attributes, version, created_at"
 COLUMNS = f"account, region, {_BESIDES_SCOPE}"
@@ -88,73 +106,74 @@ EXACTLY, EXACTLY_OF_TYPE = _exactly("value"), _exactly("typed_value")
 FROM_PREFIX, FROM_PREFIX_OF_TYPE = _from_prefix("value"), _from_prefix("typed_value")
 
 
-class ThingTable(ThingVerbs):
-    """The verbs of things."""
+def thing(scope: Scope, name: ThingName) -> Steps[Thing | None]:
+    """Return the thing, or None."""
+    row = yield from row_of(THING, name, scope.account, scope.region)
+    return None if row is None else thing_of_row(row)
 
-    dialect: Dialect
 
-    def thing(self, scope: Scope, name: ThingName) -> Steps[Thing | None]:
-        """Return the thing, or None."""
-        row = yield from row_of(THING, name, scope.account, scope.region)
-        return None if row is None else thing_of_row(row)
+def thing_for_update(scope: Scope, name: ThingName) -> Steps[Thing | None]:
+    """Return the thing and keep others from changing it, or what belongs to it, until this transaction ends."""
+    row = yield from row_of(THING + FOR_UPDATE, name, scope.account, scope.region)
+    return None if row is None else thing_of_row(row)
 
-    def thing_for_update(self, scope: Scope, name: ThingName) -> Steps[Thing | None]:
-        """Return the thing and keep others from changing it, or what belongs to it, until this transaction ends."""
-        row = yield from row_of(THING + self.dialect.for_update, name, scope.account, scope.region)
-        return None if row is None else thing_of_row(row)
 
-    def insert_thing(self, thing: Thing) -> Steps[Thing | None]:
-        """Store a new thing; if its name is taken, change nothing and return the thing that has it, for update."""
-        while True:
-            inserted = yield from row_of(INSERT_THING, *_columns_of_thing(thing))
-            if inserted is not None:
-                yield from _insert_attributes(thing, inserted[0])
-                return None
-            present = yield from self.thing_for_update(thing.scope, thing.name)
-            # None: it was deleted between the two statements, and its name is free again.
-            if present is not None:
-                return present
+def insert_thing(thing: Thing) -> Steps[Thing | None]:
+    """Store a new thing; if its name is taken, change nothing and return the thing that has it, for update."""
+    while True:
+        inserted = yield from row_of(INSERT_THING, *_columns_of_thing(thing))
+        if inserted is not None:
+            yield from _insert_attributes(thing, inserted[0])
+            return None
+        present = yield from thing_for_update(thing.scope, thing.name)
+        # None: it was deleted between the two statements, and its name is free again.
+        if present is not None:
+            return present
 
-    def update_thing(self, thing: Thing) -> Steps[None]:
-        """Store type, billing group, attributes and version of a thing that this transaction holds for update."""
-        scope = thing.scope
-        ((position,),) = yield from rows_of(
-            UPDATE_THING,
-            thing.type_name,
-            thing.billing_group_name,
-            column_of_attributes(thing.attributes),
-            thing.version,
-            thing.name,
-            scope.account,
-            scope.region,
-        )
-        yield from rows_of(DELETE_ATTRIBUTES, position)
-        yield from _insert_attributes(thing, position)
 
-    def delete_thing(self, thing: Thing) -> Steps[None]:
-        """Delete a thing that this transaction holds for update; what belongs to it is deleted by verbs of its own."""
-        scope = thing.scope
-        ((position,),) = yield from rows_of(DELETE_THING, thing.name, scope.account, scope.region)
-        yield from rows_of(DELETE_ATTRIBUTES, position)
+def update_thing(thing: Thing) -> Steps[None]:
+    """Store type, billing group, attributes and version of a thing that this transaction holds for update."""
+    scope = thing.scope
+    ((position,),) = yield from rows_of(
+        UPDATE_THING,
+        thing.type_name,
+        thing.billing_group_name,
+        column_of_attributes(thing.attributes),
+        thing.version,
+        thing.name,
+        scope.account,
+        scope.region,
+    )
+    yield from rows_of(DELETE_ATTRIBUTES, position)
+    yield from _insert_attributes(thing, position)
 
-    def things(self, scope: Scope, wanted: ThingFilter, page: PageRequest) -> Steps[Sequence[Listed[Thing]]]:
-        """Return up to ``page.size`` things, oldest first; by the attribute's value first if that is a prefix."""
-        if wanted.attribute is not None:
-            return (yield from _things_with(scope, wanted.attribute, wanted.type_name, page))
-        after = position_after(page.after, ascending=True)
-        if wanted.type_name is not None:
-            rows = yield from rows_of(THINGS_OF_TYPE, scope.account, scope.region, wanted.type_name, after, page.size)
-        else:
-            rows = yield from rows_of(THINGS, scope.account, scope.region, after, page.size)
-        return tuple([Listed(thing_of_row(row[:-1]), PageKey(row[-1])) for row in rows])
 
-    def things_in_billing_group(
-        self, scope: Scope, name: BillingGroupName, page: PageRequest
-    ) -> Steps[Sequence[Listed[ThingName]]]:
-        """Return the names of up to ``page.size`` things of a billing group, oldest thing first."""
-        after = position_after(page.after, ascending=True)
-        rows = yield from rows_of(NAMES_IN_BILLING_GROUP, scope.account, scope.region, name, after, page.size)
-        return tuple([Listed(ThingName(name), PageKey(position)) for name, position in rows])
+def delete_thing(thing: Thing) -> Steps[None]:
+    """Delete a thing that this transaction holds for update; what belongs to it is deleted by functions of its own."""
+    scope = thing.scope
+    ((position,),) = yield from rows_of(DELETE_THING, thing.name, scope.account, scope.region)
+    yield from rows_of(DELETE_ATTRIBUTES, position)
+
+
+def things(scope: Scope, wanted: ThingFilter, page: PageRequest) -> Steps[Sequence[Listed[Thing]]]:
+    """Return up to ``page.size`` things, oldest first; by the attribute's value first if that is a prefix."""
+    if wanted.attribute is not None:
+        return (yield from _things_with(scope, wanted.attribute, wanted.type_name, page))
+    after = position_after(page.after, ascending=True)
+    if wanted.type_name is not None:
+        rows = yield from rows_of(THINGS_OF_TYPE, scope.account, scope.region, wanted.type_name, after, page.size)
+    else:
+        rows = yield from rows_of(THINGS, scope.account, scope.region, after, page.size)
+    return tuple([Listed(thing_of_row(row[:-1]), PageKey(row[-1])) for row in rows])
+
+
+def things_in_billing_group(
+    scope: Scope, name: BillingGroupName, page: PageRequest
+) -> Steps[Sequence[Listed[ThingName]]]:
+    """Return the names of up to ``page.size`` things of a billing group, oldest thing first."""
+    after = position_after(page.after, ascending=True)
+    rows = yield from rows_of(NAMES_IN_BILLING_GROUP, scope.account, scope.region, name, after, page.size)
+    return tuple([Listed(ThingName(name), PageKey(position)) for name, position in rows])
 
 
 def _things_with(

@@ -19,8 +19,10 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import AccountId, Region, Scope, partition_of, user_arn
 from thingmint.core.policies.language import parse_new_policy
+from thingmint.records import audit as audit_table
+from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Clock, SecretSealer, Store, Transaction
+from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
 
 ADMINISTRATOR = "administrator"
 ADMINISTRATOR_POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
@@ -99,9 +101,9 @@ async def create_access_key(
         caller, now, "CreateAccessKey", user_arn(caller.scope, request.user_name), **_detail(access_key)
     )
 
-    def program(transaction: Transaction) -> Steps[None]:
-        yield from transaction.insert_access_key(access_key)
-        yield from transaction.append_audit(entry)
+    def program() -> Steps[None]:
+        yield from access_key_table.insert_access_key(access_key)
+        yield from audit_table.append_audit(entry)
 
     await store.write(program)
     return NewAccessKey(access_key, secret, session_token)
@@ -110,8 +112,8 @@ async def create_access_key(
 async def list_access_keys(store: Store, account: AccountId) -> tuple[AccessKey, ...]:
     """Return the access keys of an account, oldest first, expired ones included."""
 
-    def program(transaction: Transaction) -> Steps[tuple[AccessKey, ...]]:
-        return tuple((yield from transaction.access_keys(account)))
+    def program() -> Steps[tuple[AccessKey, ...]]:
+        return tuple((yield from access_key_table.access_keys(account)))
 
     return await store.read(program)
 
@@ -120,13 +122,13 @@ async def delete_access_key(store: Store, clock: Clock, caller: Caller, access_k
     """Delete the access key, which ends its use at once; raise ResourceNotFound if the account has none such."""
     now = clock.now()
 
-    def program(transaction: Transaction) -> Steps[None]:
-        access_key = yield from transaction.access_key(access_key_id)
+    def program() -> Steps[None]:
+        access_key = yield from access_key_table.access_key(access_key_id)
         if access_key is None or access_key.account != caller.account:
             raise ResourceNotFound(f"The access key {access_key_id} does not exist.")
-        yield from transaction.delete_access_key(access_key_id)
+        yield from access_key_table.delete_access_key(access_key_id)
         resource = user_arn(caller.scope, access_key.user_name)
-        yield from transaction.append_audit(
+        yield from audit_table.append_audit(
             audit_entry(caller, now, "DeleteAccessKey", resource, **_detail(access_key))
         )
 
@@ -161,19 +163,19 @@ async def ensure_administrator(
         origin=origin,
     )
 
-    def program(transaction: Transaction) -> Steps[bool]:
-        present = yield from transaction.access_keys(None)
+    def program() -> Steps[bool]:
+        present = yield from access_key_table.access_keys(None)
         if origin is AccessKeyOrigin.FIRST_START:
             outdated, is_present = [], bool(present)
         else:
             outdated = [key for key in present if _is_replaced(key, administrator, secret, sealer)]
             is_present = any(key.access_key_id == access_key_id for key in present if key not in outdated)
         for key in outdated:
-            yield from transaction.delete_access_key(key.access_key_id)
-            yield from transaction.append_audit(_own_entry(scope, now, "DeleteAccessKey", key))
+            yield from access_key_table.delete_access_key(key.access_key_id)
+            yield from audit_table.append_audit(_own_entry(scope, now, "DeleteAccessKey", key))
         if not is_present:
-            yield from transaction.insert_access_key(administrator)
-            yield from transaction.append_audit(_own_entry(scope, now, "CreateAccessKey", administrator))
+            yield from access_key_table.insert_access_key(administrator)
+            yield from audit_table.append_audit(_own_entry(scope, now, "CreateAccessKey", administrator))
         return bool(outdated) or not is_present
 
     return await store.write(program)
@@ -186,19 +188,19 @@ async def purge_expired(store: Store, clock: Clock, region: Region) -> int:
     """
     now = clock.now()
 
-    def find(transaction: Transaction) -> Steps[Sequence[AccessKey]]:
-        return transaction.access_keys(None)
+    def find() -> Steps[Sequence[AccessKey]]:
+        return access_key_table.access_keys(None)
 
     def is_over(access_key: AccessKey) -> bool:
         return access_key.expires_at is not None and access_key.expires_at + KEPT_AFTER_EXPIRY <= now
 
-    def purge(transaction: Transaction) -> Steps[int]:
+    def purge() -> Steps[int]:
         purged = 0
         for access_key in expired:
             # Another service on the same database may have been faster.
-            if (yield from transaction.delete_access_key(access_key.access_key_id)):
+            if (yield from access_key_table.delete_access_key(access_key.access_key_id)):
                 scope = Scope(access_key.account, region)
-                yield from transaction.append_audit(_own_entry(scope, now, "DeleteAccessKey", access_key))
+                yield from audit_table.append_audit(_own_entry(scope, now, "DeleteAccessKey", access_key))
                 purged += 1
         return purged
 

@@ -6,6 +6,8 @@ the issuing authority (a broker trusts one). A service that did not would serve 
 
 from thingmint.core.access_key import AccessKey
 from thingmint.core.errors import ServiceUnavailable
+from thingmint.records.access import access_keys as access_key_table
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.registration.access.access_keys import sealing_name
 from thingmint.registration.kernel.ports import SecretSealer, Store
 
@@ -16,9 +18,9 @@ class ForeignDatabase(Exception):
 
 async def require_own_database(store: Store, sealer: SecretSealer, issuer_id: str) -> None:
     """Return if what the database holds was sealed and issued with these keys; raise ForeignDatabase otherwise."""
-    for access_key in await store.read(lambda transaction: transaction.access_keys(None)):
+    for access_key in await store.read(lambda: access_key_table.access_keys(None)):
         _require_unsealable(access_key, sealer)
-    newest = await store.read(lambda transaction: transaction.newest_issued())
+    newest = await store.read(lambda: certificate_table.newest_issued())
     if newest is not None and newest.issuer_id != issuer_id:
         raise ForeignDatabase(f"certificate {newest.certificate_id} in it was issued by another authority")
 

@@ -15,9 +15,10 @@ from thingmint.core.errors import CertificateConflict, CertificateInvalid
 from thingmint.core.identifiers import AccountId, Region, certificate_id_of
 from thingmint.issuance.foreign.certificate import load_foreign, load_registered
 from thingmint.issuance.foreign.user_ca import is_issued_by
+from thingmint.records.certificates import ca_certificates as ca_certificate_table
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import Transaction
 
 # Each takes a verification of a signature. Any account may register CA certificates with any subject.
 MAX_ISSUERS: Final = 16
@@ -27,8 +28,8 @@ async def account_of_unnamed(authority: RegistrationAuthority, region: Region, l
     """Return the account, or None if there is none; raise CertificateConflict if there are several."""
     certificate_id = certificate_id_of(leaf_der)
 
-    def registered(transaction: Transaction) -> Steps[Sequence[AccountId]]:
-        return transaction.accounts_of_certificate(region, certificate_id)
+    def registered() -> Steps[Sequence[AccountId]]:
+        return certificate_table.accounts_of_certificate(region, certificate_id)
 
     return _only(await authority.store.read(registered) or await _accounts_of_issuers(authority, region, leaf_der))
 
@@ -41,8 +42,8 @@ async def _accounts_of_issuers(
     except CertificateInvalid:
         return ()
 
-    def program(transaction: Transaction) -> Steps[Sequence[CACertificate]]:
-        return transaction.ca_certificates_of_any_account(region, leaf.issuer_digest, MAX_ISSUERS + 1)
+    def program() -> Steps[Sequence[CACertificate]]:
+        return ca_certificate_table.ca_certificates_of_any_account(region, leaf.issuer_digest, MAX_ISSUERS + 1)
 
     found = await authority.store.read(program)
     if len(found) > MAX_ISSUERS:

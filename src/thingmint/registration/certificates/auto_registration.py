@@ -20,12 +20,13 @@ from thingmint.core.identifiers import AccountId, Region
 from thingmint.issuance.foreign.certificate import ForeignCertificate, ensure_acceptable, load_foreign, load_registered
 from thingmint.issuance.foreign.client_use import ensure_ca_of_clients, ensure_usable_by_client
 from thingmint.issuance.foreign.user_ca import is_issued_by
+from thingmint.records.certificates import ca_certificates as ca_certificate_table
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.registered_certificates import Provenance, new_certificate, registration_detail
 from thingmint.registration.certificates.signed_certificates import ensure_not_revoked, ensure_only_encoding
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 
 
 class AutoRegistrationOutcome(StrEnum):
@@ -77,21 +78,21 @@ async def auto_register(
     new = new_certificate(authority, issuer.scope, leaf, CertificateStatus.PENDING_ACTIVATION, provenance)
     entry = _entry(connection, new)
 
-    def program(transaction: Transaction) -> Steps[Change[AutoRegistration | None]]:
-        ca_certificate = yield from transaction.ca_certificate(issuer.scope, issuer.certificate_id)
+    def program() -> Steps[Change[AutoRegistration | None]]:
+        ca_certificate = yield from ca_certificate_table.ca_certificate(issuer.scope, issuer.certificate_id)
         if ca_certificate is None or not _registers(ca_certificate):
             return Change(None, ())
-        stored = yield from ensure_only_encoding(transaction, new, ca_certificate)
+        stored = yield from ensure_only_encoding(new, ca_certificate)
         try:
-            yield from transaction.insert_certificate(stored)
+            yield from certificate_table.insert_certificate(stored)
         except DuplicateCertificate:
-            present = yield from transaction.certificate(new.scope, new.certificate_id)
+            present = yield from certificate_table.certificate(new.scope, new.certificate_id)
             if present is None:
                 # Another account has the certificate in DEFAULT mode, or it was registered in another encoding since
                 # this was asked: it is not to be registered.
                 return Change(None, ())
             return Change(AutoRegistration(AutoRegistrationOutcome.PRESENT, present, ca_certificate), ())
-        yield from ensure_not_revoked(transaction, stored, ca_certificate)
+        yield from ensure_not_revoked(stored, ca_certificate)
         return Change(
             AutoRegistration(AutoRegistrationOutcome.REGISTERED, stored, ca_certificate), (entry,), (new.arn,)
         )
@@ -115,8 +116,8 @@ async def _issuer(
 ) -> CACertificate | None:
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Sequence[CACertificate]]:
-        return transaction.ca_certificates_of_issuer(connection.region, leaf.issuer_digest, connection.account)
+    def program() -> Steps[Sequence[CACertificate]]:
+        return ca_certificate_table.ca_certificates_of_issuer(connection.region, leaf.issuer_digest, connection.account)
 
     for candidate in sorted(
         await authority.store.read(program), key=lambda each: each.scope.account != connection.account

@@ -38,11 +38,13 @@ from thingmint.issuance.foreign.certificate import ForeignCertificate, ensure_ac
 from thingmint.issuance.foreign.client_use import ensure_ca_of_clients
 from thingmint.issuance.foreign.signed_form import signed_digest
 from thingmint.issuance.foreign.user_ca import carries_code, ensure_ca, ensure_issued_by, lacks_cert_sign
+from thingmint.records.certificates import ca_certificates as ca_certificate_table
 from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.provisioning import provisioning_templates as provisioning_template_table
+from thingmint.records.registry import tags as tag_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.kernel.tags import store_tags
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ async def register(authority: RegistrationAuthority, caller: Caller, brought: CA
     certificate = load_foreign_pem(brought.ca_certificate_pem, "CA certificate")
     # Asked first, and again as it is stored: a caller who registers a CA a second time gets that answer even if the CA
     # or the registration code is not valid any more.
-    await authority.store.read(lambda transaction: _ensure_new(transaction, caller.scope, certificate))
+    await authority.store.read(lambda: _ensure_new(caller.scope, certificate))
     ensure_acceptable(certificate, now)
     ensure_ca(certificate)
     verification = None
@@ -84,19 +86,19 @@ async def register(authority: RegistrationAuthority, caller: Caller, brought: CA
     registered = _registered(authority, caller, brought, certificate)
     entry = _entry(authority, caller, "RegisterCACertificate", registered)
 
-    def program(transaction: Transaction) -> Steps[Change[CACertificate]]:
+    def program() -> Steps[Change[CACertificate]]:
         if verification is not None:
-            code = yield from transaction.registration_code(caller.scope)
+            code = yield from ca_certificate_table.registration_code(caller.scope)
             if code is None or not carries_code(verification, code):
                 raise RegistrationCodeInvalid(
                     "The common name of the verification certificate is not the registration code of the account"
                 )
-        yield from _ensure_new(transaction, caller.scope, certificate)
-        yield from _ensure_template(transaction, caller, brought.registration_config)
-        yield from transaction.insert_ca_certificate(registered, MAX_CAS_WITH_ONE_SUBJECT)
+        yield from _ensure_new(caller.scope, certificate)
+        yield from _ensure_template(caller, brought.registration_config)
+        yield from ca_certificate_table.insert_ca_certificate(registered, MAX_CAS_WITH_ONE_SUBJECT)
         # Once more: CAs of one subject are counted in a row that only one transaction changes at a time.
-        yield from _ensure_new(transaction, caller.scope, certificate, but_for=registered.certificate_id)
-        yield from store_tags(transaction, registered.arn, brought.tags)
+        yield from _ensure_new(caller.scope, certificate, but_for=registered.certificate_id)
+        yield from store_tags(registered.arn, brought.tags)
         return Change(registered, (entry,))
 
     done = await change(authority, program)
@@ -107,8 +109,8 @@ async def register(authority: RegistrationAuthority, caller: Caller, brought: CA
 async def describe(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> CACertificate:
     """Return the CA certificate; raise ResourceNotFound if the caller's account has none with this id in the region."""
 
-    def program(transaction: Transaction) -> Steps[CACertificate | None]:
-        return transaction.ca_certificate(caller.scope, certificate_id)
+    def program() -> Steps[CACertificate | None]:
+        return ca_certificate_table.ca_certificate(caller.scope, certificate_id)
 
     return _found(await authority.store.read(program), certificate_id)
 
@@ -118,8 +120,10 @@ async def list_ca_certificates(
 ) -> Page[CACertificateSummary]:
     """Return a page of the account's CA certificates, of those with this template if one is given."""
 
-    def program(transaction: Transaction) -> Steps[Page[CACertificateSummary]]:
-        return read_page(request, lambda page: transaction.ca_certificate_summaries(caller.scope, template_name, page))
+    def program() -> Steps[Page[CACertificateSummary]]:
+        return read_page(
+            request, lambda page: ca_certificate_table.ca_certificate_summaries(caller.scope, template_name, page)
+        )
 
     return await authority.store.read(program)
 
@@ -129,8 +133,10 @@ async def list_certificates_by_ca(
 ) -> Page[CertificateSummary]:
     """Return a page of the account's certificates that were registered with the CA certificate, present or gone."""
 
-    def program(transaction: Transaction) -> Steps[Page[CertificateSummary]]:
-        return read_page(request, lambda page: transaction.summaries_by_ca(caller.scope, ca_certificate_id, page))
+    def program() -> Steps[Page[CertificateSummary]]:
+        return read_page(
+            request, lambda page: ca_certificate_table.summaries_by_ca(caller.scope, ca_certificate_id, page)
+        )
 
     return await authority.store.read(program)
 
@@ -145,12 +151,12 @@ async def update(
     """
     now = authority.clock.now()
 
-    def apply(transaction: Transaction, before: CACertificate) -> Steps[AuditEntry | None]:
+    def apply(before: CACertificate) -> Steps[AuditEntry | None]:
         after = updated(before, requested, now)
         if after is before:
             return None
-        yield from _ensure_template(transaction, caller, requested.registration_config)
-        _require_unchanged((yield from transaction.update_ca_certificate(before, after)), before)
+        yield from _ensure_template(caller, requested.registration_config)
+        _require_unchanged((yield from ca_certificate_table.update_ca_certificate(before, after)), before)
         return _entry(authority, caller, "UpdateCACertificate", after)
 
     await _change(authority, caller, certificate_id, apply)
@@ -162,10 +168,10 @@ async def delete(authority: RegistrationAuthority, caller: Caller, certificate_i
     Raises ResourceNotFound, CertificateStateRefused while it is active.
     """
 
-    def remove(transaction: Transaction, before: CACertificate) -> Steps[AuditEntry | None]:
+    def remove(before: CACertificate) -> Steps[AuditEntry | None]:
         ensure_ca_deletable(before)
-        _require_unchanged((yield from transaction.delete_ca_certificate(before)), before)
-        yield from transaction.delete_tags(before.arn)
+        _require_unchanged((yield from ca_certificate_table.delete_ca_certificate(before)), before)
+        yield from tag_table.delete_tags(before.arn)
         return _entry(authority, caller, "DeleteCACertificate", before)
 
     await _change(authority, caller, certificate_id, remove)
@@ -178,11 +184,9 @@ def _ensure_mode_fits(brought: CARegistration) -> None:
         raise InvalidRequest("A CA certificate in SNI_ONLY mode is registered without a verificationCertificate")
 
 
-def _ensure_new(
-    transaction: Transaction, scope: Scope, certificate: ForeignCertificate, *, but_for: CertificateId | None = None
-) -> Steps[None]:
+def _ensure_new(scope: Scope, certificate: ForeignCertificate, *, but_for: CertificateId | None = None) -> Steps[None]:
     """Raise ResourceExists if the account has the CA certificate in any encoding."""
-    for present in (yield from transaction.ca_certificates_of_subject(scope, certificate.subject_digest)):
+    for present in (yield from ca_certificate_table.ca_certificates_of_subject(scope, certificate.subject_digest)):
         if present.certificate_id != but_for and signed_digest(present.der) == certificate.signed_digest:
             raise ResourceExists(
                 "The CA certificate is already registered",
@@ -241,22 +245,22 @@ async def _change(
     authority: RegistrationAuthority,
     caller: Caller,
     certificate_id: CertificateId,
-    apply: Callable[[Transaction, CACertificate], Steps[AuditEntry | None]],
+    apply: Callable[[CACertificate], Steps[AuditEntry | None]],
 ) -> None:
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        stored = yield from transaction.ca_certificate_for_update(caller.scope, certificate_id)
-        entry = yield from apply(transaction, _found(stored, certificate_id))
+    def program() -> Steps[Change[None]]:
+        stored = yield from ca_certificate_table.ca_certificate_for_update(caller.scope, certificate_id)
+        entry = yield from apply(_found(stored, certificate_id))
         return Change(None, () if entry is None else (entry,))
 
     await change(authority, program)
 
 
-def _ensure_template(transaction: Transaction, caller: Caller, config: RegistrationConfig | None) -> Steps[None]:
+def _ensure_template(caller: Caller, config: RegistrationConfig | None) -> Steps[None]:
     if config is None or config.template_name is None:
         return
     # Locked: its deletion looks for CA certificates that name it.
     name = parse_template_name(config.template_name)
-    template = yield from transaction.provisioning_template_for_update(caller.scope, name)
+    template = yield from provisioning_template_table.provisioning_template_for_update(caller.scope, name)
     if template is None:
         raise ResourceNotFound(f"The provisioning template {name} does not exist")
     if template.type is not TemplateType.JITP:

@@ -31,14 +31,15 @@ from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.issuance.csr import SigningRequest
 from thingmint.issuance.foreign.certificate import ForeignCertificate
 from thingmint.issuance.foreign.provided import load_provided_pem
+from thingmint.records.certificates import certificate_providers as certificate_provider_table
 from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.registry import tags as tag_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import record
 from thingmint.registration.certificates.registered_certificates import Provenance, new_certificate
 from thingmint.registration.certificates.signed_certificates import ensure_not_revoked, ensure_only_encoding
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.kernel.tags import store_tags
 
 _CSR = ProvidedOperation.CREATE_CERTIFICATE_FROM_CSR
@@ -62,11 +63,11 @@ async def create(
     now = authority.clock.now()
     provider = CertificateProvider(caller.scope, name, function_arn, operation, client_token, now, now)
 
-    def program(transaction: Transaction) -> Steps[Change[CertificateProvider]]:
-        if (yield from transaction.insert_certificate_provider(provider)):
-            yield from store_tags(transaction, provider.arn, tags)
+    def program() -> Steps[Change[CertificateProvider]]:
+        if (yield from certificate_provider_table.insert_certificate_provider(provider)):
+            yield from store_tags(provider.arn, tags)
             return Change(provider, (_entry(authority, caller, "CreateCertificateProvider", provider),))
-        present = yield from transaction.certificate_provider(caller.scope, name)
+        present = yield from certificate_provider_table.certificate_provider(caller.scope, name)
         if present is None:
             raise LimitExceeded(f"The account has a certificate provider for {operation} already")
         if not provider.is_retry_of(present):
@@ -82,7 +83,7 @@ async def describe(
     authority: RegistrationAuthority, caller: Caller, name: CertificateProviderName
 ) -> CertificateProvider:
     """Return the provider; raise ResourceNotFound if the caller's account has none with this name in the region."""
-    found = await authority.store.read(lambda transaction: transaction.certificate_provider(caller.scope, name))
+    found = await authority.store.read(lambda: certificate_provider_table.certificate_provider(caller.scope, name))
     return _found(name, found)
 
 
@@ -91,8 +92,8 @@ async def list_providers(
 ) -> Page[CertificateProviderEntry]:
     """Return a page of the account's providers in the order of their creation, newest first unless ascending."""
 
-    def program(transaction: Transaction) -> Steps[Page[CertificateProviderEntry]]:
-        return read_page(request, lambda page: transaction.certificate_providers(caller.scope, page))
+    def program() -> Steps[Page[CertificateProviderEntry]]:
+        return read_page(request, lambda page: certificate_provider_table.certificate_providers(caller.scope, page))
 
     return await authority.store.read(program)
 
@@ -107,12 +108,14 @@ async def update(
     """Change what is given and return the provider; raise ResourceNotFound, InvalidRequest for what is no function."""
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[CertificateProvider]]:
-        before = _found(name, (yield from transaction.certificate_provider_for_update(caller.scope, name)))
+    def program() -> Steps[Change[CertificateProvider]]:
+        before = _found(
+            name, (yield from certificate_provider_table.certificate_provider_for_update(caller.scope, name))
+        )
         after = updated_provider(before, function_arn, operation, now)
         if after is before:
             return Change(before, ())
-        yield from transaction.update_certificate_provider(after)
+        yield from certificate_provider_table.update_certificate_provider(after)
         return Change(after, (_entry(authority, caller, "UpdateCertificateProvider", after),))
 
     return await change(authority, program)
@@ -121,10 +124,12 @@ async def update(
 async def delete(authority: RegistrationAuthority, caller: Caller, name: CertificateProviderName) -> None:
     """Delete the provider; from now on the issuing CA signs again. Raises ResourceNotFound."""
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        provider = _found(name, (yield from transaction.certificate_provider_for_update(caller.scope, name)))
-        yield from transaction.delete_certificate_provider(provider)
-        yield from transaction.delete_tags(provider.arn)
+    def program() -> Steps[Change[None]]:
+        provider = _found(
+            name, (yield from certificate_provider_table.certificate_provider_for_update(caller.scope, name))
+        )
+        yield from certificate_provider_table.delete_certificate_provider(provider)
+        yield from tag_table.delete_tags(provider.arn)
         return Change(None, (_entry(authority, caller, "DeleteCertificateProvider", provider),))
 
     await change(authority, program)
@@ -144,7 +149,9 @@ async def provided_certificate(
     ``csr_pem`` is the text that ``request`` was read from. Raises ServiceUnavailable if the provider does not answer in
     time, or with something else than a certificate for this request; Throttled if it is busy.
     """
-    provider = await authority.store.read(lambda transaction: transaction.certificate_provider_of(caller.scope, _CSR))
+    provider = await authority.store.read(
+        lambda: certificate_provider_table.certificate_provider_of(caller.scope, _CSR)
+    )
     if provider is None:
         return None
 
@@ -170,20 +177,20 @@ async def record_provided(
     authority: RegistrationAuthority,
     caller: Caller,
     certificate: Certificate,
-    beside: Callable[[Transaction, Certificate], Steps[None]],
+    beside: Callable[[Certificate], Steps[None]],
 ) -> None:
     """Record what a provider has signed, and what ``beside`` records, in one transaction.
 
     Raises DuplicateCertificate if it is registered, in any encoding; ServiceUnavailable if it was revoked.
     """
 
-    def checked(transaction: Transaction, recorded: Certificate) -> Steps[None]:
+    def checked(recorded: Certificate) -> Steps[None]:
         try:
-            yield from ensure_only_encoding(transaction, recorded, None)
+            yield from ensure_only_encoding(recorded, None)
         except CertificateInvalid as error:
             raise DuplicateCertificate(error.message) from error
-        yield from ensure_not_revoked(transaction, recorded, None)
-        yield from beside(transaction, recorded)
+        yield from ensure_not_revoked(recorded, None)
+        yield from beside(recorded)
 
     try:
         await record(authority, caller, "CreateCertificateFromCsr", certificate, checked)

@@ -22,13 +22,15 @@ from thingmint.core.errors import CertificateStateRefused, DeletionRefused, Reso
 from thingmint.core.identifiers import CertificateId
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.keys import KeyPair, load_public_key
+from thingmint.records.certificates import certificates as certificate_table
+from thingmint.records.certificates import transfers as transfer_table
 from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import issue
 from thingmint.registration.certificates.signed_certificates import remember_revoked
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,9 @@ async def describe(authority: RegistrationAuthority, caller: Caller, certificate
     Raises ResourceNotFound if there is none with this id in the region.
     """
 
-    def program(transaction: Transaction) -> Steps[Certificate | None]:
-        own = yield from transaction.certificate(caller.scope, certificate_id)
-        return own or (yield from transaction.incoming_certificate(caller.scope, certificate_id))
+    def program() -> Steps[Certificate | None]:
+        own = yield from certificate_table.certificate(caller.scope, certificate_id)
+        return own or (yield from transfer_table.incoming_certificate(caller.scope, certificate_id))
 
     return _found(await authority.store.read(program), certificate_id)
 
@@ -83,8 +85,8 @@ async def list_certificates(
 ) -> Page[CertificateSummary]:
     """Return a page of the account's certificates in the order of their creation, newest first unless ascending."""
 
-    def program(transaction: Transaction) -> Steps[Page[CertificateSummary]]:
-        return read_page(request, lambda page: transaction.certificate_summaries(caller.scope, page))
+    def program() -> Steps[Page[CertificateSummary]]:
+        return read_page(request, lambda page: certificate_table.certificate_summaries(caller.scope, page))
 
     return await authority.store.read(program)
 
@@ -99,11 +101,11 @@ async def update_status(
     """
     now = authority.clock.now()
 
-    def update(transaction: Transaction, before: Certificate) -> Steps[AuditEntry | None]:
+    def update(before: Certificate) -> Steps[AuditEntry | None]:
         after = with_status(before, status, now)
         if after is before:
             return None
-        _require_unchanged((yield from transaction.update_certificate(before, after)), before)
+        _require_unchanged((yield from certificate_table.update_certificate(before, after)), before)
         return audit_entry(
             caller, now, "UpdateCertificate", before.arn, status=after.status, previous_status=before.status
         )
@@ -121,16 +123,16 @@ async def delete(
     """
     now = authority.clock.now()
 
-    def remove(transaction: Transaction, before: Certificate) -> Steps[AuditEntry | None]:
+    def remove(before: Certificate) -> Steps[AuditEntry | None]:
         ensure_deletable(before)
-        attached = yield from transaction.principal_attachments(before.scope, before.arn)
+        attached = yield from attachment_table.principal_attachments(before.scope, before.arn)
         if attached.things:
             raise DeletionRefused(f"Things must be detached before deletion (arn: {before.arn})")
         if attached.policies and not detach_policies:
             raise DeletionRefused(f"Certificate policies must be detached before deletion (arn: {before.arn})")
-        detached = yield from transaction.detach_policies(before.scope, before.arn)
-        _require_unchanged((yield from transaction.delete_certificate(before)), before)
-        yield from remember_revoked(transaction, before)
+        detached = yield from attachment_table.detach_policies(before.scope, before.arn)
+        _require_unchanged((yield from certificate_table.delete_certificate(before)), before)
+        yield from remember_revoked(before)
         return audit_entry(
             caller,
             now,
@@ -153,15 +155,18 @@ async def _change(
     authority: RegistrationAuthority,
     caller: Caller,
     certificate_id: CertificateId,
-    apply: Callable[[Transaction, Certificate], Steps[AuditEntry | None]],
+    apply: Callable[[Certificate], Steps[AuditEntry | None]],
 ) -> None:
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        stored = yield from transaction.certificate_for_update(caller.scope, certificate_id)
-        if stored is None and (yield from transaction.incoming_certificate(caller.scope, certificate_id)) is not None:
+    def program() -> Steps[Change[None]]:
+        stored = yield from certificate_table.certificate_for_update(caller.scope, certificate_id)
+        if (
+            stored is None
+            and (yield from transfer_table.incoming_certificate(caller.scope, certificate_id)) is not None
+        ):
             raise CertificateStateRefused(
                 f"Certificate cannot be changed before its transfer is accepted. Id: {certificate_id}"
             )
-        entry = yield from apply(transaction, _found(stored, certificate_id))
+        entry = yield from apply(_found(stored, certificate_id))
         return Change(None, ()) if entry is None else Change(None, (entry,), (entry.resource,))
 
     await change(authority, program)

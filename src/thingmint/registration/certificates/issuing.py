@@ -14,10 +14,10 @@ from thingmint.core.certificates.certificate import Certificate, CertificateMode
 from thingmint.core.identifiers import CertificateId, SerialNumber, certificate_id_of
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys import PublicKey
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ def issuance_entry(caller: Caller, action: str, certificate: Certificate) -> Aud
     )
 
 
-def nothing_more(transaction: Transaction, certificate: Certificate) -> Steps[None]:
+def nothing_more(certificate: Certificate) -> Steps[None]:
     """Record nothing beside the certificate."""
-    del transaction, certificate
+    del certificate
     yield from ()
 
 
@@ -101,7 +101,7 @@ async def issue(
     public_key: PublicKey,
     subject: x509.Name | None,
     status: CertificateStatus,
-    beside: Callable[[Transaction, Certificate], Steps[None]] = nothing_more,
+    beside: Callable[[Certificate], Steps[None]] = nothing_more,
 ) -> Certificate:
     """Issue and record a certificate, and what ``beside`` records, in one transaction; return it once it is durable."""
     certificate = new_certificate(authority, caller, public_key, subject, status)
@@ -113,14 +113,14 @@ async def record(
     caller: Caller,
     action: str,
     certificate: Certificate,
-    beside: Callable[[Transaction, Certificate], Steps[None]] = nothing_more,
+    beside: Callable[[Certificate], Steps[None]] = nothing_more,
 ) -> Certificate:
     """Record a certificate that was signed, and what ``beside`` records, in one transaction; return it once durable."""
     entry = issuance_entry(caller, action, certificate)
 
-    def program(transaction: Transaction) -> Steps[Change[Certificate]]:
-        yield from transaction.insert_certificate(certificate)
-        yield from beside(transaction, certificate)
+    def program() -> Steps[Change[Certificate]]:
+        yield from certificate_table.insert_certificate(certificate)
+        yield from beside(certificate)
         return Change(certificate, (entry,))
 
     return await change(authority, program)

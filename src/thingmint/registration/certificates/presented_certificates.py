@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.identifiers import AccountId, CertificateId, Region
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import Transaction
 
 
 async def presented_certificate(
@@ -21,7 +21,7 @@ async def presented_certificate(
     None means that the device is unknown: `auto_registration.auto_register` may know its CA.
     """
 
-    def program(transaction: Transaction) -> Steps[Certificate | None]:
-        return transaction.presented_certificate(region, certificate_id, account)
+    def program() -> Steps[Certificate | None]:
+        return certificate_table.presented_certificate(region, certificate_id, account)
 
     return await authority.store.read(program)

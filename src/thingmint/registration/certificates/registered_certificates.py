@@ -26,11 +26,12 @@ from thingmint.issuance.foreign.certificate import (
     load_registered,
 )
 from thingmint.issuance.foreign.user_ca import ensure_issued_by
+from thingmint.records.certificates import ca_certificates as ca_certificate_table
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.signed_certificates import ensure_new, ensure_not_present, forget_revoked
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ async def register(
     registered = await acceptable_registration(authority, caller, certificate_pem, ca_certificate_pem, status)
     entry = registration_entry(authority, caller, "RegisterCertificate", registered)
 
-    def program(transaction: Transaction) -> Steps[Change[Certificate]]:
-        stored = yield from insert_registered(transaction, registered)
+    def program() -> Steps[Change[Certificate]]:
+        stored = yield from insert_registered(registered)
         return Change(stored, (entry,), (registered.arn,))
 
     return await change(authority, program)
@@ -89,13 +90,13 @@ async def acceptable_registration(
     return new_certificate(authority, caller.scope, certificate, status, Provenance(ca_certificate.mode, ca_id))
 
 
-def insert_registered(transaction: Transaction, registered: Certificate) -> Steps[Certificate]:
+def insert_registered(registered: Certificate) -> Steps[Certificate]:
     """Store, as a step of a program, what `acceptable_registration` returned; raise what `register` raises."""
     assert registered.ca_certificate_id is not None, "it was registered with a CA"
     # Only read: all registrations with one CA would wait for each other's commits if this locked its row.
-    ca_certificate = yield from transaction.ca_certificate(registered.scope, registered.ca_certificate_id)
+    ca_certificate = yield from ca_certificate_table.ca_certificate(registered.scope, registered.ca_certificate_id)
     _ensure_active(ca_certificate)
-    return (yield from _insert(transaction, registered, ca_certificate))
+    return (yield from _insert(registered, ca_certificate))
 
 
 async def register_without_ca(
@@ -107,12 +108,12 @@ async def register_without_ca(
     """
     certificate = _read(certificate_pem, status)
     registered = new_certificate(authority, caller.scope, certificate, status, WITHOUT_CA)
-    await authority.store.read(lambda transaction: ensure_not_present(transaction, registered))
+    await authority.store.read(lambda: ensure_not_present(registered))
     ensure_acceptable(certificate, authority.clock.now())
     ensure_accepted_signature(certificate)
 
-    def program(transaction: Transaction) -> Steps[Change[Certificate]]:
-        stored = yield from _insert(transaction, registered, None)
+    def program() -> Steps[Change[Certificate]]:
+        stored = yield from _insert(registered, None)
         entry = registration_entry(authority, caller, "RegisterCertificateWithoutCA", registered)
         return Change(stored, (entry,), (registered.arn,))
 
@@ -176,9 +177,9 @@ async def _named_cas(
     """
     new = new_certificate(authority, scope, certificate, CertificateStatus.INACTIVE, WITHOUT_CA)
 
-    def program(transaction: Transaction) -> Steps[Sequence[CACertificate]]:
-        yield from ensure_not_present(transaction, new)
-        return (yield from transaction.ca_certificates_of_subject(scope, certificate.issuer_digest))
+    def program() -> Steps[Sequence[CACertificate]]:
+        yield from ensure_not_present(new)
+        return (yield from ca_certificate_table.ca_certificates_of_subject(scope, certificate.issuer_digest))
 
     return await authority.store.read(program)
 
@@ -204,18 +205,16 @@ def _ensure_active(ca_certificate: CACertificate | None) -> None:
         raise CertificateStateRefused(f"The CA certificate is not ACTIVE. Id: {ca_certificate.certificate_id}")
 
 
-def _insert(
-    transaction: Transaction, certificate: Certificate, ca_certificate: CACertificate | None
-) -> Steps[Certificate]:
-    stored = yield from ensure_new(transaction, certificate, ca_certificate)
+def _insert(certificate: Certificate, ca_certificate: CACertificate | None) -> Steps[Certificate]:
+    stored = yield from ensure_new(certificate, ca_certificate)
     try:
-        yield from transaction.insert_certificate(stored)
+        yield from certificate_table.insert_certificate(stored)
     except DuplicateCertificate as error:
         # Another account has it in DEFAULT mode, or another request was faster.
         message = "The certificate is already provisioned or registered"
         raise ResourceExists(message, resource_id=certificate.certificate_id) from error
     # An operator who registers what was revoked and deleted has decided so.
-    yield from forget_revoked(transaction, stored)
+    yield from forget_revoked(stored)
     return stored
 
 

@@ -6,10 +6,10 @@ from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.errors import ResourceNotFound, Throttled
 from thingmint.core.identifiers import iot_arn
+from thingmint.records.certificates import ca_certificates as ca_certificate_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 
 # AWS has no ARN for it; the audit trail names it all the same.
 _RESOURCE = "registrationcode"
@@ -17,7 +17,7 @@ _RESOURCE = "registrationcode"
 
 async def registration_code(authority: RegistrationAuthority, caller: Caller) -> str:
     """Return the account's registration code in the region, which is made the first time it is asked for."""
-    present = await authority.store.read(lambda transaction: transaction.registration_code(caller.scope))
+    present = await authority.store.read(lambda: ca_certificate_table.registration_code(caller.scope))
     return present or await _create(authority, caller)
 
 
@@ -25,8 +25,8 @@ async def delete_registration_code(authority: RegistrationAuthority, caller: Cal
     """Delete the account's registration code, so that another one is made next; raise ResourceNotFound without one."""
     entry = audit_entry(caller, authority.clock.now(), "DeleteRegistrationCode", iot_arn(caller.scope, _RESOURCE))
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        if not (yield from transaction.delete_registration_code(caller.scope)):
+    def program() -> Steps[Change[None]]:
+        if not (yield from ca_certificate_table.delete_registration_code(caller.scope)):
             raise ResourceNotFound("The account has no registration code in this region")
         return Change(None, (entry,))
 
@@ -38,11 +38,11 @@ async def _create(authority: RegistrationAuthority, caller: Caller) -> str:
     code = authority.new_registration_code()
     entry = audit_entry(caller, now, "GetRegistrationCode", iot_arn(caller.scope, _RESOURCE))
 
-    def program(transaction: Transaction) -> Steps[Change[str]]:
-        if (yield from transaction.insert_registration_code(caller.scope, code, now)):
+    def program() -> Steps[Change[str]]:
+        if (yield from ca_certificate_table.insert_registration_code(caller.scope, code, now)):
             return Change(code, (entry,))
         # Another request was faster.
-        stored = yield from transaction.registration_code(caller.scope)
+        stored = yield from ca_certificate_table.registration_code(caller.scope)
         if stored is None:
             raise Throttled("The registration code was made and deleted at the same time; ask again")
         return Change(stored, ())

@@ -14,46 +14,44 @@ from thingmint.core.identifiers import Scope
 from thingmint.issuance.foreign.certificate import load_registered
 from thingmint.issuance.foreign.signed_form import signed_digest
 from thingmint.issuance.foreign.user_ca import is_issued_by
+from thingmint.records.certificates import ca_certificates as ca_certificate_table
+from thingmint.records.certificates import certificates as certificate_table
+from thingmint.records.certificates import signed_certificates as signed_certificate_table
+from thingmint.records.certificates.signed_certificates import RevokedCertificate
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import Transaction
-from thingmint.registration.verbs.signed_certificates import RevokedCertificate
 
 _MAY_CONNECT = frozenset({CertificateStatus.ACTIVE, CertificateStatus.PENDING_ACTIVATION})
 
 
-def ensure_not_present(transaction: Transaction, certificate: Certificate) -> Steps[None]:
+def ensure_not_present(certificate: Certificate) -> Steps[None]:
     """Raise ResourceExists if the account has the certificate, before it is asked which CA signed it."""
     scope = certificate.scope
-    by_id = yield from transaction.certificate(scope, certificate.certificate_id)
-    alike = yield from signed_alike(transaction, certificate)
+    by_id = yield from certificate_table.certificate(scope, certificate.certificate_id)
+    alike = yield from signed_alike(certificate)
     _refuse([*([] if by_id is None else [by_id]), *(each for each in alike if each.ca_certificate_id is None)], scope)
 
 
-def ensure_new(
-    transaction: Transaction, certificate: Certificate, ca_certificate: CACertificate | None = None
-) -> Steps[Certificate]:
+def ensure_new(certificate: Certificate, ca_certificate: CACertificate | None = None) -> Steps[Certificate]:
     """Return the certificate as it is to be stored, unless the account has it in any encoding and status.
 
     Raises ResourceExists, naming the one that is there.
     """
     scope = certificate.scope
     # By its id first: what an earlier version registered in another encoding is found in no other way.
-    by_id = yield from transaction.certificate(scope, certificate.certificate_id)
-    alike = yield from signed_alike(transaction, certificate)
+    by_id = yield from certificate_table.certificate(scope, certificate.certificate_id)
+    alike = yield from signed_alike(certificate)
     _refuse([*([] if by_id is None else [by_id]), *_same(alike, ca_certificate)], scope)
     return _named_apart(certificate, alike, ca_certificate)
 
 
-def ensure_only_encoding(
-    transaction: Transaction, certificate: Certificate, ca_certificate: CACertificate | None
-) -> Steps[Certificate]:
+def ensure_only_encoding(certificate: Certificate, ca_certificate: CACertificate | None) -> Steps[Certificate]:
     """Return the certificate as it is to be stored, unless a device could mean another encoding of it, in any status.
 
     Raises CertificateInvalid, also if the account has transferred the certificate to another one, which has it still:
     that one decides what becomes of it.
     """
-    alike = yield from signed_alike(transaction, certificate)
+    alike = yield from signed_alike(certificate)
     for present in _same(alike, ca_certificate):
         if present.previous_account == certificate.scope.account != present.scope.account:
             raise CertificateInvalid("The certificate was transferred to another account")
@@ -62,16 +60,16 @@ def ensure_only_encoding(
     return _named_apart(certificate, alike, ca_certificate)
 
 
-def ensure_not_revoked(
-    transaction: Transaction, certificate: Certificate, ca_certificate: CACertificate | None
-) -> Steps[None]:
+def ensure_not_revoked(certificate: Certificate, ca_certificate: CACertificate | None) -> Steps[None]:
     """Raise CertificateInvalid if the certificate, or its CA's serial number, was revoked or made inactive before.
 
     Revoked counts until the certificate's own end, even if it was deleted. Ask after the certificate was stored: what
     another transaction deleted meanwhile is seen then.
     """
     region, ca_id, number = certificate.scope.region, certificate.ca_certificate_id, certificate.serial_number
-    for deleted in (yield from transaction.revoked_certificates(region, digest_of(certificate), ca_id, number)):
+    for deleted in (
+        yield from signed_certificate_table.revoked_certificates(region, digest_of(certificate), ca_id, number)
+    ):
         is_of_another_ca = None not in (deleted.ca_key_digest, ca_certificate) and (
             deleted.ca_key_digest != _key_digest(ca_certificate)
         )
@@ -80,20 +78,22 @@ def ensure_not_revoked(
     if ca_id is None:
         return
     # A CA names what it revokes by its serial number (RFC 5280, 5.3).
-    for present in (yield from transaction.registered_with_serial_number(region, ca_id, number)):
+    for present in (yield from signed_certificate_table.registered_with_serial_number(region, ca_id, number)):
         if _concerns(present.scope, present.mode, certificate) and present.status not in _MAY_CONNECT:
             raise CertificateInvalid(
                 f"The CA's serial number {number:x} is that of {present.certificate_id}, which is {present.status}"
             )
 
 
-def remember_revoked(transaction: Transaction, certificate: Certificate) -> Steps[None]:
+def remember_revoked(certificate: Certificate) -> Steps[None]:
     """Record, as a certificate is deleted, that it was revoked, if it was."""
     if certificate.status is not CertificateStatus.REVOKED:
         return
     ca_id = certificate.ca_certificate_id
-    ca_certificate = None if ca_id is None else (yield from transaction.ca_certificate(certificate.scope, ca_id))
-    yield from transaction.insert_revoked_certificate(
+    ca_certificate = (
+        None if ca_id is None else (yield from ca_certificate_table.ca_certificate(certificate.scope, ca_id))
+    )
+    yield from signed_certificate_table.insert_revoked_certificate(
         RevokedCertificate(
             scope=certificate.scope,
             signed_digest=certificate.signed_digest or digest_of(certificate),
@@ -106,9 +106,9 @@ def remember_revoked(transaction: Transaction, certificate: Certificate) -> Step
     )
 
 
-def forget_revoked(transaction: Transaction, certificate: Certificate) -> Steps[None]:
+def forget_revoked(certificate: Certificate) -> Steps[None]:
     """Forget, as an operator brings a certificate back, that the account had revoked and deleted it."""
-    yield from transaction.delete_revoked_certificate(
+    yield from signed_certificate_table.delete_revoked_certificate(
         certificate.scope, certificate.signed_digest or digest_of(certificate)
     )
 
@@ -116,15 +116,15 @@ def forget_revoked(transaction: Transaction, certificate: Certificate) -> Steps[
 async def sweep_revoked_certificates(authority: RegistrationAuthority, limit: int) -> int:
     """Forget up to ``limit`` revoked and deleted certificates whose validity has ended; return how many."""
     now = authority.clock.now()
-    return await authority.store.write(lambda transaction: transaction.delete_ended_revoked_certificates(now, limit))
+    return await authority.store.write(lambda: signed_certificate_table.delete_ended_revoked_certificates(now, limit))
 
 
-def signed_alike(transaction: Transaction, certificate: Certificate) -> Steps[tuple[Certificate, ...]]:
+def signed_alike(certificate: Certificate) -> Steps[tuple[Certificate, ...]]:
     """Return the region's certificates whose issuers signed the same, of all accounts and in any status."""
     region, digest = certificate.scope.region, digest_of(certificate)
     # In this order: what the service issued is remembered elsewhere once it is deleted, and that is looked at later.
-    issued = yield from transaction.issued_with_serial_number(region, certificate.serial_number)
-    foreign = yield from transaction.certificates_signed_alike(region, digest)
+    issued = yield from signed_certificate_table.issued_with_serial_number(region, certificate.serial_number)
+    foreign = yield from signed_certificate_table.certificates_signed_alike(region, digest)
     return (*foreign, *(each for each in issued if signed_digest(each.der) == digest))
 
 

@@ -31,12 +31,15 @@ from thingmint.core.errors import (
     TransferRefused,
 )
 from thingmint.core.identifiers import AccountId, CertificateId, certificate_arn
+from thingmint.records.access import access_keys as access_key_table
+from thingmint.records.certificates import certificates as certificate_table
+from thingmint.records.certificates import transfers as transfer_table
 from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.signed_certificates import forget_revoked, signed_alike
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 
 _Choose: TypeAlias = Callable[[AccountId, tuple[Certificate, ...], CertificateId], Certificate]
 
@@ -55,16 +58,16 @@ async def begin(
     """
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[str]]:
-        before = yield from transaction.certificate_for_update(caller.scope, certificate_id)
+    def program() -> Steps[Change[str]]:
+        before = yield from certificate_table.certificate_for_update(caller.scope, certificate_id)
         if before is None:
             raise ResourceNotFound(f"The certificate given in the request does not exist. Id: {certificate_id}")
         after = with_transfer_begun(before, target, message, now)
         # Nobody could accept it but callers of that account, and a mistyped number would have none.
-        if not (yield from transaction.access_keys(target)):
+        if not (yield from access_key_table.access_keys(target)):
             raise InvalidRequest(f"The account {target} has no access key in this service")
-        yield from _ensure_detached(transaction, before)
-        yield from _update(transaction, before, after)
+        yield from _ensure_detached(before)
+        yield from _update(before, after)
         entries = _entries(caller, now, "TransferCertificate", after)
         return Change(certificate_arn(target_scope(after), certificate_id), entries, _touched(entries))
 
@@ -81,21 +84,21 @@ async def accept(
     """
     now = authority.clock.now()
 
-    def apply(transaction: Transaction, pending: Certificate) -> Steps[Certificate]:
-        yield from _ensure_detached(transaction, pending)
+    def apply(pending: Certificate) -> Steps[Certificate]:
+        yield from _ensure_detached(pending)
         accepted = with_transfer_accepted(pending, now, active=active)
         # Stored anew: in the lists of its new account it comes last, and so no page that was read before misses it.
-        if not (yield from transaction.delete_certificate(pending)):
+        if not (yield from certificate_table.delete_certificate(pending)):
             raise _overtaken(pending)
         message = f"The account {caller.account} has this certificate already. Id: {certificate_id}"
-        alike = yield from signed_alike(transaction, accepted)
+        alike = yield from signed_alike(accepted)
         if any(each.scope == accepted.scope for each in alike):
             raise InvalidRequest(message)
         try:
-            yield from transaction.insert_certificate(accepted)
+            yield from certificate_table.insert_certificate(accepted)
         except DuplicateCertificate as error:
             raise InvalidRequest(message) from error
-        yield from forget_revoked(transaction, accepted)
+        yield from forget_revoked(accepted)
         return accepted
 
     await _end(authority, caller, certificate_id, "AcceptCertificateTransfer", offered_to, apply)
@@ -110,9 +113,9 @@ async def reject(
     """
     now = authority.clock.now()
 
-    def apply(transaction: Transaction, pending: Certificate) -> Steps[Certificate]:
+    def apply(pending: Certificate) -> Steps[Certificate]:
         rejected = with_transfer_rejected(pending, reason, now)
-        yield from _update(transaction, pending, rejected)
+        yield from _update(pending, rejected)
         return rejected
 
     await _end(authority, caller, certificate_id, "RejectCertificateTransfer", offered_to, apply)
@@ -125,9 +128,9 @@ async def cancel(authority: RegistrationAuthority, caller: Caller, certificate_i
     """
     now = authority.clock.now()
 
-    def apply(transaction: Transaction, pending: Certificate) -> Steps[Certificate]:
+    def apply(pending: Certificate) -> Steps[Certificate]:
         cancelled = with_transfer_cancelled(pending, now)
-        yield from _update(transaction, pending, cancelled)
+        yield from _update(pending, cancelled)
         return cancelled
 
     await _end(authority, caller, certificate_id, "CancelCertificateTransfer", offered_by, apply)
@@ -138,8 +141,8 @@ async def list_outgoing(
 ) -> Page[OutgoingCertificate]:
     """Return a page of the account's certificates that wait for another account to accept them."""
 
-    def program(transaction: Transaction) -> Steps[Page[OutgoingCertificate]]:
-        return read_page(request, lambda page: transaction.outgoing_certificates(caller.scope, page))
+    def program() -> Steps[Page[OutgoingCertificate]]:
+        return read_page(request, lambda page: transfer_table.outgoing_certificates(caller.scope, page))
 
     return await authority.store.read(program)
 
@@ -150,14 +153,14 @@ async def _end(
     certificate_id: CertificateId,
     action: str,
     choose: _Choose,
-    apply: Callable[[Transaction, Certificate], Steps[Certificate]],
+    apply: Callable[[Certificate], Steps[Certificate]],
 ) -> None:
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        candidates = yield from transaction.certificates_of_region_for_update(caller.region, certificate_id)
+    def program() -> Steps[Change[None]]:
+        candidates = yield from transfer_table.certificates_of_region_for_update(caller.region, certificate_id)
         pending = choose(caller.account, tuple(candidates), certificate_id)
-        ended = yield from apply(transaction, pending)
+        ended = yield from apply(pending)
         # Told from the side of the first account: it offered the certificate, and hears what became of it.
         outcome = replace(pending, status=ended.status, transfer=ended.transfer)
         entries = _entries(caller, now, action, outcome)
@@ -166,16 +169,16 @@ async def _end(
     await change(authority, program)
 
 
-def _ensure_detached(transaction: Transaction, certificate: Certificate) -> Steps[None]:
-    attached = yield from transaction.principal_attachments(certificate.scope, certificate.arn)
+def _ensure_detached(certificate: Certificate) -> Steps[None]:
+    attached = yield from attachment_table.principal_attachments(certificate.scope, certificate.arn)
     if attached.things:
         raise TransferRefused(f"Things must be detached before the transfer (arn: {certificate.arn})")
     if attached.policies:
         raise TransferRefused(f"Certificate policies must be detached before the transfer (arn: {certificate.arn})")
 
 
-def _update(transaction: Transaction, before: Certificate, after: Certificate) -> Steps[None]:
-    if not (yield from transaction.update_certificate(before, after)):
+def _update(before: Certificate, after: Certificate) -> Steps[None]:
+    if not (yield from certificate_table.update_certificate(before, after)):
         raise _overtaken(before)
 
 

@@ -1,4 +1,4 @@
-"""Owns the record of collaborators that every registration function is given; has no verbs of its own."""
+"""Owns the record of collaborators that every registration function is given; does nothing by itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

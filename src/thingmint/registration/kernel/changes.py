@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from thingmint.records import changes as change_table
 from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Store, Transaction
+from thingmint.registration.kernel.ports import Store
 
 # More than that at once is told as "anything": looking everything up again is then the cheaper answer.
 MAX_RESOURCES = 10_000
@@ -33,9 +34,9 @@ async def changes_from(store: Store, stamp: int | None) -> Changes:
     Raises ServiceUnavailable if the store cannot be asked: whoever keeps decisions should not trust them for long then.
     """
 
-    def program(transaction: Transaction) -> Steps[Changes]:
+    def program() -> Steps[Changes]:
         asked = _FROM_NOW_ON if stamp is None else stamp
-        following, resources = yield from transaction.changes_from(asked, MAX_RESOURCES + 1)
+        following, resources = yield from change_table.changes_from(asked, MAX_RESOURCES + 1)
         # A stamp from the future is one of another history: the database was restored from a backup.
         unknown = stamp is None or following < stamp or len(resources) > MAX_RESOURCES
         return Changes(following, None if unknown else frozenset(resources))

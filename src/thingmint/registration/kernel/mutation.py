@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.registry.registry_event import RegistryEvent
-from thingmint.records.steps import Steps
+from thingmint.records import audit as audit_table
+from thingmint.records import changes as change_table
+from thingmint.records.steps import Program, Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.kernel.registry_events import wanted_events
 
 T = TypeVar("T")
@@ -31,20 +31,20 @@ class Change(Generic[T]):
     events: tuple[RegistryEvent, ...] = ()
 
 
-async def change(authority: RegistrationAuthority, program: Callable[[Transaction], Steps[Change[T]]]) -> T:
+async def change(authority: RegistrationAuthority, program: Program[Change[T]]) -> T:
     """Run the program, append its audit entries in the same transaction, and tell of them once they are durable.
 
     Raises what the program raises, which undoes all of it, and ServiceUnavailable if nothing can be stored.
     """
 
-    def audited(transaction: Transaction) -> Steps[Change[T]]:
-        done = yield from program(transaction)
+    def audited() -> Steps[Change[T]]:
+        done = yield from program()
         for entry in done.entries:
-            yield from transaction.append_audit(entry)
-        wanted = yield from _wanted(authority, transaction, done.events)
+            yield from audit_table.append_audit(entry)
+        wanted = yield from _wanted(authority, done.events)
         # Last, and in one order: notes lock their rows, and two changes must not wait for each other.
         for resource in sorted(set(done.touched)):
-            yield from transaction.note_change(resource)
+            yield from change_table.note_change(resource)
         return replace(done, events=wanted)
 
     done = await authority.store.write(audited)
@@ -55,10 +55,8 @@ async def change(authority: RegistrationAuthority, program: Callable[[Transactio
     return done.result
 
 
-def _wanted(
-    authority: RegistrationAuthority, transaction: Transaction, events: tuple[RegistryEvent, ...]
-) -> Steps[tuple[RegistryEvent, ...]]:
+def _wanted(authority: RegistrationAuthority, events: tuple[RegistryEvent, ...]) -> Steps[tuple[RegistryEvent, ...]]:
     if not events:
         return ()
-    wanted = yield from wanted_events(authority, transaction, events[0].scope)
+    wanted = yield from wanted_events(authority, events[0].scope)
     return tuple([event for event in events if event.event_type in wanted])

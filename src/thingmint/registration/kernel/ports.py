@@ -11,69 +11,19 @@ from thingmint.core.provisioning.registration_task import InputFile, InputLine, 
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.issuance.keys import KeyPair
-from thingmint.records.steps import Steps
-from thingmint.registration.verbs.access_keys import AccessKeyVerbs
-from thingmint.registration.verbs.attachments import AttachmentVerbs
-from thingmint.registration.verbs.audit import AuditVerbs
-from thingmint.registration.verbs.billing_groups import BillingGroupVerbs
-from thingmint.registration.verbs.ca_certificates import CACertificateVerbs
-from thingmint.registration.verbs.certificate_providers import CertificateProviderVerbs
-from thingmint.registration.verbs.certificates import CertificateVerbs
-from thingmint.registration.verbs.changes import ChangeVerbs
-from thingmint.registration.verbs.claims import ClaimVerbs
-from thingmint.registration.verbs.event_configurations import EventConfigurationVerbs
-from thingmint.registration.verbs.policies import PolicyVerbs
-from thingmint.registration.verbs.policy_attachments import PolicyAttachmentVerbs
-from thingmint.registration.verbs.provisioning_templates import ProvisioningTemplateVerbs
-from thingmint.registration.verbs.registration_tasks import RegistrationTaskVerbs
-from thingmint.registration.verbs.role_aliases import RoleAliasVerbs
-from thingmint.registration.verbs.signed_certificates import SignedCertificateVerbs
-from thingmint.registration.verbs.tags import TagVerbs
-from thingmint.registration.verbs.thing_groups import ThingGroupVerbs
-from thingmint.registration.verbs.thing_principals import ThingPrincipalVerbs
-from thingmint.registration.verbs.thing_types import ThingTypeVerbs
-from thingmint.registration.verbs.things import ThingVerbs
-from thingmint.registration.verbs.transfers import TransferVerbs
+from thingmint.records.steps import Program
 
 T = TypeVar("T")
-
-
-class Transaction(
-    AccessKeyVerbs,
-    AttachmentVerbs,
-    AuditVerbs,
-    BillingGroupVerbs,
-    CACertificateVerbs,
-    CertificateVerbs,
-    ChangeVerbs,
-    ClaimVerbs,
-    PolicyAttachmentVerbs,
-    PolicyVerbs,
-    ProvisioningTemplateVerbs,
-    RegistrationTaskVerbs,
-    CertificateProviderVerbs,
-    EventConfigurationVerbs,
-    RoleAliasVerbs,
-    SignedCertificateVerbs,
-    TagVerbs,
-    ThingGroupVerbs,
-    ThingPrincipalVerbs,
-    ThingTypeVerbs,
-    ThingVerbs,
-    TransferVerbs,
-    Protocol,
-):
-    """The verbs of one transaction. Reads see the transaction's own writes."""
 
 
 class Store(Protocol):
     """Runs programs against the database; raises ServiceUnavailable where it cannot."""
 
-    async def read(self, program: Callable[[Transaction], Steps[T]]) -> T:
+    async def read(self, program: Program[T]) -> T:
         """Run a program that changes nothing."""
         ...
 
-    async def write(self, program: Callable[[Transaction], Steps[T]]) -> T:
+    async def write(self, program: Program[T]) -> T:
         """Run a program in one transaction and return when its result is durable."""
         ...
 

@@ -15,19 +15,20 @@ from thingmint.core.registry.tag import (
     ensure_room,
     taggable,
 )
+from thingmint.records.registry import tags as tag_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Store, Transaction
+from thingmint.registration.kernel.ports import Store
 
 
-def store_tags(transaction: Transaction, resource_arn: str, tags: Mapping[str, str]) -> Steps[None]:
+def store_tags(resource_arn: str, tags: Mapping[str, str]) -> Steps[None]:
     """Store the tags of a new resource in the transaction that creates it; raise InvalidRequest if it cannot have them.
 
-    Whatever deletes the resource deletes them with `Transaction.delete_tags`.
+    A program that deletes the resource deletes them with `records.registry.tags.delete_tags`.
     """
     ensure_number_of_new_tags(tags)
-    yield from transaction.put_tags(resource_arn, tags)
+    yield from tag_table.put_tags(resource_arn, tags)
 
 
 async def tag(authority: RegistrationAuthority, caller: Caller, resource_arn: str, tags: Mapping[str, str]) -> None:
@@ -37,10 +38,10 @@ async def tag(authority: RegistrationAuthority, caller: Caller, resource_arn: st
     """
     resource, now = _taggable(caller, resource_arn), authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        yield from _hold(transaction, resource)
-        ensure_room((yield from transaction.tags(resource.arn)), tags)
-        yield from transaction.put_tags(resource.arn, tags)
+    def program() -> Steps[Change[None]]:
+        yield from _hold(resource)
+        ensure_room((yield from tag_table.tags(resource.arn)), tags)
+        yield from tag_table.put_tags(resource.arn, tags)
         # Values may be personal; which keys were set is what an audit needs.
         return Change(None, (audit_entry(caller, now, "TagResource", resource.arn, keys=",".join(tags)),))
 
@@ -55,9 +56,9 @@ async def untag(authority: RegistrationAuthority, caller: Caller, resource_arn: 
     ensure_removable(keys)
     resource, now = _taggable(caller, resource_arn), authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        yield from _hold(transaction, resource)
-        yield from transaction.remove_tags(resource.arn, keys)
+    def program() -> Steps[Change[None]]:
+        yield from _hold(resource)
+        yield from tag_table.remove_tags(resource.arn, keys)
         return Change(None, (audit_entry(caller, now, "UntagResource", resource.arn, keys=",".join(keys)),))
 
     await change(authority, program)
@@ -67,17 +68,17 @@ async def list_tags(authority: RegistrationAuthority, caller: Caller, resource_a
     """Return the tags of the resource in the order of their keys; raise InvalidRequest or ResourceNotFound."""
     resource = _taggable(caller, resource_arn)
 
-    def program(transaction: Transaction) -> Steps[Mapping[str, str]]:
-        if not (yield from transaction.has_taggable(resource)):
+    def program() -> Steps[Mapping[str, str]]:
+        if not (yield from tag_table.has_taggable(resource)):
             raise _not_found(resource_arn)
-        return (yield from transaction.tags(resource.arn))
+        return (yield from tag_table.tags(resource.arn))
 
     return await authority.store.read(program)
 
 
 async def stored_tags(store: Store, resource_arn: str) -> Mapping[str, str]:
     """Return the tags that are kept under an ARN, none where there are none; raise ServiceUnavailable."""
-    return await store.read(lambda transaction: transaction.tags(resource_arn))
+    return await store.read(lambda: tag_table.tags(resource_arn))
 
 
 def _taggable(caller: Caller, arn: str) -> Taggable:
@@ -89,8 +90,8 @@ def _taggable(caller: Caller, arn: str) -> Taggable:
     return resource
 
 
-def _hold(transaction: Transaction, resource: Taggable) -> Steps[None]:
-    if not (yield from transaction.hold_taggable(resource)):
+def _hold(resource: Taggable) -> Steps[None]:
+    if not (yield from tag_table.hold_taggable(resource)):
         raise _not_found(resource.arn)
 
 

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from thingmint.core.identifiers import Scope
 from thingmint.core.registry.event_configuration import EventType
+from thingmint.records.registry import event_configurations as event_configuration_table
 from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Transaction
 
 KNOWN_FOR = timedelta(seconds=1)
 
@@ -33,13 +33,13 @@ class WantedEvents:
     _turn: int = 0
     _known: dict[Scope, _Known] = field(default_factory=dict)
 
-    def of(self, transaction: Transaction, scope: Scope, now: datetime) -> Steps[frozenset[EventType]]:
+    def of(self, scope: Scope, now: datetime) -> Steps[frozenset[EventType]]:
         """Return the types that are on."""
         turn, known = self._turn, self._known.get(scope)
         # A clock that was set back makes what is known one of the future.
         if known is not None and known.turn == turn and known.at <= now < known.at + KNOWN_FOR:
             return known.wanted
-        configurations = yield from transaction.event_configurations(scope)
+        configurations = yield from event_configuration_table.event_configurations(scope)
         wanted = frozenset(each for each in EventType if configurations.is_enabled(each))
         self._known[scope] = _Known(turn, now, wanted)
         return wanted

@@ -12,10 +12,11 @@ from typing import Final, TypeVar
 
 from thingmint.core.policies.iot_policy import parse_iot_policy
 from thingmint.core.policies.language import Policy
+from thingmint.records.policies import policies as policy_table
+from thingmint.records.policies.policies import VersionKey
 from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Store, Transaction
+from thingmint.registration.kernel.ports import Store
 from thingmint.registration.kernel.turns import Pace
-from thingmint.registration.verbs.policies import VersionKey
 
 T = TypeVar("T")
 
@@ -76,9 +77,7 @@ class Versions:
         return [policy for _, policy in found if policy is not None]
 
 
-async def read_with_policies(
-    store: Store, compiled: CompiledPolicies, program: Callable[[Transaction, Versions], Steps[T]]
-) -> T:
+async def read_with_policies(store: Store, compiled: CompiledPolicies, program: Callable[[Versions], Steps[T]]) -> T:
     """Return what the program reads; compile what it finds missing, in slices, and run it again.
 
     Raises MalformedPolicy if a stored document cannot be read.
@@ -87,11 +86,11 @@ async def read_with_policies(
     versions, pace = Versions(compiled, own), Pace()
     while True:
         try:
-            return await store.read(lambda transaction: program(transaction, versions))
+            return await store.read(lambda: program(versions))
         except NotCompiled as error:
             missing = error.missing
         for key in missing:
-            document = await store.read(lambda transaction, key=key: transaction.policy_document(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            document = await store.read(lambda key=key: policy_table.policy_document(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
             # None: the version was deleted meanwhile, and the program will not find it again.
             if document is not None:
                 own[key] = parse_iot_policy(document)

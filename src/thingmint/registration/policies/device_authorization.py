@@ -16,13 +16,14 @@ from thingmint.core.policies.simulation import AuthRequest, AuthResult, NamedPol
 from thingmint.core.policies.stored_policy import policy_not_found
 from thingmint.core.policies.target import CertificateTarget, PolicyTarget, target_not_found
 from thingmint.issuance.foreign.attributes import certificate_attributes
+from thingmint.records.certificates import certificates as certificate_table
+from thingmint.records.policies import policies as policy_table
+from thingmint.records.policies.policies import VersionKey
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.policies.compiled_policies import Versions, read_with_policies
 from thingmint.registration.policies.in_force import in_force
 from thingmint.registration.policies.policy_attachments import require_target
-from thingmint.registration.verbs.policies import VersionKey
 
 # A test is answered in one go; no target has more policies either.
 MAX_ADDED = 10
@@ -50,9 +51,7 @@ class WhatIf:
     skipped: Sequence[PolicyName] = ()
 
 
-def bound_device(
-    transaction: Transaction, versions: Versions, target: PolicyTarget, scope: Scope, client_id: str | None
-) -> Steps[BoundDevice]:
+def bound_device(versions: Versions, target: PolicyTarget, scope: Scope, client_id: str | None) -> Steps[BoundDevice]:
     """Return the device that connects as this target with this client ID.
 
     A thing group stands for a device that has its policies and is nothing else. Raises ResourceNotFound for an unknown
@@ -60,10 +59,10 @@ def bound_device(
     """
     connection = DeviceConnection(client_id)
     if isinstance(target, CertificateTarget):
-        connection = yield from _certificate_connection(transaction, target, client_id)
+        connection = yield from _certificate_connection(target, client_id)
     else:
-        yield from require_target(transaction, target)
-    found = yield from in_force(transaction, scope, target, client_id)
+        yield from require_target(target)
+    found = yield from in_force(scope, target, client_id)
     compiled = versions.policies_of(each.stored.key for each in found.policies)
     policies, other_things = [], []
     for each, policy in zip(found.policies, compiled, strict=True):
@@ -93,13 +92,13 @@ async def simulated(
     if len(added) > MAX_ADDED:
         raise LimitExceeded(f"At most {MAX_ADDED} policies can be added to a test, not {len(added)}")
 
-    def program(transaction: Transaction, versions: Versions) -> Steps[BoundDevice]:
+    def program(versions: Versions) -> Steps[BoundDevice]:
         device = BoundDevice(DeviceConnection(client_id), (), frozenset())
         if principal is not None:
-            device = yield from bound_device(transaction, versions, principal, scope, client_id)
+            device = yield from bound_device(versions, principal, scope, client_id)
         attached = {policy.name: policy for policy in device.policies}
         for name in added:
-            attached[name] = yield from _policy(transaction, versions, scope, name)
+            attached[name] = yield from _policy(versions, scope, name)
         kept = tuple(policy for name, policy in attached.items() if name not in what_if.skipped)
         return replace(device, policies=kept)
 
@@ -109,18 +108,16 @@ async def simulated(
     return await authority.computations.run(simulation(requests, device.policies, context, other_things))
 
 
-def _certificate_connection(
-    transaction: Transaction, target: CertificateTarget, client_id: str | None
-) -> Steps[DeviceConnection]:
-    certificate = yield from transaction.certificate(target.scope, target.certificate_id)
+def _certificate_connection(target: CertificateTarget, client_id: str | None) -> Steps[DeviceConnection]:
+    certificate = yield from certificate_table.certificate(target.scope, target.certificate_id)
     if certificate is None:
         raise target_not_found(target.name)
     names = certificate_attributes(certificate.der)
     return DeviceConnection(client_id, certificate_id=target.certificate_id, certificate_names=names)
 
 
-def _policy(transaction: Transaction, versions: Versions, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:
-    found = yield from transaction.policy_with_version(scope, name, None)
+def _policy(versions: Versions, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:
+    found = yield from policy_table.policy_with_version(scope, name, None)
     policy, version = found or (None, None)
     if policy is None or version is None:
         raise policy_not_found(name)

@@ -7,13 +7,16 @@ from dataclasses import replace
 from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound
 from thingmint.core.identifiers import Scope, ThingName
 from thingmint.core.policies.target import CertificateTarget, PolicyTarget
+from thingmint.records.policies import policies as policy_table
+from thingmint.records.policies import policy_attachments as policy_attachment_table
+from thingmint.records.policies.policy_attachments import Beginning, EffectivePolicies, EffectivePolicy
+from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import Store, Transaction
+from thingmint.registration.kernel.ports import Store
 from thingmint.registration.policies.compiled_policies import Versions, read_with_policies
 from thingmint.registration.policies.in_force import in_force
 from thingmint.registration.policies.policy_attachments import beginning_of, require_target
-from thingmint.registration.verbs.policy_attachments import Beginning, EffectivePolicies, EffectivePolicy
 
 # White space makes a document long: ten of the longest are an answer, and a thousand policies of usual length.
 MAX_CHARACTERS = 4_194_304
@@ -25,9 +28,9 @@ async def effective_policies(store: Store, scope: Scope, principal: str) -> Effe
     With it come the ARNs that `registration.kernel.changes` tells of when the answer is no longer true.
     """
 
-    def program(transaction: Transaction) -> Steps[EffectivePolicies]:
-        found = yield from transaction.effective_policies(scope, Beginning(principal))
-        return replace(found, policies=(yield from _with_documents(transaction, found.policies)))
+    def program() -> Steps[EffectivePolicies]:
+        found = yield from policy_attachment_table.effective_policies(scope, Beginning(principal))
+        return replace(found, policies=(yield from _with_documents(found.policies)))
 
     return await store.read(program)
 
@@ -45,26 +48,25 @@ async def policies_for(
     if target is None and thing_name is None:
         raise InvalidRequest("A principal or a thing name is required")
 
-    def program(transaction: Transaction, versions: Versions) -> Steps[tuple[EffectivePolicy, ...]]:
+    def program(versions: Versions) -> Steps[tuple[EffectivePolicy, ...]]:
         if target is not None:
-            yield from require_target(transaction, target)
-        if thing_name is not None and (yield from transaction.thing(scope, thing_name)) is None:
+            yield from require_target(target)
+        if thing_name is not None and (yield from thing_table.thing(scope, thing_name)) is None:
             raise ResourceNotFound(f"The thing given in the request does not exist (name={thing_name})")
-        found = yield from _effective(transaction, versions, scope, target, thing_name)
-        return (yield from _with_documents(transaction, found))
+        found = yield from _effective(versions, scope, target, thing_name)
+        return (yield from _with_documents(found))
 
     return await read_with_policies(authority.store, authority.compiled_policies, program)
 
 
 def _effective(
-    transaction: Transaction,
     versions: Versions,
     scope: Scope,
     target: PolicyTarget | None,
     thing_name: ThingName | None,
 ) -> Steps[tuple[EffectivePolicy, ...]]:
     if isinstance(target, CertificateTarget) and thing_name is not None:
-        bound = yield from in_force(transaction, scope, target, thing_name)
+        bound = yield from in_force(scope, target, thing_name)
         compiled = versions.policies_of(each.stored.key for each in bound.policies)
         return tuple(
             each.stored
@@ -73,14 +75,14 @@ def _effective(
         )
     origin = Beginning() if target is None else beginning_of(target)
     beginning = Beginning(origin.principal, thing_name or "", origin.group_name)
-    return (yield from transaction.effective_policies(scope, beginning)).policies
+    return (yield from policy_attachment_table.effective_policies(scope, beginning)).policies
 
 
-def _with_documents(transaction: Transaction, found: tuple[EffectivePolicy, ...]) -> Steps[tuple[EffectivePolicy, ...]]:
+def _with_documents(found: tuple[EffectivePolicy, ...]) -> Steps[tuple[EffectivePolicy, ...]]:
     policies: tuple[EffectivePolicy, ...] = ()
     room = MAX_CHARACTERS
     for each in found:
-        document = (yield from transaction.policy_document(each.key)) or ""
+        document = (yield from policy_table.policy_document(each.key)) or ""
         room -= len(document)
         if room < 0:
             raise LimitExceeded(f"The documents of the effective policies have more than {MAX_CHARACTERS} characters")

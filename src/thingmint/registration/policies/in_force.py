@@ -23,10 +23,12 @@ from thingmint.core.policies.language import Policy
 from thingmint.core.policies.target import CertificateTarget, PolicyTarget
 from thingmint.core.registry.thing import Thing
 from thingmint.records.paging import PageRequest
+from thingmint.records.policies import policy_attachments as policy_attachment_table
+from thingmint.records.policies.policy_attachments import Beginning, EffectivePolicies, EffectivePolicy
+from thingmint.records.registry import thing_principals as thing_principal_table
+from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.policies.policy_attachments import beginning_of
-from thingmint.registration.verbs.policy_attachments import Beginning, EffectivePolicies, EffectivePolicy
 
 _FIRST = PageRequest(1, None, ascending=True)
 
@@ -56,34 +58,32 @@ class InForce:
     thing: Thing | None = None
 
 
-def in_force(transaction: Transaction, scope: Scope, target: PolicyTarget, client_id: str | None) -> Steps[InForce]:
+def in_force(scope: Scope, target: PolicyTarget, client_id: str | None) -> Steps[InForce]:
     """Return what is in force for a client of this ID that connects as the target; None stands for an unknown ID."""
-    found = yield from transaction.effective_policies(scope, beginning_of(target))
+    found = yield from policy_attachment_table.effective_policies(scope, beginning_of(target))
     if not isinstance(target, CertificateTarget):
         return InForce(tuple(PolicyInForce(each, only_denies=False) for each in found.policies), found.depends_on)
-    thing = yield from _thing_of(transaction, target, client_id)
-    counting = {target.name} | (yield from _groups_of(transaction, scope, thing, found))
+    thing = yield from _thing_of(target, client_id)
+    counting = {target.name} | (yield from _groups_of(scope, thing, found))
     policies = tuple(PolicyInForce(each, only_denies=counting.isdisjoint(each.targets)) for each in found.policies)
     return InForce(policies, found.depends_on, thing)
 
 
-def _thing_of(transaction: Transaction, target: CertificateTarget, client_id: str | None) -> Steps[Thing | None]:
+def _thing_of(target: CertificateTarget, client_id: str | None) -> Steps[Thing | None]:
     # An exclusive attachment is the only one of its principal; any other counts by the client ID alone.
-    first = yield from transaction.things_of_principal(target.scope, target.name, _FIRST)
+    first = yield from thing_principal_table.things_of_principal(target.scope, target.name, _FIRST)
     candidates = [entry.item for entry in first]
     if client_id is not None and is_thing_name(client_id):
-        named = yield from transaction.attachment(target.scope, ThingName(client_id), target.name)
+        named = yield from thing_principal_table.attachment(target.scope, ThingName(client_id), target.name)
         candidates += [] if named is None else [named]
     known = []
     for candidate in candidates:
-        thing = yield from transaction.thing(target.scope, candidate.thing_name)
+        thing = yield from thing_table.thing(target.scope, candidate.thing_name)
         known += [] if thing is None else [(thing, candidate.type)]
     return connected_thing(client_id or "", known)
 
 
-def _groups_of(
-    transaction: Transaction, scope: Scope, thing: Thing | None, found: EffectivePolicies
-) -> Steps[frozenset[str]]:
+def _groups_of(scope: Scope, thing: Thing | None, found: EffectivePolicies) -> Steps[frozenset[str]]:
     """Return the ARNs of the thing's groups and the groups above them, and perhaps of what has no group's policies."""
     if thing is None:
         return frozenset()
@@ -91,4 +91,4 @@ def _groups_of(
     if all(arn == thing.arn for arn in found.depends_on if arn.startswith(things)):
         # Most certificates have one thing. What was found was found through it.
         return found.depends_on
-    return (yield from transaction.effective_policies(scope, Beginning(thing_name=thing.name))).depends_on
+    return (yield from policy_attachment_table.effective_policies(scope, Beginning(thing_name=thing.name))).depends_on

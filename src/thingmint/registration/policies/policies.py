@@ -25,10 +25,12 @@ from thingmint.core.policies.stored_policy import (
     with_next_version,
 )
 from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.policies import policies as policy_table
+from thingmint.records.policies import policy_attachments as policy_attachment_table
+from thingmint.records.registry import tags as tag_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.kernel.tags import store_tags
 
 
@@ -44,15 +46,15 @@ async def create(
     policy = DevicePolicy(caller.scope, name, FIRST_VERSION, FIRST_VERSION, authority.new_generation_id(), now, now)
     entry = audit_entry(caller, now, "CreatePolicy", policy.arn, **_warning(parsed))
 
-    def program(transaction: Transaction) -> Steps[Change[DevicePolicy]]:
-        if not (yield from transaction.insert_policy(policy)):
+    def program() -> Steps[Change[DevicePolicy]]:
+        if not (yield from policy_table.insert_policy(policy)):
             raise ResourceExists(
                 f"Policy cannot be created - name already exists (name={name})",
                 resource_id=name,
                 resource_arn=policy.arn,
             )
-        yield from transaction.insert_policy_version(policy, PolicyVersion(FIRST_VERSION, document, now, now))
-        yield from store_tags(transaction, policy.arn, tags)
+        yield from policy_table.insert_policy_version(policy, PolicyVersion(FIRST_VERSION, document, now, now))
+        yield from store_tags(policy.arn, tags)
         return Change(policy, (entry,))
 
     return await change(authority, program)
@@ -62,7 +64,7 @@ async def describe(
     authority: RegistrationAuthority, caller: Caller, name: PolicyName, version: int | None = None
 ) -> tuple[DevicePolicy, PolicyVersion]:
     """Return the policy and this version of it, or its default version; raise ResourceNotFound if either is missing."""
-    found = await authority.store.read(lambda transaction: transaction.policy_with_version(caller.scope, name, version))
+    found = await authority.store.read(lambda: policy_table.policy_with_version(caller.scope, name, version))
     if found is None:
         raise policy_not_found(name)
     policy, stored = found
@@ -74,8 +76,8 @@ async def describe(
 async def list_policies(authority: RegistrationAuthority, caller: Caller, request: PageRequest) -> Page[PolicySummary]:
     """Return a page of the account's policies in the order of their creation, newest first unless ascending."""
 
-    def program(transaction: Transaction) -> Steps[Page[PolicySummary]]:
-        return read_page(request, lambda page: transaction.policy_summaries(caller.scope, page))
+    def program() -> Steps[Page[PolicySummary]]:
+        return read_page(request, lambda page: policy_table.policy_summaries(caller.scope, page))
 
     return await authority.store.read(program)
 
@@ -84,7 +86,7 @@ async def list_versions(
     authority: RegistrationAuthority, caller: Caller, name: PolicyName
 ) -> Sequence[PolicyVersionSummary]:
     """Return the policy's versions, newest first; raise ResourceNotFound if there is no such policy."""
-    versions = await authority.store.read(lambda transaction: transaction.policy_versions(caller.scope, name))
+    versions = await authority.store.read(lambda: policy_table.policy_versions(caller.scope, name))
     if not versions:
         raise policy_not_found(name)
     return versions
@@ -100,13 +102,13 @@ async def create_version(
     parsed = parse_document(document)
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[tuple[DevicePolicy, PolicyVersion]]]:
-        before = yield from _for_update(transaction, caller, name)
-        versions = yield from transaction.policy_versions(caller.scope, name)
+    def program() -> Steps[Change[tuple[DevicePolicy, PolicyVersion]]]:
+        before = yield from _for_update(caller, name)
+        versions = yield from policy_table.policy_versions(caller.scope, name)
         after = with_next_version(before, len(versions), now, as_default=as_default)
         version = PolicyVersion(after.last_version, document, now, now)
-        yield from transaction.insert_policy_version(after, version)
-        yield from _replace(transaction, before, after)
+        yield from policy_table.insert_policy_version(after, version)
+        yield from _replace(before, after)
         detail = {"version": str(version.version), "is_default": _text(as_default), **_warning(parsed)}
         entry = audit_entry(caller, now, "CreatePolicyVersion", after.arn, **detail)
         return Change((after, version), (entry,), (after.arn,) if as_default else ())
@@ -118,13 +120,13 @@ async def set_default_version(authority: RegistrationAuthority, caller: Caller, 
     """Put the version into force; do nothing if it is. Raises ResourceNotFound if policy or version is missing."""
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        before = yield from _for_update(transaction, caller, name)
-        yield from _require_version(transaction, before, version)
+    def program() -> Steps[Change[None]]:
+        before = yield from _for_update(caller, name)
+        yield from _require_version(before, version)
         after = with_default_version(before, version, now)
         if after is before:
             return Change(None, ())
-        yield from _replace(transaction, before, after)
+        yield from _replace(before, after)
         entry = audit_entry(
             caller,
             now,
@@ -142,10 +144,10 @@ async def delete_version(authority: RegistrationAuthority, caller: Caller, name:
     """Delete a version that is not in force; raise ResourceNotFound, or DeletionRefused for the default version."""
     now = authority.clock.now()
 
-    def remove(transaction: Transaction, policy: DevicePolicy) -> Steps[AuditEntry]:
-        yield from _require_version(transaction, policy, version)
+    def remove(policy: DevicePolicy) -> Steps[AuditEntry]:
+        yield from _require_version(policy, version)
         ensure_version_deletable(policy, version)
-        yield from transaction.delete_policy_version(policy, version)
+        yield from policy_table.delete_policy_version(policy, version)
         return audit_entry(caller, now, "DeletePolicyVersion", policy.arn, version=str(version))
 
     await _remove(authority, caller, name, remove)
@@ -155,12 +157,12 @@ async def delete(authority: RegistrationAuthority, caller: Caller, name: PolicyN
     """Delete the policy with its only version; raise ResourceNotFound, or DeletionRefused if it is in use."""
     now = authority.clock.now()
 
-    def remove(transaction: Transaction, policy: DevicePolicy) -> Steps[AuditEntry]:
-        is_attached = yield from transaction.is_policy_attached(caller.scope, name)
-        versions = yield from transaction.policy_versions(caller.scope, name)
+    def remove(policy: DevicePolicy) -> Steps[AuditEntry]:
+        is_attached = yield from policy_attachment_table.is_policy_attached(caller.scope, name)
+        versions = yield from policy_table.policy_versions(caller.scope, name)
         ensure_policy_deletable(policy, len(versions), is_attached=is_attached)
-        yield from transaction.delete_policy(policy)
-        yield from transaction.delete_tags(policy.arn)
+        yield from policy_table.delete_policy(policy)
+        yield from tag_table.delete_tags(policy.arn)
         return audit_entry(caller, now, "DeletePolicy", policy.arn, generation_id=policy.generation_id)
 
     await _remove(authority, caller, name, remove)
@@ -170,34 +172,34 @@ async def _remove(
     authority: RegistrationAuthority,
     caller: Caller,
     name: PolicyName,
-    remove: Callable[[Transaction, DevicePolicy], Steps[AuditEntry]],
+    remove: Callable[[DevicePolicy], Steps[AuditEntry]],
 ) -> None:
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        policy = yield from _for_update(transaction, caller, name)
-        entry = yield from remove(transaction, policy)
+    def program() -> Steps[Change[None]]:
+        policy = yield from _for_update(caller, name)
+        entry = yield from remove(policy)
         return Change(None, (entry,))
 
     await change(authority, program)
 
 
-def _for_update(transaction: Transaction, caller: Caller, name: PolicyName) -> Steps[DevicePolicy]:
-    policy = yield from transaction.policy_for_update(caller.scope, name)
+def _for_update(caller: Caller, name: PolicyName) -> Steps[DevicePolicy]:
+    policy = yield from policy_table.policy_for_update(caller.scope, name)
     if policy is None:
         raise policy_not_found(name)
     return policy
 
 
-def _require_version(transaction: Transaction, policy: DevicePolicy, version: int) -> Steps[None]:
-    versions = yield from transaction.policy_versions(policy.scope, policy.name)
+def _require_version(policy: DevicePolicy, version: int) -> Steps[None]:
+    versions = yield from policy_table.policy_versions(policy.scope, policy.name)
     if version not in {summary.version for summary in versions}:
         raise version_not_found(policy.name, version)
 
 
-def _replace(transaction: Transaction, before: DevicePolicy, after: DevicePolicy) -> Steps[None]:
-    yield from transaction.update_policy(after)
+def _replace(before: DevicePolicy, after: DevicePolicy) -> Steps[None]:
+    yield from policy_table.update_policy(after)
     if after.default_version != before.default_version:
         for version in (before.default_version, after.default_version):
-            yield from transaction.touch_policy_version(after, version, after.modified_at)
+            yield from policy_table.touch_policy_version(after, version, after.modified_at)
 
 
 def _warning(policy: Policy) -> dict[str, str]:

@@ -18,12 +18,16 @@ from thingmint.core.policies.target import (
     ThingGroupTarget,
     target_not_found,
 )
+from thingmint.records import changes as change_table
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.policies import policies as policy_table
+from thingmint.records.policies import policy_attachments as policy_attachment_table
+from thingmint.records.policies.policy_attachments import AttachedTarget, Beginning
+from thingmint.records.registry import thing_groups as thing_group_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
-from thingmint.registration.verbs.policy_attachments import AttachedTarget, Beginning
 
 
 async def attach(
@@ -36,8 +40,8 @@ async def attach(
     """
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        if not (yield from attached(transaction, caller, name, target)):
+    def program() -> Steps[Change[None]]:
+        if not (yield from attached(caller, name, target)):
             return Change(None, ())
         entry = audit_entry(caller, now, action, target.name, policy=name)
         return Change(None, (entry,), (target.name,))
@@ -45,15 +49,15 @@ async def attach(
     await change(authority, program)
 
 
-def attached(transaction: Transaction, caller: Caller, name: PolicyName, target: PolicyTarget) -> Steps[bool]:
+def attached(caller: Caller, name: PolicyName, target: PolicyTarget) -> Steps[bool]:
     """Attach the policy as a step of a program; say whether it was not attached yet. Raises what `attach` does."""
-    certificate = yield from _lock(transaction, caller, name, target)
+    certificate = yield from _lock(caller, name, target)
     if certificate is not None and certificate.status is CertificateStatus.PENDING_TRANSFER:
         # At its new owner's it would have a policy that is not there.
         raise InvalidRequest(f"A policy cannot be attached to a certificate in transfer: {target.name}")
-    if not (yield from transaction.attach_policy(caller.scope, name, target.name)):
+    if not (yield from policy_attachment_table.attach_policy(caller.scope, name, target.name)):
         return False
-    policies = yield from transaction.count_policies(caller.scope, target.name)
+    policies = yield from policy_attachment_table.count_policies(caller.scope, target.name)
     # The new one is counted already; what raises here undoes it.
     ensure_room_for_policy(target.name, policies - 1)
     return True
@@ -68,9 +72,9 @@ async def detach(
     """
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        yield from _lock(transaction, caller, name, target)
-        if not (yield from transaction.detach_policy(caller.scope, name, target.name)):
+    def program() -> Steps[Change[None]]:
+        yield from _lock(caller, name, target)
+        if not (yield from policy_attachment_table.detach_policy(caller.scope, name, target.name)):
             return Change(None, ())
         entry = audit_entry(caller, now, action, target.name, policy=name)
         return Change(None, (entry,), (target.name,))
@@ -86,17 +90,19 @@ async def list_attached(
     They are in the order of attachment, latest first unless ascending. Raises ResourceNotFound.
     """
 
-    def program(transaction: Transaction) -> Steps[Page[PolicySummary]]:
-        yield from require_target(transaction, target)
+    def program() -> Steps[Page[PolicySummary]]:
+        yield from require_target(target)
         if inherited:
             beginning = beginning_of(target)
             return (
                 yield from read_page(
-                    request, lambda page: transaction.inherited_policies(caller.scope, beginning, page)
+                    request, lambda page: policy_attachment_table.inherited_policies(caller.scope, beginning, page)
                 )
             )
         return (
-            yield from read_page(request, lambda page: transaction.attached_policies(caller.scope, target.name, page))
+            yield from read_page(
+                request, lambda page: policy_attachment_table.attached_policies(caller.scope, target.name, page)
+            )
         )
 
     return await authority.store.read(program)
@@ -110,9 +116,11 @@ async def list_targets(
     Raises ResourceNotFound.
     """
 
-    def program(transaction: Transaction) -> Steps[Page[AttachedTarget]]:
-        yield from _require_policy(transaction, caller, name)
-        return (yield from read_page(request, lambda page: transaction.policy_targets(caller.scope, name, page)))
+    def program() -> Steps[Page[AttachedTarget]]:
+        yield from _require_policy(caller, name)
+        return (
+            yield from read_page(request, lambda page: policy_attachment_table.policy_targets(caller.scope, name, page))
+        )
 
     return await authority.store.read(program)
 
@@ -124,36 +132,34 @@ def beginning_of(target: PolicyTarget) -> Beginning:
     return Beginning(principal=target.name)
 
 
-def require_target(transaction: Transaction, target: PolicyTarget) -> Steps[None]:
+def require_target(target: PolicyTarget) -> Steps[None]:
     """Raise ResourceNotFound if the target does not exist; of a Cognito identity that cannot be known."""
     exists = True
     if isinstance(target, CertificateTarget):
-        exists = (yield from transaction.certificate(target.scope, target.certificate_id)) is not None
+        exists = (yield from certificate_table.certificate(target.scope, target.certificate_id)) is not None
     elif isinstance(target, ThingGroupTarget):
-        exists = (yield from transaction.thing_group(target.scope, target.group_name)) is not None
+        exists = (yield from thing_group_table.thing_group(target.scope, target.group_name)) is not None
     if not exists:
         raise target_not_found(target.name)
 
 
-def _lock(
-    transaction: Transaction, caller: Caller, name: PolicyName, target: PolicyTarget
-) -> Steps[Certificate | None]:
-    if not (yield from transaction.policy_kept(caller.scope, name)):
+def _lock(caller: Caller, name: PolicyName, target: PolicyTarget) -> Steps[Certificate | None]:
+    if not (yield from policy_table.policy_kept(caller.scope, name)):
         raise policy_not_found(name)
     certificate, exists = None, True
     if isinstance(target, CertificateTarget):
-        certificate = yield from transaction.certificate_for_update(target.scope, target.certificate_id)
+        certificate = yield from certificate_table.certificate_for_update(target.scope, target.certificate_id)
         exists = certificate is not None
     elif isinstance(target, ThingGroupTarget):
-        exists = (yield from transaction.thing_group_for_update(target.scope, target.group_name)) is not None
+        exists = (yield from thing_group_table.thing_group_for_update(target.scope, target.group_name)) is not None
     else:
         # The registry has no row of an identity; that of its changes serves to count its policies one at a time.
-        yield from transaction.note_change(target.name)
+        yield from change_table.note_change(target.name)
     if not exists:
         raise target_not_found(target.name)
     return certificate
 
 
-def _require_policy(transaction: Transaction, caller: Caller, name: PolicyName) -> Steps[None]:
-    if (yield from transaction.policy_with_version(caller.scope, name, None)) is None:
+def _require_policy(caller: Caller, name: PolicyName) -> Steps[None]:
+    if (yield from policy_table.policy_with_version(caller.scope, name, None)) is None:
         raise policy_not_found(name)

@@ -20,10 +20,10 @@ from thingmint.core.provisioning.registration_task import (
 )
 from thingmint.core.provisioning.template import TemplateKind
 from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.provisioning import registration_tasks as registration_task_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.provisioning.provisioning import parsed_template
 
 
@@ -51,8 +51,8 @@ async def start(
     )
     entry = audit_entry(caller, now, "StartThingRegistrationTask", task.task_id, bucket=bucket, key=key)
 
-    def program(transaction: Transaction) -> Steps[Change[RegistrationTask]]:
-        if not (yield from transaction.insert_registration_task(task)):
+    def program() -> Steps[Change[RegistrationTask]]:
+        if not (yield from registration_task_table.insert_registration_task(task)):
             raise TaskExists("A thing registration task is in progress already")
         return Change(task, (entry,))
 
@@ -66,12 +66,14 @@ async def stop(authority: RegistrationAuthority, caller: Caller, task_id: str) -
     """
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        before = _found((yield from transaction.registration_task_for_update(caller.scope, task_id)), task_id)
+    def program() -> Steps[Change[None]]:
+        before = _found(
+            (yield from registration_task_table.registration_task_for_update(caller.scope, task_id)), task_id
+        )
         after = stopped(before, now)
         if after is before:
             return Change(None, ())
-        yield from transaction.update_registration_task(after)
+        yield from registration_task_table.update_registration_task(after)
         return Change(None, (audit_entry(caller, now, "StopThingRegistrationTask", task_id),))
 
     await change(authority, program)
@@ -82,9 +84,9 @@ async def describe(
 ) -> tuple[RegistrationTask, Sequence[Outcome]]:
     """Return the task, and the outcomes of lines that its progress does not count yet; raise ResourceNotFound."""
 
-    def program(transaction: Transaction) -> Steps[tuple[RegistrationTask, Sequence[Outcome]]]:
-        task = _found((yield from transaction.registration_task(caller.scope, task_id)), task_id)
-        return task, (yield from transaction.outcomes(task))
+    def program() -> Steps[tuple[RegistrationTask, Sequence[Outcome]]]:
+        task = _found((yield from registration_task_table.registration_task(caller.scope, task_id)), task_id)
+        return task, (yield from registration_task_table.outcomes(task))
 
     return await authority.store.read(program)
 
@@ -94,15 +96,15 @@ async def list_tasks(
 ) -> Page[TaskEntry]:
     """Return a page of the account's tasks, of one status or all, newest first."""
 
-    def program(transaction: Transaction) -> Steps[Page[TaskEntry]]:
-        return read_page(request, lambda page: transaction.registration_tasks(caller.scope, status, page))
+    def program() -> Steps[Page[TaskEntry]]:
+        return read_page(request, lambda page: registration_task_table.registration_tasks(caller.scope, status, page))
 
     return await authority.store.read(program)
 
 
 async def reports(authority: RegistrationAuthority, caller: Caller, task_id: str, kind: ReportType) -> tuple[str, ...]:
     """Return where the task's report is, nothing if nothing was to be reported yet; raise InvalidRequest."""
-    task = await authority.store.read(lambda transaction: transaction.registration_task(caller.scope, task_id))
+    task = await authority.store.read(lambda: registration_task_table.registration_task(caller.scope, task_id))
     if task is None:
         # The model gives this operation no ResourceNotFoundException.
         raise InvalidRequest(f"The task {task_id} does not exist")
@@ -119,15 +121,15 @@ async def sweep_tasks(authority: RegistrationAuthority, limit: int, kept_for: ti
     if not authority.files.are_reachable:
         return 0
     before = authority.clock.now() - kept_for
-    old = await authority.store.read(lambda transaction: transaction.old_registration_tasks(before, limit))
+    old = await authority.store.read(lambda: registration_task_table.old_registration_tasks(before, limit))
     for task in old:
         await authority.files.delete_reports(task.task_id)
         await authority.store.write(partial(_delete, task))
     return len(old)
 
 
-def _delete(task: RegistrationTask, transaction: Transaction) -> Steps[bool]:
-    return transaction.delete_registration_task(task)
+def _delete(task: RegistrationTask) -> Steps[bool]:
+    return registration_task_table.delete_registration_task(task)
 
 
 def _found(task: RegistrationTask | None, task_id: str) -> RegistrationTask:

@@ -34,10 +34,10 @@ from thingmint.core.provisioning.registration_task import (
 )
 from thingmint.core.provisioning.template import TemplateKind
 from thingmint.issuance.pem import sent_pem
+from thingmint.records.provisioning import registration_tasks as registration_task_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.provisioning.provisioning import parsed_template, prepared_run, run_steps
 
 # Long enough for a batch on a slow database, short enough for an operator who waits after a crash.
@@ -109,7 +109,7 @@ class BulkRunner:
 
     async def _another_waits(self) -> bool:
         now = self.authority.clock.now()
-        return await self.authority.store.read(lambda transaction: transaction.has_free_registration_task(now))
+        return await self.authority.store.read(lambda: registration_task_table.has_free_registration_task(now))
 
     async def _take(self) -> RegistrationTask | None:
         store, now = self.authority.store, self.authority.clock.now()
@@ -117,7 +117,7 @@ class BulkRunner:
         if not self.authority.files.are_reachable or not await self._another_waits():
             return None
         until = now + self.lease
-        return await store.write(lambda transaction: transaction.take_registration_task(self.owner, now, until))
+        return await store.write(lambda: registration_task_table.take_registration_task(self.owner, now, until))
 
     async def _batch(self, task: RegistrationTask) -> RegistrationTask:
         progress, lines = task.progress, list[InputLine]()
@@ -126,11 +126,11 @@ class BulkRunner:
             lines = list(await read(task.scope.account, task.input, progress.offset, progress.lines + 1, _BATCH))
             await self._register(task, lines)
         await self._renew(task)
-        outcomes = await self.authority.store.read(lambda transaction: transaction.outcomes(task))
+        outcomes = await self.authority.store.read(lambda: registration_task_table.outcomes(task))
         return await self._checkpoint(task, lines, outcomes)
 
     async def _register(self, task: RegistrationTask, lines: Sequence[InputLine]) -> None:
-        known = {each.line for each in await self.authority.store.read(lambda transaction: transaction.outcomes(task))}
+        known = {each.line for each in await self.authority.store.read(lambda: registration_task_table.outcomes(task))}
         room = asyncio.Semaphore(_CONCURRENCY)
 
         async def register(line: InputLine) -> None:
@@ -150,12 +150,12 @@ class BulkRunner:
             planned = plan(template, line_parameters(line))
             run = await prepared_run(self.authority, caller, planned, task.role_arn)
 
-            def program(transaction: Transaction) -> Steps[Change[None]]:
-                yield from self._require_owner(transaction, task)
-                done = yield from run_steps(transaction, run)
+            def program() -> Steps[Change[None]]:
+                yield from self._require_owner(task)
+                done = yield from run_steps(run)
                 certificate = done.result.certificate
                 pem = None if certificate is None else sent_pem(certificate)
-                yield from _record(transaction, task, success(line, pem, done.result.resource_arns))
+                yield from _record(task, success(line, pem, done.result.resource_arns))
                 return Change(None, done.entries, done.touched, done.events)
 
             await change(self.authority, program)
@@ -165,9 +165,9 @@ class BulkRunner:
             await self._record_failure(task, failure(line, error.message))
 
     async def _record_failure(self, task: RegistrationTask, outcome: Outcome) -> None:
-        def program(transaction: Transaction) -> Steps[None]:
-            yield from self._require_owner(transaction, task)
-            yield from _record(transaction, task, outcome)
+        def program() -> Steps[None]:
+            yield from self._require_owner(task)
+            yield from _record(task, outcome)
 
         await self.authority.store.write(program)
 
@@ -176,7 +176,7 @@ class BulkRunner:
         # the beginning of a lease, when nobody else can have the task for as long as it lasts.
         until = self.authority.clock.now() + self.lease
         if not await self.authority.store.write(
-            lambda transaction: transaction.own_registration_task(task, self.owner, until)
+            lambda: registration_task_table.own_registration_task(task, self.owner, until)
         ):
             raise TaskTaken
 
@@ -197,40 +197,44 @@ class BulkRunner:
         )
         now = self.authority.clock.now()
 
-        def program(transaction: Transaction) -> Steps[RegistrationTask]:
+        def program() -> Steps[RegistrationTask]:
             # The status may be another one than when the batch began: the task may be to stop.
-            stored = yield from transaction.registration_task_for_update(task.scope, task.task_id)
-            if stored is None or not (yield from transaction.own_registration_task(task, self.owner, now + self.lease)):
+            stored = yield from registration_task_table.registration_task_for_update(task.scope, task.task_id)
+            if stored is None or not (
+                yield from registration_task_table.own_registration_task(task, self.owner, now + self.lease)
+            ):
                 raise TaskTaken
             after = advanced(stored, progress, now)
-            yield from transaction.update_registration_task(after)
-            yield from transaction.delete_outcomes(after)
+            yield from registration_task_table.update_registration_task(after)
+            yield from registration_task_table.delete_outcomes(after)
             return after
 
         return await self.authority.store.write(program)
 
-    def _require_owner(self, transaction: Transaction, task: RegistrationTask) -> Steps[None]:
-        if not (yield from transaction.owns_registration_task(task, self.owner)):
+    def _require_owner(self, task: RegistrationTask) -> Steps[None]:
+        if not (yield from registration_task_table.owns_registration_task(task, self.owner)):
             raise TaskTaken
 
     async def _fail(self, task: RegistrationTask, message: str) -> None:
         now = self.authority.clock.now()
 
-        def program(transaction: Transaction) -> Steps[None]:
-            stored = yield from transaction.registration_task_for_update(task.scope, task.task_id)
-            if stored is not None and (yield from transaction.owns_registration_task(task, self.owner)):
-                outcomes = yield from transaction.outcomes(stored)
-                yield from transaction.update_registration_task(failed(_counted(stored, outcomes), message, now))
-                yield from transaction.delete_outcomes(stored)
+        def program() -> Steps[None]:
+            stored = yield from registration_task_table.registration_task_for_update(task.scope, task.task_id)
+            if stored is not None and (yield from registration_task_table.owns_registration_task(task, self.owner)):
+                outcomes = yield from registration_task_table.outcomes(stored)
+                yield from registration_task_table.update_registration_task(
+                    failed(_counted(stored, outcomes), message, now)
+                )
+                yield from registration_task_table.delete_outcomes(stored)
 
         await self.authority.store.write(program)
 
     async def _let_go(self, task: RegistrationTask, at: datetime) -> None:
-        await self.authority.store.write(lambda transaction: transaction.own_registration_task(task, self.owner, at))
+        await self.authority.store.write(lambda: registration_task_table.own_registration_task(task, self.owner, at))
 
 
-def _record(transaction: Transaction, task: RegistrationTask, outcome: Outcome) -> Steps[None]:
-    if not (yield from transaction.insert_outcome(task, outcome)):
+def _record(task: RegistrationTask, outcome: Outcome) -> Steps[None]:
+    if not (yield from registration_task_table.insert_outcome(task, outcome)):
         raise TaskTaken
 
 

@@ -14,11 +14,11 @@ from thingmint.core.errors import AccessDenied
 from thingmint.core.identifiers import CertificateId, TemplateName
 from thingmint.core.provisioning.claim import ClaimCertificate
 from thingmint.issuance.keys import KeyPair, load_public_key
+from thingmint.records.provisioning import claims as claim_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import SignedCertificate, sign
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.provisioning.provisioning_templates import found_template, kept_template
 
 _NOT_USABLE = "The claim certificate cannot be used any more"
@@ -41,16 +41,16 @@ async def create_claim(authority: RegistrationAuthority, caller: Caller, name: T
     """
     # Asked first: a key pair costs more than a look. Asked again below, because the template may go meanwhile; a claim
     # that outlived it would be one on the next template of the same name.
-    await authority.store.read(lambda transaction: found_template(transaction, caller, name))
+    await authority.store.read(lambda: found_template(caller, name))
     key_pair = await authority.key_source.take()
     now = authority.clock.now()
     signed = _sign(authority, key_pair, now)
     detail = {"certificate_id": signed.certificate_id, "serial_number": f"{signed.serial_number:x}"}
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        template = yield from kept_template(transaction, caller, name)
+    def program() -> Steps[Change[None]]:
+        template = yield from kept_template(caller, name)
         claim = ClaimCertificate(caller.scope, signed.certificate_id, name, template.generation_id, signed.not_after)
-        yield from transaction.insert_claim_certificate(claim)
+        yield from claim_table.insert_claim_certificate(claim)
         entry = audit_entry(caller, now, "CreateProvisioningClaim", template.arn, **detail)
         return Change(None, (entry,))
 
@@ -60,7 +60,7 @@ async def create_claim(authority: RegistrationAuthority, caller: Caller, name: T
 
 async def recognise_claim(authority: RegistrationAuthority, certificate_id: CertificateId) -> ClaimCertificate | None:
     """Return the claim certificate with this id if there is one and it may still be used."""
-    claim = await authority.store.read(lambda transaction: transaction.claim_certificate(certificate_id))
+    claim = await authority.store.read(lambda: claim_table.claim_certificate(certificate_id))
     return claim if claim is not None and claim.is_valid_at(authority.clock.now()) else None
 
 
@@ -73,16 +73,16 @@ async def require_claim(authority: RegistrationAuthority, claim: ClaimCertificat
         raise AccessDenied(_NOT_USABLE)
 
 
-def kept_claim(transaction: Transaction, claim: ClaimCertificate | None) -> Steps[None]:
+def kept_claim(claim: ClaimCertificate | None) -> Steps[None]:
     """Raise AccessDenied if the claim's template was deleted since the request began."""
-    if claim is not None and (yield from transaction.claim_certificate(claim.certificate_id)) is None:
+    if claim is not None and (yield from claim_table.claim_certificate(claim.certificate_id)) is None:
         raise AccessDenied(_NOT_USABLE)
 
 
 async def sweep_claims(authority: RegistrationAuthority, limit: int) -> int:
     """Forget up to ``limit`` claim certificates that have ended; return how many."""
     now = authority.clock.now()
-    return await authority.store.write(lambda transaction: transaction.delete_expired_claims(now, limit))
+    return await authority.store.write(lambda: claim_table.delete_expired_claims(now, limit))
 
 
 def _sign(authority: RegistrationAuthority, key_pair: KeyPair, now: datetime) -> SignedCertificate:

@@ -30,7 +30,6 @@ from thingmint.records.steps import Steps
 from thingmint.registration.certificates.certificate_providers import provided_certificate, record_provided
 from thingmint.registration.certificates.issuing import issue, new_certificate, record
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.provisioning import provisioning_templates
 from thingmint.registration.provisioning.claims import kept_claim, require_claim
 from thingmint.registration.provisioning.ownership import (
@@ -165,10 +164,10 @@ async def _overrides(
     return answer.parameter_overrides
 
 
-def _beside(device: Device) -> Callable[[Transaction, Certificate], Steps[None]]:
-    def note(transaction: Transaction, certificate: Certificate) -> Steps[None]:
-        yield from kept_claim(transaction, device.claim)
-        yield from note_ownership(transaction, certificate)
+def _beside(device: Device) -> Callable[[Certificate], Steps[None]]:
+    def note(certificate: Certificate) -> Steps[None]:
+        yield from kept_claim(device.claim)
+        yield from note_ownership(certificate)
 
     return note
 

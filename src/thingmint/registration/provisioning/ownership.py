@@ -16,10 +16,12 @@ from thingmint.core.provisioning.ownership import (
     token_content,
     token_name,
 )
+from thingmint.records.certificates import certificates as certificate_table
+from thingmint.records.provisioning import claims as claim_table
+from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 
 # Who deletes certificates that nobody used.
 _SWEEPER = "thingmint"
@@ -45,9 +47,9 @@ def redeemed_token(authority: RegistrationAuthority, caller: Caller, token: str)
     return ownership
 
 
-def note_ownership(transaction: Transaction, certificate: Certificate) -> Steps[None]:
+def note_ownership(certificate: Certificate) -> Steps[None]:
     """Note, beside a new certificate, when it goes if it is not used; `ownership_of_new` is what the token says."""
-    return transaction.insert_ownership(ownership_of_new(certificate))
+    return claim_table.insert_ownership(ownership_of_new(certificate))
 
 
 def ownership_of_new(certificate: Certificate) -> Ownership:
@@ -63,12 +65,12 @@ async def sweep_unused_certificates(authority: RegistrationAuthority, limit: int
     """
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[int]]:
-        ended = yield from transaction.expired_ownerships(now, limit)
+    def program() -> Steps[Change[int]]:
+        ended = yield from claim_table.expired_ownerships(now, limit)
         entries = []
         for ownership in ended:
-            deleted = yield from _delete_unless_used(transaction, ownership)
-            yield from transaction.delete_ownership(ownership)
+            deleted = yield from _delete_unless_used(ownership)
+            yield from claim_table.delete_ownership(ownership)
             if deleted is not None:
                 entries.append(_entry(authority, deleted))
         return Change(len(ended), tuple(entries), tuple(entry.resource for entry in entries))
@@ -76,14 +78,14 @@ async def sweep_unused_certificates(authority: RegistrationAuthority, limit: int
     return await change(authority, program)
 
 
-def _delete_unless_used(transaction: Transaction, ownership: Ownership) -> Steps[Certificate | None]:
-    certificate = yield from transaction.certificate_for_update(ownership.scope, ownership.certificate_id)
+def _delete_unless_used(ownership: Ownership) -> Steps[Certificate | None]:
+    certificate = yield from certificate_table.certificate_for_update(ownership.scope, ownership.certificate_id)
     if certificate is None or certificate.status is not CertificateStatus.PENDING_ACTIVATION:
         return None
-    attached = yield from transaction.principal_attachments(certificate.scope, certificate.arn)
+    attached = yield from attachment_table.principal_attachments(certificate.scope, certificate.arn)
     if attached.things or attached.policies:
         return None
-    yield from transaction.delete_certificate(certificate)
+    yield from certificate_table.delete_certificate(certificate)
     return certificate
 
 

@@ -33,7 +33,6 @@ from thingmint.core.registry.thing import Thing
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.policies.policy_attachments import attached
 from thingmint.registration.provisioning.provisioning_certificate import (
     GivenCertificate,
@@ -73,11 +72,11 @@ class Provisioned:
 class Once(Protocol):
     """A request that is carried out at most once, by whatever it shows for it."""
 
-    def begin(self, transaction: Transaction) -> Steps[Provisioned | None]:
+    def begin(self) -> Steps[Provisioned | None]:
         """Return what the same request came to before; None if it is the first, and the others wait for it."""
         ...
 
-    def end(self, transaction: Transaction, done: Provisioned) -> Steps[None]:
+    def end(self, done: Provisioned) -> Steps[None]:
         """Note what the request came to."""
         ...
 
@@ -134,20 +133,20 @@ async def provision(
     of the plan has happened then.
     """
 
-    def program(transaction: Transaction, run: Run) -> Steps[Change[Provisioned]]:
-        earlier = None if once is None else (yield from once.begin(transaction))
+    def program(run: Run) -> Steps[Change[Provisioned]]:
+        earlier = None if once is None else (yield from once.begin())
         if earlier is not None:
             return Change(earlier, ())
         if template is not None:
-            yield from require_template(transaction, caller, template)
-        done = yield from run_steps(transaction, run, template)
+            yield from require_template(caller, template)
+        done = yield from run_steps(run, template)
         if once is not None:
-            yield from once.end(transaction, done.result)
+            yield from once.end(done.result)
         return done
 
     try:
         run = await prepared_run(authority, caller, planned, role_arn if template is None else template.role_arn)
-        return await change(authority, lambda transaction: program(transaction, run))
+        return await change(authority, lambda: program(run))
     except TemplateNotFound:
         raise
     except _FAILURES as error:
@@ -173,40 +172,36 @@ async def prepared_run(
     )
 
 
-def run_steps(
-    transaction: Transaction, run: Run, template: ProvisioningTemplate | None = None
-) -> Steps[Change[Provisioned]]:
+def run_steps(run: Run, template: ProvisioningTemplate | None = None) -> Steps[Change[Provisioned]]:
     """Carry out a plan as steps of a transaction; return what it came to with the audit entries of what it changed."""
     planned, scope = run.plan, run.scope
     changes: list[str] = []
     for policy, policy_id in zip(planned.policies, run.policy_ids, strict=True):
-        if (yield from policy_step(transaction, scope, policy, policy_id, run.at)):
+        if (yield from policy_step(scope, policy, policy_id, run.at)):
             changes.append("policy")
     thing, events = None, tuple[RegistryEvent, ...]()
     if planned.thing is not None:
         certificate_id = None if run.given is None else run.given.certificate_id
-        thing, events = yield from thing_step(transaction, scope, planned.thing, certificate_id, run.thing_id, run.at)
+        thing, events = yield from thing_step(scope, planned.thing, certificate_id, run.thing_id, run.at)
         changes += ["thing"] if events else []
     certificate = None
     if run.given is not None:
-        certificate = yield from _certificate(transaction, run, run.given, thing, changes)
+        certificate = yield from _certificate(run, run.given, thing, changes)
     thing_name = None if thing is None else thing.name
     done = Provisioned(certificate, thing_name, _arns(run, certificate), planned.device_configuration)
     return replace(_change(run, done, changes, template), events=events)
 
 
-def _certificate(
-    transaction: Transaction, run: Run, given: GivenCertificate, thing: Thing | None, changes: list[str]
-) -> Steps[Certificate]:
+def _certificate(run: Run, given: GivenCertificate, thing: Thing | None, changes: list[str]) -> Steps[Certificate]:
     planned = given.planned
-    before = yield from held_certificate(transaction, run.scope, given)
-    certificate = yield from certificate_step(transaction, before, planned, run.at)
+    before = yield from held_certificate(run.scope, given)
+    certificate = yield from certificate_step(before, planned, run.at)
     changes += ["certificate"] if certificate is not before else []
     target = CertificateTarget(run.scope, certificate.certificate_id)
     for policy in run.plan.policies:
-        if (yield from attached(transaction, run.caller, policy.name, target)):
+        if (yield from attached(run.caller, policy.name, target)):
             changes.append("policy attachment")
-    if thing is not None and (yield from attach_certificate(transaction, thing, target, planned.thing_principal_type)):
+    if thing is not None and (yield from attach_certificate(thing, target, planned.thing_principal_type)):
         changes.append("thing attachment")
     return certificate
 

@@ -13,6 +13,7 @@ from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.core.provisioning.plan import CertificatePlan, FromId, FromPem
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.foreign.certificate import load_foreign_pem
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import issuance_entry, new_certificate
 from thingmint.registration.certificates.registered_certificates import (
@@ -21,7 +22,6 @@ from thingmint.registration.certificates.registered_certificates import (
     registration_entry,
 )
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,14 @@ async def given_certificate(
     return GivenCertificate(planned, issued.certificate_id, issued, entry)
 
 
-def held_certificate(transaction: Transaction, scope: Scope, given: GivenCertificate) -> Steps[Certificate]:
+def held_certificate(scope: Scope, given: GivenCertificate) -> Steps[Certificate]:
     """Record the certificate if it is new, and hold it for update; raise RegistrationFailed if there is none."""
     if given.new is not None:
         if given.new.issuer_id is None:
-            yield from insert_registered(transaction, given.new)
+            yield from insert_registered(given.new)
         else:
-            yield from transaction.insert_certificate(given.new)
-    certificate = yield from transaction.certificate_for_update(scope, given.certificate_id)
+            yield from certificate_table.insert_certificate(given.new)
+    certificate = yield from certificate_table.certificate_for_update(scope, given.certificate_id)
     if certificate is None:
         raise RegistrationFailed(f"The certificate {given.certificate_id} does not exist")
     return certificate
@@ -70,7 +70,7 @@ async def _registered(
     authority: RegistrationAuthority, caller: Caller, planned: CertificatePlan, source: FromPem
 ) -> GivenCertificate:
     certificate_id = load_foreign_pem(source.certificate_pem, "certificate").certificate_id
-    present = await authority.store.read(lambda transaction: transaction.certificate(caller.scope, certificate_id))
+    present = await authority.store.read(lambda: certificate_table.certificate(caller.scope, certificate_id))
     if present is not None:
         return GivenCertificate(planned, certificate_id)
     registered = await acceptable_registration(

@@ -20,6 +20,7 @@ from thingmint.core.identifiers import (
 )
 from thingmint.core.provisioning.plan import FromId, FromSigningRequest, ProvisioningPlan, ThingPlan
 from thingmint.core.provisioning.resources import Override
+from thingmint.records.registry import thing_group_members as thing_group_member_table
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.tags import stored_tags
 from thingmint.registration.policies.authorization import Permission, authorize_all, iso_time
@@ -71,7 +72,7 @@ async def _groups_left(
     if planned is None or planned.groups is None or planned.override_groups is not Override.REPLACE:
         return ()
     memberships = await authority.store.read(
-        lambda transaction: transaction.groups_of_thing(scope, planned.name, ALL_GROUPS_OF_A_THING)
+        lambda: thing_group_member_table.groups_of_thing(scope, planned.name, ALL_GROUPS_OF_A_THING)
     )
     names = [each.item[-1] for each in memberships if each.item[-1] not in planned.groups]
     return [Permission(_LEAVE, thing_group_arn(scope, name)) for name in names]

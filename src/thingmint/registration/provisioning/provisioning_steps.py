@@ -28,37 +28,40 @@ from thingmint.core.registry.registry_event import (
 from thingmint.core.registry.thing import Thing
 from thingmint.core.registry.thing_group import MAX_GROUPS_OF_A_THING
 from thingmint.core.registry.thing_type import ThingType, ensure_assignable
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import PageRequest
+from thingmint.records.policies import policies as policy_table
+from thingmint.records.registry import billing_groups as billing_group_table
+from thingmint.records.registry import thing_group_members as thing_group_member_table
+from thingmint.records.registry import thing_principals as thing_principal_table
+from thingmint.records.registry import thing_types as thing_type_table
+from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.registry.thing_group_members import each_group, join_group, leave_group
 
 ALL_GROUPS_OF_A_THING = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
 
 
-def policy_step(
-    transaction: Transaction, scope: Scope, planned: PolicyPlan, generation_id: str, at: datetime
-) -> Steps[bool]:
+def policy_step(scope: Scope, planned: PolicyPlan, generation_id: str, at: datetime) -> Steps[bool]:
     """Make sure that the policy is there; say whether it was created.
 
     Raises RegistrationFailed if a policy that is only named does not exist, UpdateConflict if the name that belongs to
     the document is taken by a policy none of whose versions has it.
     """
     if planned.document is None:
-        if not (yield from transaction.policy_kept(scope, planned.name)):
+        if not (yield from policy_table.policy_kept(scope, planned.name)):
             raise RegistrationFailed(f"The policy {planned.name} does not exist")
         return False
     policy = DevicePolicy(scope, planned.name, FIRST_VERSION, FIRST_VERSION, generation_id, at, at)
-    if (yield from transaction.insert_policy(policy)):
+    if (yield from policy_table.insert_policy(policy)):
         version = PolicyVersion(FIRST_VERSION, planned.document, at, at)
-        yield from transaction.insert_policy_version(policy, version)
+        yield from policy_table.insert_policy_version(policy, version)
         return True
-    yield from _require_document(transaction, scope, planned)
+    yield from _require_document(scope, planned)
     return False
 
 
 def thing_step(
-    transaction: Transaction,
     scope: Scope,
     planned: ThingPlan,
     certificate_id: CertificateId | None,
@@ -70,75 +73,73 @@ def thing_step(
     ``certificate_id`` is the plan's certificate, if it has one. Raises RegistrationFailed if the thing's type or
     billing group does not exist, ResourceNotFound for a thing group, InvalidRequest and UpdateConflict.
     """
-    thing_type = yield from _kept_type(transaction, scope, planned)
-    yield from _keep_billing_group(transaction, scope, planned)
+    thing_type = yield from _kept_type(scope, planned)
+    yield from _keep_billing_group(scope, planned)
     created = new_thing(scope, planned, thing_id, at)
-    existing = yield from transaction.insert_thing(created)
+    existing = yield from thing_table.insert_thing(created)
     if existing is None:
         if thing_type is not None:
             ensure_assignable(thing_type)
-        joined = yield from _join(transaction, created, planned.groups or ())
+        joined = yield from _join(created, planned.groups or ())
         return created, (*creation_of_thing(created), *joined)
-    ensure_may_exist(planned, is_attached=(yield from _is_attached(transaction, existing, certificate_id)))
+    ensure_may_exist(planned, is_attached=(yield from _is_attached(existing, certificate_id)))
     after = overridden_thing(existing, planned)
     if after.type_name != existing.type_name and thing_type is not None:
         ensure_assignable(thing_type)
     events: tuple[RegistryEvent, ...] = ()
     if after is not existing:
-        yield from transaction.update_thing(after)
+        yield from thing_table.update_thing(after)
         events = update_of_thing(existing, after)
-    moved = yield from _move(transaction, existing, planned)
+    moved = yield from _move(existing, planned)
     return after, (*events, *moved)
 
 
-def certificate_step(
-    transaction: Transaction, certificate: Certificate, planned: CertificatePlan, at: datetime
-) -> Steps[Certificate]:
+def certificate_step(certificate: Certificate, planned: CertificatePlan, at: datetime) -> Steps[Certificate]:
     """Give a certificate that is held for update the planned status; return it as it is then."""
     after = provisioned_certificate(certificate, planned, at)
     if after is not certificate:
-        yield from transaction.update_certificate(certificate, after)
+        yield from certificate_table.update_certificate(certificate, after)
     return after
 
 
-def _require_document(transaction: Transaction, scope: Scope, planned: PolicyPlan) -> Steps[None]:
-    for summary in (yield from transaction.policy_versions(scope, planned.name)):
-        found = yield from transaction.policy_with_version(scope, planned.name, summary.version)
+def _require_document(scope: Scope, planned: PolicyPlan) -> Steps[None]:
+    for summary in (yield from policy_table.policy_versions(scope, planned.name)):
+        found = yield from policy_table.policy_with_version(scope, planned.name, summary.version)
         # An operator who gave the policy a later version means the whole fleet, and so the devices still to come.
         if found is not None and found[1] is not None and found[1].document == planned.document:
             return
     raise UpdateConflict(f"The policy {planned.name} exists with another document")
 
 
-def _kept_type(transaction: Transaction, scope: Scope, planned: ThingPlan) -> Steps[ThingType | None]:
+def _kept_type(scope: Scope, planned: ThingPlan) -> Steps[ThingType | None]:
     if planned.type_name is None:
         return None
-    thing_type = yield from transaction.thing_type_for_share(scope, planned.type_name)
+    thing_type = yield from thing_type_table.thing_type_for_share(scope, planned.type_name)
     if thing_type is None:
         raise RegistrationFailed(f"The thing type {planned.type_name} does not exist")
     return thing_type
 
 
-def _keep_billing_group(transaction: Transaction, scope: Scope, planned: ThingPlan) -> Steps[None]:
+def _keep_billing_group(scope: Scope, planned: ThingPlan) -> Steps[None]:
     name = planned.billing_group
-    if name is not None and (yield from transaction.billing_group_for_share(scope, name)) is None:
+    if name is not None and (yield from billing_group_table.billing_group_for_share(scope, name)) is None:
         raise RegistrationFailed(f"The billing group {name} does not exist")
 
 
-def _is_attached(transaction: Transaction, thing: Thing, certificate_id: CertificateId | None) -> Steps[bool]:
+def _is_attached(thing: Thing, certificate_id: CertificateId | None) -> Steps[bool]:
     if certificate_id is None:
         return False
     principal = certificate_arn(thing.scope, certificate_id)
-    return (yield from transaction.attachment(thing.scope, thing.name, principal)) is not None
+    return (yield from thing_principal_table.attachment(thing.scope, thing.name, principal)) is not None
 
 
-def _move(transaction: Transaction, thing: Thing, planned: ThingPlan) -> Steps[list[GroupMembershipEvent]]:
-    memberships = yield from transaction.groups_of_thing(thing.scope, thing.name, ALL_GROUPS_OF_A_THING)
+def _move(thing: Thing, planned: ThingPlan) -> Steps[list[GroupMembershipEvent]]:
+    memberships = yield from thing_group_member_table.groups_of_thing(thing.scope, thing.name, ALL_GROUPS_OF_A_THING)
     to_leave, to_join = groups_to_change(thing, [each.item[-1] for each in memberships], planned)
-    left = yield from each_group(leave_group, transaction, thing, to_leave)
-    return left + (yield from _join(transaction, thing, to_join))
+    left = yield from each_group(leave_group, thing, to_leave)
+    return left + (yield from _join(thing, to_join))
 
 
-def _join(transaction: Transaction, thing: Thing, names: Sequence[ThingGroupName]) -> Steps[list[GroupMembershipEvent]]:
+def _join(thing: Thing, names: Sequence[ThingGroupName]) -> Steps[list[GroupMembershipEvent]]:
     # In one order, so that two registrations never wait for each other.
-    return (yield from each_group(join_group, transaction, thing, sorted(names)))
+    return (yield from each_group(join_group, thing, sorted(names)))

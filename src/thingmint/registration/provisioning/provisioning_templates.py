@@ -25,11 +25,13 @@ from thingmint.core.provisioning.stored_template import (
     with_next_version,
 )
 from thingmint.core.provisioning.template import TemplateKind, parse_template
+from thingmint.records.certificates import ca_certificates as ca_certificate_table
 from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.provisioning import provisioning_templates as provisioning_template_table
+from thingmint.records.registry import tags as tag_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.kernel.tags import store_tags
 
 _ONE = PageRequest(1, None, ascending=True)
@@ -58,10 +60,12 @@ async def create(
         caller.scope, name, authority.new_generation_id(), kind, description, enabled, role_arn, hook, now, now
     )
 
-    def program(transaction: Transaction) -> Steps[Change[ProvisioningTemplate]]:
-        yield from transaction.insert_provisioning_template(template, MAX_TEMPLATES)
-        yield from transaction.insert_template_version(template, TemplateVersion(FIRST_VERSION, body, now))
-        yield from store_tags(transaction, template.arn, tags)
+    def program() -> Steps[Change[ProvisioningTemplate]]:
+        yield from provisioning_template_table.insert_provisioning_template(template, MAX_TEMPLATES)
+        yield from provisioning_template_table.insert_template_version(
+            template, TemplateVersion(FIRST_VERSION, body, now)
+        )
+        yield from store_tags(template.arn, tags)
         entry = audit_entry(
             caller, now, "CreateProvisioningTemplate", template.arn, type=kind, enabled=str(enabled).lower()
         )
@@ -75,9 +79,9 @@ async def describe(
 ) -> tuple[ProvisioningTemplate, TemplateVersion]:
     """Return the template and its default version; raise ResourceNotFound."""
 
-    def program(transaction: Transaction) -> Steps[tuple[ProvisioningTemplate, TemplateVersion]]:
-        template = yield from found_template(transaction, caller, name)
-        version = yield from _found_version(transaction, template, template.default_version)
+    def program() -> Steps[tuple[ProvisioningTemplate, TemplateVersion]]:
+        template = yield from found_template(caller, name)
+        version = yield from _found_version(template, template.default_version)
         return template, version
 
     return await authority.store.read(program)
@@ -86,8 +90,8 @@ async def describe(
 async def list_templates(authority: RegistrationAuthority, caller: Caller, request: PageRequest) -> Page[TemplateEntry]:
     """Return a page of the account's templates in the order of their creation."""
 
-    def program(transaction: Transaction) -> Steps[Page[TemplateEntry]]:
-        return read_page(request, lambda page: transaction.provisioning_templates(caller.scope, page))
+    def program() -> Steps[Page[TemplateEntry]]:
+        return read_page(request, lambda page: provisioning_template_table.provisioning_templates(caller.scope, page))
 
     return await authority.store.read(program)
 
@@ -96,11 +100,11 @@ async def update(authority: RegistrationAuthority, caller: Caller, name: Templat
     """Change what the update names; raise ResourceNotFound for the template or the version, InvalidRequest."""
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        before = yield from _locked_template(transaction, caller, name)
+    def program() -> Steps[Change[None]]:
+        before = yield from _locked_template(caller, name)
         after = updated_template(before, update, now)
-        yield from _found_version(transaction, before, after.default_version)
-        yield from transaction.update_provisioning_template(after)
+        yield from _found_version(before, after.default_version)
+        yield from provisioning_template_table.update_provisioning_template(after)
         entry = audit_entry(
             caller,
             now,
@@ -122,12 +126,12 @@ async def delete(authority: RegistrationAuthority, caller: Caller, name: Templat
     """
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        template = yield from _locked_template(transaction, caller, name)
-        if (yield from transaction.ca_certificate_summaries(caller.scope, name, _ONE)):
+    def program() -> Steps[Change[None]]:
+        template = yield from _locked_template(caller, name)
+        if (yield from ca_certificate_table.ca_certificate_summaries(caller.scope, name, _ONE)):
             raise DeletionRefused(f"A CA certificate registers its devices with the provisioning template {name}")
-        yield from transaction.delete_provisioning_template(template)
-        yield from transaction.delete_tags(template.arn)
+        yield from provisioning_template_table.delete_provisioning_template(template)
+        yield from tag_table.delete_tags(template.arn)
         # Connections of its claims depend on the template, and are told by its ARN.
         return Change(None, (audit_entry(caller, now, "DeleteProvisioningTemplate", template.arn),), (template.arn,))
 
@@ -143,14 +147,14 @@ async def create_version(
     """
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[tuple[ProvisioningTemplate, int]]]:
-        before = yield from _locked_template(transaction, caller, name)
+    def program() -> Steps[Change[tuple[ProvisioningTemplate, int]]]:
+        before = yield from _locked_template(caller, name)
         parse_template(body, TemplateKind(before.type))
-        count = yield from transaction.template_version_count(before)
+        count = yield from provisioning_template_table.template_version_count(before)
         after = with_next_version(before, count, now, as_default=as_default)
         version = TemplateVersion(after.last_version, body, now)
-        yield from transaction.insert_template_version(after, version)
-        yield from transaction.update_provisioning_template(after)
+        yield from provisioning_template_table.insert_template_version(after, version)
+        yield from provisioning_template_table.update_provisioning_template(after)
         entry = audit_entry(
             caller,
             now,
@@ -169,9 +173,9 @@ async def describe_version(
 ) -> tuple[ProvisioningTemplate, TemplateVersion]:
     """Return the template and one of its versions; raise ResourceNotFound."""
 
-    def program(transaction: Transaction) -> Steps[tuple[ProvisioningTemplate, TemplateVersion]]:
-        template = yield from found_template(transaction, caller, name)
-        version = yield from _found_version(transaction, template, number)
+    def program() -> Steps[tuple[ProvisioningTemplate, TemplateVersion]]:
+        template = yield from found_template(caller, name)
+        version = yield from _found_version(template, number)
         return template, version
 
     return await authority.store.read(program)
@@ -182,9 +186,9 @@ async def list_versions(
 ) -> tuple[ProvisioningTemplate, Page[TemplateVersionEntry]]:
     """Return the template and a page of its versions in the order of their creation; raise ResourceNotFound."""
 
-    def program(transaction: Transaction) -> Steps[tuple[ProvisioningTemplate, Page[TemplateVersionEntry]]]:
-        template = yield from found_template(transaction, caller, name)
-        page = yield from read_page(request, lambda page: transaction.template_versions(template, page))
+    def program() -> Steps[tuple[ProvisioningTemplate, Page[TemplateVersionEntry]]]:
+        template = yield from found_template(caller, name)
+        page = yield from read_page(request, lambda page: provisioning_template_table.template_versions(template, page))
         return template, page
 
     return await authority.store.read(program)
@@ -194,10 +198,10 @@ async def delete_version(authority: RegistrationAuthority, caller: Caller, name:
     """Delete a version; raise ResourceNotFound, or DeletionRefused for the default version."""
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        template = yield from _locked_template(transaction, caller, name)
+    def program() -> Steps[Change[None]]:
+        template = yield from _locked_template(caller, name)
         ensure_version_deletable(template, number)
-        if not (yield from transaction.delete_template_version(template, number)):
+        if not (yield from provisioning_template_table.delete_template_version(template, number)):
             raise _no_version(template, number)
         entry = audit_entry(caller, now, "DeleteProvisioningTemplateVersion", template.arn, version=str(number))
         return Change(None, (entry,))
@@ -205,30 +209,30 @@ async def delete_version(authority: RegistrationAuthority, caller: Caller, name:
     await change(authority, program)
 
 
-def found_template(transaction: Transaction, caller: Caller, name: TemplateName) -> Steps[ProvisioningTemplate]:
+def found_template(caller: Caller, name: TemplateName) -> Steps[ProvisioningTemplate]:
     """Return the template; raise ResourceNotFound if the caller's account has none with this name in the region."""
-    return _found(name, (yield from transaction.provisioning_template(caller.scope, name)))
+    return _found(name, (yield from provisioning_template_table.provisioning_template(caller.scope, name)))
 
 
-def kept_template(transaction: Transaction, caller: Caller, name: TemplateName) -> Steps[ProvisioningTemplate]:
+def kept_template(caller: Caller, name: TemplateName) -> Steps[ProvisioningTemplate]:
     """Return the template, kept from being deleted until the transaction ends; raise as `found_template` does."""
-    return _found(name, (yield from transaction.provisioning_template_kept(caller.scope, name)))
+    return _found(name, (yield from provisioning_template_table.provisioning_template_kept(caller.scope, name)))
 
 
-def require_template(transaction: Transaction, caller: Caller, template: ProvisioningTemplate) -> Steps[None]:
+def require_template(caller: Caller, template: ProvisioningTemplate) -> Steps[None]:
     """Keep the template from being deleted until the transaction ends.
 
     Raises TemplateNotFound if it was deleted since it was read, even if another one has its name now; InvalidRequest if
     it was disabled.
     """
-    present = yield from kept_template(transaction, caller, template.name)
+    present = yield from kept_template(caller, template.name)
     if present.generation_id != template.generation_id:
         raise TemplateNotFound(f"The provisioning template {template.name} does not exist any more")
     ensure_usable(present, template.type)
 
 
-def _locked_template(transaction: Transaction, caller: Caller, name: TemplateName) -> Steps[ProvisioningTemplate]:
-    return _found(name, (yield from transaction.provisioning_template_for_update(caller.scope, name)))
+def _locked_template(caller: Caller, name: TemplateName) -> Steps[ProvisioningTemplate]:
+    return _found(name, (yield from provisioning_template_table.provisioning_template_for_update(caller.scope, name)))
 
 
 def _found(name: TemplateName, template: ProvisioningTemplate | None) -> ProvisioningTemplate:
@@ -237,8 +241,8 @@ def _found(name: TemplateName, template: ProvisioningTemplate | None) -> Provisi
     return template
 
 
-def _found_version(transaction: Transaction, template: ProvisioningTemplate, number: int) -> Steps[TemplateVersion]:
-    version = yield from transaction.template_version(template, number)
+def _found_version(template: ProvisioningTemplate, number: int) -> Steps[TemplateVersion]:
+    version = yield from provisioning_template_table.template_version(template, number)
     if version is None:
         raise _no_version(template, number)
     return version

@@ -10,9 +10,10 @@ from thingmint.core.certificates.certificate import Certificate, CertificateStat
 from thingmint.core.errors import RegistrationFailed
 from thingmint.core.identifiers import ThingName
 from thingmint.core.provisioning.ownership import Ownership, OwnershipTokenInvalid, OwnershipUse, answer_name
+from thingmint.records.certificates import certificates as certificate_table
+from thingmint.records.provisioning import claims as claim_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.provisioning.ownership import ownership_of_new
 from thingmint.registration.provisioning.provisioning import Provisioned
 
@@ -35,35 +36,35 @@ class Redemption:
         RegistrationFailed if the request was served and the certificate is neither active nor inactive now.
         """
 
-        def program(transaction: Transaction) -> Steps[tuple[Certificate, Provisioned | None]]:
-            certificate = yield from self._certificate(transaction)
-            use = yield from self._use(transaction)
+        def program() -> Steps[tuple[Certificate, Provisioned | None]]:
+            certificate = yield from self._certificate()
+            use = yield from self._use()
             return certificate, None if use.request_digest is None else self._earlier(certificate, use)
 
         return await self.authority.store.read(program)
 
-    def begin(self, transaction: Transaction) -> Steps[Provisioned | None]:
+    def begin(self) -> Steps[Provisioned | None]:
         """Return what the same request came to before, or None and hold the token; raise what `read` raises."""
-        if (yield from transaction.take_ownership(self.ownership, self.request_digest)):
+        if (yield from claim_table.take_ownership(self.ownership, self.request_digest)):
             return None
-        use = yield from self._use(transaction)
-        return self._earlier((yield from self._certificate(transaction)), use)
+        use = yield from self._use()
+        return self._earlier((yield from self._certificate()), use)
 
-    def end(self, transaction: Transaction, done: Provisioned) -> Steps[None]:
+    def end(self, done: Provisioned) -> Steps[None]:
         """Note what the request came to: sealed, because the device's configuration may hold secrets."""
         answer = [done.thing_name, dict(done.resource_arns), dict(done.device_configuration)]
         sealed = self.authority.sealer.seal(json.dumps(answer).encode(), answer_name(self.ownership))
-        yield from transaction.note_answer(self.ownership, sealed)
+        yield from claim_table.note_answer(self.ownership, sealed)
 
-    def _certificate(self, transaction: Transaction) -> Steps[Certificate]:
-        found = yield from transaction.certificate(self.ownership.scope, self.ownership.certificate_id)
+    def _certificate(self) -> Steps[Certificate]:
+        found = yield from certificate_table.certificate(self.ownership.scope, self.ownership.certificate_id)
         # One that was deleted and registered again by its operator is not what the token was given out with.
         if found is None or ownership_of_new(found) != self.ownership:
             raise OwnershipTokenInvalid("The certificate of the ownership token does not exist any more.")
         return found
 
-    def _use(self, transaction: Transaction) -> Steps[OwnershipUse]:
-        use = yield from transaction.ownership_use(self.ownership)
+    def _use(self) -> Steps[OwnershipUse]:
+        use = yield from claim_table.ownership_use(self.ownership)
         if use is None:
             raise OwnershipTokenInvalid("Certificate ownership token has expired.")
         if use.request_digest not in (None, self.request_digest):

@@ -10,18 +10,20 @@ from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFou
 from thingmint.core.identifiers import BillingGroupName, Scope
 from thingmint.core.registry.thing_group import BillingGroup, GroupUpdate, ensure_group_version, updated_billing_group
 from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.registry import billing_groups as billing_group_table
+from thingmint.records.registry import tags as tag_table
+from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.kernel.tags import store_tags
 
 _ONE = PageRequest(1, None, ascending=True)
 
 
-def require_billing_group(transaction: Transaction, scope: Scope, name: BillingGroupName) -> Steps[BillingGroup]:
+def require_billing_group(scope: Scope, name: BillingGroupName) -> Steps[BillingGroup]:
     """Return the billing group, kept by the transaction; raise ResourceNotFound if there is none."""
-    return found_billing_group((yield from transaction.billing_group_for_share(scope, name)), name)
+    return found_billing_group((yield from billing_group_table.billing_group_for_share(scope, name)), name)
 
 
 def found_billing_group(group: BillingGroup | None, name: BillingGroupName) -> BillingGroup:
@@ -41,10 +43,10 @@ async def create(
     now = authority.clock.now()
     group = BillingGroup(caller.scope, name, authority.new_generation_id(), now, description)
 
-    def program(transaction: Transaction) -> Steps[Change[BillingGroup]]:
-        present = yield from transaction.insert_billing_group(group)
+    def program() -> Steps[Change[BillingGroup]]:
+        present = yield from billing_group_table.insert_billing_group(group)
         if present is None:
-            yield from store_tags(transaction, group.arn, tags)
+            yield from store_tags(group.arn, tags)
             return Change(group, (audit_entry(caller, now, "CreateBillingGroup", group.arn),))
         if not present.has_configuration_of(group):
             raise ResourceExists(
@@ -59,7 +61,7 @@ async def create(
 
 async def describe(authority: RegistrationAuthority, caller: Caller, name: BillingGroupName) -> BillingGroup:
     """Return the billing group; raise ResourceNotFound if there is none."""
-    stored = await authority.store.read(lambda transaction: transaction.billing_group(caller.scope, name))
+    stored = await authority.store.read(lambda: billing_group_table.billing_group(caller.scope, name))
     return found_billing_group(stored, name)
 
 
@@ -68,8 +70,8 @@ async def list_billing_groups(
 ) -> Page[BillingGroupName]:
     """Return a page of the names that start with the prefix, in their order."""
 
-    def program(transaction: Transaction) -> Steps[Page[BillingGroupName]]:
-        return read_listed(request, lambda page: transaction.billing_groups(caller.scope, prefix, page))
+    def program() -> Steps[Page[BillingGroupName]]:
+        return read_listed(request, lambda page: billing_group_table.billing_groups(caller.scope, prefix, page))
 
     return await authority.store.read(program)
 
@@ -80,10 +82,12 @@ async def update(
     """Update the billing group and return it; raise ResourceNotFound or VersionMismatch."""
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[BillingGroup]]:
-        before = found_billing_group((yield from transaction.billing_group_for_update(caller.scope, name)), name)
+    def program() -> Steps[Change[BillingGroup]]:
+        before = found_billing_group(
+            (yield from billing_group_table.billing_group_for_update(caller.scope, name)), name
+        )
         after = updated_billing_group(before, wanted)
-        yield from transaction.update_billing_group(after)
+        yield from billing_group_table.update_billing_group(after)
         entry = audit_entry(caller, now, "UpdateBillingGroup", after.arn, version=str(after.version))
         return Change(after, (entry,))
 
@@ -99,15 +103,15 @@ async def delete(
     """
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        group = yield from transaction.billing_group_for_update(caller.scope, name)
+    def program() -> Steps[Change[None]]:
+        group = yield from billing_group_table.billing_group_for_update(caller.scope, name)
         if group is None:
             return Change(None, ())
         ensure_group_version(group, expected_version)
-        if (yield from transaction.things_in_billing_group(caller.scope, name, _ONE)):
+        if (yield from thing_table.things_in_billing_group(caller.scope, name, _ONE)):
             raise InvalidRequest(f"Cannot delete. One or more things still belong to the billing group {name}")
-        yield from transaction.delete_billing_group(group)
-        yield from transaction.delete_tags(group.arn)
+        yield from billing_group_table.delete_billing_group(group)
+        yield from tag_table.delete_tags(group.arn)
         return Change(None, (audit_entry(caller, now, "DeleteBillingGroup", group.arn),))
 
     await change(authority, program)

@@ -11,26 +11,27 @@ from thingmint.core.identifiers import BillingGroupName, ThingName
 from thingmint.core.registry.registry_event import update_of_thing
 from thingmint.core.registry.thing import Thing
 from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.registry import billing_groups as billing_group_table
+from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.registry.billing_groups import found_billing_group, require_billing_group
 from thingmint.registration.registry.things import thing_for_update
 
 
-def bill_thing(transaction: Transaction, thing: Thing, name: BillingGroupName) -> Steps[Thing]:
+def bill_thing(thing: Thing, name: BillingGroupName) -> Steps[Thing]:
     """Return the thing, held by the transaction, as one of the billing group.
 
     Raises ResourceNotFound if there is no such group, InvalidRequest if the thing belongs to another one.
     """
-    yield from require_billing_group(transaction, thing.scope, name)
+    yield from require_billing_group(thing.scope, name)
     if thing.billing_group_name == name:
         return thing
     # AWS IoT's quota: one billing group for a thing.
     if thing.billing_group_name is not None:
         raise InvalidRequest(f"Thing {thing.name} belongs to the billing group {thing.billing_group_name} already")
-    return (yield from _moved(transaction, thing, name))
+    return (yield from _moved(thing, name))
 
 
 async def add_thing(
@@ -39,9 +40,9 @@ async def add_thing(
     """Let the thing belong to the billing group; raise what `bill_thing` raises, and ResourceNotFound for the thing."""
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        before = yield from thing_for_update(transaction, caller, thing_name)
-        after = yield from bill_thing(transaction, before, name)
+    def program() -> Steps[Change[None]]:
+        before = yield from thing_for_update(caller, thing_name)
+        after = yield from bill_thing(before, name)
         if after is before:
             return Change(None, ())
         entry = audit_entry(caller, now, "AddThingToBillingGroup", after.arn, billing_group=name)
@@ -59,12 +60,12 @@ async def remove_thing(
     """
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        thing = yield from thing_for_update(transaction, caller, thing_name)
-        yield from require_billing_group(transaction, caller.scope, name)
+    def program() -> Steps[Change[None]]:
+        thing = yield from thing_for_update(caller, thing_name)
+        yield from require_billing_group(caller.scope, name)
         if thing.billing_group_name != name:
             return Change(None, ())
-        after = yield from _moved(transaction, thing, None)
+        after = yield from _moved(thing, None)
         entry = audit_entry(caller, now, "RemoveThingFromBillingGroup", after.arn, billing_group=name)
         return Change(None, (entry,), (after.arn,), update_of_thing(thing, after))
 
@@ -76,17 +77,17 @@ async def list_things(
 ) -> Page[ThingName]:
     """Return a page of the billing group's things, oldest first; raise ResourceNotFound if there is no such group."""
 
-    def program(transaction: Transaction) -> Steps[Page[ThingName]]:
-        found_billing_group((yield from transaction.billing_group(caller.scope, name)), name)
+    def program() -> Steps[Page[ThingName]]:
+        found_billing_group((yield from billing_group_table.billing_group(caller.scope, name)), name)
         return (
-            yield from read_listed(request, lambda page: transaction.things_in_billing_group(caller.scope, name, page))
+            yield from read_listed(request, lambda page: thing_table.things_in_billing_group(caller.scope, name, page))
         )
 
     return await authority.store.read(program)
 
 
-def _moved(transaction: Transaction, thing: Thing, to: BillingGroupName | None) -> Steps[Thing]:
+def _moved(thing: Thing, to: BillingGroupName | None) -> Steps[Thing]:
     # What DescribeThing tells of the thing changes, so its version counts it.
     after = replace(thing, billing_group_name=to, version=thing.version + 1)
-    yield from transaction.update_thing(after)
+    yield from thing_table.update_thing(after)
     return after

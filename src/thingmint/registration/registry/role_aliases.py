@@ -16,10 +16,11 @@ from thingmint.core.registry.role_alias import (
     updated_role_alias,
 )
 from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.registry import role_aliases as role_alias_table
+from thingmint.records.registry import tags as tag_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.kernel.tags import store_tags
 
 
@@ -35,9 +36,9 @@ async def create(
     now, seconds = authority.clock.now(), credential_seconds or DEFAULT_CREDENTIAL_SECONDS
     role_alias = RoleAlias(caller.scope, name, role_arn, seconds, now, now)
 
-    def program(transaction: Transaction) -> Steps[Change[RoleAlias]]:
-        yield from transaction.insert_role_alias(role_alias, MAX_ROLE_ALIASES)
-        yield from store_tags(transaction, role_alias.arn, tags)
+    def program() -> Steps[Change[RoleAlias]]:
+        yield from role_alias_table.insert_role_alias(role_alias, MAX_ROLE_ALIASES)
+        yield from store_tags(role_alias.arn, tags)
         return Change(role_alias, (_entry(authority, caller, "CreateRoleAlias", role_alias),))
 
     return await change(authority, program)
@@ -45,7 +46,7 @@ async def create(
 
 async def describe(authority: RegistrationAuthority, caller: Caller, name: RoleAliasName) -> RoleAlias:
     """Return the role alias; raise ResourceNotFound if the caller's account has none with this name in the region."""
-    return _found(name, await authority.store.read(lambda transaction: transaction.role_alias(caller.scope, name)))
+    return _found(name, await authority.store.read(lambda: role_alias_table.role_alias(caller.scope, name)))
 
 
 async def list_role_aliases(
@@ -53,8 +54,8 @@ async def list_role_aliases(
 ) -> Page[RoleAliasEntry]:
     """Return a page of the account's role aliases in the order of their creation, newest first unless ascending."""
 
-    def program(transaction: Transaction) -> Steps[Page[RoleAliasEntry]]:
-        return read_page(request, lambda page: transaction.role_aliases(caller.scope, page))
+    def program() -> Steps[Page[RoleAliasEntry]]:
+        return read_page(request, lambda page: role_alias_table.role_aliases(caller.scope, page))
 
     return await authority.store.read(program)
 
@@ -69,12 +70,12 @@ async def update(
     """Change what is given and return the alias; raise ResourceNotFound, InvalidRequest for what is no role."""
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[RoleAlias]]:
-        before = _found(name, (yield from transaction.role_alias_for_update(caller.scope, name)))
+    def program() -> Steps[Change[RoleAlias]]:
+        before = _found(name, (yield from role_alias_table.role_alias_for_update(caller.scope, name)))
         after = updated_role_alias(before, role_arn, credential_seconds, now)
         if after is before:
             return Change(before, ())
-        yield from transaction.update_role_alias(after)
+        yield from role_alias_table.update_role_alias(after)
         return Change(after, (_entry(authority, caller, "UpdateRoleAlias", after),))
 
     return await change(authority, program)
@@ -83,10 +84,10 @@ async def update(
 async def delete(authority: RegistrationAuthority, caller: Caller, name: RoleAliasName) -> None:
     """Delete the role alias; raise ResourceNotFound."""
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        role_alias = _found(name, (yield from transaction.role_alias_for_update(caller.scope, name)))
-        yield from transaction.delete_role_alias(role_alias)
-        yield from transaction.delete_tags(role_alias.arn)
+    def program() -> Steps[Change[None]]:
+        role_alias = _found(name, (yield from role_alias_table.role_alias_for_update(caller.scope, name)))
+        yield from role_alias_table.delete_role_alias(role_alias)
+        yield from tag_table.delete_tags(role_alias.arn)
         return Change(None, (_entry(authority, caller, "DeleteRoleAlias", role_alias),))
 
     await change(authority, program)

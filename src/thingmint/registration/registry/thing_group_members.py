@@ -1,6 +1,6 @@
 """Owns which thing groups a thing is in; knows neither HTTP nor SQL.
 
-A function whose first parameter is a transaction is a step: other programs make it a part of their own.
+A function that returns `Steps` is a step: other programs make it a part of their own.
 """
 
 from __future__ import annotations
@@ -14,49 +14,50 @@ from thingmint.core.registry.registry_event import EventOperation, GroupMembersh
 from thingmint.core.registry.thing import Thing
 from thingmint.core.registry.thing_group import MAX_GROUPS_OF_A_THING, ThingGroup, ensure_may_join
 from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.registry import thing_group_members as thing_group_member_table
+from thingmint.records.registry import thing_groups as thing_group_table
+from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.registry.thing_groups import found_group
 from thingmint.registration.registry.things import found_thing, thing_for_update
 
 _ALL_GROUPS = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
 
 
-def join_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[GroupMembershipEvent | None]:
+def join_group(thing: Thing, name: ThingGroupName) -> Steps[GroupMembershipEvent | None]:
     """Put the thing, held by the transaction, into the group; return what happened, None if it is in it.
 
     Raises ResourceNotFound if there is no such group, InvalidRequest if the thing is in as many as it may be, or in
     another one of the same hierarchy.
     """
-    group = yield from _kept_group(transaction, thing, name)
-    memberships = yield from transaction.groups_of_thing(thing.scope, thing.name, _ALL_GROUPS)
+    group = yield from _kept_group(thing, name)
+    memberships = yield from thing_group_member_table.groups_of_thing(thing.scope, thing.name, _ALL_GROUPS)
     ensure_may_join([membership.item for membership in memberships], group.path)
-    has_joined = yield from transaction.add_thing_to_group(thing.scope, thing.name, group.path)
+    has_joined = yield from thing_group_member_table.add_thing_to_group(thing.scope, thing.name, group.path)
     return GroupMembershipEvent(EventOperation.ADDED, group, thing) if has_joined else None
 
 
-def leave_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[GroupMembershipEvent | None]:
+def leave_group(thing: Thing, name: ThingGroupName) -> Steps[GroupMembershipEvent | None]:
     """Take the thing, held by the transaction, out of the group; return what happened, None if it is not in it.
 
     Raises ResourceNotFound if there is no such group.
     """
-    group = yield from _kept_group(transaction, thing, name)
-    has_left = yield from transaction.remove_thing_from_group(thing.scope, thing.name, group.path)
+    group = yield from _kept_group(thing, name)
+    has_left = yield from thing_group_member_table.remove_thing_from_group(thing.scope, thing.name, group.path)
     return GroupMembershipEvent(EventOperation.REMOVED, group, thing) if has_left else None
 
 
 def each_group(
-    step: Callable[[Transaction, Thing, ThingGroupName], Steps[GroupMembershipEvent | None]],
-    transaction: Transaction,
+    step: Callable[[Thing, ThingGroupName], Steps[GroupMembershipEvent | None]],
     thing: Thing,
     names: Sequence[ThingGroupName],
 ) -> Steps[list[GroupMembershipEvent]]:
     """Take the step, `join_group` or `leave_group`, for each of the groups; return what happened."""
     happened: list[GroupMembershipEvent] = []
     for name in names:
-        event = yield from step(transaction, thing, name)
+        event = yield from step(thing, name)
         happened += [] if event is None else [event]
     return happened
 
@@ -95,9 +96,11 @@ async def list_groups(
 ) -> Page[ThingGroupName]:
     """Return a page of the groups that the thing is in as it joined them; raise ResourceNotFound for the thing."""
 
-    def program(transaction: Transaction) -> Steps[Page[ThingGroupName]]:
-        found_thing((yield from transaction.thing(caller.scope, name)), name)
-        page = yield from read_listed(request, lambda page: transaction.groups_of_thing(caller.scope, name, page))
+    def program() -> Steps[Page[ThingGroupName]]:
+        found_thing((yield from thing_table.thing(caller.scope, name)), name)
+        page = yield from read_listed(
+            request, lambda page: thing_group_member_table.groups_of_thing(caller.scope, name, page)
+        )
         return Page(tuple([path[-1] for path in page.items]), page.next)
 
     return await authority.store.read(program)
@@ -108,11 +111,12 @@ async def list_things(
 ) -> Page[ThingName]:
     """Return a page of the things in the group, or also in those below it; raise ResourceNotFound for the group."""
 
-    def program(transaction: Transaction) -> Steps[Page[ThingName]]:
-        path = found_group((yield from transaction.thing_group(caller.scope, name)), name).path
+    def program() -> Steps[Page[ThingName]]:
+        path = found_group((yield from thing_group_table.thing_group(caller.scope, name)), name).path
         return (
             yield from read_listed(
-                request, lambda page: transaction.things_in_group(caller.scope, path, page, recursive=recursive)
+                request,
+                lambda page: thing_group_member_table.things_in_group(caller.scope, path, page, recursive=recursive),
             )
         )
 
@@ -130,10 +134,10 @@ async def _move(
 ) -> None:
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        thing = yield from thing_for_update(transaction, caller, thing_name)
-        left = yield from each_group(leave_group, transaction, thing, remove)
-        joined = yield from each_group(join_group, transaction, thing, add)
+    def program() -> Steps[Change[None]]:
+        thing = yield from thing_for_update(caller, thing_name)
+        left = yield from each_group(leave_group, thing, remove)
+        joined = yield from each_group(join_group, thing, add)
         if not left and not joined:
             return Change(None, ())
         detail = {"joined": _names(joined), "left": _names(left)}
@@ -147,5 +151,5 @@ def _names(events: Sequence[GroupMembershipEvent]) -> str:
     return ",".join([event.group.name for event in events])
 
 
-def _kept_group(transaction: Transaction, thing: Thing, name: ThingGroupName) -> Steps[ThingGroup]:
-    return found_group((yield from transaction.thing_group_for_share(thing.scope, name)), name)
+def _kept_group(thing: Thing, name: ThingGroupName) -> Steps[ThingGroup]:
+    return found_group((yield from thing_group_table.thing_group_for_share(thing.scope, name)), name)

@@ -21,13 +21,15 @@ from thingmint.core.registry.thing_group import (
     updated_group,
 )
 from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.registry import attachments as attachment_table
+from thingmint.records.registry import tags as tag_table
+from thingmint.records.registry import thing_groups as thing_group_table
+from thingmint.records.registry.thing_groups import GroupFilter
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.kernel.registry_events import group_events
 from thingmint.registration.kernel.tags import store_tags
-from thingmint.registration.verbs.thing_groups import GroupFilter
 
 _ONE = PageRequest(1, None, ascending=True)
 _TOO_MANY_CHILDREN = PageRequest(MAX_CHILDREN + 1, None, ascending=True)
@@ -58,16 +60,16 @@ async def create(
     """
     now, group_id = authority.clock.now(), authority.new_generation_id()
 
-    def program(transaction: Transaction) -> Steps[Change[ThingGroup]]:
+    def program() -> Steps[Change[ThingGroup]]:
         # The parent is held until the end: it neither vanishes nor gets other children in between.
-        above = yield from _held_path(transaction, caller, parent_name)
+        above = yield from _held_path(caller, parent_name)
         group = ThingGroup(caller.scope, name, group_id, now, above, description, attributes)
-        present = yield from transaction.insert_thing_group(group)
+        present = yield from thing_group_table.insert_thing_group(group)
         if present is not None:
             return Change(_same_group(present, group), ())
-        yield from _require_room(transaction, group)
-        yield from store_tags(transaction, group.arn, tags)
-        events = yield from group_events(authority, transaction, EventOperation.CREATED, group)
+        yield from _require_room(group)
+        yield from store_tags(group.arn, tags)
+        events = yield from group_events(authority, EventOperation.CREATED, group)
         return Change(group, (audit_entry(caller, now, "CreateThingGroup", group.arn),), (group.arn,), events)
 
     return await change(authority, program)
@@ -75,7 +77,7 @@ async def create(
 
 async def describe(authority: RegistrationAuthority, caller: Caller, name: ThingGroupName) -> ThingGroup:
     """Return the thing group; raise ResourceNotFound if there is none."""
-    stored = await authority.store.read(lambda transaction: transaction.thing_group(caller.scope, name))
+    stored = await authority.store.read(lambda: thing_group_table.thing_group(caller.scope, name))
     return found_group(stored, name)
 
 
@@ -94,12 +96,14 @@ async def list_groups(
     without a parent if recursion is refused. Raises ResourceNotFound if there is no such parent.
     """
 
-    def program(transaction: Transaction) -> Steps[Page[ThingGroupName]]:
+    def program() -> Steps[Page[ThingGroupName]]:
         below = _ROOT if recursive is False else None
         if parent_name is not None:
-            below = found_group((yield from transaction.thing_group(caller.scope, parent_name)), parent_name).path
+            below = found_group((yield from thing_group_table.thing_group(caller.scope, parent_name)), parent_name).path
         wanted = GroupFilter(prefix, below, is_recursive=bool(recursive))
-        return (yield from read_listed(request, lambda page: transaction.thing_groups(caller.scope, wanted, page)))
+        return (
+            yield from read_listed(request, lambda page: thing_group_table.thing_groups(caller.scope, wanted, page))
+        )
 
     return await authority.store.read(program)
 
@@ -110,12 +114,12 @@ async def update(
     """Update the thing group and return it; raise ResourceNotFound, VersionMismatch or InvalidRequest."""
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[ThingGroup]]:
-        before = found_group((yield from transaction.thing_group_for_update(caller.scope, name)), name)
+    def program() -> Steps[Change[ThingGroup]]:
+        before = found_group((yield from thing_group_table.thing_group_for_update(caller.scope, name)), name)
         after = updated_group(before, wanted)
-        yield from transaction.update_thing_group(after)
+        yield from thing_group_table.update_thing_group(after)
         entry = audit_entry(caller, now, "UpdateThingGroup", after.arn, version=str(after.version))
-        events = yield from group_events(authority, transaction, EventOperation.UPDATED, after)
+        events = yield from group_events(authority, EventOperation.UPDATED, after)
         return Change(after, (entry,), (after.arn,), events)
 
     return await change(authority, program)
@@ -130,37 +134,37 @@ async def delete(
     """
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        group = yield from transaction.thing_group_for_update(caller.scope, name)
+    def program() -> Steps[Change[None]]:
+        group = yield from thing_group_table.thing_group_for_update(caller.scope, name)
         if group is None:
             return Change(None, ())
         ensure_group_version(group, expected_version)
-        if (yield from transaction.thing_groups(caller.scope, GroupFilter(below=group.path), _ONE)):
+        if (yield from thing_group_table.thing_groups(caller.scope, GroupFilter(below=group.path), _ONE)):
             raise InvalidRequest(
                 f"Cannot delete thing group : {name} when there are still child groups attached to it."
             )
-        yield from transaction.detach_policies(caller.scope, group.arn)
-        yield from transaction.delete_thing_group(group)
-        yield from transaction.delete_tags(group.arn)
-        events = yield from group_events(authority, transaction, EventOperation.DELETED, group)
+        yield from attachment_table.detach_policies(caller.scope, group.arn)
+        yield from thing_group_table.delete_thing_group(group)
+        yield from tag_table.delete_tags(group.arn)
+        events = yield from group_events(authority, EventOperation.DELETED, group)
         return Change(None, (audit_entry(caller, now, "DeleteThingGroup", group.arn),), (group.arn,), events)
 
     await change(authority, program)
 
 
-def _held_path(transaction: Transaction, caller: Caller, name: ThingGroupName | None) -> Steps[GroupPath]:
+def _held_path(caller: Caller, name: ThingGroupName | None) -> Steps[GroupPath]:
     if name is None:
         return _ROOT
-    path = found_group((yield from transaction.thing_group_for_update(caller.scope, name)), name).path
+    path = found_group((yield from thing_group_table.thing_group_for_update(caller.scope, name)), name).path
     ensure_depth(path)
     return path
 
 
-def _require_room(transaction: Transaction, group: ThingGroup) -> Steps[None]:
+def _require_room(group: ThingGroup) -> Steps[None]:
     if group.ancestors:
         siblings = GroupFilter(below=group.ancestors)
         # One of them is the group itself.
-        found = yield from transaction.thing_groups(group.scope, siblings, _TOO_MANY_CHILDREN)
+        found = yield from thing_group_table.thing_groups(group.scope, siblings, _TOO_MANY_CHILDREN)
         ensure_room_for_child(len(found) - 1)
 
 

@@ -1,6 +1,6 @@
 """Owns which certificates belong to which things; knows neither HTTP nor SQL.
 
-A function whose first parameter is a transaction is a step: other programs make it a part of their own. Every program
+A function that returns `Steps` is a step: other programs make it a part of their own. Every program
 locks the thing before the certificate, so that two of them do not wait for each other.
 """
 
@@ -13,13 +13,15 @@ from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import Scope, ThingName
 from thingmint.core.policies.target import CertificateTarget, parse_principal
 from thingmint.core.registry.thing import Thing, ThingPrincipalType
+from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.registry import thing_principals as thing_principal_table
+from thingmint.records.registry import things as thing_table
+from thingmint.records.registry.thing_principals import Attachment
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.registry.things import found_thing, thing_for_update
-from thingmint.registration.verbs.thing_principals import Attachment
 
 _ONE = PageRequest(1, None, ascending=True)
 _EXCLUSIVE = ThingPrincipalType.EXCLUSIVE_THING
@@ -36,25 +38,23 @@ def parse_certificate(scope: Scope, principal: str) -> CertificateTarget:
     return target
 
 
-def attach_certificate(
-    transaction: Transaction, thing: Thing, target: CertificateTarget, type_: ThingPrincipalType | None = None
-) -> Steps[bool]:
+def attach_certificate(thing: Thing, target: CertificateTarget, type_: ThingPrincipalType | None = None) -> Steps[bool]:
     """Attach the certificate to a thing that the transaction holds; say whether that changed anything.
 
     Without a type, an attachment stays what it is and a new one is not exclusive. Raises ResourceNotFound if there is
     no such certificate, InvalidRequest if the types of this attachment and of those that exist exclude each other, or
     if the certificate is on its way to another account.
     """
-    certificate = yield from transaction.certificate_for_update(target.scope, target.certificate_id)
+    certificate = yield from certificate_table.certificate_for_update(target.scope, target.certificate_id)
     _require_attachable(_found(certificate, target))
-    present = yield from transaction.attachment(thing.scope, thing.name, target.name)
+    present = yield from thing_principal_table.attachment(thing.scope, thing.name, target.name)
     if present is not None:
         _require_same_type(present, type_)
         return False
     attachment = Attachment(thing.name, target.name, type_ or ThingPrincipalType.NON_EXCLUSIVE_THING)
-    for other in (yield from transaction.things_of_principal(thing.scope, target.name, _ONE)):
+    for other in (yield from thing_principal_table.things_of_principal(thing.scope, target.name, _ONE)):
         _require_compatible(attachment, other.item)
-    return (yield from transaction.attach_principal(thing.scope, attachment))
+    return (yield from thing_principal_table.attach_principal(thing.scope, attachment))
 
 
 async def attach(
@@ -67,9 +67,9 @@ async def attach(
     """Attach the certificate to the thing; raise what `attach_certificate` raises, ResourceNotFound for the thing."""
     target, now = parse_certificate(caller.scope, principal), authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        thing = yield from thing_for_update(transaction, caller, name)
-        if not (yield from attach_certificate(transaction, thing, target, type_)):
+    def program() -> Steps[Change[None]]:
+        thing = yield from thing_for_update(caller, name)
+        if not (yield from attach_certificate(thing, target, type_)):
             return Change(None, ())
         detail = {} if type_ is None else {"type": type_.value}
         entry = audit_entry(caller, now, "AttachThingPrincipal", thing.arn, certificate=target.name, **detail)
@@ -85,11 +85,11 @@ async def detach(authority: RegistrationAuthority, caller: Caller, name: ThingNa
     """
     target, now = parse_certificate(caller.scope, principal), authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        thing = yield from thing_for_update(transaction, caller, name)
-        if not (yield from transaction.detach_principal(caller.scope, name, target.name)):
+    def program() -> Steps[Change[None]]:
+        thing = yield from thing_for_update(caller, name)
+        if not (yield from thing_principal_table.detach_principal(caller.scope, name, target.name)):
             # Only now is it asked for: what is attached exists.
-            _found((yield from transaction.certificate(target.scope, target.certificate_id)), target)
+            _found((yield from certificate_table.certificate(target.scope, target.certificate_id)), target)
             return Change(None, ())
         entry = audit_entry(caller, now, "DetachThingPrincipal", thing.arn, certificate=target.name)
         return Change(None, (entry,), (thing.arn, target.name))
@@ -106,11 +106,11 @@ async def list_principals(
 ) -> Page[Attachment]:
     """Return a page of what is attached to the thing, of one type or both; raise ResourceNotFound for the thing."""
 
-    def program(transaction: Transaction) -> Steps[Page[Attachment]]:
-        found_thing((yield from transaction.thing(caller.scope, name)), name)
+    def program() -> Steps[Page[Attachment]]:
+        found_thing((yield from thing_table.thing(caller.scope, name)), name)
         return (
             yield from read_listed(
-                request, lambda page: transaction.principals_of_thing(caller.scope, name, page, type_)
+                request, lambda page: thing_principal_table.principals_of_thing(caller.scope, name, page, type_)
             )
         )
 
@@ -130,10 +130,10 @@ async def list_things(
     """
     target = parse_certificate(caller.scope, principal)
 
-    def program(transaction: Transaction) -> Steps[Page[Attachment]]:
-        _found((yield from transaction.certificate(target.scope, target.certificate_id)), target)
+    def program() -> Steps[Page[Attachment]]:
+        _found((yield from certificate_table.certificate(target.scope, target.certificate_id)), target)
         page = yield from read_listed(
-            request, lambda page: transaction.things_of_principal(caller.scope, target.name, page)
+            request, lambda page: thing_principal_table.things_of_principal(caller.scope, target.name, page)
         )
         # All attachments of one principal have one type: an exclusive one stands alone.
         wanted = all(type_ in (None, attachment.type) for attachment in page.items)

@@ -19,12 +19,14 @@ from thingmint.core.registry.thing_type import (
     updated_type,
 )
 from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.registry import tags as tag_table
+from thingmint.records.registry import thing_types as thing_type_table
+from thingmint.records.registry import things as thing_table
+from thingmint.records.registry.things import ThingFilter
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.kernel.tags import store_tags
-from thingmint.registration.verbs.things import ThingFilter
 
 _ONE = PageRequest(1, None, ascending=True)
 
@@ -50,10 +52,10 @@ async def create(
     now = authority.clock.now()
     thing_type = ThingType(caller.scope, name, authority.new_generation_id(), properties, now)
 
-    def program(transaction: Transaction) -> Steps[Change[ThingType]]:
-        present = yield from transaction.insert_thing_type(thing_type)
+    def program() -> Steps[Change[ThingType]]:
+        present = yield from thing_type_table.insert_thing_type(thing_type)
         if present is None:
-            yield from store_tags(transaction, thing_type.arn, tags)
+            yield from store_tags(thing_type.arn, tags)
             entry = audit_entry(caller, now, "CreateThingType", thing_type.arn)
             return Change(thing_type, (entry,), events=(ThingTypeEvent(EventOperation.CREATED, thing_type),))
         if not present.has_configuration_of(thing_type):
@@ -69,7 +71,7 @@ async def create(
 
 async def describe(authority: RegistrationAuthority, caller: Caller, name: ThingTypeName) -> ThingType:
     """Return the thing type; raise ResourceNotFound if there is none."""
-    return found_type(await authority.store.read(lambda transaction: transaction.thing_type(caller.scope, name)), name)
+    return found_type(await authority.store.read(lambda: thing_type_table.thing_type(caller.scope, name)), name)
 
 
 async def list_thing_types(
@@ -77,8 +79,8 @@ async def list_thing_types(
 ) -> Page[ThingType]:
     """Return a page of the account's thing types, oldest first, or the one of this name."""
 
-    def program(transaction: Transaction) -> Steps[Page[ThingType]]:
-        return read_listed(request, lambda page: transaction.thing_types(caller.scope, name, page))
+    def program() -> Steps[Page[ThingType]]:
+        return read_listed(request, lambda page: thing_type_table.thing_types(caller.scope, name, page))
 
     return await authority.store.read(program)
 
@@ -107,13 +109,13 @@ async def delete(authority: RegistrationAuthority, caller: Caller, name: ThingTy
     """
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        thing_type = found_type((yield from transaction.thing_type_for_update(caller.scope, name)), name)
+    def program() -> Steps[Change[None]]:
+        thing_type = found_type((yield from thing_type_table.thing_type_for_update(caller.scope, name)), name)
         ensure_type_deletable(thing_type, now, authority.thing_type_deletable_after)
-        if (yield from transaction.things(caller.scope, ThingFilter(type_name=name), _ONE)):
+        if (yield from thing_table.things(caller.scope, ThingFilter(type_name=name), _ONE)):
             raise InvalidRequest(f"Cannot delete. Thing type {name} is still associated with one or more things")
-        yield from transaction.delete_thing_type(thing_type)
-        yield from transaction.delete_tags(thing_type.arn)
+        yield from thing_type_table.delete_thing_type(thing_type)
+        yield from tag_table.delete_tags(thing_type.arn)
         entry = audit_entry(caller, now, "DeleteThingType", thing_type.arn)
         return Change(None, (entry,), events=(ThingTypeEvent(EventOperation.DELETED, thing_type),))
 
@@ -129,12 +131,12 @@ async def _change(
 ) -> None:
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        before = found_type((yield from transaction.thing_type_for_update(caller.scope, name)), name)
+    def program() -> Steps[Change[None]]:
+        before = found_type((yield from thing_type_table.thing_type_for_update(caller.scope, name)), name)
         after = to(before)
         if after == before:
             return Change(None, ())
-        yield from transaction.update_thing_type(after)
+        yield from thing_type_table.update_thing_type(after)
         entry = audit_entry(caller, now, action, after.arn, deprecated=str(after.is_deprecated).lower())
         return Change(None, (entry,), events=(ThingTypeEvent(EventOperation.UPDATED, after),))
 

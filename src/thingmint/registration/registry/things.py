@@ -1,6 +1,6 @@
 """Owns the life of things; knows neither HTTP nor SQL, and leaves principals and groups to their own modules.
 
-A function whose first parameter is a transaction is a step: other programs make it a part of their own.
+A function that returns `Steps` is a step: other programs make it a part of their own.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from thingmint.core.registry.registry_event import creation_of_thing, update_of_
 from thingmint.core.registry.thing import Thing, ThingUpdate, ensure_version, updated
 from thingmint.core.registry.thing_type import ensure_assignable
 from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.registry import thing_group_members as thing_group_member_table
+from thingmint.records.registry import thing_principals as thing_principal_table
+from thingmint.records.registry import thing_types as thing_type_table
+from thingmint.records.registry import things as thing_table
+from thingmint.records.registry.things import ThingFilter
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-from thingmint.registration.kernel.ports import Transaction
 from thingmint.registration.kernel.registry_events import deletion_events
 from thingmint.registration.registry.billing_groups import require_billing_group
 from thingmint.registration.registry.thing_types import found_type
-from thingmint.registration.verbs.things import ThingFilter
 
 _ONE = PageRequest(1, None, ascending=True)
 _NO_ATTRIBUTES = Attributes()
@@ -41,17 +44,17 @@ def new_thing(
     return Thing(caller.scope, name, thing_id, now, type_name, billing_group_name, attributes)
 
 
-def store_thing(transaction: Transaction, thing: Thing) -> Steps[Thing]:
+def store_thing(thing: Thing) -> Steps[Thing]:
     """Store a new thing and return it, or the one that exists already and was made in the same words.
 
     Raises ResourceExists if the name's thing differs, ResourceNotFound if there is no such type or billing group,
     InvalidRequest if the type is deprecated.
     """
-    present = yield from transaction.insert_thing(thing)
+    present = yield from thing_table.insert_thing(thing)
     if present is None:
-        yield from _require_type(transaction, thing)
+        yield from _require_type(thing)
         if thing.billing_group_name is not None:
-            yield from require_billing_group(transaction, thing.scope, thing.billing_group_name)
+            yield from require_billing_group(thing.scope, thing.billing_group_name)
         return thing
     if not present.has_configuration_of(thing):
         raise ResourceExists(
@@ -62,25 +65,23 @@ def store_thing(transaction: Transaction, thing: Thing) -> Steps[Thing]:
     return present
 
 
-def change_thing(
-    transaction: Transaction, caller: Caller, name: ThingName, update: ThingUpdate
-) -> Steps[tuple[Thing, Thing]]:
+def change_thing(caller: Caller, name: ThingName, update: ThingUpdate) -> Steps[tuple[Thing, Thing]]:
     """Update the thing and return it as it was and as it is.
 
     Raises ResourceNotFound for the thing or its new type, VersionMismatch, and InvalidRequest for a deprecated type or
     too many attributes.
     """
-    before = yield from thing_for_update(transaction, caller, name)
+    before = yield from thing_for_update(caller, name)
     after = updated(before, update)
     if after.type_name != before.type_name:
-        yield from _require_type(transaction, after)
-    yield from transaction.update_thing(after)
+        yield from _require_type(after)
+    yield from thing_table.update_thing(after)
     return before, after
 
 
-def thing_for_update(transaction: Transaction, caller: Caller, name: ThingName) -> Steps[Thing]:
+def thing_for_update(caller: Caller, name: ThingName) -> Steps[Thing]:
     """Return the thing, held by the transaction; raise ResourceNotFound if there is none."""
-    return found_thing((yield from transaction.thing_for_update(caller.scope, name)), name)
+    return found_thing((yield from thing_table.thing_for_update(caller.scope, name)), name)
 
 
 def found_thing(thing: Thing | None, name: ThingName) -> Thing:
@@ -94,8 +95,8 @@ async def create(authority: RegistrationAuthority, caller: Caller, thing: Thing)
     """Store a new thing; raise what `store_thing` raises."""
     entry = audit_entry(caller, thing.created_at, "CreateThing", thing.arn, thing_id=thing.thing_id)
 
-    def program(transaction: Transaction) -> Steps[Change[Thing]]:
-        stored = yield from store_thing(transaction, thing)
+    def program() -> Steps[Change[Thing]]:
+        stored = yield from store_thing(thing)
         if stored is not thing:
             return Change(stored, ())
         return Change(stored, (entry,), (thing.arn,), creation_of_thing(thing))
@@ -105,7 +106,7 @@ async def create(authority: RegistrationAuthority, caller: Caller, thing: Thing)
 
 async def describe(authority: RegistrationAuthority, caller: Caller, name: ThingName) -> Thing:
     """Return the thing; raise ResourceNotFound if there is none."""
-    return found_thing(await authority.store.read(lambda transaction: transaction.thing(caller.scope, name)), name)
+    return found_thing(await authority.store.read(lambda: thing_table.thing(caller.scope, name)), name)
 
 
 async def list_things(
@@ -113,8 +114,8 @@ async def list_things(
 ) -> Page[Thing]:
     """Return a page of the account's things, oldest first; by the attribute's value first if that is a prefix."""
 
-    def program(transaction: Transaction) -> Steps[Page[Thing]]:
-        return read_listed(request, lambda page: transaction.things(caller.scope, wanted, page))
+    def program() -> Steps[Page[Thing]]:
+        return read_listed(request, lambda page: thing_table.things(caller.scope, wanted, page))
 
     return await authority.store.read(program)
 
@@ -123,8 +124,8 @@ async def update(authority: RegistrationAuthority, caller: Caller, name: ThingNa
     """Update the thing; raise what `change_thing` raises."""
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        before, after = yield from change_thing(transaction, caller, name, wanted)
+    def program() -> Steps[Change[None]]:
+        before, after = yield from change_thing(caller, name, wanted)
         entry = audit_entry(caller, now, "UpdateThing", after.arn, version=str(after.version))
         return Change(None, (entry,), (after.arn,), update_of_thing(before, after))
 
@@ -140,23 +141,23 @@ async def delete(
     """
     now = authority.clock.now()
 
-    def program(transaction: Transaction) -> Steps[Change[None]]:
-        thing = yield from transaction.thing_for_update(caller.scope, name)
+    def program() -> Steps[Change[None]]:
+        thing = yield from thing_table.thing_for_update(caller.scope, name)
         if thing is None:
             return Change(None, ())
         ensure_version(thing, expected_version)
-        if (yield from transaction.principals_of_thing(caller.scope, name, _ONE)):
+        if (yield from thing_principal_table.principals_of_thing(caller.scope, name, _ONE)):
             raise InvalidRequest(f"Cannot delete. Thing {name} is still attached to one or more principals")
-        events = yield from deletion_events(authority, transaction, thing)
-        yield from transaction.remove_thing_from_groups(caller.scope, name)
-        yield from transaction.delete_thing(thing)
+        events = yield from deletion_events(authority, thing)
+        yield from thing_group_member_table.remove_thing_from_groups(caller.scope, name)
+        yield from thing_table.delete_thing(thing)
         entry = audit_entry(caller, now, "DeleteThing", thing.arn, thing_id=thing.thing_id)
         return Change(None, (entry,), (thing.arn,), events)
 
     await change(authority, program)
 
 
-def _require_type(transaction: Transaction, thing: Thing) -> Steps[None]:
+def _require_type(thing: Thing) -> Steps[None]:
     if thing.type_name is not None:
-        stored = yield from transaction.thing_type_for_share(thing.scope, thing.type_name)
+        stored = yield from thing_type_table.thing_type_for_share(thing.scope, thing.type_name)
         ensure_assignable(found_type(stored, thing.type_name))

@@ -1,0 +1,83 @@
+"""Owns the words in which SQLite and PostgreSQL differ; knows no table but the one that counts migrations."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from thingmint.records.tokens import (
+    CHANGE_CEILING,
+    CHANGE_HORIZON,
+    CHANGE_STAMP,
+    FOR_KEY_SHARE,
+    FOR_SHARE,
+    FOR_UPDATE,
+)
+
+# These stand in migrations only.
+PRIMARY_KEY = "{PK}"
+BLOB = "{BLOB}"
+# Compared byte by byte whatever the language of the database: in another order, what starts alike is not in one place.
+ORDERED_TEXT = "{ORDERED_TEXT}"
+# What a list's index carries beside its key. SQLite then answers a list from the index and never touches the pages that
+# hold DER; PostgreSQL reads the heap for visibility in any case, and would pay for the columns at each new status.
+SUMMARY_COLUMNS = "{SUMMARY_COLUMNS}"
+
+_TOKEN = re.compile(r"\{[A-Z_]+\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """An engine's words for the tokens, and the statements that have no common form."""
+
+    words: Mapping[str, str]
+    migration_lock: str | None
+    schema_version_exists: str
+
+    def translate(self, sql: str) -> str:
+        """Return the text with the engine's words in place of the tokens."""
+        # Most statements have none, and every request runs some.
+        if "{" not in sql:
+            return sql
+        return _TOKEN.sub(lambda found: self.words[found[0]], sql)
+
+
+SQLITE = Dialect(
+    words={
+        # One program writes at a time, so it needs no locks.
+        FOR_UPDATE: "",
+        FOR_SHARE: "",
+        FOR_KEY_SHARE: "",
+        # Commits follow one another, and a counter is enough.
+        CHANGE_STAMP: "(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
+        CHANGE_HORIZON: "(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
+        CHANGE_CEILING: "9223372036854775807",
+        # AUTOINCREMENT: without it the position of a deleted newest row is given out again.
+        PRIMARY_KEY: "INTEGER PRIMARY KEY AUTOINCREMENT",
+        BLOB: "BLOB",
+        ORDERED_TEXT: "TEXT",
+        SUMMARY_COLUMNS: ", certificate_id, status, mode, created_at",
+    },
+    migration_lock=None,
+    schema_version_exists="SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_version'",
+)
+
+POSTGRESQL = Dialect(
+    words={
+        FOR_UPDATE: " FOR UPDATE",
+        FOR_SHARE: " FOR SHARE",
+        FOR_KEY_SHARE: " FOR KEY SHARE",
+        # Transactions overlap. The stamp is the transaction's id, and the horizon the id of the oldest one that was not
+        # finished when it was asked for. Ids from the ceiling on are of no transaction that can be seen: they came with
+        # a dump of another cluster.
+        CHANGE_STAMP: "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
+        CHANGE_HORIZON: "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
+        CHANGE_CEILING: "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)",
+        PRIMARY_KEY: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+        BLOB: "BYTEA",
+        ORDERED_TEXT: 'TEXT COLLATE "C"',
+        SUMMARY_COLUMNS: "",
+    },
+    # Any number that no other user of the database takes; held until the migrating transaction ends.
+    migration_lock="SELECT pg_advisory_xact_lock(8391465205717003)",
+    schema_version_exists="SELECT count(*) FROM pg_class WHERE oid = to_regclass('schema_version')",
+)
