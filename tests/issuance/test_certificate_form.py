@@ -60,7 +60,7 @@ def signature_of(der: bytes) -> bytes:
     period=st.tuples(MOMENTS, MOMENTS).map(
         lambda pair: (min(pair).replace(microsecond=0), max(pair).replace(microsecond=0))
     ),
-    common_name=st.text(st.characters(categories=("L", "N")), min_size=1, max_size=64),
+    common_name=st.text(st.characters(categories=("L", "N")), min_size=1, max_size=16),
     extended=st.booleans(),
 )
 def test_assembled_certificate_is_what_cryptography_encodes(
