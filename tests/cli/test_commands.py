@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import apsw
 import pytest
 import structlog
 from click.testing import CliRunner, Result
+from tests.support.ifma import package_replaced
 
 from thingmint import __version__
 from thingmint.cli.commands import main
@@ -242,28 +242,22 @@ def test_doctor_names_the_key_engine_and_why_not_the_fast_one(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "ok       keys are made by OpenSSL: key_engine is openssl" in run("doctor", data_dir=data_dir).stdout
-    package = tmp_path / "thingmint_ifma.py"
-    for name in [name for name in sys.modules if name.startswith("thingmint_ifma")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    package.write_text("def is_applicable(): return False")
     monkeypatch.setenv("THINGMINT_KEY_ENGINE", "auto")
-    said = run("doctor", data_dir=data_dir).stdout
-    assert "ok       keys are made by OpenSSL: this processor has no AVX512-IFMA" in said
-    monkeypatch.setenv("THINGMINT_KEY_ENGINE", "ifma")
-    refused = run("doctor", data_dir=data_dir)
-    assert refused.exit_code == 1
-    assert "wrong    key_engine is ifma, but this processor has no AVX512-IFMA" in refused.stdout
-    monkeypatch.delitem(sys.modules, "thingmint_ifma")
-    package.write_text("def is_applicable(): return True\nif __name__ == '__main__': raise SystemExit(3)")
-    said = run("doctor", data_dir=data_dir).stdout
-    assert "warning  keys are made by OpenSSL: the self-test ended with 3" in said
-    monkeypatch.delitem(sys.modules, "thingmint_ifma")
-    package.write_text("def is_applicable(): return True\nif __name__ == '__main__': print('crypto_mb 2')")
-    said = run("doctor", data_dir=data_dir).stdout
-    assert "ok       keys are made by the engine ifma, whose self-test passed: crypto_mb 2" in said
+    with package_replaced(tmp_path) as write_package:
+        write_package("def is_applicable(): return False")
+        said = run("doctor", data_dir=data_dir).stdout
+        assert "ok       keys are made by OpenSSL: this processor has no AVX512-IFMA" in said
+        write_package("def is_applicable(): return True\nif __name__ == '__main__': raise SystemExit(3)")
+        said = run("doctor", data_dir=data_dir).stdout
+        assert "warning  keys are made by OpenSSL: the self-test ended with 3" in said
+        write_package("def is_applicable(): return True\nif __name__ == '__main__': print('crypto_mb 2')")
+        said = run("doctor", data_dir=data_dir).stdout
+        assert "ok       keys are made by the engine ifma, whose self-test passed: crypto_mb 2" in said
+        write_package("def is_applicable(): return False")
+        monkeypatch.setenv("THINGMINT_KEY_ENGINE", "ifma")
+        refused = run("doctor", data_dir=data_dir)
+        assert refused.exit_code == 1
+        assert "wrong    key_engine is ifma, but this processor has no AVX512-IFMA" in refused.stdout
 
 
 def test_doctor_names_what_is_wrong(data_dir: Path) -> None:

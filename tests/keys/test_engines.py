@@ -2,33 +2,31 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.keys.test_key_pool import Observer
-from tests.support.ifma import require_ifma
+from tests.support.ifma import package_replaced, require_ifma
 
 from thingmint.keys.engines import Choice, EngineInUse, EngineUnavailable, choose_engine, run_self_test
 from thingmint.keys.generators import Engine, generators
 
-PACKAGE = "thingmint_ifma"
+Write = Callable[[str], None]
 
 
 @pytest.fixture
-def package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Return a file that is imported in the place of thingmint-ifma."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return tmp_path / f"{PACKAGE}.py"
+def write_package(tmp_path: Path) -> Iterator[Write]:
+    """Return a function that writes what is imported in the place of thingmint-ifma."""
+    with package_replaced(tmp_path) as write:
+        yield write
 
 
 NO_AVX512_IFMA = "def is_applicable(): return False"
 
 
-def test_openssl_is_chosen_without_a_look_at_the_package(package: Path) -> None:
-    package.write_text("raise AssertionError")
+def test_openssl_is_chosen_without_a_look_at_the_package(write_package: Write) -> None:
+    write_package("raise AssertionError")
     assert choose_engine("openssl") == Choice(Engine.OPENSSL, "key_engine is openssl")
 
 
@@ -40,16 +38,16 @@ def test_openssl_is_chosen_without_a_look_at_the_package(package: Path) -> None:
         (NO_AVX512_IFMA, "this processor has no AVX512-IFMA"),
     ],
 )
-def test_auto_falls_back_and_ifma_is_refused_with_the_reason(package: Path, text: str, reason: str) -> None:
-    package.write_text(text)
+def test_auto_falls_back_and_ifma_is_refused_with_the_reason(write_package: Write, text: str, reason: str) -> None:
+    write_package(text)
     assert choose_engine("auto") == Choice(Engine.OPENSSL, reason)
     with pytest.raises(EngineUnavailable, match=f"key_engine is ifma, but {reason}"):
         choose_engine("ifma")
 
 
 @pytest.mark.parametrize("setting", ["auto", "ifma"])
-def test_engine_that_can_be_used_is_chosen(package: Path, setting: str) -> None:
-    package.write_text("def is_applicable(): return True")
+def test_engine_that_can_be_used_is_chosen(write_package: Write, setting: str) -> None:
+    write_package("def is_applicable(): return True")
     assert choose_engine(setting) == Choice(Engine.IFMA)
 
 

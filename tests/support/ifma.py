@@ -1,9 +1,12 @@
 """Owns what tests of thingmint-ifma need: a processor that can run it, and builds of it that fail on purpose."""
 
+import contextlib
+import importlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from tests.support.required import require
 
 PACKAGE = Path(__file__).parents[2] / "packages" / "thingmint-ifma"
+NAME = "thingmint_ifma"
 # Put in front of the C part: what it calls in place of the library's exponentiation. From call number AFTER on,
 # counted for each process, it does what FAULT says.
 _FAULTY_LIBRARY = """
@@ -53,6 +57,31 @@ def require_ifma() -> None:
         require(None, f"thingmint-ifma is not installed: {type(error).__name__}")
     else:
         assert thingmint_ifma.is_applicable()
+
+
+@contextlib.contextmanager
+def package_replaced(directory: Path) -> Iterator[Callable[[str], None]]:
+    """Yield a function that writes what is imported in the place of the package, here and in new processes."""
+    own = {name: sys.modules[name] for name in list(sys.modules) if name.partition(".")[0] == NAME}
+
+    def forget() -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == NAME]:
+            del sys.modules[name]
+
+    def write(text: str) -> None:
+        forget()
+        (directory / f"{NAME}.py").write_text(text)
+        importlib.invalidate_caches()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(directory))
+        patch.setenv("PYTHONPATH", str(directory))
+        patch.setattr(sys, "dont_write_bytecode", True)
+        try:
+            yield write
+        finally:
+            forget()
+            sys.modules.update(own)
 
 
 def is_installed(distribution: str) -> bool:
