@@ -43,8 +43,11 @@ lower-bounds: ## Install exactly the declared lower bounds of the dependencies, 
 	  pytest pytest-asyncio pytest-randomly pytest-xdist hypothesis boto3 awscli paho-mqtt
 	.lower-bounds/bin/python -m pytest -q -n $(TEST_WORKERS) --dist worksteal $(LIVE_TESTS)
 
+# With PARITY_TESTS=FILE, operations that other tests prove stay as they are.
+PARITY_TESTS ?= tests/clients/test_boto3*.py
+
 parity: install-test ## Try every operation with AWS's SDK on running services, print which answer, write docs/reference/operations.md
-	THINGMINT_PARITY_RECORD=$(VENV)/parity.json $(BIN)/python -m pytest -q tests/clients/test_boto3*.py
+	THINGMINT_PARITY_RECORD=$(VENV)/parity.json $(BIN)/python -m pytest -q $(PARITY_TESTS)
 	$(BIN)/python -m tests.support.parity $(VENV)/parity.json
 
 bench: install-test ## Measure against named references and peers; prints a table of ratios, writes bench/results/latest.json

@@ -56,8 +56,7 @@ def struct(model: Model, shape_name: str, *, request: bool) -> Iterator[str]:
     """Yield the draft of a struct, members that it needs first."""
     shape = model["shapes"][shape_name]
     for member in shape.get("members", {}).values():
-        if model["shapes"][member["shape"]]["type"] == "structure":
-            yield from struct(model, member["shape"], request=False)
+        yield from needed(model, member["shape"])
     yield f'\n\nclass {shape_name}(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):\n'
     for name, member in shape.get("members", {}).items():
         annotation = annotated(model, member, request=request)
@@ -65,6 +64,20 @@ def struct(model: Model, shape_name: str, *, request: bool) -> Iterator[str]:
         yield f"    {snake_case(name)}: {annotation if required else optional(annotation)}\n"
     if not shape.get("members"):
         yield '    """Has no members."""\n'
+
+
+def needed(model: Model, shape_name: str) -> Iterator[str]:
+    """Yield the drafts of the structures and enumerations that a shape is made of."""
+    shape = model["shapes"][shape_name]
+    if shape["type"] == "structure":
+        yield from struct(model, shape_name, request=False)
+    elif "enum" in shape:
+        yield f"\n\nclass {shape_name}(StrEnum):\n"
+        for value in shape["enum"]:
+            yield f'    {re.sub(r"[^A-Za-z0-9]", "_", value).upper()} = "{value}"\n'
+    for part in ("member", "key", "value"):
+        if part in shape:
+            yield from needed(model, shape[part]["shape"])
 
 
 def annotated(model: Model, member: Model, *, request: bool) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.aws import SUCCEEDED, AccessKey, ClientOf, IoT, Live
 from tests.support.mosquitto import mosquitto
-from tests.support.parity import PROOFS, proofs
+from tests.support.parity import PAGE, proofs
 from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     new_database,
     postgresql_cluster,
@@ -54,10 +54,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the record: what a test proves in each of its variants."""
     if _RECORD is None:
         return
-    record: dict[str, list[str]] = {}
-    for test, variants in session.config.stash.get(_PROVED, {}).items():
-        for name in frozenset.intersection(*variants.values()):
-            record.setdefault(name, []).append(test)
+    proved = session.config.stash.get(_PROVED, {})
+    record = {test: sorted(frozenset.intersection(*variants.values())) for test, variants in proved.items()}
     Path(_RECORD).write_text(json.dumps(record))
 
 
@@ -66,7 +64,7 @@ _PROVED = pytest.StashKey[dict[str, dict[str, frozenset[str]]]]()
 
 @functools.cache
 def _proofs() -> Mapping[str, str]:
-    return proofs() if PROOFS.exists() else {}
+    return proofs() if PAGE.exists() else {}
 
 
 @pytest.fixture(scope="session", autouse=True)

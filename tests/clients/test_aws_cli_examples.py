@@ -18,15 +18,17 @@ import awscli
 import pytest
 from botocore import xform_name
 from tests.support.aws import AccessKey, ClientOf, IoT, Live, allow, policy
-from tests.support.parity import operations
 from tests.support.provisioning import BODY
 from tests.support.signing_requests import csr_pem
 from tests.support.user_ca import new_ca
 
+from thingmint.api.service import OPERATIONS
+from thingmint.api.wire.planes import Plane
+
 EXAMPLES = Path(awscli.__file__).parent / "examples" / "iot"
 ACCOUNT, OTHER = "123456789012", "030714055129"
 ROLE = "arn:aws:iam::123456789012:role/Provision_role"
-COMMANDS = {xform_name(name, "-"): name for name in operations()}
+COMMANDS = {xform_name(each.name, "-"): each.name for each in OPERATIONS if each.plane is Plane.CONTROL}
 VERBS = (
     *("create", "register", "attach", "add", "tag", "set", "update", "test", "describe", "get", "list"),
     *("transfer", "cancel", "accept", "reject", "remove", "untag", "detach", "deprecate", "delete"),

@@ -97,6 +97,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     sensors = policy(
         allow("iot:CreatePolicy", "iot:AttachPolicy", "iot:UpdateCertificate", "iot:AttachThingPrincipal"),
         allow("iot:CreateThing", resource=f"{ARN}thing/sensor-*"),
+        deny("iot:CreateThing", resource=f"{ARN}thing/sensor-13"),
     )
     (data_dir / "sensors.json").write_text(json.dumps(sensors))
     nothing = json.dumps(policy(allow("iot:ListThings")))
@@ -144,13 +145,17 @@ def test_the_role_of_a_task_limits_what_its_lines_do(house: House) -> None:
     text = json.dumps({**json.loads(body("Id")), "Parameters": {"Serial": {"Type": "String"}}})
     document = json.loads(text)
     del document["Resources"]["certificate"]
-    write_input(house.live.registration_dir, [{"Serial": "sensor-10"}, {"Serial": "lock-10"}], house.live.account)
+    lines = [{"Serial": serial} for serial in ("sensor-10", "lock-10", "sensor-13", "sensor-14")]
+    write_input(house.live.registration_dir, lines, house.live.account)
     file = {"inputFileBucket": BUCKET, "inputFileKey": KEY, "roleArn": f"{ROLES}sensors"}
     started = house.iot.start_thing_registration_task(templateBody=json.dumps(document), **file)
     task = ended(house.iot, started["taskId"])
-    assert (task["successCount"], task["failureCount"]) == (1, 1)
-    (error,) = report(house.iot, task["taskId"], "ERRORS")
-    assert "is not authorized to perform: iot:CreateThing" in error["errorMessage"]
+    assert (task["status"], task["successCount"], task["failureCount"]) == ("Completed", 2, 2)
+    refused = {each["lineNumber"]: each["errorMessage"] for each in report(house.iot, task["taskId"], "ERRORS")}
+    # What nothing allows and what is denied: each refuses its own line, and the lines after it are registered.
+    assert sorted(refused) == [2, 3]
+    assert "iot:CreateThing on resource" in refused[2]
+    assert "with an explicit deny" in refused[3]
 
 
 @pytest.mark.parametrize(("name", "is_provisioned"), [("sensor-20", True), ("lock-20", False)])

@@ -11,93 +11,41 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import fields
-from tests.contract.test_messages_against_model import by_name, operations
-from tests.support.authority import ACCOUNT, REGION
+from tests.contract.test_messages_against_model import by_name
+from tests.support.authority import ACCOUNT, NOW, REGION
+from tests.support.policies import Json, document, statement
+from tests.support.whole_requests import ARN, kinds, permissions
 
-from thingmint.api.wire.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, RawRequest, location_of
+from thingmint.api.service import OPERATIONS
 from thingmint.api.wire.operation import Operation
-from thingmint.api.wire.routing import Match
-from thingmint.core.identifiers import Scope
+from thingmint.core.caller import Caller, Principal
+from thingmint.core.identifiers import Scope, user_arn
 from thingmint.core.policies.condition_keys import CALLER_KEYS
-from thingmint.registration.policies.authorization import Permission
+from thingmint.core.policies.language import parse_policy
+from thingmint.registration.policies.authorization import authorize
+from thingmint.rest.request_conditions import request_conditions
 
-SCOPE = Scope(ACCOUNT, REGION)
-ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}:"
 LATER: dict[str, dict[str, list[str]]] = {
     # Developer guide, "Direct messaging policy examples".
     "SendDirectMessage": {"required": ["client"], "keys": ["iot:Topic"]},
     # Developer guide, "GetConnection"; API reference of GetThingConnectivityData, which shows the key in a policy.
     "GetConnection": {"required": ["client"], "keys": ["iot:IncludeSocketInformation"]},
+    "GetThingConnectivityData": {"required": ["thing"], "keys": ["iot:IncludeSocketInformation"]},
 }
 REFERENCE: dict[str, Any] = json.loads(Path(__file__).with_name("authorization_reference.json").read_text()) | LATER
 # The developer guide has TestAuthorization and GetEffectivePolicies take a thing group as well.
 MORE_KINDS = {"TestAuthorization": {"thinggroup"}, "GetEffectivePolicies": {"thinggroup"}}
 # AWS's page has no kind for them, or names every kind that may have tags.
 ONE_OF = {"AttachPolicy", "DetachPolicy", "TagResource", "UntagResource", "ListTagsForResource", *MORE_KINDS}
-CERTIFICATE, GROUP, TYPE = f"{ARN}cert/{'ab' * 32}", f"{ARN}thinggroup/g", f"{ARN}thingtype/t"
-ROLE = "arn:aws:iam::123456789012:role/r"
-# What members hold whose text is not a name; all others are one.
-SAMPLES: dict[str, Any] = {
-    "tags": [{"Key": "line", "Value": "7"}],
-    "tagKeys": ["line"],
-    "principal": CERTIFICATE,
-    "target": CERTIFICATE,
-    "resourceArn": TYPE,
-    "certificateId": "ab" * 32,
-    "caCertificateId": "ab" * 32,
-    "roleArn": ROLE,
-    "provisioningRoleArn": ROLE,
-    "registrationConfig": {"roleArn": ROLE},
-    "thingGroupsToAdd": ["g"],
-    "thingGroupsToRemove": ["h"],
-    "includeSocketInformation": "true",
-    "retain": "true",
-}
-PRINCIPAL_HEADERS = {"x-amzn-principal", "x-amzn-iot-principal"}
-OPERATIONS = pytest.mark.parametrize("operation", operations(), ids=by_name)
-
-
-def request_with_everything(operation: Operation, **members: Any) -> RawRequest:
-    """Return a request that has every member of its message."""
-    assert operation.request is not None
-    labels: dict[str, str] = {}
-    query: list[tuple[str, str]] = []
-    headers: list[tuple[bytes, bytes]] = []
-    body: dict[str, Any] = {}
-    for field in fields(operation.request):
-        name, location = field.encode_name, location_of(field)
-        value = {**SAMPLES, **members}.get(name, "sample")
-        if location is PATH:
-            labels[name] = str(value)
-        elif location is QUERY:
-            query.append((name, str(value)))
-        elif location is HEADER:
-            headers.append((name.encode(), (CERTIFICATE if name in PRINCIPAL_HEADERS else str(value)).encode()))
-        elif location is BODY:
-            body[name] = value
-        else:
-            assert location is PAYLOAD
-    return RawRequest(labels, query, headers, json.dumps(body).encode() if body else b"")
-
-
-def permissions(operation: Operation, **members: Any) -> list[Permission]:
-    raw = request_with_everything(operation, **members)
-    return [*Match(operation, dict(raw.labels)).permissions(SCOPE, raw)]
-
-
-def kinds(asked: list[Permission], action: str) -> set[str]:
-    """Return the kinds of resources that policies are asked about for the action, none for ``*``."""
-    resources = {each.resource for each in asked if each.action == action} - {"*"}
-    assert all(resource.startswith(ARN) for resource in resources)
-    return {resource.removeprefix(ARN).partition("/")[0] for resource in resources}
+GROUP = f"{ARN}thinggroup/g"
+EACH_OPERATION = pytest.mark.parametrize("operation", OPERATIONS, ids=by_name)
 
 
 def test_every_operation_is_in_the_reference() -> None:
-    assert {operation.name for operation in operations()} <= REFERENCE.keys()
+    assert {operation.name for operation in OPERATIONS} <= REFERENCE.keys()
 
 
-@OPERATIONS
+@EACH_OPERATION
 def test_policies_are_asked_about_every_resource_that_the_request_names(operation: Operation) -> None:
     facts: Mapping[str, list[str]] = REFERENCE[operation.name]
     required, optional = set(facts.get("required", [])), set(facts.get("optional", []))
@@ -112,7 +60,7 @@ def test_policies_are_asked_about_every_resource_that_the_request_names(operatio
         assert asked == required | optional
 
 
-@pytest.mark.parametrize("operation", [each for each in operations() if each.name in ONE_OF], ids=by_name)
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.name in ONE_OF], ids=by_name)
 def test_a_thing_group_is_a_resource_where_it_can_be_named(operation: Operation) -> None:
     allowed = set(REFERENCE[operation.name].get("optional", [])) | MORE_KINDS.get(operation.name, set())
 
@@ -121,7 +69,7 @@ def test_a_thing_group_is_a_resource_where_it_can_be_named(operation: Operation)
     assert asked == {"thinggroup"} & allowed
 
 
-@OPERATIONS
+@EACH_OPERATION
 def test_conditions_have_every_key_of_the_reference_and_no_other(operation: Operation) -> None:
     expected = set(REFERENCE[operation.name].get("keys", []))
     # The tags of resources are looked up for those whose policies ask for them.
@@ -134,12 +82,33 @@ def test_conditions_have_every_key_of_the_reference_and_no_other(operation: Oper
     assert [key for key in given if not any(is_key(name, key) for name in expected)] == []
 
 
+def keys_of_requests() -> dict[str, tuple[str, ...]]:
+    """Return every condition key that operations, and the edge, give to a request; those of its sender are apart."""
+    asked = [each for operation in OPERATIONS for each in permissions(operation)]
+    given = {key: value for each in asked for key, value in each.context.items()}
+    headers = [(b"user-agent", b"sdk"), (b"referer", b"page")]
+    return {**given, **request_conditions("https", headers, NOW), "aws:ResourceTag/line": ("7",)}
+
+
+def test_no_request_has_a_key_that_the_table_lacks() -> None:
+    assert [key for key in keys_of_requests() if not any(each.is_named(key) for each in CALLER_KEYS)] == []
+
+
+@pytest.mark.parametrize("name", [each.name for each in CALLER_KEYS])
+def test_every_key_of_the_table_is_one_that_a_request_has(name: str) -> None:
+    present: Json = {"Null": {name.replace("${TagKey}", "line"): "false"}}
+    policy = parse_policy(document(statement(Condition=present)))
+    principal = Principal(user_arn(Scope(ACCOUNT, REGION), "line-7"), (policy,), token_issued_at=NOW)
+    caller = Caller(ACCOUNT, REGION, principal, "request", "192.0.2.1")
+    authorize(caller, "iot:Anything", f"{ARN}thing/lamp", keys_of_requests())
+
+
 def is_key(name: str, key: str) -> bool:
     """Return whether the key of a request is the one that the reference names."""
     return next(each for each in CALLER_KEYS if each.name == name).is_named(key)
 
 
-@OPERATIONS
+@EACH_OPERATION
 def test_the_actions_that_an_operation_depends_on_are_asked_for_too(operation: Operation) -> None:
     expected = set(REFERENCE[operation.name].get("dependent", []))
 
@@ -166,7 +135,7 @@ def further_actions(operation: Operation) -> Iterator[str]:
     [("", ["*"]), (None, []), (7, ["*"]), ("b/c", [f"{ARN}billinggroup/b/c"])],
 )
 def test_a_billing_group_of_any_form_is_asked_about(value: object, resources: list[str]) -> None:
-    (operation,) = [each for each in operations() if each.name == "CreateThing"]
+    (operation,) = [each for each in OPERATIONS if each.name == "CreateThing"]
 
     asked = [each.resource for each in permissions(operation, billingGroupName=value)]
 

@@ -9,10 +9,8 @@ import botocore.session
 import pytest
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
-from tests.support.authority import new_authority
-from tests.support.device_edge import new_data_plane
 
-from thingmint.api.service import implemented_data_operations, implemented_operations
+from thingmint.api.service import OPERATIONS
 from thingmint.api.wire.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, Location, location_of
 from thingmint.api.wire.constraints import Constraint, translate_pattern
 from thingmint.api.wire.errors import DATA_PLANE_ERRORS, ERRORS, INTERNAL_FAILURE, AccessDeniedName, ErrorMap
@@ -42,10 +40,6 @@ SCALARS: dict[str, tuple[object, ...]] = {
 # The model's numbers of operations and of patterns that no message may use until they are translated.
 OPERATIONS_OF_THE_MODEL = 272
 UNTRANSLATED_CLASSES = {r"\p{C}", r"\p{L}"}
-
-
-def operations() -> tuple[Operation, ...]:
-    return (*implemented_operations(new_authority(), "devices.example"), *implemented_data_operations(new_data_plane()))
 
 
 def by_name(operation: Operation) -> str:
@@ -82,7 +76,7 @@ def test_the_planes_share_no_name_and_have_the_numbers_of_operations_that_are_kn
     assert DATA_MODEL["metadata"]["signingName"] in Plane.DATA.signed_for
 
 
-@pytest.mark.parametrize("operation", operations(), ids=by_name)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=by_name)
 def test_a_request_has_the_members_of_the_model_in_their_places(operation: Operation) -> None:
     assert operation.request is not None
     ours = {(field.encode_name, location_of(field), is_required(field)) for field in fields(operation.request)}
@@ -94,7 +88,7 @@ def test_a_request_has_the_members_of_the_model_in_their_places(operation: Opera
     }
 
 
-@pytest.mark.parametrize("operation", operations(), ids=by_name)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=by_name)
 def test_the_members_of_a_request_have_the_types_and_limits_of_the_model(operation: Operation) -> None:
     assert operation.request is not None
 
@@ -103,7 +97,7 @@ def test_the_members_of_a_request_have_the_types_and_limits_of_the_model(operati
     assert differences == []
 
 
-@pytest.mark.parametrize("operation", operations(), ids=by_name)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=by_name)
 def test_a_response_has_the_members_and_types_of_the_model(operation: Operation) -> None:
     output = MODELS[operation.plane]["operations"][operation.name].get("output")
     shapes = shapes_of(operation)

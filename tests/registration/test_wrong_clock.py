@@ -16,6 +16,7 @@ from thingmint.core.errors import ServiceUnavailable
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import claims, fleet
+from thingmint.registration.provisioning.bulk_runner import BulkRunner
 
 EARLIER = NOW - timedelta(days=30)
 DEVICE = fleet.Device(caller_with(EVERYTHING), CLAIM_ID)
@@ -69,3 +70,23 @@ async def test_nothing_is_issued_to_devices(
     clock.at = NOW
     reply = await Fleet(authority).answer(DEVICE, "client", topic, json.dumps(payload).encode())
     assert reply.topic == f"{topic}/accepted"
+
+
+async def test_nothing_is_issued_by_a_node_whose_clock_cannot_be_trusted(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    before = store.tables.dump()
+
+    def require_right_clock() -> None:
+        raise ServiceUnavailable("The clock is far off")
+
+    off = replace(authority, require_right_clock=require_right_clock)
+    for asked in (
+        certificates.issue_with_new_key(off, OPERATOR, active=True),
+        certificates.issue_from_csr(off, OPERATOR, csr_pem("p-256"), active=True),
+        claims.create_claim(off, OPERATOR, FLEET),
+        BulkRunner(off, "node").work(),
+    ):
+        with pytest.raises(ServiceUnavailable, match="far off"):
+            await asked
+    assert store.tables.dump() == before

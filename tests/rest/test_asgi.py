@@ -15,8 +15,9 @@ from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPScope, LifespanS
 
 from thingmint.api.wire.binding import RawRequest
 from thingmint.api.wire.errors import ErrorMap
-from thingmint.api.wire.operation import Operation, any_resource, unimplemented
+from thingmint.api.wire.operation import Operation, Served, unimplemented
 from thingmint.api.wire.planes import Plane
+from thingmint.api.wire.resources import any_resource
 from thingmint.api.wire.routing import Router
 from thingmint.core.caller import Caller
 from thingmint.core.errors import (
@@ -130,9 +131,9 @@ class Bench:
     # What tests use.
 
     def application(self, max_in_flight: int = 8, body_limits: BodyLimits | None = None) -> Application:
-        operation = Operation("Create", "POST", "/certificates", self.resource, self.invoke, plane=self.plane)
+        operation = Operation("Create", "POST", "/certificates", self.resource, plane=self.plane)
         return Application(
-            router=Router([operation, unimplemented("CreateThing", "POST /things/{thingName}")]),
+            router=Router([Served(operation, self.invoke), unimplemented("CreateThing", "POST /things/{thingName}")]),
             errors=ErrorMap(),
             authenticator=self,
             throttle=self,

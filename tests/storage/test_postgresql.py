@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.records.certificates import certificates
 from thingmint.records.certificates import certificates as certificate_table
+from thingmint.records.clock import postgresql_time
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Program, Steps
 from thingmint.storage import DatabaseTooNew, InvalidDatabaseURL, open_store, postgresql, schema
@@ -32,6 +34,15 @@ async def store(postgresql_url: str) -> AsyncIterator[PostgreSQLStore]:
     made = await opened(postgresql_url)
     yield made
     await made.close()
+
+
+async def test_the_database_tells_its_time(store: PostgreSQLStore) -> None:
+    began = datetime.now(UTC)
+    told = [await store.read(postgresql_time) for _ in range(2)]
+    # The cluster is on this machine.
+    times = [began, *told, datetime.now(UTC)]
+    assert times == sorted(times)
+    assert told[0].tzinfo is UTC
 
 
 async def execute(url: str, statement: str) -> None:

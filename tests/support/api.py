@@ -46,7 +46,8 @@ class Api:
         """Return the resource that policies would be asked about."""
         path, _, query = target.partition("?")
         match = self.router.match(method, path.encode())
-        return match.resource(caller_with().scope, match.read(query.encode(), list(headers), body))
+        named = match.operation.resources(caller_with().scope, match.read(query.encode(), list(headers), body))
+        return named[0] if named else None
 
     def resources_of(
         self, method: str, target: str, body: bytes = b"", *, headers: Sequence[tuple[bytes, bytes]] = ()
@@ -54,18 +55,18 @@ class Api:
         """Return all resources that policies would be asked about."""
         path, _, query = target.partition("?")
         match = self.router.match(method, path.encode())
-        return match.resources(caller_with().scope, match.read(query.encode(), list(headers), body))
+        return match.operation.resources(caller_with().scope, match.read(query.encode(), list(headers), body))
 
     def context_of(self, method: str, target: str) -> Mapping[str, tuple[str, ...]]:
         """Return the condition keys that only this operation has."""
         match = self.router.match(method, target.encode())
-        return match.context(caller_with().scope, match.read(b"", [], b""))
+        return match.operation.permissions(caller_with().scope, match.read(b"", [], b""))[0].context
 
     def permissions_of(self, method: str, target: str, body: bytes = b"") -> tuple[Permission, ...]:
         """Return all that policies would be asked."""
         path, _, query = target.partition("?")
         match = self.router.match(method, path.encode())
-        return match.permissions(caller_with().scope, match.read(query.encode(), [], body))
+        return match.operation.permissions(caller_with().scope, match.read(query.encode(), [], body))
 
 
 def new_api() -> Api:

@@ -115,7 +115,7 @@ class Live:
             aws_session_token=key.session_token,
             config=Config(**{"connect_timeout": _TIMEOUT_SECONDS, "read_timeout": _TIMEOUT_SECONDS, **settings}),
         )
-        client.meta.events.register("after-call.iot", _note_success)
+        client.meta.events.register("after-call", _note_success)
         return client
 
     def request(self, method: str, path_and_query: str) -> AWSRequest:

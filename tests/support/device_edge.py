@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from tests.support.authority import ACCOUNT, REGION
 
-from thingmint.api.devices.data_plane import DeviceMessage, OpenConnection, RetainedMessage
+from thingmint.api.devices.data_plane import DeviceMessage, EndedConnection, OpenConnection, RetainedMessage
 from thingmint.core.identifiers import Scope
 
 
@@ -16,6 +16,7 @@ class FakeDeviceEdge:
     published: list[DeviceMessage] = field(default_factory=list)
     kept: dict[str, RetainedMessage] = field(default_factory=dict)
     connections: dict[str, OpenConnection] = field(default_factory=dict)
+    ended: dict[str, EndedConnection] = field(default_factory=dict)
     disconnected: list[tuple[str, bool, bool]] = field(default_factory=list)
     sent: list[tuple[str, DeviceMessage, float | None]] = field(default_factory=list)
 
@@ -34,6 +35,9 @@ class FakeDeviceEdge:
 
     def connection(self, client_id: str) -> OpenConnection | None:
         return self.connections.get(client_id)
+
+    def last_connection(self, client_id: str) -> EndedConnection | None:
+        return self.ended.get(client_id)
 
     async def send(self, client_id: str, message: DeviceMessage, confirmed_within: float | None) -> None:
         self.sent.append((client_id, message, confirmed_within))

@@ -1,167 +1,36 @@
-"""Owns the page of operations: which there are, what there is to note, and by which live test each is proved.
+"""Owns the page of operations: what each does, what policies are asked about it, and by which live test it is proved.
 
     python -m tests.support.parity RECORD    take the proofs of a recorded run, write the page, print it
 
-Who calls what is recorded by `tests/clients/conftest.py`; `make parity` does both.
+The tables of operations say everything but the proofs, and those are kept in the page itself. Which test calls what is
+recorded by `tests/clients/conftest.py`; `make parity` does both.
 """
 
 import json
+import re
 import sys
-import tomllib
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.support.authority import new_authority
+from tests.support.whole_requests import kinds, permissions
 
-from thingmint.api.service import implemented_operations
+from thingmint.api.service import OPERATIONS, UNIMPLEMENTED
+from thingmint.api.wire.operation import Operation
 
-_ROOT = Path(__file__).parents[2]
-PAGE = _ROOT / "docs" / "reference" / "operations.md"
-NOTES = _ROOT / "docs" / "reference" / "operations.toml"
-PROOFS = _ROOT / "tests" / "clients" / "proofs.json"
-
-# What AWS IoT's identities, policies, things and provisioning are managed with: the certificates' own operations, and
-# all of thing types, groups of things, billing groups, tags and event configurations.
-COMPARED = (
-    "AcceptCertificateTransfer",
-    "AddThingToBillingGroup",
-    "AddThingToThingGroup",
-    "AttachPolicy",
-    "AttachPrincipalPolicy",
-    "AttachThingPrincipal",
-    "CancelCertificateTransfer",
-    "CreateAuthorizer",
-    "CreateBillingGroup",
-    "CreateCertificateFromCsr",
-    "CreateCertificateProvider",
-    "CreateDomainConfiguration",
-    "CreateDynamicThingGroup",
-    "CreateJob",
-    "CreateKeysAndCertificate",
-    "CreatePolicy",
-    "CreatePolicyVersion",
-    "CreateProvisioningClaim",
-    "CreateProvisioningTemplate",
-    "CreateProvisioningTemplateVersion",
-    "CreateRoleAlias",
-    "CreateThing",
-    "CreateThingGroup",
-    "CreateThingType",
-    "DeleteBillingGroup",
-    "DeleteCACertificate",
-    "DeleteCertificate",
-    "DeleteCertificateProvider",
-    "DeleteDynamicThingGroup",
-    "DeletePolicy",
-    "DeletePolicyVersion",
-    "DeleteProvisioningTemplate",
-    "DeleteProvisioningTemplateVersion",
-    "DeleteRegistrationCode",
-    "DeleteRoleAlias",
-    "DeleteThing",
-    "DeleteThingGroup",
-    "DeleteThingType",
-    "DeprecateThingType",
-    "DescribeBillingGroup",
-    "DescribeCACertificate",
-    "DescribeCertificate",
-    "DescribeCertificateProvider",
-    "DescribeEndpoint",
-    "DescribeEventConfigurations",
-    "DescribeProvisioningTemplate",
-    "DescribeProvisioningTemplateVersion",
-    "DescribeRoleAlias",
-    "DescribeThing",
-    "DescribeThingGroup",
-    "DescribeThingRegistrationTask",
-    "DescribeThingType",
-    "DetachPolicy",
-    "DetachPrincipalPolicy",
-    "DetachThingPrincipal",
-    "GetEffectivePolicies",
-    "GetPolicy",
-    "GetPolicyVersion",
-    "GetRegistrationCode",
-    "ListAttachedPolicies",
-    "ListBillingGroups",
-    "ListCACertificates",
-    "ListCertificateProviders",
-    "ListCertificates",
-    "ListCertificatesByCA",
-    "ListOutgoingCertificates",
-    "ListPolicies",
-    "ListPolicyPrincipals",
-    "ListPolicyVersions",
-    "ListPrincipalPolicies",
-    "ListPrincipalThings",
-    "ListPrincipalThingsV2",
-    "ListProvisioningTemplateVersions",
-    "ListProvisioningTemplates",
-    "ListRoleAliases",
-    "ListTagsForResource",
-    "ListTargetsForPolicy",
-    "ListThingGroups",
-    "ListThingGroupsForThing",
-    "ListThingPrincipals",
-    "ListThingPrincipalsV2",
-    "ListThingRegistrationTaskReports",
-    "ListThingRegistrationTasks",
-    "ListThingTypes",
-    "ListThings",
-    "ListThingsInBillingGroup",
-    "ListThingsInThingGroup",
-    "RegisterCACertificate",
-    "RegisterCertificate",
-    "RegisterCertificateWithoutCA",
-    "RegisterThing",
-    "RejectCertificateTransfer",
-    "RemoveThingFromBillingGroup",
-    "RemoveThingFromThingGroup",
-    "SetDefaultPolicyVersion",
-    "StartOnDemandAuditTask",
-    "StartThingRegistrationTask",
-    "StopThingRegistrationTask",
-    "TagResource",
-    "TestAuthorization",
-    "TestInvokeAuthorizer",
-    "TransferCertificate",
-    "UntagResource",
-    "UpdateBillingGroup",
-    "UpdateCACertificate",
-    "UpdateCertificate",
-    "UpdateCertificateProvider",
-    "UpdateDynamicThingGroup",
-    "UpdateEventConfigurations",
-    "UpdateProvisioningTemplate",
-    "UpdateRoleAlias",
-    "UpdateThing",
-    "UpdateThingGroup",
-    "UpdateThingGroupsForThing",
-    "UpdateThingType",
-)
-# What is in that list and will stay without an implementation, because it belongs to parts that Thingmint has not.
-LEFT_OUT = frozenset(
-    {
-        "CreateAuthorizer",
-        "CreateDomainConfiguration",
-        "CreateDynamicThingGroup",
-        "CreateJob",
-        "DeleteDynamicThingGroup",
-        "StartOnDemandAuditTask",
-        "TestInvokeAuthorizer",
-        "UpdateDynamicThingGroup",
-    }
-)
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "operations.md"
+_ROW = re.compile(r"^\| (\w+) \|.*\| `([^`|]+::[^`|]+)` \|$", re.MULTILINE)
 
 _HEAD = """# Operations
 
-Written by `make parity` from the operations, the notes in `operations.toml`, and the tests that called them on a
-running service with AWS's SDK for Python and were answered with 200. Do not edit it: a test compares.
+Written by `make parity` from the tables of operations (`src/thingmint/api/*/operations.py`), the docstrings of their
+handlers, and the tests that called them on a running service with AWS's SDK for Python and were answered with 200. Do
+not edit it: a test compares.
+
+An operation takes the permission `iot:` with its name on each of the resources, and those that are named beside them.
+Which values condition keys have is told in [policies](policies.md).
 """
 _TAIL = """
-All other operations of the model are authenticated and answer `UnknownOperationException` (400): `… is not implemented
-by Thingmint`. SearchIndex and the operations of dynamic thing groups and of jobs are among them.
-
 Accounts are made by making an access key for them: `thingmint access-key create --account 222222222222 --policy FILE`.
 Each has a registry of its own; certificates go from one to another by transfer.
 
@@ -181,54 +50,72 @@ messages, and only new ones are refused.
 """
 
 
-def operations() -> frozenset[str]:
-    """Return the names of all operations that do something."""
-    return frozenset(each.name for each in implemented_operations(new_authority(), "devices.example"))
-
-
 def proofs() -> dict[str, str]:
-    """Return the test that proves each operation."""
-    loaded: dict[str, str] = json.loads(PROOFS.read_text())
-    return loaded
+    """Return the test that proves each operation, as the page has it."""
+    return dict(_ROW.findall(PAGE.read_text()))
 
 
-def notes() -> dict[str, str]:
-    """Return the notes."""
-    return tomllib.loads(NOTES.read_text())
-
-
-def page(present: frozenset[str], proved: Mapping[str, str], noted: Mapping[str, str]) -> str:
+def page(proved: Mapping[str, str]) -> str:
     """Return the page's text."""
-    return _HEAD + "\n" + "\n".join(_rows(present, proved, noted)) + "\n" + _TAIL
+    return _HEAD + "\n" + "\n".join(_rows(proved)) + "\n\n" + _absent() + "\n" + _TAIL
 
 
-def _rows(present: frozenset[str], proved: Mapping[str, str], noted: Mapping[str, str]) -> Iterator[str]:
-    yield "| operation | Thingmint | notes | shown by |"
-    yield "|---|---|---|---|"
-    for name in sorted(present | set(COMPARED)):
-        answers = "yes" if name in present and name in proved else "—"
-        proof = f"`{proved[name]}`" if answers == "yes" else ""
-        yield f"| {name} | {answers} | {noted.get(name, '')} | {proof} |"
-    count = sum(name in present and name in proved for name in COMPARED)
-    yield f"\n{count} of the {len(COMPARED)} operations with which identities, policies and things are managed."
+def _rows(proved: Mapping[str, str]) -> Iterator[str]:
+    yield "| operation | does | resources | permissions besides | condition keys | shown by |"
+    yield "|---|---|---|---|---|---|"
+    for operation in sorted(OPERATIONS, key=lambda each: each.name):
+        proof = f"`{proved[operation.name]}`" if operation.name in proved else ""
+        yield f"| {operation.name} | {_description(operation)} | {' | '.join(_asked(operation))} | {proof} |"
+
+
+def _description(operation: Operation) -> str:
+    return " ".join(operation.description.split()).replace("``", "`")
+
+
+def _asked(operation: Operation) -> tuple[str, str, str]:
+    """Return the kinds of resources, the further actions and the condition keys, each as the page shows it."""
+    asked = permissions(operation)
+    further = {each.action for each in asked} - {operation.action}
+    keys = {key for each in asked if each.action == operation.action for key in each.context}
+    return (
+        _codes(kinds(asked, operation.action) or {"*"}),
+        _codes(further),
+        # A tag's own key stands behind a slash.
+        _codes({f"{key.partition('/')[0]}/…" if "/" in key else key for key in keys}),
+    )
+
+
+def _codes(names: set[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
+def _absent() -> str:
+    text = (
+        f"{len(OPERATIONS)} of the {len(OPERATIONS) + len(UNIMPLEMENTED)} operations of AWS IoT's control and data "
+        "planes. The others are authenticated and answer `UnknownOperationException` (400, `… is not implemented by "
+        f"Thingmint`): {', '.join(sorted(UNIMPLEMENTED))}."
+    )
+    return textwrap.fill(text, 120, break_on_hyphens=False, break_long_words=False)
 
 
 def chosen(record: Mapping[str, Sequence[str]], before: Mapping[str, str]) -> dict[str, str]:
-    """Return one test for each operation: the one that proved it before if it still does, else the first by name."""
-    return {
-        name: before[name] if before.get(name) in tests else min(tests)
-        for name, tests in sorted(record.items())
-        if tests
-    }
+    """Return one test for each operation, from a record of what each test that was run has proved.
+
+    It is the test that proved it before unless that was run and does so no more; else the first by name.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(operation.name for operation in OPERATIONS):
+        proof, tests = before.get(name), [test for test, names in record.items() if name in names]
+        if proof is not None and (proof not in record or proof in tests):
+            found[name] = proof
+        elif tests:
+            found[name] = min(tests)
+    return found
 
 
 def main(path: str) -> None:
     """Take the proofs of a recorded run, write the page and print it."""
-    present = operations()
-    before = proofs() if PROOFS.exists() else {}
-    found = {name: test for name, test in chosen(json.loads(Path(path).read_text()), before).items() if name in present}
-    PROOFS.write_text(json.dumps(found, indent=2) + "\n")
-    text = page(present, found, notes())
+    text = page(chosen(json.loads(Path(path).read_text()), proofs()))
     PAGE.write_text(text)
     print(text)
 

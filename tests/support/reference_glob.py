@@ -1,80 +1,53 @@
-"""Owns the reference model of wildcards: simple, and slow for some patterns; the service uses `core.wildcards`."""
+"""Owns the reference models of wildcards, whose ways of deciding `core.wildcards` does not use.
 
-from dataclasses import dataclass
+One follows the set of places of the pattern that a text can have reached, character by character; it works for every
+text and pattern, and takes a step for each pair of a place and a character. The other one writes the pattern as a
+regular expression, for short texts only: Python's engine tries the places of a ``*`` one after the other.
+"""
+
+import re
 
 from thingmint.core.wildcards import Fixed, Predicate, Wildcard
+
+_AS_EXPRESSION = {Wildcard.ANY_RUN: ".*", Wildcard.ANY_CHARACTER: "."}
 
 
 def reference_glob(tokens: tuple[Fixed, ...]) -> Predicate:
     """Return whether a whole text matches the tokens; ``*`` crosses everything."""
-    if tokens == (Wildcard.ANY_RUN,):
-        return lambda _text: True
-    segments = [_segment(part) for part in _split_at_runs(tokens)]
-    first, last, between = segments[0], segments[-1], segments[1:-1]
-    if len(segments) == 1:
-        return lambda text: len(text) == first.length and first.is_at(text, 0)
+    steps = tuple(letter for token in tokens for letter in ((token,) if isinstance(token, Wildcard) else token))
 
     def matches(text: str) -> bool:
-        end = len(text) - last.length
-        if end < first.length or not first.is_at(text, 0) or not last.is_at(text, end):
-            return False
-        offset = first.length
-        for segment in between:
-            # The leftmost place is as good as any: whatever follows has the most room then.
-            offset = segment.find(text, offset, end)
-            if offset < 0:
-                return False
-            offset += segment.length
-        return True
+        reached = _past_runs(steps, {0})
+        for character in text:
+            reached = _past_runs(steps, {after for place in reached for after in _after(steps, place, character)})
+        return len(steps) in reached
 
     return matches
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """A text of known length: literal runs at offsets, any character between them."""
-
-    length: int
-    runs: tuple[tuple[int, str], ...]
-
-    def is_at(self, text: str, offset: int) -> bool:
-        return all(text.startswith(run, offset + start) for start, run in self.runs)
-
-    def find(self, text: str, start: int, end: int) -> int:
-        if not self.runs:
-            return start if start + self.length <= end else -1
-        lead, run = self.runs[0]
-        offset = start
-        while True:
-            found = text.find(run, offset + lead, end)
-            offset = found - lead
-            if found < 0 or offset + self.length > end:
-                return -1
-            if self.is_at(text, offset):
-                return offset
-            offset += 1
+def expression_of(tokens: tuple[Fixed, ...]) -> Predicate:
+    """Return whether a whole text matches the tokens, as a regular expression decides it; for short texts."""
+    parts = (_AS_EXPRESSION[token] if isinstance(token, Wildcard) else re.escape(token) for token in tokens)
+    expression = re.compile("".join(parts), re.DOTALL)
+    return lambda text: expression.fullmatch(text) is not None
 
 
-def _segment(tokens: tuple[Fixed, ...]) -> _Segment:
-    runs: list[tuple[int, str]] = []
-    length = 0
-    for token in tokens:
-        if isinstance(token, str):
-            runs.append((length, token))
-            length += len(token)
-        else:
-            length += 1
-    return _Segment(length, tuple(runs))
+def _after(steps: tuple[Fixed, ...], place: int, character: str) -> tuple[int, ...]:
+    """Return the places after one character; that of a ``*`` stays reached."""
+    if place == len(steps):
+        return ()
+    if steps[place] is Wildcard.ANY_RUN:
+        return (place,)
+    return (place + 1,) if steps[place] in (Wildcard.ANY_CHARACTER, character) else ()
 
 
-def _split_at_runs(tokens: tuple[Fixed, ...]) -> list[tuple[Fixed, ...]]:
-    parts: list[list[Fixed]] = [[]]
-    for token in tokens:
-        if token is Wildcard.ANY_RUN:
-            parts.append([])
-        else:
-            parts[-1].append(token)
-    return [tuple(part) for part in parts]
+def _past_runs(steps: tuple[Fixed, ...], reached: set[int]) -> set[int]:
+    """Return the places with those behind each ``*`` that is reached: it may stand for nothing."""
+    all_reached = set(reached)
+    for place, step in enumerate(steps):
+        if place in all_reached and step is Wildcard.ANY_RUN:
+            all_reached.add(place + 1)
+    return all_reached
 
 
 def reference_tokens(text: str, variables: dict[str, str]) -> tuple[Fixed, ...] | None:

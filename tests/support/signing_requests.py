@@ -15,6 +15,7 @@ _NEW_KEY: dict[str, Callable[[], SigningKey]] = {
     "rsa-1024": lambda: rsa.generate_private_key(65537, 1024),
     "rsa-2048": lambda: rsa.generate_private_key(65537, 2048),
     "rsa-3072": lambda: rsa.generate_private_key(65537, 3072),
+    "rsa-4096": lambda: rsa.generate_private_key(65537, 4096),
     "p-224": lambda: ec.generate_private_key(ec.SECP224R1()),
     "p-256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "p-384": lambda: ec.generate_private_key(ec.SECP384R1()),

@@ -30,6 +30,7 @@ from thingmint.host.words import in_words
 from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_test
 from thingmint.keys.generators import Engine
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
+from thingmint.service.clocks import MOST_SKEW
 from thingmint.service.first_credentials import require_own_database
 from thingmint.service.opening import registry_beside_service
 from thingmint.settings.config import Config, StartRefused
@@ -134,11 +135,20 @@ async def _registry(config: Config) -> list[Finding]:
         async with registry_beside_service(config) as registry:
             await registry.store.check()
             await require_own_database(registry.store, registry.sealer, registry.issuer_id, registry.config.data_dir)
+            skew = registry.clock.skew
             twice = await registry.store.read(lambda: signed_certificate_table.other_encodings())
     except (StartRefused, ThingmintError, OSError) as error:
         return [Finding(Verdict.WRONG, in_words(error))]
     sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
-    return [sound, *map(_registered_twice, twice)]
+    clocks = [] if config.database_url is None else [_clock(skew)]
+    return [sound, *clocks, *map(_registered_twice, twice)]
+
+
+def _clock(skew: timedelta) -> Finding:
+    verdict = Verdict.WRONG if abs(skew) > MOST_SKEW else Verdict.OK
+    direction = "ahead of" if skew >= timedelta() else "behind"
+    seconds = abs(skew).total_seconds()
+    return Finding(verdict, f"the clock of this machine is {seconds:.1f} seconds {direction} the database's")
 
 
 def _registered_twice(certificate: Certificate) -> Finding:

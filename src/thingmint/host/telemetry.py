@@ -84,6 +84,11 @@ class Metrics:
         self._expiry = Gauge(
             "thingmint_certificate_expiry_timestamp_seconds", "When a certificate ends.", ("name",), registry=registry
         )
+        self._clock_skew = Gauge(
+            "thingmint_clock_skew_seconds",
+            "How far the machine's clock is ahead of the database's.",
+            registry=registry,
+        )
         Info("thingmint_build", "The version that runs.", registry=registry).info({"version": version})
         # Finding a child by its labels costs more than counting; the names come from tables, so these stay few.
         self._request_counters: dict[tuple[str, str], Counter] = {}
@@ -164,6 +169,10 @@ class Metrics:
     def certificate_expiry(self, name: str, not_after: datetime) -> None:
         """Record when one of the service's own certificates ends."""
         self._expiry.labels(name).set(not_after.timestamp())
+
+    def clock_skew(self, seconds: float) -> None:
+        """Record how far the machine's clock is ahead of the database's; negative if it is behind."""
+        self._clock_skew.set(seconds)
 
     @property
     def registry(self) -> CollectorRegistry:

@@ -182,7 +182,7 @@ class Application:
             )
             record.principal = caller.principal.arn
             raw = match.read(scope["query_string"], headers, body)
-            needed = match.permissions(caller.scope, raw)
+            needed = match.operation.permissions(caller.scope, raw)
             conditions = request_conditions(scope["scheme"], headers, self._clock.now())
             await authorize_all(caller, needed, conditions, self._tags_of)
             self._throttle.admit(caller.account, match.operation.name)

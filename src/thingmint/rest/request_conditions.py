@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from thingmint.registration.policies.authorization import iso_time
+from thingmint.registration.policies.authorization import time_conditions
 
 _HEADERS = {"aws:UserAgent": b"user-agent", "aws:Referer": b"referer"}
 
@@ -12,14 +12,10 @@ def request_conditions(
     scheme: str, headers: Sequence[tuple[bytes, bytes]], now: datetime
 ) -> Mapping[str, tuple[str, ...]]:
     """Return the keys with their values; those of headers are there if the request has the header."""
-    keys = {
-        "aws:SecureTransport": "true" if scheme == "https" else "false",
-        "aws:CurrentTime": iso_time(now),
-        "aws:EpochTime": str(int(now.timestamp())),
-    }
+    keys = {"aws:SecureTransport": "true" if scheme == "https" else "false"}
     for key, name in _HEADERS.items():
         values = [value for header, value in headers if header == name]
         if values:
             # RFC 9110, 5.3: a header that comes twice says the same as one with both values.
             keys[key] = b", ".join(values).decode("latin-1")
-    return {key: (value,) for key, value in keys.items()}
+    return {**time_conditions(now), **{key: (value,) for key, value in keys.items()}}

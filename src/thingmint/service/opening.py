@@ -1,6 +1,6 @@
 """Owns an open data directory as a whole: its keys, its store, and the authority on them; for a service or beside one.
 
-The clock and the random source are here. Refuses to know HTTP, MQTT and who calls.
+The random source is here. Refuses to know HTTP, MQTT and who calls.
 """
 
 import contextlib
@@ -8,8 +8,8 @@ import os
 import secrets
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -35,8 +35,10 @@ from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.keys.engines import EngineUnavailable, choose_engine
 from thingmint.keys.pool import KeyPool
+from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import KeySource, RegistrationFiles, Store
+from thingmint.service.clocks import DatabaseClock, ServiceClock, SystemClock
 from thingmint.service.first_credentials import (
     operator,
     read_hook_secret,
@@ -60,14 +62,6 @@ REGISTRATION_CODE_OCTETS = 32
 _log = structlog.get_logger("thingmint")
 
 
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """Return the present, aware, UTC."""
-        return datetime.now(UTC)
-
-
 def serial_numbers() -> SerialNumber:
     """Return a new serial number from the system's random source."""
     return random_serial_number(os.urandom)
@@ -82,7 +76,7 @@ class Registry:
     authorities: Authorities
     sealer: Sealer
     store: Store
-    clock: SystemClock = field(default_factory=SystemClock)
+    clock: ServiceClock
 
     @property
     def issuer_id(self) -> str:
@@ -118,15 +112,26 @@ async def open_registry(
     except InvalidDatabaseURL as error:
         raise StartRefused(in_words(error)) from error
     try:
+        clock = await _clock_of(config, store)
         yield Registry(
             config=config,
             scope=Scope(AccountId(config.account), Region(config.region)),
             authorities=authorities,
             sealer=Sealer(authorities.sealing_key_material, os.urandom),
             store=store,
+            clock=clock,
         )
     finally:
         await store.close()
+
+
+async def _clock_of(config: Config, store: Store) -> ServiceClock:
+    """Return the clock of the database if other nodes may share it; raise ServiceUnavailable if it does not answer."""
+    if config.database_url is None:
+        return SystemClock()
+    clock = DatabaseClock(lambda: store.read(postgresql_time))
+    await clock.measure()
+    return clock
 
 
 @contextlib.asynccontextmanager
@@ -173,6 +178,7 @@ def registration_authority(
         issuer=issuer,
         claim_issuer=claim_issuer,
         clock=registry.clock,
+        require_right_clock=registry.clock.require_right,
         serial_numbers=serial_numbers,
         new_generation_id=lambda: str(uuid.uuid4()),
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),

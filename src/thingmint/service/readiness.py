@@ -32,16 +32,18 @@ class Log(Protocol):
 
 @dataclass(slots=True)
 class ClockWatch:
-    """Compares the machine's clock with the validity of the issuing authority."""
+    """Compares the service's clock with the validity of the issuing authority; ``check_skew`` with other nodes'."""
 
     now: Callable[[], datetime]
     not_before: datetime
     not_after: datetime
     log: Log
+    check_skew: Callable[[], None] = lambda: None
     _was_right: bool = True
 
     def check(self) -> None:
         """Return if certificates can be issued at this time; raise ServiceUnavailable otherwise. Changes are logged."""
+        self.check_skew()
         now = self.now()
         is_right = self.not_before <= now <= self.not_after
         if is_right is not self._was_right:

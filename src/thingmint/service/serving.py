@@ -46,6 +46,7 @@ from thingmint.rest.pages import ALIVE, Pages
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.service.addresses import device_endpoint, endpoints_of, is_unnamed
 from thingmint.service.background import background
+from thingmint.service.clocks import SkewWatch, skew_watched
 from thingmint.service.device_edge import DeviceAddress, DeviceEdge
 from thingmint.service.first_credentials import (
     ensure_credentials,
@@ -108,6 +109,7 @@ async def _serve_registry(
     clock = _clock_watch(registry)
     events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(skew_watched(SkewWatch(registry.clock, _log, metrics.clock_skew)))
         await stack.enter_async_context(watched(clock))
         await edge.start()
         stack.push_async_callback(edge.stop, GRACE_SECONDS)
@@ -129,7 +131,7 @@ async def _serve_registry(
         stack.callback(asyncio.create_task(rotation.run()).cancel)
         await stack.enter_async_context(background(authority, str(uuid.uuid4()), _log))
         endpoints = endpoints_of(config, server.port, edge.port, edge.alpn_port)
-        tidying = asyncio.create_task(_tidy(registry))
+        tidying = asyncio.create_task(_tidy(registry, events))
         stack.callback(tidying.cancel)
         write_endpoints(config.data_dir, endpoints)
         _log.info("ready", api=endpoints.api, mqtt=endpoints.mqtt, account=config.account, version=__version__)
@@ -232,11 +234,12 @@ def _use(registry: Registry, server: Server, edge: DeviceEdge, metrics: Metrics,
     _show_expiries(registry, identity, metrics)
 
 
-async def _tidy(registry: Registry) -> None:
+async def _tidy(registry: Registry, events: LoggedEvents) -> None:
     """Remove what has no use any more, now and every hour."""
     while True:
         try:
-            purged = await purge_expired(registry.store, registry.clock, registry.scope.region)
+            registry.clock.require_right()
+            purged = await purge_expired(registry.store, registry.clock, registry.scope.region, events)
         except ThingmintError as error:
             _log.warning("expired credentials cannot be removed yet", cause=type(error).__name__)
         else:
@@ -261,7 +264,13 @@ def _show_expiries(registry: Registry, identity: ServerIdentity, metrics: Metric
 
 def _clock_watch(registry: Registry) -> ClockWatch:
     issuing = registry.authorities.issuing.certificate
-    return ClockWatch(registry.clock.now, issuing.not_valid_before_utc, issuing.not_valid_after_utc, _log)
+    return ClockWatch(
+        registry.clock.now,
+        issuing.not_valid_before_utc,
+        issuing.not_valid_after_utc,
+        _log,
+        registry.clock.require_right,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from tests.support.user_ca import new_ca
 from thingmint.api.provisioning.register_thing import registration_steps
 from thingmint.api.wire.binding import RawRequest
 from thingmint.core.errors import InvalidRequest, RegistrationFailed
+from thingmint.issuance.foreign.certificate import load_foreign_pem
 
 OURS = "arn:aws:iot:eu-west-1:123456789012"
 TEMPLATE = {
@@ -48,6 +49,20 @@ async def test_what_was_registered_is_answered_in_the_form_of_aws(api: Api) -> N
         "policy": f"{OURS}:policy/{policy_name}",
     }
     assert len(policy_name) == 40
+
+
+async def test_a_certificate_is_parsed_once_for_policies_template_and_registry(api: Api) -> None:
+    ca = new_ca()
+    pem = ca.issue_pem()
+    certificate = {"Type": "AWS::IoT::Certificate", "Properties": {"CertificatePem": {"Ref": "PEM"}}}
+    template = {"Parameters": {"PEM": {"Type": "String"}}, "Resources": {"certificate": certificate}}
+    before = load_foreign_pem.cache_info()
+    assert steps(template, parameters={"PEM": pem})
+    with pytest.raises(RegistrationFailed, match="not registered"):
+        await api.call("POST", "/things", body(template, PEM=pem))
+    after = load_foreign_pem.cache_info()
+    assert after.misses - before.misses == 1
+    assert after.hits - before.hits >= 2
 
 
 async def test_a_template_without_a_certificate_is_answered_without_one(api: Api) -> None:

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.api import Api
-from tests.support.authority import caller_with, new_authority
+from tests.support.authority import caller_with
 
-from thingmint.api.service import implemented_operations
+from thingmint.api.service import OPERATIONS
 from thingmint.api.wire.binding import RawRequest
 from thingmint.api.wire.permissions import CREDENTIALS_SERVICE, passes_role, request_tags, tag_context
-from thingmint.api.wire.routing import Match
 from thingmint.core.errors import InvalidRequest
 from thingmint.registration.policies.authorization import Permission
 
@@ -29,7 +28,7 @@ def needed(api: Api, method: str, target: str, body: object = None) -> tuple[Per
     path, _, query = target.partition("?")
     match = api.router.match(method, path.encode())
     raw = match.read(query.encode(), [], b"" if body is None else json.dumps(body).encode())
-    return match.permissions(caller_with().scope, raw)
+    return match.operation.permissions(caller_with().scope, raw)
 
 
 async def test_creating_with_tags_takes_the_permission_to_tag(api: Api) -> None:
@@ -138,7 +137,6 @@ JSON = st.recursive(
     ),
     max_leaves=12,
 )
-OPERATIONS = implemented_operations(new_authority(), "devices.example")
 
 
 @given(st.one_of(st.binary(max_size=40), JSON.map(lambda value: json.dumps(value).encode())), st.binary(max_size=40))
@@ -146,7 +144,7 @@ def test_no_body_and_no_header_keeps_policies_from_being_asked(body: bytes, head
     for operation in OPERATIONS:
         labels = {part.strip("{}+"): "x" for part in operation.path.split("/") if part.startswith("{")}
         raw = RawRequest(labels, [("resourceArn", "x")], [(b"x-amzn-principal", header)], body)
-        assert Match(operation, labels).permissions(caller_with().scope, raw)[0].action == f"iot:{operation.name}"
+        assert operation.permissions(caller_with().scope, raw)[0].action == f"iot:{operation.name}"
 
 
 @pytest.mark.parametrize("path", ["/tags", "/untag"])

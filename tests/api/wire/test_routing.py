@@ -2,7 +2,8 @@
 
 import pytest
 
-from thingmint.api.wire.operation import Operation, any_resource, unimplemented
+from thingmint.api.wire.operation import Operation, Served, unimplemented
+from thingmint.api.wire.resources import any_resource
 from thingmint.api.wire.routing import Router
 from thingmint.core.errors import InvalidRequest, OperationUnknown
 from thingmint.core.identifiers import AccountId, Region, Scope
@@ -112,13 +113,13 @@ def test_a_match_reads_the_parts_of_its_request() -> None:
 def test_an_operation_without_a_resource_asks_no_policy() -> None:
     match = ROUTER.match("GET", b"/things")
 
-    assert match.resource(SCOPE, match.read(b"", [], b"")) is None
+    assert match.operation.resources(SCOPE, match.read(b"", [], b"")) == ()
 
 
 def test_an_operation_names_its_action_and_resource() -> None:
     listed = unimplemented("List", "GET /things")
-    operation = Operation("List", "GET", "/things", any_resource, listed.invoke)
+    operation = Served(Operation("List", "GET", "/things", any_resource), listed.invoke)
     match = Router([operation]).match("GET", b"/things")
 
     assert match.operation.action == "iot:List"
-    assert match.resource(SCOPE, match.read(b"", [], b"")) == "*"
+    assert match.operation.resources(SCOPE, match.read(b"", [], b"")) == ("*",)

@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 from tests.support.policies import Json, document, statement
 
-from thingmint.core.identifiers import AccountId, Region, Scope
-from thingmint.core.policies.certificate_variables import certificate_keys
 from thingmint.core.policies.condition_keys import CALLER_KEYS, DEVICE_ACTIONS, DEVICE_KEYS, never_present
-from thingmint.core.policies.device_context import ConnectAttribute, DeviceConnection, connect_context, device_context
 from thingmint.core.policies.language import parse_policy
 
+PAGE = Path(__file__).parents[3] / "docs/reference/policies.md"
 ACTIONS = ("iot:ListThings", "iot:SendDirectMessage", "iot:GetConnection", "iam:PassRole")
 
 
@@ -82,25 +80,41 @@ def test_what_a_connect_asks_for_is_known_to_connecting_alone() -> None:
         assert devices(when(key, Action="iot:Publish")) == (key.lower(),)
 
 
-def test_the_keys_that_a_connection_has_are_in_the_table(every_name: dict[str, tuple[str, ...]]) -> None:
-    context = device_context(DeviceConnection("lamp", "192.0.2.1", "iot.example", None, every_name))
-    scope = Scope(AccountId("123456789012"), Region("us-east-1"))
-    whole = connect_context(context, scope, [*ConnectAttribute], "will")
+def test_the_page_on_policies_has_every_key_of_devices() -> None:
+    part, _ = PAGE.read_text().split("## Policies of callers")
     for key in DEVICE_KEYS:
-        if "Thing." not in key.name and key.name != "iot:CertificateId":
-            assert whole.has(key.name), key.name
-    for name in certificate_keys(every_name):
-        assert any(key.is_named(name) for key in DEVICE_KEYS), name
+        if key.name.startswith("iot:Certificate."):
+            word = re.sub(r"\.(List|[0-4])$", "", key.name).rpartition(".")[2]
+            assert f"`{word}`" in part or f"`iot:Certificate.{word}`" in part, key.name
+        else:
+            assert any(f"`{name}" in part for name in (key.name, f".{key.name.rpartition('.')[2]}")) or (
+                key.name == "iot:Connection.Thing.Attributes[${Name}]" and "`.Attributes[name]`" in part
+            ), key.name
+
+
+def test_the_keys_of_devices_are_those_of_the_documents() -> None:
+    # IoT developer guide, "Basic AWS IoT Core policy variables", "Thing policy variables", "X.509 Certificate AWS IoT
+    # Core policy variables", and "Connect policy examples".
+    bases = {key.name for key in DEVICE_KEYS if not key.name.startswith("iot:Certificate.")}
+    assert bases == {
+        "aws:SourceIp",
+        "iot:CertificateId",
+        "iot:ClientId",
+        "iot:ConnectAttributes",
+        "iot:Connection.Thing.Attributes[${Name}]",
+        "iot:Connection.Thing.IsAttached",
+        "iot:Connection.Thing.ThingName",
+        "iot:Connection.Thing.ThingTypeName",
+        "iot:DomainName",
+        "iot:LastWillTopic",
+    }
+    # Serial number and available keys; of subject and issuer, 13 attributes and 5 kinds of alternative names, each
+    # alone, as a list, and by five indexes.
+    assert len(DEVICE_KEYS) - len(bases) == 2 + 2 * (13 + 5) * 7
+    at_connect = {key.name for key in DEVICE_KEYS if key.actions}
+    assert at_connect == {"iot:ConnectAttributes", "iot:LastWillTopic"}
 
 
 def test_the_page_on_policies_has_every_key_of_callers() -> None:
-    page = Path(__file__).parents[3] / "docs/reference/policies.md"
-    _, callers_part = page.read_text().split("## Policies of callers")
+    _, callers_part = PAGE.read_text().split("## Policies of callers")
     assert [key.name for key in CALLER_KEYS if f"`{key.name}`" not in callers_part] == []
-
-
-@pytest.fixture
-def every_name() -> dict[str, tuple[str, ...]]:
-    bases = {key.name.removeprefix("iot:Certificate.") for key in DEVICE_KEYS if "Certificate." in key.name}
-    attributes = {base for base in bases if not re.search(r"\.(List|[0-9])$|AvailableKeys", base)}
-    return dict.fromkeys(attributes, ("a", "b", "c", "d", "e", "f"))

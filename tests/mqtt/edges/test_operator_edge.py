@@ -342,6 +342,10 @@ def test_operators_disconnect_and_events_say_so(bench: Bench) -> None:
     event = bench.live.events.all[-1]
     assert isinstance(event, ClientDisconnected)
     assert event.reason is DisconnectReason.API_INITIATED_DISCONNECT
+    ended = bench.live.thread.call(lambda: bench.edge.last_connection("lamp"))
+    assert ended is not None
+    assert (ended.ended_at, ended.reason, ended.client_id) == (event.at, "API_INITIATED_DISCONNECT", "lamp")
+    assert bench.live.thread.call(lambda: bench.edge.last_connection("nobody")) is None
     assert not bench.live.thread.call(lambda: bench.edge.disconnect("lamp", clean_session=False, prevent_will=False))
 
 

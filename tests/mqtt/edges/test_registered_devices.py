@@ -19,16 +19,18 @@ from tests.support.user_ca import der_of, new_ca
 
 from thingmint.api.service import build_router
 from thingmint.core.certificates.certificate import CertificateStatus
-from thingmint.core.errors import ThingmintError
+from thingmint.core.errors import LimitExceeded, ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope, certificate_id_of
 from thingmint.core.policies.budget import MAX_WEIGHT_IN_FORCE
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.mqtt.edges.registered_devices import RegisteredDevice, RegisteredDevices
 from thingmint.mqtt.rights.ports import ConnectAttribute, ConnectionFacts, DeviceRefusal, DeviceRefused
+from thingmint.records.policies.policy_attachments import MAX_THINGS
 from thingmint.registration.access.unnamed_accounts import MAX_ISSUERS
 from thingmint.registration.certificates.auto_registration import AutoRegistration
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
+from thingmint.registration.policies.effective_policies import policies_for
 from thingmint.registration.provisioning import claims, provisioning_templates
 
 ADDRESS = "192.0.2.7"
@@ -135,6 +137,29 @@ async def test_policies_that_are_too_large_together_bind_no_connection(house: Ho
     with pytest.raises(DeviceRefused) as refused:
         await device.authorizer(facts())
     assert refused.value.reason is DeviceRefusal.POLICIES_TOO_LARGE
+
+
+async def test_a_certificate_with_too_many_things_opens_no_connection(house: House) -> None:
+    der = await house.certificate()
+    await house.allow(der, statement("iot:Connect", "client/lamp"))
+    device = await house.identify(der)
+    numbers = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < $1) "
+    house.store.execute(
+        f"{numbers}INSERT INTO thing_principal (account, region, thing_name, principal, principal_type) "
+        "SELECT account, region, 'thing-' || n, target, 'NON_EXCLUSIVE_THING' FROM number, policy_attachment",
+        MAX_THINGS,
+    )
+    assert (await device.authorizer(facts())).allows("iot:Connect", "client/lamp")
+    house.store.execute(
+        "INSERT INTO thing_principal (account, region, thing_name, principal, principal_type) "
+        "SELECT account, region, 'one-more', target, 'NON_EXCLUSIVE_THING' FROM policy_attachment"
+    )
+    with pytest.raises(DeviceRefused) as refused:
+        await device.authorizer(facts())
+    assert refused.value.reason is DeviceRefusal.POLICIES_TOO_LARGE
+    target = CertificateTarget(device.scope, device.certificate_id)
+    with pytest.raises(LimitExceeded, match="more than 1000 things"):
+        await policies_for(house.authority, device.scope, target, None)
 
 
 async def test_a_certificate_that_nobody_registered_is_not_admitted(house: House) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.support.authority import Listener
 from tests.support.memory_store import MemoryStore
 from tests.support.policies import document, statement
 from tests.support.signing import SettableClock
@@ -13,7 +14,7 @@ from tests.support.signing import SettableClock
 from thingmint.core.access_key import AccessKey, AccessKeyOrigin
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.errors import InvalidRequest, MalformedPolicy, ResourceNotFound, ServiceUnavailable
-from thingmint.core.identifiers import AccountId, Region, Scope
+from thingmint.core.identifiers import AccountId, Region, Scope, user_arn
 from thingmint.core.policies.language import DecisionEffect, evaluate, parse_policy
 from thingmint.data_directory.sealing import Sealer
 from thingmint.records.access import access_keys as access_key_table
@@ -27,6 +28,7 @@ from thingmint.registration.access.access_keys import (
     sealing_name,
     session_token_digest,
 )
+from thingmint.registration.kernel.changes import changes_from
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CLOCK = SettableClock(NOW)
@@ -253,3 +255,21 @@ async def test_preset_key_that_another_sealing_key_sealed_stops_the_start(store:
     stranger = Sealer(bytes(range(32)), os.urandom)
     with pytest.raises(ServiceUnavailable, match="cannot be unsealed"):
         await ensure_administrator(store, stranger, CLOCK, SCOPE, "AKIAROOT", "secret", PRESET)
+
+
+async def test_every_change_of_access_keys_is_heard_and_noted_with_its_audit_entry(store: MemoryStore) -> None:
+    heard = Listener()
+    before = await changes_from(store, None)
+    request = AccessKeyRequest("line-7", POLICY)
+    created = await create_access_key(store, SEALER, CLOCK, os.urandom, caller(), request, heard)
+    await delete_access_key(store, CLOCK, caller(), created.access_key.access_key_id, heard)
+    await ensure_administrator(store, SEALER, CLOCK, SCOPE, "AKIAFIRST", "secret", PRESET, heard)
+    await ensure_administrator(store, SEALER, CLOCK, SCOPE, "AKIASECOND", "secret", PRESET, heard)
+    assert [(entry.action, entry.detail["access_key_id"]) for entry in heard.entries] == audited(store)
+    assert [entry.action for entry in heard.entries] == [
+        *("CreateAccessKey", "DeleteAccessKey", "CreateAccessKey"),
+        *("DeleteAccessKey", "CreateAccessKey"),
+    ]
+    assert (await changes_from(store, before.stamp)).resources == frozenset(
+        {user_arn(SCOPE, "line-7"), user_arn(SCOPE, "administrator")}
+    )

@@ -93,6 +93,24 @@ async def test_an_account_accepts_nothing_that_an_earlier_version_registered_the
         await transferred(with_keys, offered)
 
 
+async def test_another_encoding_that_an_earlier_version_registered_is_not_transferred(
+    with_keys: RegistrationAuthority, store: MemoryStore
+) -> None:
+    ca = new_ca()
+    first, second = [await register_without_ca(with_keys, CALLER, ca.issue_pem(), INACTIVE) for _ in range(2)]
+    doubled = "UPDATE certificate SET signed_digest = NULL, other_encoding_of = $1 WHERE certificate_id = $2"
+    refused = f"{second.certificate_id} is another encoding of {first.certificate_id} and cannot be transferred"
+    await transfers.begin(with_keys, CALLER, second.certificate_id, OTHER.account, None)
+    store.execute(doubled, first.certificate_id, second.certificate_id)
+    # It was offered before the database was migrated.
+    with pytest.raises(InvalidRequest, match=refused):
+        await transfers.accept(with_keys, OTHER, second.certificate_id, active=True)
+    await transfers.cancel(with_keys, CALLER, second.certificate_id)
+    with pytest.raises(InvalidRequest, match=refused):
+        await transfers.begin(with_keys, CALLER, second.certificate_id, OTHER.account, None)
+    await transferred(with_keys, first)
+
+
 async def test_what_was_transferred_is_known_by_its_new_account(with_keys: RegistrationAuthority) -> None:
     issued = new_ca().issue()
     await transferred(with_keys, await register_without_ca(with_keys, CALLER, pem_of(issued), INACTIVE))

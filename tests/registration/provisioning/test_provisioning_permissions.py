@@ -178,6 +178,7 @@ async def test_tags_and_the_time_are_condition_keys_of_a_role(store: MemoryStore
         effect="Deny",
         StringEquals={"aws:ResourceTag/hall": "7"},
         DateGreaterThan={"aws:CurrentTime": "2000-01-01T00:00:00Z"},
+        NumericGreaterThan={"aws:EpochTime": "946684800"},
     )
     authority = authority_with(store, statement(["*"]), denied)
     await thing_groups.create(authority, OPERATOR, group, attributes=Attributes(), tags={})

@@ -35,3 +35,26 @@ async def test_everything_that_has_ended_goes_and_the_sweep_goes_on(monkeypatch:
     sweeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sweeping
+
+
+async def test_a_node_whose_clock_is_wrong_sweeps_nothing() -> None:
+    store, asked = MemoryStore(), list[None]()
+
+    def require_right_clock() -> None:
+        asked.append(None)
+        raise ServiceUnavailable("The clock is wrong")
+
+    right = new_authority(store)
+    await create_template(right)
+    await waiting_certificate(right)
+    await claims.create_claim(right, OPERATOR, FLEET)
+    before = store.tables.dump()
+    late = SettableClock(NOW + timedelta(hours=2))
+    wrong = replace(right, clock=late, require_right_clock=require_right_clock)
+    sweeping = asyncio.create_task(sweep.sweep(wrong, pause_seconds=0))
+    while len(asked) < 3:  # noqa: ASYNC110  a list sets no event
+        await asyncio.sleep(0)
+    sweeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sweeping
+    assert store.tables.dump() == before

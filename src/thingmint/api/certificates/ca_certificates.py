@@ -1,11 +1,10 @@
 """Owns the messages and operations of users' own CA certificates; their meaning is in `registration`."""
 
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from msgspec import field
 
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
@@ -19,8 +18,6 @@ from thingmint.api.wire.messages import (
     Timestamp,
     tags_of,
 )
-from thingmint.api.wire.operation import Operation, implemented
-from thingmint.api.wire.permissions import passes_role
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.ca_certificate import (
     AutoRegistrationStatus,
@@ -32,7 +29,7 @@ from thingmint.core.certificates.ca_certificate import (
     registration_config,
 )
 from thingmint.core.certificates.certificate import CertificateMode
-from thingmint.core.identifiers import Scope, iot_arn, parse_certificate_id
+from thingmint.core.identifiers import parse_certificate_id
 from thingmint.issuance.pem import sent_pem
 from thingmint.registration.certificates import ca_certificates
 from thingmint.registration.certificates.ca_certificates import CARegistration
@@ -65,7 +62,11 @@ class RegisterCACertificateResponse(Message, frozen=True, kw_only=True):
 async def register_ca_certificate(
     authority: RegistrationAuthority, caller: Caller, request: RegisterCACertificateRequest
 ) -> RegisterCACertificateResponse:
-    """Answer with the identifiers of a CA certificate that is registered now."""
+    """Answer with the identifiers of a CA certificate that is registered now.
+
+    DEFAULT mode takes a verification certificate, and one account of a region has the CA; SNI_ONLY takes none, and many
+    accounts can. At most ten with one subject.
+    """
     brought = CARegistration(
         ca_certificate_pem=request.ca_certificate,
         verification_pem=request.verification_certificate,
@@ -142,7 +143,10 @@ class ListCACertificatesResponse(Message, frozen=True, kw_only=True):
 async def list_ca_certificates(
     authority: RegistrationAuthority, caller: Caller, request: ListCACertificatesRequest
 ) -> ListCACertificatesResponse:
-    """Answer with a page of the account's CA certificates, newest first unless asked otherwise."""
+    """Answer with a page of the account's CA certificates, newest first unless asked otherwise.
+
+    With ``templateName``, those that provision with this template.
+    """
     template_name = request.template_name
     filters = () if template_name is None else (template_name,)
     listing = Listing("ListCACertificates", caller.scope, ascending=bool(request.ascending_order), filters=filters)
@@ -181,55 +185,8 @@ class DeleteCACertificateRequest(Message, frozen=True, kw_only=True):
 async def delete_ca_certificate(
     authority: RegistrationAuthority, caller: Caller, request: DeleteCACertificateRequest
 ) -> None:
-    """Delete a CA certificate."""
+    """Delete a CA certificate that is INACTIVE; certificates that were registered with it keep working."""
     await ca_certificates.delete(authority, caller, parse_certificate_id(request.certificate_id))
-
-
-def ca_certificate_resource(scope: Scope, request: RawRequest) -> str:
-    """Name the CA certificate in the path, in the case in which it is looked up: no other spelling escapes a Deny."""
-    return iot_arn(scope, f"cacert/{request.labels['caCertificateId'].lower()}")
-
-
-_PASSES_ROLE = passes_role("registrationConfig", "roleArn")
-
-
-def ca_certificate_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "RegisterCACertificate",
-            partial(register_ca_certificate, authority),
-            RegisterCACertificateRequest,
-            RegisterCACertificateResponse,
-            further=_PASSES_ROLE,
-        ),
-        implemented(
-            "DescribeCACertificate",
-            partial(describe_ca_certificate, authority),
-            DescribeCACertificateRequest,
-            DescribeCACertificateResponse,
-            ca_certificate_resource,
-        ),
-        implemented(
-            "ListCACertificates",
-            partial(list_ca_certificates, authority),
-            ListCACertificatesRequest,
-            ListCACertificatesResponse,
-        ),
-        implemented(
-            "UpdateCACertificate",
-            partial(update_ca_certificate, authority),
-            UpdateCACertificateRequest,
-            resource=ca_certificate_resource,
-            further=_PASSES_ROLE,
-        ),
-        implemented(
-            "DeleteCACertificate",
-            partial(delete_ca_certificate, authority),
-            DeleteCACertificateRequest,
-            resource=ca_certificate_resource,
-        ),
-    )
 
 
 def _config(message: RegistrationConfigMessage | None) -> RegistrationConfig | None:

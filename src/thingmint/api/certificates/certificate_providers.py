@@ -1,17 +1,14 @@
 """Owns the messages and operations of certificate providers; what they mean is decided in `registration`."""
 
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from msgspec import field
 
-from thingmint.api.registry.registry_messages import in_path
 from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Marker, Message, Tag, Timestamp, tags_of
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate_provider import ProvidedOperation
 from thingmint.core.identifiers import certificate_provider_arn, parse_certificate_provider_name
@@ -40,7 +37,10 @@ class CreateCertificateProviderResponse(Message, frozen=True, kw_only=True):
 async def create_certificate_provider(
     authority: RegistrationAuthority, caller: Caller, request: CreateCertificateProviderRequest
 ) -> CreateCertificateProviderResponse:
-    """Answer with the ARN of a new provider, or of the one that the same token made."""
+    """Answer with the ARN of a new provider, or of the one that the same token made.
+
+    One an account, asked for CreateCertificateFromCsr over MQTT only; see the setting ``hooks``.
+    """
     created = await certificate_providers.create(
         authority,
         caller,
@@ -114,7 +114,7 @@ class DeleteCertificateProviderRequest(Message, frozen=True, kw_only=True):
 async def delete_certificate_provider(
     authority: RegistrationAuthority, caller: Caller, request: DeleteCertificateProviderRequest
 ) -> None:
-    """Delete a provider."""
+    """Delete a provider; the issuing CA signs again."""
     name = parse_certificate_provider_name(request.certificate_provider_name)
     await certificate_providers.delete(authority, caller, name)
 
@@ -149,47 +149,4 @@ async def list_certificate_providers(
             for entry in page.items
         ],
         next_token=listing.marker(page.next),
-    )
-
-
-_PROVIDER = in_path("certificateprovider", "certificateProviderName")
-
-
-def certificate_provider_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateCertificateProvider",
-            partial(create_certificate_provider, authority),
-            CreateCertificateProviderRequest,
-            CreateCertificateProviderResponse,
-            _PROVIDER,
-        ),
-        implemented(
-            "DescribeCertificateProvider",
-            partial(describe_certificate_provider, authority),
-            DescribeCertificateProviderRequest,
-            DescribeCertificateProviderResponse,
-            _PROVIDER,
-        ),
-        implemented(
-            "UpdateCertificateProvider",
-            partial(update_certificate_provider, authority),
-            UpdateCertificateProviderRequest,
-            UpdateCertificateProviderResponse,
-            _PROVIDER,
-        ),
-        implemented(
-            "DeleteCertificateProvider",
-            partial(delete_certificate_provider, authority),
-            DeleteCertificateProviderRequest,
-            None,
-            _PROVIDER,
-        ),
-        implemented(
-            "ListCertificateProviders",
-            partial(list_certificate_providers, authority),
-            ListCertificateProvidersRequest,
-            ListCertificateProvidersResponse,
-        ),
     )

@@ -1,17 +1,15 @@
 """Owns the messages and operations of device certificates; rules: `registration.certificates.certificates`."""
 
 from datetime import datetime
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from msgspec import Struct, field
 
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import CertificateIdText, Marker, Message, PageSize, Timestamp
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import (
     Certificate,
@@ -20,7 +18,7 @@ from thingmint.core.certificates.certificate import (
     CertificateSummary,
     Transfer,
 )
-from thingmint.core.identifiers import Scope, certificate_arn, iot_arn, parse_certificate_id
+from thingmint.core.identifiers import Scope, certificate_arn, parse_certificate_id
 from thingmint.issuance.keys import public_key_pem
 from thingmint.issuance.pem import certificate_pem, sent_pem
 from thingmint.registration.certificates import certificates
@@ -52,7 +50,10 @@ class CreateKeysAndCertificateResponse(Message, frozen=True, kw_only=True):
 async def create_keys_and_certificate(
     authority: RegistrationAuthority, caller: Caller, request: CreateKeysAndCertificateRequest
 ) -> CreateKeysAndCertificateResponse:
-    """Answer with a new certificate and the key pair made for it."""
+    """Answer with a new certificate and the key pair made for it.
+
+    The private key is in the answer and nowhere else.
+    """
     issued = await certificates.issue_with_new_key(authority, caller, active=bool(request.set_as_active))
     return CreateKeysAndCertificateResponse(
         certificate_arn=issued.certificate.arn,
@@ -79,7 +80,10 @@ class CreateCertificateFromCsrResponse(Message, frozen=True, kw_only=True):
 async def create_certificate_from_csr(
     authority: RegistrationAuthority, caller: Caller, request: CreateCertificateFromCsrRequest
 ) -> CreateCertificateFromCsrResponse:
-    """Answer with a new certificate for the key of the signing request."""
+    """Answer with a new certificate for the key of the signing request.
+
+    RSA 2048–4096, P-256, P-384 and P-521; its signature is checked, and known weak keys are refused.
+    """
     certificate = await certificates.issue_from_csr(
         authority, caller, request.certificate_signing_request, active=bool(request.set_as_active)
     )
@@ -197,7 +201,10 @@ class ListCertificatesResponse(Message, frozen=True, kw_only=True):
 async def list_certificates(
     authority: RegistrationAuthority, caller: Caller, request: ListCertificatesRequest
 ) -> ListCertificatesResponse:
-    """Answer with a page of the account's certificates, newest first unless asked otherwise."""
+    """Answer with a page of the account's certificates, newest first unless asked otherwise.
+
+    ``pageSize`` is 1–250, by default 25.
+    """
     listing = Listing("ListCertificates", caller.scope, ascending=bool(request.ascending_order))
     page_request = listing.page_request(request.page_size, request.marker)
     page = await certificates.list_certificates(authority, caller, page_request)
@@ -225,7 +232,7 @@ class UpdateCertificateRequest(Message, frozen=True, kw_only=True):
 async def update_certificate(
     authority: RegistrationAuthority, caller: Caller, request: UpdateCertificateRequest
 ) -> None:
-    """Give a certificate another status."""
+    """Give a certificate the status ACTIVE, INACTIVE or REVOKED; REVOKED is final."""
     certificate_id = parse_certificate_id(request.certificate_id)
     await certificates.update_status(authority, caller, certificate_id, request.new_status)
 
@@ -241,51 +248,3 @@ async def delete_certificate(
     """Delete a certificate; ``forceDelete`` detaches its policies, but neither things nor an ACTIVE status."""
     certificate_id = parse_certificate_id(request.certificate_id)
     await certificates.delete(authority, caller, certificate_id, detach_policies=bool(request.force_delete))
-
-
-def certificate_resource(scope: Scope, request: RawRequest) -> str:
-    """Name the certificate in the path, in the case in which it is looked up: no other spelling escapes a Deny."""
-    return iot_arn(scope, f"cert/{request.labels['certificateId'].lower()}")
-
-
-def certificate_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateKeysAndCertificate",
-            partial(create_keys_and_certificate, authority),
-            CreateKeysAndCertificateRequest,
-            CreateKeysAndCertificateResponse,
-        ),
-        implemented(
-            "CreateCertificateFromCsr",
-            partial(create_certificate_from_csr, authority),
-            CreateCertificateFromCsrRequest,
-            CreateCertificateFromCsrResponse,
-        ),
-        implemented(
-            "DescribeCertificate",
-            partial(describe_certificate, authority),
-            DescribeCertificateRequest,
-            DescribeCertificateResponse,
-            certificate_resource,
-        ),
-        implemented(
-            "ListCertificates",
-            partial(list_certificates, authority),
-            ListCertificatesRequest,
-            ListCertificatesResponse,
-        ),
-        implemented(
-            "UpdateCertificate",
-            partial(update_certificate, authority),
-            UpdateCertificateRequest,
-            resource=certificate_resource,
-        ),
-        implemented(
-            "DeleteCertificate",
-            partial(delete_certificate, authority),
-            DeleteCertificateRequest,
-            resource=certificate_resource,
-        ),
-    )

@@ -1,6 +1,5 @@
 """Owns the operations that register certificates of others; what they mean is decided in `registration`."""
 
-from functools import partial
 from typing import Annotated
 
 from msgspec import field
@@ -9,7 +8,6 @@ from thingmint.api.certificates.certificates import CertificateEntry, certificat
 from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import CertificateIdText, CertificateText, Marker, Message, PageSize
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest
@@ -33,7 +31,10 @@ class RegisterCertificateResponse(Message, frozen=True, kw_only=True):
 async def register_certificate(
     authority: RegistrationAuthority, caller: Caller, request: RegisterCertificateRequest
 ) -> RegisterCertificateResponse:
-    """Answer with the identifiers of a certificate that is registered with its CA now."""
+    """Answer with the identifiers of a certificate that is registered with its CA now.
+
+    The CA that signed it must be registered and ACTIVE; the status is ACTIVE, INACTIVE or REVOKED.
+    """
     registered = await registered_certificates.register(
         authority, caller, request.certificate_pem, request.ca_certificate_pem, _status(request)
     )
@@ -58,7 +59,7 @@ class RegisterCertificateWithoutCARequest(Message, frozen=True, kw_only=True):
 async def register_certificate_without_ca(
     authority: RegistrationAuthority, caller: Caller, request: RegisterCertificateWithoutCARequest
 ) -> RegisterCertificateResponse:
-    """Answer with the identifiers of a certificate that is registered now, whoever issued it."""
+    """Answer with the identifiers of a certificate that is registered now in SNI_ONLY mode, any issuer allowed."""
     registered = await registered_certificates.register_without_ca(
         authority, caller, request.certificate_pem, request.status or CertificateStatus.INACTIVE
     )
@@ -80,7 +81,10 @@ class ListCertificatesByCAResponse(Message, frozen=True, kw_only=True):
 async def list_certificates_by_ca(
     authority: RegistrationAuthority, caller: Caller, request: ListCertificatesByCARequest
 ) -> ListCertificatesByCAResponse:
-    """Answer with a page of the certificates that were registered with the CA, newest first unless asked otherwise."""
+    """Answer with a page of the certificates that were registered with the CA, newest first unless asked otherwise.
+
+    Those of a CA certificate that was deleted are listed, too.
+    """
     ca_certificate_id = parse_certificate_id(request.ca_certificate_id)
     ascending = bool(request.ascending_order)
     listing = Listing("ListCertificatesByCA", caller.scope, ascending=ascending, filters=(ca_certificate_id,))
@@ -88,28 +92,4 @@ async def list_certificates_by_ca(
     page = await ca_certificates.list_certificates_by_ca(authority, caller, ca_certificate_id, page_request)
     return ListCertificatesByCAResponse(
         certificates=[certificate_entry(summary) for summary in page.items], next_marker=listing.marker(page.next)
-    )
-
-
-def registered_certificate_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "RegisterCertificate",
-            partial(register_certificate, authority),
-            RegisterCertificateRequest,
-            RegisterCertificateResponse,
-        ),
-        implemented(
-            "RegisterCertificateWithoutCA",
-            partial(register_certificate_without_ca, authority),
-            RegisterCertificateWithoutCARequest,
-            RegisterCertificateResponse,
-        ),
-        implemented(
-            "ListCertificatesByCA",
-            partial(list_certificates_by_ca, authority),
-            ListCertificatesByCARequest,
-            ListCertificatesByCAResponse,
-        ),
     )

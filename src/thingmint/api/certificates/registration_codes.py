@@ -1,9 +1,6 @@
 """Owns the operations of registration codes; their meaning is in `registration.certificates.registration_codes`."""
 
-from functools import partial
-
 from thingmint.api.wire.messages import Message
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.registration.certificates import registration_codes
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -20,7 +17,10 @@ class GetRegistrationCodeResponse(Message, frozen=True, kw_only=True):
 async def get_registration_code(
     authority: RegistrationAuthority, caller: Caller, request: GetRegistrationCodeRequest
 ) -> GetRegistrationCodeResponse:
-    """Answer with the account's registration code, a new one if it has none."""
+    """Answer with the account's registration code, a new one if it has none.
+
+    64 hexadecimal digits for an account and region, until it is deleted.
+    """
     del request
     return GetRegistrationCodeResponse(registration_code=await registration_codes.registration_code(authority, caller))
 
@@ -35,18 +35,3 @@ async def delete_registration_code(
     """Delete the account's registration code."""
     del request
     await registration_codes.delete_registration_code(authority, caller)
-
-
-def registration_code_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "GetRegistrationCode",
-            partial(get_registration_code, authority),
-            GetRegistrationCodeRequest,
-            GetRegistrationCodeResponse,
-        ),
-        implemented(
-            "DeleteRegistrationCode", partial(delete_registration_code, authority), DeleteRegistrationCodeRequest
-        ),
-    )

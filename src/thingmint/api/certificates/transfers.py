@@ -1,17 +1,14 @@
 """Owns the messages and operations of transfers between accounts; rules: `registration.certificates.transfers`."""
 
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from msgspec import field
 
-from thingmint.api.certificates.certificates import certificate_resource
 from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import CertificateIdText, Marker, Message, PageSize, Timestamp
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.transfer import OutgoingCertificate
 from thingmint.core.identifiers import parse_account_id, parse_certificate_id
@@ -35,7 +32,10 @@ class TransferCertificateResponse(Message, frozen=True, kw_only=True):
 async def transfer_certificate(
     authority: RegistrationAuthority, caller: Caller, request: TransferCertificateRequest
 ) -> TransferCertificateResponse:
-    """Answer with the ARN that the certificate will have in the other account."""
+    """Answer with the ARN that the certificate will have in the other account.
+
+    Not while it is ACTIVE or REVOKED or anything is attached to it; the other account must have an access key.
+    """
     certificate_id = parse_certificate_id(request.certificate_id)
     target = parse_account_id(request.target_aws_account)
     arn = await transfers.begin(authority, caller, certificate_id, target, request.transfer_message)
@@ -102,7 +102,7 @@ class ListOutgoingCertificatesResponse(Message, frozen=True, kw_only=True):
 async def list_outgoing_certificates(
     authority: RegistrationAuthority, caller: Caller, request: ListOutgoingCertificatesRequest
 ) -> ListOutgoingCertificatesResponse:
-    """Answer with a page of what waits for other accounts to accept it, newest first unless asked otherwise."""
+    """Answer with a page of what other accounts have yet to accept, newest first unless asked otherwise."""
     listing = Listing("ListOutgoingCertificates", caller.scope, ascending=bool(request.ascending_order))
     page_request = listing.page_request(request.page_size, request.marker)
     page = await transfers.list_outgoing(authority, caller, page_request)
@@ -119,41 +119,4 @@ def _entry(outgoing: OutgoingCertificate) -> OutgoingCertificateEntry:
         transfer_date=epoch_seconds(outgoing.transfer.started_at),
         transfer_message=outgoing.transfer.message,
         creation_date=epoch_seconds(outgoing.created_at),
-    )
-
-
-def transfer_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "TransferCertificate",
-            partial(transfer_certificate, authority),
-            TransferCertificateRequest,
-            TransferCertificateResponse,
-            certificate_resource,
-        ),
-        implemented(
-            "AcceptCertificateTransfer",
-            partial(accept_certificate_transfer, authority),
-            AcceptCertificateTransferRequest,
-            resource=certificate_resource,
-        ),
-        implemented(
-            "RejectCertificateTransfer",
-            partial(reject_certificate_transfer, authority),
-            RejectCertificateTransferRequest,
-            resource=certificate_resource,
-        ),
-        implemented(
-            "CancelCertificateTransfer",
-            partial(cancel_certificate_transfer, authority),
-            CancelCertificateTransferRequest,
-            resource=certificate_resource,
-        ),
-        implemented(
-            "ListOutgoingCertificates",
-            partial(list_outgoing_certificates, authority),
-            ListOutgoingCertificatesRequest,
-            ListOutgoingCertificatesResponse,
-        ),
     )

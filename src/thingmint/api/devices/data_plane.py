@@ -55,6 +55,18 @@ class OpenConnection:
     target: tuple[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class EndedConnection:
+    """The last connection of a client that is not connected now; the reason is AWS IoT's word for it."""
+
+    client_id: str
+    ended_at: datetime
+    reason: str
+    keep_alive: int
+    is_clean: bool
+    session_expiry: int
+
+
 class DeviceEdge(Protocol):
     """What can be done with messages and connections of one account's devices, on behalf of its operators."""
 
@@ -80,6 +92,10 @@ class DeviceEdge(Protocol):
 
     def connection(self, client_id: str) -> OpenConnection | None:
         """Return a client's connection, or None."""
+        ...
+
+    def last_connection(self, client_id: str) -> EndedConnection | None:
+        """Return how a client's last connection ended; None while it is connected, or if that is not remembered."""
         ...
 
     async def send(self, client_id: str, message: DeviceMessage, confirmed_within: float | None) -> None:

@@ -1,26 +1,23 @@
 """Owns the operations on connections of devices: their messages and handlers; refuses to know sockets and packets."""
 
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from msgspec import Struct
 
-from thingmint.api.devices.data_plane import MAX_PAYLOAD_BYTES, DataPlane
+from thingmint.api.devices.backend import Devices
+from thingmint.api.devices.data_plane import MAX_PAYLOAD_BYTES
 from thingmint.api.devices.device_messages import WithProperties, message_of
-from thingmint.api.registry.registry_messages import in_path
 from thingmint.api.wire.binding import PATH, QUERY, RawRequest
 from thingmint.api.wire.codec import epoch_milliseconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.errors import RequestTooLarge
 from thingmint.api.wire.messages import Message
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.api.wire.permissions import Context
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import Scope
 
 ClientIdText: TypeAlias = Annotated[str, Constraint(min_length=1, max_length=128, pattern="^[^$].*")]
-_CLIENT = in_path("client", "clientId")
 _NOT_CONNECTED = "No client of this id is connected"
 _LONGEST_TIMEOUT = 15
 
@@ -31,9 +28,9 @@ class DeleteConnectionRequest(Struct, frozen=True, kw_only=True, rename="camel")
     prevent_will_message: Annotated[bool, QUERY] = False
 
 
-async def delete_connection(data_plane: DataPlane, caller: Caller, request: DeleteConnectionRequest) -> None:
+async def delete_connection(devices: Devices, caller: Caller, request: DeleteConnectionRequest) -> None:
     """Disconnect a client; raise ResourceNotFound if it is not connected."""
-    was_connected = data_plane.edge_of(caller.scope).disconnect(
+    was_connected = devices.edge_of(caller.scope).disconnect(
         request.client_id, clean_session=request.clean_session, prevent_will=request.prevent_will_message
     )
     if not was_connected:
@@ -62,9 +59,9 @@ class GetConnectionResponse(Message, frozen=True, kw_only=True):
     vpc_endpoint_id: str | None = None
 
 
-async def get_connection(data_plane: DataPlane, caller: Caller, request: GetConnectionRequest) -> GetConnectionResponse:
+async def get_connection(devices: Devices, caller: Caller, request: GetConnectionRequest) -> GetConnectionResponse:
     """Answer with what is known of a connection; raise ResourceNotFound if the client is not connected."""
-    found = data_plane.edge_of(caller.scope).connection(request.client_id)
+    found = devices.edge_of(caller.scope).connection(request.client_id)
     if found is None:
         raise ResourceNotFound(_NOT_CONNECTED)
     shows_sockets = request.include_socket_information
@@ -95,10 +92,10 @@ class SendDirectMessageResponse(Struct, frozen=True, kw_only=True, rename="camel
 
 
 async def send_direct_message(
-    data_plane: DataPlane, caller: Caller, request: SendDirectMessageRequest
+    devices: Devices, caller: Caller, request: SendDirectMessageRequest
 ) -> SendDirectMessageResponse:
     """Send a message to one client, whether or not it has subscribed, and wait for its acknowledgement if asked to."""
-    edge = data_plane.edge_of(caller.scope)
+    edge = devices.edge_of(caller.scope)
     if len(request.payload) > MAX_PAYLOAD_BYTES:
         raise RequestTooLarge(f"The payload is longer than {MAX_PAYLOAD_BYTES} bytes")
     if request.confirmation and not 1 <= request.timeout <= _LONGEST_TIMEOUT:
@@ -120,28 +117,3 @@ def socket_context(scope: Scope, request: RawRequest) -> Context:
     del scope
     asked = (request.first("includeSocketInformation") or "").lower() == "true"
     return {"iot:IncludeSocketInformation": (str(asked).lower(),)}
-
-
-def device_connection_operations(data_plane: DataPlane) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the data plane."""
-    return (
-        implemented(
-            "DeleteConnection", partial(delete_connection, data_plane), DeleteConnectionRequest, resource=_CLIENT
-        ),
-        implemented(
-            "GetConnection",
-            partial(get_connection, data_plane),
-            GetConnectionRequest,
-            GetConnectionResponse,
-            _CLIENT,
-            context=socket_context,
-        ),
-        implemented(
-            "SendDirectMessage",
-            partial(send_direct_message, data_plane),
-            SendDirectMessageRequest,
-            SendDirectMessageResponse,
-            _CLIENT,
-            context=topic_context,
-        ),
-    )

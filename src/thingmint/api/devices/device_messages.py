@@ -3,20 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from msgspec import Struct, field
 
-from thingmint.api.devices.data_plane import MAX_PAYLOAD_BYTES, DataPlane, DeviceMessage, RetainedMessage
+from thingmint.api.devices.backend import Devices
+from thingmint.api.devices.data_plane import MAX_PAYLOAD_BYTES, DeviceMessage, RetainedMessage
 from thingmint.api.devices.user_properties import decode_base64, decode_user_properties, encode_user_properties
-from thingmint.api.registry.registry_messages import in_path
 from thingmint.api.wire.binding import HEADER, PATH, PAYLOAD, QUERY, RawRequest
 from thingmint.api.wire.codec import epoch_milliseconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import Scope, topic_arn
@@ -25,7 +23,6 @@ from thingmint.registration.policies.authorization import Permission
 
 MaxResults: TypeAlias = Annotated[int, Constraint(ge=1, le=200)]
 _RETAIN_PUBLISH = "iot:RetainPublish"
-_TOPIC = in_path("topic", "topic")
 # MQTT 5, 3.3.2.3.3: four bytes.
 _LONGEST_EXPIRY = 0xFFFFFFFF
 
@@ -69,9 +66,9 @@ class PublishRequest(WithProperties, frozen=True, kw_only=True):
     message_expiry: Annotated[int | None, QUERY] = None
 
 
-async def publish(data_plane: DataPlane, caller: Caller, request: PublishRequest) -> None:
+async def publish(devices: Devices, caller: Caller, request: PublishRequest) -> None:
     """Publish a message; an empty one that is retained ends the retention of the topic's."""
-    edge, expiry = data_plane.edge_of(caller.scope), request.message_expiry
+    edge, expiry = devices.edge_of(caller.scope), request.message_expiry
     if len(request.payload) > MAX_PAYLOAD_BYTES:
         raise InvalidRequest(f"The payload is longer than {MAX_PAYLOAD_BYTES} bytes")
     if expiry is not None and not 1 <= expiry <= _LONGEST_EXPIRY:
@@ -101,10 +98,10 @@ class GetRetainedMessageResponse(Message, frozen=True, kw_only=True):
 
 
 async def get_retained_message(
-    data_plane: DataPlane, caller: Caller, request: GetRetainedMessageRequest
+    devices: Devices, caller: Caller, request: GetRetainedMessageRequest
 ) -> GetRetainedMessageResponse:
     """Answer with the topic's retained message; raise ResourceNotFound if it has none."""
-    retained = data_plane.edge_of(caller.scope).retained(request.topic)
+    retained = devices.edge_of(caller.scope).retained(request.topic)
     if retained is None:
         raise ResourceNotFound("The topic has no retained message")
     return GetRetainedMessageResponse(
@@ -134,14 +131,14 @@ class ListRetainedMessagesResponse(Message, frozen=True, kw_only=True):
 
 
 async def list_retained_messages(
-    data_plane: DataPlane, caller: Caller, request: ListRetainedMessagesRequest
+    devices: Devices, caller: Caller, request: ListRetainedMessagesRequest
 ) -> ListRetainedMessagesResponse:
     """Answer with a page of retained messages by topic, without what is in them."""
     listing = Listing("ListRetainedMessages", caller.scope, ascending=True)
     page = listing.page_request(request.max_results, request.next_token)
     after = "" if page.after is None else page.after.text
     # One more than the page holds tells whether another follows.
-    found = data_plane.edge_of(caller.scope).retained_after(after, page.size + 1)
+    found = devices.edge_of(caller.scope).retained_after(after, page.size + 1)
     shown = found[: page.size]
     following = PageKey(0, shown[-1].topic) if len(found) > page.size else None
     return ListRetainedMessagesResponse(
@@ -155,26 +152,4 @@ def _summary(retained: RetainedMessage) -> RetainedMessageSummary:
         payload_size=len(retained.payload),
         qos=retained.qos,
         last_modified_time=epoch_milliseconds(retained.stored_at),
-    )
-
-
-def device_message_operations(data_plane: DataPlane) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the data plane."""
-    return (
-        implemented(
-            "Publish", partial(publish, data_plane), PublishRequest, resource=_TOPIC, further=retain_permission
-        ),
-        implemented(
-            "GetRetainedMessage",
-            partial(get_retained_message, data_plane),
-            GetRetainedMessageRequest,
-            GetRetainedMessageResponse,
-            _TOPIC,
-        ),
-        implemented(
-            "ListRetainedMessages",
-            partial(list_retained_messages, data_plane),
-            ListRetainedMessagesRequest,
-            ListRetainedMessagesResponse,
-        ),
     )

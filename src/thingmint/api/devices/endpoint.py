@@ -1,16 +1,14 @@
 """Owns DescribeEndpoint: one address for every kind of endpoint that is served."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 from msgspec import Struct
 
+from thingmint.api.devices.backend import Devices
 from thingmint.api.wire.binding import QUERY
 from thingmint.api.wire.constraints import Constraint
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
-from thingmint.core.identifiers import AccountId
 
 # The types that the service model's documentation of DescribeEndpoint names.
 _SERVED = frozenset({"iot:Data", "iot:Data-ATS", "iot:Data-Beta"})
@@ -25,15 +23,15 @@ class DescribeEndpointResponse(Struct, frozen=True, kw_only=True, rename="camel"
     endpoint_address: str
 
 
-def endpoint_operations(address_of: Callable[[AccountId], str]) -> tuple[Operation, ...]:
-    """Return the operation, answering each account with its address."""
+async def describe_endpoint(
+    devices: Devices, caller: Caller, request: DescribeEndpointRequest
+) -> DescribeEndpointResponse:
+    """Answer with the address; raise InvalidRequest for a type that nothing serves here or at AWS.
 
-    async def describe_endpoint(caller: Caller, request: DescribeEndpointRequest) -> DescribeEndpointResponse:
-        """Answer with the address; raise InvalidRequest for a type that nothing serves here or at AWS."""
-        if request.endpoint_type in _NOT_SERVED:
-            raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not served by Thingmint")
-        if request.endpoint_type not in _SERVED:
-            raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not one of {', '.join(sorted(_SERVED))}")
-        return DescribeEndpointResponse(endpoint_address=address_of(caller.account))
-
-    return (implemented("DescribeEndpoint", describe_endpoint, DescribeEndpointRequest, DescribeEndpointResponse),)
+    It is a ``server_name`` of the account, or the first of no account.
+    """
+    if request.endpoint_type in _NOT_SERVED:
+        raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not served by Thingmint")
+    if request.endpoint_type not in _SERVED:
+        raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not one of {', '.join(sorted(_SERVED))}")
+    return DescribeEndpointResponse(endpoint_address=devices.endpoint_of(caller.account))

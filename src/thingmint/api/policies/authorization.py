@@ -1,15 +1,12 @@
 """Owns the messages and operation that try policies out; rules: `registration.policies.device_authorization`."""
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Annotated
 
 from thingmint.api.policies.policies import PolicyEntry, PolicyNameText
-from thingmint.api.policies.policy_targets import principal_in_body
 from thingmint.api.wire.binding import BODY, QUERY
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import parse_policy_name
@@ -65,7 +62,10 @@ class TestAuthorizationResponse(Message, frozen=True, kw_only=True):
 async def test_authorization(
     authority: RegistrationAuthority, caller: Caller, request: TestAuthorizationRequest
 ) -> TestAuthorizationResponse:
-    """Answer with what a principal's policies would say to each request."""
+    """Answer with what a principal's policies would say to each request.
+
+    The thing is the one that ``clientId`` connects as; ten policies may be added.
+    """
     principal = None if request.principal is None else parse_policy_target(caller.scope, request.principal)
     what_if = WhatIf(
         added=[parse_policy_name(name) for name in request.policy_names_to_add or ()],
@@ -97,16 +97,3 @@ def _entry(result: AuthResult) -> AuthResultEntry:
 
 def _entries(policies: Iterable[NamedPolicy]) -> list[PolicyEntry]:
     return [PolicyEntry(policy_name=policy.name, policy_arn=policy.arn) for policy in policies]
-
-
-def authorization_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "TestAuthorization",
-            partial(test_authorization, authority),
-            TestAuthorizationRequest,
-            TestAuthorizationResponse,
-            principal_in_body,
-        ),
-    )

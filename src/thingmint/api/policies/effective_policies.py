@@ -1,13 +1,10 @@
 """Owns the messages and operation of policies in force; rules: `registration.policies.effective_policies`."""
 
-from functools import partial
 from typing import Annotated, TypeAlias
 
-from thingmint.api.policies.policy_targets import principal_in_body
 from thingmint.api.wire.binding import BODY, QUERY
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_thing_name
 from thingmint.core.policies.target import parse_policy_target
@@ -36,7 +33,10 @@ class GetEffectivePoliciesResponse(Message, frozen=True, kw_only=True):
 async def get_effective_policies(
     authority: RegistrationAuthority, caller: Caller, request: GetEffectivePoliciesRequest
 ) -> GetEffectivePoliciesResponse:
-    """Answer with the policies in force for a principal, a thing or both; an identity pool adds none here."""
+    """Answer with the policies in force for a principal, a thing group, a thing, or a principal with a thing.
+
+    An identity pool adds none.
+    """
     target = None if request.principal is None else parse_policy_target(caller.scope, request.principal)
     thing_name = None if request.thing_name is None else parse_thing_name(request.thing_name)
     found = await policies_for(authority, caller.scope, target, thing_name)
@@ -45,17 +45,4 @@ async def get_effective_policies(
             EffectivePolicyEntry(policy_name=policy.name, policy_arn=policy.arn, policy_document=policy.document)
             for policy in found
         ]
-    )
-
-
-def effective_policy_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "GetEffectivePolicies",
-            partial(get_effective_policies, authority),
-            GetEffectivePoliciesRequest,
-            GetEffectivePoliciesResponse,
-            principal_in_body,
-        ),
     )

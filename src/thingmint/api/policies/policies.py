@@ -1,18 +1,16 @@
 """Owns the messages and operations of policies and their versions; rules: `registration.policies.policies`."""
 
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from msgspec import field
 
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Marker, Message, PageSize, Tag, Timestamp, tags_of
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
-from thingmint.core.identifiers import Scope, iot_arn, parse_policy_name
+from thingmint.core.identifiers import parse_policy_name
 from thingmint.core.policies.stored_policy import PolicySummary, parse_version_id
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.policies import policies
@@ -38,7 +36,10 @@ class CreatePolicyResponse(Message, frozen=True, kw_only=True):
 async def create_policy(
     authority: RegistrationAuthority, caller: Caller, request: CreatePolicyRequest
 ) -> CreatePolicyResponse:
-    """Create a policy whose version 1 is the document."""
+    """Create a policy whose version 1 is the document.
+
+    A document that cannot be parsed is refused with line, column and reason.
+    """
     name = parse_policy_name(request.policy_name)
     tags = tags_of(request.tags)
     policy = await policies.create(authority, caller, name, request.policy_document, tags)
@@ -65,7 +66,7 @@ class GetPolicyResponse(Message, frozen=True, kw_only=True):
 
 
 async def get_policy(authority: RegistrationAuthority, caller: Caller, request: GetPolicyRequest) -> GetPolicyResponse:
-    """Answer with the policy and the document of its default version."""
+    """Answer with the policy and the document of its default version, as it was written."""
     policy, version = await policies.describe(authority, caller, parse_policy_name(request.policy_name))
     return GetPolicyResponse(
         policy_name=policy.name,
@@ -136,7 +137,10 @@ class CreatePolicyVersionResponse(Message, frozen=True, kw_only=True):
 async def create_policy_version(
     authority: RegistrationAuthority, caller: Caller, request: CreatePolicyVersionRequest
 ) -> CreatePolicyVersionResponse:
-    """Add a version to a policy."""
+    """Add a version to a policy; it has at most five, whose numbers are never given twice.
+
+    A document that cannot be parsed is refused with line, column and reason.
+    """
     name, as_default = parse_policy_name(request.policy_name), bool(request.set_as_default)
     policy, version = await policies.create_version(
         authority, caller, name, request.policy_document, as_default=as_default
@@ -168,7 +172,7 @@ class GetPolicyVersionResponse(Message, frozen=True, kw_only=True):
 async def get_policy_version(
     authority: RegistrationAuthority, caller: Caller, request: GetPolicyVersionRequest
 ) -> GetPolicyVersionResponse:
-    """Answer with one version of a policy."""
+    """Answer with one version of a policy, its document as it was written."""
     name = parse_policy_name(request.policy_name)
     number = parse_version_id(name, request.policy_version_id)
     policy, version = await policies.describe(authority, caller, name, number)
@@ -236,60 +240,6 @@ class SetDefaultPolicyVersionRequest(Message, frozen=True, kw_only=True):
 async def set_default_policy_version(
     authority: RegistrationAuthority, caller: Caller, request: SetDefaultPolicyVersionRequest
 ) -> None:
-    """Put a version into force."""
+    """Put a version into force, at once."""
     name = parse_policy_name(request.policy_name)
     await policies.set_default_version(authority, caller, name, parse_version_id(name, request.policy_version_id))
-
-
-def policy_resource(scope: Scope, request: RawRequest) -> str:
-    """Name the policy in the path."""
-    return iot_arn(scope, f"policy/{request.labels['policyName']}")
-
-
-def policy_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreatePolicy",
-            partial(create_policy, authority),
-            CreatePolicyRequest,
-            CreatePolicyResponse,
-            policy_resource,
-        ),
-        implemented("GetPolicy", partial(get_policy, authority), GetPolicyRequest, GetPolicyResponse, policy_resource),
-        implemented("ListPolicies", partial(list_policies, authority), ListPoliciesRequest, ListPoliciesResponse),
-        implemented("DeletePolicy", partial(delete_policy, authority), DeletePolicyRequest, resource=policy_resource),
-        implemented(
-            "CreatePolicyVersion",
-            partial(create_policy_version, authority),
-            CreatePolicyVersionRequest,
-            CreatePolicyVersionResponse,
-            policy_resource,
-        ),
-        implemented(
-            "GetPolicyVersion",
-            partial(get_policy_version, authority),
-            GetPolicyVersionRequest,
-            GetPolicyVersionResponse,
-            policy_resource,
-        ),
-        implemented(
-            "ListPolicyVersions",
-            partial(list_policy_versions, authority),
-            ListPolicyVersionsRequest,
-            ListPolicyVersionsResponse,
-            policy_resource,
-        ),
-        implemented(
-            "DeletePolicyVersion",
-            partial(delete_policy_version, authority),
-            DeletePolicyVersionRequest,
-            resource=policy_resource,
-        ),
-        implemented(
-            "SetDefaultPolicyVersion",
-            partial(set_default_policy_version, authority),
-            SetDefaultPolicyVersionRequest,
-            resource=policy_resource,
-        ),
-    )

@@ -3,17 +3,15 @@
 The operations on principals are those of AWS's first years; SDKs still call them.
 """
 
-from functools import partial
 from typing import Annotated
 
 from msgspec import field
 
-from thingmint.api.policies.policies import PolicyEntry, PolicyNameText, policy_entry, policy_resource
-from thingmint.api.policies.policy_targets import POLICY_HEADER, PRINCIPAL_HEADER, principal_in_header, target_in_body
+from thingmint.api.policies.policies import PolicyEntry, PolicyNameText, policy_entry
+from thingmint.api.policies.policy_targets import POLICY_HEADER, PRINCIPAL_HEADER
 from thingmint.api.wire.binding import BODY, HEADER, PATH, QUERY
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Marker, Message, PageSize
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_policy_name
 from thingmint.core.policies.target import parse_policy_target, parse_principal
@@ -27,7 +25,10 @@ class AttachPolicyRequest(Message, frozen=True, kw_only=True):
 
 
 async def attach_policy(authority: RegistrationAuthority, caller: Caller, request: AttachPolicyRequest) -> None:
-    """Attach a policy to a target."""
+    """Attach a policy to a target: a certificate, a thing group or a Cognito identity id.
+
+    At most ten policies a target; doing it again changes nothing.
+    """
     name, target = parse_policy_name(request.policy_name), parse_policy_target(caller.scope, request.target)
     await policy_attachments.attach(authority, caller, "AttachPolicy", name, target)
 
@@ -38,7 +39,7 @@ class DetachPolicyRequest(Message, frozen=True, kw_only=True):
 
 
 async def detach_policy(authority: RegistrationAuthority, caller: Caller, request: DetachPolicyRequest) -> None:
-    """Detach a policy from a target."""
+    """Detach a policy from a target; doing it again changes nothing."""
     name, target = parse_policy_name(request.policy_name), parse_policy_target(caller.scope, request.target)
     await policy_attachments.detach(authority, caller, "DetachPolicy", name, target)
 
@@ -58,7 +59,10 @@ class ListAttachedPoliciesResponse(Message, frozen=True, kw_only=True):
 async def list_attached_policies(
     authority: RegistrationAuthority, caller: Caller, request: ListAttachedPoliciesRequest
 ) -> ListAttachedPoliciesResponse:
-    """Answer with a page of the policies attached to a target, earliest first, inherited ones too if asked for."""
+    """Answer with a page of the policies attached to a target, earliest first.
+
+    ``recursive`` adds those of a certificate's things' groups, and those of the groups above a group.
+    """
     target, recursive = parse_policy_target(caller.scope, request.target), bool(request.recursive)
     filters = (target.name, str(recursive))
     listing = Listing("ListAttachedPolicies", caller.scope, ascending=True, filters=filters)
@@ -101,7 +105,7 @@ class AttachPrincipalPolicyRequest(Message, frozen=True, kw_only=True):
 async def attach_principal_policy(
     authority: RegistrationAuthority, caller: Caller, request: AttachPrincipalPolicyRequest
 ) -> None:
-    """Attach a policy to a principal."""
+    """Attach a policy to a principal; deprecated at AWS."""
     name, principal = parse_policy_name(request.policy_name), parse_principal(caller.scope, request.principal)
     await policy_attachments.attach(authority, caller, "AttachPrincipalPolicy", name, principal)
 
@@ -114,7 +118,7 @@ class DetachPrincipalPolicyRequest(Message, frozen=True, kw_only=True):
 async def detach_principal_policy(
     authority: RegistrationAuthority, caller: Caller, request: DetachPrincipalPolicyRequest
 ) -> None:
-    """Detach a policy from a principal."""
+    """Detach a policy from a principal; deprecated at AWS."""
     name, principal = parse_policy_name(request.policy_name), parse_principal(caller.scope, request.principal)
     await policy_attachments.detach(authority, caller, "DetachPrincipalPolicy", name, principal)
 
@@ -134,7 +138,10 @@ class ListPrincipalPoliciesResponse(Message, frozen=True, kw_only=True):
 async def list_principal_policies(
     authority: RegistrationAuthority, caller: Caller, request: ListPrincipalPoliciesRequest
 ) -> ListPrincipalPoliciesResponse:
-    """Answer with a page of a principal's policies, latest attachment first unless asked otherwise."""
+    """Answer with a page of a principal's policies, latest attachment first unless asked otherwise.
+
+    Deprecated at AWS.
+    """
     target, ascending = parse_policy_target(caller.scope, request.principal), bool(request.ascending_order)
     listing = Listing("ListPrincipalPolicies", caller.scope, ascending=ascending, filters=(target.name,))
     page_request = listing.page_request(request.page_size, request.marker)
@@ -159,56 +166,14 @@ class ListPolicyPrincipalsResponse(Message, frozen=True, kw_only=True):
 async def list_policy_principals(
     authority: RegistrationAuthority, caller: Caller, request: ListPolicyPrincipalsRequest
 ) -> ListPolicyPrincipalsResponse:
-    """Answer with a page of a policy's targets, latest attachment first unless asked otherwise."""
+    """Answer with a page of a policy's targets, latest attachment first unless asked otherwise.
+
+    Deprecated at AWS.
+    """
     name, ascending = parse_policy_name(request.policy_name), bool(request.ascending_order)
     listing = Listing("ListPolicyPrincipals", caller.scope, ascending=ascending, filters=(name,))
     page_request = listing.page_request(request.page_size, request.marker)
     page = await policy_attachments.list_targets(authority, caller, name, page_request)
     return ListPolicyPrincipalsResponse(
         principals=[target.name for target in page.items], next_marker=listing.marker(page.next)
-    )
-
-
-def policy_attachment_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented("AttachPolicy", partial(attach_policy, authority), AttachPolicyRequest, resource=target_in_body),
-        implemented("DetachPolicy", partial(detach_policy, authority), DetachPolicyRequest, resource=target_in_body),
-        implemented(
-            "ListAttachedPolicies",
-            partial(list_attached_policies, authority),
-            ListAttachedPoliciesRequest,
-            ListAttachedPoliciesResponse,
-        ),
-        implemented(
-            "ListTargetsForPolicy",
-            partial(list_targets_for_policy, authority),
-            ListTargetsForPolicyRequest,
-            ListTargetsForPolicyResponse,
-            policy_resource,
-        ),
-        implemented(
-            "AttachPrincipalPolicy",
-            partial(attach_principal_policy, authority),
-            AttachPrincipalPolicyRequest,
-            resource=principal_in_header,
-        ),
-        implemented(
-            "DetachPrincipalPolicy",
-            partial(detach_principal_policy, authority),
-            DetachPrincipalPolicyRequest,
-            resource=principal_in_header,
-        ),
-        implemented(
-            "ListPrincipalPolicies",
-            partial(list_principal_policies, authority),
-            ListPrincipalPoliciesRequest,
-            ListPrincipalPoliciesResponse,
-        ),
-        implemented(
-            "ListPolicyPrincipals",
-            partial(list_policy_principals, authority),
-            ListPolicyPrincipalsRequest,
-            ListPolicyPrincipalsResponse,
-        ),
     )

@@ -1,17 +1,14 @@
 """Owns the messages and operations of provisioning templates; what they mean is decided in `registration`."""
 
-from functools import partial
 from typing import Annotated, TypeAlias
 
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Tag, Timestamp, tags_of
-from thingmint.api.wire.operation import Operation, implemented
-from thingmint.api.wire.permissions import passes_role
 from thingmint.core.caller import Caller
-from thingmint.core.identifiers import Scope, TemplateName, iot_arn, parse_template_name
+from thingmint.core.identifiers import parse_template_name
 from thingmint.core.provisioning.stored_template import (
     PAYLOAD_VERSION,
     PreProvisioningHook,
@@ -55,7 +52,10 @@ class CreateProvisioningTemplateResponse(Message, frozen=True, kw_only=True):
 async def create_provisioning_template(
     authority: RegistrationAuthority, caller: Caller, request: CreateProvisioningTemplateRequest
 ) -> CreateProvisioningTemplateResponse:
-    """Answer with the ARN and the default version of a new template; it is not enabled unless asked for."""
+    """Answer with the ARN and the default version of a new template; it is not enabled unless asked for.
+
+    A hook is named by the ARN of a Lambda function; see the setting ``hooks``.
+    """
     template = await provisioning_templates.create(
         authority,
         caller,
@@ -195,70 +195,9 @@ class DeleteProvisioningTemplateRequest(Message, frozen=True, kw_only=True):
 async def delete_provisioning_template(
     authority: RegistrationAuthority, caller: Caller, request: DeleteProvisioningTemplateRequest
 ) -> None:
-    """Delete a template with all its versions."""
+    """Delete a template with all its versions and claims, whose connections end."""
     await provisioning_templates.delete(authority, caller, parse_template_name(request.template_name))
 
 
 def _hook(hook: ProvisioningHook | None) -> PreProvisioningHook | None:
     return None if hook is None else PreProvisioningHook(hook.target_arn, hook.payload_version or PAYLOAD_VERSION)
-
-
-def template_resource(scope: Scope, request: RawRequest) -> str:
-    """Name the template in the path."""
-    return _resource(scope, TemplateName(request.labels["templateName"]))
-
-
-def new_template_resource(scope: Scope, request: RawRequest) -> str:
-    """Name the template in the body as the handler will read it; what cannot be read is every resource.
-
-    Such a request ends in its validation, whatever policies say.
-    """
-    name = request.unchecked_members.get("templateName")
-    return _resource(scope, TemplateName(name)) if isinstance(name, str) else "*"
-
-
-def _resource(scope: Scope, name: TemplateName) -> str:
-    return iot_arn(scope, f"provisioningtemplate/{name}")
-
-
-_PASSES_ROLE = passes_role("provisioningRoleArn")
-
-
-def provisioning_template_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateProvisioningTemplate",
-            partial(create_provisioning_template, authority),
-            CreateProvisioningTemplateRequest,
-            CreateProvisioningTemplateResponse,
-            new_template_resource,
-            further=_PASSES_ROLE,
-        ),
-        implemented(
-            "DescribeProvisioningTemplate",
-            partial(describe_provisioning_template, authority),
-            DescribeProvisioningTemplateRequest,
-            DescribeProvisioningTemplateResponse,
-            template_resource,
-        ),
-        implemented(
-            "ListProvisioningTemplates",
-            partial(list_provisioning_templates, authority),
-            ListProvisioningTemplatesRequest,
-            ListProvisioningTemplatesResponse,
-        ),
-        implemented(
-            "UpdateProvisioningTemplate",
-            partial(update_provisioning_template, authority),
-            UpdateProvisioningTemplateRequest,
-            resource=template_resource,
-            further=_PASSES_ROLE,
-        ),
-        implemented(
-            "DeleteProvisioningTemplate",
-            partial(delete_provisioning_template, authority),
-            DeleteProvisioningTemplateRequest,
-            resource=template_resource,
-        ),
-    )

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from thingmint.api.provisioning.provisioning_templates import TemplateBodyText
 from thingmint.api.wire.binding import BODY, RawRequest
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
@@ -40,7 +38,11 @@ class RegisterThingResponse(Message, frozen=True, kw_only=True):
 async def register_thing(
     authority: RegistrationAuthority, caller: Caller, request: RegisterThingRequest
 ) -> RegisterThingResponse:
-    """Answer with the ARNs of what the template came to, and the certificate if it has one."""
+    """Answer with the ARNs of what the template came to, and the certificate if it has one.
+
+    All of the template or nothing, and no step that the caller's policies deny; the same request with a certificate
+    that is there already changes nothing.
+    """
     done = await provisioning.register_thing(authority, caller, request.template_body, request.parameters or {})
     return RegisterThingResponse(
         certificate_pem=None if done.certificate is None else sent_pem(done.certificate),
@@ -74,16 +76,3 @@ def _certificate_id(planned: ProvisioningPlan) -> CertificateId | None:
             return load_foreign_pem(pem, "certificate").certificate_id
         case _:
             return None
-
-
-def register_thing_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operation of this module, working for the authority."""
-    return (
-        implemented(
-            "RegisterThing",
-            partial(register_thing, authority),
-            RegisterThingRequest,
-            RegisterThingResponse,
-            further=registration_steps,
-        ),
-    )

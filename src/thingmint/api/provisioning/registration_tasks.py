@@ -1,6 +1,5 @@
 """Owns the messages and operations of bulk registrations; rules: `registration.provisioning.bulk`."""
 
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from thingmint.api.provisioning.provisioning_templates import RoleArnText, TemplateBodyText
@@ -9,8 +8,6 @@ from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Timestamp
-from thingmint.api.wire.operation import Operation, implemented
-from thingmint.api.wire.permissions import passes_role
 from thingmint.core.caller import Caller
 from thingmint.core.provisioning.registration_task import ReportType, TaskStatus
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -35,7 +32,10 @@ class StartThingRegistrationTaskResponse(Message, frozen=True, kw_only=True):
 async def start_thing_registration_task(
     authority: RegistrationAuthority, caller: Caller, request: StartThingRegistrationTaskRequest
 ) -> StartThingRegistrationTaskResponse:
-    """Answer with the id of a task that registers the devices of a file."""
+    """Answer with the id of a task that registers the devices of a file.
+
+    One task at a time in an account and region; lines up to 262,144 bytes; see the setting ``registration_dir``.
+    """
     task = await bulk.start(
         authority, caller, request.template_body, request.input_file_bucket, request.input_file_key, request.role_arn
     )
@@ -75,7 +75,7 @@ class DescribeThingRegistrationTaskResponse(Message, frozen=True, kw_only=True):
 async def describe_thing_registration_task(
     authority: RegistrationAuthority, caller: Caller, request: DescribeThingRegistrationTaskRequest
 ) -> DescribeThingRegistrationTaskResponse:
-    """Answer with everything that is known of a task, its latest lines counted."""
+    """Answer with everything that is known of a task, each line counted whose device is registered."""
     task, outcomes = await bulk.describe(authority, caller, request.task_id)
     successes = sum(outcome.succeeded for outcome in outcomes)
     return DescribeThingRegistrationTaskResponse(
@@ -108,7 +108,7 @@ class ListThingRegistrationTasksResponse(Message, frozen=True, kw_only=True):
 async def list_thing_registration_tasks(
     authority: RegistrationAuthority, caller: Caller, request: ListThingRegistrationTasksRequest
 ) -> ListThingRegistrationTasksResponse:
-    """Answer with a page of the account's tasks, newest first."""
+    """Answer with a page of the account's tasks of the last 30 days, newest first."""
     listing = Listing("ListThingRegistrationTasks", caller.scope, filters=(request.status or "",))
     page_request = listing.page_request(request.max_results, request.next_token)
     page = await bulk.list_tasks(authority, caller, request.status, page_request)
@@ -133,45 +133,12 @@ class ListThingRegistrationTaskReportsResponse(Message, frozen=True, kw_only=Tru
 async def list_thing_registration_task_reports(
     authority: RegistrationAuthority, caller: Caller, request: ListThingRegistrationTaskReportsRequest
 ) -> ListThingRegistrationTaskReportsResponse:
-    """Answer with where a task's report is; it is one file, so that there is one page."""
+    """Answer with where a task's report is, as a ``file://`` URL; it is one file, so that there is one page.
+
+    The file grows while the task runs.
+    """
     listing = Listing("ListThingRegistrationTaskReports", caller.scope, filters=(request.task_id, request.report_type))
     # Asked for its refusal alone: no marker of this list was ever given out.
     listing.page_request(request.max_results, request.next_token)
     links = await bulk.reports(authority, caller, request.task_id, request.report_type)
     return ListThingRegistrationTaskReportsResponse(resource_links=list(links), report_type=request.report_type)
-
-
-def registration_task_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "StartThingRegistrationTask",
-            partial(start_thing_registration_task, authority),
-            StartThingRegistrationTaskRequest,
-            StartThingRegistrationTaskResponse,
-            further=passes_role("roleArn"),
-        ),
-        implemented(
-            "StopThingRegistrationTask",
-            partial(stop_thing_registration_task, authority),
-            StopThingRegistrationTaskRequest,
-        ),
-        implemented(
-            "DescribeThingRegistrationTask",
-            partial(describe_thing_registration_task, authority),
-            DescribeThingRegistrationTaskRequest,
-            DescribeThingRegistrationTaskResponse,
-        ),
-        implemented(
-            "ListThingRegistrationTasks",
-            partial(list_thing_registration_tasks, authority),
-            ListThingRegistrationTasksRequest,
-            ListThingRegistrationTasksResponse,
-        ),
-        implemented(
-            "ListThingRegistrationTaskReports",
-            partial(list_thing_registration_task_reports, authority),
-            ListThingRegistrationTaskReportsRequest,
-            ListThingRegistrationTaskReportsResponse,
-        ),
-    )

@@ -1,15 +1,13 @@
 """Owns the messages and operations of provisioning templates' versions, and of claims on a template."""
 
-from functools import partial
 from typing import Annotated
 
 from thingmint.api.certificates.certificates import KeyPairMessage
-from thingmint.api.provisioning.provisioning_templates import TemplateBodyText, TemplateNameText, template_resource
+from thingmint.api.provisioning.provisioning_templates import TemplateBodyText, TemplateNameText
 from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Timestamp
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_template_name
 from thingmint.issuance.pem import certificate_pem, public_key_pem
@@ -33,7 +31,7 @@ class CreateProvisioningTemplateVersionResponse(Message, frozen=True, kw_only=Tr
 async def create_provisioning_template_version(
     authority: RegistrationAuthority, caller: Caller, request: CreateProvisioningTemplateVersionRequest
 ) -> CreateProvisioningTemplateVersionResponse:
-    """Answer with the number of a template's new version."""
+    """Answer with the number of a template's new version; it has at most five, and no number is given twice."""
     template, version = await provisioning_templates.create_version(
         authority,
         caller,
@@ -140,7 +138,10 @@ class CreateProvisioningClaimResponse(Message, frozen=True, kw_only=True):
 async def create_provisioning_claim(
     authority: RegistrationAuthority, caller: Caller, request: CreateProvisioningClaimRequest
 ) -> CreateProvisioningClaimResponse:
-    """Answer with a certificate, and its keys, that provisions with this template for five minutes."""
+    """Answer with a certificate, and its keys, that provisions with this template for five minutes.
+
+    It is in no list.
+    """
     claim = await claims.create_claim(authority, caller, parse_template_name(request.template_name))
     return CreateProvisioningClaimResponse(
         certificate_id=claim.certificate_id,
@@ -150,44 +151,4 @@ async def create_provisioning_claim(
             private_key=claim.key_pair.private_key_pem.decode("ascii"),
         ),
         expiration=epoch_seconds(claim.expires_at),
-    )
-
-
-def template_version_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateProvisioningTemplateVersion",
-            partial(create_provisioning_template_version, authority),
-            CreateProvisioningTemplateVersionRequest,
-            CreateProvisioningTemplateVersionResponse,
-            template_resource,
-        ),
-        implemented(
-            "DescribeProvisioningTemplateVersion",
-            partial(describe_provisioning_template_version, authority),
-            DescribeProvisioningTemplateVersionRequest,
-            DescribeProvisioningTemplateVersionResponse,
-            template_resource,
-        ),
-        implemented(
-            "ListProvisioningTemplateVersions",
-            partial(list_provisioning_template_versions, authority),
-            ListProvisioningTemplateVersionsRequest,
-            ListProvisioningTemplateVersionsResponse,
-            template_resource,
-        ),
-        implemented(
-            "DeleteProvisioningTemplateVersion",
-            partial(delete_provisioning_template_version, authority),
-            DeleteProvisioningTemplateVersionRequest,
-            resource=template_resource,
-        ),
-        implemented(
-            "CreateProvisioningClaim",
-            partial(create_provisioning_claim, authority),
-            CreateProvisioningClaimRequest,
-            CreateProvisioningClaimResponse,
-            template_resource,
-        ),
     )

@@ -1,19 +1,16 @@
 """Owns the messages and operations of billing groups; rules: `registration.registry.billing_groups`."""
 
-from functools import partial
 from typing import Annotated
 
 from thingmint.api.registry.registry_messages import (
     DescriptionText,
     GroupNameAndArn,
     RegistryNameText,
-    in_path,
 )
 from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Tag, Timestamp, tags_of
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import billing_group_arn, parse_billing_group_name
 from thingmint.core.registry.thing_group import GroupUpdate
@@ -40,7 +37,7 @@ class CreateBillingGroupResponse(Message, frozen=True, kw_only=True):
 async def create_billing_group(
     authority: RegistrationAuthority, caller: Caller, request: CreateBillingGroupRequest
 ) -> CreateBillingGroupResponse:
-    """Create a billing group, or tell of the one that was created in the same words."""
+    """Create a billing group, or answer as before if one was created in the same words."""
     properties = request.billing_group_properties or BillingGroupProperties()
     group = await billing_groups.create(
         authority,
@@ -145,43 +142,4 @@ async def list_billing_groups(
             GroupNameAndArn(group_name=name, group_arn=billing_group_arn(caller.scope, name)) for name in page.items
         ],
         next_token=listing.marker(page.next),
-    )
-
-
-_GROUP = in_path("billinggroup", "billingGroupName")
-
-
-def billing_group_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateBillingGroup",
-            partial(create_billing_group, authority),
-            CreateBillingGroupRequest,
-            CreateBillingGroupResponse,
-            _GROUP,
-        ),
-        implemented(
-            "DescribeBillingGroup",
-            partial(describe_billing_group, authority),
-            DescribeBillingGroupRequest,
-            DescribeBillingGroupResponse,
-            _GROUP,
-        ),
-        implemented(
-            "UpdateBillingGroup",
-            partial(update_billing_group, authority),
-            UpdateBillingGroupRequest,
-            UpdateBillingGroupResponse,
-            _GROUP,
-        ),
-        implemented(
-            "DeleteBillingGroup", partial(delete_billing_group, authority), DeleteBillingGroupRequest, resource=_GROUP
-        ),
-        implemented(
-            "ListBillingGroups",
-            partial(list_billing_groups, authority),
-            ListBillingGroupsRequest,
-            ListBillingGroupsResponse,
-        ),
     )

@@ -1,13 +1,11 @@
 """Owns the messages and operations of the things in billing groups; rules: `registration.registry.billing_members`."""
 
-from functools import partial
 from typing import Annotated
 
-from thingmint.api.registry.registry_messages import RegistryNameText, in_body, in_path, name_of
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.registry.registry_messages import RegistryNameText, name_of
+from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import (
     BillingGroupName,
@@ -30,7 +28,7 @@ class AddThingToBillingGroupRequest(Message, frozen=True, kw_only=True):
 async def add_thing_to_billing_group(
     authority: RegistrationAuthority, caller: Caller, request: AddThingToBillingGroupRequest
 ) -> None:
-    """Let a thing belong to a billing group."""
+    """Let a thing belong to a billing group, and to no other."""
     await billing_members.add_thing(authority, caller, *_names(caller.scope, request))
 
 
@@ -76,38 +74,3 @@ def _names(
     group_name = name_of(scope, "billinggroup", request.billing_group_name, request.billing_group_arn, "billingGroup")
     thing_name = name_of(scope, "thing", request.thing_name, request.thing_arn, "thing")
     return parse_billing_group_name(group_name), parse_thing_name(thing_name)
-
-
-_THING_IN_BODY = in_body("thing", "thingName", "thingArn")
-_GROUP_IN_BODY = in_body("billinggroup", "billingGroupName", "billingGroupArn")
-
-
-def _thing_as_well(scope: Scope, request: RawRequest) -> tuple[str, ...]:
-    return (_THING_IN_BODY(scope, request),)
-
-
-def billing_member_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "AddThingToBillingGroup",
-            partial(add_thing_to_billing_group, authority),
-            AddThingToBillingGroupRequest,
-            resource=_GROUP_IN_BODY,
-            other_resources=_thing_as_well,
-        ),
-        implemented(
-            "RemoveThingFromBillingGroup",
-            partial(remove_thing_from_billing_group, authority),
-            RemoveThingFromBillingGroupRequest,
-            resource=_GROUP_IN_BODY,
-            other_resources=_thing_as_well,
-        ),
-        implemented(
-            "ListThingsInBillingGroup",
-            partial(list_things_in_billing_group, authority),
-            ListThingsInBillingGroupRequest,
-            ListThingsInBillingGroupResponse,
-            in_path("billinggroup", "billingGroupName"),
-        ),
-    )

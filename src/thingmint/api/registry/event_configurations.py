@@ -1,6 +1,5 @@
 """Owns the messages and operations of event configurations; who tells of events is elsewhere."""
 
-from functools import partial
 from typing import Annotated
 
 from msgspec import field
@@ -8,7 +7,6 @@ from msgspec import field
 from thingmint.api.wire.binding import BODY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.messages import Message, Timestamp
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.registry.event_configuration import EventType
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -32,7 +30,7 @@ class DescribeEventConfigurationsResponse(Message, frozen=True, kw_only=True):
 async def describe_event_configurations(
     authority: RegistrationAuthority, caller: Caller, request: DescribeEventConfigurationsRequest
 ) -> DescribeEventConfigurationsResponse:
-    """Answer with every type of event and whether the account wants it."""
+    """Answer with every type of event and whether the account wants it; they are off until they are switched on."""
     del request
     found = await event_configurations.configurations(authority.store, caller.scope)
     return DescribeEventConfigurationsResponse(
@@ -54,20 +52,3 @@ async def update_event_configurations(
     # AWS's SDK for Go, and so Terraform, writes a false as nothing at all.
     switched = {each: bool(setting.enabled) for each, setting in wanted.items()}
     await event_configurations.update(authority, caller, switched)
-
-
-def event_configuration_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "DescribeEventConfigurations",
-            partial(describe_event_configurations, authority),
-            DescribeEventConfigurationsRequest,
-            DescribeEventConfigurationsResponse,
-        ),
-        implemented(
-            "UpdateEventConfigurations",
-            partial(update_event_configurations, authority),
-            UpdateEventConfigurationsRequest,
-        ),
-    )

@@ -1,11 +1,9 @@
-"""Owns what messages of things, thing types and groups share, and how they name what policies must allow."""
+"""Owns what messages of things, thing types and groups share."""
 
 from typing import Annotated, TypeAlias
 
-from thingmint.api.wire.binding import RawRequest
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message
-from thingmint.api.wire.operation import ResourceOf
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import Scope, iot_arn
 from thingmint.core.registry.attributes import AttributePayload, Attributes
@@ -60,29 +58,3 @@ def name_of(scope: Scope, kind: str, name: str | None, arn: str | None, what: st
     if name and named and name != named:
         raise InvalidRequest(f"{what}Name and {what}Arn name different resources")
     return name or named or ""
-
-
-def in_path(kind: str, label: str) -> ResourceOf:
-    """Return what names the resource of this kind that the path's label names."""
-
-    def resource(scope: Scope, request: RawRequest) -> str:
-        return iot_arn(scope, f"{kind}/{request.labels[label]}")
-
-    return resource
-
-
-def in_body(kind: str, name_member: str, arn_member: str) -> ResourceOf:
-    """Return what names the resource that a member of the body names, by its name or its ARN.
-
-    What names nothing that can exist is refused once it is bound; until then policies must allow every resource.
-    """
-
-    def resource(scope: Scope, request: RawRequest) -> str:
-        body = request.unchecked_members
-        name, arn = body.get(name_member), body.get(arn_member)
-        # One of them is enough: where both are given and disagree, the request is refused.
-        if isinstance(name, str) and name:
-            return iot_arn(scope, f"{kind}/{name}")
-        return arn if isinstance(arn, str) and arn else "*"
-
-    return resource

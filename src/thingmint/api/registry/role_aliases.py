@@ -1,18 +1,14 @@
 """Owns the messages and operations of role aliases; rules: `registration.registry.role_aliases`."""
 
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from msgspec import field
 
-from thingmint.api.registry.registry_messages import in_path
 from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Marker, Message, PageSize, Tag, Timestamp, tags_of
-from thingmint.api.wire.operation import Operation, implemented
-from thingmint.api.wire.permissions import CREDENTIALS_SERVICE, passes_role
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_role_alias_name
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -38,7 +34,7 @@ class CreateRoleAliasResponse(Message, frozen=True, kw_only=True):
 async def create_role_alias(
     authority: RegistrationAuthority, caller: Caller, request: CreateRoleAliasRequest
 ) -> CreateRoleAliasResponse:
-    """Answer with the ARN of a new role alias."""
+    """Answer with the ARN of a new role alias, of at most 100 an account."""
     name, seconds = parse_role_alias_name(request.role_alias), request.credential_duration_seconds
     created = await role_aliases.create(authority, caller, name, request.role_arn, seconds, tags_of(request.tags))
     return CreateRoleAliasResponse(role_alias=created.name, role_alias_arn=created.arn)
@@ -129,41 +125,4 @@ async def list_role_aliases(
     page = await role_aliases.list_role_aliases(authority, caller, page_request)
     return ListRoleAliasesResponse(
         role_aliases=[entry.name for entry in page.items], next_marker=listing.marker(page.next)
-    )
-
-
-_ALIAS = in_path("rolealias", "roleAlias")
-_PASSES_ROLE = passes_role("roleArn", to=CREDENTIALS_SERVICE)
-
-
-def role_alias_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateRoleAlias",
-            partial(create_role_alias, authority),
-            CreateRoleAliasRequest,
-            CreateRoleAliasResponse,
-            _ALIAS,
-            further=_PASSES_ROLE,
-        ),
-        implemented(
-            "DescribeRoleAlias",
-            partial(describe_role_alias, authority),
-            DescribeRoleAliasRequest,
-            DescribeRoleAliasResponse,
-            _ALIAS,
-        ),
-        implemented(
-            "UpdateRoleAlias",
-            partial(update_role_alias, authority),
-            UpdateRoleAliasRequest,
-            UpdateRoleAliasResponse,
-            _ALIAS,
-            further=_PASSES_ROLE,
-        ),
-        implemented("DeleteRoleAlias", partial(delete_role_alias, authority), DeleteRoleAliasRequest, None, _ALIAS),
-        implemented(
-            "ListRoleAliases", partial(list_role_aliases, authority), ListRoleAliasesRequest, ListRoleAliasesResponse
-        ),
     )

@@ -1,12 +1,10 @@
 """Owns the messages and operations of tags; which resources have some, and how many, is decided in `registration`."""
 
 import re
-from functools import partial
 from typing import Annotated
 
 from thingmint.api.wire.binding import BODY, QUERY, RawRequest
 from thingmint.api.wire.messages import Message, Tag, TagKeyText, tags_of
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import Scope, ThingName, iot_arn, parse_certificate_id
@@ -26,7 +24,7 @@ class TagResourceRequest(Message, frozen=True, kw_only=True):
 
 
 async def tag_resource(authority: RegistrationAuthority, caller: Caller, request: TagResourceRequest) -> None:
-    """Give a resource tags besides those that it has."""
+    """Give a resource tags besides those that it has: at most 50, with keys that do not start with ``aws:``."""
     _ensure_arn(request.resource_arn)
     await tags.tag(authority, caller, request.resource_arn, tags_of(request.tags))
 
@@ -37,7 +35,7 @@ class UntagResourceRequest(Message, frozen=True, kw_only=True):
 
 
 async def untag_resource(authority: RegistrationAuthority, caller: Caller, request: UntagResourceRequest) -> None:
-    """Take tags from a resource."""
+    """Take tags from a resource; keys that it has not change nothing."""
     _ensure_arn(request.resource_arn)
     await tags.untag(authority, caller, request.resource_arn, request.tag_keys)
 
@@ -99,18 +97,3 @@ def resource_in_body(scope: Scope, request: RawRequest) -> str:
     """Name the resource of the body, or every resource."""
     del scope
     return _named(request.unchecked_members.get("resourceArn"))
-
-
-def tag_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented("TagResource", partial(tag_resource, authority), TagResourceRequest, None, resource_in_body),
-        implemented("UntagResource", partial(untag_resource, authority), UntagResourceRequest, None, resource_in_body),
-        implemented(
-            "ListTagsForResource",
-            partial(list_tags_for_resource, authority),
-            ListTagsForResourceRequest,
-            ListTagsForResourceResponse,
-            resource_in_query,
-        ),
-    )

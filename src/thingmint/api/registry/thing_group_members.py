@@ -1,21 +1,18 @@
 """Owns the messages and operations of the things in groups; decided in `registration.registry.thing_group_members`."""
 
-from functools import partial
 from typing import Annotated
 
-from thingmint.api.registry.registry_messages import GroupNameAndArn, RegistryNameText, in_body, in_path, name_of
+from thingmint.api.registry.registry_messages import GroupNameAndArn, RegistryNameText, name_of
 from thingmint.api.registry.thing_groups import group_reference
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import (
     Scope,
     ThingGroupName,
     ThingName,
-    iot_arn,
     parse_thing_group_name,
     parse_thing_name,
 )
@@ -35,7 +32,7 @@ class AddThingToThingGroupRequest(Message, frozen=True, kw_only=True):
 async def add_thing_to_thing_group(
     authority: RegistrationAuthority, caller: Caller, request: AddThingToThingGroupRequest
 ) -> None:
-    """Put a thing into a group."""
+    """Put a thing into a group: at most ten, one in each hierarchy."""
     group_name, thing_name = _names(caller.scope, request)
     await thing_group_members.add_thing(authority, caller, group_name, thing_name)
 
@@ -131,61 +128,3 @@ def _names(
     group_name = name_of(scope, "thinggroup", request.thing_group_name, request.thing_group_arn, "thingGroup")
     thing_name = name_of(scope, "thing", request.thing_name, request.thing_arn, "thing")
     return parse_thing_group_name(group_name), parse_thing_name(thing_name)
-
-
-_THING = in_path("thing", "thingName")
-_GROUP = in_path("thinggroup", "thingGroupName")
-_THING_IN_BODY = in_body("thing", "thingName", "thingArn")
-_GROUP_IN_BODY = in_body("thinggroup", "thingGroupName", "thingGroupArn")
-
-
-def _thing_as_well(scope: Scope, request: RawRequest) -> tuple[str, ...]:
-    return (_THING_IN_BODY(scope, request),)
-
-
-def _groups_as_well(scope: Scope, request: RawRequest) -> tuple[str, ...]:
-    body = request.unchecked_members
-    lists = [body.get(member) for member in ("thingGroupsToAdd", "thingGroupsToRemove")]
-    names = [name for names in lists if isinstance(names, list) for name in names]
-    return tuple([iot_arn(scope, f"thinggroup/{name}") for name in names if isinstance(name, str)])
-
-
-def thing_group_member_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "AddThingToThingGroup",
-            partial(add_thing_to_thing_group, authority),
-            AddThingToThingGroupRequest,
-            resource=_GROUP_IN_BODY,
-            other_resources=_thing_as_well,
-        ),
-        implemented(
-            "RemoveThingFromThingGroup",
-            partial(remove_thing_from_thing_group, authority),
-            RemoveThingFromThingGroupRequest,
-            resource=_GROUP_IN_BODY,
-            other_resources=_thing_as_well,
-        ),
-        implemented(
-            "UpdateThingGroupsForThing",
-            partial(update_thing_groups_for_thing, authority),
-            UpdateThingGroupsForThingRequest,
-            resource=_THING_IN_BODY,
-            other_resources=_groups_as_well,
-        ),
-        implemented(
-            "ListThingGroupsForThing",
-            partial(list_thing_groups_for_thing, authority),
-            ListThingGroupsForThingRequest,
-            ListThingGroupsForThingResponse,
-            _THING,
-        ),
-        implemented(
-            "ListThingsInThingGroup",
-            partial(list_things_in_thing_group, authority),
-            ListThingsInThingGroupRequest,
-            ListThingsInThingGroupResponse,
-            _GROUP,
-        ),
-    )

@@ -1,7 +1,6 @@
 """Owns the messages and operations of thing groups; rules: `registration.registry.thing_groups`."""
 
 from enum import StrEnum
-from functools import partial
 from typing import Annotated
 
 from thingmint.api.registry.registry_messages import (
@@ -9,7 +8,6 @@ from thingmint.api.registry.registry_messages import (
     DescriptionText,
     GroupNameAndArn,
     RegistryNameText,
-    in_path,
     new_attributes,
     whole_payload_of,
 )
@@ -17,7 +15,6 @@ from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Tag, Timestamp, tags_of
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import Scope, ThingGroupName, parse_thing_group_name, thing_group_arn
 from thingmint.core.registry.thing_group import GroupUpdate, ThingGroup
@@ -54,7 +51,10 @@ class CreateThingGroupResponse(Message, frozen=True, kw_only=True):
 async def create_thing_group(
     authority: RegistrationAuthority, caller: Caller, request: CreateThingGroupRequest
 ) -> CreateThingGroupResponse:
-    """Create a static thing group, or tell of the one that was created in the same words."""
+    """Create a static thing group, or answer as before if one was created in the same words.
+
+    7 levels, 100 direct children.
+    """
     properties, parent = request.thing_group_properties or ThingGroupProperties(), request.parent_group_name
     group = await thing_groups.create(
         authority,
@@ -144,7 +144,7 @@ class DeleteThingGroupRequest(Message, frozen=True, kw_only=True):
 async def delete_thing_group(
     authority: RegistrationAuthority, caller: Caller, request: DeleteThingGroupRequest
 ) -> None:
-    """Delete a thing group, if there is one."""
+    """Delete a thing group without children, if there is one; its things leave it, its policies are detached."""
     name = parse_thing_group_name(request.thing_group_name)
     await thing_groups.delete(authority, caller, name, request.expected_version)
 
@@ -201,40 +201,4 @@ def _metadata(group: ThingGroup) -> ThingGroupMetadata:
         parent_group_name=group.parent_name,
         root_to_parent_thing_groups=above or None,
         creation_date=epoch_seconds(group.created_at),
-    )
-
-
-_GROUP = in_path("thinggroup", "thingGroupName")
-
-
-def thing_group_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateThingGroup",
-            partial(create_thing_group, authority),
-            CreateThingGroupRequest,
-            CreateThingGroupResponse,
-            _GROUP,
-        ),
-        implemented(
-            "DescribeThingGroup",
-            partial(describe_thing_group, authority),
-            DescribeThingGroupRequest,
-            DescribeThingGroupResponse,
-            _GROUP,
-        ),
-        implemented(
-            "UpdateThingGroup",
-            partial(update_thing_group, authority),
-            UpdateThingGroupRequest,
-            UpdateThingGroupResponse,
-            _GROUP,
-        ),
-        implemented(
-            "DeleteThingGroup", partial(delete_thing_group, authority), DeleteThingGroupRequest, resource=_GROUP
-        ),
-        implemented(
-            "ListThingGroups", partial(list_thing_groups, authority), ListThingGroupsRequest, ListThingGroupsResponse
-        ),
     )

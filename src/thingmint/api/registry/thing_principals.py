@@ -1,16 +1,14 @@
 """Owns the messages and operations of what is attached to things; rules: `registration.registry.thing_principals`."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated, TypeAlias
 
 from msgspec import field
 
-from thingmint.api.registry.registry_messages import RegistryNameText, in_path
+from thingmint.api.registry.registry_messages import RegistryNameText
 from thingmint.api.wire.binding import HEADER, PATH, QUERY, RawRequest
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import Scope, iot_arn, parse_thing_name
 from thingmint.core.registry.thing import ThingPrincipalType
@@ -30,7 +28,7 @@ class AttachThingPrincipalRequest(Message, frozen=True, kw_only=True):
 async def attach_thing_principal(
     authority: RegistrationAuthority, caller: Caller, request: AttachThingPrincipalRequest
 ) -> None:
-    """Attach a certificate to a thing."""
+    """Attach a certificate of the account to a thing; with ``EXCLUSIVE_THING``, to no other."""
     name, type_ = parse_thing_name(request.thing_name), request.thing_principal_type
     await thing_principals.attach(authority, caller, name, request.principal, type_)
 
@@ -162,7 +160,7 @@ async def list_principal_things_v2(
     )
 
 
-def principal_resource(scope: Scope, request: RawRequest) -> str:
+def principal_in_header(scope: Scope, request: RawRequest) -> str:
     """Name the principal of the header, a certificate in the case in which it is looked up, or every resource."""
     del scope
     value = next((value for name, value in request.headers if name == _PRINCIPAL_HEADER.encode()), b"*")
@@ -173,54 +171,3 @@ def principal_resource(scope: Scope, request: RawRequest) -> str:
 def thing_arn_context(scope: Scope, request: RawRequest) -> Mapping[str, tuple[str, ...]]:
     """Tell which thing the principal is attached to or detached from."""
     return {"iot:thingArn": (iot_arn(scope, f"thing/{request.labels['thingName']}"),)}
-
-
-_THING = in_path("thing", "thingName")
-
-
-def thing_principal_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "AttachThingPrincipal",
-            partial(attach_thing_principal, authority),
-            AttachThingPrincipalRequest,
-            resource=principal_resource,
-            context=thing_arn_context,
-        ),
-        implemented(
-            "DetachThingPrincipal",
-            partial(detach_thing_principal, authority),
-            DetachThingPrincipalRequest,
-            resource=principal_resource,
-            context=thing_arn_context,
-        ),
-        implemented(
-            "ListThingPrincipals",
-            partial(list_thing_principals, authority),
-            ListThingPrincipalsRequest,
-            ListThingPrincipalsResponse,
-            _THING,
-        ),
-        implemented(
-            "ListThingPrincipalsV2",
-            partial(list_thing_principals_v2, authority),
-            ListThingPrincipalsV2Request,
-            ListThingPrincipalsV2Response,
-            _THING,
-        ),
-        implemented(
-            "ListPrincipalThings",
-            partial(list_principal_things, authority),
-            ListPrincipalThingsRequest,
-            ListPrincipalThingsResponse,
-            principal_resource,
-        ),
-        implemented(
-            "ListPrincipalThingsV2",
-            partial(list_principal_things_v2, authority),
-            ListPrincipalThingsV2Request,
-            ListPrincipalThingsV2Response,
-            principal_resource,
-        ),
-    )

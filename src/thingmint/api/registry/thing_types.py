@@ -1,20 +1,17 @@
 """Owns the messages and operations of thing types; what they mean is decided in `registration.registry.thing_types`."""
 
-from functools import partial
 from typing import Annotated
 
 from thingmint.api.registry.registry_messages import (
     AttributeNameText,
     DescriptionText,
     RegistryNameText,
-    in_path,
 )
 from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Tag, Timestamp, tags_of
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_thing_type_name
 from thingmint.core.registry.thing_type import PropagatingAttribute, ThingType, ThingTypeProperties, ThingTypeUpdate
@@ -53,7 +50,10 @@ class CreateThingTypeResponse(Message, frozen=True, kw_only=True):
 async def create_thing_type(
     authority: RegistrationAuthority, caller: Caller, request: CreateThingTypeRequest
 ) -> CreateThingTypeResponse:
-    """Create a thing type, or tell of the one that was created in the same words."""
+    """Create a thing type, or answer as before if one was created in the same words.
+
+    Which attributes are searchable is fixed then.
+    """
     name, properties = parse_thing_type_name(request.thing_type_name), _properties(request.thing_type_properties)
     created = await thing_types.create(authority, caller, name, properties, tags_of(request.tags))
     return CreateThingTypeResponse(
@@ -100,7 +100,7 @@ class UpdateThingTypeRequest(Message, frozen=True, kw_only=True):
 
 
 async def update_thing_type(authority: RegistrationAuthority, caller: Caller, request: UpdateThingTypeRequest) -> None:
-    """Give a thing type other propagating attributes."""
+    """Give a thing type other propagating attributes, and change nothing else."""
     name, requested = parse_thing_type_name(request.thing_type_name), _update(request.thing_type_properties)
     await thing_types.update(authority, caller, name, requested)
 
@@ -123,7 +123,10 @@ class DeleteThingTypeRequest(Message, frozen=True, kw_only=True):
 
 
 async def delete_thing_type(authority: RegistrationAuthority, caller: Caller, request: DeleteThingTypeRequest) -> None:
-    """Delete a thing type."""
+    """Delete a thing type that was deprecated long enough ago and that no thing has.
+
+    5 minutes, or what the setting ``thing_type_deletable_after`` says.
+    """
     await thing_types.delete(authority, caller, parse_thing_type_name(request.thing_type_name))
 
 
@@ -219,45 +222,4 @@ def _properties_message(properties: ThingTypeProperties) -> ThingTypePropertiesM
         thing_type_description=properties.description or None,
         searchable_attributes=list(properties.searchable_attributes),
         mqtt5_configuration=Mqtt5Configuration(propagating_attributes=propagating) if propagating else None,
-    )
-
-
-_THING_TYPE = in_path("thingtype", "thingTypeName")
-
-
-def thing_type_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateThingType",
-            partial(create_thing_type, authority),
-            CreateThingTypeRequest,
-            CreateThingTypeResponse,
-            _THING_TYPE,
-        ),
-        implemented(
-            "DescribeThingType",
-            partial(describe_thing_type, authority),
-            DescribeThingTypeRequest,
-            DescribeThingTypeResponse,
-            _THING_TYPE,
-        ),
-        implemented(
-            "UpdateThingType",
-            partial(update_thing_type, authority),
-            UpdateThingTypeRequest,
-            resource=_THING_TYPE,
-        ),
-        implemented(
-            "DeprecateThingType",
-            partial(deprecate_thing_type, authority),
-            DeprecateThingTypeRequest,
-            resource=_THING_TYPE,
-        ),
-        implemented(
-            "DeleteThingType", partial(delete_thing_type, authority), DeleteThingTypeRequest, resource=_THING_TYPE
-        ),
-        implemented(
-            "ListThingTypes", partial(list_thing_types, authority), ListThingTypesRequest, ListThingTypesResponse
-        ),
     )

@@ -1,7 +1,5 @@
 """Owns the messages and operations of things; what they mean is decided in `registration.registry.things`."""
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Annotated
 
 from thingmint.api.registry.registry_messages import (
@@ -9,18 +7,15 @@ from thingmint.api.registry.registry_messages import (
     AttributePayloadMessage,
     AttributeValueText,
     RegistryNameText,
-    in_body,
-    in_path,
     new_attributes,
     payload_of,
 )
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize
-from thingmint.api.wire.operation import Operation, implemented
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
-from thingmint.core.identifiers import Scope, parse_billing_group_name, parse_thing_name, parse_thing_type_name
+from thingmint.core.identifiers import parse_billing_group_name, parse_thing_name, parse_thing_type_name
 from thingmint.core.registry.thing import Thing, ThingUpdate
 from thingmint.records.registry.things import AttributeFilter, ThingFilter
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -43,7 +38,10 @@ class CreateThingResponse(Message, frozen=True, kw_only=True):
 async def create_thing(
     authority: RegistrationAuthority, caller: Caller, request: CreateThingRequest
 ) -> CreateThingResponse:
-    """Create a thing, or tell of the one that was created in the same words."""
+    """Create a thing, or answer as before if one was created in the same words.
+
+    3 attributes without a type, 50 with one.
+    """
     type_name, billing_group_name = request.thing_type_name, request.billing_group_name
     wanted = things.new_thing(
         authority,
@@ -98,7 +96,7 @@ class UpdateThingRequest(Message, frozen=True, kw_only=True):
 
 
 async def update_thing(authority: RegistrationAuthority, caller: Caller, request: UpdateThingRequest) -> None:
-    """Change the type or the attributes of a thing."""
+    """Change the type or the attributes of a thing; ``expectedVersion`` is respected."""
     type_name = request.thing_type_name
     wanted = ThingUpdate(
         type_name=None if type_name is None else parse_thing_type_name(type_name),
@@ -115,7 +113,7 @@ class DeleteThingRequest(Message, frozen=True, kw_only=True):
 
 
 async def delete_thing(authority: RegistrationAuthority, caller: Caller, request: DeleteThingRequest) -> None:
-    """Delete a thing, if there is one."""
+    """Delete a thing, if there is one, while no principal is attached to it."""
     await things.delete(authority, caller, parse_thing_name(request.thing_name), request.expected_version)
 
 
@@ -144,7 +142,10 @@ class ListThingsResponse(Message, frozen=True, kw_only=True):
 async def list_things(
     authority: RegistrationAuthority, caller: Caller, request: ListThingsRequest
 ) -> ListThingsResponse:
-    """Answer with a page of the account's things: all, those of a type, those with an attribute, or both."""
+    """Answer with a page of the account's things: all, those of a type, those with an attribute, or both.
+
+    An attribute has the whole value, or starts with it (``usePrefixAttributeValue``).
+    """
     wanted = _filter(request)
     filters = (wanted.type_name or "", *_described(wanted.attribute))
     listing = Listing("ListThings", caller.scope, ascending=True, filters=filters)
@@ -176,35 +177,4 @@ def _entry(thing: Thing) -> ThingAttribute:
         thing_arn=thing.arn,
         attributes=thing.attributes.as_dict(),
         version=thing.version,
-    )
-
-
-_THING = in_path("thing", "thingName")
-_BILLING_GROUP = in_body("billinggroup", "billingGroupName", "billingGroupArn")
-
-
-def _billing_group_as_well(scope: Scope, request: RawRequest) -> Sequence[str]:
-    """Name the billing group that the new thing is put into, if there is one."""
-    if request.unchecked_members.get("billingGroupName") is None:
-        return ()
-    return (_BILLING_GROUP(scope, request),)
-
-
-def thing_operations(authority: RegistrationAuthority) -> tuple[Operation, ...]:
-    """Return the operations of this module, working for the authority."""
-    return (
-        implemented(
-            "CreateThing",
-            partial(create_thing, authority),
-            CreateThingRequest,
-            CreateThingResponse,
-            _THING,
-            other_resources=_billing_group_as_well,
-        ),
-        implemented(
-            "DescribeThing", partial(describe_thing, authority), DescribeThingRequest, DescribeThingResponse, _THING
-        ),
-        implemented("UpdateThing", partial(update_thing, authority), UpdateThingRequest, resource=_THING),
-        implemented("DeleteThing", partial(delete_thing, authority), DeleteThingRequest, resource=_THING),
-        implemented("ListThings", partial(list_things, authority), ListThingsRequest, ListThingsResponse),
     )

@@ -1,31 +1,30 @@
 """Owns what an operation is: its name and route, what it needs of the caller's policies, and how it is called.
 
-Refuses to know who calls it (HTTP now, other edges later) and what its function does.
+A handler's signature says what the operation is called and what its messages are: `CreateThingRequest` is the request
+of CreateThing. Refuses to know who calls it (HTTP now, other edges later) and what its handler does.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from thingmint.api.wire.binding import RawRequest, compile_binder
 from thingmint.api.wire.codec import encode_object
-from thingmint.api.wire.permissions import FurtherOf
+from thingmint.api.wire.permissions import TAG_RESOURCE, FurtherOf, tag_context
 from thingmint.api.wire.planes import DATA_ROUTES, Plane
+from thingmint.api.wire.resources import ResourceOf, ResourcesOf, any_resource
 from thingmint.api.wire.routes import ROUTES
 from thingmint.core.caller import Caller
 from thingmint.core.errors import not_implemented
 from thingmint.core.identifiers import Scope
+from thingmint.registration.policies.authorization import Permission
 
 RequestT = TypeVar("RequestT", bound=Struct)
-
-ResourceOf: TypeAlias = Callable[[Scope, RawRequest], str]
-"""Names the resource that a policy must allow; works on the unchecked request, because policies are asked first."""
-
-ResourcesOf: TypeAlias = Callable[[Scope, RawRequest], Sequence[str]]
-"""Names further resources, each of which policies must allow."""
+BackendT = TypeVar("BackendT")
 
 ContextOf: TypeAlias = Callable[[Scope, RawRequest], Mapping[str, tuple[str, ...]]]
 """Tells the condition keys that only this operation has; works on the unchecked request, too."""
@@ -35,7 +34,7 @@ Invoke: TypeAlias = Callable[[Caller, RawRequest], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of AWS IoT's API, compiled; without ``resource`` there is nothing for a policy to allow.
+    """One operation of AWS IoT's API; without ``resource`` there is nothing for a policy to allow.
 
     Policies must allow the operation on the other resources, too, each by itself, and what ``further`` names.
     """
@@ -43,14 +42,15 @@ class Operation:
     name: str
     method: str
     path: str
-    resource: ResourceOf | None
-    invoke: Invoke = field(repr=False)
+    resource: ResourceOf | None = None
     request: type[Struct] | None = None
     response: type[Struct] | None = None
     other_resources: ResourcesOf | None = None
     context: ContextOf | None = None
     further: FurtherOf | None = None
     plane: Plane = Plane.CONTROL
+    description: str = field(default="", repr=False)
+    """What the handler's docstring says."""
 
     @property
     def action(self) -> str:
@@ -67,41 +67,93 @@ class Operation:
         """Whether the request may set tags or take them away."""
         return not _members_of(self.request).isdisjoint(("tags", "tagKeys"))
 
+    def resources(self, scope: Scope, raw: RawRequest) -> tuple[str, ...]:
+        """Return all resources that policies must allow, each by itself; none if there is nothing to allow."""
+        if self.resource is None:
+            return ()
+        others = () if self.other_resources is None else self.other_resources(scope, raw)
+        return (self.resource(scope, raw), *others)
+
+    def permissions(self, scope: Scope, raw: RawRequest) -> tuple[Permission, ...]:
+        """Return all that policies must allow: the operation on its resources, setting tags, and what else it needs."""
+        resources = self.resources(scope, raw)
+        own = {} if self.context is None else self.context(scope, raw)
+        tags = tag_context(raw) if self.speaks_of_tags else {}
+        context = {**own, **tags}
+        needed = [Permission(self.action, resource, context) for resource in resources]
+        if self.creates_with_tags and tags:
+            needed.append(Permission(TAG_RESOURCE, resources[0], context))
+        if self.further is not None:
+            needed.extend(self.further(scope, raw))
+        return tuple(needed)
+
 
 @cache
 def _members_of(request: type[Struct] | None) -> frozenset[str]:
     return frozenset() if request is None else frozenset(request.__struct_encode_fields__)
 
 
-def any_resource(scope: Scope, request: RawRequest) -> str:
-    """Name every resource, as AWS does for operations that create and list."""
-    del scope, request
-    return "*"
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An operation and the function that carries it out."""
+
+    operation: Operation
+    invoke: Invoke = field(repr=False)
 
 
-def implemented(
-    name: str,
-    function: Callable[[Caller, RequestT], Awaitable[Struct | None]],
-    request: type[RequestT],
-    response: type[Struct] | None = None,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Implemented(Operation, Generic[BackendT]):
+    """An operation that has a handler, which works with a backend: with what its family needs to do anything."""
+
+    invoke_with: Callable[[BackendT], Invoke] = field(repr=False)
+
+    def served_by(self, backend: BackendT) -> Served:
+        """Return the operation with the backend bound and its request's binder compiled."""
+        return Served(self, self.invoke_with(backend))
+
+
+def operation(
+    handler: Callable[[BackendT, Caller, RequestT], Awaitable[Struct | None]],
     resource: ResourceOf = any_resource,
     *,
     other_resources: ResourcesOf | None = None,
     context: ContextOf | None = None,
     further: FurtherOf | None = None,
-) -> Operation:
-    """Return the operation of AWS's model with this name, its request's binder compiled."""
-    bind = compile_binder(request)
+) -> Implemented[BackendT]:
+    """Return the operation that the handler carries out, with what it needs of the caller's policies.
 
-    async def invoke(caller: Caller, raw: RawRequest) -> bytes:
-        return encode_object(await function(caller, bind(raw)))
+    Its name is that of the request's class without ``Request``; raises KeyError if AWS has no such operation.
+    """
+    _, _, request, response = inspect.get_annotations(handler).values()
 
+    def invoke_with(backend: BackendT) -> Invoke:
+        bind = compile_binder(request)
+
+        async def invoke(caller: Caller, raw: RawRequest) -> bytes:
+            return encode_object(await handler(backend, caller, bind(raw)))
+
+        return invoke
+
+    name = request.__name__.removesuffix("Request")
     plane = Plane.DATA if name in DATA_ROUTES else Plane.CONTROL
     method, path = (DATA_ROUTES if plane is Plane.DATA else ROUTES)[name].split(" ")
-    return Operation(name, method, path, resource, invoke, request, response, other_resources, context, further, plane)
+    return Implemented(
+        name=name,
+        method=method,
+        path=path,
+        resource=resource,
+        request=request,
+        response=response,
+        other_resources=other_resources,
+        context=context,
+        further=further,
+        plane=plane,
+        description=inspect.getdoc(handler) or "",
+        invoke_with=invoke_with,
+    )
 
 
-def unimplemented(name: str, route: str) -> Operation:
+def unimplemented(name: str, route: str) -> Served:
     """Return an operation that exists at AWS and says that it does not here."""
 
     async def invoke(caller: Caller, raw: RawRequest) -> bytes:
@@ -109,5 +161,4 @@ def unimplemented(name: str, route: str) -> Operation:
         raise not_implemented(name)
 
     method, path = route.split(" ")
-    plane = Plane.DATA if name in DATA_ROUTES else Plane.CONTROL
-    return Operation(name, method, path, None, invoke, plane=plane)
+    return Served(Operation(name, method, path, plane=Plane.DATA if name in DATA_ROUTES else Plane.CONTROL), invoke)

@@ -3,16 +3,12 @@
 The raw path is split before anything in it is decoded, so that an encoded slash stays inside its label.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from thingmint.api.wire.binding import RawRequest, decode_component, decode_query
-from thingmint.api.wire.operation import Operation
-from thingmint.api.wire.permissions import TAG_RESOURCE, tag_context
-from thingmint.core.caller import Caller
+from thingmint.api.wire.operation import Invoke, Operation, Served
 from thingmint.core.errors import OperationUnknown
-from thingmint.core.identifiers import Scope
-from thingmint.registration.policies.authorization import Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,43 +17,12 @@ class Match:
 
     operation: Operation
     labels: dict[str, str]
+    invoke: Invoke = field(repr=False)
+    """Checks the request, does what it asks and returns the body of the answer; raises what the operation raises."""
 
     def read(self, raw_query: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> RawRequest:
         """Return the request's parts; raise InvalidRequest if the query cannot be decoded."""
         return RawRequest(self.labels, decode_query(raw_query), headers, body)
-
-    def resource(self, scope: Scope, raw: RawRequest) -> str | None:
-        """Return the first resource that a policy must allow, or None if there is nothing to allow."""
-        resource = self.operation.resource
-        return None if resource is None else resource(scope, raw)
-
-    def resources(self, scope: Scope, raw: RawRequest) -> tuple[str, ...]:
-        """Return all resources that policies must allow, each by itself."""
-        first, others = self.resource(scope, raw), self.operation.other_resources
-        if first is None:
-            return ()
-        return (first,) if others is None else (first, *others(scope, raw))
-
-    def context(self, scope: Scope, raw: RawRequest) -> Mapping[str, tuple[str, ...]]:
-        """Return the condition keys that only this operation has."""
-        context = self.operation.context
-        return {} if context is None else context(scope, raw)
-
-    def permissions(self, scope: Scope, raw: RawRequest) -> tuple[Permission, ...]:
-        """Return all that policies must allow: the operation on its resources, setting tags, and what else it needs."""
-        operation, resources = self.operation, self.resources(scope, raw)
-        tags = tag_context(raw) if operation.speaks_of_tags else {}
-        context = {**self.context(scope, raw), **tags}
-        needed = [Permission(operation.action, resource, context) for resource in resources]
-        if operation.creates_with_tags and tags:
-            needed.append(Permission(TAG_RESOURCE, resources[0], context))
-        if operation.further is not None:
-            needed.extend(operation.further(scope, raw))
-        return tuple(needed)
-
-    async def invoke(self, caller: Caller, raw: RawRequest) -> bytes:
-        """Check the request, do what it asks and return the body of the answer; raise what the operation raises."""
-        return await self.operation.invoke(caller, raw)
 
 
 @dataclass(slots=True)
@@ -70,20 +35,21 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    operation: Operation
+    served: Served
     names: tuple[str, ...]
 
 
 class Router:
     """Finds operations by method and path: a literal segment before a label, a label before a greedy label."""
 
-    def __init__(self, operations: Iterable[Operation]) -> None:
+    def __init__(self, operations: Iterable[Served]) -> None:
         self._methods: dict[str, _Node] = {}
-        for operation in operations:
-            self._add(operation, operation.path)
+        for served in operations:
+            path = served.operation.path
+            self._add(served, path)
             # Two templates of the model end in a slash, which some clients drop.
-            if operation.path.endswith("/"):
-                self._add(operation, operation.path[:-1])
+            if path.endswith("/"):
+                self._add(served, path[:-1])
 
     def match(self, method: str, raw_path: bytes) -> Match:
         """Return the operation and its labels; raise OperationUnknown, or InvalidRequest for an undecodable label."""
@@ -92,13 +58,14 @@ class Router:
         if found is None:
             raise OperationUnknown("No operation answers to this method and path")
         route, values = found
+        served = route.served
         if not values:
-            return Match(route.operation, {})
+            return Match(served.operation, {}, served.invoke)
         labels = {name: decode_component(value, "path") for name, value in zip(route.names, values, strict=True)}
-        return Match(route.operation, labels)
+        return Match(served.operation, labels, served.invoke)
 
-    def _add(self, operation: Operation, path: str) -> None:
-        node = self._methods.setdefault(operation.method, _Node())
+    def _add(self, served: Served, path: str) -> None:
+        node = self._methods.setdefault(served.operation.method, _Node())
         names: list[str] = []
         for segment in path[1:].split("/"):
             if not segment.startswith("{"):
@@ -107,18 +74,18 @@ class Router:
             name = segment[1:-1]
             names.append(name.removesuffix("+"))
             if name.endswith("+"):
-                _refuse_second(node.greedy, operation)
-                node.greedy = _Route(operation, tuple(names))
+                _refuse_second(node.greedy, served)
+                node.greedy = _Route(served, tuple(names))
                 return
             node.label = node.label or _Node()
             node = node.label
-        _refuse_second(node.ends, operation)
-        node.ends = _Route(operation, tuple(names))
+        _refuse_second(node.ends, served)
+        node.ends = _Route(served, tuple(names))
 
 
-def _refuse_second(present: _Route | None, operation: Operation) -> None:
+def _refuse_second(present: _Route | None, served: Served) -> None:
     if present is not None:
-        raise ValueError(f"{operation.name} and {present.operation.name} have the same route")
+        raise ValueError(f"{served.operation.name} and {present.served.operation.name} have the same route")
 
 
 def _find(

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
 from typing import TypeAlias
 
 CertificateNames: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -12,6 +13,33 @@ CertificateNames: TypeAlias = Mapping[str, tuple[str, ...]]
 SERIAL_NUMBER = "SerialNumber"
 SUBJECT = "Subject"
 ISSUER = "Issuer"
+# AWS's words for the attributes of a name, by object identifier (X.520).
+ATTRIBUTES: Mapping[str, str] = {
+    "2.5.4.46": "DistinguishedNameQualifier",
+    "2.5.4.6": "Country",
+    "2.5.4.10": "Organization",
+    "2.5.4.11": "OrganizationalUnit",
+    "2.5.4.8": "State",
+    "2.5.4.3": "CommonName",
+    "2.5.4.5": "SerialNumber",
+    "2.5.4.12": "Title",
+    "2.5.4.4": "Surname",
+    "2.5.4.42": "GivenName",
+    "2.5.4.43": "Initials",
+    "2.5.4.65": "Pseudonym",
+    "2.5.4.44": "GenerationQualifier",
+}
+
+
+class AlternativeName(StrEnum):
+    """AWS's words for the kinds of alternative names."""
+
+    RFC822_NAME = "RFC822Name"
+    DNS_NAME = "DNSName"
+    DIRECTORY_NAME = "DirectoryName"
+    URI = "UniformResourceIdentifier"
+    IP_ADDRESS = "IPAddress"
+
 
 # AWS's developer guide, "X.509 certificate policy variable limitations".
 MAX_VALUES = 5
@@ -33,6 +61,13 @@ def escaped(value: str) -> str:
 def directory_name(attributes: Iterable[tuple[str, str]]) -> str:
     """Return a name, given from its root on as keywords and values, as policies write one: ``cn=lamp,o=IoT,c=US``."""
     return ",".join(f"{keyword}={escaped(value)}" for keyword, value in reversed(list(attributes)))
+
+
+def every_name() -> CertificateNames:
+    """Return a value for everything that names of certificates can hold, as often as policies can refer to it."""
+    words = [*ATTRIBUTES.values(), *(f"{_ALTERNATIVE_NAME[1:]}{kind}" for kind in AlternativeName)]
+    names = [f"{whose}.{word}" for whose in (SUBJECT, ISSUER) for word in words]
+    return {SERIAL_NUMBER: ("1",), **dict.fromkeys(names, ("value",) * MAX_VALUES)}
 
 
 def certificate_keys(names: CertificateNames) -> dict[str, tuple[str, ...]]:

@@ -6,11 +6,17 @@ of AWS IoT; IoT developer guide, "AWS IoT Core policy variables".
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from re import Pattern
 
+from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, ThingName, ThingTypeName
+from thingmint.core.policies.certificate_variables import every_name
+from thingmint.core.policies.device_context import ConnectAttribute, DeviceConnection, connect_context, device_context
 from thingmint.core.policies.language import Policy
+from thingmint.core.registry.attributes import Attributes
+from thingmint.core.registry.thing import Thing
 
 _TAG_KEY = "${TagKey}"
 _NAME = "${Name}"
@@ -65,56 +71,32 @@ CALLER_KEYS: tuple[ConditionKey, ...] = (
     _of("aws:username"),
     _of("aws:ViaAWSService"),
     _of("iam:PassedToService", "iam:PassRole"),
-    _of("iot:IncludeSocketInformation", "iot:GetConnection"),
+    _of("iot:IncludeSocketInformation", "iot:GetConnection", "iot:GetThingConnectivityData"),
     _of("iot:thingArn", "iot:AttachThingPrincipal", "iot:DetachThingPrincipal"),
     _of("iot:Topic", "iot:SendDirectMessage"),
 )
 """The keys of requests to the API. Each is there if the request has what it tells: temporary credentials, tags, …"""
 
-_ATTRIBUTES = (
-    "DistinguishedNameQualifier",
-    "Country",
-    "Organization",
-    "OrganizationalUnit",
-    "State",
-    "CommonName",
-    "SerialNumber",
-    "Title",
-    "Surname",
-    "GivenName",
-    "Initials",
-    "Pseudonym",
-    "GenerationQualifier",
-    *(
-        f"AlternativeName.{kind}"
-        for kind in ("RFC822Name", "DNSName", "DirectoryName", "UniformResourceIdentifier", "IPAddress")
-    ),
-)
-_VARIANTS = ("", ".List", ".0", ".1", ".2", ".3", ".4")
 
-DEVICE_KEYS: tuple[ConditionKey, ...] = (
-    _of("aws:SourceIp"),
-    _of("iot:CertificateId"),
-    _of("iot:ClientId"),
-    _of("iot:ConnectAttributes", "iot:Connect"),
-    _of("iot:Connection.Thing.IsAttached"),
-    _of("iot:Connection.Thing.ThingName"),
-    _of("iot:Connection.Thing.ThingTypeName"),
-    _of(f"iot:Connection.Thing.Attributes[{_NAME}]"),
-    _of("iot:DomainName"),
-    _of("iot:LastWillTopic", "iot:Connect"),
-    _of("iot:Certificate.AvailableKeys"),
-    _of("iot:Certificate.SerialNumber"),
-    *(
-        _of(f"iot:Certificate.{whose}.{attribute}{variant}")
-        for whose in ("Subject", "Issuer")
-        for attribute in _ATTRIBUTES
-        for variant in _VARIANTS
-    ),
-)
+def _keys_of_devices() -> Iterator[ConditionKey]:
+    """Yield the keys that a connection has of which everything is known, as the functions give them that decide."""
+    scope, name = Scope(AccountId("000000000000"), Region("us-east-1")), "name"
+    created = datetime(1970, 1, 1, tzinfo=UTC)
+    thing = Thing(scope, ThingName(name), name, created, ThingTypeName(name), attributes=Attributes.of({name: name}))
+    certificate_id = CertificateId("0" * 64)
+    lasting = device_context(DeviceConnection(name, name, name, certificate_id, every_name(), thing))
+    for key in lasting.names:
+        # Its name is the thing's to choose.
+        yield _of(key.replace(f"[{name}]", f"[{_NAME}]"))
+    for key in connect_context(lasting, scope, ConnectAttribute, name).names - lasting.names:
+        yield _of(key, CONNECT)
+
+
+CONNECT = "iot:Connect"
+DEVICE_KEYS: tuple[ConditionKey, ...] = tuple(_keys_of_devices())
 """The keys and variables of devices' requests."""
 
-DEVICE_ACTIONS = ("iot:Connect", "iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive")
+DEVICE_ACTIONS = (CONNECT, "iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive")
 
 
 def never_present(policy: Policy, keys: Iterable[ConditionKey], actions: Sequence[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import ipaddress
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, KeysView, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -52,6 +52,11 @@ class RequestContext:
     def has(self, key: str) -> bool:
         """Return whether the request has the key, even without values."""
         return key in self._values or key.lower() in self._by_folded_key()
+
+    @property
+    def names(self) -> KeysView[str]:
+        """The names of the keys, as they were given."""
+        return self._values.keys()
 
     def extended(self, values: Mapping[str, tuple[str, ...]]) -> "RequestContext":
         """Return a context that has these values too."""

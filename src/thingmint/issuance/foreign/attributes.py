@@ -11,9 +11,11 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from thingmint.core.policies.certificate_variables import (
+    ATTRIBUTES,
     ISSUER,
     SERIAL_NUMBER,
     SUBJECT,
+    AlternativeName,
     CertificateNames,
     directory_name,
 )
@@ -21,22 +23,6 @@ from thingmint.issuance.odd_names import odd_names_allowed
 
 T = TypeVar("T")
 
-# AWS's words for the attributes of a name, by object identifier.
-_ATTRIBUTES = {
-    NameOID.DN_QUALIFIER: "DistinguishedNameQualifier",
-    NameOID.COUNTRY_NAME: "Country",
-    NameOID.ORGANIZATION_NAME: "Organization",
-    NameOID.ORGANIZATIONAL_UNIT_NAME: "OrganizationalUnit",
-    NameOID.STATE_OR_PROVINCE_NAME: "State",
-    NameOID.COMMON_NAME: "CommonName",
-    NameOID.SERIAL_NUMBER: "SerialNumber",
-    NameOID.TITLE: "Title",
-    NameOID.SURNAME: "Surname",
-    NameOID.GIVEN_NAME: "GivenName",
-    NameOID.INITIALS: "Initials",
-    NameOID.PSEUDONYM: "Pseudonym",
-    NameOID.GENERATION_QUALIFIER: "GenerationQualifier",
-}
 # RFC 4514, 3: the keywords that every reader knows; other attributes are written by their object identifiers.
 _KEYWORDS = {
     NameOID.COMMON_NAME: "cn",
@@ -79,7 +65,7 @@ def _readable(read: Callable[[], T]) -> T | None:
 
 def _read_name(found: dict[str, list[str]], whose: str, name: x509.Name | None) -> None:
     for attribute in name or ():
-        word = _ATTRIBUTES.get(attribute.oid)
+        word = ATTRIBUTES.get(attribute.oid.dotted_string)
         if word is not None and isinstance(attribute.value, str):
             found[f"{whose}.{word}"].append(attribute.value)
 
@@ -95,16 +81,16 @@ def _read_alternatives(found: dict[str, list[str]], extensions: x509.Extensions 
 def _read_alternative(found: dict[str, list[str]], whose: str, name: x509.GeneralName) -> None:
     match name:
         case x509.RFC822Name():
-            found[f"{whose}.RFC822Name"].append(name.value)
+            found[f"{whose}.{AlternativeName.RFC822_NAME}"].append(name.value)
         case x509.DNSName():
-            found[f"{whose}.DNSName"].append(name.value)
+            found[f"{whose}.{AlternativeName.DNS_NAME}"].append(name.value)
         case x509.UniformResourceIdentifier():
-            found[f"{whose}.UniformResourceIdentifier"].append(name.value)
+            found[f"{whose}.{AlternativeName.URI}"].append(name.value)
         case x509.IPAddress():
-            found[f"{whose}.IPAddress"].append(str(name.value))
+            found[f"{whose}.{AlternativeName.IP_ADDRESS}"].append(str(name.value))
         case x509.DirectoryName():
             attributes = [(_KEYWORDS.get(each.oid, each.oid.dotted_string), str(each.value)) for each in name.value]
-            found[f"{whose}.DirectoryName"].append(directory_name(attributes))
+            found[f"{whose}.{AlternativeName.DIRECTORY_NAME}"].append(directory_name(attributes))
         case _:
             # Policies have no word for it.
             return

@@ -6,6 +6,7 @@ Nothing of such a certificate is trusted before it was checked, and whatever its
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,6 +22,8 @@ from thingmint.issuance.keys import WeakKey, check_public_key
 from thingmint.issuance.pem import certificate_pem
 from thingmint.issuance.pem_blocks import MalformedPEM, read_block
 
+# At most 65,536 characters each, the API's bound.
+_REMEMBERED = 8
 _LABELS = ("CERTIFICATE",)
 _MAX_SERIAL_OCTETS = 20
 # RFC 5280, 4.1.2.1: the INTEGER 2 in an explicit tag.
@@ -85,8 +88,12 @@ class ForeignCertificate:
         return hashlib.sha256(self.subject).hexdigest()
 
 
+@lru_cache(_REMEMBERED)
 def load_foreign_pem(pem: str, what: str) -> ForeignCertificate:
-    """Return the certificate of the one PEM block that is all of the text; raise CertificateInvalid."""
+    """Return the certificate of the one PEM block that is all of the text; raise CertificateInvalid.
+
+    The last few are remembered: a template's certificate is looked at by policies, by the template and by the registry.
+    """
     try:
         der = read_block(pem, _LABELS, what)
     except MalformedPEM as error:

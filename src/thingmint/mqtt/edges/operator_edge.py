@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, NoReturn
 
-from thingmint.api.devices.data_plane import DeviceMessage, OpenConnection, RetainedMessage
+from thingmint.api.devices.data_plane import DeviceMessage, EndedConnection, OpenConnection, RetainedMessage
 from thingmint.core.errors import (
     AccessDenied,
     DeliveryUnconfirmed,
@@ -145,6 +145,20 @@ class OperatorEdge:
             session_expiry=found.session_expiry,
             source=source,
             target=target,
+        )
+
+    def last_connection(self, client_id: str) -> EndedConnection | None:
+        """Return how a client's last connection ended; None while it is connected, or if that is not remembered."""
+        found = self._gateway().last_ending_of(self._scope, client_id)
+        if found is None:
+            return None
+        return EndedConnection(
+            client_id=client_id,
+            ended_at=found.at,
+            reason=str(found.reason),
+            keep_alive=found.keep_alive,
+            is_clean=found.is_clean,
+            session_expiry=found.session_expiry,
         )
 
     async def send(self, client_id: str, message: DeviceMessage, confirmed_within: float | None) -> None:

@@ -111,8 +111,11 @@ class RegisteredDevice:
         await self.check_status()
 
     async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
-        """Compile the policies that are attached now; raise DeviceRefused if they are too large together."""
-        known, named = await self.read_policies(facts.client_id)
+        """Compile the policies that are attached now; raise DeviceRefused if they or their things are too much work."""
+        try:
+            known, named = await self.read_policies(facts.client_id)
+        except LimitExceeded as error:
+            raise DeviceRefused(DeviceRefusal.POLICIES_TOO_LARGE, self.scope) from error
         policies = [each.policy for each in named]
         connection = replace(known, source_address=facts.source_address, domain_name=facts.server_name)
         context = device_context(connection)

@@ -19,6 +19,7 @@ from thingmint.mqtt.gateway.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.gateway.device_requests import publish, subscribe, unsubscribe
 from thingmint.mqtt.gateway.endings import Leave, close_above, leave_of, reason_of
 from thingmint.mqtt.gateway.entry import admitted_with_room
+from thingmint.mqtt.gateway.last_endings import Ending
 from thingmint.mqtt.gateway.request_turns import next_in_turn, take_acknowledgements
 from thingmint.mqtt.gateway.roster import Roster
 from thingmint.mqtt.gateway.services import Services
@@ -36,6 +37,7 @@ class Connection:
     """A TLS protocol towards the transport, a device's connection towards the data plane."""
 
     __slots__ = (
+        "_ended_at",
         "_ending",
         "_has_heard_all",
         "_is_open_above",
@@ -60,6 +62,7 @@ class Connection:
     _writer: Writer
     device: DeviceLink
     _opened_at: datetime
+    _ended_at: datetime
 
     def __init__(self, services: Services, roster: "Roster[Connection]") -> None:
         self._services = services
@@ -224,7 +227,14 @@ class Connection:
             self._roster.left(self)
             if self.device.admitted is not None:
                 self._services.listeners.forget(self.device)
+                self._note_ending(reason)
             self._start_working()
+
+    def _note_ending(self, reason: DisconnectReason) -> None:
+        """Remember the ending now: events are told later, and those of two connections in any order."""
+        self._ended_at = self._services.clock.now()
+        ending = Ending(self._ended_at, reason, self.protocol.keep_alive, self.is_clean, self._session_expiry)
+        self._services.last_endings.note(self.device.scope, self.client_id, ending)
 
     async def _work(self) -> None:
         try:
@@ -309,6 +319,7 @@ class Connection:
         self.device.session_id = str(uuid.uuid4())
         self._opened_at, self._session_expiry = services.clock.now(), opened.session_expiry_interval
         self._roster.was_accepted(self)
+        services.last_endings.forget(admitted.device.scope, self.client_id)
         services.admit(self._transport)
         self._writer.write(self.protocol.accept(opened))
         services.events.heard(ClientConnected(self.device.link, self._opened_at))
@@ -347,4 +358,4 @@ class Connection:
             await close_above(services, self.device, self._leave)
         if self.device.admitted is not None:
             self.device.admitted = None
-            services.events.heard(ClientDisconnected(self.device.link, services.clock.now(), self._ending))
+            services.events.heard(ClientDisconnected(self.device.link, self._ended_at, self._ending))

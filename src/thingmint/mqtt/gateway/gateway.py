@@ -21,6 +21,7 @@ from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway.connection import Connection
 from thingmint.mqtt.gateway.event_listeners import EventListeners
+from thingmint.mqtt.gateway.last_endings import Ending, LastEndings
 from thingmint.mqtt.gateway.loop_lag import LoopLag
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
 from thingmint.mqtt.gateway.roster import Roster
@@ -66,6 +67,7 @@ class Gateway:
         self._desk = ProvisioningDesk(fleet, self._limits, self._counters)
         self._roster: Roster[Connection] = Roster()
         self._listeners = EventListeners()
+        self._last_endings = LastEndings()
         self._listener = Listener(
             lambda: Connection(self._services, self._roster),
             host=host,
@@ -84,6 +86,7 @@ class Gateway:
             provisioning=self._desk,
             events=events,
             listeners=self._listeners,
+            last_endings=self._last_endings,
             clock=clock,
             limits=self._limits,
             admit=self._listener.admit,
@@ -184,6 +187,10 @@ class Gateway:
     def connection_of(self, scope: Scope, client_id: str) -> Connection | None:
         """Return the connection of an account's client whose CONNECT was accepted, or None."""
         return self._roster.of_client(scope, client_id)
+
+    def last_ending_of(self, scope: Scope, client_id: str) -> Ending | None:
+        """Return how the last connection of an account's client ended; None while it is connected, or if not known."""
+        return self._last_endings.of_client(scope, client_id)
 
     def delete_connection(
         self, scope: Scope, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False

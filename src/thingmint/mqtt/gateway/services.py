@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway.event_listeners import EventListeners
+from thingmint.mqtt.gateway.last_endings import LastEndings
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
 from thingmint.mqtt.gateway.turns import Turns
 from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, EventSink
@@ -23,6 +24,7 @@ class Services:
     provisioning: ProvisioningDesk
     events: EventSink
     listeners: EventListeners
+    last_endings: LastEndings
     clock: Clock
     limits: GatewayLimits
     admit: Callable[[TLSTransport], None]

@@ -6,6 +6,7 @@ Targets are named as `core.policies.target` names them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from thingmint.core.errors import LimitExceeded
 from thingmint.core.identifiers import (
     PolicyName,
     Scope,
@@ -75,6 +76,9 @@ class EffectivePolicies:
     depends_on: frozenset[str]
 
 
+MAX_THINGS = 1000
+"""Of a principal: more of them are too much work for each of its connections."""
+
 ATTACH = (
     "INSERT INTO policy_attachment (account, region, policy_name, target) "
     "VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING position"
@@ -113,7 +117,7 @@ OF_POLICY_EARLIEST_FIRST = f"{_OF_POLICY} > $4 ORDER BY position ASC LIMIT $5"
 # its own is looked up row by row.
 _REACHED = (
     "(WITH RECURSIVE reached_thing (name) AS ("
-    "SELECT thing_name FROM thing_principal WHERE account = $1 AND region = $2 AND principal = $3 "
+    "{things} "
     "UNION ALL "
     "SELECT name FROM thing WHERE name = $4 AND account || '' = $1 AND region || '' = $2"
     "), reached_group (name) AS ("
@@ -129,6 +133,9 @@ _REACHED = (
     "UNION ALL SELECT CAST($6 AS TEXT) || name FROM reached_thing "
     "UNION ALL SELECT CAST($7 AS TEXT) || name FROM reached_group WHERE name IS NOT NULL) AS reached"
 )
+_THINGS = "SELECT thing_name FROM thing_principal WHERE account = $1 AND region = $2 AND principal = $3"
+# A LIMIT belongs to the whole of a UNION, and so to a SELECT of its own. One thing more tells that there are too many.
+_SOME_THINGS = f"SELECT thing_name FROM ({_THINGS} LIMIT {MAX_THINGS + 1}) AS of_principal"  # noqa: S608  a constant
 _ATTACHED = (
     "policy_attachment AS attached "
     "ON attached.account || '' = $1 AND attached.region || '' = $2 AND attached.target = arn"
@@ -145,12 +152,13 @@ EFFECTIVE = (
     "AND stored.policy_name = attached.policy_name AND stored.version = attached.version) "
     f"FROM (SELECT arn, policy_name, attached.position, {_OF_POLICY.format('default_version')} AS version, "
     f"{_OF_POLICY.format('generation_id')} AS generation_id "
-    f"FROM {_REACHED} LEFT JOIN {_ATTACHED}) AS attached ORDER BY attached.position"
+    f"FROM {_REACHED.format(things=_SOME_THINGS)} LEFT JOIN {_ATTACHED}) AS attached ORDER BY attached.position"
 )
 
 _INHERITED = (
     "SELECT attached.policy_name, min(attached.position) AS first "  # noqa: S608  the constants above
-    f"FROM {_REACHED} JOIN {_ATTACHED} GROUP BY attached.policy_name HAVING min(attached.position)"
+    f"FROM {_REACHED.format(things=_THINGS)} JOIN {_ATTACHED} "
+    "GROUP BY attached.policy_name HAVING min(attached.position)"
 )
 INHERITED_LATEST_FIRST = f"{_INHERITED} < $8 ORDER BY first DESC LIMIT $9"
 INHERITED_EARLIEST_FIRST = f"{_INHERITED} > $8 ORDER BY first ASC LIMIT $9"
@@ -205,7 +213,10 @@ def policy_targets(scope: Scope, name: PolicyName, page: PageRequest) -> Steps[S
 
 
 def effective_policies(scope: Scope, beginning: Beginning) -> Steps[EffectivePolicies]:
-    """Return the policies in force from the beginning on, in one statement, in the order of their attachment."""
+    """Return the policies in force from the beginning on, in one statement, in the order of their attachment.
+
+    Raises LimitExceeded if the principal is attached to more than `MAX_THINGS` things.
+    """
     found = yield from rows_of(EFFECTIVE, *_columns_of_beginning(scope, beginning))
     return _effective(scope, found)
 
@@ -231,4 +242,7 @@ def _effective(scope: Scope, rows: Sequence[Row]) -> EffectivePolicies:
             keys[name] = VersionKey(scope, PolicyName(name), generation_id, version, time_of_column(created_at))
     policies = tuple(EffectivePolicy(keys[name], tuple(reached)) for name, reached in targets.items())
     arns = {arn for arn, *_ in rows if arn}
+    things = thing_arn(scope, ThingName(""))
+    if sum(arn.startswith(things) for arn in arns) > MAX_THINGS:
+        raise LimitExceeded(f"The principal is attached to more than {MAX_THINGS} things: detach those that are gone")
     return EffectivePolicies(policies, frozenset(arns | {policy_arn(scope, policy.name) for policy in policies}))

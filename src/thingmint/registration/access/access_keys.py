@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from thingmint.core.access_key import AccessKey, AccessKeyOrigin
 from thingmint.core.audit_entry import AuditEntry, audit_entry
@@ -19,10 +20,12 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import AccountId, Region, Scope, partition_of, user_arn
 from thingmint.core.policies.language import parse_new_policy
-from thingmint.records import audit as audit_table
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
+from thingmint.registration.kernel.mutation import UNHEARD, Change, change_of_callers
+from thingmint.registration.kernel.ports import Clock, EventSink, SecretSealer, Store
+
+T = TypeVar("T")
 
 ADMINISTRATOR = "administrator"
 ADMINISTRATOR_POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
@@ -75,6 +78,7 @@ async def create_access_key(
     random_bytes: Callable[[int], bytes],
     caller: Caller,
     request: AccessKeyRequest,
+    events: EventSink = UNHEARD,
 ) -> NewAccessKey:
     """Make and store an access key in the caller's account, and return it with its secrets.
 
@@ -101,11 +105,11 @@ async def create_access_key(
         caller, now, "CreateAccessKey", user_arn(caller.scope, request.user_name), **_detail(access_key)
     )
 
-    def program() -> Steps[None]:
+    def program() -> Steps[Change[None]]:
         yield from access_key_table.insert_access_key(access_key)
-        yield from audit_table.append_audit(entry)
+        return _change(None, [entry])
 
-    await store.write(program)
+    await change_of_callers(store, events, program)
     return NewAccessKey(access_key, secret, session_token)
 
 
@@ -118,21 +122,21 @@ async def list_access_keys(store: Store, account: AccountId) -> tuple[AccessKey,
     return await store.read(program)
 
 
-async def delete_access_key(store: Store, clock: Clock, caller: Caller, access_key_id: str) -> None:
+async def delete_access_key(
+    store: Store, clock: Clock, caller: Caller, access_key_id: str, events: EventSink = UNHEARD
+) -> None:
     """Delete the access key, which ends its use at once; raise ResourceNotFound if the account has none such."""
     now = clock.now()
 
-    def program() -> Steps[None]:
+    def program() -> Steps[Change[None]]:
         access_key = yield from access_key_table.access_key(access_key_id)
         if access_key is None or access_key.account != caller.account:
             raise ResourceNotFound(f"The access key {access_key_id} does not exist.")
         yield from access_key_table.delete_access_key(access_key_id)
         resource = user_arn(caller.scope, access_key.user_name)
-        yield from audit_table.append_audit(
-            audit_entry(caller, now, "DeleteAccessKey", resource, **_detail(access_key))
-        )
+        return _change(None, [audit_entry(caller, now, "DeleteAccessKey", resource, **_detail(access_key))])
 
-    await store.write(program)
+    await change_of_callers(store, events, program)
 
 
 async def ensure_administrator(
@@ -143,6 +147,7 @@ async def ensure_administrator(
     access_key_id: str,
     secret: str,
     origin: AccessKeyOrigin,
+    events: EventSink = UNHEARD,
 ) -> bool:
     """Give the account its administrator's key unless it has it; say whether anything was stored.
 
@@ -163,25 +168,25 @@ async def ensure_administrator(
         origin=origin,
     )
 
-    def program() -> Steps[bool]:
+    def program() -> Steps[Change[bool]]:
         present = yield from access_key_table.access_keys(None)
         if origin is AccessKeyOrigin.FIRST_START:
             outdated, is_present = [], bool(present)
         else:
             outdated = [key for key in present if _is_replaced(key, administrator, secret, sealer)]
             is_present = any(key.access_key_id == access_key_id for key in present if key not in outdated)
+        entries = [_own_entry(scope, now, "DeleteAccessKey", key) for key in outdated]
         for key in outdated:
             yield from access_key_table.delete_access_key(key.access_key_id)
-            yield from audit_table.append_audit(_own_entry(scope, now, "DeleteAccessKey", key))
         if not is_present:
             yield from access_key_table.insert_access_key(administrator)
-            yield from audit_table.append_audit(_own_entry(scope, now, "CreateAccessKey", administrator))
-        return bool(outdated) or not is_present
+            entries.append(_own_entry(scope, now, "CreateAccessKey", administrator))
+        return _change(bool(entries), entries)
 
-    return await store.write(program)
+    return await change_of_callers(store, events, program)
 
 
-async def purge_expired(store: Store, clock: Clock, region: Region) -> int:
+async def purge_expired(store: Store, clock: Clock, region: Region, events: EventSink = UNHEARD) -> int:
     """Delete the temporary credentials that expired a while ago, and return how many there were.
 
     They are refused from their expiry on; for a while longer the refusal can still say that they are expired.
@@ -194,18 +199,22 @@ async def purge_expired(store: Store, clock: Clock, region: Region) -> int:
     def is_over(access_key: AccessKey) -> bool:
         return access_key.expires_at is not None and access_key.expires_at + KEPT_AFTER_EXPIRY <= now
 
-    def purge() -> Steps[int]:
-        purged = 0
+    def purge() -> Steps[Change[int]]:
+        entries: list[AuditEntry] = []
         for access_key in expired:
             # Another service on the same database may have been faster.
             if (yield from access_key_table.delete_access_key(access_key.access_key_id)):
                 scope = Scope(access_key.account, region)
-                yield from audit_table.append_audit(_own_entry(scope, now, "DeleteAccessKey", access_key))
-                purged += 1
-        return purged
+                entries.append(_own_entry(scope, now, "DeleteAccessKey", access_key))
+        return _change(len(entries), entries)
 
     expired = [access_key for access_key in await store.read(find) if is_over(access_key)][:_PURGED_TOGETHER]
-    return await store.write(purge) if expired else 0
+    return await change_of_callers(store, events, purge) if expired else 0
+
+
+def _change(result: T, entries: Sequence[AuditEntry]) -> Change[T]:
+    """Return what changed: the users whose keys were made or deleted are the resources that followers hear of."""
+    return Change(result, tuple(entries), tuple(entry.resource for entry in entries))
 
 
 def _is_replaced(present: AccessKey, administrator: AccessKey, secret: str, sealer: SecretSealer) -> bool:

@@ -55,7 +55,11 @@ def new_certificate(
     subject: x509.Name | None,
     status: CertificateStatus,
 ) -> Certificate:
-    """Return a certificate in this status for the key, signed and not recorded yet."""
+    """Return a certificate in this status for the key, signed and not recorded yet.
+
+    Raises ServiceUnavailable if this node's clock cannot be trusted.
+    """
+    authority.require_right_clock()
     now = authority.clock.now()
     signed = sign(authority.issuer, authority.serial_numbers(), public_key, subject, now)
     return Certificate(

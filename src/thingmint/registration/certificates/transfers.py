@@ -53,7 +53,8 @@ async def begin(
 ) -> str:
     """Offer the certificate to another account, and return the ARN that it will have there.
 
-    Raises ResourceNotFound, InvalidRequest for an account that cannot accept it, CertificateStateRefused if its status
+    Raises ResourceNotFound, InvalidRequest for an account that cannot accept it and for what an earlier version
+    registered as another encoding of a certificate, CertificateStateRefused if its status
     does not allow it, TransferRefused while a thing or a policy is attached to it.
     """
     now = authority.clock.now()
@@ -62,6 +63,7 @@ async def begin(
         before = yield from certificate_table.certificate_for_update(caller.scope, certificate_id)
         if before is None:
             raise ResourceNotFound(f"The certificate given in the request does not exist. Id: {certificate_id}")
+        _ensure_only_encoding(before)
         after = with_transfer_begun(before, target, message, now)
         # Nobody could accept it but callers of that account, and a mistyped number would have none.
         if not (yield from access_key_table.access_keys(target)):
@@ -85,6 +87,7 @@ async def accept(
     now = authority.clock.now()
 
     def apply(pending: Certificate) -> Steps[Certificate]:
+        _ensure_only_encoding(pending)
         yield from _ensure_detached(pending)
         accepted = with_transfer_accepted(pending, now, active=active)
         # Stored anew: in the lists of its new account it comes last, and so no page that was read before misses it.
@@ -167,6 +170,15 @@ async def _end(
         return Change(None, entries, _touched(entries))
 
     await change(authority, program)
+
+
+def _ensure_only_encoding(certificate: Certificate) -> None:
+    # It opens no connections, in no account; its certificate is the other one.
+    if certificate.other_encoding_of is not None:
+        raise InvalidRequest(
+            f"The certificate {certificate.certificate_id} is another encoding of {certificate.other_encoding_of} "
+            "and cannot be transferred"
+        )
 
 
 def _ensure_detached(certificate: Certificate) -> Steps[None]:

@@ -22,6 +22,10 @@ from thingmint.registration.kernel.wanted_events import WantedEvents
 from thingmint.registration.policies.compiled_policies import CompiledPolicies
 
 
+def always_right() -> None:
+    """Return: nothing is known against the clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class RegistrationAuthority:
     """Who stores, makes keys, signs, listens, seals and is asked; what time it is, and where numbers come from."""
@@ -38,6 +42,8 @@ class RegistrationAuthority:
     sealer: SecretSealer
     hooks: HookClient
     files: RegistrationFiles
+    require_right_clock: Callable[[], None] = always_right
+    """Returns if this node may issue and sweep; raises ServiceUnavailable if its clock cannot be trusted."""
     roles: RolePolicies = field(default_factory=RolePolicies)
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
     compiled_policies: CompiledPolicies = field(default_factory=CompiledPolicies)

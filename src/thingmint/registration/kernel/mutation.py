@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, TypeVar
 
 from thingmint.core.audit_entry import AuditEntry
@@ -11,6 +13,7 @@ from thingmint.records import audit as audit_table
 from thingmint.records import changes as change_table
 from thingmint.records.steps import Program, Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.ports import EventSink, Store
 from thingmint.registration.kernel.registry_events import wanted_events
 
 T = TypeVar("T")
@@ -37,22 +40,58 @@ async def change(authority: RegistrationAuthority, program: Program[Change[T]]) 
     Raises what the program raises, which undoes all of it, and ServiceUnavailable if nothing can be stored.
     """
 
+    return await _changed(authority.store, authority.events, program, partial(_wanted, authority))
+
+
+async def change_of_callers(store: Store, events: EventSink, program: Program[Change[T]]) -> T:
+    """Do the same for what is no part of a registry, who may call it: things and groups have no news of that.
+
+    Raises what `change` raises.
+    """
+    return await _changed(store, events, program, _nothing)
+
+
+class _Unheard:
+    """Hears nothing."""
+
+    def recorded(self, entry: AuditEntry) -> None:
+        """Do nothing."""
+
+    def happened(self, event: RegistryEvent) -> None:
+        """Do nothing."""
+
+
+UNHEARD: EventSink = _Unheard()
+"""For changes that are made beside a service: nobody listens."""
+
+
+async def _changed(
+    store: Store,
+    events: EventSink,
+    program: Program[Change[T]],
+    wanted_of: Callable[[tuple[RegistryEvent, ...]], Steps[tuple[RegistryEvent, ...]]],
+) -> T:
     def audited() -> Steps[Change[T]]:
         done = yield from program()
         for entry in done.entries:
             yield from audit_table.append_audit(entry)
-        wanted = yield from _wanted(authority, done.events)
+        wanted = yield from wanted_of(done.events)
         # Last, and in one order: notes lock their rows, and two changes must not wait for each other.
         for resource in sorted(set(done.touched)):
             yield from change_table.note_change(resource)
         return replace(done, events=wanted)
 
-    done = await authority.store.write(audited)
+    done = await store.write(audited)
     for entry in done.entries:
-        authority.events.recorded(entry)
+        events.recorded(entry)
     for event in done.events:
-        authority.events.happened(event)
+        events.happened(event)
     return done.result
+
+
+def _nothing(events: tuple[RegistryEvent, ...]) -> Steps[tuple[RegistryEvent, ...]]:
+    yield from ()
+    return events
 
 
 def _wanted(authority: RegistrationAuthority, events: tuple[RegistryEvent, ...]) -> Steps[tuple[RegistryEvent, ...]]:

@@ -97,6 +97,11 @@ def _caller_context(caller: Caller) -> dict[str, tuple[str, ...]]:
     return context
 
 
+def time_conditions(now: datetime) -> dict[str, tuple[str, ...]]:
+    """Return the condition keys of the time, which every request has: as ISO 8601, and in seconds since 1970."""
+    return {"aws:CurrentTime": (iso_time(now),), "aws:EpochTime": (str(int(now.timestamp())),)}
+
+
 def iso_time(at: datetime) -> str:
     """Return a time as condition keys tell it."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -75,10 +75,12 @@ class BulkRunner:
                 await asyncio.sleep(self.poll_seconds)
 
     async def work(self) -> bool:
-        """Carry out a task that nobody has; say whether there was one.
+        """Carry out a task that nobody has; return whether there was one.
 
-        That is until it ends, somebody else takes it, or another one waits: its account must not wait for this one's.
+        The task is left when it ends, when another process takes it, or when another task waits. Raises
+        ServiceUnavailable if this node's clock cannot be trusted.
         """
+        self.authority.require_right_clock()
         task = await self._take()
         if task is None:
             return False

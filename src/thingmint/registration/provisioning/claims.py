@@ -37,11 +37,13 @@ class IssuedClaim:
 async def create_claim(authority: RegistrationAuthority, caller: Caller, name: TemplateName) -> IssuedClaim:
     """Make a key pair and a claim certificate that provisions with this template alone, and return both.
 
-    Raises ResourceNotFound; Throttled if too many callers wait for keys.
+    Raises ResourceNotFound; Throttled if too many callers wait for keys, ServiceUnavailable if this node's clock cannot
+    be trusted.
     """
     # Asked first: a key pair costs more than a look. Asked again below, because the template may go meanwhile; a claim
     # that outlived it would be one on the next template of the same name.
     await authority.store.read(lambda: found_template(caller, name))
+    authority.require_right_clock()
     key_pair = await authority.key_source.take()
     now = authority.clock.now()
     signed = _sign(authority, key_pair, now)

@@ -23,7 +23,7 @@ from thingmint.core.provisioning.resources import Override
 from thingmint.records.registry import thing_group_members as thing_group_member_table
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.tags import stored_tags
-from thingmint.registration.policies.authorization import Permission, authorize_all, iso_time
+from thingmint.registration.policies.authorization import Permission, authorize_all, time_conditions
 from thingmint.registration.provisioning.provisioning_certificate import GivenCertificate
 from thingmint.registration.provisioning.provisioning_steps import ALL_GROUPS_OF_A_THING
 
@@ -62,8 +62,8 @@ async def require_groups_not_denied(
 
 
 async def _require(authority: RegistrationAuthority, caller: Caller, needed: Sequence[Permission]) -> None:
-    now = iso_time(authority.clock.now())
-    await authorize_all(caller, needed, {"aws:CurrentTime": (now,)}, partial(stored_tags, authority.store))
+    times = time_conditions(authority.clock.now())
+    await authorize_all(caller, needed, times, partial(stored_tags, authority.store))
 
 
 async def _groups_left(

@@ -22,8 +22,9 @@ async def sweep(authority: RegistrationAuthority, pause_seconds: float = SWEEP_S
             for each in _SWEEPS:
                 swept = _BATCH
                 while swept == _BATCH:
+                    authority.require_right_clock()
                     swept = await each(authority, _BATCH)
         except ServiceUnavailable:
-            # The next time is soon enough.
+            # The next time is soon enough. A node whose clock is wrong leaves the work to others.
             pass
         await asyncio.sleep(pause_seconds)
