@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 TEST_WORKERS ?= 2
 IFMA = packages/thingmint-ifma
 
-.PHONY: help run install install-test test lint unit coverage lower-bounds parity bench soak clean
+.PHONY: help run install install-test test lint unit coverage lower-bounds parity device-operations bench soak clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,7 +33,8 @@ unit: install-test
 
 # Clients of every kind, on both databases. Of the packages that only tests need, those that these tests need.
 LIVE_TESTS = tests/clients/test_boto3.py tests/clients/test_boto3_data_plane.py tests/clients/test_aws_cli.py \
-  tests/clients/test_curl.py tests/faults/test_issue.py tests/rest/http/test_server_http.py tests/storage/test_store.py \
+  tests/clients/test_curl.py tests/faults/test_issue.py tests/rest/http/test_server_http.py \
+  tests/rest/http/test_request_bytes.py tests/rest/http/test_streams.py tests/storage/test_store.py \
   tests/hooks/test_webhook.py tests/data_directory/test_sealing.py
 
 lower-bounds: ## Install exactly the declared lower bounds of the dependencies, and run live tests with them
@@ -49,6 +50,9 @@ PARITY_TESTS ?= tests/clients/test_boto3*.py
 parity: install-test ## Try every operation with AWS's SDK on running services, print which answer, write docs/reference/operations.md
 	THINGMINT_PARITY_RECORD=$(VENV)/parity.json $(BIN)/python -m pytest -q $(PARITY_TESTS)
 	$(BIN)/python -m tests.support.parity $(VENV)/parity.json
+
+device-operations: install-test ## Write docs/reference/device-operations.md from the table of device operations
+	$(BIN)/python tools/device_operations.py > docs/reference/device-operations.md
 
 bench: install-test ## Measure against named references and peers; prints a table of ratios, writes bench/results/latest.json
 	$(BIN)/python -m bench

@@ -18,6 +18,7 @@ from bench.figures import (
     reads,
     relay,
     rows,
+    slow_clients,
     things,
 )
 from bench.measurement import Measurement, Skipped
@@ -39,5 +40,6 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "device-memory": device_memory.measure,
     "policies": policies.measure,
     "bystander": bystander.measure,
+    "slow-clients": slow_clients.measure,
     "footprint": footprint.measure,
 }

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.authority import shared_issuers
+from tests.support.signers import at_once
 
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job
 from thingmint.core.identifiers import SerialNumber, certificate_id_of
@@ -20,11 +21,10 @@ JOB = Job(2, active=True, fence=("ab" * 32,), arn_prefix=PREFIX)
 
 
 def der_for(key_pair: KeyPair, serial_number: int) -> bytes:
-    issuer, _ = shared_issuers()
+    issuer = shared_issuers().active
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    return issuer.issue(
-        issuer.prepare(load_public_key(key_pair.public_key_der), SerialNumber((1 << 100) + serial_number), now, None)
-    )
+    number = SerialNumber((1 << 100) + serial_number)
+    return at_once(issuer.issue(issuer.prepare(load_public_key(key_pair.public_key_der), number, now, None)))
 
 
 @pytest.fixture

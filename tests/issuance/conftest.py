@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from tests.support.signers import issuer_of
 
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.issuer import Issuer
@@ -60,7 +61,7 @@ def authorities() -> Authorities:
 
 @pytest.fixture(scope="session")
 def issuer(authorities: Authorities) -> Issuer:
-    return Issuer(authorities.issuing.certificate, authorities.issuing.private_key, default_profile())
+    return issuer_of(authorities.issuing.certificate, authorities.issuing.private_key, default_profile())
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from pkilint.pkix import extension as pkix_extension
 from pkilint.pkix import name as pkix_name
 from pkilint.validation import ValidationFindingSeverity
 from tests.support.required import required_program
+from tests.support.signers import at_once, issuer_of
 
 from thingmint.core.errors import IssuanceImpossible, ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
@@ -26,11 +27,11 @@ from thingmint.issuance.csr import load_csr
 from thingmint.issuance.issuer import (
     Issuer,
     IssuerNotValid,
-    IssuerUnfit,
     KeyUsageUnfit,
     PreparedCertificateRefused,
     ValidityExhausted,
 )
+from thingmint.issuance.issuing_ca import IssuerUnfit
 from thingmint.issuance.keys import KeyPair, PublicKey, load_public_key
 from thingmint.issuance.lint import LintFailed
 from thingmint.issuance.pem import certificate_pem
@@ -52,7 +53,7 @@ class Authorities(Protocol):
 def issued(
     issuer: Issuer, public_key: PublicKey, at: datetime, subject: x509.Name | None = None
 ) -> tuple[bytes, x509.Certificate]:
-    der = issuer.issue(issuer.prepare(public_key, SERIAL, at, subject))
+    der = at_once(issuer.issue(issuer.prepare(public_key, SERIAL, at, subject)))
     return der, x509.load_der_x509_certificate(der)
 
 
@@ -255,7 +256,7 @@ def test_an_rsa_issuer_signs_what_verifies(
 ) -> None:
     certificate = create_root_ca(rsa_key, SERIAL, now)
     profile = certificate_profile(ProfileConfig(signature_hash=signature_hash))
-    _, device = issued(Issuer(certificate, rsa_key, profile), ec_key.public_key(), now)
+    _, device = issued(issuer_of(certificate, rsa_key, profile), ec_key.public_key(), now)
     assert device.signature_hash_algorithm is not None
     assert device.signature_hash_algorithm.name == signature_hash
     rsa_key.public_key().verify(
@@ -266,7 +267,7 @@ def test_an_rsa_issuer_signs_what_verifies(
 def test_an_issuer_on_p384_signs_what_verifies(ec_key: ec.EllipticCurvePrivateKey, now: datetime) -> None:
     private_key = ec.generate_private_key(ec.SECP384R1())
     certificate = create_root_ca(private_key, SERIAL, now)
-    _, device = issued(Issuer(certificate, private_key, default_profile()), ec_key.public_key(), now)
+    _, device = issued(issuer_of(certificate, private_key, default_profile()), ec_key.public_key(), now)
     device.verify_directly_issued_by(certificate)
 
 
@@ -274,7 +275,7 @@ def test_extended_key_usages_of_the_profile_come_last(
     authorities: Authorities, ec_key: ec.EllipticCurvePrivateKey, now: datetime
 ) -> None:
     profile = certificate_profile(ProfileConfig(extended_key_usage=["clientAuth"], validity_days=30))
-    issuer = Issuer(authorities.issuing.certificate, authorities.issuing.private_key, profile)
+    issuer = issuer_of(authorities.issuing.certificate, authorities.issuing.private_key, profile)
     _, device = issued(issuer, ec_key.public_key(), now)
     last = list(device.extensions)[-1]
     assert last.value == x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
@@ -289,7 +290,7 @@ def test_key_usages_that_do_not_exist_for_a_key_are_refused(
 
     def issuer_with(usage: str) -> Issuer:
         profile = certificate_profile(ProfileConfig(key_usage=["digitalSignature", usage]))
-        return Issuer(issuing.certificate, issuing.private_key, profile)
+        return issuer_of(issuing.certificate, issuing.private_key, profile)
 
     encipherment, agreement = issuer_with("keyEncipherment"), issuer_with("keyAgreement")
     encipherment.prepare(rsa_key.public_key(), SERIAL, now)
@@ -302,9 +303,9 @@ def test_key_usages_that_do_not_exist_for_a_key_are_refused(
 
 def test_an_issuer_is_known_by_the_hash_of_its_certificate(issuer: Issuer, authorities: Authorities) -> None:
     certificate = authorities.issuing.certificate
-    assert issuer.certificate == certificate
-    assert issuer.issuer_id == certificate.fingerprint(hashes.SHA256()).hex()
-    assert issuer.not_after == certificate.not_valid_after_utc
+    assert issuer.ca.certificate == certificate
+    assert issuer.ca.issuer_id == certificate.fingerprint(hashes.SHA256()).hex()
+    assert issuer.ca.not_after == certificate.not_valid_after_utc
 
 
 # What is refused.
@@ -317,19 +318,19 @@ def test_a_prepared_certificate_is_issued_once(
     assert prepared.serial_number == SERIAL
     assert prepared.not_before == datetime(2026, 3, 4, 5, 4, 7, tzinfo=UTC)
     assert prepared.not_after == issuer.profile.not_after
-    issuer.issue(prepared)
+    at_once(issuer.issue(prepared))
     with pytest.raises(PreparedCertificateRefused, match="issued before"):
-        issuer.issue(prepared)
+        at_once(issuer.issue(prepared))
 
 
 def test_a_prepared_certificate_is_issued_by_its_issuer_only(
     issuer: Issuer, authorities: Authorities, ec_key: ec.EllipticCurvePrivateKey, now: datetime
 ) -> None:
-    twin = Issuer(authorities.issuing.certificate, authorities.issuing.private_key, default_profile())
+    twin = issuer_of(authorities.issuing.certificate, authorities.issuing.private_key, default_profile())
     prepared = issuer.prepare(ec_key.public_key(), SERIAL, now)
     with pytest.raises(PreparedCertificateRefused, match="another issuer"):
-        twin.issue(prepared)
-    issuer.issue(prepared)
+        at_once(twin.issue(prepared))
+    at_once(issuer.issue(prepared))
 
 
 def test_what_is_signed_is_compared_with_what_was_linted(
@@ -342,7 +343,7 @@ def test_what_is_signed_is_compared_with_what_was_linted(
     prepared = issuer.prepare(ec_key.public_key(), SERIAL, now)
     monkeypatch.setattr("thingmint.issuance.issuer.with_signature", lambda signed, signature: from_key_pair)
     with pytest.raises(PreparedCertificateRefused, match="not what was linted"):
-        issuer.issue(prepared)
+        at_once(issuer.issue(prepared))
 
 
 def test_a_serial_number_that_breaks_a_rule_is_not_prepared(
@@ -376,14 +377,14 @@ def test_a_certificate_that_would_outlive_its_issuer_is_not_prepared(
     authorities: Authorities, ec_key: ec.EllipticCurvePrivateKey
 ) -> None:
     profile = certificate_profile(ProfileConfig(validity_days=365))
-    issuer = Issuer(authorities.issuing.certificate, authorities.issuing.private_key, profile)
+    issuer = issuer_of(authorities.issuing.certificate, authorities.issuing.private_key, profile)
     issuer.prepare(ec_key.public_key(), SERIAL, datetime(2048, 12, 31, tzinfo=UTC))
     with pytest.raises(ValidityExhausted, match="outlive its issuer"):
         issuer.prepare(ec_key.public_key(), SERIAL, datetime(2049, 6, 1, tzinfo=UTC))
 
 
 def test_a_clock_before_the_authority_began_issues_nothing(issuer: Issuer, ec_key: ec.EllipticCurvePrivateKey) -> None:
-    began = issuer.certificate.not_valid_before_utc
+    began = issuer.ca.not_before
     with pytest.raises(IssuerNotValid, match="clock is before") as refusal:
         issuer.prepare(ec_key.public_key(), SERIAL, began - timedelta(microseconds=1))
     assert isinstance(refusal.value, ServiceUnavailable)
@@ -396,10 +397,10 @@ def test_what_an_operator_must_change_is_not_called_a_passing_fault(
     authorities: Authorities, ec_key: ec.EllipticCurvePrivateKey
 ) -> None:
     key = authorities.issuing.private_key
-    ended = Issuer(
+    ended = issuer_of(
         authorities.issuing.certificate, key, certificate_profile(ProfileConfig(not_after="2030-01-01T00:00Z"))
     )
-    long = Issuer(authorities.issuing.certificate, key, certificate_profile(ProfileConfig(validity_days=365)))
+    long = issuer_of(authorities.issuing.certificate, key, certificate_profile(ProfileConfig(validity_days=365)))
     for issuer, at in ((ended, datetime(2030, 1, 1, tzinfo=UTC)), (long, datetime(2049, 6, 1, tzinfo=UTC))):
         with pytest.raises(IssuanceImpossible):
             issuer.prepare(ec_key.public_key(), SERIAL, at)
@@ -410,19 +411,19 @@ def test_what_an_operator_must_change_is_not_called_a_passing_fault(
 def test_a_profile_that_ends_after_the_issuer_is_refused(authorities: Authorities) -> None:
     profile = certificate_profile(ProfileConfig(not_after="2050-01-01T00:00:00Z"))
     with pytest.raises(IssuerUnfit, match=r"profile\.not_after is 2050-01-01"):
-        Issuer(authorities.issuing.certificate, authorities.issuing.private_key, profile)
+        issuer_of(authorities.issuing.certificate, authorities.issuing.private_key, profile)
 
 
 def test_another_authoritys_key_is_refused(authorities: Authorities) -> None:
     with pytest.raises(IssuerUnfit, match="does not belong"):
-        Issuer(authorities.issuing.certificate, authorities.root.private_key, default_profile())
+        issuer_of(authorities.issuing.certificate, authorities.root.private_key, default_profile())
 
 
 def test_keys_that_no_issuer_may_have_are_refused(authorities: Authorities) -> None:
     with pytest.raises(IssuerUnfit, match="not 1024"):
-        Issuer(authorities.issuing.certificate, rsa.generate_private_key(65537, 1024), default_profile())
+        issuer_of(authorities.issuing.certificate, rsa.generate_private_key(65537, 1024), default_profile())
     with pytest.raises(IssuerUnfit, match="not on secp521r1"):
-        Issuer(authorities.issuing.certificate, ec.generate_private_key(ec.SECP521R1()), default_profile())
+        issuer_of(authorities.issuing.certificate, ec.generate_private_key(ec.SECP521R1()), default_profile())
 
 
 def test_a_certificate_that_is_no_cas_is_refused(
@@ -430,13 +431,13 @@ def test_a_certificate_that_is_no_cas_is_refused(
 ) -> None:
     _, device = issued(issuer, ec_key.public_key(), now)
     with pytest.raises(IssuerUnfit, match="may not sign certificates"):
-        Issuer(device, ec_key, default_profile())
+        issuer_of(device, ec_key, default_profile())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bare")])
     bare = x509.CertificateBuilder(name, name, ec_key.public_key(), SERIAL, now, now + timedelta(days=1)).sign(
         ec_key, hashes.SHA256()
     )
     with pytest.raises(IssuerUnfit, match="lacks an extension"):
-        Issuer(bare, ec_key, default_profile())
+        issuer_of(bare, ec_key, default_profile())
 
 
 def test_an_issuers_repr_shows_no_key(issuer: Issuer, authorities: Authorities) -> None:

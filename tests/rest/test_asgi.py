@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from tests.support.authority import ACCOUNT, EVERYTHING, StandingClock, caller_with
-from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPScope, LifespanScope
 
 from thingmint.api.wire.binding import RawRequest
 from thingmint.api.wire.errors import ErrorMap
@@ -29,9 +28,13 @@ from thingmint.core.errors import (
 )
 from thingmint.core.identifiers import Scope
 from thingmint.core.policies.language import Policy, parse_policy
+from thingmint.rest.answering import Answering
+from thingmint.rest.answers import Answer, error_answer
 from thingmint.rest.asgi import Application
+from thingmint.rest.asgi_messages import HTTPScope, ReceivedMessage, SentMessage
 from thingmint.rest.body import BodyLimits, BodyReader
-from thingmint.rest.pages import Pages
+from thingmint.rest.front import Front, Mounted
+from thingmint.rest.pages import PREFIXES, Pages
 from thingmint.rest.sigv4.signature import HttpRequest
 
 REQUEST_ID = "0e9a4a5e-3f5e-4c38-9a64-6a4f4ff9a111"
@@ -125,41 +128,44 @@ class Bench:
         if self.device_readiness is not None:
             raise self.device_readiness
 
+    async def metrics(self) -> bytes:
+        return b"requests 1\n"
+
     async def tags_of(self, resource_arn: str) -> dict[str, str]:
         raise AssertionError("the policies of these tests ask for no tags")
 
     # What tests use.
 
-    def application(self, max_in_flight: int = 8, body_limits: BodyLimits | None = None) -> Application:
+    def application(self, max_in_flight: int = 8, body_limits: BodyLimits | None = None) -> Front:
         operation = Operation("Create", "POST", "/certificates", self.resource, plane=self.plane)
-        return Application(
+        errors = ErrorMap()
+        answering = Answering(errors=errors, observer=self, log=self, new_request_id=lambda: REQUEST_ID)
+        api = Application(
             router=Router([Served(operation, self.invoke), unimplemented("CreateThing", "POST /things/{thingName}")]),
-            errors=ErrorMap(),
+            answering=answering,
             authenticator=self,
             throttle=self,
             clock=StandingClock(),
-            pages=Pages(
-                check_ready=self.check_ready,
-                check_devices_ready=self.check_devices_ready,
-                metrics=lambda: b"requests 1\n",
-            ),
-            observer=self,
-            log=self,
-            new_request_id=lambda: REQUEST_ID,
             tags_of=self.tags_of,
             max_in_flight=max_in_flight,
             body_limits=body_limits,
         )
+        pages = Pages(answering, self.check_ready, self.check_devices_ready, self.metrics)
+
+        def form(error: Exception) -> Answer:
+            return error_answer(errors.answer(error))
+
+        return Front([Mounted(api, form), Mounted(pages, form, PREFIXES)], lambda: REQUEST_ID)
 
     async def call(self, method: str = "POST", target: str = "/certificates", body: bytes = b"") -> Answered:
         return await exchange(self.application(), method, target, [chunk(body)])
 
 
-def chunk(body: bytes, *, more: bool = False) -> ASGIReceiveEvent:
+def chunk(body: bytes, *, more: bool = False) -> ReceivedMessage:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-GONE: ASGIReceiveEvent = {"type": "http.disconnect"}
+GONE: ReceivedMessage = {"type": "http.disconnect"}
 
 
 def scope_of(method: str, target: str, headers: Sequence[tuple[bytes, bytes]] = (), scheme: str = "https") -> HTTPScope:
@@ -177,29 +183,28 @@ def scope_of(method: str, target: str, headers: Sequence[tuple[bytes, bytes]] = 
         "headers": list(headers),
         "client": ("192.0.2.1", 50000),
         "server": ("127.0.0.1", 8443),
-        "state": {},
     }
 
 
 async def exchange(
-    application: Application,
+    application: Front,
     method: str,
     target: str,
-    events: Sequence[ASGIReceiveEvent],
+    events: Sequence[ReceivedMessage],
     headers: Sequence[tuple[bytes, bytes]] = (),
     scheme: str = "https",
 ) -> Answered:
     sent: list[Any] = []  # ASGI's messages are dictionaries of several types
     arriving = iter(events)
 
-    async def receive() -> ASGIReceiveEvent:
+    async def receive() -> ReceivedMessage:
         event = next(arriving, None)
         if event is None:
             await asyncio.Event().wait()
         assert event is not None
         return event
 
-    async def send(event: ASGISendEvent) -> None:
+    async def send(event: SentMessage) -> None:
         sent.append(event)
 
     await application(scope_of(method, target, headers, scheme), receive, send)
@@ -392,7 +397,7 @@ SMALL = BodyLimits(bytes_each=4, bytes_together=6, seconds=60)
     ],
 )
 async def test_a_body_that_is_too_long_is_refused_as_soon_as_that_is_known(
-    events: list[ASGIReceiveEvent], headers: list[tuple[bytes, bytes]]
+    events: list[ReceivedMessage], headers: list[tuple[bytes, bytes]]
 ) -> None:
     bench = Bench()
 
@@ -436,7 +441,7 @@ async def test_unfinished_bodies_take_only_so_much_memory_together() -> None:
 
 async def test_a_body_that_goes_on_while_it_gives_way_is_not_counted_twice() -> None:
     reader = BodyReader(SMALL)
-    parts = [asyncio.Queue[ASGIReceiveEvent]() for _ in range(2)]
+    parts = [asyncio.Queue[ReceivedMessage]() for _ in range(2)]
     oldest, second = (asyncio.create_task(reader.read((), each.get)) for each in parts)
     for each in parts:
         each.put_nowait(chunk(b"abc", more=True))
@@ -475,7 +480,7 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for_for_ever() -> None:
 
 @pytest.mark.parametrize("events", [[GONE], [chunk(b"a", more=True), GONE]])
 async def test_a_client_that_leaves_before_its_request_is_complete_is_not_answered(
-    events: list[ASGIReceiveEvent],
+    events: list[ReceivedMessage],
 ) -> None:
     bench = Bench()
 
@@ -629,14 +634,14 @@ async def test_pages_are_only_read() -> None:
 
 
 async def test_a_client_without_an_address_is_served() -> None:
-    bench, sent = Bench(), list[ASGISendEvent]()
+    bench, sent = Bench(), list[SentMessage]()
     scope = scope_of("GET", "/healthz")
     scope["client"] = None
 
-    async def receive() -> ASGIReceiveEvent:
+    async def receive() -> ReceivedMessage:
         raise AssertionError
 
-    async def send(event: ASGISendEvent) -> None:
+    async def send(event: SentMessage) -> None:
         sent.append(event)
 
     await bench.application()(scope, receive, send)
@@ -646,12 +651,12 @@ async def test_a_client_without_an_address_is_served() -> None:
 
 
 async def test_what_is_not_http_is_refused() -> None:
-    scope: LifespanScope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+    scope: Any = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
 
-    async def receive() -> ASGIReceiveEvent:
+    async def receive() -> ReceivedMessage:
         raise AssertionError
 
-    async def send(event: ASGISendEvent) -> None:
+    async def send(event: SentMessage) -> None:
         raise AssertionError
 
     with pytest.raises(ValueError, match="lifespan is not served"):

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tests.support.authority import NOW
@@ -10,7 +10,8 @@ from tests.support.signing import SettableClock
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.service import readiness as module
-from thingmint.service.readiness import ClockWatch, Readiness, require_listening, watched
+from thingmint.service.background import BackgroundWork
+from thingmint.service.readiness import ClockWatch, Readiness, require_listening
 
 CALLERS = 30
 
@@ -93,6 +94,14 @@ async def test_a_caller_that_leaves_does_not_end_the_check_of_others() -> None:
     assert database.asked == 1
 
 
+@dataclass(frozen=True)
+class Period:
+    """The validity of an issuer."""
+
+    not_before: datetime
+    not_after: datetime
+
+
 @dataclass
 class Lines:
     """A log that is read."""
@@ -111,7 +120,7 @@ class Lines:
 async def test_a_wrong_clock_is_told_once_and_makes_the_service_unready_until_it_is_right() -> None:
     clock, log, database = SettableClock(NOW), Lines(), Database()
     database.may_answer.set()
-    watch = ClockWatch(clock.now, NOW - timedelta(days=1), NOW + timedelta(days=1), log)
+    watch = ClockWatch(clock.now, lambda: Period(NOW - timedelta(days=1), NOW + timedelta(days=1)), log)
     readiness = Readiness(database.check, watch.check)
     await readiness.check()
     for wrong in (timedelta(days=-2), timedelta(days=2)):
@@ -134,8 +143,8 @@ async def test_a_wrong_clock_is_told_once_and_makes_the_service_unready_until_it
 async def test_a_wrong_clock_is_told_although_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CLOCK_CHECK_SECONDS", 0.0)
     clock, log = SettableClock(NOW - timedelta(days=2)), Lines()
-    watch = ClockWatch(clock.now, NOW, NOW + timedelta(days=1), log)
-    async with watched(watch):
+    watch = ClockWatch(clock.now, lambda: Period(NOW, NOW + timedelta(days=1)), log)
+    async with BackgroundWork([watch.run], log):
         while not log.written:  # noqa: ASYNC110  a log sets no event
             await asyncio.sleep(0)
         clock.at = NOW + timedelta(hours=1)

@@ -10,6 +10,7 @@ from tests.support.signing import SettableClock
 
 from thingmint.data_directory.authorities import AuthorityFiles
 from thingmint.data_directory.files import make_directory
+from thingmint.issuance.issuing_ca import IssuingCA
 from thingmint.service.opening import serial_numbers
 from thingmint.service.readiness import ClockWatch
 from thingmint.service.server_identity import Rotation, ServerIdentities, ServerIdentity
@@ -51,9 +52,9 @@ def bench(tmp_path: Path, clock: SettableClock) -> Bench:
     make_directory(tmp_path / "data")
     authorities = AuthorityFiles(tmp_path / "data", None, "ecdsa-p256", serial_numbers, clock.now, True).open()
     identities = ServerIdentities(authorities, ["localhost"], serial_numbers, clock.now, tmp_path / "data")
-    issuing = authorities.issuing.certificate
+    issuing_ca = IssuingCA(authorities.issuing.certificate, None)
     log, used = Lines(), list[ServerIdentity]()
-    watch = ClockWatch(clock.now, issuing.not_valid_before_utc, issuing.not_valid_after_utc, Lines())
+    watch = ClockWatch(clock.now, lambda: issuing_ca, Lines())
     return Bench(Rotation(identities, identities.create(rsa_key()), watch.check, used.append, log), used, log)
 
 

@@ -18,11 +18,13 @@ from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.data_directory.buckets import NoBuckets
 from thingmint.data_directory.sealing import Sealer
-from thingmint.issuance.issuer import Issuer
+from thingmint.issuance.issuers import Issuers
+from thingmint.issuance.issuing_ca import IssuingCA
 from thingmint.issuance.keys import KeyPair, generate_key_pair
 from thingmint.issuance.profile import claim_profile, default_profile
 from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.signers.file_key import FileKeySigner
 
 NOW = datetime(2018, 10, 31, 21, 52, 31, 983123, tzinfo=UTC)
 ACCOUNT = AccountId("123456789012")
@@ -84,24 +86,32 @@ def shared_key_pair() -> KeyPair:
     return generate_key_pair()
 
 
-@functools.cache
-def shared_issuers() -> tuple[Issuer, Issuer]:
-    """Return the one issuer of a test session, and the one of its claims."""
+def new_issuing_ca() -> IssuingCA:
+    """Return an issuing CA below a root of its own, with its key in this process."""
     root_key, issuing_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = CertificateAuthority(create_root_ca(root_key, SerialNumber(1 << 100), NOW), root_key)
     certificate = create_issuing_ca(root, issuing_key.public_key(), SerialNumber(1 << 101), NOW)
-    return Issuer(certificate, issuing_key, default_profile()), Issuer(certificate, issuing_key, claim_profile())
+    return IssuingCA(certificate, FileKeySigner(issuing_key))
+
+
+def issuers_of(active: IssuingCA, *retired: IssuingCA) -> Issuers:
+    """Return a set of issuers with the usual profiles."""
+    return Issuers(active, retired, default_profile(), claim_profile())
+
+
+@functools.cache
+def shared_issuers() -> Issuers:
+    """Return the issuers of a test session, none of which is retired."""
+    return issuers_of(new_issuing_ca())
 
 
 def new_authority(store: MemoryStore | None = None) -> RegistrationAuthority:
     """Return an authority with an empty registry, or with this one."""
     serial_numbers, codes = itertools.count(1 << 102), itertools.count(1 << 200)
-    issuer, claim_issuer = shared_issuers()
     return RegistrationAuthority(
         store=store or MemoryStore(),
         key_source=OneKey(),
-        issuer=issuer,
-        claim_issuer=claim_issuer,
+        issuers=shared_issuers(),
         clock=StandingClock(),
         serial_numbers=lambda: SerialNumber(next(serial_numbers)),
         new_generation_id=lambda: "5d6c2a0c-6f7d-4a8e-9c1b-0e2f3a4b5c6d",

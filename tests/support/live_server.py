@@ -17,10 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
+from thingmint.rest.asgi_messages import ASGIApplication, HTTPScope, Receive, Send
 from thingmint.rest.http.limits import Limits
-from thingmint.rest.http.protocol import HardenedProtocol
+from thingmint.rest.http.protocol.phases import Phase
 from thingmint.rest.http.server import Server
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class TinyApplication:
     release: threading.Event = field(default_factory=threading.Event)
     served: list[str] = field(default_factory=list)
 
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
         path = scope["path"]
         self.started.release()
@@ -80,7 +80,7 @@ class TinyApplication:
         await self._answer(send, 200, json.dumps(seen).encode())
 
     @staticmethod
-    async def _answer(send: ASGISendCallable, status: int, body: bytes) -> None:
+    async def _answer(send: Send, status: int, body: bytes) -> None:
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
@@ -185,29 +185,18 @@ class LiveServer:
         """Let the server look at its open connections as it would this much later."""
 
         async def look() -> None:
-            for protocol in tuple(self.server._state.connections):
-                assert isinstance(protocol, HardenedProtocol)
+            for protocol in self.server.protocols():
                 protocol.enforce(self.loop.time() + seconds)
 
         self.run(look())
 
     def wait_for_half_a_head(self) -> None:
         """Wait until the server has received the beginning of a request's head on some connection."""
-        self.wait_until(
-            lambda: any(
-                isinstance(protocol, HardenedProtocol) and protocol._in_head
-                for protocol in self.server._state.connections
-            )
-        )
+        self.wait_until(lambda: any(protocol.phase is Phase.HEAD for protocol in self.server.protocols()))
 
     def wait_for_reader(self) -> None:
         """Wait until the server waits for some client to read a response."""
-        self.wait_until(
-            lambda: any(
-                isinstance(protocol, HardenedProtocol) and protocol.waits_for_client
-                for protocol in self.server._state.connections
-            )
-        )
+        self.wait_until(lambda: any(protocol.waits_for_client for protocol in self.server.protocols()))
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until the condition holds in the server's loop."""
@@ -228,12 +217,13 @@ def live_server(
     tls: ssl.SSLContext | None = None,
     host: str = "127.0.0.1",
     observe_connections: Callable[[int], None] | None = None,
+    application: ASGIApplication | None = None,
 ) -> Iterator[LiveServer]:
-    """Start a server on a free port of the loopback, and stop it at the end."""
+    """Start a server on a free port of the loopback, and stop it at the end; by default around a tiny application."""
     loop = LOOPS[loop_name]()
-    application = TinyApplication()
+    tiny = TinyApplication()
     server = Server(
-        application,
+        application or tiny,
         host=host,
         port=0,
         ssl_context=tls,
@@ -243,12 +233,12 @@ def live_server(
     )
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    live = LiveServer(loop, server, application)
+    live = LiveServer(loop, server, tiny)
     try:
         live.run(server.start())
         yield live
     finally:
-        application.release.set()
+        tiny.release.set()
         try:
             live.run(server.stop(5.0))
         finally:

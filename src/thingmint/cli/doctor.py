@@ -14,11 +14,8 @@ import click
 
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import ThingmintError
-from thingmint.data_directory.authorities import (
-    ISSUING,
-    ROOT,
-    RSA_SERVICE,
-    SERVICE,
+from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SERVICE
+from thingmint.data_directory.certificate_files import (
     AuthorityUnusable,
     certificate_path,
     is_sealed,
@@ -26,9 +23,12 @@ from thingmint.data_directory.authorities import (
 )
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.handover import CREDENTIALS
+from thingmint.data_directory.retired_issuers import name_of, retired_issuers
 from thingmint.host.words import in_words
+from thingmint.issuance.issuing_ca import issuer_id_of
 from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_test
 from thingmint.keys.generators import Engine
+from thingmint.records.certificates import issuers as issuer_table
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
 from thingmint.service.clocks import MOST_SKEW
 from thingmint.service.first_credentials import require_own_database
@@ -72,7 +72,7 @@ def findings_of(config: Config) -> Iterator[Finding]:
         return
     yield Finding(Verdict.OK, f"a service is {'running' if is_held(data_dir) else 'not running'} on {data_dir}")
     yield from _files(data_dir)
-    certificates = list(_certificates(data_dir))
+    certificates = list(dict.fromkeys((*_certificates(data_dir), *_retired(data_dir))))
     yield from certificates
     yield _space(data_dir)
     yield _key_engine(config.key_engine)
@@ -82,7 +82,7 @@ def findings_of(config: Config) -> Iterator[Finding]:
 
 
 def _files(data_dir: Path) -> Iterator[Finding]:
-    keys = sorted((data_dir / "keys").glob("*.key"))
+    keys = sorted((data_dir / "keys").rglob("*.key"))
     for path in (*keys, data_dir / CREDENTIALS):
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
             yield Finding(Verdict.WRONG, f"{path} can be read by others: chmod 600 {path}")
@@ -110,6 +110,17 @@ def _certificates(data_dir: Path) -> Iterator[Finding]:
         yield Finding(verdict, f"{name} is valid until {certificate.not_valid_after_utc:%Y-%m-%d}")
 
 
+def _retired(data_dir: Path) -> Iterator[Finding]:
+    try:
+        active = read_certificate(certificate_path(data_dir, ISSUING))
+        for retired in retired_issuers(data_dir, active):
+            end = retired.certificate.not_valid_after_utc
+            said = "was valid until" if end < datetime.now(UTC) else "is trusted until"
+            yield Finding(Verdict.OK, f"retired issuer {issuer_id_of(retired.certificate)} {said} {end:%Y-%m-%d}")
+    except AuthorityUnusable as error:
+        yield Finding(Verdict.WRONG, in_words(error))
+
+
 def _space(data_dir: Path) -> Finding:
     free = shutil.disk_usage(data_dir).free
     verdict = Verdict.WARNING if free < _LITTLE_SPACE_BYTES else Verdict.OK
@@ -134,14 +145,25 @@ async def _registry(config: Config) -> list[Finding]:
     try:
         async with registry_beside_service(config) as registry:
             await registry.store.check()
-            await require_own_database(registry.store, registry.sealer, registry.issuer_id, registry.config.data_dir)
+            await require_own_database(registry.store, registry.sealer, registry.issuer_ids, registry.config.data_dir)
             skew = registry.clock.skew
             twice = await registry.store.read(lambda: signed_certificate_table.other_encodings())
+            issuers = await registry.store.read(lambda: issuer_table.issuer_ids())
     except (StartRefused, ThingmintError, OSError) as error:
         return [Finding(Verdict.WRONG, in_words(error))]
     sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
+    lost = [_lost_issuer(config.data_dir, issuer) for issuer in issuers if issuer not in registry.issuer_ids]
     clocks = [] if config.database_url is None else [_clock(skew)]
-    return [sound, *clocks, *map(_registered_twice, twice)]
+    return [sound, *clocks, *lost, *map(_registered_twice, twice)]
+
+
+def _lost_issuer(data_dir: Path, issuer_id: str) -> Finding:
+    return Finding(
+        Verdict.WARNING,
+        f"the database holds certificates of the issuer {issuer_id}, which is not in the data directory: what "
+        f"verifies devices by device-ca.pem refuses them. Put its certificate at "
+        f"{certificate_path(data_dir, name_of(issuer_id))}",
+    )
 
 
 def _clock(skew: timedelta) -> Finding:

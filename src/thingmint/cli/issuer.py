@@ -1,6 +1,7 @@
 """`thingmint issuer`: owns what is shown of the certificate authorities."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -9,27 +10,25 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from thingmint.cli.settings import fail
-from thingmint.data_directory.authorities import (
-    ISSUING,
-    ROOT,
-    RSA_SERVICE,
-    SERVER,
-    SERVICE,
+from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SERVER, SERVICE
+from thingmint.data_directory.certificate_files import (
     AuthorityUnusable,
     certificate_path,
     is_sealed,
     key_path,
     read_certificate,
 )
+from thingmint.data_directory.retired_issuers import retired_issuers
 from thingmint.host.words import in_words
+
+# Of issuers of device certificates. Their ids are the SHA-256 of their certificates, which is shown in any case.
+_ACTIVE, _RETIRED = "ACTIVE", "RETIRED"
 
 
 def show(data_dir: Path, *, as_json: bool) -> None:
     """Print each authority and the server's certificate."""
     try:
-        rows = [
-            row for name in (ROOT, ISSUING, SERVICE, RSA_SERVICE, SERVER) if (row := _row(data_dir, name)) is not None
-        ]
+        rows = list(_rows(data_dir))
     except (AuthorityUnusable, OSError) as error:
         fail(in_words(error))
     if not rows:
@@ -44,12 +43,20 @@ def show(data_dir: Path, *, as_json: bool) -> None:
                 click.echo(f"  {label.replace('_', ' '):<14} {value}")
 
 
-def _row(data_dir: Path, name: str) -> dict[str, str] | None:
-    certificate = read_certificate(certificate_path(data_dir, name))
-    if certificate is None:
-        return None
+def _rows(data_dir: Path) -> Iterator[dict[str, str]]:
+    for name in (ROOT, ISSUING, SERVICE, RSA_SERVICE, SERVER):
+        certificate = read_certificate(certificate_path(data_dir, name))
+        if certificate is not None:
+            yield _row(data_dir, name, certificate, _ACTIVE if name == ISSUING else None)
+        if name == ISSUING:
+            for retired in retired_issuers(data_dir, certificate):
+                yield _row(data_dir, retired.name, retired.certificate, _RETIRED)
+
+
+def _row(data_dir: Path, name: str, certificate: x509.Certificate, status: str | None) -> dict[str, str]:
     return {
         "name": name,
+        **({} if status is None else {"status": status}),
         "subject": certificate.subject.rfc4514_string(),
         "issuer": certificate.issuer.rfc4514_string(),
         "key": _key_kind(certificate),

@@ -5,17 +5,25 @@ A key is durable before a certificate names it. The root's private key is needed
 so it may be moved to a safe place afterwards.
 """
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from thingmint.data_directory.certificate_files import (
+    AuthorityUnusable,
+    certificate_path,
+    is_sealed,
+    key_path,
+    pem_of,
+    read_certificate,
+    write_where_different,
+)
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
+from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, RetiredIssuer, retired_issuers
 from thingmint.host.words import reason_of
 from thingmint.issuance.private_keys import (
     PassphraseMissing,
@@ -42,8 +50,13 @@ RSA_SERVICE = "rsa-service-ca"
 SEALING = "sealing"
 
 
-class AuthorityUnusable(Exception):
-    """A file of the data directory is missing or cannot be used; the message names it and says why."""
+@dataclass(frozen=True, slots=True)
+class RetiredAuthority:
+    """An authority that has issued device certificates, and its private key if that is in the data directory."""
+
+    chain: tuple[x509.Certificate, ...]
+    """Its certificate, then those above it unless the service's own root certifies it."""
+    private_key: PrivateKey | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,8 @@ class Authorities:
 
     root: x509.Certificate
     issuing: CertificateAuthority
+    """The active issuer of device certificates."""
+    retired: tuple[RetiredAuthority, ...]
     service: CertificateAuthority
     sealing_key_material: bytes = field(repr=False)
     rsa_service: CertificateAuthority | None = None
@@ -62,6 +77,17 @@ class Authorities:
         """What clients of the service trust."""
         rsa = self.rsa_service
         return (self.root,) if rsa is None or rsa is self.service else (self.root, rsa.certificate)
+
+    def device_authorities(self, at: datetime) -> tuple[x509.Certificate, ...]:
+        """Return what verifies every device certificate that may be valid at this time: issuers, then roots.
+
+        No certificate outlives its issuer. A clock outside of the active issuer's validity is wrong, and leaves out
+        nothing.
+        """
+        active = self.issuing.certificate
+        is_right = active.not_valid_before_utc <= at <= active.not_valid_after_utc
+        trusted = [each.chain for each in self.retired if not is_right or at <= each.chain[0].not_valid_after_utc]
+        return tuple(dict.fromkeys((active, *(each for chain in trusted for each in chain), self.root)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +107,19 @@ class AuthorityFiles:
         What is missing is made if that is allowed, which it is to the one process that holds the directory.
         """
         if self.may_create:
-            for directory in (self.data_dir, self.data_dir / "keys", self.data_dir / "certificates"):
+            folders = [self.data_dir / name for name in ("keys", "certificates")]
+            for directory in (self.data_dir, *folders, *(folder / RETIRED_ISSUERS for folder in folders)):
                 make_directory(directory)
                 remove_leftovers(directory)
         root = self._root()
         issuing = self._subordinate(ISSUING, create_issuing_ca, root)
         service = self._subordinate(SERVICE, create_service_ca, root)
-        authorities = Authorities(root, issuing, service, self._sealing_key_material(), self._rsa_service(service))
+        retired = tuple(map(self._retired, retired_issuers(self.data_dir, issuing.certificate)))
+        sealing = self._sealing_key_material()
+        authorities = Authorities(root, issuing, retired, service, sealing, self._rsa_service(service))
         if self.may_create:
-            write_where_different(self.data_dir / DEVICE_AUTHORITIES, pem_of(issuing.certificate, root))
+            trusted = pem_of(*authorities.device_authorities(self.now()))
+            write_where_different(self.data_dir / DEVICE_AUTHORITIES, trusted)
             write_where_different(self.data_dir / TRUST_ANCHOR, pem_of(*authorities.anchors))
         return authorities
 
@@ -128,6 +158,12 @@ class AuthorityFiles:
             certificate = create(parent, private_key.public_key(), self.serial_numbers(), self.now())
             write_durably(path, pem_of(certificate), 0o644)
         return self._paired(name, certificate, self._existing_key(name))
+
+    def _retired(self, issuer: RetiredIssuer) -> RetiredAuthority:
+        if not key_path(self.data_dir, issuer.name).exists():
+            return RetiredAuthority(issuer.chain, None)
+        paired = self._paired(issuer.name, issuer.certificate, self._existing_key(issuer.name))
+        return RetiredAuthority(issuer.chain, paired.private_key)
 
     def _paired(self, name: str, certificate: x509.Certificate, private_key: PrivateKey) -> CertificateAuthority:
         try:
@@ -168,41 +204,3 @@ class AuthorityFiles:
         if not isinstance(private_key, ec.EllipticCurvePrivateKey):
             raise AuthorityUnusable(f"{key_path(self.data_dir, SEALING)} is not an ECDSA key")
         return private_key.private_numbers().private_value.to_bytes(32, "big")
-
-
-def key_path(data_dir: Path, name: str) -> Path:
-    """Return where a private key is."""
-    return data_dir / "keys" / f"{name}.key"
-
-
-def certificate_path(data_dir: Path, name: str) -> Path:
-    """Return where a certificate is."""
-    return data_dir / "certificates" / f"{name}.pem"
-
-
-def is_sealed(stored: bytes) -> bool:
-    """Say whether a stored private key needs a passphrase."""
-    return b"-----BEGIN PRIVATE KEY-----" not in stored and b"-----BEGIN RSA PRIVATE KEY-----" not in stored
-
-
-def read_certificate(path: Path) -> x509.Certificate | None:
-    """Return the first certificate of a file, None where there is no file; raise AuthorityUnusable if it has none."""
-    try:
-        return x509.load_pem_x509_certificates(path.read_bytes())[0]
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise AuthorityUnusable(f"{path} holds no certificate") from error
-
-
-def pem_of(*certificates: x509.Certificate) -> bytes:
-    """Return the certificates as PEM, one behind the other."""
-    return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in certificates)
-
-
-def write_where_different(path: Path, content: bytes) -> None:
-    """Write a public file unless it holds this content already."""
-    with contextlib.suppress(FileNotFoundError):
-        if path.read_bytes() == content:
-            return
-    write_durably(path, content, 0o644)

@@ -1,34 +1,28 @@
 """Owns issuing: what is prepared is linted, and only what was linted is signed, once; knows no store and no clock."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtensionOID
 
 from thingmint.core.errors import InvalidRequest, IssuanceImpossible, ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.certificate_form import CertificateForm
 from thingmint.issuance.der import with_signature
+from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.keys import PublicKey
 from thingmint.issuance.lint import Expected, lint
 from thingmint.issuance.profile import CertificateProfile
 
 IssuerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
-_ISSUER_CURVES = ("secp256r1", "secp384r1")
-_ISSUER_RSA_BITS = (2048, 3072, 4096)
 # Sign what nobody will see. The signature algorithm, which the TBSCertificate names, is the same for keys of any size
 # and any curve; the fastest ones cost the least.
 _DUMMY_RSA_BITS = 1024
-
-
-class IssuerUnfit(ValueError):
-    """A certificate, a private key and a profile do not make an issuer; the message says why."""
 
 
 class ValidityExhausted(ThingmintError):
@@ -74,30 +68,21 @@ class PreparedCertificate:
 
 
 class Issuer:
-    """A certificate authority that issues device certificates of one profile."""
+    """An issuing CA that issues certificates of one profile."""
 
-    def __init__(self, certificate: x509.Certificate, private_key: IssuerKey, profile: CertificateProfile) -> None:
-        """Raise IssuerUnfit if the key is not the certificate's or of another kind, or the certificate is no CA's."""
-        _check_key(private_key)
-        if certificate.public_key() != private_key.public_key():
-            raise IssuerUnfit("the private key does not belong to the issuer's certificate")
-        key_identifier = _key_identifier_of_ca(certificate)
-        if profile.not_after is not None and profile.not_after > certificate.not_valid_after_utc:
-            end = certificate.not_valid_after_utc
-            raise IssuerUnfit(f"profile.not_after is {profile.not_after}, after the issuer's own end {end}")
-        der = certificate.public_bytes(serialization.Encoding.DER)
-        self.certificate = certificate
-        self.issuer_id = hashlib.sha256(der).hexdigest()
-        self.not_before = certificate.not_valid_before_utc
-        self.not_after = certificate.not_valid_after_utc
+    def __init__(self, ca: IssuingCA, profile: CertificateProfile) -> None:
+        """Raise IssuerUnfit if the CA's key is not at hand, or the profile ends after the CA."""
+        if ca.signer is None:
+            raise IssuerUnfit("the issuer's private key is missing")
+        if profile.not_after is not None and profile.not_after > ca.not_after:
+            raise IssuerUnfit(f"profile.not_after is {profile.not_after}, after the issuer's own end {ca.not_after}")
+        self.ca = ca
         self.profile = profile
-        self._private_key = private_key
-        self._ecdsa = ec.ECDSA(profile.signature_hash)
+        self._signer = ca.signer
         self._seal = object()
-        self._issuer_der = certificate.subject.public_bytes()
-        self._key_identifier = key_identifier
+        self._issuer_der = ca.certificate.subject.public_bytes()
         self._profile_subject_der = profile.subject.public_bytes()
-        self._form = CertificateForm(_sample(certificate, key_identifier, profile, private_key))
+        self._form = CertificateForm(_sample(ca, profile))
         self._extension_order = (
             ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
             ExtensionOID.SUBJECT_KEY_IDENTIFIER,
@@ -125,8 +110,8 @@ class Issuer:
             der,
             Expected(
                 issuer_der=self._issuer_der,
-                issuer_key_identifier=self._key_identifier,
-                issuer_not_after=self.not_after,
+                issuer_key_identifier=self.ca.key_identifier,
+                issuer_not_after=self.ca.not_after,
                 serial_number=serial_number,
                 not_before=not_before,
                 not_after=not_after,
@@ -139,39 +124,44 @@ class Issuer:
         )
         return PreparedCertificate(self._seal, linted)
 
-    def issue(self, prepared: PreparedCertificate) -> bytes:
+    @property
+    def signs_in_process(self) -> bool:
+        """Whether `issue` needs nothing but this process; if not, the serial number is reserved before."""
+        return self._signer.is_in_process
+
+    async def issue(self, prepared: PreparedCertificate) -> bytes:
         """Return the DER of the signed certificate, whose signed part is byte for byte what was linted.
 
-        Raises PreparedCertificateRefused if another issuer prepared it, it was issued before, or the bytes differ.
+        Raises PreparedCertificateRefused if another issuer prepared it, it was issued before, or the bytes differ;
+        ServiceUnavailable if the key cannot be used now, or a signature from outside of the process does not verify.
         """
         linted = prepared.redeem(self._seal)
         tbs = linted.tbs_certificate_bytes
-        der = with_signature(linted.public_bytes(serialization.Encoding.DER), self._sign(tbs))
-        if x509.load_der_x509_certificate(der).tbs_certificate_bytes != tbs:
+        signature = await self._signer.sign(tbs, self.profile.signature_hash)
+        der = with_signature(linted.public_bytes(serialization.Encoding.DER), signature)
+        signed = x509.load_der_x509_certificate(der)
+        if signed.tbs_certificate_bytes != tbs:
             raise PreparedCertificateRefused("what was signed is not what was linted")
+        if not self._signer.is_in_process and not self.ca.has_signed(signed):
+            raise ServiceUnavailable("The issuer's signer returned a signature that does not verify")
         return der
-
-    def _sign(self, tbs: bytes) -> bytes:
-        if isinstance(self._private_key, rsa.RSAPrivateKey):
-            return self._private_key.sign(tbs, padding.PKCS1v15(), self.profile.signature_hash)
-        return self._private_key.sign(tbs, self._ecdsa)
 
     def validity_at(self, at: datetime) -> tuple[datetime, datetime]:
         """Return beginning and end of a certificate issued at this time; raise IssuerNotValid, ProfileExhausted."""
-        if at < self.not_before:
+        if at < self.ca.not_before:
             # The clock is wrong, and so would be what it dates: devices whose clock is right would not accept it yet.
             raise IssuerNotValid(
-                f"The service's clock is before {_second(self.not_before)}, where its authority begins"
+                f"The service's clock is before {_second(self.ca.not_before)}, where its authority begins"
             )
         not_before, not_after = self.profile.validity_at(at)
         if not_after <= at:
-            refusal = IssuerNotValid if at > self.not_after else ProfileExhausted
+            refusal = IssuerNotValid if at > self.ca.not_after else ProfileExhausted
             raise refusal(f"The certificate profile ended at {_second(not_after)}")
         # The beginning may be before the issuer's, by the backdating of the profile: RFC 5280, 6.1.3 looks at each
         # certificate's own period. A longer end would outlive every way to verify the certificate.
-        if not_after > self.not_after:
-            refusal = IssuerNotValid if at > self.not_after else ProfileExhausted
-            raise refusal(f"The certificate would outlive its issuer's end {_second(self.not_after)}")
+        if not_after > self.ca.not_after:
+            refusal = IssuerNotValid if at > self.ca.not_after else ProfileExhausted
+            raise refusal(f"The certificate would outlive its issuer's end {_second(self.ca.not_after)}")
         return not_before, not_after
 
 
@@ -179,50 +169,28 @@ def _second(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _check_key(private_key: IssuerKey) -> None:
-    if isinstance(private_key, rsa.RSAPrivateKey):
-        if private_key.key_size not in _ISSUER_RSA_BITS:
-            raise IssuerUnfit(f"an RSA issuer has 2048, 3072 or 4096 bits, not {private_key.key_size}")
-    elif private_key.curve.name not in _ISSUER_CURVES:
-        raise IssuerUnfit(f"an ECDSA issuer is on P-256 or P-384, not on {private_key.curve.name}")
-
-
-def _key_identifier_of_ca(certificate: x509.Certificate) -> bytes:
-    try:
-        extensions = certificate.extensions
-        constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
-        usage = extensions.get_extension_for_class(x509.KeyUsage).value
-        key_identifier = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound as error:
-        raise IssuerUnfit("the issuer's certificate lacks an extension that every CA's has") from error
-    if not constraints.ca or not usage.key_cert_sign:
-        raise IssuerUnfit("the issuer's certificate may not sign certificates")
-    return key_identifier
-
-
-def _sample(
-    ca: x509.Certificate, key_identifier: bytes, profile: CertificateProfile, private_key: IssuerKey
-) -> x509.Certificate:
+def _sample(ca: IssuingCA, profile: CertificateProfile) -> x509.Certificate:
     """Return a certificate for no device, signed by a key that nobody has: its encoding is the others', too."""
+    key = _dummy_key_like(ca.certificate.public_key())
     builder = (
         x509.CertificateBuilder()
-        .issuer_name(ca.subject)
+        .issuer_name(ca.certificate.subject)
         .subject_name(profile.subject)
-        .public_key(private_key.public_key())
+        .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(ca.not_valid_before_utc)
-        .not_valid_after(ca.not_valid_after_utc)
+        .not_valid_before(ca.not_before)
+        .not_valid_after(ca.not_after)
         # AWS IoT's order; the subject key identifier comes between this one and the constant ones.
-        .add_extension(x509.AuthorityKeyIdentifier(key_identifier, None, None), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(private_key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier(ca.key_identifier, None, None), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
     for extension, critical in _constant_extensions(profile):
         builder = builder.add_extension(extension, critical)
-    return builder.sign(_dummy_key_like(private_key), profile.signature_hash)
+    return builder.sign(key, profile.signature_hash)
 
 
-def _dummy_key_like(private_key: IssuerKey) -> IssuerKey:
-    if isinstance(private_key, rsa.RSAPrivateKey):
+def _dummy_key_like(public_key: object) -> IssuerKey:
+    if isinstance(public_key, rsa.RSAPublicKey):
         return rsa.generate_private_key(65537, _DUMMY_RSA_BITS)
     return ec.generate_private_key(ec.SECP256R1())
 

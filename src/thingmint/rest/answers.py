@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from uvicorn._types import ASGISendCallable
-
 from thingmint.api.wire.errors import ErrorAnswer
+from thingmint.rest.asgi_messages import Send
 
 JSON = b"application/json"
 
@@ -27,7 +26,7 @@ def error_answer(error: ErrorAnswer) -> Answer:
     return Answer(error.status, error.body, headers=tuple(headers))
 
 
-async def send_answer(send: ASGISendCallable, method: str, request_id: str, answer: Answer) -> None:
+async def send_answer(send: Send, method: str, request_id: str, answer: Answer) -> None:
     """Send the answer; to HEAD, without its body (RFC 9110, 9.3.2)."""
     headers = [
         (b"content-type", answer.content_type),

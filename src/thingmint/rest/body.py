@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from uvicorn._types import ASGIReceiveCallable
-
 from thingmint.api.wire.errors import RequestTooLarge, RequestTooSlow
 from thingmint.core.errors import Throttled
+from thingmint.rest.asgi_messages import Receive
 
 
 class ClientDisconnected(Exception):
@@ -41,7 +40,7 @@ class BodyReader:
         # In the order of their beginnings.
         self._unfinished: dict[_Unfinished, None] = {}
 
-    async def read(self, headers: Iterable[tuple[bytes, bytes]], receive: ASGIReceiveCallable) -> bytes:
+    async def read(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
         """Return the whole body.
 
         Raises RequestTooLarge, RequestTooSlow, Throttled if it gives way to others because unfinished bodies fill the
@@ -61,7 +60,7 @@ class BodyReader:
         finally:
             self._let_go(unfinished)
 
-    async def _collect(self, unfinished: _Unfinished, receive: ASGIReceiveCallable) -> bytes:
+    async def _collect(self, unfinished: _Unfinished, receive: Receive) -> bytes:
         body, complete = await self._chunk(receive)
         if complete and len(body) <= self._limits.bytes_each:
             return body
@@ -98,7 +97,7 @@ class BodyReader:
             self._held -= len(unfinished.collected)
             unfinished.collected.clear()
 
-    async def _chunk(self, receive: ASGIReceiveCallable) -> tuple[bytes, bool]:
+    async def _chunk(self, receive: Receive) -> tuple[bytes, bool]:
         message = await receive()
         if message["type"] != "http.request":
             raise ClientDisconnected

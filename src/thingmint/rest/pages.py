@@ -2,38 +2,53 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
+from thingmint.core.errors import OperationUnknown
+from thingmint.rest.answering import Answering, Record
 from thingmint.rest.answers import Answer
+from thingmint.rest.asgi_messages import HTTPScope, Receive, Send
 
 _TEXT = b"text/plain; charset=utf-8"
 # Prometheus's text format; its later versions read this one too.
 _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 
+_ALIVE: Final = b"/healthz"
+_METRICS: Final = b"/metrics"
+# The first segments of the paths of all pages.
+PREFIXES: Final = (_ALIVE, b"/readyz", _METRICS)
+# These are served even when there is no room for other requests, and take no place of others. The first only shows that
+# the process answers, to supervisors that end processes that do not. Those that ask for the second wait for each other.
+SPARED: Final = frozenset({_ALIVE, _METRICS})
+_NAMES = {_ALIVE: "healthz", b"/readyz": "readyz", b"/readyz/devices": "readyz/devices", _METRICS: "metrics"}
+
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """The checks return if callers, or devices, can be served, and raise ServiceUnavailable otherwise."""
+    """The ASGI application of the pages.
 
+    The checks return if callers, or devices, can be served, and raise ServiceUnavailable otherwise.
+    """
+
+    answering: Answering
     check_ready: Callable[[], Awaitable[None]]
     check_devices_ready: Callable[[], None]
-    metrics: Callable[[], bytes]
+    metrics: Callable[[], Awaitable[bytes]]
 
-    def name_of(self, method: str, raw_path: bytes) -> str | None:
-        """Return the name of the page that this is a request for, or None."""
-        return _NAMES.get(raw_path) if method in ("GET", "HEAD") else None
+    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Answer one request; its body is not looked at."""
+        await self.answering.answer(scope, send, partial(self._serve, scope))
 
-    async def answer(self, name: str) -> Answer:
-        """Return the page; raise ServiceUnavailable if the service is to say that it is not ready."""
+    async def _serve(self, scope: HTTPScope, record: Record) -> Answer:
+        name = _NAMES.get(scope["raw_path"]) if scope["method"] in ("GET", "HEAD") else None
+        if name is None:
+            raise OperationUnknown("No operation answers to this method and path")
+        record.operation, record.is_page = name, True
         if name == "metrics":
-            return Answer(200, self.metrics(), _PROMETHEUS)
+            return Answer(200, await self.metrics(), _PROMETHEUS)
         if name == "readyz":
             await self.check_ready()
         if name == "readyz/devices":
             self.check_devices_ready()
         return Answer(200, b"ok\n", _TEXT)
-
-
-# This page only shows that the process answers. A supervisor, which ends processes that do not, must get it even when
-# there is no room for other requests.
-ALIVE = b"/healthz"
-_NAMES = {ALIVE: "healthz", b"/readyz": "readyz", b"/readyz/devices": "readyz/devices", b"/metrics": "metrics"}

@@ -1,7 +1,10 @@
 """Owns how a start comes by its first access key, and whether a database belongs to the keys of a data directory."""
 
+import os
+import pwd
 import secrets
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 from thingmint.core.access_key import AccessKeyOrigin
@@ -22,13 +25,22 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
 def operator(scope: Scope) -> Caller:
-    """Return whoever works on the data directory with this machine's own rights; no policy binds them."""
+    """Return the caller of commands on the data directory: no policy binds it; its address is the machine's user."""
     principal = Principal(user_arn(scope, "operator"), ())
-    return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), "")
+    return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), f"local user {_own_user()}")
+
+
+def _own_user() -> str:
+    """Return the name of the user whose process this is, or its number if the system knows no name."""
+    number = os.getuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 async def ensure_credentials(
-    store: Store, sealer: SecretSealer, issuer_id: str, clock: Clock, scope: Scope, config: Config
+    store: Store, sealer: SecretSealer, issuer_ids: Collection[str], clock: Clock, scope: Scope, config: Config
 ) -> None:
     """Make sure that an administrator can call, and that the credentials file holds that key.
 
@@ -37,7 +49,7 @@ async def ensure_credentials(
     stored = await _stored_credentials(store, sealer, clock, scope, config)
     try:
         # Two first starts on one empty database do not see each other until one of them has stored its key.
-        await require_own_database(store, sealer, issuer_id, config.data_dir)
+        await require_own_database(store, sealer, issuer_ids, config.data_dir)
     except StartRefused:
         if stored is not None:
             await delete_access_key(store, clock, operator(scope), stored.access_key_id)
@@ -69,10 +81,10 @@ async def _stored_credentials(
     return credentials if is_stored else None
 
 
-async def require_own_database(store: Store, sealer: SecretSealer, issuer_id: str, data_dir: Path) -> None:
+async def require_own_database(store: Store, sealer: SecretSealer, issuer_ids: Collection[str], data_dir: Path) -> None:
     """Return if the database belongs to the keys of the data directory; raise StartRefused, saying what to do."""
     try:
-        await database_keys.require_own_database(store, sealer, issuer_id)
+        await database_keys.require_own_database(store, sealer, issuer_ids)
     except ForeignDatabase as error:
         raise StartRefused(
             f"the database does not belong to the keys in {data_dir}: {in_words(error)}. Services that share "

@@ -12,25 +12,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from thingmint import __version__
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber
-from thingmint.data_directory.authorities import (
-    ROOT,
-    Authorities,
-    AuthorityFiles,
-    AuthorityUnusable,
-    certificate_path,
-)
+from thingmint.data_directory.authorities import ROOT, Authorities, AuthorityFiles
 from thingmint.data_directory.buckets import Buckets, NoBuckets
+from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path
 from thingmint.data_directory.files import held, make_directory
 from thingmint.data_directory.sealing import Sealer
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
 from thingmint.host.telemetry import Metrics
 from thingmint.host.words import in_words
-from thingmint.issuance.issuer import Issuer, IssuerNotValid, IssuerUnfit, ProfileExhausted
+from thingmint.issuance.issuer import Issuer, IssuerNotValid, ProfileExhausted
+from thingmint.issuance.issuers import Issuers
+from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.keys.engines import EngineUnavailable, choose_engine
@@ -55,6 +51,7 @@ from thingmint.service.storage_choice import (
     require_same_storage,
 )
 from thingmint.settings.config import Config, StartRefused
+from thingmint.signers.file_key import FileKeySigner
 from thingmint.storage import SQLITE_FILE_NAME, InvalidDatabaseURL, open_store
 
 REGISTRATION_CODE_OCTETS = 32
@@ -69,19 +66,24 @@ def serial_numbers() -> SerialNumber:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """An open data directory: its authorities, its store and what seals its secrets."""
+    """An open data directory: its authorities, its store and what seals its secrets.
+
+    ``issuing_ca`` is the active issuer of device certificates, and ``retired`` are those before it.
+    """
 
     config: Config
     scope: Scope
     authorities: Authorities
+    issuing_ca: IssuingCA
+    retired: tuple[IssuingCA, ...]
     sealer: Sealer
     store: Store
     clock: ServiceClock
 
     @property
-    def issuer_id(self) -> str:
-        """The SHA-256 of the issuing CA's certificate in hex."""
-        return self.authorities.issuing.certificate.fingerprint(SHA256()).hex()
+    def issuer_ids(self) -> frozenset[str]:
+        """The ids of all issuers, active and retired."""
+        return frozenset(ca.issuer_id for ca in (self.issuing_ca, *self.retired))
 
 
 @contextlib.asynccontextmanager
@@ -101,7 +103,8 @@ async def open_registry(
             now=SystemClock().now,
             may_create=may_create,
         ).open()
-    except AuthorityUnusable as error:
+        issuing_ca, retired = _issuing_cas(authorities)
+    except (AuthorityUnusable, IssuerUnfit) as error:
         raise StartRefused(in_words(error)) from error
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
     require_named_storage(config)
@@ -117,12 +120,24 @@ async def open_registry(
             config=config,
             scope=Scope(AccountId(config.account), Region(config.region)),
             authorities=authorities,
+            issuing_ca=issuing_ca,
+            retired=retired,
             sealer=Sealer(authorities.sealing_key_material, os.urandom),
             store=store,
             clock=clock,
         )
     finally:
         await store.close()
+
+
+def _issuing_cas(authorities: Authorities) -> tuple[IssuingCA, tuple[IssuingCA, ...]]:
+    """Return the active issuer and the retired ones, with signers of the keys in the data directory."""
+    issuing = authorities.issuing
+    retired = [
+        IssuingCA(each.chain[0], None if each.private_key is None else FileKeySigner(each.private_key))
+        for each in authorities.retired
+    ]
+    return IssuingCA(issuing.certificate, FileKeySigner(issuing.private_key)), tuple(retired)
 
 
 async def _clock_of(config: Config, store: Store) -> ServiceClock:
@@ -160,12 +175,10 @@ def registration_authority(
     registry: Registry, key_source: KeySource, events: LoggedEvents | None = None
 ) -> RegistrationAuthority:
     """Return the authority that issues from this registry; raise StartRefused for unfit settings."""
-    issuing = registry.authorities.issuing
     try:
         profile = certificate_profile(ProfileConfig.from_table(registry.config.profile))
-        issuer = Issuer(issuing.certificate, issuing.private_key, profile)
-        _require_validity(issuer, registry.clock.now())
-        claim_issuer = Issuer(issuing.certificate, issuing.private_key, claim_profile())
+        issuers = Issuers(registry.issuing_ca, registry.retired, profile, claim_profile())
+        _require_validity(issuers.active, registry.clock.now())
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)
         hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer)), _log)
@@ -175,8 +188,7 @@ def registration_authority(
     return RegistrationAuthority(
         store=registry.store,
         key_source=key_source,
-        issuer=issuer,
-        claim_issuer=claim_issuer,
+        issuers=issuers,
         clock=registry.clock,
         require_right_clock=registry.clock.require_right,
         serial_numbers=serial_numbers,
@@ -200,10 +212,10 @@ def _require_validity(issuer: Issuer, now: datetime) -> None:
         # The clock may become right while the service runs; until then it issues nothing.
         return
     except ProfileExhausted as error:
-        days = (issuer.not_after - now).days
+        end = issuer.ca.not_after
         raise StartRefused(
-            f"the table [profile] cannot be used: {in_words(error)}. validity_days may be {days} today, and not_after "
-            f"at most {issuer.not_after.isoformat()}"
+            f"the table [profile] cannot be used: {in_words(error)}. validity_days may be {(end - now).days} today, "
+            f"and not_after at most {end.isoformat()}"
         ) from error
 
 
@@ -248,6 +260,6 @@ async def offline_authority(config: Config, keys: KeySource) -> AsyncIterator[tu
     make_directory(config.data_dir)
     with held(config.data_dir, "thingmint issue --offline"):
         async with open_registry(config) as registry:
-            await require_own_database(registry.store, registry.sealer, registry.issuer_id, config.data_dir)
+            await require_own_database(registry.store, registry.sealer, registry.issuer_ids, config.data_dir)
             remember_storage(config)
             yield registration_authority(registry, keys), operator(registry.scope)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -30,13 +30,26 @@ class Log(Protocol):
         ...
 
 
+class Validity(Protocol):
+    """When an issuer may issue."""
+
+    @property
+    def not_before(self) -> datetime:
+        """The first moment."""
+        ...
+
+    @property
+    def not_after(self) -> datetime:
+        """The last moment."""
+        ...
+
+
 @dataclass(slots=True)
 class ClockWatch:
-    """Compares the service's clock with the validity of the issuing authority; ``check_skew`` with other nodes'."""
+    """Compares the service's clock with the validity of the active issuer; ``check_skew`` with other nodes'."""
 
     now: Callable[[], datetime]
-    not_before: datetime
-    not_after: datetime
+    active_issuer: Callable[[], Validity]
     log: Log
     check_skew: Callable[[], None] = lambda: None
     _was_right: bool = True
@@ -44,14 +57,14 @@ class ClockWatch:
     def check(self) -> None:
         """Return if certificates can be issued at this time; raise ServiceUnavailable otherwise. Changes are logged."""
         self.check_skew()
-        now = self.now()
-        is_right = self.not_before <= now <= self.not_after
+        now, issuer = self.now(), self.active_issuer()
+        is_right = issuer.not_before <= now <= issuer.not_after
         if is_right is not self._was_right:
             self._was_right = is_right
             facts = {
                 "now": now.isoformat(),
-                "authority_begins": self.not_before.isoformat(),
-                "authority_ends": self.not_after.isoformat(),
+                "authority_begins": issuer.not_before.isoformat(),
+                "authority_ends": issuer.not_after.isoformat(),
             }
             if is_right:
                 self.log.info("the clock is right again: certificates are issued", **facts)
@@ -120,17 +133,6 @@ class Readiness:
             self._believed_until = time.monotonic() + BELIEVED_SECONDS
         finally:
             self._checking = None
-
-
-@contextlib.asynccontextmanager
-async def watched(watch: ClockWatch) -> AsyncIterator[None]:
-    """Watch the clock until the context ends."""
-    task = asyncio.create_task(watch.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 def require_listening(is_listening: bool) -> None:

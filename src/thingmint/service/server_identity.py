@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.data_directory.authorities import SERVER, Authorities, certificate_path, pem_of, write_where_different
+from thingmint.data_directory.authorities import SERVER, Authorities
+from thingmint.data_directory.certificate_files import certificate_path, pem_of, write_where_different
 from thingmint.issuance.trust_anchor import (
     CertificateAuthority,
     create_server_certificate,

@@ -325,11 +325,11 @@ def test_want_of_descriptors_costs_a_stranger_its_place_and_ends(loop_name: str,
     with echo_server(loop_name=loop_name, limits=limits) as server, contextlib.ExitStack() as stack:
         stranger = silent(server, stack)
         server.thread.wait_until(lambda: server.listener.open_connections == 1)
-        exhausted = ExhaustedSocket(server.listener._listeners[0])
+        exhausted = ExhaustedSocket(server.listener._acceptor._listeners[0])
         listener = server.listener
         server.thread.wait_until(lambda: listener._strangers.stalled(listener._loop.time()) is not None)
 
-        server.thread.call(lambda: server.listener._accept(exhausted))  # type: ignore[arg-type]  # it is enough of one
+        server.thread.call(lambda: server.listener._acceptor._accept(exhausted))  # type: ignore[arg-type]  # it is enough of one
 
         assert is_closed(stranger)
         assert is_echoed(stack.enter_context(connected(server, device)))

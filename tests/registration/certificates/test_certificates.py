@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.authority import Hook
+from tests.support.authority import Hook, issuers_of, new_issuing_ca
 from tests.support.memory_store import MemoryStore
 
 from thingmint.core.audit_entry import AuditEntry
@@ -21,15 +21,13 @@ from thingmint.core.errors import (
     ResourceNotFound,
     ServiceUnavailable,
 )
-from thingmint.core.identifiers import AccountId, Region, SerialNumber, certificate_id_of
+from thingmint.core.identifiers import AccountId, Region, certificate_id_of
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.data_directory.buckets import NoBuckets
 from thingmint.data_directory.sealing import Sealer
-from thingmint.issuance.issuer import Issuer
+from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.keys import KeyPair, generate_key_pair
-from thingmint.issuance.profile import default_profile
 from thingmint.issuance.serial_number import random_serial_number
-from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Steps
@@ -77,11 +75,8 @@ def key_pair() -> KeyPair:
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    root_key, issuing_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root = CertificateAuthority(create_root_ca(root_key, SerialNumber(1), NOW), root_key)
-    issuing = create_issuing_ca(root, issuing_key.public_key(), SerialNumber(2), NOW)
-    return Issuer(issuing, issuing_key, default_profile())
+def issuers() -> Issuers:
+    return issuers_of(new_issuing_ca())
 
 
 @pytest.fixture
@@ -90,12 +85,11 @@ def store() -> MemoryStore:
 
 
 @pytest.fixture
-def authority(store: MemoryStore, key_pair: KeyPair, issuer: Issuer) -> RegistrationAuthority:
+def authority(store: MemoryStore, key_pair: KeyPair, issuers: Issuers) -> RegistrationAuthority:
     return RegistrationAuthority(
         store=store,
         key_source=OneKey(key_pair),
-        issuer=issuer,
-        claim_issuer=issuer,
+        issuers=issuers,
         clock=FixedClock(),
         serial_numbers=lambda: random_serial_number(os.urandom),
         new_generation_id=lambda: "generation",
@@ -125,14 +119,14 @@ def csr_pem() -> str:
 
 @pytest.mark.parametrize(("active", "status"), [(True, CertificateStatus.ACTIVE), (False, CertificateStatus.INACTIVE)])
 async def test_new_key_gets_a_registered_certificate(
-    authority: RegistrationAuthority, store: MemoryStore, issuer: Issuer, *, active: bool, status: CertificateStatus
+    authority: RegistrationAuthority, store: MemoryStore, issuers: Issuers, *, active: bool, status: CertificateStatus
 ) -> None:
     given = await certificates.issue_with_new_key(authority, CALLER, active=active)
     assert store.tables.certificates == [given.certificate]
     assert given.certificate.status is status
     assert given.certificate.certificate_id == certificate_id_of(given.certificate.der)
     parsed = x509.load_der_x509_certificate(given.certificate.der)
-    parsed.verify_directly_issued_by(issuer.certificate)
+    parsed.verify_directly_issued_by(issuers.active.ca.certificate)
     assert given.key_pair.public_key_der == parsed.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )

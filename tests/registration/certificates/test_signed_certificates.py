@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import NOW, new_authority
+from tests.support.authority import NOW, issuers_of, new_authority, new_issuing_ca
 from tests.support.encodings import negated
 from tests.support.entrances import (
     ACTIVE,
@@ -82,15 +82,18 @@ async def test_the_refusal_names_the_certificate_that_is_there(authority: Regist
     assert (refused.value.resource_id, refused.value.resource_arn) == (present.certificate_id, present.arn)
 
 
+@pytest.mark.parametrize("is_retired", [False, True], ids=["active", "retired"])
 async def test_another_encoding_of_what_the_service_issued_is_refused_at_every_entrance(
-    authority: RegistrationAuthority, store: MemoryStore
+    authority: RegistrationAuthority, store: MemoryStore, *, is_retired: bool
 ) -> None:
-    own = authority.issuer.certificate
+    own = authority.issuers.active.ca.certificate
     request = CARegistration(pem_of(own), None, CertificateMode.SNI_ONLY, active=True, auto_registration=True)
     await ca_certificates.register(authority, CALLER, request)
     issued = (await certificates.issue_with_new_key(authority, CALLER, active=True)).certificate
     connection = replace(CONNECTION, account=CALLER.account)
     before = store.tables.dump()
+    if is_retired:
+        authority = replace(authority, issuers=issuers_of(new_issuing_ca(), authority.issuers.active.ca))
     for der in (issued.der, negated(issued.der)):
         pem = certificate_pem(der)
         with pytest.raises(ResourceExists):

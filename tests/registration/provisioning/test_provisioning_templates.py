@@ -281,7 +281,7 @@ async def test_a_claim_is_issued_for_five_minutes_and_in_no_list(
     assert int(str(name.value), 16)
     assert certificate.not_valid_after_utc == claim.expires_at == end
     assert certificate.not_valid_before_utc == end - timedelta(minutes=7)
-    certificate.verify_directly_issued_by(authority.issuer.certificate)
+    certificate.verify_directly_issued_by(authority.issuers.active.ca.certificate)
     assert not store.tables.certificates
     assert (store.tables.audit[-1].action, store.tables.audit[-1].detail["certificate_id"]) == (
         "CreateProvisioningClaim",

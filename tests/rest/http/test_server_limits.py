@@ -282,6 +282,36 @@ def test_request_in_flight_is_finished_by_a_stop(loop_name: str) -> None:
         assert live.server.open_connections == 0
 
 
+def test_stop_answers_every_request_of_a_pipeline_that_has_arrived(loop_name: str) -> None:
+    with live_server(loop_name=loop_name) as live, live.client() as client:
+        client.send(WAITS + GET + GET)
+        assert live.application.started.acquire(timeout=30)
+        stopping = asyncio.run_coroutine_threadsafe(live.server.stop(20.0), live.loop)
+        live.wait_until(lambda: not live.server._acceptor.is_listening)
+        client.send(GET)
+        live.application.release.set()
+        answers = [client.response() for _ in range(3)]
+        assert [answer.status for answer in answers if answer] == [200, 200, 200]
+        assert [answer.headers.get("connection") for answer in answers if answer] == [None, None, "close"]
+        assert client.is_closed_by_server()
+        stopping.result(30)
+        assert len(live.application.served) == 3
+
+
+def test_stop_waits_for_the_rest_of_a_body(loop_name: str) -> None:
+    with live_server(loop_name=loop_name) as live, live.client() as client:
+        client.send(POST + b"Content-Length: 10\r\n\r\nhalf")
+        assert live.application.started.acquire(timeout=30)
+        stopping = asyncio.run_coroutine_threadsafe(live.server.stop(20.0), live.loop)
+        live.wait_until(lambda: not live.server._acceptor.is_listening)
+        answer = client.ask(b"a body" + GET)
+        assert answer is not None
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert client.is_closed_by_server()
+        stopping.result(30)
+        assert live.application.served == ["/things"]
+
+
 def test_stop_abandons_what_outlives_the_grace_period(loop_name: str, caplog: pytest.LogCaptureFixture) -> None:
     with live_server(loop_name=loop_name) as live, live.client() as busy:
         busy.send(WAITS)

@@ -5,14 +5,13 @@ network alone sends stays in the kernel's queue, and several networks share the 
 """
 
 import asyncio
-import errno
 import logging
 import socket
 from collections.abc import Callable, Sequence
 
 from OpenSSL import SSL
 
-from thingmint.host.listening import TurnedAway, descriptors_for_connections, listen, network_of
+from thingmint.host.accepting import Acceptor
 from thingmint.host.words import in_words
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.plain_speakers import PlainSpeakers
@@ -22,14 +21,8 @@ from thingmint.mqtt.transport.tls_records import new_read_buffer
 from thingmint.mqtt.transport.tls_roles import TLSProtocol
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 
-# What makes way for them closes one or two turns later: so many more descriptors are open meanwhile.
-_ACCEPTS_PER_TURN = 16
 # Left to itself, Linux keeps megabytes for each peer that does not read, and sends them even after a revocation.
 _KERNEL_SEND_BYTES = 128 * 1024
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_EXHAUSTION_PAUSE_SECONDS = 0.25
-# One network may fill the kernel's queue: so often some of it are accepted, even if most of them are refused.
-_LOOK_SECONDS = 1.5
 # What a client sends first is a round trip behind its connection.
 _FIRST_BYTES_SECONDS = 0.3
 _STALL_SECONDS = 1.0
@@ -56,45 +49,44 @@ class Listener:
     ) -> None:
         """Serve the host's port, and ``also`` those of other hosts; the limits are for all of them together."""
         self._new_protocol = new_protocol
-        self._requested = ((host, port), *also)
         self._tls_context = tls_context
         self._limits = limits
         self._observe_connections = observe_connections or (lambda count: None)
-        self._capacity = limits.max_connections
         self._read_buffer = new_read_buffer()
-        self._listeners: list[socket.socket] = []
-        self._addresses: tuple[tuple[str, int], ...] = ()
-        self._ports: tuple[int, ...] = ()
         self._connections: set[TLSTransport] = set()
         self._strangers: Strangers[TLSTransport] = Strangers(limits.max_strangers, limits.silent_seconds)
         self._queue: QueueOfNetworks[tuple[socket.socket, str]] = QueueOfNetworks(limits.max_waiting)
         self._plain_speakers = PlainSpeakers()
-        self._full_since: float | None = None
         self._stalled: dict[TLSTransport, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
-        self._paused_accepts: list[asyncio.TimerHandle] = []
-        self._turned_away = TurnedAway(log, "device", observe_turned_away)
+        self._acceptor = Acceptor(
+            self,
+            ((host, port), *also),
+            whose="device",
+            max_connections=limits.max_connections,
+            observe_turned_away=observe_turned_away,
+        )
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        return self._ports[0]
+        return self._acceptor.ports[0]
 
     @property
     def ports(self) -> tuple[int, ...]:
         """The ports of all hosts that were asked for, in their order."""
-        return self._ports
+        return self._acceptor.ports
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """The addresses and ports that are listened on."""
-        return self._addresses
+        return self._acceptor.addresses
 
     @property
     def is_listening(self) -> bool:
         """Whether connections are accepted."""
-        return bool(self._listeners)
+        return self._acceptor.is_listening
 
     @property
     def open_connections(self) -> int:
@@ -113,28 +105,12 @@ class Listener:
     async def start(self) -> None:
         """Listen; raise OSError if of one of the hosts no address can be bound."""
         self._loop = asyncio.get_running_loop()
-        self._capacity = min(self._limits.max_connections, descriptors_for_connections())
-        try:
-            self._ports = tuple([await self._listen(host, port) for host, port in self._requested])
-        except OSError:
-            for listener in self._listeners:
-                listener.close()
-            self._listeners = []
-            raise
-        names = [listener.getsockname() for listener in self._listeners]
-        self._addresses = tuple((name[0], name[1]) for name in names)
-        for listener in self._listeners:
-            self._loop.add_reader(listener, self._accept, listener)
+        await self._acceptor.start()
         self._sweep()
 
     def stop_listening(self) -> None:
         """Accept nothing more; what is open stays open."""
-        for timer in self._paused_accepts:
-            timer.cancel()
-        for listener in self._listeners:
-            self._loop.remove_reader(listener)
-            listener.close()
-        self._listeners, self._paused_accepts = [], []
+        self._acceptor.stop()
 
     async def stop(self) -> None:
         """Close everything at once."""
@@ -144,7 +120,7 @@ class Listener:
         while self._queue:
             (accepted, _), _ = self._queue.take()
             accepted.close()
-        self._turned_away.close()
+        self._acceptor.turned_away.close()
         for transport in tuple(self._connections):
             transport.abort()
         # Aborted transports close their sockets in the loop's next turns.
@@ -185,103 +161,46 @@ class Listener:
         self._fill_places()
         self._observe_connections(self.open_connections)
 
-    # Accepting
+    # What the acceptor asks
 
-    async def _listen(self, host: str, port: int) -> int:
-        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        listeners = listen([(family, address) for family, _, _, _, address in dict.fromkeys(found)])
-        self._listeners.extend(listeners)
-        own_port: int = listeners[0].getsockname()[1]
-        return own_port
+    @property
+    def has_no_room(self) -> bool:
+        """Whether another connection may come only in the place of one that is open."""
+        return self._queue.is_full or self.open_connections >= self._acceptor.capacity
 
-    def _accept(self, listener: socket.socket) -> None:
-        looks_at_all = self._looks_at_all()
-        for turn in range(_ACCEPTS_PER_TURN):
-            if not looks_at_all and self._is_better_left_in_the_kernel():
-                self._wait_for_room()
-                return
-            try:
-                accepted, address = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                # Linux says so for an empty queue, too: only the first refusal shows that somebody waits.
-                if error.errno in _EXHAUSTED and turn == 0:
-                    self._make_way("")
-                self._pause_accepting(listener, error)
-                return
-            self._take(accepted, address[0])
-
-    def _pause_accepting(self, listener: socket.socket, error: OSError) -> None:
-        """Wait a little: the socket stays readable, and the loop would spin on it."""
-        log.warning("cannot accept a connection: %s", in_words(error))
-        self._loop.remove_reader(listener)
-        self._resume_later(listener)
-
-    def _resume_later(self, listener: socket.socket) -> None:
-        resume = self._loop.call_later(
-            _EXHAUSTION_PAUSE_SECONDS, self._loop.add_reader, listener, self._accept, listener
-        )
-        self._paused_accepts = [timer for timer in self._paused_accepts if timer.when() > self._loop.time()]
-        self._paused_accepts.append(resume)
-
-    def _is_better_left_in_the_kernel(self) -> bool:
-        """Return whether another connection would only be refused, but may find room in a moment."""
+    @property
+    def leaves_next_in_kernel(self) -> bool:
+        """Whether another connection would only be refused, but may find room in a moment."""
         now = self._loop.time()
-        if not self._has_no_room or self._strangers.silent(now - _FIRST_BYTES_SECONDS) is not None:
+        if not self.has_no_room or self._strangers.silent(now - _FIRST_BYTES_SECONDS) is not None:
             return False
         networks = max(self._queue.networks(), self._strangers.networks())
         return self._strangers.has_silent() or (networks == 1 and self._strangers.go_on(now - _STALL_SECONDS))
 
-    def _looks_at_all(self) -> bool:
-        """Return whether it is time to see if other networks have come, although there is no room."""
-        if self._full_since is None or self._loop.time() < self._full_since + _LOOK_SECONDS:
-            return False
-        self._full_since = None
-        return True
-
-    @property
-    def _has_no_room(self) -> bool:
-        return self._queue.is_full or self.open_connections >= self._capacity
-
-    def _wait_for_room(self) -> None:
-        """Leave the next connections in the kernel's queue for a moment."""
-        if self._full_since is None:
-            self._full_since = self._loop.time()
-        for listener in self._listeners:
-            self._loop.remove_reader(listener)
-            self._resume_later(listener)
-
-    def _take(self, accepted: socket.socket, address: str) -> None:
-        network = network_of(address)
-        accepted.setblocking(False)
-        if self._has_no_room and not (self._make_way(network) or self._replaces_a_silent_one()):
-            self._turned_away.note()
-            accepted.close()
-            return
-        self._queue.put((accepted, address), network)
-        self._fill_places()
-        if self._queue.of(network) and self._end(self._strangers.gives_way_to(network, self._loop.time())):
-            self._begin(*self._queue.take_of(network), network)
-        self._observe_connections(self.open_connections)
-
-    def _make_way(self, network: str) -> bool:
+    def make_way(self, network: str) -> bool:
         """End one connection in favour of one of the network; return whether there was one to end."""
         waiting = self._queue.take_back(network)
         if waiting is not None:
-            self._turned_away.note()
             waiting[0].close()
             return True
-        return self._end(self._strangers.gives_way_to(network, self._loop.time()))
+        now = self._loop.time()
+        return self._end(self._strangers.gives_way_to(network, now)) or (
+            # One that has had its time for the first bytes. Descriptors may be exhausted by others than connections.
+            network != "" and self._end(self._strangers.silent(now - _FIRST_BYTES_SECONDS))
+        )
 
-    def _replaces_a_silent_one(self) -> bool:
-        """End a connection that has had its time for the first bytes; return whether there was one to end."""
-        return self._end(self._strangers.silent(self._loop.time() - _FIRST_BYTES_SECONDS))
+    def take(self, accepted: socket.socket, address: str, network: str) -> None:
+        """Give the connection a place, or let it wait for one."""
+        self._queue.put((accepted, address), network)
+        self._fill_places()
+        if self._queue.of(network) and self._turn_away(self._strangers.gives_way_to(network, self._loop.time())):
+            self._begin(*self._queue.take_of(network), network)
+        self._observe_connections(self.open_connections)
 
     def _fill_places(self) -> None:
         """Give free places to those that wait, and those of connections that send nothing."""
         while self._queue:
-            if self._strangers.is_full and not self._end(self._strangers.stalled(self._loop.time())):
+            if self._strangers.is_full and not self._turn_away(self._strangers.stalled(self._loop.time())):
                 return
             (accepted, address), network = self._queue.take()
             self._begin(accepted, address, network)
@@ -313,10 +232,14 @@ class Listener:
             accepted.close()
             self.lost(transport)
 
+    def _turn_away(self, stranger: TLSTransport | None) -> bool:
+        if stranger is not None:
+            self._acceptor.turned_away.note()
+        return self._end(stranger)
+
     def _end(self, stranger: TLSTransport | None) -> bool:
         if stranger is None:
             return False
-        self._turned_away.note()
         # Its socket closes in the loop's next turn; the next to be accepted should not choose it again.
         self._strangers.remove(stranger)
         self._connections.discard(stranger)
@@ -333,7 +256,7 @@ class Listener:
             log.debug("%r has kept the gateway waiting too long", transport)
             transport.abort()
         self._fill_places()
-        self._turned_away.report()
+        self._acceptor.turned_away.report()
 
     def _deaf(self, now: float) -> list[TLSTransport]:
         return [each for each, since in self._stalled.items() if since <= now - self._limits.write_stall_seconds]

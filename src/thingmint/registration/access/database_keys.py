@@ -1,8 +1,10 @@
 """Owns the question whether a database belongs to the keys at hand; knows neither files nor engines.
 
 Several services may share a database only if they share the sealing key (each must read every access key's secret) and
-the issuing authority (a broker trusts one). A service that did not would serve some requests and fail on others.
+the issuers (a broker trusts theirs alone). A service that did not would serve some requests and fail on others.
 """
+
+from collections.abc import Collection
 
 from thingmint.core.access_key import AccessKey
 from thingmint.core.errors import ServiceUnavailable
@@ -16,12 +18,15 @@ class ForeignDatabase(Exception):
     """The database was filled with other keys; the message says what shows it."""
 
 
-async def require_own_database(store: Store, sealer: SecretSealer, issuer_id: str) -> None:
-    """Return if what the database holds was sealed and issued with these keys; raise ForeignDatabase otherwise."""
+async def require_own_database(store: Store, sealer: SecretSealer, issuer_ids: Collection[str]) -> None:
+    """Return if what the database holds was sealed with this key and issued by one of these issuers, active or retired.
+
+    Raises ForeignDatabase otherwise.
+    """
     for access_key in await store.read(lambda: access_key_table.access_keys(None)):
         _require_unsealable(access_key, sealer)
     newest = await store.read(lambda: certificate_table.newest_issued())
-    if newest is not None and newest.issuer_id != issuer_id:
+    if newest is not None and newest.issuer_id not in issuer_ids:
         raise ForeignDatabase(f"certificate {newest.certificate_id} in it was issued by another authority")
 
 

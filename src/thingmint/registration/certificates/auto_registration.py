@@ -103,7 +103,7 @@ async def auto_register(
 def _ensure_not_own(authority: RegistrationAuthority, leaf: ForeignCertificate) -> None:
     # Somebody may have registered the service's own CA. What it has signed is known; what is unknown was deleted, or is
     # a claim.
-    for issuer in (authority.issuer, authority.claim_issuer):
+    for issuer in authority.issuers:
         own = issuer.certificate
         if leaf.issuer == own.subject.public_bytes() and is_issued_by(
             leaf, load_registered(own.public_bytes(serialization.Encoding.DER), "CA certificate")

@@ -15,7 +15,9 @@ from thingmint.core.identifiers import CertificateId, SerialNumber, certificate_
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys import PublicKey
 from thingmint.records.certificates import certificates as certificate_table
+from thingmint.records.certificates.serial_reservations import SerialReservation
 from thingmint.records.steps import Steps
+from thingmint.registration.certificates.serial_numbers import issue_with_reservation, use_reservation
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
@@ -29,6 +31,8 @@ class SignedCertificate:
     serial_number: SerialNumber
     not_before: datetime
     not_after: datetime
+    reservation: SerialReservation | None
+    """What was reserved before the signature; None for signatures that are made in this process."""
 
     @property
     def certificate_id(self) -> CertificateId:
@@ -36,33 +40,43 @@ class SignedCertificate:
         return certificate_id_of(self.der)
 
 
-def sign(
-    issuer: Issuer, serial_number: SerialNumber, public_key: PublicKey, subject: x509.Name | None, at: datetime
+async def sign(
+    authority: RegistrationAuthority,
+    caller: Caller,
+    issuer: Issuer,
+    public_key: PublicKey,
+    subject: x509.Name | None,
+    at: datetime,
 ) -> SignedCertificate:
     """Return a certificate for the key, prepared, linted and signed.
 
-    Without a subject, that of the issuer's profile is used. Raises what the issuer's ``prepare`` raises.
+    Without a subject, that of the issuer's profile is used. Raises what the issuer's ``prepare`` and ``issue`` raise.
     """
-    prepared = issuer.prepare(public_key, serial_number, at, subject)
-    der = issuer.issue(prepared)
-    return SignedCertificate(der, issuer.issuer_id, serial_number, prepared.not_before, prepared.not_after)
+    prepared = issuer.prepare(public_key, authority.serial_numbers(), at, subject)
+    if issuer.signs_in_process:
+        der, reservation = await issuer.issue(prepared), None
+    else:
+        der, reservation = await issue_with_reservation(authority, caller, issuer, prepared)
+    return SignedCertificate(
+        der, issuer.ca.issuer_id, prepared.serial_number, prepared.not_before, prepared.not_after, reservation
+    )
 
 
-def new_certificate(
+async def new_certificate(
     authority: RegistrationAuthority,
     caller: Caller,
     public_key: PublicKey,
     subject: x509.Name | None,
     status: CertificateStatus,
-) -> Certificate:
-    """Return a certificate in this status for the key, signed and not recorded yet.
+) -> tuple[Certificate, SerialReservation | None]:
+    """Return a certificate in this status for the key, signed and not recorded yet, and what was reserved for it.
 
     Raises ServiceUnavailable if this node's clock cannot be trusted.
     """
     authority.require_right_clock()
     now = authority.clock.now()
-    signed = sign(authority.issuer, authority.serial_numbers(), public_key, subject, now)
-    return Certificate(
+    signed = await sign(authority, caller, authority.issuers.active, public_key, subject, now)
+    certificate = Certificate(
         scope=caller.scope,
         certificate_id=signed.certificate_id,
         der=signed.der,
@@ -77,6 +91,7 @@ def new_certificate(
         customer_version=1,
         generation_id=authority.new_generation_id(),
     )
+    return certificate, signed.reservation
 
 
 def issuance_entry(caller: Caller, action: str, certificate: Certificate) -> AuditEntry:
@@ -90,6 +105,15 @@ def issuance_entry(caller: Caller, action: str, certificate: Certificate) -> Aud
         issuer_id=certificate.issuer_id or "",
         serial_number=f"{certificate.serial_number:x}",
     )
+
+
+def insert_issued(certificate: Certificate, reservation: SerialReservation | None) -> Steps[None]:
+    """Store a certificate that was signed, and delete what was reserved for it.
+
+    Raises DuplicateCertificate; ServiceUnavailable if its serial number was abandoned since it was signed.
+    """
+    yield from certificate_table.insert_certificate(certificate)
+    yield from use_reservation(reservation)
 
 
 def nothing_more(certificate: Certificate) -> Steps[None]:
@@ -108,8 +132,8 @@ async def issue(
     beside: Callable[[Certificate], Steps[None]] = nothing_more,
 ) -> Certificate:
     """Issue and record a certificate, and what ``beside`` records, in one transaction; return it once it is durable."""
-    certificate = new_certificate(authority, caller, public_key, subject, status)
-    return await record(authority, caller, action, certificate, beside)
+    certificate, reservation = await new_certificate(authority, caller, public_key, subject, status)
+    return await record(authority, caller, action, certificate, beside, reservation)
 
 
 async def record(
@@ -118,12 +142,13 @@ async def record(
     action: str,
     certificate: Certificate,
     beside: Callable[[Certificate], Steps[None]] = nothing_more,
+    reservation: SerialReservation | None = None,
 ) -> Certificate:
     """Record a certificate that was signed, and what ``beside`` records, in one transaction; return it once durable."""
     entry = issuance_entry(caller, action, certificate)
 
     def program() -> Steps[Change[Certificate]]:
-        yield from certificate_table.insert_certificate(certificate)
+        yield from insert_issued(certificate, reservation)
         yield from beside(certificate)
         return Change(certificate, (entry,))
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from thingmint.core.policies.role_policies import RolePolicies
 from thingmint.core.registry.thing_type import DELETABLE_AFTER
-from thingmint.issuance.issuer import Issuer
+from thingmint.issuance.issuers import Issuers
 from thingmint.registration.kernel.ports import (
     Clock,
     EventSink,
@@ -32,8 +32,7 @@ class RegistrationAuthority:
 
     store: Store
     key_source: KeySource
-    issuer: Issuer
-    claim_issuer: Issuer
+    issuers: Issuers
     clock: Clock
     serial_numbers: SerialNumbers
     new_generation_id: Callable[[], str]

@@ -17,6 +17,7 @@ from thingmint.issuance.keys import KeyPair, load_public_key
 from thingmint.records.provisioning import claims as claim_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import SignedCertificate, sign
+from thingmint.registration.certificates.serial_numbers import use_reservation
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 from thingmint.registration.provisioning.provisioning_templates import found_template, kept_template
@@ -46,13 +47,14 @@ async def create_claim(authority: RegistrationAuthority, caller: Caller, name: T
     authority.require_right_clock()
     key_pair = await authority.key_source.take()
     now = authority.clock.now()
-    signed = _sign(authority, key_pair, now)
+    signed = await _sign(authority, caller, key_pair, now)
     detail = {"certificate_id": signed.certificate_id, "serial_number": f"{signed.serial_number:x}"}
 
     def program() -> Steps[Change[None]]:
         template = yield from kept_template(caller, name)
         claim = ClaimCertificate(caller.scope, signed.certificate_id, name, template.generation_id, signed.not_after)
         yield from claim_table.insert_claim_certificate(claim)
+        yield from use_reservation(signed.reservation)
         entry = audit_entry(caller, now, "CreateProvisioningClaim", template.arn, **detail)
         return Change(None, (entry,))
 
@@ -87,10 +89,12 @@ async def sweep_claims(authority: RegistrationAuthority, limit: int) -> int:
     return await authority.store.write(lambda: claim_table.delete_expired_claims(now, limit))
 
 
-def _sign(authority: RegistrationAuthority, key_pair: KeyPair, now: datetime) -> SignedCertificate:
+async def _sign(
+    authority: RegistrationAuthority, caller: Caller, key_pair: KeyPair, now: datetime
+) -> SignedCertificate:
     public_key = load_public_key(key_pair.public_key_der)
     # As in AWS's claims, 64 hexadecimal digits; these are the key's own.
     digest = hashes.Hash(hashes.SHA256())
     digest.update(key_pair.public_key_der)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, digest.finalize().hex())])
-    return sign(authority.claim_issuer, authority.serial_numbers(), public_key, subject, now)
+    return await sign(authority, caller, authority.issuers.active_for_claims, public_key, subject, now)

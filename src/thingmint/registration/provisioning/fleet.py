@@ -28,7 +28,7 @@ from thingmint.issuance.keys import KeyPair, load_public_key
 from thingmint.issuance.pem import sent_pem
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.certificate_providers import provided_certificate, record_provided
-from thingmint.registration.certificates.issuing import issue, new_certificate, record
+from thingmint.registration.certificates.issuing import issue
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import provisioning_templates
 from thingmint.registration.provisioning.claims import kept_claim, require_claim
@@ -97,10 +97,15 @@ async def create_from_csr(
         authority, device.caller, csr_pem, request, principal_id=device.certificate_id, client_id=client_id
     )
     if certificate is None:
-        certificate = new_certificate(
-            authority, device.caller, request.public_key, request.subject, CertificateStatus.PENDING_ACTIVATION
+        certificate = await issue(
+            authority,
+            device.caller,
+            "CreateCertificateFromCsr",
+            request.public_key,
+            request.subject,
+            CertificateStatus.PENDING_ACTIVATION,
+            _beside(device),
         )
-        await record(authority, device.caller, "CreateCertificateFromCsr", certificate, _beside(device))
     else:
         await record_provided(authority, device.caller, certificate, _beside(device))
     return _identity(authority, certificate)

@@ -14,8 +14,9 @@ from thingmint.core.provisioning.plan import CertificatePlan, FromId, FromPem
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.foreign.certificate import load_foreign_pem
 from thingmint.records.certificates import certificates as certificate_table
+from thingmint.records.certificates.serial_reservations import SerialReservation
 from thingmint.records.steps import Steps
-from thingmint.registration.certificates.issuing import issuance_entry, new_certificate
+from thingmint.registration.certificates.issuing import insert_issued, issuance_entry, new_certificate
 from thingmint.registration.certificates.registered_certificates import (
     acceptable_registration,
     insert_registered,
@@ -32,6 +33,7 @@ class GivenCertificate:
     certificate_id: CertificateId
     new: Certificate | None = None
     entry: AuditEntry | None = None
+    reservation: SerialReservation | None = None
 
 
 async def given_certificate(
@@ -48,9 +50,9 @@ async def given_certificate(
     if isinstance(source, FromPem):
         return await _registered(authority, caller, planned, source)
     request = load_csr(source.signing_request)
-    issued = new_certificate(authority, caller, request.public_key, request.subject, planned.status)
+    issued, reservation = await new_certificate(authority, caller, request.public_key, request.subject, planned.status)
     entry = issuance_entry(caller, "CreateCertificateFromCsr", issued)
-    return GivenCertificate(planned, issued.certificate_id, issued, entry)
+    return GivenCertificate(planned, issued.certificate_id, issued, entry, reservation)
 
 
 def held_certificate(scope: Scope, given: GivenCertificate) -> Steps[Certificate]:
@@ -59,7 +61,7 @@ def held_certificate(scope: Scope, given: GivenCertificate) -> Steps[Certificate
         if given.new.issuer_id is None:
             yield from insert_registered(given.new)
         else:
-            yield from certificate_table.insert_certificate(given.new)
+            yield from insert_issued(given.new, given.reservation)
     certificate = yield from certificate_table.certificate_for_update(scope, given.certificate_id)
     if certificate is None:
         raise RegistrationFailed(f"The certificate {given.certificate_id} does not exist")

@@ -1,8 +1,9 @@
-"""Owns when what has ended is swept: claims, certificates that nobody used, old bulk registrations."""
+"""Owns when what has ended is swept: claims, certificates that nobody used, old bulk registrations, reservations."""
 
 import asyncio
 
 from thingmint.core.errors import ServiceUnavailable
+from thingmint.registration.certificates.serial_numbers import sweep_serial_reservations
 from thingmint.registration.certificates.signed_certificates import sweep_revoked_certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning.bulk import sweep_tasks
@@ -12,7 +13,13 @@ from thingmint.registration.provisioning.ownership import sweep_unused_certifica
 SWEEP_SECONDS = 30.0
 # A batch is one transaction, and others wait for it on SQLite.
 _BATCH = 200
-_SWEEPS = (sweep_claims, sweep_unused_certificates, sweep_tasks, sweep_revoked_certificates)
+_SWEEPS = (
+    sweep_claims,
+    sweep_unused_certificates,
+    sweep_tasks,
+    sweep_revoked_certificates,
+    sweep_serial_reservations,
+)
 
 
 async def sweep(authority: RegistrationAuthority, pause_seconds: float = SWEEP_SECONDS) -> None:

@@ -5,8 +5,8 @@ import re
 import socket
 from typing import Final
 
-from thingmint.rest.http.exchange import new_request_id
-from thingmint.rest.http.head import Headers, Refusal, refusal_bytes
+from thingmint.rest.http.protocol.head import Refusal, refusal_bytes
+from thingmint.rest.http.protocol.request_id import new_request_id
 
 _SPEAKS_TLS: Final = Refusal(
     400, "This port speaks HTTPS, and the request came as plain HTTP. Use a URL that starts with https://"
@@ -40,9 +40,9 @@ def is_plain_http(beginning: bytes) -> bool:
     return _REQUEST.match(beginning) is not None
 
 
-async def refuse_plain_http(loop: asyncio.AbstractEventLoop, connection: socket.socket, headers: Headers) -> None:
-    """Say in plain HTTP that the port speaks HTTPS, and let the client read it; raise OSError."""
-    await loop.sock_sendall(connection, refusal_bytes(_SPEAKS_TLS, new_request_id(), headers))
+async def refuse_plain_http(loop: asyncio.AbstractEventLoop, connection: socket.socket, standing_fields: bytes) -> None:
+    """Answer in plain HTTP that the port speaks HTTPS, and let the client read it; raise OSError."""
+    await loop.sock_sendall(connection, refusal_bytes(_SPEAKS_TLS, new_request_id(), standing_fields))
     connection.shutdown(socket.SHUT_WR)
     # To close with unread bytes would reset the connection under the answer.
     for _ in range(_READS):

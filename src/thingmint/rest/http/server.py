@@ -1,12 +1,6 @@
-"""Owns the listening sockets, every accepted connection and the end of both; knows neither routes nor certificates.
-
-uvicorn's own server takes over the process's signals and counts no connection before its TLS handshake is done, so only
-its protocol is used.
-"""
+"""Owns every accepted connection of the API and its end; knows neither routes nor certificates."""
 
 import asyncio
-import email.utils
-import errno
 import logging
 import socket
 import ssl
@@ -14,21 +8,15 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from uvicorn._types import ASGI3Application
-from uvicorn.config import Config
-from uvicorn.server import ServerState
-
-from thingmint.host.listening import TurnedAway, descriptors_for_connections, listen, network_of
+from thingmint.host.accepting import Acceptor
 from thingmint.host.words import in_words
+from thingmint.rest.asgi_messages import ASGIApplication
 from thingmint.rest.http.eviction import gives_way, has_received, longest_stalled
 from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.plain_http import first_bytes, is_plain_http, refuse_plain_http
-from thingmint.rest.http.protocol import HardenedProtocol
+from thingmint.rest.http.protocol.connection import Connection
+from thingmint.rest.http.protocol.server_state import ServerState
 
-# What makes way for them closes one or two turns later: so many more descriptors are open meanwhile.
-_ACCEPTS_PER_TURN = 16
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_EXHAUSTION_PAUSE_SECONDS = 0.25
 _SWEEPS_PER_LIMIT = 4
 _LONGEST_SWEEP_SECONDS = 1.0
 _FLUSH_SECONDS = 1.0
@@ -40,19 +28,19 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class _Connection:
+class _Accepted:
     """An accepted socket, from the first byte of its handshake on."""
 
     socket: socket.socket
     accepted_at: float
     network: str
-    protocol: HardenedProtocol | None = None
+    protocol: Connection | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
     _has_spoken: bool = False
 
     @property
     def is_established(self) -> bool:
-        return self.protocol is not None and self.protocol.transport is not None
+        return self.protocol is not None and self.protocol.is_established
 
     @property
     def has_spoken(self) -> bool:
@@ -71,7 +59,7 @@ class Server:
 
     def __init__(
         self,
-        application: ASGI3Application,
+        application: ASGIApplication,
         *,
         host: str,
         port: int,
@@ -81,47 +69,42 @@ class Server:
         observe_turned_away: Callable[[int], None] | None = None,
         spared: Collection[bytes] = (),
     ) -> None:
-        """Serve the paths that are ``spared`` however many requests are in flight: they cost next to nothing."""
+        """Serve the paths that are ``spared`` however many requests are in flight, and do not count them."""
         self._spared = spared
-        self._host, self._requested_port = host, port
+        self._application = application
         self._ssl_context = ssl_context
         self._limits = limits or Limits()
         self._observe_connections = observe_connections or (lambda count: None)
-        # Forwarding headers are never trusted: source addresses decide policies and stand in the audit trail.
-        self._config = Config(
-            application,
-            http=HardenedProtocol,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            proxy_headers=False,
-            log_config=None,
-            log_level=None,
-        )
-        self._state = ServerState()
-        self._listeners: list[socket.socket] = []
-        self._addresses: tuple[tuple[str, int], ...] = ()
         # In the order of their arrival.
-        self._connections: dict[_Connection, None] = {}
+        self._connections: dict[_Accepted, None] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
-        self._paused_accepts: list[asyncio.TimerHandle] = []
-        self._turned_away = TurnedAway(log, "API", observe_turned_away)
-        self._capacity = self._limits.max_connections
+        self._acceptor = Acceptor(
+            self,
+            ((host, port),),
+            whose="API",
+            max_connections=self._limits.max_connections,
+            observe_turned_away=observe_turned_away,
+        )
 
     @property
     def port(self) -> int:
         """The port that the server listens on."""
-        return self.addresses[0][1]
+        return self._acceptor.ports[0]
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """The addresses and ports that the server listens on."""
-        return self._addresses
+        return self._acceptor.addresses
 
     @property
     def open_connections(self) -> int:
         """How many sockets are open, those in their handshake included."""
         return len(self._connections)
+
+    def protocols(self) -> tuple[Connection, ...]:
+        """Return the connections whose handshake is done."""
+        protocols = (each.protocol for each in self._connections)
+        return tuple(each for each in protocols if each is not None and each.is_established)
 
     def use_tls_context(self, context: ssl.SSLContext) -> None:
         """Use another certificate for the connections to come; those that are open keep theirs."""
@@ -130,40 +113,24 @@ class Server:
     async def start(self) -> None:
         """Listen and serve; raise OSError if no address of the host can be bound."""
         self._loop = asyncio.get_running_loop()
-        self._config.load()
-        self._capacity = min(self._limits.max_connections, descriptors_for_connections())
-        found = await self._loop.getaddrinfo(
-            self._host, self._requested_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        self._listeners = listen([(family, address) for family, _, _, _, address in dict.fromkeys(found)])
-        names = [listener.getsockname() for listener in self._listeners]
-        self._addresses = tuple((name[0], name[1]) for name in names)
-        for listener in self._listeners:
-            self._loop.add_reader(listener, self._accept, listener)
+        self._state = ServerState(self._application, self._limits, self._loop, self._has_room, self._spared)
+        await self._acceptor.start()
         self._sweep()
 
     async def stop(self, grace: float) -> None:
         """Accept nothing more, finish the requests in flight within ``grace`` seconds, and close everything."""
-        self._stop_listening()
+        self._acceptor.stop()
         for connection in tuple(self._connections):
             if connection.protocol is None or not connection.is_established:
                 self._drop(connection)
             else:
                 connection.protocol.shutdown()
-        await self._settle(lambda: not self._state.tasks, grace)
+        await self._settle(lambda: not (self._state.tasks or self._state.spared_tasks), grace)
         await self._settle(lambda: not self._connections, min(grace, _FLUSH_SECONDS))
         await self._abandon()
-        self._turned_away.close()
+        self._acceptor.turned_away.close()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
-
-    def _stop_listening(self) -> None:
-        for timer in self._paused_accepts:
-            timer.cancel()
-        for listener in self._listeners:
-            self._loop.remove_reader(listener)
-            listener.close()
-        self._listeners, self._paused_accepts = [], []
 
     async def _settle(self, is_settled: Callable[[], bool], seconds: float) -> None:
         deadline = self._loop.time() + seconds
@@ -173,63 +140,45 @@ class Server:
     async def _abandon(self) -> None:
         for connection in tuple(self._connections):
             self._drop(connection)
-        tasks = [task for task in self._state.tasks if task.cancel()]
+        tasks = [task for task in (*self._state.tasks, *self._state.spared_tasks) if task.cancel()]
         if tasks:
             log.warning("%d requests were abandoned at the end of the grace period", len(tasks))
             await asyncio.wait(tasks, timeout=_FLUSH_SECONDS)
         # Aborted transports close their sockets in the loop's next turn.
         await asyncio.sleep(0)
 
-    # Accepting
+    # What the acceptor asks
 
-    def _accept(self, listener: socket.socket) -> None:
-        for turn in range(_ACCEPTS_PER_TURN):
-            try:
-                accepted, address = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                # Linux says so for an empty queue, too: only the first refusal shows that somebody waits.
-                if error.errno in _EXHAUSTED and turn == 0:
-                    self._evict("")
-                self._pause_accepting(listener, error)
-                return
-            self._admit(accepted, network_of(address[0]))
+    @property
+    def has_no_room(self) -> bool:
+        """Whether another connection may come only in the place of one that is open."""
+        return len(self._connections) >= self._acceptor.capacity
 
-    def _pause_accepting(self, listener: socket.socket, error: OSError) -> None:
-        """Wait a little: the socket stays readable, and the loop would spin on it."""
-        log.warning("cannot accept a connection: %s", in_words(error))
-        self._loop.remove_reader(listener)
-        resume = self._loop.call_later(
-            _EXHAUSTION_PAUSE_SECONDS, self._loop.add_reader, listener, self._accept, listener
-        )
-        self._paused_accepts = [timer for timer in self._paused_accepts if timer.when() > self._loop.time()]
-        self._paused_accepts.append(resume)
+    @property
+    def leaves_next_in_kernel(self) -> bool:
+        """Return False: a client for which nobody makes way is better told at once, and tries again."""
+        return False
 
-    def _admit(self, accepted: socket.socket, network: str) -> None:
-        if len(self._connections) >= self._capacity:
-            self._turned_away.note()
-            if not self._evict(network):
-                accepted.close()
-                return
-        accepted.setblocking(False)
-        connection = _Connection(accepted, time.monotonic(), network)
+    def make_way(self, network: str) -> bool:
+        """Close a connection in favour of one of the network; return whether there was one to close."""
+        connection = gives_way(self._connections, network, time.monotonic())
+        if connection is not None:
+            self._drop(connection)
+        return connection is not None
+
+    def take(self, accepted: socket.socket, address: str, network: str) -> None:
+        """Begin the handshake, or the first request."""
+        del address
+        connection = _Accepted(accepted, time.monotonic(), network)
         self._connections[connection] = None
         self._observe_connections(len(self._connections))
         connection.task = self._loop.create_task(self._establish(connection))
         # Not a ``finally`` in the task: one that is cancelled before its first step would never reach it.
         connection.task.add_done_callback(lambda _: self._close_unless_established(connection))
 
-    async def _establish(self, connection: _Connection) -> None:
-        def new_protocol() -> HardenedProtocol:
-            connection.protocol = HardenedProtocol(
-                self._config,
-                self._state,
-                self._limits,
-                self._loop,
-                lambda: self._forget(connection),
-                self._has_room,
-            )
+    async def _establish(self, connection: _Accepted) -> None:
+        def new_protocol() -> Connection:
+            connection.protocol = Connection(self._state, lambda: self._forget(connection))
             return connection.protocol
 
         context = self._ssl_context
@@ -256,25 +205,18 @@ class Server:
         if not is_plain_http(beginning):
             return False
         async with asyncio.timeout(self._limits.linger_seconds):
-            await refuse_plain_http(self._loop, accepted, self._state.default_headers)
+            await refuse_plain_http(self._loop, accepted, self._state.standing_fields)
         return True
 
-    def _close_unless_established(self, connection: _Connection) -> None:
+    def _close_unless_established(self, connection: _Accepted) -> None:
         connection.task = None
         if not connection.is_established:
             connection.socket.close()
             self._forget(connection)
 
-    def _evict(self, network: str) -> bool:
-        """Close a connection in favour of one of the network; return whether there was one to close."""
-        connection = gives_way(self._connections, network, time.monotonic())
-        if connection is not None:
-            self._drop(connection)
-        return connection is not None
-
-    def _has_room(self, raw_path: bytes) -> bool:
-        """Return whether a request for the path can be worked on, in the place of another one if necessary."""
-        return len(self._state.tasks) < self._limits.max_requests or raw_path in self._spared or self._make_room()
+    def _has_room(self) -> bool:
+        """Return whether one more request can be worked on, in the place of another one if necessary."""
+        return len(self._state.tasks) < self._limits.max_requests or self._make_room()
 
     def _make_room(self) -> bool:
         """End the request whose client has let it wait longest; return whether there was one.
@@ -291,27 +233,25 @@ class Server:
             stalled[1].give_way()
         return stalled is not None
 
-    def _drop(self, connection: _Connection) -> None:
+    def _drop(self, connection: _Accepted) -> None:
         if connection.protocol is not None and connection.is_established:
             connection.protocol.transport.abort()
         elif connection.task is not None:
             connection.task.cancel()
         self._forget(connection)
 
-    def _forget(self, connection: _Connection) -> None:
+    def _forget(self, connection: _Accepted) -> None:
         self._connections.pop(connection, None)
         self._observe_connections(len(self._connections))
 
     # Time
 
     def _sweep(self) -> None:
-        self._turned_away.report()
+        self._acceptor.turned_away.report()
         now = self._loop.time()
-        for protocol in tuple(self._state.connections):
-            assert isinstance(protocol, HardenedProtocol)
+        for protocol in self.protocols():
             protocol.enforce(now)
-        date = email.utils.formatdate(usegmt=True).encode("ascii")
-        self._state.default_headers[:] = [(b"date", date)]  # RFC 9110, 6.6.1
+        self._state.tell_date()
         self._sweep_timer = self._loop.call_later(self._sweep_seconds(), self._sweep)
 
     def _sweep_seconds(self) -> float:

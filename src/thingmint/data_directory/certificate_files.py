@@ -1,0 +1,57 @@
+"""Owns where certificates and private keys of authorities lie, and how they are read and written; makes none."""
+
+import contextlib
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from thingmint.data_directory.files import write_durably
+
+
+class AuthorityUnusable(Exception):
+    """A file of the data directory is missing or cannot be used; the message names it and says why."""
+
+
+def key_path(data_dir: Path, name: str) -> Path:
+    """Return where a private key is."""
+    return data_dir / "keys" / f"{name}.key"
+
+
+def certificate_path(data_dir: Path, name: str) -> Path:
+    """Return where a certificate is."""
+    return data_dir / "certificates" / f"{name}.pem"
+
+
+def is_sealed(stored: bytes) -> bool:
+    """Return whether a stored private key needs a passphrase."""
+    return b"-----BEGIN PRIVATE KEY-----" not in stored and b"-----BEGIN RSA PRIVATE KEY-----" not in stored
+
+
+def read_certificate(path: Path) -> x509.Certificate | None:
+    """Return the first certificate of a file, None where there is no file; raise AuthorityUnusable if it has none."""
+    try:
+        return read_certificates(path)[0]
+    except FileNotFoundError:
+        return None
+
+
+def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
+    """Return all certificates of a file; raise AuthorityUnusable if it has none, OSError if it cannot be read."""
+    try:
+        return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
+    except ValueError as error:
+        raise AuthorityUnusable(f"{path} holds no certificate") from error
+
+
+def pem_of(*certificates: x509.Certificate) -> bytes:
+    """Return the certificates as PEM, one behind the other."""
+    return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in certificates)
+
+
+def write_where_different(path: Path, content: bytes) -> None:
+    """Write a public file unless it holds this content already."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_bytes() == content:
+            return
+    write_durably(path, content, 0o644)

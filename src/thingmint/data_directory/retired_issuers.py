@@ -1,0 +1,63 @@
+"""Owns where the certificates and keys of retired issuers lie in a data directory.
+
+They are beside the active issuer's: `certificates/issuers/ID.pem` and `keys/issuers/ID.key`. The first certificate of
+the file is the issuer's; those above it follow if its root is not the service's own. A key may be missing: nothing that
+a retired issuer has signed needs it to be trusted.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path, read_certificates
+from thingmint.issuance.issuing_ca import issuer_id_of
+
+RETIRED_ISSUERS = "issuers"
+_FILE_NAME = re.compile(r"[0-9a-f]{64}\.pem")
+
+
+@dataclass(frozen=True, slots=True)
+class RetiredIssuer:
+    """A retired issuer as it lies on disk."""
+
+    chain: tuple[x509.Certificate, ...]
+    """The issuer's certificate, then those above it that its file holds."""
+    name: str
+    """What `name_of` returns for it."""
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The issuer's own certificate."""
+        return self.chain[0]
+
+
+def retired_issuers(data_dir: Path, active: x509.Certificate | None) -> Iterator[RetiredIssuer]:
+    """Yield the retired issuers by the end of their validity, the latest first.
+
+    The active issuer is left out if it lies among them: a rotation that was cut off leaves it in both places. Raises
+    AuthorityUnusable, which names the file, if one holds no certificate or another issuer's.
+    """
+    found = [_read(data_dir, path) for path in sorted((data_dir / "certificates" / RETIRED_ISSUERS).glob("[!.]*"))]
+    found.sort(key=lambda retired: retired.certificate.not_valid_after_utc, reverse=True)
+    for retired in found:
+        if retired.certificate != active:
+            yield retired
+
+
+def name_of(issuer_id: str) -> str:
+    """Return under which name `certificate_path` and `key_path` find the files of a retired issuer."""
+    return f"{RETIRED_ISSUERS}/{issuer_id}"
+
+
+def _read(data_dir: Path, path: Path) -> RetiredIssuer:
+    if _FILE_NAME.fullmatch(path.name) is None:
+        raise AuthorityUnusable(f"{path} is not named ID.pem, where ID is the SHA-256 of the issuer's certificate")
+    name = name_of(path.stem)
+    chain = read_certificates(certificate_path(data_dir, name))
+    issuer_id = issuer_id_of(chain[0])
+    if issuer_id != path.stem:
+        raise AuthorityUnusable(f"{path} holds the certificate of the issuer {issuer_id}")
+    return RetiredIssuer(chain, name)

@@ -1,0 +1,167 @@
+"""Owns the listening sockets of one edge and the way in: when connections are accepted, and when they wait.
+
+The edge decides which of its connections gives way to another; this module asks it. Both edges, of operators and of
+devices, accept by this code.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from thingmint.host.listening import TurnedAway, descriptors_for_connections, listen, network_of
+from thingmint.host.words import in_words
+
+# What makes way for them closes one or two turns later: so many more descriptors are open meanwhile.
+_ACCEPTS_PER_TURN = 16
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PAUSE_SECONDS = 0.25
+# One network may fill the kernel's queue: so often some of it are accepted, even if most of them are refused.
+_LOOK_SECONDS = 1.5
+
+log = logging.getLogger(__name__)
+
+
+class Edge(Protocol):
+    """Holds the connections that were accepted."""
+
+    @property
+    def has_no_room(self) -> bool:
+        """Whether another connection may come only in the place of one that is open."""
+        ...
+
+    @property
+    def leaves_next_in_kernel(self) -> bool:
+        """Whether the next connection would only be refused now, but may find room in a moment."""
+        ...
+
+    def make_way(self, network: str) -> bool:
+        """End one connection in favour of one of the network; return whether there was one to end.
+
+        The network is empty where descriptors are exhausted, and it is not known who asks.
+        """
+        ...
+
+    def take(self, accepted: socket.socket, address: str, network: str) -> None:
+        """Take a connection, for which there is room now; its socket does not block."""
+        ...
+
+
+class Acceptor:
+    """Accepts connections for an edge: fairly, a few in each turn of the loop, and within the limit of descriptors.
+
+    - Where the edge has no room and nobody makes way, the connection is closed, or left in the kernel's queue if the
+      edge prefers that.
+    - Where descriptors are exhausted, the edge ends a connection, and the next attempt is made a moment later.
+    """
+
+    def __init__(
+        self,
+        edge: Edge,
+        hosts: Sequence[tuple[str, int]],
+        *,
+        whose: str,
+        max_connections: int,
+        observe_turned_away: Callable[[int], None] | None = None,
+    ) -> None:
+        """Listen on the ports of these hosts; ``whose`` is the kind of connections in log lines."""
+        self._edge = edge
+        self._hosts = tuple(hosts)
+        self._max_connections = max_connections
+        self._listeners: list[socket.socket] = []
+        self._paused: list[asyncio.TimerHandle] = []
+        self._full_since: float | None = None
+        self.turned_away = TurnedAway(log, whose, observe_turned_away)
+        self.addresses: tuple[tuple[str, int], ...] = ()
+        self.ports: tuple[int, ...] = ()
+        self.capacity = max_connections
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether connections are accepted."""
+        return bool(self._listeners)
+
+    async def start(self) -> None:
+        """Listen; raise OSError if of one of the hosts no address can be bound."""
+        self._loop = asyncio.get_running_loop()
+        self.capacity = min(self._max_connections, descriptors_for_connections())
+        try:
+            self.ports = tuple([await self._listen(host, port) for host, port in self._hosts])
+        except OSError:
+            for listener in self._listeners:
+                listener.close()
+            self._listeners = []
+            raise
+        names = [listener.getsockname() for listener in self._listeners]
+        self.addresses = tuple((name[0], name[1]) for name in names)
+        for listener in self._listeners:
+            self._loop.add_reader(listener, self._accept, listener)
+
+    def stop(self) -> None:
+        """Accept nothing more; what is open stays open."""
+        for timer in self._paused:
+            timer.cancel()
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+            listener.close()
+        self._listeners, self._paused = [], []
+
+    async def _listen(self, host: str, port: int) -> int:
+        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        listeners = listen([(family, address) for family, _, _, _, address in dict.fromkeys(found)])
+        self._listeners.extend(listeners)
+        own_port: int = listeners[0].getsockname()[1]
+        return own_port
+
+    def _accept(self, listener: socket.socket) -> None:
+        looks_at_all = self._looks_at_all()
+        for turn in range(_ACCEPTS_PER_TURN):
+            if not looks_at_all and self._edge.leaves_next_in_kernel:
+                self._wait_for_room()
+                return
+            try:
+                accepted, address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # Linux says so for an empty queue, too: only the first refusal shows that somebody waits.
+                if error.errno in _EXHAUSTED and turn == 0 and self._edge.make_way(""):
+                    self.turned_away.note()
+                log.warning("cannot accept a connection: %s", in_words(error))
+                self._pause(listener)
+                return
+            self._admit(accepted, address[0])
+
+    def _admit(self, accepted: socket.socket, address: str) -> None:
+        network = network_of(address)
+        if self._edge.has_no_room:
+            # Either another connection makes way, or this one is closed: one client is turned away.
+            self.turned_away.note()
+            if not self._edge.make_way(network):
+                accepted.close()
+                return
+        accepted.setblocking(False)
+        self._edge.take(accepted, address, network)
+
+    def _looks_at_all(self) -> bool:
+        """Return whether it is time to see if other networks have come, although there is no room."""
+        if self._full_since is None or self._loop.time() < self._full_since + _LOOK_SECONDS:
+            return False
+        self._full_since = None
+        return True
+
+    def _wait_for_room(self) -> None:
+        """Leave the next connections in the kernel's queue for a moment."""
+        if self._full_since is None:
+            self._full_since = self._loop.time()
+        for listener in self._listeners:
+            self._pause(listener)
+
+    def _pause(self, listener: socket.socket) -> None:
+        """Wait a little: the socket stays readable, and the loop would spin on it."""
+        self._loop.remove_reader(listener)
+        resume = self._loop.call_later(_PAUSE_SECONDS, self._loop.add_reader, listener, self._accept, listener)
+        self._paused = [timer for timer in self._paused if timer.when() > self._loop.time()]
+        self._paused.append(resume)

@@ -1,0 +1,15 @@
+"""Owns how an unexpected error is written to the log: where it was raised, and no text of it."""
+
+import traceback
+
+_TRACED_CAUSES = 5
+
+
+def trace_of(error: BaseException) -> str:
+    """Return where the error and its causes were raised: types and source lines, neither their texts nor any value."""
+    parts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(parts) < _TRACED_CAUSES:
+        parts.append(f"{type(cause).__qualname__}\n{''.join(traceback.format_tb(cause.__traceback__))}")
+        cause = cause.__cause__ or cause.__context__
+    return "caused by ".join(parts)

@@ -1,0 +1,72 @@
+"""Owns the types of ASGI 3 that the service uses: what a server and an application tell each other.
+
+https://asgi.readthedocs.io/en/latest/specs/www.html
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+
+HeaderFields: TypeAlias = Iterable[tuple[bytes, bytes]]
+
+
+class Version(TypedDict):
+    """The versions of the interface and of its HTTP part."""
+
+    version: str
+    spec_version: str
+
+
+class HTTPScope(TypedDict):
+    """A request without its body; the names of header fields are in lower case."""
+
+    type: Literal["http"]
+    asgi: Version
+    http_version: str
+    method: str
+    scheme: str
+    path: str
+    raw_path: bytes
+    query_string: bytes
+    root_path: str
+    headers: HeaderFields
+    client: tuple[str, int] | None
+    server: tuple[str, int | None] | None
+
+
+class RequestMessage(TypedDict):
+    """A part of a request's body."""
+
+    type: Literal["http.request"]
+    body: bytes
+    more_body: bool
+
+
+class DisconnectMessage(TypedDict):
+    """The client has gone, or its response is complete."""
+
+    type: Literal["http.disconnect"]
+
+
+class ResponseStart(TypedDict):
+    """The head of a response."""
+
+    type: Literal["http.response.start"]
+    status: int
+    headers: NotRequired[HeaderFields]
+    trailers: NotRequired[bool]
+
+
+class ResponseBody(TypedDict):
+    """A part of a response's body."""
+
+    type: Literal["http.response.body"]
+    body: bytes
+    more_body: NotRequired[bool]
+
+
+ReceivedMessage: TypeAlias = RequestMessage | DisconnectMessage
+SentMessage: TypeAlias = ResponseStart | ResponseBody
+Receive: TypeAlias = Callable[[], Awaitable[ReceivedMessage]]
+Send: TypeAlias = Callable[[SentMessage], Awaitable[None]]
+# Frameworks type a scope as a mutable mapping of anything, which no TypedDict is.
+ASGIApplication: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]

@@ -1,0 +1,346 @@
+"""Owns one HTTP/1.1 connection: the order of its requests and responses, its phases, and its refusals.
+
+Knows neither routes nor listeners. One sweep of the server calls `enforce` on every connection; a timer for each phase
+of each request would cost more.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from thingmint.rest.http.protocol import head as http_head
+from thingmint.rest.http.protocol.exchange import Exchange, refuse_overload
+from thingmint.rest.http.protocol.flow import Flow
+from thingmint.rest.http.protocol.head import Refusal, RequestRefused, refusal_bytes
+from thingmint.rest.http.protocol.phases import Phase, PhaseClock
+from thingmint.rest.http.protocol.pipeline import Pipeline
+from thingmint.rest.http.protocol.request_id import new_request_id
+from thingmint.rest.http.protocol.request_parser import NothingMore, RequestHead, RequestParser
+from thingmint.rest.http.protocol.scope import Ends
+from thingmint.rest.http.protocol.server_state import ServerState
+
+# The parser cannot be paused, so it is fed in small pieces: a piece holds at most 39 requests of the shortest form.
+_PIECE: Final = 1024
+_WRITE_BUFFER: Final = 64 * 1024
+# What is kept of a body for an application that does not receive it yet; what follows stays in the kernel.
+_BODY_BUFFER: Final = 64 * 1024
+
+
+class Connection(asyncio.Protocol):
+    """An HTTP/1.1 connection on which no client can hold or grow anything for long.
+
+    Requests of a pipeline are answered one after the other. The phase says what the connection waits for.
+    """
+
+    transport: asyncio.Transport
+    _flow: Flow
+    _ends: Ends
+
+    def __init__(self, state: ServerState, on_lost: Callable[[], None]) -> None:
+        self._state = state
+        self._loop = state.loop
+        self._on_lost = on_lost
+        self._parser = RequestParser(self, state.limits)
+        self._clock = PhaseClock(state.phase_seconds, state.limits.body_stall_seconds)
+        self._pipeline = Pipeline()
+        self._unparsed = b""
+        self._client_is_done = False
+        self._discarded = 0
+        self._farewell: Refusal | None = None
+        self._last_useful_at = self._last_heard_at = time.monotonic()
+        self.is_established = False
+
+    # What the server asks
+
+    @property
+    def phase(self) -> Phase:
+        """What the connection waits for."""
+        return self._clock.phase
+
+    @property
+    def idle_since(self) -> float | None:
+        """When the connection last did something useful; None while the service works on a whole request."""
+        is_at_work = self._pipeline.is_answering and not self.waits_for_client
+        return None if is_at_work else max(self._last_useful_at, self._last_heard_at)
+
+    @property
+    def stalled_since(self) -> float:
+        """Since when the request that runs has got nothing from its client."""
+        return max(self._pipeline.running_since, self._last_heard_at)
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether a request runs that goes on when its client has sent its body, or has read what was answered."""
+        running = self._pipeline.running
+        if running is None or running.is_complete or self.transport.is_closing():
+            return False
+        return running.more_body or self._flow.writing_is_paused
+
+    def give_way(self) -> None:
+        """End the request that waits for its client: another one can be served meanwhile."""
+        running = self._pipeline.running
+        if running is not None and running.more_body and not running.has_begun_to_answer:
+            self._refuse(http_head.OVERLOADED)
+        else:
+            self.transport.abort()
+
+    def enforce(self, now: float) -> None:
+        """End the connection, or answer 408, if a deadline has passed; ``now`` is a time of the loop."""
+        clock = self._clock
+        if self.transport.is_closing():
+            # A transport that closes waits for its buffer to drain, for ever if nobody reads.
+            if clock.phase is not Phase.CLOSING:
+                clock.enter(Phase.CLOSING, now)
+            elif now > clock.deadline:
+                self.transport.abort()
+        elif self._flow.is_unread_too_long(now):
+            self.transport.abort()
+        elif self._flow.reading_is_paused:
+            clock.restart(now)  # it is the service that does not read, not the client that is slow
+        elif now > clock.deadline:
+            self._end_of_phase()
+
+    def _end_of_phase(self) -> None:
+        if self._clock.phase in (Phase.HEAD, Phase.BODY):
+            self._refuse(http_head.TOO_SLOW)
+        else:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """Take no request any more, answer those that have begun, and close."""
+        newest = self._pipeline.newest
+        if newest is None or not self._pipeline.is_answering:
+            self.transport.close()
+            return
+        newest.keep_alive = False
+        self._parser.end_after_this()
+        if not newest.more_body:
+            self._discard_from_now_on()
+
+    # What the transport reports
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the clock of a connection that may never say anything."""
+        # uvloop's transports are none of asyncio's class.
+        self.transport = transport  # type: ignore[assignment]  # see above
+        self.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        self._flow = Flow(self.transport, self._loop, self._state.limits.write_stall_seconds)
+        self._ends = Ends.of(transport)
+        self.is_established = True
+        self._enter(Phase.ACCEPTED)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application, and the server."""
+        self._pipeline.disconnect()
+        self._unparsed = b""
+        self._flow.resume_writing()
+        self._on_lost()
+
+    def eof_received(self) -> bool:
+        """Answer what is unfinished; return whether a response is still to be written."""
+        self._client_is_done = True
+        if self._clock.phase in (Phase.HEAD, Phase.BODY) and not self._unparsed:
+            self._refuse(http_head.TRUNCATED)
+            return False
+        running = self._pipeline.running
+        # TLS connections cannot be half open under asyncio. A stream has no end that its client could wait for.
+        return self._ends.scheme == "http" and running is not None and not running.is_complete and not running.streams
+
+    def pause_writing(self) -> None:
+        """Give a client that does not read its responses a deadline."""
+        self._flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Forget the deadline."""
+        self._flow.resume_writing()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived, or keep it while earlier requests of a pipeline wait."""
+        if self.transport.is_closing():
+            return
+        self._last_heard_at = time.monotonic()
+        if self._clock.phase >= Phase.DISCARDING:
+            self._discard(len(data))
+        elif self._unparsed:
+            self._unparsed += data
+        else:
+            self._parse(data)
+
+    def _discard(self, count: int) -> None:
+        self._discarded += count
+        if self._discarded > self._state.limits.linger_bytes:
+            self.transport.abort()
+
+    def _parse(self, received: bytes) -> None:
+        self._clock.bytes_arrive(self._loop.time())
+        for start in range(0, len(received), _PIECE):
+            if self._clock.phase >= Phase.DISCARDING:
+                break
+            if self._pipeline:
+                self._unparsed = received[start:]
+                break
+            try:
+                self._parser.feed(received[start : start + _PIECE])
+            except RequestRefused as refused:
+                self._refuse(refused.refusal)
+            except NothingMore:
+                self._discard_from_now_on()
+        self._regulate()
+
+    def _parse_rest(self) -> None:
+        if not self._unparsed or self._pipeline or self.transport.is_closing():
+            return
+        received, self._unparsed = self._unparsed, b""
+        self._parse(received)
+        if self._client_is_done and not self._unparsed and self._clock.phase in (Phase.HEAD, Phase.BODY):
+            self._refuse(http_head.TRUNCATED)
+
+    def _regulate(self) -> None:
+        """Read unless enough is waiting."""
+        is_full = self._clock.phase < Phase.DISCARDING and bool(
+            self._unparsed or self._pipeline.holds_enough(_BODY_BUFFER)
+        )
+        self._flow.read(on=not is_full)
+
+    def _enter(self, phase: Phase) -> None:
+        self._clock.enter(phase, self._loop.time())
+
+    # What the parser reports
+
+    def request_begins(self) -> None:
+        """Start the clock of a request's head."""
+        self._enter(Phase.HEAD)
+
+    def head_ends(self, head: RequestHead) -> None:
+        """Start the application, or queue the request behind the one that runs."""
+        scope = self._ends.scope_of(head)
+        exchange = Exchange(scope, self, keep_alive=head.keep_alive, expects_continue=head.expects_continue)
+        self._enter(Phase.BODY)
+        if self._pipeline.put(exchange):
+            self._run(exchange)
+
+    def body_part(self, part: bytes) -> None:
+        """Hand the application a part of the body."""
+        if self._pipeline.newest is not None:
+            self._pipeline.newest.body_part(part)
+
+    def request_ends(self) -> None:
+        """Stop the clock of the request's body."""
+        self._enter(Phase.ANSWERING)
+        if self._pipeline.newest is not None:
+            self._pipeline.newest.body_ends()
+
+    # What the exchange asks
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self.transport.is_closing()
+
+    @property
+    def standing_fields(self) -> bytes:
+        """Return the header fields of every response, as bytes."""
+        return self._state.standing_fields
+
+    def write(self, data: bytes) -> None:
+        """Write a part of a response."""
+        self.transport.write(data)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the client has read most of what was written."""
+        return not self._flow.writing_is_paused
+
+    async def until_writable(self) -> None:
+        """Wait until the client has read enough, or has gone."""
+        await self._flow.until_writable()
+
+    def body_is_taken(self) -> None:
+        """Read on if the body was what waited."""
+        if self._flow.reading_is_paused:
+            self._regulate()
+
+    def break_off(self) -> None:
+        """Close after what is written."""
+        self.transport.close()
+
+    # How requests begin and end
+
+    def _run(self, exchange: Exchange) -> None:
+        state = self._state
+        is_spared = exchange.scope["raw_path"] in state.spared
+        application = state.application if is_spared or state.has_room() else refuse_overload
+        self._pipeline.run(exchange)
+        task = self._loop.create_task(exchange.run(application))
+        # The loop itself holds tasks weakly.
+        tasks = state.spared_tasks if is_spared else state.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def is_answered(self, exchange: Exchange) -> None:
+        """Go on with the pipeline, say what was held back, or wait for the next request."""
+        # uvloop's clock has milliseconds, too coarse to tell which of two connections was idle first.
+        self._last_useful_at = time.monotonic()
+        if self.transport.is_closing():
+            return
+        if exchange.leaves_body_unread:
+            self._drain()
+        elif not exchange.keep_alive:
+            self._close_after_last()
+        elif self._pipeline:
+            self._run(self._pipeline.take())
+        elif self._farewell is not None:
+            self._say(self._farewell)
+        elif self._client_is_done and not self._unparsed:
+            self.transport.close()
+        elif self._clock.phase is Phase.ANSWERING:
+            self._enter(Phase.IDLE)
+        if self._unparsed:
+            self._loop.call_soon(self._parse_rest)
+        elif self._flow.reading_is_paused:
+            self._regulate()
+
+    def _close_after_last(self) -> None:
+        if self._clock.phase is Phase.DISCARDING and not self._client_is_done:
+            self._drain()  # the client has sent more, and may still be sending
+        else:
+            self.transport.close()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer what cannot be served, after the responses that come before it, and read no further request."""
+        self._discard_from_now_on()
+        unfinished, running = self._pipeline.unfinished, self._pipeline.running
+        if unfinished is not None and unfinished is not running:
+            self._pipeline.drop_newest()
+        if running is None or not self._pipeline.is_answering:
+            self._say(refusal)
+        elif unfinished is running:
+            self._cut_short(running, refusal)
+        else:
+            self._farewell = refusal
+
+    def _cut_short(self, running: Exchange, refusal: Refusal) -> None:
+        running.disconnect()
+        self._pipeline.running = None
+        if running.has_begun_to_answer:
+            self.transport.close()
+        else:
+            self._say(refusal)
+
+    def _say(self, refusal: Refusal) -> None:
+        self.transport.write(refusal_bytes(refusal, new_request_id(), self._state.standing_fields))
+        self._drain()
+
+    def _discard_from_now_on(self) -> None:
+        self._unparsed = b""
+        self._enter(Phase.DISCARDING)
+        self._regulate()
+
+    def _drain(self) -> None:
+        """Read and drop what the client still sends: to close at once would reset the connection under the answer."""
+        self._unparsed = b""
+        self._enter(Phase.DRAINING)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._regulate()

@@ -1,0 +1,64 @@
+"""Owns the back-pressure of one connection in both directions; knows no requests."""
+
+import asyncio
+import math
+
+_NEVER = math.inf
+
+
+class Flow:
+    """Whether the connection reads, and whether its client does."""
+
+    __slots__ = ("_loop", "_reading_is_paused", "_stall_seconds", "_transport", "_writable", "_write_deadline")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, stall_seconds: float) -> None:
+        """Take how long a client may leave unread what waits for it."""
+        self._transport = transport
+        self._loop = loop
+        self._stall_seconds = stall_seconds
+        self._reading_is_paused = False
+        self._writable: asyncio.Event | None = None
+        self._write_deadline = _NEVER
+
+    @property
+    def reading_is_paused(self) -> bool:
+        """Whether the connection leaves in the kernel what the client sends."""
+        return self._reading_is_paused
+
+    def read(self, *, on: bool) -> None:
+        """Read, or stop reading."""
+        if on is not self._reading_is_paused:
+            return
+        self._reading_is_paused = not on
+        if self._transport.is_closing():
+            return
+        if on:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    @property
+    def writing_is_paused(self) -> bool:
+        """Whether the client has left so much unread that nothing more should be written."""
+        return self._writable is not None
+
+    def pause_writing(self) -> None:
+        """Give the client, which does not read, its time."""
+        self._writable = asyncio.Event()
+        self._write_deadline = self._loop.time() + self._stall_seconds
+
+    def resume_writing(self) -> None:
+        """Let those go on that wait until they can write."""
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+        self._write_deadline = _NEVER
+
+    async def until_writable(self) -> None:
+        """Return when the client has read, or when the connection is lost."""
+        if self._writable is not None:
+            await self._writable.wait()
+
+    def is_unread_too_long(self, now: float) -> bool:
+        """Return whether the client has not read in time."""
+        return now > self._write_deadline

@@ -1,0 +1,101 @@
+"""Owns which HTTP/1.1 request heads are served and how a refusal is worded; knows bytes, neither sockets nor time."""
+
+import http
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+# RFC 9112, 3.2.1 and RFC 3986, 3.3: printable ASCII; a fragment is never sent (RFC 9110, 7.1).
+_TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
+# RFC 9112, 3.2: a Host that is not a name, an IPv4 address or a bracketed IPv6 address, with a port or without, is 400.
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_VERSIONS = frozenset({"1.0", "1.1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer given by the protocol itself: the caller's mistake, named, in AWS's form."""
+
+    status: int
+    message: str
+    error: str = "InvalidRequestException"
+
+
+class RequestRefused(Exception):
+    """Leaves a parser callback; carries what to answer."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+MALFORMED = Refusal(400, "The request is not well-formed HTTP/1.1")
+TRUNCATED = Refusal(400, "The request ended before it was complete")
+HEADERS_TOO_LARGE = Refusal(431, "The request's headers are too large")
+HEADERS_TOO_MANY = Refusal(431, "The request has too many headers")
+TARGET_TOO_LONG = Refusal(414, "The request's target is too long")
+BAD_TARGET = Refusal(400, "The request's target must be a path in printable ASCII that starts with /")
+BAD_VERSION = Refusal(400, "The HTTP version must be 1.1 or 1.0")
+BAD_HOST = Refusal(400, "The request must carry one valid Host header")
+BAD_TRANSFER_CODING = Refusal(400, "The only transfer coding that is understood is chunked, over HTTP/1.1")
+BAD_UPGRADE = Refusal(400, "A request with a body cannot ask for another protocol")
+# botocore retries this name as a transient error.
+TOO_SLOW = Refusal(408, "The request was not received in time", "RequestTimeoutException")
+INTERNAL_FAILURE = Refusal(500, "An internal failure occurred", "InternalFailureException")
+OVERLOADED = Refusal(400, "Rate exceeded", "ThrottlingException")
+
+
+def check_head(method: str, version: str, target: bytes, headers: Headers, *, upgrades: bool) -> None:
+    """Return if the head is one that may be served; raise RequestRefused otherwise."""
+    if version not in _VERSIONS:
+        raise RequestRefused(BAD_VERSION)
+    # RFC 9110, 9.3.6: CONNECT asks for a tunnel, and its target is no path.
+    if method == "CONNECT" or not _TARGET.fullmatch(target):
+        raise RequestRefused(BAD_TARGET)
+    _check_host(version, headers)
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    # RFC 9112, 6.1: another coding cannot be undone here, and an HTTP/1.0 message with one has a faulty framing.
+    if codings and (version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
+        raise RequestRefused(BAD_TRANSFER_CODING)
+    # RFC 9110, 7.8 lets a server ignore Upgrade; the parser cannot tell such a request's body from the new protocol.
+    if upgrades and any(name in (b"content-length", b"transfer-encoding") for name, _ in headers):
+        raise RequestRefused(BAD_UPGRADE)
+
+
+def _check_host(version: str, headers: Headers) -> None:
+    hosts = [value for name, value in headers if name == b"host"]
+    if not hosts and version == "1.0":
+        return
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+        raise RequestRefused(BAD_HOST)
+
+
+def refusal_headers(refusal: Refusal, body: bytes, request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return the header fields of a refusal, which always ends the connection."""
+    fields = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-amzn-requestid", request_id.encode("ascii")),
+        (b"x-amzn-errortype", refusal.error.encode("ascii")),
+        (b"connection", b"close"),
+    ]
+    if refusal.error == "ThrottlingException":
+        fields.append((b"retry-after", b"1"))
+    return fields
+
+
+def refusal_body(refusal: Refusal) -> bytes:
+    """Return the JSON body of a refusal."""
+    return json.dumps({"message": refusal.message}).encode("ascii")
+
+
+def refusal_bytes(refusal: Refusal, request_id: str, standing_fields: bytes) -> bytes:
+    """Return a whole HTTP/1.1 response; the standing fields are those of every response, each with its line end."""
+    body = refusal_body(refusal)
+    lines = [b"HTTP/1.1 %d %s\r\n" % (refusal.status, http.HTTPStatus(refusal.status).phrase.encode("ascii"))]
+    lines.append(standing_fields)
+    lines += [b"%b: %b\r\n" % field for field in refusal_headers(refusal, body, request_id)]
+    return b"".join([*lines, b"\r\n", body])

@@ -1,0 +1,161 @@
+"""Owns the way from bytes to the parts of requests, within limits of size; knows neither time nor the application.
+
+httptools parses; what it leaves open is closed here: heads, trailers and framing without end.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import httptools
+
+from thingmint.rest.http.limits import Limits
+from thingmint.rest.http.protocol import head as http_head
+from thingmint.rest.http.protocol.head import RequestRefused
+
+log = logging.getLogger(__name__)
+
+
+class NothingMore(Exception):
+    """What follows belongs to no request: the last one is complete, or the client now speaks another protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A head that may be served; the names of its header fields are in lower case."""
+
+    method: str
+    version: str
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+    keep_alive: bool
+    expects_continue: bool
+
+
+class RequestSink(Protocol):
+    """Who hears of requests; may raise `RequestRefused` and `NothingMore`."""
+
+    def request_begins(self) -> None:
+        """Hear the first byte of a head."""
+        ...
+
+    def head_ends(self, head: RequestHead) -> None:
+        """Take a whole head."""
+        ...
+
+    def body_part(self, part: bytes) -> None:
+        """Take a part of the body."""
+        ...
+
+    def request_ends(self) -> None:
+        """Hear that nothing more belongs to the request."""
+        ...
+
+
+class RequestParser:
+    """The parser of one connection; its ``on_`` methods are what httptools calls."""
+
+    def __init__(self, sink: RequestSink, limits: Limits) -> None:
+        self._sink = sink
+        self._limits = limits
+        self._parser = httptools.HttpRequestParser(self)
+        self._in_head = False
+        self._in_body = False
+        self._is_last = False
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._trailers = 0
+        self._head_bytes = 0
+        self._framing_bytes = 0
+
+    def feed(self, piece: bytes) -> None:
+        """Parse a piece; raise RequestRefused for what cannot be served, NothingMore for what need not be read."""
+        self._framing_bytes += len(piece)
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            # The request is served as if it had not asked; what follows is another protocol.
+            raise NothingMore from upgrade
+        except httptools.HttpParserError as error:
+            raise self._meaning(error) from error
+        if self._in_head:
+            # httptools gathers a header until it is whole, so bytes are counted as they come.
+            self._head_bytes += len(piece)
+        if max(self._head_bytes, self._framing_bytes) > self._limits.header_bytes:
+            raise RequestRefused(http_head.HEADERS_TOO_LARGE)
+
+    def end_after_this(self) -> None:
+        """Take no request after the one that has begun."""
+        self._is_last = True
+
+    def _meaning(self, error: httptools.HttpParserError) -> Exception:
+        cause = error.__context__
+        if isinstance(cause, RequestRefused | NothingMore):
+            return cause
+        if self._is_last and not self._in_head and not self._in_body:
+            return NothingMore()  # RFC 9112, 9.6: what follows a request with "Connection: close" is not looked at
+        if cause is not None:
+            log.error("a callback of the HTTP parser failed", exc_info=cause)
+        return RequestRefused(http_head.MALFORMED)
+
+    # What httptools reports
+
+    def on_message_begin(self) -> None:
+        """Begin a head; raise NothingMore after the last request."""
+        if self._is_last:
+            raise NothingMore
+        self._in_head = True
+        self._target = b""
+        self._headers = []
+        self._head_bytes = self._framing_bytes = self._trailers = 0
+        self._sink.request_begins()
+
+    def on_url(self, part: bytes) -> None:
+        """Gather the target; raise RequestRefused if it grows too long."""
+        self._target += part
+        if len(self._target) > self._limits.target_bytes:
+            raise RequestRefused(http_head.TARGET_TOO_LONG)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Gather a header, or drop a trailer; raise RequestRefused if there are too many."""
+        if self._in_head:
+            name = name.lower()
+            # RFC 9112, 5.1: spaces around a value are no part of it, and httptools leaves those behind it. A coding is
+            # checked as httptools sees it.
+            self._headers.append((name, value if name == b"transfer-encoding" else value.rstrip(b" \t")))
+        else:
+            # RFC 9110, 6.5.1: trailers are not merged into headers; a proxy before the service saw only those.
+            self._trailers += 1
+        if max(len(self._headers), self._trailers) > self._limits.header_count:
+            raise RequestRefused(http_head.HEADERS_TOO_MANY)
+
+    def on_headers_complete(self) -> None:
+        """Check the head and hand it on; raise RequestRefused if it cannot be served."""
+        parser = self._parser
+        method, version = parser.get_method().decode("ascii"), parser.get_http_version()
+        upgrades = parser.should_upgrade()
+        http_head.check_head(method, version, self._target, self._headers, upgrades=upgrades)
+        self._in_head, self._in_body = False, True
+        self._framing_bytes = 0
+        is_current = version == "1.1"
+        keep_alive = is_current and not upgrades and parser.should_keep_alive()
+        self._is_last = not keep_alive
+        # RFC 9110, 10.1.1: an expectation in an HTTP/1.0 request is ignored.
+        expects = is_current and _expects_continue(self._headers)
+        self._sink.head_ends(RequestHead(method, version, self._target, self._headers, keep_alive, expects))
+
+    def on_body(self, part: bytes) -> None:
+        """Hand on a part of the body; what is between parts is bounded, and so are trailers."""
+        self._framing_bytes = 0
+        self._sink.body_part(part)
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        self._in_body = False
+        self._framing_bytes = 0
+        self._sink.request_ends()
+
+
+def _expects_continue(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)

@@ -1,0 +1,73 @@
+"""Owns how the head of a response is written, and how the end of its body is told; knows no connection."""
+
+import http
+from enum import Enum, auto
+from functools import lru_cache
+
+from thingmint.rest.asgi_messages import ResponseStart
+
+# RFC 9110, 6.4.1: responses without content, whatever their header fields are.
+_WITHOUT_CONTENT = frozenset({204, 304})
+
+
+class Framing(Enum):
+    """How a client knows where the body ends (RFC 9112, 6.3)."""
+
+    NO_BODY = auto()
+    LENGTH = auto()
+    CHUNKED = auto()
+    UNTIL_CLOSE = auto()
+
+
+@lru_cache(maxsize=128)
+def _status_line(status: int) -> bytes:
+    try:
+        phrase = http.HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return b"HTTP/1.1 %d %b\r\n" % (status, phrase.encode("ascii"))
+
+
+class ResponseHead:
+    """What the application says in its first message; raises ValueError for a field that would end the head."""
+
+    __slots__ = ("_fields", "_status", "closes", "framing", "length")
+
+    def __init__(self, message: ResponseStart, method: str, version: str) -> None:
+        self._status = message["status"]
+        self._fields: list[tuple[bytes, bytes]] = []
+        self.length: int | None = None
+        self.closes = False
+        for name, value in message.get("headers", ()):
+            lowered = name.lower()
+            if lowered == b"connection":
+                self.closes = self.closes or value.lower() == b"close"
+            elif lowered != b"transfer-encoding":
+                self._fields.append((lowered, value))
+                if lowered == b"content-length":
+                    self.length = int(value)
+        self.framing = self._framing(method, version)
+        if self.framing is Framing.CHUNKED:
+            self._fields.append((b"transfer-encoding", b"chunked"))
+        self.closes = self.closes or self.framing is Framing.UNTIL_CLOSE
+
+    def _framing(self, method: str, version: str) -> Framing:
+        if method == "HEAD" or self._status in _WITHOUT_CONTENT:
+            return Framing.NO_BODY
+        if self.length is not None:
+            return Framing.LENGTH
+        # RFC 9112, 6.1: no transfer coding in a response to HTTP/1.0.
+        return Framing.CHUNKED if version == "1.1" else Framing.UNTIL_CLOSE
+
+    def written(self, standing_fields: bytes, *, keep_alive: bool) -> bytes:
+        """Return the bytes of the head."""
+        parts = [_status_line(self._status), standing_fields]
+        parts += [b"%b: %b\r\n" % field for field in self._fields]
+        if not keep_alive:
+            parts.append(b"connection: close\r\n")
+        parts.append(b"\r\n")
+        head = b"".join(parts)
+        # Each part that was written here has one line end; another one would come from a value.
+        if head.count(b"\n") != len(parts) or head.count(b"\r") != len(parts) or b"\0" in head:
+            raise ValueError("a header field of the response holds a control character")
+        return head

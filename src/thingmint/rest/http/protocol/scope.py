@@ -1,0 +1,50 @@
+"""Owns what an application is told of a request before its body: ASGI's scope."""
+
+import asyncio
+import urllib.parse
+from dataclasses import dataclass
+from typing import Final
+
+from thingmint.rest.asgi_messages import HTTPScope, Version
+from thingmint.rest.http.protocol.request_parser import RequestHead
+
+# An application that does not hear of a disconnect through an error of ``send`` (2.4) waits for ``http.disconnect``.
+_ASGI: Final[Version] = {"version": "3.0", "spec_version": "2.3"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The two ends of a connection; header fields about forwarding are never trusted in their place."""
+
+    scheme: str
+    client: tuple[str, int] | None
+    server: tuple[str, int | None] | None
+
+    @classmethod
+    def of(cls, transport: asyncio.BaseTransport) -> "Ends":
+        """Return the ends of a transport."""
+        scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+        return cls(scheme, _address(transport, "peername"), _address(transport, "sockname"))
+
+    def scope_of(self, head: RequestHead) -> HTTPScope:
+        """Return the scope of a request; its path is decoded, its raw path and its query are as they were sent."""
+        path, _, query = head.target.partition(b"?")
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": head.version,
+            "method": head.method,
+            "scheme": self.scheme,
+            "path": urllib.parse.unquote(path.decode("ascii")),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": head.headers,
+            "client": self.client,
+            "server": self.server,
+        }
+
+
+def _address(transport: asyncio.BaseTransport, which: str) -> tuple[str, int] | None:
+    name = transport.get_extra_info(which)
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None

@@ -1,0 +1,140 @@
+"""Devices of a retired issuer stay devices: the gateway, brokers and commands know every issuer of the service."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from tests.support.aws import Live
+from tests.support.live_devices import Credentials, is_admitted, new_credentials
+from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
+    postgresql_cluster,
+    postgresql_server_url,
+    postgresql_url,
+)
+from tests.support.required import required_program
+from tests.support.service import ended_start, running_service, thingmint
+
+from thingmint.data_directory.certificate_files import certificate_path, key_path
+from thingmint.data_directory.files import make_directory
+from thingmint.data_directory.retired_issuers import name_of
+from thingmint.issuance.issuing_ca import issuer_id_of
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def options(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The flags that choose each engine in turn."""
+    return () if request.param == "sqlite" else ("--database-url", request.getfixturevalue("postgresql_url"))
+
+
+def retire(data_dir: Path) -> str:
+    """Do what a rotation does to the files of the active issuer, and return its id; the next start makes another."""
+    active = certificate_path(data_dir, "issuing-ca")
+    issuer_id = issuer_id_of(x509.load_pem_x509_certificate(active.read_bytes()))
+    for path_of in (key_path, certificate_path):
+        target = path_of(data_dir, name_of(issuer_id))
+        make_directory(target.parent)
+        path_of(data_dir, "issuing-ca").rename(target)
+    return issuer_id
+
+
+def command(data_dir: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command on the data directory."""
+    return subprocess.run(thingmint(*words, "--data-dir", str(data_dir)), capture_output=True, text=True, check=False)
+
+
+def verified(data_dir: Path, credentials: Credentials) -> bool:
+    """Return whether OpenSSL verifies a device as a broker would."""
+    judged = subprocess.run(
+        [required_program("openssl"), "verify", "-x509_strict", "-CAfile", str(data_dir / "device-ca.pem")],
+        input=credentials.certificate_pem,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return judged.returncode == 0
+
+
+def test_devices_of_both_issuers_are_served(tmp_path: Path, options: tuple[str, ...]) -> None:
+    data_dir, url = tmp_path / "data", options[1] if options else None
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("a long passphrase\n")
+    options = (*options, "--ca-passphrase-file", str(passphrase))
+    with running_service(data_dir, *options) as service:
+        iot = Live(service, url).client()
+        old = new_credentials(iot)
+        iot.close()
+    issuer_id = retire(data_dir)
+    with running_service(data_dir, *options) as service:
+        live = Live(service, url)
+        iot = live.client()
+        new = new_credentials(iot)
+        for credentials in (old, new):
+            assert is_admitted(live, credentials, tmp_path)
+            assert verified(data_dir, credentials)
+        # The old device is as revocable as any.
+        iot.update_certificate(certificateId=old.certificate_id, newStatus="REVOKED")
+        assert not is_admitted(live, old, tmp_path)
+        assert is_admitted(live, new, tmp_path)
+        iot.close()
+    issuers = {x509.load_pem_x509_certificate(each.certificate_pem.encode()).issuer for each in (old, new)}
+    assert len(issuers) == 2
+
+    shown = json.loads(command(data_dir, "issuer", "show", "--json").stdout)
+    by_status = {row["status"]: row for row in shown if "status" in row}
+    assert set(by_status) == {"ACTIVE", "RETIRED"}
+    assert by_status["RETIRED"]["sha256"] == issuer_id
+    assert "sealed by a passphrase" in by_status["RETIRED"]["private_key"]
+
+    doctor = ("doctor", *options)
+    examined = command(data_dir, *doctor)
+    assert examined.returncode == 0, examined.stdout
+    assert f"ok       retired issuer {issuer_id} is trusted until " in examined.stdout
+    assert "which is not in the data directory" not in examined.stdout
+    # Moved away, it is missed: brokers verify its devices no more.
+    certificate_path(data_dir, name_of(issuer_id)).rename(tmp_path / "away.pem")
+    examined = command(data_dir, *doctor)
+    assert examined.returncode == 0, examined.stdout
+    assert f"warning  the database holds certificates of the issuer {issuer_id}, which is not in the data" in (
+        examined.stdout
+    )
+
+
+def test_a_database_whose_newest_certificate_is_of_a_retired_issuer_is_ones_own(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    data_dir, url = tmp_path / "data", options[1] if options else None
+    with running_service(data_dir, *options) as service:
+        iot = Live(service, url).client()
+        old = new_credentials(iot)
+        iot.close()
+    issuer_id = retire(data_dir)
+    with running_service(data_dir, *options) as service:
+        live = Live(service, url)
+        assert is_admitted(live, old, tmp_path)
+    key_path(data_dir, name_of(issuer_id)).unlink()
+    retired = certificate_path(data_dir, name_of(issuer_id))
+    retired.rename(tmp_path / "away.pem")
+    assert f"certificate {old.certificate_id} in it was issued by another authority" in ended_start(data_dir, *options)
+    # Its certificate is enough: nothing that it signed needs its key.
+    (tmp_path / "away.pem").rename(retired)
+    with running_service(data_dir, *options) as service:
+        assert is_admitted(Live(service, url), old, tmp_path)
+
+
+def test_a_retired_issuer_that_cannot_be_read_keeps_the_service_from_starting_and_is_named(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with running_service(data_dir, key_reserve=0):
+        pass
+    path = certificate_path(data_dir, name_of(retire(data_dir)))
+    whole = path.read_bytes()
+    path.write_text("junk")
+    assert f"{path} holds no certificate" in ended_start(data_dir)
+    for words in (("doctor",), ("issuer", "show")):
+        said = command(data_dir, *words)
+        assert said.returncode == 1
+        assert f"{path} holds no certificate" in said.stdout + said.stderr
+    path.write_bytes(whole)
+    with running_service(data_dir, key_reserve=0):
+        pass
