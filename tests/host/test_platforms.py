@@ -31,7 +31,7 @@ MACOS = "BLOCKED, GONE = {'uvloop'}, ['memfd_create', 'MFD_CLOEXEC', 'sched_geta
 WINDOWS = (
     "BLOCKED = {'uvloop', 'fcntl', 'pwd', 'grp', 'resource', 'termios'}\n"
     "GONE = ['memfd_create', 'MFD_CLOEXEC', 'fchmod', 'pread', 'pwrite', 'getuid', 'O_DIRECTORY', 'O_CLOEXEC',\n"
-    "        'O_NOFOLLOW', 'O_NONBLOCK', 'sched_getaffinity', 'getppid', 'nice']\n"
+    "        'O_NOFOLLOW', 'O_NONBLOCK', 'sched_getaffinity', 'getppid', 'nice', 'fork']\n"
     "import fcntl as _fcntl, types\n"
     "def _locking(descriptor, mode, length):\n"
     "    _fcntl.lockf(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB, length, os.lseek(descriptor, 0, os.SEEK_CUR))\n"
@@ -84,7 +84,7 @@ def test_client_commands_run(live: Live, tmp_path: Path, platform: str) -> None:
         )
         assert issued.returncode == 0, issued.stderr
     assert len(list((tmp_path / "out").rglob("*.key.pem"))) == 2
-    for command in (["--help"], ["serve", "--help"], ["issuer", "show"], ["settings"], ["env"]):
+    for command in (["--help"], ["serve", "--help"], ["issuer", "show"], ["settings"]):
         named = () if "--help" in command else ("--data-dir", str(live.service.data_dir))
         shown = run(platform, *command, *named)
         assert shown.returncode == 0, shown.stderr

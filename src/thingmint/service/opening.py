@@ -30,6 +30,7 @@ from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.keys.engines import EngineUnavailable, choose_engine
+from thingmint.keys.in_process import InProcessKeys
 from thingmint.keys.pool import KeyPool
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -171,6 +172,16 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
         yield pool
     finally:
         await pool.close()
+
+
+@contextlib.asynccontextmanager
+async def keys_of_command(config: Config) -> AsyncIterator[KeyPool | InProcessKeys]:
+    """Yield a source of key pairs for a command, made by workers where the system can start them as they need it."""
+    if not hasattr(os, "fork"):
+        yield InProcessKeys()
+        return
+    async with key_pool_of(config, reserve=0) as pool:
+        yield pool
 
 
 def registration_authority(

@@ -21,8 +21,8 @@ from thingmint.data_directory.authorities import TRUST_ANCHOR
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.host.telemetry import configure_logging
 from thingmint.host.words import in_words
-from thingmint.keys.pool import KeyPool
-from thingmint.service.opening import key_pool_of, offline_authority
+from thingmint.registration.kernel.ports import KeySource
+from thingmint.service.opening import keys_of_command, offline_authority
 from thingmint.settings.config import Config, StartRefused
 
 _INTERRUPTED = 130
@@ -72,7 +72,7 @@ def _resume_in(out: Path) -> str:
 async def _run(
     config: Config, folder: Folder, connection: Connection | None, *, count: int, active: bool, patience: float
 ) -> None:
-    async with key_pool_of(config, reserve=0) as keys, _registrar(config, connection, keys) as registrar:
+    async with keys_of_command(config) as keys, _registrar(config, connection, keys) as registrar:
         first = Patience(patience, Pauses().retry)
         job = await first.keep_trying(lambda: begin(folder, registrar, count=count, active=active))
         with _progress(count) as on_progress:
@@ -91,7 +91,7 @@ async def _run(
 
 
 @contextlib.asynccontextmanager
-async def _registrar(config: Config, connection: Connection | None, keys: KeyPool) -> AsyncIterator[Registrar]:
+async def _registrar(config: Config, connection: Connection | None, keys: KeySource) -> AsyncIterator[Registrar]:
     if connection is None:
         async with offline_authority(config, keys) as (authority, caller):
             yield OfflineRegistrar(authority, caller, file_sha256(config.data_dir / TRUST_ANCHOR))
