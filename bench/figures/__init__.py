@@ -19,6 +19,7 @@ from bench.figures import (
     relay,
     rows,
     slow_clients,
+    testing,
     things,
 )
 from bench.measurement import Measurement, Skipped
@@ -42,4 +43,5 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "bystander": bystander.measure,
     "slow-clients": slow_clients.measure,
     "footprint": footprint.measure,
+    "testing": testing.measure,
 }

@@ -16,12 +16,12 @@ resource "aws_iot_certificate" "pump" {
 }
 
 resource "aws_iot_thing" "pump" {
-  name       = "pump-1"
+  name       = "pump-7"
   attributes = { line = "7" }
 }
 
 resource "aws_iot_policy" "pump" {
-  name = "pumps"
+  name = "line-7"
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

@@ -119,7 +119,7 @@ def test_the_lines_of_an_ephemeral_service_are_all_that_a_shell_needs(tmp_path: 
         env=environment,
     ) as process:
         assert process.stdout is not None
-        lines = []
+        lines: list[str] = []
         while not lines or not lines[-1].startswith("# Thingmint"):
             lines.append(process.stdout.readline())
         script = "".join(lines) + f"{sys.executable} -m awscli sts get-caller-identity\n"

@@ -47,6 +47,7 @@ def find_connection(
                 secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
                 session_token=environment.get("AWS_SESSION_TOKEN") or None,
                 is_of_variables=True,
+                variable=given,
             )
         except KeyError as error:
             raise LookupError(f"{given} is set, but {error.args[0]} is not") from error

@@ -44,6 +44,8 @@ class Connection:
     session_token: str | None = field(repr=False)
     is_of_variables: bool = field(default=False, compare=False)
     """Whether AWS's variables named it, and not the data directory."""
+    variable: str = field(default="", compare=False)
+    """The variable with the endpoint, if it was one of AWS's."""
 
 
 class _TLSConnection(http.client.HTTPSConnection):
