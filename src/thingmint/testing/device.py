@@ -138,6 +138,8 @@ class Device:
         self._connected.clear()
         self._ended.clear()
         self._reason = ""
+        # The next connection counts its packets from one again.
+        self._acknowledged = queue.Queue()
 
     def _open(self) -> Client:
         if self._client is None:
