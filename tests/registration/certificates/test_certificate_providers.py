@@ -23,8 +23,8 @@ from thingmint.core.errors import (
     ServiceUnavailable,
     Throttled,
 )
+from thingmint.core.hooks import HookBusy, HookFailed, Question
 from thingmint.core.identifiers import AccountId, CertificateProviderName
-from thingmint.core.provisioning.hook import HookBusy, HookFailed, Question
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.issuance.pem import certificate_pem
 from thingmint.registration.certificates import certificate_providers

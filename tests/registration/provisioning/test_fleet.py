@@ -25,8 +25,8 @@ from thingmint.core.errors import (
     Throttled,
     UpdateConflict,
 )
+from thingmint.core.hooks import HookBusy, HookFailed, Question
 from thingmint.core.identifiers import TemplateName
-from thingmint.core.provisioning.hook import HookBusy, HookFailed, Question
 from thingmint.core.provisioning.ownership import OwnershipTokenInvalid
 from thingmint.core.provisioning.stored_template import PreProvisioningHook, TemplateType, TemplateUpdate
 from thingmint.issuance.keys import KeyPair

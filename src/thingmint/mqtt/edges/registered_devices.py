@@ -41,7 +41,7 @@ from thingmint.registration.certificates.auto_registration import AutoRegistrati
 from thingmint.registration.certificates.presented_certificates import presented_certificate
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
-from thingmint.registration.policies.compiled_policies import Versions, read_with_policies
+from thingmint.registration.kernel.compiled_policies import Versions, read_with_policies
 from thingmint.registration.policies.device_authorization import BoundDevice, bound_device
 from thingmint.registration.provisioning.claims import recognise_claim
 from thingmint.registration.provisioning.fleet import Device as FleetDevice

@@ -21,7 +21,7 @@ from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies.policies import VersionKey
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.policies.compiled_policies import Versions, read_with_policies
+from thingmint.registration.kernel.compiled_policies import Versions, read_with_policies
 from thingmint.registration.policies.in_force import in_force
 from thingmint.registration.policies.policy_attachments import require_target
 

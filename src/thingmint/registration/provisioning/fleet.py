@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import AccessDenied, Throttled
+from thingmint.core.hooks import HOOK_SECONDS, HookBusy, HookFailed
 from thingmint.core.identifiers import CertificateId, TemplateName
 from thingmint.core.provisioning.claim import ClaimCertificate
-from thingmint.core.provisioning.hook import HOOK_SECONDS, HookBusy, HookFailed, HookQuestion, hook_answer
+from thingmint.core.provisioning.hook import HookQuestion, hook_answer
 from thingmint.core.provisioning.ownership import request_digest
 from thingmint.core.provisioning.plan import CertificateFacts, plan
 from thingmint.core.provisioning.stored_template import (
