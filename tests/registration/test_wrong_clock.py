@@ -20,7 +20,7 @@ from thingmint.registration.provisioning import claims, fleet
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
 
 EARLIER = NOW - timedelta(days=30)
-DEVICE = fleet.Device(caller_with(EVERYTHING), CLAIM_ID)
+DEVICE = fleet.FleetDevice(caller_with(EVERYTHING), CLAIM_ID)
 
 
 @pytest.fixture

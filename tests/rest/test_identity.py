@@ -24,7 +24,7 @@ from thingmint.core.policies.language import parse_policy
 from thingmint.data_directory.sealing import Sealer
 from thingmint.registration.access.access_keys import AccessKeyRequest, create_access_key, delete_access_key
 from thingmint.rest.identity import Authenticator
-from thingmint.rest.sigv4.signature import Credentials, HttpRequest
+from thingmint.rest.sigv4.signature import HttpRequest, SigningCredentials
 
 POLICY = document(statement(Action="iot:Describe*"))
 OPERATOR = Caller(
@@ -42,10 +42,10 @@ class House:
         self.clock = SettableClock()
         self.authenticator = Authenticator(self.store, self.sealer, self.clock, Region(REGION))
 
-    async def credentials(self, lifetime: timedelta | None = None, policy: str = POLICY) -> Credentials:
+    async def credentials(self, lifetime: timedelta | None = None, policy: str = POLICY) -> SigningCredentials:
         request = AccessKeyRequest("ada", policy, lifetime)
         new = await create_access_key(self.store, self.sealer, self.clock, os.urandom, OPERATOR, request)
-        return Credentials(new.access_key.access_key_id, new.secret, new.session_token)
+        return SigningCredentials(new.access_key.access_key_id, new.secret, new.session_token)
 
     async def author(self, request: HttpRequest) -> Caller:
         return await self.authenticator.authenticate(request, "request-1", "10.1.2.3", {"iot"})

@@ -220,7 +220,7 @@ async def test_a_sweep_deletes_once_wherever_the_connection_is_lost(
         account = AccountId(f"{place + 1:012d}")
         clock.at = NOW
         await fleet.create_from_csr(
-            safe, fleet.Device(caller_with(account=account), CLAIM_ID), csr_pem("p-256"), "client"
+            safe, fleet.FleetDevice(caller_with(account=account), CLAIM_ID), csr_pem("p-256"), "client"
         )
         clock.at = NOW + timedelta(hours=2)
         proxy.fault = fault = Fault(Side.SERVER, loss, place)

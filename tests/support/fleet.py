@@ -16,7 +16,7 @@ from thingmint.registration.provisioning import fleet, provisioning_templates
 FLEET = TemplateName("fleet")
 OPERATOR = caller_with()
 CLAIM_ID = CertificateId("c1" * 32)
-DEVICE = fleet.Device(OPERATOR, CLAIM_ID)
+DEVICE = fleet.FleetDevice(OPERATOR, CLAIM_ID)
 DOCUMENT = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}],
@@ -90,6 +90,8 @@ async def create_template(
     )
 
 
-async def waiting_certificate(authority: RegistrationAuthority, device: fleet.Device = DEVICE) -> fleet.IssuedIdentity:
+async def waiting_certificate(
+    authority: RegistrationAuthority, device: fleet.FleetDevice = DEVICE
+) -> fleet.IssuedIdentity:
     """Return a certificate that waits for its activation, and its token."""
     return await fleet.create_from_csr(authority, device, csr_pem("p-256"), "client-1")

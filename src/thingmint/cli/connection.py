@@ -16,8 +16,7 @@ from pathlib import Path
 
 from thingmint.data_directory.handover import read_credentials, read_endpoints
 from thingmint.host.words import in_words
-from thingmint.rest.sigv4.signature import Credentials as SigningCredentials
-from thingmint.rest.sigv4.signature import HttpRequest, sign
+from thingmint.rest.sigv4.signature import HttpRequest, SigningCredentials, sign
 
 _TIMEOUT_SECONDS = 60.0
 

@@ -174,7 +174,7 @@ async def test_a_claim_cannot_use_another_template(api: DeviceApi, authority: Re
     await create_template(authority, name=TemplateName("another"))
     made = await claims.create_claim(authority, OPERATOR, TemplateName("another"))
     claim = await claims.recognise_claim(authority, made.certificate_id)
-    bound = registration_fleet.Device(OPERATOR, made.certificate_id, claim)
+    bound = registration_fleet.FleetDevice(OPERATOR, made.certificate_id, claim)
     payload = json.dumps({"certificateOwnershipToken": token, "parameters": {"SerialNumber": "17"}}).encode()
     refusal = read(await api.answer(bound, "client-1", asked(f"{REGISTER}/json"), payload))
     assert (refusal["statusCode"], refusal["errorCode"]) == (403, "AccessDenied")

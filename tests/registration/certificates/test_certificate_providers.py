@@ -147,7 +147,7 @@ async def test_a_device_gets_what_the_provider_signed(
 async def test_keys_and_other_accounts_do_not_ask_the_provider(authority: RegistrationAuthority, hook: Hook) -> None:
     await created(authority)
     await fleet.create_keys(authority, DEVICE)
-    other = fleet.Device(caller_with(account=AccountId("210987654321")), CLAIM_ID)
+    other = fleet.FleetDevice(caller_with(account=AccountId("210987654321")), CLAIM_ID)
     assert (await fleet.create_from_csr(authority, other, CSR, "client-1")).certificate.issuer_id is not None
     assert not hook.asked
 

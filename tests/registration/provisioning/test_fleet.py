@@ -67,7 +67,7 @@ async def register(
     parameters: Mapping[str, str] = SERIAL,
     *,
     name: TemplateName = FLEET,
-    device: fleet.Device = DEVICE,
+    device: fleet.FleetDevice = DEVICE,
 ) -> Provisioned:
     return await fleet.register_thing(authority, device, name, token, parameters, "client-1")
 
@@ -263,7 +263,7 @@ async def test_the_default_version_counts(authority: RegistrationAuthority) -> N
     assert (first.thing_name, second.thing_name) == ("sensor-17", "17")
 
 
-async def claimed(authority: RegistrationAuthority) -> fleet.Device:
+async def claimed(authority: RegistrationAuthority) -> fleet.FleetDevice:
     """Return a device with a claim on the template of the fleet."""
     made = await claims.create_claim(authority, OPERATOR, FLEET)
     claim = await claims.recognise_claim(authority, made.certificate_id)

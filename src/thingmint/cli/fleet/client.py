@@ -37,7 +37,7 @@ _LARGEST_ID: Final = 0xFFFF
 _Answer = TypeVar("_Answer", Connack, Puback, Suback)
 
 
-class Refused(Exception):
+class BrokerRefused(Exception):
     """The service said no; the message is the name of its reason."""
 
 
@@ -219,4 +219,4 @@ class Client(asyncio.Protocol):
 
 def _require(code: ReasonCode) -> None:
     if code.is_failure:
-        raise Refused(code.name)
+        raise BrokerRefused(code.name)

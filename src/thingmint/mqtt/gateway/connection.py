@@ -25,7 +25,7 @@ from thingmint.mqtt.gateway.roster import Roster
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import Admitted, connect_refused
 from thingmint.mqtt.rights.permissions import to_connect
-from thingmint.mqtt.rights.will_right import WillRight
+from thingmint.mqtt.rights.will_right import DeviceWillRight
 from thingmint.mqtt.transport.tls import Peer
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 from thingmint.mqtt.transport.writer import Writer
@@ -324,7 +324,7 @@ class GatewayConnection:
         admitted = await self._ask_admission(connect)
         self.device.owner = admitted.device.scope
         if not self.is_over:
-            self.device.will_right = WillRight(admitted.device, admitted.facts, self._services.counters)
+            self.device.will_right = DeviceWillRight(admitted.device, admitted.facts, self._services.counters)
             opened = await self._services.data_plane.open(self.device, connect)
             self._is_open_above = True
             await self._accept(connect, admitted, opened)

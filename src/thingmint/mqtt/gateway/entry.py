@@ -7,12 +7,12 @@ from thingmint.mqtt.codec.packets import Connect
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Loss
 from thingmint.mqtt.gateway.device_link import DeviceLink
-from thingmint.mqtt.gateway.roster import Listed, Roster
+from thingmint.mqtt.gateway.roster import Roster, RosterEntry
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import Admitted, NotAdmitted, admit
 from thingmint.mqtt.transport.tls import Peer
 
-T = TypeVar("T", bound=Listed)
+T = TypeVar("T", bound=RosterEntry)
 
 
 async def admitted_with_room(

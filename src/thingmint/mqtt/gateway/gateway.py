@@ -29,7 +29,7 @@ from thingmint.mqtt.gateway.roster import Roster
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.gateway.turns import Turns
 from thingmint.mqtt.rights.permissions import to_connect
-from thingmint.mqtt.rights.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, Responder
+from thingmint.mqtt.rights.ports import Clock, DeviceRefused, DeviceRegistry, GatewayEventSink, Responder
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.listener import Listener
 from thingmint.mqtt.transport.memory_trimmer import MemoryTrimmer, glibc_trim
@@ -56,7 +56,7 @@ class Gateway:
         registry: DeviceRegistry,
         responder: Responder,
         data_plane: DataPlane,
-        events: EventSink,
+        events: GatewayEventSink,
         clock: Clock,
         limits: GatewayLimits | None = None,
         observe_connections: Callable[[int], None] | None = None,

@@ -47,7 +47,7 @@ _NOT_ALLOWED = "The pre-provisioning hook did not allow the device"
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class FleetDevice:
     """Who calls over a device's connection: its certificate, and what it may be used for if it is a claim."""
 
     caller: Caller
@@ -63,7 +63,7 @@ class IssuedIdentity:
     ownership_token: str
 
 
-async def create_keys(authority: RegistrationAuthority, device: Device) -> tuple[IssuedIdentity, KeyPair]:
+async def create_keys(authority: RegistrationAuthority, device: FleetDevice) -> tuple[IssuedIdentity, KeyPair]:
     """Make a key pair and a certificate that waits for its activation; return both with the ownership token.
 
     Raises Throttled if too many callers wait for keys, ServiceUnavailable if no key can be made or nothing stored,
@@ -84,7 +84,7 @@ async def create_keys(authority: RegistrationAuthority, device: Device) -> tuple
 
 
 async def create_from_csr(
-    authority: RegistrationAuthority, device: Device, csr_pem: str, client_id: str
+    authority: RegistrationAuthority, device: FleetDevice, csr_pem: str, client_id: str
 ) -> IssuedIdentity:
     """Issue a certificate that waits for its activation for a signing request; return it with the ownership token.
 
@@ -114,7 +114,7 @@ async def create_from_csr(
 
 async def register_thing(
     authority: RegistrationAuthority,
-    device: Device,
+    device: FleetDevice,
     name: TemplateName,
     token: str,
     parameters: Mapping[str, str],
@@ -170,7 +170,7 @@ async def _overrides(
     return answer.parameter_overrides
 
 
-def _beside(device: Device) -> Callable[[Certificate], Steps[None]]:
+def _beside(device: FleetDevice) -> Callable[[Certificate], Steps[None]]:
     def note(certificate: Certificate) -> Steps[None]:
         yield from kept_claim(device.claim)
         yield from note_ownership(certificate)
