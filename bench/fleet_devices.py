@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from thingmint.cli.connection import SignedClient, find_connection
-from thingmint.cli.fleet.api import Api
-from thingmint.cli.fleet.client import Client
-from thingmint.cli.fleet.device import Orders, SimulatedDevice
-from thingmint.cli.fleet.measures import Measures, Step
-from thingmint.cli.fleet.preparation import Made, make_claim, make_template, parameters_of
-from thingmint.cli.fleet.target import find_target
+from thingmint.cli.simulation.api import Api
+from thingmint.cli.simulation.client import Client
+from thingmint.cli.simulation.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.measures import Measures, Step
+from thingmint.cli.simulation.preparation import Made, make_claim, make_template, parameters_of
+from thingmint.cli.simulation.target import find_target
 from thingmint.host.hardening import harden_process
 
 RUN = "bench"

@@ -28,7 +28,7 @@ from thingmint.data_directory.buckets import Buckets
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store
-from thingmint.registration.provisioning.fleet import FleetDevice
+from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 Rows = dict[str, int]
 

@@ -12,7 +12,7 @@ from thingmint.core.errors import AccessDenied, InvalidParameters, ThingmintErro
 from thingmint.core.provisioning.ownership import OwnershipTokenInvalid
 from thingmint.core.topics.patterns import AnswerOutcome, answer_topic
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning.fleet import FleetDevice
+from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 DEVICE_OPERATIONS: Final = DeviceOperations((*PROVISIONING, *RESERVED, *NOT_SERVED))
 

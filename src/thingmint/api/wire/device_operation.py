@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from thingmint.core.topics.names import RESERVED_PREFIX
 from thingmint.core.topics.patterns import FORMAT, PayloadFormat, TopicPattern
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning.fleet import FleetDevice
+from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 Members: TypeAlias = dict[str, object]
 

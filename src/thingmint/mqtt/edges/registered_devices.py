@@ -44,7 +44,7 @@ from thingmint.registration.kernel.change_watch import ChangeWatch
 from thingmint.registration.kernel.compiled_policies import Versions, read_with_policies
 from thingmint.registration.policies.device_authorization import BoundDevice, bound_device
 from thingmint.registration.provisioning.claims import recognise_claim
-from thingmint.registration.provisioning.fleet import FleetDevice
+from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 _CONNECT = "iot:Connect"
 # No policy in the registry has a name with spaces.

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from thingmint.cli.fleet.target import Target
+from thingmint.cli.simulation.target import Target
 
 
 @dataclass(frozen=True, slots=True)

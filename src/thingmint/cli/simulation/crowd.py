@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from thingmint.cli.fleet.device import SimulatedDevice
+from thingmint.cli.simulation.device import SimulatedDevice
 
 
 @dataclass(frozen=True, slots=True)

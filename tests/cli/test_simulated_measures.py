@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from thingmint.cli.fleet.measures import Latency, Measures, Step
-from thingmint.cli.fleet.report import RunOutcome, print_json, print_report
+from thingmint.cli.simulation.measures import Latency, Measures, Step
+from thingmint.cli.simulation.report import RunOutcome, print_json, print_report
 
 
 def outcome(measures: Measures, **members: object) -> RunOutcome:

@@ -8,9 +8,9 @@ import pytest
 from tests.support.device_identities import server_identity
 from tests.support.scripted_gateway import Talk, politely, scripted_gateway
 
-from thingmint.cli.fleet import client as client_module
-from thingmint.cli.fleet.client import BrokerRefused, Client, ConnectionLost
-from thingmint.cli.fleet.target import Target
+from thingmint.cli.simulation import client as client_module
+from thingmint.cli.simulation.client import BrokerRefused, Client, ConnectionLost
+from thingmint.cli.simulation.target import Target
 from thingmint.mqtt.codec.packets import (
     ClientPacket,
     Connack,

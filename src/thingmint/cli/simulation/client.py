@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from thingmint.cli.fleet.target import Target
+from thingmint.cli.simulation.target import Target
 from thingmint.mqtt.codec.codec import decode_server_packet, encode
 from thingmint.mqtt.codec.framing import FrameReader
 from thingmint.mqtt.codec.packets import (

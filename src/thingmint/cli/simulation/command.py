@@ -12,18 +12,18 @@ from time import perf_counter
 from typing import TextIO
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.fleet import crowd
-from thingmint.cli.fleet.clean_up import remove_devices
-from thingmint.cli.fleet.crowd import Schedule
-from thingmint.cli.fleet.device import Orders, SimulatedDevice
-from thingmint.cli.fleet.identity import Identity
-from thingmint.cli.fleet.measures import Measures
-from thingmint.cli.fleet.preparation import Made, make_claim, make_template, parameters_of
-from thingmint.cli.fleet.progress import progress
-from thingmint.cli.fleet.report import RunOutcome, print_json, print_report
-from thingmint.cli.fleet.service import Service
-from thingmint.cli.fleet.target import Target, TargetRefused, find_target
 from thingmint.cli.settings import fail
+from thingmint.cli.simulation import crowd
+from thingmint.cli.simulation.clean_up import remove_devices
+from thingmint.cli.simulation.crowd import Schedule
+from thingmint.cli.simulation.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.identity import Identity
+from thingmint.cli.simulation.measures import Measures
+from thingmint.cli.simulation.preparation import Made, make_claim, make_template, parameters_of
+from thingmint.cli.simulation.progress import progress
+from thingmint.cli.simulation.report import RunOutcome, print_json, print_report
+from thingmint.cli.simulation.service import Service
+from thingmint.cli.simulation.target import Target, TargetRefused, find_target
 from thingmint.host.hardening import harden_process
 from thingmint.host.words import in_words
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.fleet.api import NOT_FOUND, Api
-from thingmint.cli.fleet.device import SimulatedDevice
-from thingmint.cli.fleet.preparation import remove_certificate
+from thingmint.cli.simulation.api import NOT_FOUND, Api
+from thingmint.cli.simulation.device import SimulatedDevice
+from thingmint.cli.simulation.preparation import remove_certificate
 from thingmint.host.words import in_words
 
 _CALLERS = 8

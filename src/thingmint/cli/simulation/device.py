@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from thingmint.cli.fleet.client import ANSWER_SECONDS, BrokerRefused, Client, ConnectionLost
-from thingmint.cli.fleet.identity import Identity, new_signing_request
-from thingmint.cli.fleet.measures import Measures, Step
-from thingmint.cli.fleet.target import Target
+from thingmint.cli.simulation.client import ANSWER_SECONDS, BrokerRefused, Client, ConnectionLost
+from thingmint.cli.simulation.identity import Identity, new_signing_request
+from thingmint.cli.simulation.measures import Measures, Step
+from thingmint.cli.simulation.target import Target
 from thingmint.core.topics.patterns import (
     CREATE_CERTIFICATE_FROM_CSR,
     CREATE_KEYS_AND_CERTIFICATE,

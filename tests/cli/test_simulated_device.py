@@ -9,14 +9,14 @@ import pytest
 from tests.support.device_identities import Identity, new_identity
 from tests.support.scripted_gateway import Script, Talk, politely, scripted_gateway
 
-from thingmint.cli.fleet import client as client_module
-from thingmint.cli.fleet import crowd
-from thingmint.cli.fleet import device as device_module
-from thingmint.cli.fleet.crowd import Schedule
-from thingmint.cli.fleet.device import Orders, SimulatedDevice
-from thingmint.cli.fleet.identity import Identity as ClientIdentity
-from thingmint.cli.fleet.measures import Measures, Step
-from thingmint.cli.fleet.target import Target
+from thingmint.cli.simulation import client as client_module
+from thingmint.cli.simulation import crowd
+from thingmint.cli.simulation import device as device_module
+from thingmint.cli.simulation.crowd import Schedule
+from thingmint.cli.simulation.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.identity import Identity as ClientIdentity
+from thingmint.cli.simulation.measures import Measures, Step
+from thingmint.cli.simulation.target import Target
 from thingmint.mqtt.codec.packets import ClientPacket, Connack, Connect, Disconnect, Puback, Publish, QoS
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 

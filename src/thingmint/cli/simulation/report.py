@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from thingmint.cli.fleet.measures import Measures, Step
+from thingmint.cli.simulation.measures import Measures, Step
 
 
 @dataclass(frozen=True, slots=True)
