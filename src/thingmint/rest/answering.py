@@ -90,7 +90,7 @@ class Answering:
         try:
             answer = await self._answer(serve, record)
         except RequestAborted:
-            record.error = "RequestAborted"
+            record.error = "ClientDisconnected"
             self._note(record, None)
             return
         self._note(record, answer.status)

@@ -31,7 +31,7 @@ from thingmint.host.words import in_words
 # Variables and escapes exist since this version; in the older one they are plain text.
 VERSION_WITH_VARIABLES = "2012-10-17"
 _VERSIONS = ("2008-10-17", VERSION_WITH_VARIABLES)
-_DOCUMENT_KEYS = frozenset({"Version", "Id", "PolicyStatement"})
+_DOCUMENT_KEYS = frozenset({"Version", "Id", "Statement"})
 _STATEMENT_KEYS = frozenset(
     {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition", "Principal", "NotPrincipal"}
 )
@@ -141,9 +141,9 @@ def parse_statements(document: Node, services: frozenset[str] | None = None) -> 
         version = _choice(elements["Version"].node, _VERSIONS, "Version")
     if "Id" in elements:
         _text(elements["Id"].node, "Id")
-    if "PolicyStatement" not in elements:
+    if "Statement" not in elements:
         raise Malformed(document.offset, "the policy has no Statement")
-    nodes = _one_or_more(elements["PolicyStatement"].node, "PolicyStatement")
+    nodes = _one_or_more(elements["Statement"].node, "Statement")
     reader = _StatementReader(variables=version == VERSION_WITH_VARIABLES, services=services)
     return tuple(reader.statement(node) for node in nodes)
 
