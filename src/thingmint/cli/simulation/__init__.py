@@ -1,1 +1,1 @@
-"""`thingmint fleet simulate`: real devices, as many as asked for, to measure how an installation carries that load."""
+"""Owns `thingmint fleet simulate`: real devices, as many as asked for, that measure how an installation carries them."""
