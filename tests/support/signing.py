@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import SigningCredentials as BotocoreCredentials
+from botocore.credentials import Credentials as BotocoreCredentials
 
 from thingmint.rest.sigv4.signature import HttpRequest, SigningCredentials
 
