@@ -14,7 +14,7 @@ from tests.support.service import Service, running_service
 from tests.support.wire import WireAnswer, answers, exchange
 
 from thingmint.data_directory.handover import read_credentials
-from thingmint.rest.sigv4.signature import HttpRequest, SigningCredentials, sign
+from thingmint.rest.sigv4.signature import Credentials, HttpRequest, sign
 
 RESERVE = 4
 JUMPS = {
@@ -51,7 +51,7 @@ class TurnedService:
         """Return the answer to a request that is signed at this time."""
         credentials = read_credentials(self.service.data_dir)
         assert credentials is not None
-        signer = SigningCredentials(credentials.access_key_id, credentials.secret_access_key, None)
+        signer = Credentials(credentials.access_key_id, credentials.secret_access_key, None)
         headers = [(b"host", b"localhost"), (b"content-length", b"0"), (b"connection", b"close")]
         request = HttpRequest(method, path.encode(), b"", headers, b"")
         signed = [*headers, *sign(request, signer, self.service.endpoints.region, at)]

@@ -15,7 +15,7 @@ from tests.support.signing_requests import csr_pem
 from tests.support.wire import WireAnswer, answers, exchange
 
 from thingmint.data_directory.handover import read_credentials
-from thingmint.rest.sigv4.signature import SigningCredentials
+from thingmint.rest.sigv4.signature import Credentials
 
 pytestmark = pytest.mark.soak
 SOAK = bool(os.environ.get("THINGMINT_SOAK"))
@@ -43,7 +43,7 @@ def target(service: Service) -> Target:
     return Target(
         host=f"127.0.0.1:{service.endpoints.api_port}",
         region=service.endpoints.region,
-        credentials=SigningCredentials(credentials.access_key_id, credentials.secret_access_key, None),
+        credentials=Credentials(credentials.access_key_id, credentials.secret_access_key, None),
         certificate_id=create_keys(client_of(service)).certificate_id,
         csr_pem=csr_pem("p-256"),
     )

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_from_bytes
 import botocore
 from hypothesis import strategies as st
 
-from thingmint.rest.sigv4.signature import HttpRequest, SigningCredentials, sign
+from thingmint.rest.sigv4.signature import Credentials, HttpRequest, sign
 
 _MODEL = Path(botocore.__file__).parent / "data" / "iot" / "2015-05-28" / "service-2.json.gz"
 
@@ -56,7 +56,7 @@ class Target:
 
     host: str
     region: str
-    credentials: SigningCredentials
+    credentials: Credentials
     certificate_id: str
     csr_pem: str
 
@@ -180,7 +180,7 @@ def requests(draw: st.DrawFn, target: Target) -> bytes:
     if kind != "unsigned":
         credentials = target.credentials
         if kind == "wrong key":
-            credentials = SigningCredentials(credentials.access_key_id, draw(_ODD_TEXTS) or "x", None)
+            credentials = Credentials(credentials.access_key_id, draw(_ODD_TEXTS) or "x", None)
         request = HttpRequest(draft.method.decode(), draft.path, draft.query, list(draft.headers), draft.body)
         signature = tuple(sign(request, credentials, target.region, datetime.now(UTC)))
     written = draft.written(signature, chunked=draw(st.integers(0, 4)) == 0)

@@ -9,13 +9,13 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 
-from thingmint.rest.sigv4.signature import HttpRequest, SigningCredentials
+from thingmint.rest.sigv4.signature import Credentials, HttpRequest
 
 HOST = "localhost:8443"
 REGION = "us-east-1"
 SERVICE = "iot"
 AT = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)
-KEY = SigningCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+KEY = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 TEMPORARY_KEY = replace(KEY, access_key_id="ASIDEXAMPLE", session_token="AQoDYXdzEPT//////////wEXAMPLE+token==")
 
 
@@ -43,7 +43,7 @@ def unsigned(
 
 def by_botocore(
     request: HttpRequest,
-    credentials: SigningCredentials = KEY,
+    credentials: Credentials = KEY,
     *,
     at: datetime = AT,
     region: str = REGION,

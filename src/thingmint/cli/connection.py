@@ -16,7 +16,8 @@ from pathlib import Path
 
 from thingmint.data_directory.handover import read_credentials, read_endpoints
 from thingmint.host.words import in_words
-from thingmint.rest.sigv4.signature import HttpRequest, SigningCredentials, sign
+from thingmint.rest.sigv4.signature import Credentials as SigningCredentials
+from thingmint.rest.sigv4.signature import HttpRequest, sign
 
 _TIMEOUT_SECONDS = 60.0
 

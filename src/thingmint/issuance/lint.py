@@ -104,7 +104,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class LintRule:
+class Rule:
     """A rule: its name, where it stands, and whether a certificate keeps it."""
 
     name: str
@@ -236,30 +236,30 @@ def _key_usages_are_the_profiles(candidate: Candidate) -> bool:
     return usage == candidate.expected.key_usage and extended == candidate.expected.extended_key_usage
 
 
-STRUCTURE_RULES: tuple[LintRule, ...] = (
-    LintRule("rfc5280_version_3", "RFC 5280, 4.1.2.1", _is_version_3),
-    LintRule("rfc5280_no_unique_identifiers", "RFC 5280, 4.1.2.8", _has_no_unique_identifiers),
-    LintRule("rfc5280_fields_of_version_3", "RFC 5280, 4.1", _has_the_fields_of_version_3),
+STRUCTURE_RULES: tuple[Rule, ...] = (
+    Rule("rfc5280_version_3", "RFC 5280, 4.1.2.1", _is_version_3),
+    Rule("rfc5280_no_unique_identifiers", "RFC 5280, 4.1.2.8", _has_no_unique_identifiers),
+    Rule("rfc5280_fields_of_version_3", "RFC 5280, 4.1", _has_the_fields_of_version_3),
 )
-CONTENT_RULES: tuple[LintRule, ...] = (
-    LintRule("rfc5280_serial_positive_20_octets", "RFC 5280, 4.1.2.2", _serial_is_positive_and_short),
-    LintRule("cabf_serial_64_bits", "BR, 7.1", _serial_is_long),
-    LintRule("thingmint_serial_as_prepared", "this service", _serial_is_as_prepared),
-    LintRule("rfc5280_signature_algorithms_agree", "RFC 5280, 4.1.1.2", _signature_algorithms_agree),
-    LintRule("cabf_signature_algorithm_strong", "BR, 7.1.3.2", _signature_algorithm_is_strong),
-    LintRule("rfc5280_issuer_equals_ca_subject", "RFC 5280, 4.1.2.4", _issuer_is_the_ca_subject),
-    LintRule("rfc5280_utctime_through_2049", "RFC 5280, 4.1.2.5", _times_are_encoded_by_their_year),
-    LintRule("rfc5280_validity_is_a_period", "RFC 5280, 4.1.2.5", _validity_is_a_period),
-    LintRule("thingmint_validity_as_prepared", "this service", _validity_is_as_prepared),
-    LintRule("thingmint_validity_ends_with_issuer", "this service", _validity_ends_with_the_issuer),
-    LintRule("rfc5280_subject_not_empty", "RFC 5280, 4.1.2.6", _subject_is_not_empty),
-    LintRule("thingmint_subject_as_prepared", "this service", _subject_is_as_prepared),
-    LintRule("thingmint_public_key_as_prepared", "this service", _public_key_is_as_prepared),
-    LintRule("rfc5280_extensions_unique", "RFC 5280, 4.2", _extensions_are_readable_and_unique),
-    LintRule("thingmint_extensions_of_profile", "this service", _extensions_are_the_profiles),
-    LintRule("rfc5280_authority_key_identifier", "RFC 5280, 4.2.1.1", _authority_key_identifier_is_right),
-    LintRule("rfc5280_subject_key_identifier", "RFC 5280, 4.2.1.2", _subject_key_identifier_is_right),
-    LintRule("rfc5280_basic_constraints_no_ca", "RFC 5280, 4.2.1.9", _is_no_ca),
-    LintRule("rfc5280_key_usage_signs_no_certificates", "RFC 5280, 4.2.1.3", _key_usage_signs_no_certificates),
-    LintRule("thingmint_key_usages_of_profile", "this service", _key_usages_are_the_profiles),
+CONTENT_RULES: tuple[Rule, ...] = (
+    Rule("rfc5280_serial_positive_20_octets", "RFC 5280, 4.1.2.2", _serial_is_positive_and_short),
+    Rule("cabf_serial_64_bits", "BR, 7.1", _serial_is_long),
+    Rule("thingmint_serial_as_prepared", "this service", _serial_is_as_prepared),
+    Rule("rfc5280_signature_algorithms_agree", "RFC 5280, 4.1.1.2", _signature_algorithms_agree),
+    Rule("cabf_signature_algorithm_strong", "BR, 7.1.3.2", _signature_algorithm_is_strong),
+    Rule("rfc5280_issuer_equals_ca_subject", "RFC 5280, 4.1.2.4", _issuer_is_the_ca_subject),
+    Rule("rfc5280_utctime_through_2049", "RFC 5280, 4.1.2.5", _times_are_encoded_by_their_year),
+    Rule("rfc5280_validity_is_a_period", "RFC 5280, 4.1.2.5", _validity_is_a_period),
+    Rule("thingmint_validity_as_prepared", "this service", _validity_is_as_prepared),
+    Rule("thingmint_validity_ends_with_issuer", "this service", _validity_ends_with_the_issuer),
+    Rule("rfc5280_subject_not_empty", "RFC 5280, 4.1.2.6", _subject_is_not_empty),
+    Rule("thingmint_subject_as_prepared", "this service", _subject_is_as_prepared),
+    Rule("thingmint_public_key_as_prepared", "this service", _public_key_is_as_prepared),
+    Rule("rfc5280_extensions_unique", "RFC 5280, 4.2", _extensions_are_readable_and_unique),
+    Rule("thingmint_extensions_of_profile", "this service", _extensions_are_the_profiles),
+    Rule("rfc5280_authority_key_identifier", "RFC 5280, 4.2.1.1", _authority_key_identifier_is_right),
+    Rule("rfc5280_subject_key_identifier", "RFC 5280, 4.2.1.2", _subject_key_identifier_is_right),
+    Rule("rfc5280_basic_constraints_no_ca", "RFC 5280, 4.2.1.9", _is_no_ca),
+    Rule("rfc5280_key_usage_signs_no_certificates", "RFC 5280, 4.2.1.3", _key_usage_signs_no_certificates),
+    Rule("thingmint_key_usages_of_profile", "this service", _key_usages_are_the_profiles),
 )

@@ -21,7 +21,7 @@ from thingmint.rest.request_conditions import request_conditions
 from thingmint.rest.sigv4.signature import HttpRequest
 
 
-class Authentication(Protocol):
+class Authenticator(Protocol):
     """Finds out who is calling."""
 
     async def authenticate(
@@ -31,7 +31,7 @@ class Authentication(Protocol):
         ...
 
 
-class Quotas(Protocol):
+class Throttle(Protocol):
     """Keeps the quotas."""
 
     def admit(self, account: str, operation: str) -> None:
@@ -47,8 +47,8 @@ class Application:
         *,
         router: Router,
         answering: Answering,
-        authenticator: Authentication,
-        throttle: Quotas,
+        authenticator: Authenticator,
+        throttle: Throttle,
         clock: Clock,
         tags_of: TagsOf,
         max_in_flight: int = 512,

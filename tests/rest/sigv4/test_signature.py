@@ -25,9 +25,9 @@ from thingmint.core.errors import (
     SignatureRefused,
 )
 from thingmint.rest.sigv4.signature import (
+    Credentials,
     CredentialScope,
     HttpRequest,
-    SigningCredentials,
     read_signature,
     require_current,
     require_scope,
@@ -40,7 +40,7 @@ CSR = b'{"certificateSigningRequest":"-----BEGIN"}'
 SHA256 = b"x-amz-content-sha256"
 
 
-def verify(request: HttpRequest, credentials: SigningCredentials = KEY, now: datetime = AT) -> None:
+def verify(request: HttpRequest, credentials: Credentials = KEY, now: datetime = AT) -> None:
     signed = read_signature(request)
     require_current(signed, now)
     require_scope(signed, REGION, {SERVICE})

@@ -12,8 +12,8 @@ from tests.support.signing import AT, HOST, KEY, REGION, TEMPORARY_KEY, by_botoc
 from thingmint.core.errors import AuthenticationFailure
 from thingmint.rest.sigv4.canonical import canonical_path, canonical_query
 from thingmint.rest.sigv4.signature import (
+    Credentials,
     HttpRequest,
-    SigningCredentials,
     read_signature,
     require_current,
     require_scope,
@@ -47,30 +47,28 @@ CREDENTIALS = st.sampled_from([KEY, TEMPORARY_KEY])
 EXPIRES = st.none() | st.integers(1, 604_800)
 
 
-def verify(request: HttpRequest, credentials: SigningCredentials) -> None:
+def verify(request: HttpRequest, credentials: Credentials) -> None:
     signed = read_signature(request)
     require_current(signed, AT)
     require_scope(signed, REGION, {"iot"})
     require_signature(signed, signing_key(credentials.secret, signed.claim.scope))
 
 
-def signed_by_botocore(request: HttpRequest, credentials: SigningCredentials, expires: int | None) -> HttpRequest:
+def signed_by_botocore(request: HttpRequest, credentials: Credentials, expires: int | None) -> HttpRequest:
     # botocore moves the body of a request that it signs in the query into that query.
     return by_botocore(replace(request, body=b"") if expires else request, credentials, expires=expires)
 
 
 @given(REQUESTS, CREDENTIALS, EXPIRES)
 @settings(max_examples=600)
-def test_what_botocore_signs_is_accepted(
-    request: HttpRequest, credentials: SigningCredentials, expires: int | None
-) -> None:
+def test_what_botocore_signs_is_accepted(request: HttpRequest, credentials: Credentials, expires: int | None) -> None:
     verify(signed_by_botocore(request, credentials, expires), credentials)
 
 
 @given(REQUESTS, CREDENTIALS, EXPIRES, st.data())
 @settings(max_examples=600)
 def test_what_is_changed_after_signing_is_refused(
-    request: HttpRequest, credentials: SigningCredentials, expires: int | None, data: st.DataObject
+    request: HttpRequest, credentials: Credentials, expires: int | None, data: st.DataObject
 ) -> None:
     signed = signed_by_botocore(request, credentials, expires)
     names = [name for name, _ in signed.headers]
@@ -99,7 +97,7 @@ def flip_signature(signed: HttpRequest) -> HttpRequest:
 
 @given(REQUESTS, CREDENTIALS)
 @settings(max_examples=300)
-def test_own_signature_is_botocores(request: HttpRequest, credentials: SigningCredentials) -> None:
+def test_own_signature_is_botocores(request: HttpRequest, credentials: Credentials) -> None:
     own = replace(request, headers=[(b"host", HOST.encode()), *request.headers])
     added = sign(own, credentials, REGION, AT)
     sent = replace(own, headers=[*own.headers, *added])

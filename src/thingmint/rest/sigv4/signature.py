@@ -26,9 +26,9 @@ from thingmint.rest.sigv4.signature_claim import TIMESTAMP_FORMAT, Headers, Sign
 
 __all__ = [
     "CredentialScope",
+    "Credentials",
     "HttpRequest",
     "SignedRequest",
-    "SigningCredentials",
     "read_signature",
     "require_current",
     "require_scope",
@@ -55,7 +55,7 @@ _MISMATCH = (
 
 
 @dataclass(frozen=True, slots=True)
-class SigningCredentials:
+class Credentials:
     """An access key as its owner holds it."""
 
     access_key_id: str
@@ -142,7 +142,7 @@ def require_signature(signed: SignedRequest, key: bytes) -> None:
 
 
 def sign(
-    request: HttpRequest, credentials: SigningCredentials, region: str, now: datetime, *, service: str = "iot"
+    request: HttpRequest, credentials: Credentials, region: str, now: datetime, *, service: str = "iot"
 ) -> list[tuple[bytes, bytes]]:
     """Return the headers that sign the request, to be sent besides its own, which must include the host."""
     timestamp = _timestamp(now)
