@@ -15,8 +15,9 @@ SOURCE = ROOT / "src" / "thingmint"
 DOCUMENT = ROOT / "ARCHITECTURE.md"
 # A module of the package, with or without something in it: `rest/front.py:Front.__call__`.
 NAMED = re.compile(r"`((?!src/|tests/|tools/)[a-z]\w*/[\w/]+\.py)(?::([\w.]+))?`")
-# Small Protocols of one meaning, each beside what uses it and with no more than that calls.
-SHARED_NAMES = frozenset({"Clock", "Log"})
+# Small Protocols of one meaning, each beside what uses it and with no more than that calls; and two that are named like
+# the one class of their package that implements them.
+SHARED_NAMES = frozenset({"Clock", "Log", "Authenticator", "Throttle"})
 
 
 @pytest.fixture(scope="module")

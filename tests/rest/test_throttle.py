@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thingmint.core.errors import Throttled
-from thingmint.rest.throttle import AWS_QUOTAS, RequestQuotas
+from thingmint.rest.throttle import AWS_QUOTAS, Throttle
 
 ACCOUNT = "000000000000"
 
@@ -22,7 +22,7 @@ class Seconds:
         return self.now
 
 
-def admitted(throttle: RequestQuotas, operation: str = "A", account: str = ACCOUNT, limit: int = 1000) -> int:
+def admitted(throttle: Throttle, operation: str = "A", account: str = ACCOUNT, limit: int = 1000) -> int:
     for number in range(limit):
         try:
             throttle.admit(account, operation)
@@ -32,7 +32,7 @@ def admitted(throttle: RequestQuotas, operation: str = "A", account: str = ACCOU
 
 
 def test_no_quota_admits_everything() -> None:
-    assert admitted(RequestQuotas("none", Seconds())) == 1000
+    assert admitted(Throttle("none", Seconds())) == 1000
 
 
 @pytest.mark.parametrize(
@@ -48,26 +48,26 @@ def test_no_quota_admits_everything() -> None:
 )
 def test_quotas_of_aws(operation: str, rate: int) -> None:
     seconds = Seconds()
-    throttle = RequestQuotas("aws", seconds)
+    throttle = Throttle("aws", seconds)
     assert admitted(throttle, operation) == rate
     seconds.now += 1
     assert admitted(throttle, operation) == rate
 
 
 def test_accounts_and_operations_do_not_share_a_bucket() -> None:
-    throttle = RequestQuotas({"A": 2, "*": 3}, Seconds())
+    throttle = Throttle({"A": 2, "*": 3}, Seconds())
     assert [admitted(throttle, operation) for operation in ("A", "B", "C", "A")] == [2, 3, 3, 0]
     assert admitted(throttle, "A", "111111111111") == 2
 
 
 def test_operation_without_a_rate_is_not_limited() -> None:
-    throttle = RequestQuotas({"A": 1}, Seconds())
+    throttle = Throttle({"A": 1}, Seconds())
     assert (admitted(throttle, "A"), admitted(throttle, "B")) == (1, 1000)
 
 
 def test_burst_is_a_setting() -> None:
     seconds = Seconds()
-    throttle = RequestQuotas({"*": 2}, seconds, burst=5)
+    throttle = Throttle({"*": 2}, seconds, burst=5)
     assert admitted(throttle) == 5
     seconds.now += 1
     assert admitted(throttle) == 2
@@ -77,7 +77,7 @@ def test_burst_is_a_setting() -> None:
 
 def test_slow_rate_admits_one_at_first() -> None:
     seconds = Seconds()
-    throttle = RequestQuotas({"*": 0.1}, seconds)
+    throttle = Throttle({"*": 0.1}, seconds)
     assert admitted(throttle) == 1
     seconds.now += 9
     assert admitted(throttle) == 0
@@ -86,7 +86,7 @@ def test_slow_rate_admits_one_at_first() -> None:
 
 
 def test_refusal_says_rate_exceeded_and_when_there_is_room() -> None:
-    throttle = RequestQuotas({"*": 4}, Seconds())
+    throttle = Throttle({"*": 4}, Seconds())
     admitted(throttle)
     with pytest.raises(Throttled) as refusal:
         throttle.admit(ACCOUNT, "A")
@@ -98,7 +98,7 @@ def test_refusal_says_rate_exceeded_and_when_there_is_room() -> None:
 def test_waiting_as_long_as_told_is_enough(rate: float, start: float, pauses: list[float]) -> None:
     seconds = Seconds()
     seconds.now = start
-    throttle = RequestQuotas({"*": rate}, seconds)
+    throttle = Throttle({"*": rate}, seconds)
     for pause in pauses:
         seconds.now += pause
         admitted(throttle, limit=3)
@@ -112,7 +112,7 @@ def test_waiting_as_long_as_told_is_enough(rate: float, start: float, pauses: li
 @given(st.integers(1, 20), st.lists(st.floats(0, 0.5), min_size=1, max_size=60))
 def test_no_window_admits_more_than_burst_and_rate(rate: int, pauses: list[float]) -> None:
     seconds = Seconds()
-    throttle = RequestQuotas({"*": rate}, seconds)
+    throttle = Throttle({"*": rate}, seconds)
     total = 0
     for pause in pauses:
         seconds.now += pause
@@ -122,7 +122,7 @@ def test_no_window_admits_more_than_burst_and_rate(rate: int, pauses: list[float
 
 def test_clock_that_runs_backwards_gives_nothing_away() -> None:
     seconds = Seconds()
-    throttle = RequestQuotas({"*": 2}, seconds)
+    throttle = Throttle({"*": 2}, seconds)
     assert admitted(throttle) == 2
     seconds.now -= 50
     assert admitted(throttle) == 0
@@ -130,7 +130,7 @@ def test_clock_that_runs_backwards_gives_nothing_away() -> None:
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thingmint.rest.throttle._MAX_BUCKETS", 2)
-    throttle = RequestQuotas({"*": 1}, Seconds())
+    throttle = Throttle({"*": 1}, Seconds())
     throttle.admit("1", "A")
     throttle.admit("2", "A")
     assert admitted(throttle, "A", "1") == 0
@@ -143,23 +143,23 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("quota", [{"*": 0}, {"A": -1}, {"A": float("inf")}, {"A": float("nan")}])
 def test_rates_are_positive_numbers(quota: Mapping[str, float]) -> None:
     with pytest.raises(ValueError, match="is a positive number"):
-        RequestQuotas(quota, Seconds())
+        Throttle(quota, Seconds())
 
 
 def test_profile_must_exist() -> None:
     with pytest.raises(ValueError, match="one of none, aws or a table of rates, not 'azure'"):
-        RequestQuotas("azure", Seconds())
+        Throttle("azure", Seconds())
 
 
 @pytest.mark.parametrize("burst", [0, 0.5, float("inf"), float("nan")])
 def test_burst_is_at_least_one(burst: float) -> None:
     with pytest.raises(ValueError, match="at least one request"):
-        RequestQuotas("none", Seconds(), burst=burst)
+        Throttle("none", Seconds(), burst=burst)
 
 
 def test_own_table_may_change_afterwards() -> None:
     table = {"*": 2.0}
-    throttle = RequestQuotas(table, Seconds())
+    throttle = Throttle(table, Seconds())
     table["*"] = 100.0
     assert admitted(throttle) == 2
 

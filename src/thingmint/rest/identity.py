@@ -31,7 +31,7 @@ _CACHED_SIGNING_KEYS = 4096
 _CACHED_POLICIES = 1024
 
 
-class SignatureAuthenticator:
+class Authenticator:
     """Finds out who signed a request; an access key counts as long as the store has it.
 
     What is kept between requests are signing keys, each good for a day, found by the sealed secret; a secret itself

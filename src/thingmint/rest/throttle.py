@@ -47,7 +47,7 @@ class _Bucket:
     filled_at: float
 
 
-class RequestQuotas:
+class Throttle:
     """Admits requests at the rate of their operation; a burst of one second's worth is free, or what ``burst`` says.
 
     ``quota`` is a profile (``none``, ``aws``) or requests per second by operation, with ``*`` for all others; what has

@@ -15,10 +15,10 @@ from thingmint.rest.front import Front, Mounted, RequestLimits
 from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.protocol.request_id import new_request_id
 from thingmint.rest.http.server import Server
-from thingmint.rest.identity import SignatureAuthenticator
+from thingmint.rest.identity import Authenticator
 from thingmint.rest.pages import PREFIXES, SPARED, Pages
 from thingmint.rest.shared_page import SharedPage
-from thingmint.rest.throttle import EVERY_OTHER_OPERATION, RequestQuotas
+from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.service.addresses import device_endpoint
 from thingmint.service.device_edge import DeviceEdge
 from thingmint.service.node import OpenNode
@@ -53,7 +53,7 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
     api = Application(
         router=build_router(node.authority, partial(device_endpoint, config, edge.port), edge.for_operators),
         answering=answering,
-        authenticator=SignatureAuthenticator(registry.store, registry.sealer, registry.clock, registry.scope.region),
+        authenticator=Authenticator(registry.store, registry.sealer, registry.clock, registry.scope.region),
         throttle=_throttle(config),
         clock=registry.clock,
         tags_of=partial(stored_tags, registry.store),
@@ -77,8 +77,8 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
     return Front(mounted, new_request_id)
 
 
-def _throttle(config: Config) -> RequestQuotas:
+def _throttle(config: Config) -> Throttle:
     for name in () if isinstance(config.quota, str) else config.quota:
         if name != EVERY_OTHER_OPERATION and not is_operation(name):
             raise StartRefused(f"quota names {name}, which is no operation of AWS IoT")
-    return RequestQuotas(config.quota, time.monotonic)
+    return Throttle(config.quota, time.monotonic)
