@@ -15,8 +15,8 @@ from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.counters import Counters, Loss
-from thingmint.mqtt.fair_line import FairLine
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
+from thingmint.mqtt.pacing.fair_line import FairLine
 from thingmint.mqtt.rights.ports import DeviceAnswer, Requester
 from thingmint.mqtt.transport.limits import GatewayLimits
 

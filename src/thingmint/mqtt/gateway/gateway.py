@@ -19,15 +19,15 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway.connection import GatewayConnection
-from thingmint.mqtt.gateway.deadlines import Deadlines
 from thingmint.mqtt.gateway.event_listeners import EventListeners
 from thingmint.mqtt.gateway.last_endings import Ending, LastEndings
-from thingmint.mqtt.gateway.loop_lag import LoopLag
 from thingmint.mqtt.gateway.policy_refresh import PolicyRefresh
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
 from thingmint.mqtt.gateway.roster import Roster
 from thingmint.mqtt.gateway.services import Services
-from thingmint.mqtt.gateway.turns import Turns
+from thingmint.mqtt.pacing.deadlines import Deadlines
+from thingmint.mqtt.pacing.loop_lag import LoopLag
+from thingmint.mqtt.pacing.turns import Turns
 from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink, Responder
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.listener import Listener

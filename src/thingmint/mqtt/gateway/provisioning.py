@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.mqtt.counters import Counters, Loss
-from thingmint.mqtt.fair_line import FairLine
+from thingmint.mqtt.pacing.fair_line import FairLine
 from thingmint.mqtt.rights.ports import DeviceAnswer, Requester, Responder
 from thingmint.mqtt.transport.limits import GatewayLimits
 
