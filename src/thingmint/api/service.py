@@ -8,12 +8,12 @@ from thingmint.api.accounts.accounts import Administration
 from thingmint.api.certificates import operations as certificates
 from thingmint.api.devices import operations as devices
 from thingmint.api.devices.backend import Devices
-from thingmint.api.devices.data_plane import DataPlane
+from thingmint.api.devices.data_plane import OperatorDataPlane
 from thingmint.api.policies import operations as policies
 from thingmint.api.provisioning import operations as provisioning
 from thingmint.api.registry import operations as registry
 from thingmint.api.test_mode import operations as test_mode
-from thingmint.api.test_mode.controls import Controls, MovableClock
+from thingmint.api.test_mode.controls import ClockOfTests, Controls
 from thingmint.api.test_mode.seeding import Seeding
 from thingmint.api.wire.operation import Operation, Served, unimplemented
 from thingmint.api.wire.planes import DATA_ROUTES
@@ -40,7 +40,7 @@ Endpoint: TypeAlias = str | Callable[[AccountId], str]
 
 
 def served_operations(
-    authority: RegistrationAuthority, endpoint: Endpoint, data_plane: DataPlane
+    authority: RegistrationAuthority, endpoint: Endpoint, data_plane: OperatorDataPlane
 ) -> tuple[Served, ...]:
     """Return every operation of AWS IoT, with its function; the endpoint is what DescribeEndpoint answers."""
     connected = Devices(authority, data_plane, endpoint if callable(endpoint) else lambda account: endpoint)
@@ -57,7 +57,7 @@ def own_operations(administration: Administration) -> tuple[Served, ...]:
 
 
 def operations_of_test_mode(
-    administration: Administration, clock: MovableClock, served: Sequence[Served]
+    administration: Administration, clock: ClockOfTests, served: Sequence[Served]
 ) -> tuple[Served, ...]:
     """Return the operations of the test mode; a seed may hold the served ones that are implemented."""
     seedable = {each.operation.name: each for each in served if each.operation.request is not None}
@@ -65,7 +65,7 @@ def operations_of_test_mode(
     return tuple(each.served_by(controls) for each in test_mode.OPERATIONS)
 
 
-def build_router(authority: RegistrationAuthority, endpoint: Endpoint, data_plane: DataPlane) -> Router:
+def build_router(authority: RegistrationAuthority, endpoint: Endpoint, data_plane: OperatorDataPlane) -> Router:
     """Return the router to every operation of AWS IoT, compiled.
 
     All planes have one router: no two operations have the same method and path.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated, TypeAlias
 
-from thingmint.api.devices.data_plane import DataPlane, DeviceMessage
+from thingmint.api.devices.data_plane import DeviceMessage, OperatorDataPlane
 from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
 from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message
@@ -33,7 +33,7 @@ class Administration:
     """The registry of all accounts and their devices, and which account administers them."""
 
     authority: RegistrationAuthority
-    data_plane: DataPlane
+    data_plane: OperatorDataPlane
     own_account: AccountId
     random_bytes: Callable[[int], bytes] = os.urandom
 
@@ -157,7 +157,7 @@ async def create_account_access_key(
     return _new_key(made)
 
 
-async def forget_retained(data_plane: DataPlane, scope: Scope) -> None:
+async def forget_retained(data_plane: OperatorDataPlane, scope: Scope) -> None:
     """Remove the account's retained messages from the broker of this node, if the account has a place there."""
     try:
         edge, after = data_plane.edge_of(scope), ""

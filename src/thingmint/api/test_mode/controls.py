@@ -22,7 +22,7 @@ MOST_SECONDS = 3600.0 * 24 * 366 * 40
 _ACCOUNTS_TOGETHER = 100
 
 
-class MovableClock(Clock, Protocol):
+class ClockOfTests(Clock, Protocol):
     """A clock that tests move."""
 
     def advance(self, by: timedelta) -> None:
@@ -39,7 +39,7 @@ class Controls:
     """What the test mode works with."""
 
     administration: Administration
-    clock: MovableClock
+    clock: ClockOfTests
     seeding: Seeding
 
 

@@ -28,17 +28,17 @@ _REFERENCE: Final = re.compile(r"\$\{([A-Za-z0-9_]+)\.([A-Za-z0-9_.]+)\}")
 _MOST_STEPS: Final = 10_000
 
 
-class _Step(Struct, frozen=True, kw_only=True):
+class _WrittenStep(Struct, frozen=True, kw_only=True):
     operation: Annotated[str, IN_BODY]
     account: Annotated[str | None, IN_BODY] = None
     name: Annotated[str | None, IN_BODY] = None
 
 
-_bind_step = compile_object_binder(_Step)
+_bind_step = compile_object_binder(_WrittenStep)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SeedStep:
     """One operation of a seed; ``name`` is what later steps call its output."""
 
     number: int
@@ -52,7 +52,7 @@ class Step:
         return InvalidRequest(f"Step {self.number} of the seed ({self.operation}): {reason}")
 
 
-def read_seed(document: bytes, own: AccountId, operations: Mapping[str, Served]) -> Sequence[Step]:
+def read_seed(document: bytes, own: AccountId, operations: Mapping[str, Served]) -> Sequence[SeedStep]:
     """Return the steps of a seed; raise InvalidRequest naming the first one that is none."""
     decoded = decode_object(document)
     listed = decoded.get("operations")
@@ -63,14 +63,14 @@ def read_seed(document: bytes, own: AccountId, operations: Mapping[str, Served])
     return [_step(number, each, own, operations) for number, each in enumerate(listed, 1)]
 
 
-def _step(number: int, element: object, own: AccountId, operations: Mapping[str, Served]) -> Step:
+def _step(number: int, element: object, own: AccountId, operations: Mapping[str, Served]) -> SeedStep:
     if not isinstance(element, dict):
         raise InvalidRequest(f"Step {number} of the seed is no object")
     members = {"name" if name == "as" else name: value for name, value in element.items() if name != "input"}
     bound = _bind_step(members)
     given = element.get("input", {})
     account = own if bound.account is None else parse_account_id(bound.account)
-    step = Step(number, bound.operation, account, bound.name, given if isinstance(given, dict) else {})
+    step = SeedStep(number, bound.operation, account, bound.name, given if isinstance(given, dict) else {})
     if not isinstance(given, dict):
         raise step.refused("input is no object")
     if unknown := element.keys() - {"operation", "account", "as", "input"}:
@@ -90,7 +90,7 @@ class Seeding:
 
     operations: Mapping[str, Served]
 
-    async def carry_out(self, steps: Sequence[Step], caller: Caller) -> list[Mapping[str, object]]:
+    async def carry_out(self, steps: Sequence[SeedStep], caller: Caller) -> list[Mapping[str, object]]:
         """Return the outputs; raise what the first operation raises that fails, with its place in the seed."""
         outputs: list[Mapping[str, object]] = []
         named: dict[str, Mapping[str, object]] = {}
@@ -154,7 +154,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _resolved(value: object, named: Mapping[str, Mapping[str, object]], step: Step) -> object:
+def _resolved(value: object, named: Mapping[str, Mapping[str, object]], step: SeedStep) -> object:
     """Return the value with references replaced; others stay as they are, because policies have variables."""
     if isinstance(value, dict):
         return {key: _resolved(each, named, step) for key, each in value.items()}
@@ -165,7 +165,7 @@ def _resolved(value: object, named: Mapping[str, Mapping[str, object]], step: St
     return _REFERENCE.sub(lambda found: _referred(found, named, step), value)
 
 
-def _referred(found: "re.Match[str]", named: Mapping[str, Mapping[str, object]], step: Step) -> str:
+def _referred(found: "re.Match[str]", named: Mapping[str, Mapping[str, object]], step: SeedStep) -> str:
     if found[1] not in named:
         return found[0]
     value: object = named[found[1]]
