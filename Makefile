@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 # Tests wait for servers and clients most of their time; with more workers than cores those become slow themselves.
 TEST_WORKERS ?= 2
 
-.PHONY: help run install install-test test lint unit coverage lower-bounds parity bench soak clean
+.PHONY: help run install install-test test lint unit coverage lower-bounds parity device-operations bench soak clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ PARITY_TESTS ?= tests/clients/test_boto3*.py
 parity: install-test ## Try every operation with AWS's SDK on running services, print which answer, write docs/reference/operations.md
 	THINGMINT_PARITY_RECORD=$(VENV)/parity.json $(BIN)/python -m pytest -q $(PARITY_TESTS)
 	$(BIN)/python -m tests.support.parity $(VENV)/parity.json
+
+device-operations: install-test ## Write docs/reference/device-operations.md from the table of device operations
+	$(BIN)/python tools/device_operations.py > docs/reference/device-operations.md
 
 bench: install-test ## Measure against named references and peers; prints a table of ratios, writes bench/results/latest.json
 	$(BIN)/python -m bench

@@ -185,7 +185,7 @@ def configure_logging(log_format: str, level: str, stream: TextIO | None = None)
     ]
     if log_format != "json":
         # JSON escapes by itself; on a terminal a device must not write lines of its own.
-        shared.append(escape_controls)
+        shared += [without_absent, escape_controls]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, renderer],
@@ -209,6 +209,11 @@ def mask_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -
         if _sounds_secret(name) or (isinstance(value, str) and "PRIVATE KEY" in value):
             event[name] = _MASKED
     return event
+
+
+def without_absent(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Leave out facts that are None: people read lines, and programs look for names."""
+    return {name: value for name, value in event.items() if value is not None}
 
 
 def escape_controls(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
