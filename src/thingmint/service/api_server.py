@@ -7,6 +7,7 @@ import structlog
 
 from thingmint.api.service import build_router, is_operation
 from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
+from thingmint.public.log_pages import LogPages
 from thingmint.registration.kernel.tags import stored_tags
 from thingmint.rest.answering import Answering
 from thingmint.rest.answers import Answer, error_answer
@@ -23,6 +24,7 @@ from thingmint.service.addresses import device_endpoint
 from thingmint.service.device_edge import DeviceEdge
 from thingmint.service.node import OpenNode
 from thingmint.service.readiness import Readiness, require_listening
+from thingmint.service.transparency import LogApplication
 from thingmint.settings.config import Config, StartRefused
 
 # Those who watch the service send no bodies, and its checks of readiness answer within a second.
@@ -50,13 +52,15 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
     config, registry = node.config, node.registry
     errors = ErrorMap(AccessDeniedName(config.access_denied_as))
     answering = Answering(errors=errors, observer=node.metrics, log=_log.bind(), new_request_id=new_request_id)
+    authenticator = Authenticator(registry.store, registry.sealer, registry.clock, registry.scope.region)
+    tags_of = partial(stored_tags, registry.store)
     api = Application(
         router=build_router(node.authority, partial(device_endpoint, config, edge.port), edge.for_operators),
         answering=answering,
-        authenticator=Authenticator(registry.store, registry.sealer, registry.clock, registry.scope.region),
+        authenticator=authenticator,
         throttle=_throttle(config),
         clock=registry.clock,
-        tags_of=partial(stored_tags, registry.store),
+        tags_of=tags_of,
         max_in_flight=config.max_requests,
     )
     pages = Pages(
@@ -66,6 +70,14 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
         metrics=SharedPage(node.metrics.render).get,
     )
 
+    log = LogApplication(
+        LogPages(registry.store, node.log.salt_secret),
+        answering,
+        registry=registry,
+        authenticator=authenticator,
+        tags_of=tags_of,
+    )
+
     def awss_form(error: Exception) -> Answer:
         return error_answer(errors.answer(error))
 
@@ -73,6 +85,7 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
     mounted = (
         Mounted(api, awss_form),
         Mounted(pages, awss_form, PREFIXES, _LIMITS_OF_PAGES),
+        Mounted(log, awss_form, LogApplication.prefixes, _LIMITS_OF_PAGES),
     )
     return Front(mounted, new_request_id)
 

@@ -18,7 +18,7 @@ _ED25519 = b"\x01"
 _MAX_NOTE_CHARACTERS = 100_000
 _SIGNATURE = re.compile("— ([^\\s+]+) ([A-Za-z0-9+/=]+)")
 _BODY = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/=]+)\n(?:[^\n]+\n)*")
-_NAME = re.compile(r"[^\s+]{1,200}")
+_NAME = re.compile(r"[!-*,-~]{1,200}")
 
 
 class CheckpointInvalid(ValueError):
@@ -62,7 +62,7 @@ class SignedCheckpoint:
 
 
 def is_origin(name: str) -> bool:
-    """Return whether a log may have this name: no spaces and no plus sign, at most 200 characters."""
+    """Return whether a log may have this name: ASCII without spaces and plus signs, at most 200 characters."""
     return _NAME.fullmatch(name) is not None
 
 

@@ -5,7 +5,7 @@ Version 1. A leaf is a JSON object of ASCII characters without spaces, its names
     {"v":1,"at":A,"account":"…","region":"…","action":"…","subject":"…","facts":{…},"private":"…"}
 
 - ``at``: microseconds since 1970-01-01T00:00:00Z, a whole number.
-- ``subject``: ``cert/ID`` or ``cacert/ID`` where the entry's resource is a certificate or a CA certificate; otherwise "".
+- ``subject``: ``cert/ID`` or ``cacert/ID`` where the entry's resource is a certificate or a CA certificate, else "".
   An id is the SHA-256 of the certificate's DER.
 - ``facts``: those members of the entry's detail that `FACTS` names, in the order of the detail, if their values are of
   letters, digits and ``_ . : -`` only, at most 128 of them: serial numbers, ids, statuses, digests.
@@ -46,7 +46,7 @@ FACTS = (
 )
 _VALUE = r"[A-Za-z0-9_.:-]{0,128}"
 _MEMBER = rf'"(?:{"|".join(FACTS)})":"{_VALUE}"'
-# Most details are of facts only, and are taken as they are: an issuance costs a tenth of what it would cost to parse it.
+# Most details are of facts only, and are taken as they are: to parse them would take longer than all the rest.
 _FACTS_ONLY = re.compile(rf"\{{(?:{_MEMBER}(?:,{_MEMBER})*)?\}}", re.ASCII)
 _FACT = re.compile(_VALUE, re.ASCII)
 _SUBJECT = re.compile(r"arn:[a-z-]+:iot:[^:]*:[^:]*:((?:cert|cacert)/[0-9a-f]{64})", re.ASCII)
@@ -100,7 +100,9 @@ def _facts(detail: str) -> str:
         # Somebody has written into the table. The digest covers what stands there.
         told = None
     members = told.items() if isinstance(told, dict) else ()
-    return json.dumps({name: value for name, value in members if name in FACTS and _is_fact(value)}, separators=(",", ":"))
+    return json.dumps(
+        {name: value for name, value in members if name in FACTS and _is_fact(value)}, separators=(",", ":")
+    )
 
 
 def _is_fact(value: object) -> bool:

@@ -1,7 +1,7 @@
 """Owns the hash tree of RFC 6962, section 2.1: hashes, spans, proofs and their verification; knows no storage.
 
 A span is ``D[start:end]`` of the RFC, the leaves from ``start`` up to but without ``end``. A subtree that is full has a
-height and a number: its span is ``number * 2**height`` up to ``(number + 1) * 2**height``. Hashes are SHA-256, 32 bytes.
+height and a number: its span is ``number * 2**height`` up to ``(number + 1) * 2**height``. Hashes are SHA-256.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thingmint.core.transparency.leaf import LoggedEntry
+from thingmint.records.log.terms import term_of_action, term_of_principal, term_of_resource
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import DATABASE_TIME, OPEN_CEILING, OPEN_HORIZON
 
-COLUMNS = (
-    "position, at, account, region, principal_arn, source_address, request_id, action, resource, detail"
-)
+COLUMNS = "position, at, account, region, principal_arn, source_address, request_id, action, resource, detail"
 
 # One statement, so that an entry and one that was written after it are seen together.
 NEW_ENTRIES = (
@@ -28,7 +27,7 @@ COUNT_ENTRIES = "SELECT count(*) FROM audit WHERE position <= $1"
 
 DELETE_ENTRY = "DELETE FROM audit WHERE position = $1"
 
-OPEN_TRANSACTIONS = f"SELECT {OPEN_HORIZON}, {OPEN_CEILING}, {DATABASE_TIME}"  # noqa: S608  tokens
+OPEN_TRANSACTIONS = f"SELECT {OPEN_HORIZON}, {OPEN_CEILING}, {DATABASE_TIME}"
 
 NOTE_GAP = "INSERT INTO log_gap (position, noted_at) VALUES ($1, $2) ON CONFLICT (position) DO NOTHING"
 
@@ -84,7 +83,8 @@ def count_entries(last: int) -> Steps[int]:
 
 def delete_entry(entry: LoggedEntry) -> Steps[None]:
     """Delete an entry, and what it is found by."""
-    for term in (f"r{entry.resource}", f"p{entry.principal_arn}", f"a{entry.action.lower()}"):
+    terms = term_of_resource(entry.resource), term_of_principal(entry.principal_arn), term_of_action(entry.action)
+    for term in terms:
         yield from rows_of(DELETE_TERM, term, entry.position)
     yield from rows_of(DELETE_ENTRY, entry.position)
 

@@ -16,6 +16,8 @@ STORE_TILE = (
 
 TILES_FROM = "SELECT number, hashes FROM log_tile WHERE level = $1 AND number >= $2 ORDER BY number LIMIT $3"
 
+BUNDLES_FROM = "SELECT number, positions FROM log_bundle WHERE number >= $1 ORDER BY number LIMIT $2"
+
 BUNDLE = "SELECT positions FROM log_bundle WHERE number = $1"
 
 STORE_BUNDLE = (
@@ -54,6 +56,12 @@ def positions_of_bundle(number: int) -> Steps[Sequence[int]]:
     """Return the positions of the audit entries whose leaves are in the tile of level 0 with this number."""
     row = yield from row_of(BUNDLE, number)
     return () if row is None else _positions(bytes(row[0]))
+
+
+def bundles_from(number: int, limit: int) -> Steps[Sequence[tuple[int, Sequence[int]]]]:
+    """Return up to ``limit`` bundles with their numbers, from this number on: the positions of their audit entries."""
+    rows = yield from rows_of(BUNDLES_FROM, number, limit)
+    return [(row[0], _positions(bytes(row[1]))) for row in rows]
 
 
 def store_bundle(number: int, positions: Sequence[int]) -> Steps[None]:

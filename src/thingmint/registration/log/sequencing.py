@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from thingmint.core.errors import ThingmintError
 from thingmint.core.transparency.checkpoint import TreeHead
 from thingmint.core.transparency.growing_tree import GrowingTree, TreeDamaged, last_tiles
-from thingmint.core.transparency.leaf import LoggedEntry, leaf_of, salt_of
+from thingmint.core.transparency.leaf import leaf_of, salt_of
 from thingmint.core.transparency.merkle import leaf_hash
 from thingmint.core.transparency.tiles import TILE_WIDTH
 from thingmint.records.log import entries as entry_table
