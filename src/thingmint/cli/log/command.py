@@ -142,14 +142,8 @@ def _lines(verified: Verified) -> Iterator[str]:
         yield f"note: the entries of {verified.pruned} leaves were archived and removed from the audit trail"
     if verified.waiting:
         yield f"note: {verified.waiting} entries have no leaf yet"
-    outcome = "nothing" if not verified.findings else f"{len(verified.findings)} rows"
-    yield (
-        f"{verified.key.origin}: {verified.head.size} leaves and {verified.certificates} certificates compared: "
-        f"{outcome} does not agree"
-        if not verified.findings
-        else f"{verified.key.origin}: {verified.head.size} leaves and {verified.certificates} certificates compared: "
-        f"{outcome} do not agree"
-    )
+    compared = f"{verified.key.origin}: {verified.head.size} leaves and {verified.certificates} certificates compared"
+    yield f"{compared}: {f'{len(verified.findings)} findings' if verified.findings else 'all of it agrees'}"
 
 
 def _shown(verified: Verified) -> dict[str, object]:

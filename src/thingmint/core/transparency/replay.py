@@ -73,8 +73,8 @@ class Replay:
         if present.subject.name.rpartition("/")[2] != present.digest:
             yield f"{row}: was changed: it holds another certificate"
         if logged is None:
-            reason = "no leaf of the log tells of it" if is_whole else "its leaf is not among those that are here"
-            yield f"{row}: was inserted: {reason}"
+            unknown = "cannot be compared: no leaf that can be read tells of it"
+            yield f"{row}: was inserted: no leaf of the log tells of it" if is_whole else f"{row}: {unknown}"
             return
         if logged.status != present.status:
             yield f"{row}: was changed: its status is {present.status}, {_place(logged)} says {logged.status}"

@@ -82,6 +82,7 @@ class _Leaves:
         if leaf_hash(leaf) == expected:
             self.replay.apply(index, leaf)
             return True
+        self.are_whole = False
         named = f"archived entry of leaf {index}" if entry is None else f"audit entry {entry.position}"
         self._verified.find(f"{named}: was changed: leaf {index} of the log has another hash")
         return True
