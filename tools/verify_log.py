@@ -1,5 +1,4 @@
 """Verifies an export of Thingmint's log without Thingmint: Python's standard library, and OpenSSL for one signature.
-
 Written from RFC 6962 (hashing), c2sp.org/tlog-tiles, c2sp.org/tlog-checkpoint, c2sp.org/signed-note and
 docs/explanation/log.md (leaves). Python cannot verify Ed25519, so the command `openssl` (3.0 or later) does; without
 it, that is said and the exit code is 1.
@@ -146,11 +145,10 @@ def main() -> int:
     parser.add_argument("--archive", type=Path, action="append", default=[], help="archives of `audit prune`")
     parser.add_argument("--earlier", type=Path, action="append", default=[], help="checkpoints from before")
     given = parser.parse_args()
-    folder = given.folder
+    folder, level = given.folder, 0
     key = given.key or (folder / "key").read_text()
     size, root = read_checkpoint((folder / "checkpoint").read_text(), key)
     hashes = below = read_tiles(folder, 0, size)
-    level = 0
     while len(below) >= 256:
         above = [root_of(below[at : at + 256]) for at in range(0, len(below) - 255, 256)]
         level += 1
@@ -172,11 +170,10 @@ def main() -> int:
             waiting.append(leaf)
         elif index in seen or index >= size or sha256(b"\x00", leaf) != hashes[index]:
             find(f"audit entry {entry['position']}: was changed or inserted: it is not leaf {index}")
-            seen.add(index)
             is_whole = False
         else:
-            seen.add(index)
             replay(present, index, leaf)
+        seen.add(index)
     for index in sorted(set(range(size)) - seen)[:1000]:
         find(f"leaf {index}: its audit entry was removed, or is in an archive that was not given")
         is_whole = False
