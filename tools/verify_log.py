@@ -1,6 +1,6 @@
 """Verifies an export of Thingmint's log without Thingmint: Python's standard library, and OpenSSL for one signature.
 Written from RFC 6962 (hashing), c2sp.org/tlog-tiles, c2sp.org/tlog-checkpoint, c2sp.org/signed-note and
-docs/explanation/log.md (leaves). Python cannot verify Ed25519, so the command `openssl` (3.0 or later) does; without
+docs/explanation/verifiable-log.md (leaves). Python cannot verify Ed25519, so the command `openssl` (3.0 or later) does; without
 it, that is said and the exit code is 1.
 
     thingmint log export FOLDER
