@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -67,7 +68,7 @@ def test_a_detail_that_is_no_object_has_no_facts(detail: str) -> None:
 
 @pytest.mark.parametrize("field", [name for name in LoggedEntry.__slots__ if name != "position"])
 def test_every_field_of_an_entry_changes_its_leaf(field: str) -> None:
-    changed = 1 if field == "at" else f"{getattr(ENTRY, field)} "
+    changed: Any = 1 if field == "at" else f"{getattr(ENTRY, field)} "
     assert leaf_of(replace(ENTRY, **{field: changed}), SALT) != leaf_of(ENTRY, SALT)
 
 
