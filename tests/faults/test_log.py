@@ -29,7 +29,7 @@ from thingmint.service.transparency import open_log_of
 from thingmint.storage import SQLITE_FILE_NAME
 from thingmint.storage.sqlite import open_sqlite
 
-ENTRIES = 12_000
+ENTRIES = 6_000
 
 
 def size_of(data_dir: Path) -> int:
@@ -51,7 +51,7 @@ def test_kill_after_kill_the_tree_is_that_of_the_entries_in_their_order(tmp_path
     while size_of(data_dir) < ENTRIES:
         before, service = size_of(data_dir), start_service(data_dir, key_reserve=0)
         # What is looked at is the size, not the time; the service may be anywhere in a pass.
-        while size_of(data_dir) < min(before + chance.randrange(1, 4000), ENTRIES):
+        while size_of(data_dir) < min(before + chance.randrange(1, 2500), ENTRIES):
             time.sleep(0.002)
         service.kill()
         kills += 1

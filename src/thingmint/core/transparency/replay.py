@@ -8,6 +8,7 @@ from typing import NamedTuple
 REVOKED = "REVOKED"
 _DELETIONS = frozenset({"DeleteCertificate", "DeleteCACertificate"})
 _ACCEPTED = "AcceptCertificateTransfer"
+_DECODER = json.JSONDecoder()
 # Every leaf that decides over a certificate says its status, and no other leaf needs to be read.
 _TELLS_STATUS = b'"status":"'
 
@@ -20,12 +21,11 @@ class Subject(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(NamedTuple):
     """What the last leaf of a certificate says, and which leaf that is; None if it has no place yet."""
 
     status: str
-    index: int | None
+    leaf_index: int | None
     serial_number: str | None
     issuer_id: str | None
 
@@ -53,7 +53,7 @@ class Replay:
         """Take the next leaf; without an index it is of an entry that has no place yet."""
         if _TELLS_STATUS not in leaf:
             return
-        told = json.loads(leaf)
+        told, _ = _DECODER.raw_decode(leaf.decode("ascii"))
         facts, action = told["facts"], told["action"]
         certificate_id = facts.get("certificate_id")
         name = f"cert/{certificate_id}" if certificate_id else told["subject"]
@@ -119,4 +119,4 @@ def _row(subject: Subject) -> str:
 
 
 def _place(logged: Logged) -> str:
-    return "the entry without a leaf yet" if logged.index is None else f"leaf {logged.index}"
+    return "the entry without a leaf yet" if logged.leaf_index is None else f"leaf {logged.leaf_index}"
