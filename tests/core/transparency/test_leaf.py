@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,8 +41,7 @@ def test_the_bytes_of_a_leaf_are_those_of_the_documentation() -> None:
 
 
 def test_names_of_things_and_callers_are_in_no_leaf() -> None:
-    secret = replace(
-        ENTRY,
+    secret = ENTRY._replace(
         action="RegisterThing",
         resource="arn:aws:iot:eu-west-1:123456789012:thing/Lampe",
         detail=json.dumps({"certificate_id": "ef" * 32, "status": "ACTIVE", "thing": "Lampe", "policies": "Licht"}),
@@ -55,21 +53,21 @@ def test_names_of_things_and_callers_are_in_no_leaf() -> None:
 
 
 def test_a_fact_of_any_other_form_is_private() -> None:
-    entry = replace(ENTRY, detail=json.dumps({"status": "a b", "version": "1" * 129, "mode": 5, "issuer_id": "ü"}))
+    entry = ENTRY._replace(detail=json.dumps({"status": "a b", "version": "1" * 129, "mode": 5, "issuer_id": "ü"}))
     assert json.loads(leaf_of(entry, SALT))["facts"] == {}
 
 
 @pytest.mark.parametrize("detail", ["", "{", "[]", "null", "[" * 100_000, '"status"'])
 def test_a_detail_that_is_no_object_has_no_facts(detail: str) -> None:
-    leaf = json.loads(leaf_of(replace(ENTRY, detail=detail), SALT))
+    leaf = json.loads(leaf_of(ENTRY._replace(detail=detail), SALT))
     assert leaf["facts"] == {}
-    assert leaf["private"] == private_digest(replace(ENTRY, detail=detail), SALT)
+    assert leaf["private"] == private_digest(ENTRY._replace(detail=detail), SALT)
 
 
-@pytest.mark.parametrize("field", [name for name in LoggedEntry.__slots__ if name != "position"])
+@pytest.mark.parametrize("field", [name for name in LoggedEntry._fields if name != "position"])
 def test_every_field_of_an_entry_changes_its_leaf(field: str) -> None:
     changed: Any = 1 if field == "at" else f"{getattr(ENTRY, field)} "
-    assert leaf_of(replace(ENTRY, **{field: changed}), SALT) != leaf_of(ENTRY, SALT)
+    assert leaf_of(ENTRY._replace(**{field: changed}), SALT) != leaf_of(ENTRY, SALT)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +81,7 @@ def test_every_field_of_an_entry_changes_its_leaf(field: str) -> None:
     ],
 )
 def test_the_subject_is_a_certificate(resource: str, subject: str) -> None:
-    assert json.loads(leaf_of(replace(ENTRY, resource=resource), SALT))["subject"] == subject
+    assert json.loads(leaf_of(ENTRY._replace(resource=resource), SALT))["subject"] == subject
 
 
 def test_salts_differ_by_position_and_by_secret() -> None:
@@ -95,7 +93,7 @@ def test_salts_differ_by_position_and_by_secret() -> None:
 @given(st.dictionaries(st.sampled_from(FACTS), st.from_regex(r"\A[A-Za-z0-9_.:-]{0,128}\Z")))
 def test_details_of_facts_only_are_told_as_they_are(detail: dict[str, str]) -> None:
     text = json.dumps(detail, separators=(",", ":"))
-    assert json.loads(leaf_of(replace(ENTRY, detail=text), SALT))["facts"] == detail
+    assert json.loads(leaf_of(ENTRY._replace(detail=text), SALT))["facts"] == detail
 
 
 @given(st.builds(LoggedEntry, st.just(1), st.integers(0, 2**62), *[st.text()] * 8))

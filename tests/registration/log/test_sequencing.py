@@ -229,7 +229,7 @@ async def test_a_leap_of_positions_is_not_searched_in_full(postgresql_url: str, 
         await execute(store, "ALTER TABLE audit ALTER COLUMN position RESTART WITH 1000000")
         await append(store, range(1, 3))
         assert (await sequenced(store, log)).size == 3
-        assert 0 < len(await store.read(gaps)) <= 10_000
+        assert len(await store.read(gaps)) <= 10_000
 
 
 async def test_a_node_leaves_the_log_to_another_one_that_holds_it(postgresql_url: str, tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ the key and 16 bytes of output, over the entry's position in the audit trail as 
 
 import json
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2s, sha256
 from json.encoder import encode_basestring_ascii as quoted
+from typing import NamedTuple
 
 VERSION = 1
 SALT_BYTES = 16
@@ -52,8 +52,7 @@ _FACT = re.compile(_VALUE, re.ASCII)
 _SUBJECT = re.compile(r"arn:[a-z-]+:iot:[^:]*:[^:]*:((?:cert|cacert)/[0-9a-f]{64})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedEntry:
+class LoggedEntry(NamedTuple):
     """An entry of the audit trail as it is stored. ``detail`` is the text of a JSON object."""
 
     position: int

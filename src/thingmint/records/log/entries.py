@@ -29,7 +29,12 @@ DELETE_ENTRY = "DELETE FROM audit WHERE position = $1"
 
 OPEN_TRANSACTIONS = f"SELECT {OPEN_HORIZON}, {OPEN_CEILING}, {DATABASE_TIME}"
 
-NOTE_GAP = "INSERT INTO log_gap (position, noted_at) VALUES ($1, $2) ON CONFLICT (position) DO NOTHING"
+NOTE_GAPS = (
+    "INSERT INTO log_gap (position, noted_at) "
+    "WITH RECURSIVE missing (position) AS (SELECT CAST($1 AS BIGINT) "
+    "UNION ALL SELECT position + 1 FROM missing WHERE position < $2) "
+    "SELECT position, CAST($3 AS BIGINT) FROM missing WHERE position <= $2 ON CONFLICT (position) DO NOTHING"
+)
 
 CLOSE_GAP = "DELETE FROM log_gap WHERE position = $1"
 
@@ -105,9 +110,9 @@ def gaps() -> Steps[Sequence[int]]:
     return [position for (position,) in (yield from rows_of(GAPS))]
 
 
-def note_gap(position: int, time: int) -> Steps[None]:
-    """Note that an entry may still appear at the position."""
-    yield from rows_of(NOTE_GAP, position, time)
+def note_gaps(first: int, last: int, time: int) -> Steps[None]:
+    """Note that entries may still appear from one position to another, both included."""
+    yield from rows_of(NOTE_GAPS, first, last, time)
 
 
 def close_gap(position: int) -> Steps[None]:

@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from thingmint.core.errors import ThingmintError
 from thingmint.core.transparency.checkpoint import TreeHead
@@ -37,7 +38,7 @@ _SLICE = 128
 # A transaction takes a position while it runs one statement, which ends within four seconds.
 _CEILING_AFTER_MICROSECONDS = 10_000_000
 # As many transactions are never open at once; what is missing farther back was removed, or skipped by a restart.
-_MAX_GAPS_OF_A_SLICE = 10_000
+_MAX_GAPS_AT_ONCE = 10_000
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
 
 Observe = Callable[[int, float], None]
@@ -108,12 +109,13 @@ def _append(identity: LogIdentity, state: LogState, tree: GrowingTree) -> Steps[
 
 
 def _note_gaps(position: int, later: Sequence[int], at: int) -> Steps[set[int]]:
-    present = set(later)
-    first = max(position + 1, later[-1] - _MAX_GAPS_OF_A_SLICE)
-    missing = [each for each in range(first, later[-1]) if each not in present]
-    for each in missing:
-        yield from entry_table.note_gap(each, at)
-    return set(missing)
+    missing = set[int]()
+    for before, after in pairwise((position, *later)):
+        first = max(before + 1, after - _MAX_GAPS_AT_ONCE)
+        if first < after:
+            yield from entry_table.note_gaps(first, after - 1, at)
+            missing.update(range(first, after))
+    return missing
 
 
 def _store(
