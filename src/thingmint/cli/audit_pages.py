@@ -50,8 +50,7 @@ def _beginning(scope: Scope, wanted: AuditFilter) -> Steps[tuple[PageKey, int]]:
 
 
 def _page(scope: Scope, term: str | None, after: PageKey, indexed: int) -> Steps[Sequence[Listed[AuditEntry]]]:
-    request = PageRequest(_PAGE, after, ascending=False)
     # The newest entries, and on a database that was just migrated many more, are not found by their terms yet.
     if term is None or after.position > indexed + 1:
-        return (yield from audit_page(scope, request))
-    return (yield from audit_page_of_term(scope, term, request))
+        return (yield from audit_page(scope, PageRequest(_PAGE, after, ascending=False)))
+    return (yield from audit_page_of_term(scope, term, after, _PAGE))

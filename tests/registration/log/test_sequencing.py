@@ -243,5 +243,11 @@ async def test_a_node_leaves_the_log_to_another_one_that_holds_it(postgresql_url
         async with connection.transaction():
             await connection.execute("SELECT * FROM log_state FOR UPDATE")
             assert await other.write(lambda: sequence(log)) is None
+            seen = list[int]()
+            work = asyncio.create_task(Sequencer(other, log, lambda size, _seconds: seen.append(size), 0.001).run())
+            await asyncio.sleep(0.1)
+            assert seen == []
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
         assert await other.write(lambda: sequence(log)) == Passed(TILE_WIDTH, TILE_WIDTH)
         await connection.close()

@@ -310,6 +310,10 @@ async def test_an_entry_that_was_changed_is_not_archived(store: Store, tmp_path:
     assert (await state_of(store)).pruned == 256
 
 
+def test_an_archive_ends_with_its_last_line() -> None:
+    assert list(leaves_of_lines([])) == []
+
+
 @pytest.mark.parametrize("line", ["", "{}", "[]", "5", '{"index":0,"position":1}', '{"index":null}'])
 def test_a_line_that_is_not_of_an_archive_is_refused(line: str) -> None:
     with pytest.raises(LineUnreadable):

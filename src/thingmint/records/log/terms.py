@@ -5,24 +5,17 @@ from collections.abc import Sequence
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope
 from thingmint.records.audit import COLUMNS, audit_entry_of_row
-from thingmint.records.columns import position_after
-from thingmint.records.paging import Listed, PageKey, PageRequest
+from thingmint.records.paging import Listed, PageKey
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Steps
 
 
-def _page(comparison: str, direction: str) -> str:
-    columns = ", ".join(f"audit.{name}" for name in COLUMNS.split(", "))
-    return (
-        f"SELECT audit.position, {columns} FROM audit_term "  # noqa: S608  the columns are constants
-        "JOIN audit ON audit.position = audit_term.position "
-        f"WHERE audit_term.term = $1 AND audit_term.position {comparison} $2 AND account = $3 AND region = $4 "
-        f"ORDER BY audit_term.position {direction} LIMIT $5"
-    )
-
-
-PAGE_OF_TERM_DOWN = _page("<", "DESC")
-PAGE_OF_TERM_UP = _page(">", "ASC")
+PAGE_OF_TERM = (
+    f"SELECT audit.position, {COLUMNS} FROM audit_term "  # noqa: S608  the columns are constants
+    "JOIN audit ON audit.position = audit_term.position "
+    "WHERE audit_term.term = $1 AND audit_term.position < $2 AND account = $3 AND region = $4 "
+    "ORDER BY audit_term.position DESC LIMIT $5"
+)
 
 POSITIONS_OF_TERM = "SELECT position FROM audit_term WHERE term = $1 ORDER BY position LIMIT $2"
 
@@ -42,14 +35,12 @@ def term_of_action(action: str) -> str:
     return f"a{action.lower()}"
 
 
-def audit_page_of_term(scope: Scope, term: str, request: PageRequest) -> Steps[Sequence[Listed[AuditEntry]]]:
-    """Return up to ``request.size`` entries of the account and region with this term, as `audit_page` does.
+def audit_page_of_term(scope: Scope, term: str, after: PageKey, size: int) -> Steps[Sequence[Listed[AuditEntry]]]:
+    """Return up to ``size`` entries of the account and region with this term, newest first, as `audit_page` does.
 
     Entries are found by their terms within a second of their change.
     """
-    sql = PAGE_OF_TERM_UP if request.ascending else PAGE_OF_TERM_DOWN
-    after = position_after(request.after, ascending=request.ascending)
-    rows = yield from rows_of(sql, term, after, scope.account, scope.region, request.size)
+    rows = yield from rows_of(PAGE_OF_TERM, term, after.position, scope.account, scope.region, size)
     return tuple(Listed(audit_entry_of_row(columns), PageKey(position)) for position, *columns in rows)
 
 

@@ -73,8 +73,6 @@ def sequence(identity: LogIdentity) -> Steps[Passed | None]:
     position, positions = yield from _append(identity, state, tree)
     if positions:
         yield from _store(identity, state, tree, position, positions)
-    elif position > state.position:
-        yield from advance(state.size, position, state.checkpoint)
     return Passed(len(positions), tree.size)
 
 
