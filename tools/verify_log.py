@@ -1,7 +1,6 @@
 """Verifies an export of Thingmint's log without Thingmint: Python's standard library, and OpenSSL for one signature.
-Written from RFC 6962 (hashing), c2sp.org/tlog-tiles, c2sp.org/tlog-checkpoint, c2sp.org/signed-note and
-docs/explanation/verifiable-log.md (leaves). Python cannot verify Ed25519, so the command `openssl` (3.0 or later) does; without
-it, that is said and the exit code is 1.
+Written from RFC 6962, C2SP's tlog-tiles, tlog-checkpoint and signed-note, and docs/explanation/verifiable-log.md.
+Python cannot verify Ed25519, so the command `openssl` (3.0 or later) does; without it, this fails.
 
     thingmint log export FOLDER
     python tools/verify_log.py FOLDER --key "$(cat key-from-a-safe-place)" --earlier checkpoint-of-last-year
