@@ -9,7 +9,6 @@ from thingmint.records.paging import Listed, PageKey
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Steps
 
-
 PAGE_OF_TERM = (
     f"SELECT audit.position, {COLUMNS} FROM audit_term "  # noqa: S608  the columns are constants
     "JOIN audit ON audit.position = audit_term.position "
