@@ -18,7 +18,7 @@ _SECONDS_OF_CHECKPOINT, _SECONDS_OF_TILE = 1, 31_536_000
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class LogPage:
     """The content of a page, and for how many seconds it stays what it is."""
 
     body: bytes
@@ -38,14 +38,14 @@ class LogPages:
     store: Store
     secret: bytes = field(repr=False)
 
-    async def page(self, path: str) -> Page:
+    async def page(self, path: str) -> LogPage:
         """Return the page at the path below the log's prefix.
 
         Raises OperationUnknown if no page has the path, ResourceNotFound if the log has no such tile or not any more.
         """
         if path == "checkpoint":
             state = await self.store.read(present_state)
-            return Page(state.checkpoint.encode(), _TEXT, _SECONDS_OF_CHECKPOINT)
+            return LogPage(state.checkpoint.encode(), _TEXT, _SECONDS_OF_CHECKPOINT)
         wanted = tile_of_path(path)
         if wanted is None:
             raise OperationUnknown("No page of the log has this path")
@@ -53,4 +53,4 @@ class LogPages:
             body = await self.store.read(lambda: read_bundle(wanted, self.secret))
         else:
             body = await self.store.read(lambda: read_tile(wanted))
-        return Page(body, _OCTETS, _SECONDS_OF_TILE)
+        return LogPage(body, _OCTETS, _SECONDS_OF_TILE)

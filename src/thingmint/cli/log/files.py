@@ -14,7 +14,7 @@ _MAX_CHECKPOINT_BYTES = 100_000
 
 
 class ExportFolder:
-    """Implements `registration.log.exporting.Folder` on a folder that the export makes."""
+    """Implements `registration.log.exporting.ExportTarget` on a folder that the export makes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

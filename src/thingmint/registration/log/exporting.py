@@ -18,7 +18,7 @@ _PAGE = 500
 ENTRIES_FILE, REGISTRY_FILE = "entries.jsonl", "registry.jsonl"
 
 
-class Folder(Protocol):
+class ExportTarget(Protocol):
     """Where an export goes. A store may run a program again from its start, which then empties the folder."""
 
     def empty(self) -> None:
@@ -34,7 +34,7 @@ class Folder(Protocol):
         ...
 
 
-def export(secret: bytes, folder: Folder) -> Steps[int]:
+def export(secret: bytes, folder: ExportTarget) -> Steps[int]:
     """Write everything that an auditor needs; return the size of the tree. Raises ResourceNotFound if there is no log.
 
     The files below ``tile/`` and ``checkpoint`` are those of C2SP's tlog-tiles.
@@ -59,7 +59,7 @@ def export(secret: bytes, folder: Folder) -> Steps[int]:
     return state.size
 
 
-def _bundles(secret: bytes, state: LogState, folder: Folder) -> Steps[None]:
+def _bundles(secret: bytes, state: LogState, folder: ExportTarget) -> Steps[None]:
     for bundle in _bundles_of(state.size):
         entries = (yield from entries_of_bundle(bundle.number))[: bundle.width]
         present = [entry for entry in entries if entry is not None]
@@ -76,7 +76,7 @@ def _bundles_of(size: int) -> Iterator[Tile]:
     return (Tile(0, each.number, each.width, is_entries=True) for each in tiles_of(size) if each.level == 0)
 
 
-def _entries_without_leaf(secret: bytes, state: LogState, folder: Folder) -> Steps[None]:
+def _entries_without_leaf(secret: bytes, state: LogState, folder: ExportTarget) -> Steps[None]:
     late: list[LoggedEntry] = []
     for position in (yield from entry_table.gaps()):
         late += yield from entry_table.entries_between(position, position, 1)
