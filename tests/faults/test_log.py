@@ -38,6 +38,7 @@ def size_of(data_dir: Path) -> int:
     return 0 if row is None else int(row[0])
 
 
+@pytest.mark.soak
 def test_kill_after_kill_the_tree_is_that_of_the_entries_in_their_order(tmp_path: Path) -> None:
     data_dir, chance = tmp_path / "data", random.Random(1)
 
