@@ -8,9 +8,10 @@ import click
 
 from thingmint import __version__
 from thingmint.cli.account_commands import account, test_mode
+from thingmint.cli.audit_commands import audit
+from thingmint.cli.log.commands import log
 from thingmint.cli.numbers import OrdinaryFloatRange
 from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, GroupedCommand, config_of, settings_options
-from thingmint.cli.times import Moment
 
 # 128 and the number of the signal.
 _INTERRUPTED = 130
@@ -232,29 +233,6 @@ def show_issuer(as_json: bool, **flags: object) -> None:
 
 @main.command()
 @settings_options(STORE_SETTINGS)
-@click.option("--since", type=Moment(), default=None, help="Entries from then on: 30m, 2h, 7d ago, or ISO 8601.")
-@click.option("--until", type=Moment(), default=None, help="Entries before then.")
-@click.option("--principal", default=None, metavar="TEXT", help="Entries whose caller's ARN holds the text.")
-@click.option("--resource", default=None, metavar="TEXT", help="Entries whose resource holds the text.")
-@click.option("--action", default=None, metavar="NAME", help="Entries of the action, such as UpdateCertificate.")
-@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="How many entries.")
-@click.option("--follow", is_flag=True, help="Go on and show what is written, oldest first, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each entry.")
-def audit(limit: int, follow: bool, as_json: bool, **options: Any) -> None:
-    """Show who changed what in the registry, newest first.
-
-    Principal, resource and action may hold the wildcards * and ?, and are then compared as a whole. The account is
-    that of --account.
-    """
-    from thingmint.cli.audit import show
-    from thingmint.cli.audit_filter import AuditFilter
-
-    asked = {name: options.pop(name) for name in ("since", "until", "principal", "resource", "action")}
-    show(config_of(options), AuditFilter(**asked), limit=limit, as_json=as_json, follow=follow)
-
-
-@main.command()
-@settings_options(STORE_SETTINGS)
 def doctor(**flags: object) -> None:
     """Check the data directory and the machine.
 
@@ -263,3 +241,7 @@ def doctor(**flags: object) -> None:
     from thingmint.cli.doctor import examine
 
     examine(config_of(flags))
+
+
+main.add_command(audit)
+main.add_command(log)

@@ -21,3 +21,16 @@ CHANGE_HORIZON = "{CHANGE_HORIZON}"
 
 CHANGE_CEILING = "{CHANGE_CEILING}"
 """A stamp above all that any transaction of this database can have by now."""
+
+FOR_UPDATE_SKIP_LOCKED = "{FOR_UPDATE_SKIP_LOCKED}"
+"""At the end of a SELECT: as FOR_UPDATE, but without the rows that somebody else has locked."""
+
+# Positions are given before a transaction ends, so an entry of a lower position can appear after one of a higher.
+OPEN_HORIZON = "{OPEN_HORIZON}"
+"""A number below that of every transaction that has not ended; NULL where transactions follow one another."""
+
+OPEN_CEILING = "{OPEN_CEILING}"
+"""A number above that of every transaction that has begun to write; NULL where transactions follow one another."""
+
+DATABASE_TIME = "{DATABASE_TIME}"
+"""Microseconds since 1970 by the database's clock; NULL where transactions follow one another."""

@@ -16,6 +16,8 @@ class Answer:
     body: bytes = field(repr=False)
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    # An answer may hold a private key: no cache on the way may keep it.
+    cache_control: bytes = b"no-store"
 
 
 def error_answer(error: ErrorAnswer) -> Answer:
@@ -37,8 +39,7 @@ async def send_answer(send: Send, method: str, request_id: str, answer: Answer) 
     headers = [
         (b"content-type", answer.content_type),
         (b"content-length", b"%d" % len(answer.body)),
-        # An answer may hold a private key: no cache on the way may keep it.
-        (b"cache-control", b"no-store"),
+        (b"cache-control", answer.cache_control),
         (b"x-amzn-requestid", request_id.encode("ascii")),
         *answer.headers,
     ]

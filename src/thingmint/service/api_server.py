@@ -9,6 +9,7 @@ from thingmint.api.accounts.accounts import Administration
 from thingmint.api.service import is_operation, operations_of_test_mode, own_operations, served_operations
 from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
 from thingmint.api.wire.routing import Router
+from thingmint.public.log_pages import LogPages
 from thingmint.registration.kernel.tags import stored_tags
 from thingmint.rest.answering import Answering
 from thingmint.rest.answers import Answer, error_answer
@@ -28,6 +29,7 @@ from thingmint.service.clocks import MovableClock
 from thingmint.service.device_edge import DeviceEdge
 from thingmint.service.node import OpenNode
 from thingmint.service.readiness import Readiness, require_listening
+from thingmint.service.transparency import LogApplication
 from thingmint.settings.config import Config, StartRefused
 
 # Those who watch the service send no bodies, and its checks of readiness answer within a second.
@@ -63,13 +65,14 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
         signing_time=registry.clock.seen_by_clients,
         admits_accounts=config.test_mode,
     )
+    tags_of = partial(stored_tags, registry.store)
     api = Application(
         router=_router(node, edge),
         answering=answering,
         authenticator=authenticator,
         throttle=_throttle(config),
         clock=registry.clock,
-        tags_of=partial(stored_tags, registry.store),
+        tags_of=tags_of,
         max_in_flight=config.max_requests,
     )
     pages = Pages(
@@ -77,6 +80,14 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
         check_ready=Readiness(registry.store.check, node.clock.check).check,
         check_devices_ready=lambda: require_listening(edge.is_listening),
         metrics=SharedPage(node.metrics.render).get,
+    )
+
+    log = LogApplication(
+        LogPages(registry.store, node.log.salt_secret),
+        answering,
+        registry=registry,
+        authenticator=authenticator,
+        tags_of=tags_of,
     )
 
     def awss_form(error: Exception) -> Answer:
@@ -94,6 +105,7 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
         Mounted(api, awss_form),
         Mounted(SecurityTokens(tokens, authenticator, api), awss_form, (STS_PREFIX,)),
         Mounted(pages, awss_form, PREFIXES, _LIMITS_OF_PAGES),
+        Mounted(log, awss_form, LogApplication.prefixes, _LIMITS_OF_PAGES),
     )
     return Front(mounted, new_request_id)
 

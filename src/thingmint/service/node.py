@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from thingmint import __version__
 from thingmint.host.telemetry import Metrics
 from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.log.identity import LogIdentity
 from thingmint.service.addresses import is_unnamed
 from thingmint.service.first_credentials import ensure_credentials, require_own_database
 from thingmint.service.logged_events import LoggedEvents
@@ -18,6 +19,7 @@ from thingmint.service.opening import Registry, key_pool_of, open_registry, regi
 from thingmint.service.readiness import ClockWatch
 from thingmint.service.server_identity import ServerIdentities, ServerIdentity, new_rsa_key
 from thingmint.service.storage_choice import remember_storage
+from thingmint.service.transparency import open_log_of
 from thingmint.settings.config import Config
 
 _log = structlog.get_logger("thingmint")
@@ -34,6 +36,7 @@ class OpenNode:
     identity: ServerIdentity
     clock: ClockWatch
     metrics: Metrics
+    log: LogIdentity
 
     @property
     def config(self) -> Config:
@@ -89,7 +92,8 @@ async def open_node(config: Config) -> AsyncIterator[OpenNode]:
                 "clients on other machines cannot verify this one: give its name or address with --server-name"
             )
         clock = ClockWatch(registry.clock.now, lambda: authority.issuers.active.ca, _log, registry.clock.require_right)
-        node = OpenNode(registry, authority, events, identities, identity, clock, metrics)
+        log = await open_log_of(registry)
+        node = OpenNode(registry, authority, events, identities, identity, clock, metrics, log)
         node.show_expiries(identity)
         yield node
 

@@ -14,6 +14,7 @@ import structlog
 
 from thingmint.data_directory.files import held, make_directory
 from thingmint.data_directory.handover import Endpoints, remove_endpoints, write_endpoints
+from thingmint.registration.log.sequencing import Sequencer
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
 from thingmint.registration.provisioning.sweep import sweep
 from thingmint.rest.http.server import Server
@@ -78,6 +79,7 @@ def _background_work(node: OpenNode, server: Server, edge: DeviceEdge) -> Backgr
         BulkRunner(node.authority, str(uuid.uuid4())).run,
         partial(sweep, node.authority),
         partial(purge_credentials, node.registry, node.events),
+        Sequencer(node.registry.store, node.log, node.metrics.log_grew).run,
         node.clock.run,
         rotation.run,
     )

@@ -300,6 +300,19 @@ class Settings:
         FILE_ONLY,
     )
 
+    public_log: bool = row(
+        _SWITCH,
+        False,
+        "Let everybody read the verifiable log at /log/ of the API; otherwise callers with thingmint:ReadLog may.",
+        Group.TRANSPARENCY,
+    )
+    log_origin: str | None = row(
+        Maybe(Text(re.compile(r"[!-*,-~]{1,200}"), "1 to 200 characters of ASCII without spaces and plus signs")),
+        None,
+        "Name of the verifiable log, given to it once when it is begun; by default the first server_name and /log.",
+        Group.TRANSPARENCY,
+    )
+
     log_format: str = row(
         Choice(("auto", "console", "json")), "auto", "console or json; auto is console on a terminal.", Group.LOG
     )

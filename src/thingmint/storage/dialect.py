@@ -8,9 +8,13 @@ from thingmint.records.tokens import (
     CHANGE_CEILING,
     CHANGE_HORIZON,
     CHANGE_STAMP,
+    DATABASE_TIME,
     FOR_KEY_SHARE,
     FOR_SHARE,
     FOR_UPDATE,
+    FOR_UPDATE_SKIP_LOCKED,
+    OPEN_CEILING,
+    OPEN_HORIZON,
 )
 
 # These stand in migrations only.
@@ -21,6 +25,9 @@ ORDERED_TEXT = "{ORDERED_TEXT}"
 # What a list's index carries beside its key. SQLite then answers a list from the index and never touches the pages that
 # hold DER; PostgreSQL reads the heap for visibility in any case, and would pay for the columns at each new status.
 SUMMARY_COLUMNS = "{SUMMARY_COLUMNS}"
+
+# A table whose primary key is all of it needs no second copy of the key.
+WITHOUT_ROWID = "{WITHOUT_ROWID}"
 
 _TOKEN = re.compile(r"\{[A-Z_]+\}")
 
@@ -47,6 +54,10 @@ SQLITE = Dialect(
         FOR_UPDATE: "",
         FOR_SHARE: "",
         FOR_KEY_SHARE: "",
+        FOR_UPDATE_SKIP_LOCKED: "",
+        OPEN_HORIZON: "NULL",
+        OPEN_CEILING: "NULL",
+        DATABASE_TIME: "NULL",
         # Commits follow one another, and a counter is enough.
         CHANGE_STAMP: "(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
         CHANGE_HORIZON: "(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
@@ -56,6 +67,7 @@ SQLITE = Dialect(
         BLOB: "BLOB",
         ORDERED_TEXT: "TEXT",
         SUMMARY_COLUMNS: ", certificate_id, status, mode, created_at",
+        WITHOUT_ROWID: " WITHOUT ROWID",
     },
     migration_lock=None,
     schema_version_exists="SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_version'",
@@ -66,6 +78,10 @@ POSTGRESQL = Dialect(
         FOR_UPDATE: " FOR UPDATE",
         FOR_SHARE: " FOR SHARE",
         FOR_KEY_SHARE: " FOR KEY SHARE",
+        FOR_UPDATE_SKIP_LOCKED: " FOR UPDATE SKIP LOCKED",
+        OPEN_HORIZON: "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
+        OPEN_CEILING: "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)",
+        DATABASE_TIME: "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
         # Transactions overlap. The stamp is the transaction's id, and the horizon the id of the oldest one that was not
         # finished when it was asked for. Ids from the ceiling on are of no transaction that can be seen: they came with
         # a dump of another cluster.
@@ -76,6 +92,7 @@ POSTGRESQL = Dialect(
         BLOB: "BYTEA",
         ORDERED_TEXT: 'TEXT COLLATE "C"',
         SUMMARY_COLUMNS: "",
+        WITHOUT_ROWID: "",
     },
     # Any number that no other user of the database takes; held until the migrating transaction ends.
     migration_lock="SELECT pg_advisory_xact_lock(8391465205717003)",
