@@ -32,7 +32,7 @@ from thingmint.issuance.serial_number import random_serial_number
 from thingmint.keys.pool import KeyPool
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import KeySource, RegistrationFiles, Store
+from thingmint.registration.kernel.ports import EventOutbox, KeySource, NoOutbox, RegistrationFiles, Store
 from thingmint.service.clocks import DatabaseClock, ServiceClock, SystemClock
 from thingmint.service.first_credentials import (
     operator,
@@ -42,6 +42,7 @@ from thingmint.service.first_credentials import (
     require_own_database,
 )
 from thingmint.service.logged_events import LoggedEvents
+from thingmint.service.nodes.event_outbox import NodeOutbox
 from thingmint.service.role_settings import read_role_policies
 from thingmint.service.storage_choice import (
     read_database_password,
@@ -188,8 +189,16 @@ def registration_authority(
         sealer=registry.sealer,
         hooks=hooks,
         files=_files(registry.config),
+        outbox=_outbox(registry),
         roles=roles,
     )
+
+
+def _outbox(registry: Registry) -> EventOutbox:
+    """Return what keeps events for all nodes, where there may be several."""
+    if registry.config.database_url is None:
+        return NoOutbox()
+    return NodeOutbox(registry.clock, lambda: str(uuid.uuid4()))
 
 
 def _require_validity(issuer: Issuer, now: datetime) -> None:

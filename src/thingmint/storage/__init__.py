@@ -1,7 +1,8 @@
 """Owns where certificates, access keys and the audit trail are kept, on SQLite or PostgreSQL; decides nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from thingmint.registration.kernel.ports import Store
 from thingmint.storage.database_url import InvalidDatabaseURL, has_password, parse_database_url
@@ -13,11 +14,30 @@ __all__ = [
     "DatabaseTooNew",
     "InvalidDatabaseURL",
     "has_password",
+    "listener_of",
     "open_store",
     "parse_database_url",
 ]
 
 SQLITE_FILE_NAME = "thingmint.sqlite"
+
+
+class Listener(Protocol):
+    """Hears what the database tells."""
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        ...
+
+
+def listener_of(
+    database_url: str, heard: Mapping[str, Callable[[], None]], password: str | None = None
+) -> Listener | None:
+    """Return what listens on channels of PostgreSQL; None behind a pooler by transaction, which passes nothing on."""
+    from thingmint.storage.postgresql_listener import PostgreSQLListener
+
+    url = parse_database_url(database_url, password)
+    return None if url.statement_cache_size == 0 else PostgreSQLListener(url, heard)
 
 
 async def open_store(

@@ -9,9 +9,11 @@ from thingmint.core.registry.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuers import Issuers
 from thingmint.registration.kernel.ports import (
     Clock,
+    EventOutbox,
     EventSink,
     HookClient,
     KeySource,
+    NoOutbox,
     RegistrationFiles,
     SecretSealer,
     SerialNumbers,
@@ -49,3 +51,4 @@ class RegistrationAuthority:
     computations: Computations = field(default_factory=Computations)
     auto_register_any_usage: bool = False
     wanted_events: WantedEvents = field(default_factory=WantedEvents)
+    outbox: EventOutbox = field(default_factory=NoOutbox)
