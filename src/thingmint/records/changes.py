@@ -32,13 +32,17 @@ CHANGES_FROM = (
     "(SELECT resource FROM registry_change WHERE position >= $1 ORDER BY position LIMIT $2) AS changed ON 1 = 1"
 )
 
-_PLACE = (
-    "UPDATE {table} SET position = placed.position FROM (SELECT id, row_number() OVER (ORDER BY id)"
-    " + (SELECT coalesce(max(position), 0) FROM {table}) AS position FROM {table} WHERE position IS NULL) AS placed "
-    "WHERE {table}.id = placed.id AND {table}.position IS NULL"
-)
-PLACE_CHANGES = _PLACE.replace("{table}", "registry_change")
-PLACE_MESSAGES = _PLACE.replace("{table}", "node_message")
+
+def _placing(table: str) -> str:
+    return (
+        f"UPDATE {table} SET position = placed.position FROM (SELECT id, row_number() OVER (ORDER BY id)"  # noqa: S608  a constant
+        f" + (SELECT coalesce(max(position), 0) FROM {table}) AS position FROM {table} WHERE position IS NULL)"
+        f" AS placed WHERE {table}.id = placed.id AND {table}.position IS NULL"
+    )
+
+
+PLACE_CHANGES = _placing("registry_change")
+PLACE_MESSAGES = _placing("node_message")
 
 # PostgreSQL only: on SQLite, everything has its position when it is written. The lock is let go after the commit is
 # visible. A node that is frozen while it holds the lock loses it within a second.
