@@ -45,7 +45,7 @@ from thingmint.service.logged_events import LoggedEvents
 from thingmint.service.nodes.event_outbox import NodeOutbox
 from thingmint.service.role_settings import read_role_policies
 from thingmint.service.storage_choice import (
-    read_database_password,
+    database_options,
     remember_storage,
     require_named_storage,
     require_same_storage,
@@ -109,9 +109,9 @@ async def open_registry(
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
     require_named_storage(config)
     require_database(config)
-    password = read_database_password(config)
+    options = database_options(config)
     try:
-        store = await open_store(config.database_url, config.data_dir, observe=observe, password=password)
+        store = await open_store(config.database_url, config.data_dir, observe=observe, options=options)
     except InvalidDatabaseURL as error:
         raise StartRefused(in_words(error)) from error
     try:

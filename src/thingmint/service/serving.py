@@ -26,7 +26,7 @@ from thingmint.service.device_edge import DeviceEdge
 from thingmint.service.device_port import device_edge
 from thingmint.service.node import OpenNode, open_node
 from thingmint.service.server_identity import Rotation, ServerIdentity
-from thingmint.service.storage_choice import read_database_password
+from thingmint.service.storage_choice import database_options
 from thingmint.settings.config import Config
 from thingmint.storage import listener_of
 
@@ -92,7 +92,7 @@ def _listening(node: OpenNode, edge: DeviceEdge) -> Sequence[Callable[[], Awaita
     config = node.config
     if config.database_url is None:
         return ()
-    listener = listener_of(config.database_url, edge.wakers, read_database_password(config))
+    listener = listener_of(config.database_url, edge.wakers, database_options(config))
     return () if listener is None else (listener.run,)
 
 
