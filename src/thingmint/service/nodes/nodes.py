@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -15,6 +16,7 @@ from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.events import ClientConnected, ClientDisconnected, LifeCycleEvent
+from thingmint.mqtt.gateway.connection import GatewayConnection
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.gateway.last_endings import MOST_ENDINGS
 from thingmint.records.nodes import connections as connection_table
@@ -53,7 +55,6 @@ class Nodes:
         self._gateway = gateway
         self._data_plane = data_plane
         self._begin_anew = begin_anew
-        self._keeps_wills = membership.introduction.has_own_broker
         self.reach = Reach(store, membership, gateway)
         self._rows: dict[str, ConnectionRow] = {}
         self._orphans = Orphans(store, authority.clock, devices, counters, lambda: membership.node_id)
@@ -122,9 +123,13 @@ class Nodes:
         link = event.link
         connection = self._gateway().connection_of(link.scope, link.client_id)
         if connection is not None and connection.device.session_id == link.session_id:
-            row = row_of_connection(self._membership.node_id, connection, keeps_will=self._keeps_wills)
-            self._rows[link.session_id] = row
+            row = self._row(connection)
+            # The will is kept once, by the data plane.
+            self._rows[link.session_id] = replace(row, will=None)
             self._book.opened(row)
+
+    def _row(self, connection: GatewayConnection) -> ConnectionRow:
+        return row_of_connection(self._membership.node_id, connection, self._data_plane.will_of(connection.device))
 
     # What other nodes tell
 
@@ -184,7 +189,8 @@ class Nodes:
         """Enter the connections again: the database has crashed, or another one has taken its place."""
         node_id = self._membership.node_id
         await self._store.write(lambda: connection_table.mark_node(node_id))
-        self._book.enter_again(tuple(self._rows.values()))
+        present = [each for each in self._gateway().accepted_connections if each.device.session_id in self._rows]
+        self._book.enter_again(map(self._row, present))
 
 
 async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:

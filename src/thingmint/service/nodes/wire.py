@@ -17,10 +17,10 @@ from thingmint.core.errors import (
     ThingmintError,
     Throttled,
 )
-from thingmint.mqtt.broker.session import will_message
 from thingmint.mqtt.codec.codec import decode_server_packet, encode
 from thingmint.mqtt.codec.framing import MAX_REMAINING_LENGTH, FrameReader
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish
+from thingmint.mqtt.data_plane import KeptWill
 from thingmint.mqtt.edges.operator_edge import open_connection
 from thingmint.mqtt.events import DisconnectReason
 from thingmint.mqtt.gateway.connection import GatewayConnection
@@ -96,8 +96,8 @@ class Outcome(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-def row_of_connection(node_id: str, connection: GatewayConnection, *, keeps_will: bool) -> ConnectionRow:
-    """Return the row of an accepted connection; its will only where no other broker keeps it."""
+def row_of_connection(node_id: str, connection: GatewayConnection, will: KeptWill | None) -> ConnectionRow:
+    """Return the row of an accepted connection."""
     shown, facts = open_connection(connection), connection.device.whom.facts
     kept = Facts(
         connected_at=shown.connected_at,
@@ -111,9 +111,6 @@ def row_of_connection(node_id: str, connection: GatewayConnection, *, keeps_will
         attributes=sorted(facts.attributes),
         will_topic=facts.will_topic,
     )
-    connect = connection.protocol.connect
-    will = connect.will if keeps_will and connect is not None else None
-    delay = 0 if will is None else min(will.properties.will_delay_interval or 0, shown.session_expiry)
     return ConnectionRow(
         connection.device.session_id,
         node_id,
@@ -122,8 +119,8 @@ def row_of_connection(node_id: str, connection: GatewayConnection, *, keeps_will
         connection.certificate_id,
         column_of_time(shown.connected_at),
         msgspec.json.encode(kept),
-        None if will is None else bytes_of_publish(will_message(will)),
-        delay,
+        None if will is None else bytes_of_publish(will.message),
+        0 if will is None else will.delay,
     )
 
 
