@@ -13,6 +13,7 @@ from bench.figures import (
     handshakes,
     keys,
     latency,
+    nodes,
     policies,
     provisioning,
     reads,
@@ -41,5 +42,6 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "policies": policies.measure,
     "bystander": bystander.measure,
     "slow-clients": slow_clients.measure,
+    "nodes": nodes.measure,
     "footprint": footprint.measure,
 }
