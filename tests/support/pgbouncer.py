@@ -50,9 +50,11 @@ def pgbouncer(url: str) -> Iterator[str]:
             "ignore_startup_parameters = extra_float_digits\n"
             f"logfile = {folder / 'log'}\npidfile = {folder / 'pid'}\n"
         )
-        # pgbouncer refuses to run as root, as the server does.
-        account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-        if account is not None:
+        # pgbouncer refuses to run as root, as the server does, into whose directory it must be able to look.
+        account = None
+        if os.geteuid() == 0:
+            owner = Path(host).stat().st_uid if host.startswith("/") else 0
+            account = pwd.getpwuid(owner) if owner else pwd.getpwnam("nobody")
             for path in (folder, *folder.iterdir()):
                 os.chown(path, account.pw_uid, account.pw_gid)
         process = subprocess.Popen(
