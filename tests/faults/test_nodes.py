@@ -27,6 +27,11 @@ from thingmint.mqtt.codec.packets import Disconnect
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 
 
+SOAK = bool(os.environ.get("THINGMINT_SOAK"))
+CLIENTS, CONNECTS = 200, 20_000 if SOAK else 2_000
+DEVICES = 400 if SOAK else 20
+
+
 def is_connected(node: Live, client_id: str) -> bool:
     try:
         return bool(client_of(node, "iot-data").get_connection(clientId=client_id)["connected"])
@@ -84,6 +89,7 @@ def test_clients_of_other_nodes_are_shown_reached_disconnected_and_taken_over(
             here.delete_connection(clientId="lamp")
 
 
+@pytest.mark.soak
 def test_the_connections_of_a_node_that_is_killed_are_given_up_and_each_will_is_published_once(
     tmp_path: Path,
     postgresql_url: str,  # noqa: F811  the fixture
@@ -95,7 +101,7 @@ def test_the_connections_of_a_node_that_is_killed_are_given_up_and_each_will_is_
             assert listener.is_connected()
             listener.subscribe("wills/#")
             listener.subscribe("$aws/events/presence/disconnected/+")
-        names = [unique("device") for _ in range(20)]
+        names = [unique("device") for _ in range(DEVICES)]
         devices = [Device(dying, credentials, tmp_path, name, will=f"wills/{name}") for name in names]
         assert all(each.is_connected() for each in devices)
         eventually(lambda: all(is_connected(one, name) for name in names), bool)
@@ -214,6 +220,7 @@ async def clients_with_two_connections(
     return twice
 
 
+@pytest.mark.soak
 def test_a_second_after_random_connects_to_three_nodes_no_client_has_two_connections(
     tmp_path: Path,
     postgresql_url: str,  # noqa: F811  the fixture
@@ -221,4 +228,4 @@ def test_a_second_after_random_connects_to_three_nodes_no_client_has_two_connect
     with nodes(tmp_path, postgresql_url, 3) as cluster:
         credentials = new_credentials(client_of(cluster[0]))
         context = context_of(cluster[0], credentials, tmp_path)
-        assert asyncio.run(clients_with_two_connections(cluster, context, 200, 2000)) == []
+        assert asyncio.run(clients_with_two_connections(cluster, context, CLIENTS, CONNECTS)) == []
