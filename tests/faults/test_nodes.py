@@ -26,7 +26,6 @@ from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
 from thingmint.mqtt.codec.packets import Disconnect
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 
-
 SOAK = bool(os.environ.get("THINGMINT_SOAK"))
 CLIENTS, CONNECTS = 200, 20_000 if SOAK else 2_000
 DEVICES = 400 if SOAK else 20
@@ -140,11 +139,13 @@ def test_a_node_that_was_frozen_for_too_long_ends_its_connections_and_begins_ane
             device(frozen, credentials, tmp_path, "lamp", will="wills/lamp") as lamp,
         ):
             listener.subscribe("wills/#")
+            listener.subscribe("$aws/events/presence/disconnected/lamp")
             eventually(lambda: is_connected(one, "lamp"), bool)
             os.kill(frozen.service.process.pid, signal.SIGSTOP)
             try:
                 eventually(lambda: is_connected(one, "lamp"), lambda found: not found)
-                assert bytes(listener.hear().payload) == b"gone"
+                told = sorted(topic_of(listener) for _ in range(2))
+                assert told == ["$aws/events/presence/disconnected/lamp", "wills/lamp"]
             finally:
                 os.kill(frozen.service.process.pid, signal.SIGCONT)
             assert lamp.disconnected.get(timeout=60) is not None

@@ -121,9 +121,15 @@ class DeviceEdge:
 
     async def start(self) -> None:
         """Listen and serve; raise OSError if the address cannot be had, unless it is the default one."""
-        if self._nodes is not None:
+        if self._nodes is None:
+            await self._listen()
+        else:
             await self._nodes.start()
-        await self._listen()
+            try:
+                await self._listen()
+            except OSError:
+                await self._nodes.stop()
+                raise
         self._changes.start()
 
     async def _listen(self) -> None:

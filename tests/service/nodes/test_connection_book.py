@@ -145,3 +145,16 @@ async def test_while_the_database_is_away_events_wait_and_the_oldest_are_given_u
     book.told(EVENT, SCOPE, b"never")
     book.clear()
     assert book.is_empty
+
+
+async def test_a_node_that_others_have_removed_writes_nothing_more(store: Forgetful) -> None:
+    heard = list[Message]()
+    mailbox, book = await mailbox_of(store, "two", heard), book_of(store, "one")
+    await store.write(lambda: node_table.remove_node("one"))
+    book.opened(opening("s1", "one"))
+    book.told(EVENT, SCOPE, b"late")
+    with pytest.raises(ServiceUnavailable, match="not among the nodes"):
+        await book.write()
+    await mailbox.read()
+    assert heard == []
+    assert await store.read(lambda: connection_table.current_connection(SCOPE, "lamp")) is None

@@ -7,6 +7,7 @@ from datetime import datetime
 from thingmint.records.columns import column_of_time, time_of_column
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
+from thingmint.records.tokens import FOR_KEY_SHARE
 
 _NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
 _COLUMNS = "node_id, name, version, data_plane, settings, started_at, seen_at"
@@ -22,6 +23,7 @@ ALL_NODES = f"SELECT {_COLUMNS} FROM node ORDER BY started_at, node_id"  # noqa:
 REMOVE_SILENT = (
     "DELETE FROM node WHERE node_id = $1 AND seen_at = $2 RETURNING node_id, pg_notify('thingmint_nodes', '')"
 )
+KEEP_NODE = f"SELECT node_id FROM node WHERE node_id = $1{FOR_KEY_SHARE}"  # noqa: S608  a token
 REMOVE_NODE = "DELETE FROM node WHERE node_id = $1 RETURNING pg_notify('thingmint_nodes', '')"
 # Of what all nodes have read, only the newest message stays: positions count on from it.
 PRUNE_MESSAGES = (
@@ -51,6 +53,11 @@ def add_node(node_id: str, name: str, version: str, data_plane: str, settings: s
 def beat(node_id: str, read_to: int) -> Steps[bool]:
     """Note that the node is alive and has read its messages up to a position; return whether it is entered still."""
     return (yield from row_of(BEAT, read_to, node_id)) is not None
+
+
+def is_kept(node_id: str) -> Steps[bool]:
+    """Return whether the node is entered; if so, nobody removes it before this transaction ends."""
+    return (yield from row_of(KEEP_NODE, node_id)) is not None
 
 
 def nodes() -> Steps[Sequence[NodeRow]]:

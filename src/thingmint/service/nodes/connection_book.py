@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes import messages as message_table
+from thingmint.records.nodes import nodes as node_table
 from thingmint.records.nodes.connections import ConnectionRow, EndingRow
 from thingmint.records.nodes.messages import NewMessage
 from thingmint.records.steps import Steps
@@ -97,6 +99,9 @@ class ConnectionBook:
             events = [self._events[place] for place in range(min(len(self._events), MOST_AT_ONCE))]
             node_id = self.node_id()
             entered = await self.store.write(lambda: _batch(node_id, opened, ended, events))
+            if entered is None:
+                # Others have told that the connections of this node ended: it gives them up at its next beat.
+                raise ServiceUnavailable("This node is not among the nodes any more")
             if node_id != self.node_id():
                 # Everything was given up meanwhile.
                 return
@@ -126,7 +131,10 @@ class ConnectionBook:
 
 def _batch(
     node_id: str, opened: Sequence[ConnectionRow], ended: Sequence[EndingRow], events: Sequence[NewMessage]
-) -> Steps[dict[str, bool]]:
+) -> Steps[dict[str, bool] | None]:
+    """Write a batch and return which connections are entered, and whether as current; None for a node that is gone."""
+    if not (yield from node_table.is_kept(node_id)):
+        return None
     messages, entered = list(events), dict[str, bool]()
     if opened:
         displaced, entered = yield from connection_table.open_connections(opened)

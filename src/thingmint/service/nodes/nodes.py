@@ -110,8 +110,10 @@ class Nodes:
             self._opened(event)
         if isinstance(event, ClientDisconnected):
             row = self._rows.pop(event.link.session_id, None)
-            if row is not None:
-                self._book.ended(ending_row(row, event.at, event.reason))
+            if row is None:
+                # Other nodes have given it up, and told its end.
+                return
+            self._book.ended(ending_row(row, event.at, event.reason))
         if published is not None:
             self.told(event.link.scope, *published)
 
