@@ -18,7 +18,7 @@ from thingmint.mqtt.edges.life_cycle import life_cycle_event
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason, Link
 from thingmint.mqtt.rights.ports import Clock, DeviceRefused
-from thingmint.mqtt.rights.will_right import WillRight
+from thingmint.mqtt.rights.will_right import DeviceWillRight
 from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes import messages as message_table
 from thingmint.records.nodes.connections import ConnectionRow
@@ -100,7 +100,7 @@ class Orphans:
             log.info("a will is not published: %s (certificate %s)", refused.reason, row.certificate_id)
             return False
         assert row.will is not None, "asked of connections with a will"
-        return await WillRight(device, facts_of(row), self.counters).allows(publish_of_bytes(row.will))
+        return await DeviceWillRight(device, facts_of(row), self.counters).allows(publish_of_bytes(row.will))
 
     def _message(self, scope: Scope, kind: str, subject: str, body: bytes) -> NewMessage:
         return NewMessage(None, self.node_id(), kind, scope, subject, body)

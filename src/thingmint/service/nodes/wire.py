@@ -17,6 +17,7 @@ from thingmint.core.errors import (
     ThingmintError,
     Throttled,
 )
+from thingmint.core.policies.device_context import ConnectAttribute
 from thingmint.mqtt.codec.codec import decode_server_packet, encode
 from thingmint.mqtt.codec.framing import MAX_REMAINING_LENGTH, FrameReader
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish
@@ -24,7 +25,7 @@ from thingmint.mqtt.data_plane import KeptWill
 from thingmint.mqtt.edges.operator_edge import open_connection
 from thingmint.mqtt.events import DisconnectReason
 from thingmint.mqtt.gateway.connection import GatewayConnection
-from thingmint.mqtt.rights.ports import ConnectAttribute, ConnectionFacts
+from thingmint.mqtt.rights.ports import ConnectionFacts
 from thingmint.records.columns import column_of_time
 from thingmint.records.nodes.connections import ConnectionRow, EndingRow
 
