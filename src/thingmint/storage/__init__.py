@@ -30,7 +30,7 @@ __all__ = [
 SQLITE_FILE_NAME = "thingmint.sqlite"
 
 
-class Listener(Protocol):
+class DatabaseListener(Protocol):
     """Hears what the database tells."""
 
     async def run(self) -> None:
@@ -53,7 +53,7 @@ class DatabaseOptions:
 
 def listener_of(
     database_url: str, heard: Mapping[str, Callable[[], None]], options: DatabaseOptions
-) -> Listener | None:
+) -> DatabaseListener | None:
     """Return what listens on channels of PostgreSQL; None behind a pooler by transaction, which passes nothing on."""
     from thingmint.storage.postgresql_listener import PostgreSQLListener
 

@@ -19,7 +19,7 @@ from thingmint.mqtt.counters import Counters
 from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes import nodes as node_table
 from thingmint.records.nodes.connections import ConnectionRow, EndingRow
-from thingmint.records.nodes.messages import Message
+from thingmint.records.nodes.messages import NodeMessage
 from thingmint.records.steps import Program
 from thingmint.registration.kernel.ports import Store
 from thingmint.service.nodes import connection_book
@@ -71,8 +71,8 @@ def opening(session: str, node: str, client: str = "lamp", at: int = 1) -> Conne
     return ConnectionRow(session, node, SCOPE, client, CertificateId("a" * 64), at, b"{}")
 
 
-async def mailbox_of(store: Store, node_id: str, heard: list[Message]) -> Mailbox:
-    async def hear(message: Message) -> None:
+async def mailbox_of(store: Store, node_id: str, heard: list[NodeMessage]) -> Mailbox:
+    async def hear(message: NodeMessage) -> None:
         heard.append(message)
 
     mailbox = Mailbox(store, lambda: node_id, {EVENT: hear, TAKEN_OVER: hear})
@@ -81,7 +81,7 @@ async def mailbox_of(store: Store, node_id: str, heard: list[Message]) -> Mailbo
 
 
 async def test_what_was_written_without_an_answer_is_written_again_and_heard_once(store: Forgetful) -> None:
-    heard = list[Message]()
+    heard = list[NodeMessage]()
     mailbox, book = await mailbox_of(store, "two", heard), book_of(store, "one")
     book.opened(opening("s1", "one"))
     book.told(EVENT, SCOPE, b"first")
@@ -97,7 +97,7 @@ async def test_what_was_written_without_an_answer_is_written_again_and_heard_onc
 
 
 async def test_a_connection_that_ends_before_it_is_entered_takes_over_all_the_same(store: Forgetful) -> None:
-    heard = list[Message]()
+    heard = list[NodeMessage]()
     mailbox = await mailbox_of(store, "two", heard)
     theirs, ours = book_of(store, "two"), book_of(store, "one")
     theirs.opened(opening("s1", "two", at=1))
@@ -126,7 +126,7 @@ async def test_while_the_database_is_away_events_wait_and_the_oldest_are_given_u
     store: Forgetful, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_book, "MOST_EVENTS", 3)
-    heard = list[Message]()
+    heard = list[NodeMessage]()
     mailbox, book = await mailbox_of(store, "two", heard), book_of(store, "one")
     store.is_away = True
     writing = asyncio.create_task(book.run())
@@ -148,7 +148,7 @@ async def test_while_the_database_is_away_events_wait_and_the_oldest_are_given_u
 
 
 async def test_a_node_that_others_have_removed_writes_nothing_more(store: Forgetful) -> None:
-    heard = list[Message]()
+    heard = list[NodeMessage]()
     mailbox, book = await mailbox_of(store, "two", heard), book_of(store, "one")
     await store.write(lambda: node_table.remove_node("one"))
     book.opened(opening("s1", "one"))

@@ -39,7 +39,7 @@ class NewMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class NodeMessage:
     """A message as it is read."""
 
     position: int
@@ -56,7 +56,7 @@ class MessagesFound:
 
     following: int
     has_unplaced: bool
-    messages: Sequence[Message]
+    messages: Sequence[NodeMessage]
 
 
 def add_messages(messages: Sequence[NewMessage]) -> Steps[None]:
@@ -83,6 +83,6 @@ def messages_from(position: int | None, recipient: str, limit: int) -> Steps[Mes
     return MessagesFound(following, rows[0][1] is not None, found)
 
 
-def _message_of(row: Row) -> Message:
+def _message_of(row: Row) -> NodeMessage:
     _, _, position, origin, kind, account, region, subject, body = row
-    return Message(position, origin, kind, Scope(AccountId(account), Region(region)), subject, body)
+    return NodeMessage(position, origin, kind, Scope(AccountId(account), Region(region)), subject, body)

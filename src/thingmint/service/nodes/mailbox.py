@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from thingmint.records import changes as change_table
 from thingmint.records.nodes import messages as message_table
-from thingmint.records.nodes.messages import Message, MessagesFound
+from thingmint.records.nodes.messages import MessagesFound, NodeMessage
 from thingmint.registration.kernel.ports import Store
 from thingmint.service.nodes.membership import OUTAGES
 
@@ -19,7 +19,7 @@ _AT_ONCE: Final = 200
 # A batch whose COMMIT was not answered is written again: the second copy is recognised.
 _REMEMBERED: Final = 50_000
 
-Reader: TypeAlias = Callable[[Message], Awaitable[None]]
+Reader: TypeAlias = Callable[[NodeMessage], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Mailbox:
             found = await self.store.read(lambda: message_table.messages_from(position, node_id, _AT_ONCE))
         return found
 
-    async def _give(self, message: Message) -> None:
+    async def _give(self, message: NodeMessage) -> None:
         key = (message.kind, message.subject)
         if key in self._known:
             return

@@ -21,14 +21,14 @@ from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.gateway.last_endings import MOST_ENDINGS
 from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes.connections import ConnectionRow
-from thingmint.records.nodes.messages import Message
+from thingmint.records.nodes.messages import NodeMessage
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.service.nodes.connection_book import EVENT, TAKEN_OVER, ConnectionBook
 from thingmint.service.nodes.mailbox import Mailbox
 from thingmint.service.nodes.membership import BEAT_SECONDS, OUTAGES, Membership
 from thingmint.service.nodes.orphans import FROM_NOBODY, FROM_REGISTRY, Orphans
 from thingmint.service.nodes.reach import ANSWER, ASK_DISCONNECT, ASK_SEND, PUBLISHED, Reach
-from thingmint.service.nodes.wire import Event, ending_row, publish_of_bytes, row_of_connection
+from thingmint.service.nodes.wire import ToldEvent, ending_row, publish_of_bytes, row_of_connection
 
 _TIDY_BEATS: Final = 600
 
@@ -119,7 +119,7 @@ class Nodes:
 
     def told(self, scope: Scope, topic: str, payload: bytes) -> None:
         """Take an event of an account that was told to the devices of this node."""
-        self._book.told(EVENT, scope, msgspec.json.encode(Event(topic, payload)))
+        self._book.told(EVENT, scope, msgspec.json.encode(ToldEvent(topic, payload)))
 
     def _opened(self, event: ClientConnected) -> None:
         link = event.link
@@ -135,15 +135,15 @@ class Nodes:
 
     # What other nodes tell
 
-    async def _taken_over(self, message: Message) -> None:
+    async def _taken_over(self, message: NodeMessage) -> None:
         self._gateway().taken_over(message.scope, message.body.decode(), message.subject)
 
-    async def _event(self, message: Message, *, is_told_by_origin: bool) -> None:
+    async def _event(self, message: NodeMessage, *, is_told_by_origin: bool) -> None:
         if not (is_told_by_origin and message.origin == self._membership.node_id):
-            event = msgspec.json.decode(message.body, type=Event)
+            event = msgspec.json.decode(message.body, type=ToldEvent)
             self._gateway().tell(message.scope, event.topic, event.payload)
 
-    async def _published(self, message: Message, *, is_passed_on_by_origin: bool) -> None:
+    async def _published(self, message: NodeMessage, *, is_passed_on_by_origin: bool) -> None:
         if is_passed_on_by_origin and message.origin == self._membership.node_id:
             return
         try:

@@ -25,7 +25,7 @@ from thingmint.records.nodes.connections import ConnectionRow
 from thingmint.records.nodes.messages import NewMessage
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.ports import Store
-from thingmint.service.nodes.wire import Event, due_column, ending_row, facts_of, publish_of_bytes
+from thingmint.service.nodes.wire import ToldEvent, due_column, ending_row, facts_of, publish_of_bytes
 
 FROM_REGISTRY: Final = "shared_event"
 """An event that no node has told yet: each tells its devices."""
@@ -88,7 +88,7 @@ class Orphans:
         published = life_cycle_event(ClientDisconnected(link, at, DisconnectReason.CONNECTION_LOST))
         messages = list(wills)
         if published is not None:
-            body = msgspec.json.encode(Event(*published))
+            body = msgspec.json.encode(ToldEvent(*published))
             messages.append(self._message(row.scope, FROM_REGISTRY, f"end/{row.session_id}", body))
         yield from connection_table.note_endings([ending_row(row, at, DisconnectReason.CONNECTION_LOST)])
         yield from message_table.add_messages(messages)

@@ -19,7 +19,7 @@ from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes import messages as message_table
 from thingmint.records.nodes.connections import ConnectionRow
-from thingmint.records.nodes.messages import Message, NewMessage
+from thingmint.records.nodes.messages import NewMessage, NodeMessage
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.ports import Store
 from thingmint.service.nodes.membership import Membership
@@ -117,7 +117,7 @@ class Reach:
 
     # What other nodes ask
 
-    async def asked_to_disconnect(self, message: Message) -> None:
+    async def asked_to_disconnect(self, message: NodeMessage) -> None:
         """End a client's connection, and answer."""
         asked = msgspec.json.decode(message.body, type=Disconnection)
         was_connected = self.gateway().delete_connection(
@@ -128,13 +128,13 @@ class Reach:
         )
         await self._answer(message, None if was_connected else ResourceNotFound(NOT_CONNECTED))
 
-    async def asked_to_send(self, message: Message) -> None:
+    async def asked_to_send(self, message: NodeMessage) -> None:
         """Write a message to a client, and answer when that is done; others do not wait for it."""
         task = asyncio.create_task(self._send(message))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
 
-    async def answered(self, message: Message) -> None:
+    async def answered(self, message: NodeMessage) -> None:
         """Take the answer to a question, if it is waited for still."""
         waiting = self._answers.get(message.subject)
         if waiting is not None and not waiting.done():
@@ -150,7 +150,7 @@ class Reach:
     async def _row(self, scope: Scope, client_id: str) -> ConnectionRow | None:
         return await self.store.read(lambda: connection_table.current_connection(scope, client_id))
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, message: NodeMessage) -> None:
         asked, error = msgspec.json.decode(message.body, type=DirectMessage), None
         found = self.gateway().connection_of(message.scope, asked.client_id)
         try:
@@ -162,7 +162,7 @@ class Reach:
             error = raised
         await self._answer(message, error)
 
-    async def _answer(self, message: Message, error: ThingmintError | None) -> None:
+    async def _answer(self, message: NodeMessage, error: ThingmintError | None) -> None:
         node_id = self.membership.node_id
         await self._write(
             NewMessage(message.origin, node_id, ANSWER, message.scope, message.subject, outcome_of(error))

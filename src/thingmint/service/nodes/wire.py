@@ -42,7 +42,7 @@ _ERRORS: Final[dict[str, Callable[[str], ThingmintError]]] = {
 }
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class KeptFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of a connection: what the API shows, and what policies may ask about."""
 
     connected_at: datetime
@@ -57,7 +57,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     will_topic: str | None
 
 
-class Ending(msgspec.Struct, frozen=True, kw_only=True):
+class KeptEnding(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of a connection that has ended."""
 
     ended_at: datetime
@@ -67,7 +67,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     session_expiry: int
 
 
-class Event(msgspec.Struct, frozen=True):
+class ToldEvent(msgspec.Struct, frozen=True):
     """An event of an account, as its listeners get it."""
 
     topic: str
@@ -100,7 +100,7 @@ class Outcome(msgspec.Struct, frozen=True):
 def row_of_connection(node_id: str, connection: GatewayConnection, will: KeptWill | None) -> ConnectionRow:
     """Return the row of an accepted connection."""
     shown, facts = open_connection(connection), connection.device.whom.facts
-    kept = Facts(
+    kept = KeptFacts(
         connected_at=shown.connected_at,
         keep_alive=shown.keep_alive,
         is_clean=shown.is_clean,
@@ -127,7 +127,7 @@ def row_of_connection(node_id: str, connection: GatewayConnection, will: KeptWil
 
 def shown_connection(row: ConnectionRow) -> OpenConnection:
     """Return a connection as the API shows it."""
-    facts = msgspec.json.decode(row.facts, type=Facts)
+    facts = msgspec.json.decode(row.facts, type=KeptFacts)
     return OpenConnection(
         row.client_id,
         facts.connected_at,
@@ -141,15 +141,15 @@ def shown_connection(row: ConnectionRow) -> OpenConnection:
 
 def facts_of(row: ConnectionRow) -> ConnectionFacts:
     """Return what policies may ask about a connection."""
-    facts = msgspec.json.decode(row.facts, type=Facts)
+    facts = msgspec.json.decode(row.facts, type=KeptFacts)
     attributes = frozenset(ConnectAttribute(each) for each in facts.attributes)
     return ConnectionFacts(row.client_id, facts.source_address, facts.server_name, attributes, facts.will_topic)
 
 
 def ending_row(row: ConnectionRow, at: datetime, reason: DisconnectReason) -> EndingRow:
     """Return the ending of a connection, to be remembered."""
-    facts = msgspec.json.decode(row.facts, type=Facts)
-    ending = Ending(
+    facts = msgspec.json.decode(row.facts, type=KeptFacts)
+    ending = KeptEnding(
         ended_at=at,
         reason=str(reason),
         keep_alive=facts.keep_alive,
@@ -161,7 +161,7 @@ def ending_row(row: ConnectionRow, at: datetime, reason: DisconnectReason) -> En
 
 def shown_ending(client_id: str, kept: bytes) -> EndedConnection:
     """Return an ending as the API shows it."""
-    ending = msgspec.json.decode(kept, type=Ending)
+    ending = msgspec.json.decode(kept, type=KeptEnding)
     return EndedConnection(
         client_id, ending.ended_at, ending.reason, ending.keep_alive, ending.is_clean, ending.session_expiry
     )
