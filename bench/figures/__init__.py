@@ -14,6 +14,7 @@ from bench.figures import (
     keys,
     latency,
     log,
+    nodes,
     policies,
     provisioning,
     reads,
@@ -44,6 +45,7 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "policies": policies.measure,
     "bystander": bystander.measure,
     "slow-clients": slow_clients.measure,
+    "nodes": nodes.measure,
     "footprint": footprint.measure,
     "testing": testing.measure,
 }

@@ -231,6 +231,21 @@ def show_issuer(as_json: bool, **flags: object) -> None:
     show(config_of(flags).data_dir, as_json=as_json)
 
 
+@main.group()
+def node() -> None:
+    """Look at the nodes that serve one database."""
+
+
+@node.command("list")
+@settings_options(ALL_SETTINGS)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each node.")
+def list_nodes(as_json: bool, **flags: object) -> None:
+    """List the nodes, when each was seen last, and which settings it has differently from these."""
+    from thingmint.cli.node import list_nodes as show
+
+    show(config_of(flags), as_json=as_json)
+
+
 @main.command()
 @settings_options(STORE_SETTINGS)
 def doctor(**flags: object) -> None:

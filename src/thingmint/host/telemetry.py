@@ -96,6 +96,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._nodes = Gauge("thingmint_nodes", "Nodes that serve this database, this one included.", registry=registry)
         Info("thingmint_build", "The version that runs.", registry=registry).info({"version": version})
         # Finding a child by its labels costs more than counting; the names come from tables, so these stay few.
         self._request_counters: dict[tuple[str, str], Counter] = {}
@@ -185,6 +186,10 @@ class Metrics:
     def clock_skew(self, seconds: float) -> None:
         """Record how far the machine's clock is ahead of the database's; negative if it is behind."""
         self._clock_skew.set(seconds)
+
+    def nodes(self, count: int) -> None:
+        """Record how many nodes serve this database."""
+        self._nodes.set(count)
 
     @property
     def registry(self) -> CollectorRegistry:

@@ -12,15 +12,8 @@ FOR_SHARE = "{FOR_SHARE}"
 FOR_KEY_SHARE = "{FOR_KEY_SHARE}"
 """At the end of a SELECT: nobody deletes its rows before this transaction ends; others may do the same."""
 
-# A change's stamp orders changes so that a reader that asks for those from the horizon on misses none.
-CHANGE_STAMP = "{CHANGE_STAMP}"
-"""The stamp of what this transaction changes."""
-
-CHANGE_HORIZON = "{CHANGE_HORIZON}"
-"""The stamp from which on there may be changes that this transaction does not see yet."""
-
-CHANGE_CEILING = "{CHANGE_CEILING}"
-"""A stamp above all that any transaction of this database can have by now."""
+CHANGE_POSITION = "{CHANGE_POSITION}"
+"""The position of a change when it is written: NULL where transactions overlap, so that it must be placed later."""
 
 FOR_UPDATE_SKIP_LOCKED = "{FOR_UPDATE_SKIP_LOCKED}"
 """At the end of a SELECT: as FOR_UPDATE, but without the rows that somebody else has locked."""
@@ -34,3 +27,6 @@ OPEN_CEILING = "{OPEN_CEILING}"
 
 DATABASE_TIME = "{DATABASE_TIME}"
 """Microseconds since 1970 by the database's clock; NULL where transactions follow one another."""
+
+NOTIFY_CHANGE = "{NOTIFY_CHANGE}"
+"""At the end of an INSERT: tells nodes that listen when the transaction is committed."""

@@ -34,7 +34,7 @@ from thingmint.keys.in_process import InProcessKeys
 from thingmint.keys.pool import KeyPool
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import KeySource, RegistrationFiles, Store
+from thingmint.registration.kernel.ports import EventOutbox, KeySource, NoOutbox, RegistrationFiles, Store
 from thingmint.service.clocks import DatabaseClock, MovableClock, ServiceClock, SystemClock
 from thingmint.service.first_credentials import (
     operator,
@@ -44,9 +44,10 @@ from thingmint.service.first_credentials import (
     require_own_database,
 )
 from thingmint.service.logged_events import LoggedEvents
+from thingmint.service.nodes.event_outbox import NodeOutbox
 from thingmint.service.role_settings import read_role_policies
 from thingmint.service.storage_choice import (
-    read_database_password,
+    database_options,
     remember_storage,
     require_named_storage,
     require_same_storage,
@@ -110,9 +111,9 @@ async def open_registry(
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
     require_named_storage(config)
     require_database(config)
-    password = read_database_password(config)
+    options = database_options(config)
     try:
-        store = await open_store(config.database_url, config.data_dir, observe=observe, password=password)
+        store = await open_store(config.database_url, config.data_dir, observe=observe, options=options)
     except InvalidDatabaseURL as error:
         raise StartRefused(in_words(error)) from error
     try:
@@ -213,8 +214,16 @@ def registration_authority(
         sealer=registry.sealer,
         hooks=hooks,
         files=_files(registry.config),
+        outbox=_outbox(registry),
         roles=roles,
     )
+
+
+def _outbox(registry: Registry) -> EventOutbox:
+    """Return what keeps events for all nodes, where there may be several."""
+    if registry.config.database_url is None:
+        return NoOutbox()
+    return NodeOutbox(registry.clock, lambda: str(uuid.uuid4()))
 
 
 def _require_validity(issuer: Issuer, now: datetime) -> None:

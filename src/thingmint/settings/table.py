@@ -64,6 +64,18 @@ class Settings:
         "File with the password for PostgreSQL, so that it need not be in database_url.",
         Group.STORAGE,
     )
+    database_pool: int = row(
+        WholeNumber(2, 1000),
+        10,
+        "Connections to PostgreSQL that a node works with; one more listens to what other nodes change.",
+        Group.STORAGE,
+    )
+    database_statement_cache: int = row(
+        WholeNumber(0, 10_000),
+        100,
+        "Prepared statements kept on each connection to PostgreSQL; 0 behind a pooler by transaction.",
+        Group.STORAGE,
+    )
 
     root_access_key_id: str | None = row(
         Maybe(_ACCESS_KEY_ID, refuses_empty=True),
