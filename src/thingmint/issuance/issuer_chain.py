@@ -107,7 +107,9 @@ def _check(certificate: x509.Certificate, authorities_below: int, at: datetime) 
     found = {each.oid: each for each in certificate.extensions}
     for extension in found.values():
         if extension.critical and extension.oid not in _UNDERSTOOD:
-            raise IssuerUnfit(f"{name} has the critical extension {extension.oid.dotted_string}, which is not supported")
+            raise IssuerUnfit(
+                f"{name} has the critical extension {extension.oid.dotted_string}, which is not supported"
+            )
     constraints, usage, purposes = (
         None if oid not in found else found[oid].value
         for oid in (ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE)

@@ -39,9 +39,7 @@ class Issuers:
         cas = {ca.issuer_id: ca for ca in (active, *retired)}
         if len(cas) <= len(retired):
             raise IssuerUnfit("an issuer is in the set twice")
-        issuer, issuer_of_claims = (
-            Issuer(active, each, shortens=shortens) for each in (profile, self._claim_profile)
-        )
+        issuer, issuer_of_claims = (Issuer(active, each, shortens=shortens) for each in (profile, self._claim_profile))
         self.active, self.active_for_claims, self._cas = issuer, issuer_of_claims, cas
 
     def __iter__(self) -> Iterator[IssuingCA]:

@@ -86,11 +86,16 @@ async def require_own_database(store: Store, sealer: SecretSealer, issuer_ids: C
     try:
         await database_keys.require_own_database(store, sealer, issuer_ids)
     except ForeignDatabase as error:
-        raise StartRefused(
-            f"the database does not belong to the keys in {data_dir}: {in_words(error)}. Services that share "
-            f"a database share the keys: copy keys/, certificates/ and credentials of the service that filled it to "
-            f"{data_dir}, or use another database"
-        ) from error
+        raise foreign_database(data_dir, in_words(error)) from error
+
+
+def foreign_database(data_dir: Path, shown_by: str) -> StartRefused:
+    """Return the refusal of a database that was filled with other keys, and what shows it."""
+    return StartRefused(
+        f"the database does not belong to the keys in {data_dir}: {shown_by}. Services that share a database share the "
+        f"keys: copy keys/, certificates/ and credentials of the service that filled it to {data_dir}, or use another "
+        "database"
+    )
 
 
 def require_database(config: Config) -> None:

@@ -13,6 +13,7 @@ from thingmint.host.telemetry import Metrics
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.service.addresses import is_unnamed
 from thingmint.service.first_credentials import ensure_credentials, require_own_database
+from thingmint.service.issuer_watch import IssuerWatch
 from thingmint.service.logged_events import LoggedEvents
 from thingmint.service.opening import Registry, key_pool_of, open_registry, registration_authority, serial_numbers
 from thingmint.service.readiness import ClockWatch
@@ -33,7 +34,13 @@ class OpenNode:
     identities: ServerIdentities
     identity: ServerIdentity
     clock: ClockWatch
+    issuer_watch: IssuerWatch
     metrics: Metrics
+
+    def check(self) -> None:
+        """Return if certificates can be issued now; raise ServiceUnavailable otherwise."""
+        self.clock.check()
+        self.issuer_watch.check()
 
     @property
     def config(self) -> Config:
@@ -45,7 +52,7 @@ class OpenNode:
         authorities = self.registry.authorities
         shown = {
             "root": authorities.root,
-            "issuing": authorities.issuing.certificate,
+            "issuing": self.authority.issuers.active.ca.certificate,
             "service": authorities.service.certificate,
             "server": identity.certificate,
         }
@@ -83,7 +90,9 @@ async def open_node(config: Config) -> AsyncIterator[OpenNode]:
                 "clients on other machines cannot verify this one: give its name or address with --server-name"
             )
         clock = ClockWatch(registry.clock.now, lambda: authority.issuers.active.ca, _log, registry.clock.require_right)
-        node = OpenNode(registry, authority, events, identities, identity, clock, metrics)
+        issuer_watch = IssuerWatch(registry, authority, metrics, _log)
+        await issuer_watch.turn()
+        node = OpenNode(registry, authority, events, identities, identity, clock, issuer_watch, metrics)
         node.show_expiries(identity)
         yield node
 

@@ -26,13 +26,14 @@ from thingmint.host.telemetry import Metrics
 from thingmint.host.words import in_words
 from thingmint.issuance.issuer import Issuer, IssuerNotValid, ProfileExhausted
 from thingmint.issuance.issuers import Issuers
-from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
-from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
+from thingmint.issuance.issuing_ca import IssuerUnfit
+from thingmint.issuance.profile import ProfileError, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.keys.pool import KeyPool
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import KeySource, RegistrationFiles, Store
+from thingmint.service.adoption import records_in_force
 from thingmint.service.clocks import DatabaseClock, ServiceClock, SystemClock
 from thingmint.service.first_credentials import (
     operator,
@@ -41,6 +42,7 @@ from thingmint.service.first_credentials import (
     require_database,
     require_own_database,
 )
+from thingmint.service.known_issuers import IssuerSources, KnownIssuers, follow_on_disk, records_of_files
 from thingmint.service.logged_events import LoggedEvents
 from thingmint.service.role_settings import read_role_policies
 from thingmint.service.storage_choice import (
@@ -49,8 +51,8 @@ from thingmint.service.storage_choice import (
     require_named_storage,
     require_same_storage,
 )
+from thingmint.service.tokens import Tokens
 from thingmint.settings.config import Config, StartRefused
-from thingmint.signers.file_key import FileKeySigner
 from thingmint.storage import SQLITE_FILE_NAME, InvalidDatabaseURL, open_store
 
 REGISTRATION_CODE_OCTETS = 32
@@ -67,14 +69,14 @@ def serial_numbers() -> SerialNumber:
 class Registry:
     """An open data directory: its authorities, its store and what seals its secrets.
 
-    ``issuing_ca`` is the active issuer of device certificates, and ``retired`` are those before it.
+    ``issuers`` are the issuers of device certificates as they were when it was opened.
     """
 
     config: Config
     scope: Scope
     authorities: Authorities
-    issuing_ca: IssuingCA
-    retired: tuple[IssuingCA, ...]
+    issuers: KnownIssuers
+    sources: IssuerSources
     sealer: Sealer
     store: Store
     clock: ServiceClock
@@ -82,7 +84,7 @@ class Registry:
     @property
     def issuer_ids(self) -> frozenset[str]:
         """The ids of all issuers, active and retired."""
-        return frozenset(ca.issuer_id for ca in (self.issuing_ca, *self.retired))
+        return frozenset(each.ca.issuer_id for each in self.issuers)
 
 
 @contextlib.asynccontextmanager
@@ -102,8 +104,7 @@ async def open_registry(
             now=SystemClock().now,
             may_create=may_create,
         ).open()
-        issuing_ca, retired = _issuing_cas(authorities)
-    except (AuthorityUnusable, IssuerUnfit) as error:
+    except AuthorityUnusable as error:
         raise StartRefused(in_words(error)) from error
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
     require_named_storage(config)
@@ -113,30 +114,41 @@ async def open_registry(
         store = await open_store(config.database_url, config.data_dir, observe=observe, password=password)
     except InvalidDatabaseURL as error:
         raise StartRefused(in_words(error)) from error
+    tokens = Tokens(config)
     try:
+        sealer = Sealer(authorities.sealing_key_material, os.urandom)
+        sources = IssuerSources(authorities, sealer, tokens, config.profile)
         clock = await _clock_of(config, store)
         yield Registry(
             config=config,
             scope=Scope(AccountId(config.account), Region(config.region)),
             authorities=authorities,
-            issuing_ca=issuing_ca,
-            retired=retired,
-            sealer=Sealer(authorities.sealing_key_material, os.urandom),
+            issuers=await _issuers(config, store, sources, clock, may_write=may_create),
+            sources=sources,
+            sealer=sealer,
             store=store,
             clock=clock,
         )
     finally:
+        await tokens.close()
         await store.close()
 
 
-def _issuing_cas(authorities: Authorities) -> tuple[IssuingCA, tuple[IssuingCA, ...]]:
-    """Return the active issuer and the retired ones, with signers of the keys in the data directory."""
-    issuing = authorities.issuing
-    retired = [
-        IssuingCA(each.chain[0], None if each.private_key is None else FileKeySigner(each.private_key))
-        for each in authorities.retired
-    ]
-    return IssuingCA(issuing.certificate, FileKeySigner(issuing.private_key)), tuple(retired)
+async def _issuers(
+    config: Config, store: Store, sources: IssuerSources, clock: ServiceClock, *, may_write: bool
+) -> KnownIssuers:
+    at = clock.now()
+    in_files = records_of_files(sources.authorities, at)
+    caller = operator(Scope(AccountId(config.account), Region(config.region)))
+    data_dir = config.data_dir
+    records = await records_in_force(store, sources.sealer, in_files, caller, at, data_dir, may_write=may_write)
+    try:
+        known = sources.known(records)
+    except IssuerUnfit as error:
+        raise StartRefused(in_words(error)) from error
+    if may_write:
+        follow_on_disk(data_dir, sources.authorities, known, at)
+    return known
 
 
 async def _clock_of(config: Config, store: Store) -> ServiceClock:
@@ -164,8 +176,9 @@ def registration_authority(
 ) -> RegistrationAuthority:
     """Return the authority that issues from this registry; raise StartRefused for unfit settings."""
     try:
-        profile = certificate_profile(ProfileConfig.from_table(registry.config.profile))
-        issuers = Issuers(registry.issuing_ca, registry.retired, profile, claim_profile())
+        known, shortens = registry.issuers, registry.config.at_issuer_end == "shorten"
+        profile = registry.sources.profile_of(known.active.record)
+        issuers = Issuers(known.active.ca, known.retired, profile, claim_profile(), shortens=shortens)
         _require_validity(issuers.active, registry.clock.now())
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)
@@ -193,18 +206,33 @@ def registration_authority(
 
 
 def _require_validity(issuer: Issuer, now: datetime) -> None:
-    """Return if certificates of the profile can be issued; raise StartRefused if that needs another profile."""
+    """Return if certificates of the profile can be issued; raise StartRefused if that needs another profile.
+
+    If the profile did fit when the issuer began, the node starts: it serves its devices, and refuses to issue.
+    """
     try:
         issuer.validity_at(now)
     except IssuerNotValid:
         # The clock may become right while the service runs; until then it issues nothing.
         return
     except ProfileExhausted as error:
+        if _did_fit(issuer):
+            _log.error("no certificates are issued: rotate the issuer, or change the profile", cause=in_words(error))
+            return
         end = issuer.ca.not_after
         raise StartRefused(
             f"the table [profile] cannot be used: {in_words(error)}. validity_days may be {(end - now).days} today, "
-            f"and not_after at most {end.isoformat()}"
+            f"and not_after at most {end.isoformat()}; with at_issuer_end = shorten, certificates end with their issuer"
         ) from error
+
+
+def _did_fit(issuer: Issuer) -> bool:
+    # A day later: the beginning of an issuer is backdated by one.
+    try:
+        issuer.validity_at(issuer.ca.not_before + timedelta(days=1))
+    except ProfileExhausted:
+        return False
+    return True
 
 
 def _files(config: Config) -> RegistrationFiles:

@@ -79,6 +79,7 @@ def _background_work(node: OpenNode, server: Server, edge: DeviceEdge) -> Backgr
         partial(sweep, node.authority),
         partial(purge_credentials, node.registry, node.events),
         node.clock.run,
+        node.issuer_watch.run,
         rotation.run,
     )
     return BackgroundWork(works, _log)

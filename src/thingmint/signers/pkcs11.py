@@ -137,9 +137,7 @@ async def generate_in_token(token: Token, key_type: str, key_id: bytes, label: s
 
     The private key is sensitive and not extractable. Raises TokenAway if that cannot be done now.
     """
-    der = await token.ask(
-        seconds=_GENERATION_SECONDS, do="generate", key_type=key_type, id=key_id.hex(), label=label
-    )
+    der = await token.ask(seconds=_GENERATION_SECONDS, do="generate", key_type=key_type, id=key_id.hex(), label=label)
     public_key = serialization.load_der_public_key(der)
     assert isinstance(public_key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey)
     return public_key

@@ -22,7 +22,11 @@ from thingmint.host.hardening import harden_process
 # SEC 2: the two curves that issuers may have, by the names of the setting `ca_key_type`.
 _CURVES = {"ecdsa-p256": "secp256r1", "ecdsa-p384": "secp384r1"}
 _RSA_BITS = {"rsa-2048": 2048, "rsa-3072": 3072, "rsa-4096": 4096}
-_HASHES: Mapping[str, Callable[[], hashes.HashAlgorithm]] = {"sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
+_HASHES: Mapping[str, Callable[[], hashes.HashAlgorithm]] = {
+    "sha256": hashes.SHA256,
+    "sha384": hashes.SHA384,
+    "sha512": hashes.SHA512,
+}
 # What python-pkcs11 calls the attributes of RFC 7512.
 _FIELDS = {"token": "label", "serial": "serial", "manufacturer": "manufacturer_id", "model": "model"}
 
@@ -89,9 +93,9 @@ def _public_key(session: pkcs11.Session, key_id: bytes) -> bytes:
 
 def _sign(session: pkcs11.Session, question: Mapping[str, str]) -> bytes:
     found = session.get_key(object_class=ObjectClass.PRIVATE_KEY, id=bytes.fromhex(question["id"]))
-    key = cast("pkcs11.PrivateKey", found)
+    key = cast("pkcs11.SignMixin", found)
     content, name = bytes.fromhex(question["content"]), question["hash"]
-    if key.key_type is KeyType.RSA:
+    if found.key_type is KeyType.RSA:
         return bytes(key.sign(content, mechanism=Mechanism[f"{name.upper()}_RSA_PKCS"]))
     digest = hashes.Hash(_HASHES[name]())
     digest.update(content)

@@ -49,11 +49,11 @@ async def add(store: Store, caller: Caller, at: datetime, action: str, records: 
     """Store new issuers; those that are there already stay as they are."""
 
     def program() -> Steps[Change[None]]:
-        entries = []
+        entries: tuple[AuditEntry, ...] = ()
         for record in records:
             if (yield from issuer_table.insert_issuer(record)):
-                entries.append(_entry(caller, at, action, record))
-        return Change(None, tuple(entries))
+                entries = (*entries, _entry(caller, at, action, record))
+        return Change(None, entries)
 
     await change_of_callers(store, UNHEARD, program)
 
