@@ -7,6 +7,7 @@ from typing import Any, TextIO
 import click
 
 from thingmint import __version__
+from thingmint.cli.issuers.commands import issuer
 from thingmint.cli.numbers import OrdinaryFloatRange
 from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, GroupedCommand, config_of, settings_options
 from thingmint.cli.times import Moment
@@ -200,21 +201,6 @@ def delete_access_key(access_key_id: str, **flags: object) -> None:
     delete(config_of(flags), access_key_id)
 
 
-@main.group()
-def issuer() -> None:
-    """Look at the certificate authorities."""
-
-
-@issuer.command("show")
-@settings_options(("data_dir",))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show_issuer(as_json: bool, **flags: object) -> None:
-    """Show the root, the issuing CA, the service CA and the server certificate."""
-    from thingmint.cli.issuer import show
-
-    show(config_of(flags).data_dir, as_json=as_json)
-
-
 @main.command()
 @settings_options(STORE_SETTINGS)
 @click.option("--since", type=Moment(), default=None, help="Entries from then on: 30m, 2h, 7d ago, or ISO 8601.")
@@ -248,3 +234,24 @@ def doctor(**flags: object) -> None:
     from thingmint.cli.doctor import examine
 
     examine(config_of(flags))
+
+
+@main.command()
+@settings_options(("data_dir", "ca_passphrase_file"))
+@click.option(
+    "--new-passphrase-file",
+    type=click.Path(path_type=Path),
+    help="File with the passphrase that seals the keys from now on; fd:N is an inherited descriptor.",
+)
+@click.option("--remove", is_flag=True, help="Store the keys without a passphrase from now on.")
+def seal(new_passphrase_file: Path | None, remove: bool, **flags: object) -> None:
+    """Add, change or remove the passphrase of the keys in a data directory.
+
+    ca_passphrase_file is the present one.
+    """
+    from thingmint.cli.seal import seal_keys
+
+    seal_keys(config_of(flags), new_passphrase_file, remove=remove)
+
+
+main.add_command(issuer)

@@ -22,7 +22,8 @@ from thingmint.data_directory.certificate_files import (
     read_certificate,
     write_where_different,
 )
-from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
+from thingmint.data_directory.files import DirectoryInUse, held, make_directory, remove_leftovers, write_durably
+from thingmint.data_directory.resealing import settle
 from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, RetiredIssuer, destroyed_path, retired_issuers
 from thingmint.host.words import reason_of
 from thingmint.issuance.private_keys import (
@@ -106,6 +107,8 @@ class AuthorityFiles:
             folders = [self.data_dir / name for name in ("keys", "certificates")]
             for directory in (self.data_dir, *folders, *(folder / RETIRED_ISSUERS for folder in folders)):
                 make_directory(directory)
+            self._settle()
+            for directory in (self.data_dir, folders[1], folders[1] / RETIRED_ISSUERS):
                 remove_leftovers(directory)
         root = self._root()
         is_destroyed = destroyed_path(self.data_dir).exists()
@@ -118,6 +121,21 @@ class AuthorityFiles:
         if self.may_create:
             write_where_different(self.data_dir / TRUST_ANCHOR, pem_of(*authorities.anchors))
         return authorities
+
+    def _settle(self) -> None:
+        """Finish what writes of keys and a change of their passphrase have left that were cut off."""
+        try:
+            with held(self.data_dir / "keys", "thingmint serve"):
+                settle(self.data_dir)
+        except DirectoryInUse as error:
+            raise AuthorityUnusable(f"{reason_of(error)}: start again when it has ended") from error
+
+    def root_authority(self) -> CertificateAuthority:
+        """Return the root with its key, which another authority needs only while it is made.
+
+        Raises AuthorityUnusable if the key is not in the data directory or cannot be opened.
+        """
+        return self._paired(ROOT, self._root(), self._existing_key(ROOT))
 
     def _root(self) -> x509.Certificate:
         present = read_certificate(certificate_path(self.data_dir, ROOT))

@@ -111,27 +111,19 @@ def require_database(config: Config) -> None:
         )
 
 
-def read_passphrase(path: Path | None) -> bytes | None:
-    """Return the operator's passphrase, None where no file is given; raise StartRefused if it cannot be read."""
-    passphrase = _secret(path, "ca_passphrase_file")
-    if passphrase == b"":
-        raise StartRefused(f"ca_passphrase_file {path} is empty")
-    return passphrase
-
-
 def read_hook_secret(path: Path | None) -> bytes | None:
     """Return the secret shared with webhooks, None where no file is given; raise StartRefused if it is too short."""
-    secret = _secret(path, "hook_secret_file")
+    secret = _secret(path)
     if secret is not None and len(secret) < MIN_SECRET_BYTES:
         raise StartRefused(f"hook_secret_file {path} must hold at least {MIN_SECRET_BYTES} bytes")
     return secret
 
 
-def _secret(path: Path | None, setting: str) -> bytes | None:
+def _secret(path: Path | None) -> bytes | None:
     try:
         return None if path is None else path.read_bytes().rstrip(b"\r\n")
     except OSError as error:
-        raise StartRefused(f"{setting} cannot be read: {in_words(error)}") from error
+        raise StartRefused(f"hook_secret_file cannot be read: {in_words(error)}") from error
 
 
 def new_credentials() -> Credentials:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -29,6 +29,7 @@ from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.issuing_ca import IssuerUnfit
 from thingmint.issuance.profile import ProfileError, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
+from thingmint.issuance.trust_anchor import CertificateAuthority
 from thingmint.keys.pool import KeyPool
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -38,12 +39,12 @@ from thingmint.service.clocks import DatabaseClock, ServiceClock, SystemClock
 from thingmint.service.first_credentials import (
     operator,
     read_hook_secret,
-    read_passphrase,
     require_database,
     require_own_database,
 )
 from thingmint.service.known_issuers import IssuerSources, KnownIssuers, follow_on_disk, records_of_files
 from thingmint.service.logged_events import LoggedEvents
+from thingmint.service.passphrases import read_passphrase
 from thingmint.service.role_settings import read_role_policies
 from thingmint.service.storage_choice import (
     read_database_password,
@@ -77,6 +78,7 @@ class Registry:
     authorities: Authorities
     issuers: KnownIssuers
     sources: IssuerSources
+    root_authority: Callable[[], CertificateAuthority]
     sealer: Sealer
     store: Store
     clock: ServiceClock
@@ -96,24 +98,21 @@ async def open_registry(
     Only a process that holds the directory may create.
     """
     try:
-        authorities = AuthorityFiles(
+        files = AuthorityFiles(
             data_dir=config.data_dir,
-            passphrase=read_passphrase(config.ca_passphrase_file),
+            passphrase=read_passphrase(config.ca_passphrase_file, os.environ),
             key_type=config.ca_key_type,
             serial_numbers=serial_numbers,
             now=SystemClock().now,
             may_create=may_create,
-        ).open()
+        )
+        authorities = files.open()
     except AuthorityUnusable as error:
         raise StartRefused(in_words(error)) from error
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
     require_named_storage(config)
     require_database(config)
-    password = read_database_password(config)
-    try:
-        store = await open_store(config.database_url, config.data_dir, observe=observe, password=password)
-    except InvalidDatabaseURL as error:
-        raise StartRefused(in_words(error)) from error
+    store = await _open_store(config, observe)
     tokens = Tokens(config)
     try:
         sealer = Sealer(authorities.sealing_key_material, os.urandom)
@@ -125,6 +124,7 @@ async def open_registry(
             authorities=authorities,
             issuers=await _issuers(config, store, sources, clock, may_write=may_create),
             sources=sources,
+            root_authority=files.root_authority,
             sealer=sealer,
             store=store,
             clock=clock,
@@ -132,6 +132,14 @@ async def open_registry(
     finally:
         await tokens.close()
         await store.close()
+
+
+async def _open_store(config: Config, observe: Callable[[str, float], None]) -> Store:
+    password = read_database_password(config)
+    try:
+        return await open_store(config.database_url, config.data_dir, observe=observe, password=password)
+    except InvalidDatabaseURL as error:
+        raise StartRefused(in_words(error)) from error
 
 
 async def _issuers(
@@ -257,6 +265,24 @@ async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
     Makes none, and raises StartRefused: what is missing, because the directory was mistyped or a backup was not whole,
     is named and not replaced.
     """
+    _require_registry(config)
+    async with open_registry(config, may_create=False) as registry:
+        yield registry
+
+
+@contextlib.asynccontextmanager
+async def store_beside_service(config: Config) -> AsyncIterator[Store]:
+    """Yield the database alone, for what needs no key; raise StartRefused as `registry_beside_service` does."""
+    _require_registry(config)
+    require_database(config)
+    store = await _open_store(config, lambda kind, seconds: None)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _require_registry(config: Config) -> None:
     if not certificate_path(config.data_dir, ROOT).exists():
         raise StartRefused(f"{config.data_dir} holds no registry yet: `thingmint serve` makes it")
     require_same_storage(config)
@@ -266,8 +292,6 @@ async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
             f"{database} is missing: restore it from a backup or, if the service runs on PostgreSQL, give "
             "--database-url"
         )
-    async with open_registry(config, may_create=False) as registry:
-        yield registry
 
 
 @contextlib.asynccontextmanager
