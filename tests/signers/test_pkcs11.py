@@ -20,6 +20,12 @@ from thingmint.signers.pkcs11 import SESSIONS, Token, TokenAway, TokenSigner, de
 from thingmint.signers.token_uri import parse_token_uri
 
 CONTENT = b"to be signed"
+EXPECTED = {
+    "pin": "PinIncorrect",
+    "pin file": "FileNotFoundError",
+    "token": "TokenNotFound",
+    "module": "PKCS11Error",
+}
 
 
 @pytest.fixture
@@ -119,13 +125,7 @@ async def test_what_cannot_be_opened_is_named_to_operators_without_the_pin(hsm: 
     token = Token(module, hsm.pin_file, parse_token_uri(uri))
     with pytest.raises(TokenAway) as refused:
         await TokenSigner(token, b"x", ec.generate_private_key(ec.SECP256R1()).public_key()).check()
-    expected = {
-        "pin": "PinIncorrect",
-        "pin file": "FileNotFoundError",
-        "token": "TokenNotFound",
-        "module": "PKCS11Error",
-    }
-    assert expected[fault] in refused.value.reason
+    assert EXPECTED[fault] in refused.value.reason
     for text in (refused.value.reason, refused.value.message):
         assert PIN not in text
         assert "wrong-pin" not in text

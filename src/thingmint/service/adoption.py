@@ -36,7 +36,7 @@ async def records_in_force(
     if not missing or not may_write:
         return records or in_files
     if not records:
-        await add(store, caller, at, _ACTION, missing)
+        await add(store, caller, at, None, missing)
     else:
         await _add_later(store, caller, at, records, in_files)
     records = await list_issuers(store)

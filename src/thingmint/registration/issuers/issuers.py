@@ -45,13 +45,16 @@ def named(records: Sequence[IssuerRecord], name: str) -> IssuerRecord:
     return found[0]
 
 
-async def add(store: Store, caller: Caller, at: datetime, action: str, records: Sequence[IssuerRecord]) -> None:
-    """Store new issuers; those that are there already stay as they are."""
+async def add(store: Store, caller: Caller, at: datetime, action: str | None, records: Sequence[IssuerRecord]) -> None:
+    """Store new issuers; those that are there already stay as they are.
+
+    ``action`` is what the audit trail calls it; None if nothing changes but where it is written who the issuers are.
+    """
 
     def program() -> Steps[Change[None]]:
         entries: tuple[AuditEntry, ...] = ()
         for record in records:
-            if (yield from issuer_table.insert_issuer(record)):
+            if (yield from issuer_table.insert_issuer(record)) and action is not None:
                 entries = (*entries, _entry(caller, at, action, record))
         return Change(None, entries)
 
