@@ -68,7 +68,7 @@ class IssuerWatch:
     async def turn(self) -> None:
         """Follow what has changed, if anything has; check the active issuer's key, and show how long issuers live."""
         states = await self._registry.store.read(lambda: issuer_table.issuer_states())
-        if states not in (self._states, self._refused):
+        if states != self._states:
             await self._follow(states)
         await self._check_key()
         self._show_lives()
@@ -80,8 +80,9 @@ class IssuerWatch:
 
     async def _follow(self, states: Sequence[IssuerState]) -> None:
         registry = self._registry
+        records = await list_issuers(registry.store)
         try:
-            known = registry.sources.known(await list_issuers(registry.store))
+            known = registry.sources.known(records)
             follow_on_disk(registry.config.data_dir, registry.authorities, known, registry.clock.now())
             self._use(known)
         except (IssuerUnfit, ProfileError, PrivateKeyError, ServiceUnavailable, OSError) as error:
@@ -89,8 +90,10 @@ class IssuerWatch:
                 # A full disk may have room again: the next turn tries once more.
                 self._log.error("device-ca.pem cannot be written", cause=in_words(error))
                 return
+            if states != self._refused:
+                # Tried again every second, and told once.
+                self._log.error("the issuers of the database cannot be used here", cause=in_words(error))
             self._refused = states
-            self._log.error("the issuers of the database cannot be used here", cause=in_words(error))
             return
         self._states, self._refused = states, None
 
