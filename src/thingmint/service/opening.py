@@ -9,7 +9,7 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -24,7 +24,6 @@ from thingmint.data_directory.sealing import Sealer
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
 from thingmint.host.telemetry import Metrics
 from thingmint.host.words import in_words
-from thingmint.issuance.issuer import Issuer, IssuerNotValid, ProfileExhausted
 from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.issuing_ca import IssuerUnfit
 from thingmint.issuance.profile import ProfileError, claim_profile
@@ -43,6 +42,7 @@ from thingmint.service.first_credentials import (
     require_database,
     require_own_database,
 )
+from thingmint.service.issuer_fit import require_validity
 from thingmint.service.known_issuers import IssuerSources, KnownIssuers, follow_on_disk, records_of_files
 from thingmint.service.logged_events import LoggedEvents
 from thingmint.service.passphrases import read_passphrase
@@ -199,7 +199,7 @@ def registration_authority(
         known, shortens = registry.issuers, registry.config.at_issuer_end == "shorten"
         profile = registry.sources.profile_of(known.active.record)
         issuers = Issuers(known.active.ca, known.retired, profile, claim_profile(), shortens=shortens)
-        _require_validity(issuers.active, registry.clock.now())
+        require_validity(issuers.active, registry.clock.now())
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)
         hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer)), _log)
@@ -223,36 +223,6 @@ def registration_authority(
         files=_files(registry.config),
         roles=roles,
     )
-
-
-def _require_validity(issuer: Issuer, now: datetime) -> None:
-    """Return if certificates of the profile can be issued; raise StartRefused if that needs another profile.
-
-    If the profile did fit when the issuer began, the node starts: it serves its devices, and refuses to issue.
-    """
-    try:
-        issuer.validity_at(now)
-    except IssuerNotValid:
-        # The clock may become right while the service runs; until then it issues nothing.
-        return
-    except ProfileExhausted as error:
-        if _did_fit(issuer):
-            _log.error("no certificates are issued: rotate the issuer, or change the profile", cause=in_words(error))
-            return
-        end = issuer.ca.not_after
-        raise StartRefused(
-            f"the table [profile] cannot be used: {in_words(error)}. validity_days may be {(end - now).days} today, "
-            f"and not_after at most {end.isoformat()}; with at_issuer_end = shorten, certificates end with their issuer"
-        ) from error
-
-
-def _did_fit(issuer: Issuer) -> bool:
-    # A day later: the beginning of an issuer is backdated by one.
-    try:
-        issuer.validity_at(issuer.ca.not_before + timedelta(days=1))
-    except ProfileExhausted:
-        return False
-    return True
 
 
 def _files(config: Config) -> RegistrationFiles:
