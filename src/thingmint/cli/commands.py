@@ -9,6 +9,7 @@ import click
 from thingmint import __version__
 from thingmint.cli.account_commands import account, test_mode
 from thingmint.cli.audit_commands import audit
+from thingmint.cli.issuers.commands import issuer
 from thingmint.cli.log.commands import log
 from thingmint.cli.numbers import OrdinaryFloatRange
 from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, GroupedCommand, config_of, settings_options
@@ -217,21 +218,6 @@ def delete_access_key(access_key_id: str, **flags: object) -> None:
 
 
 @main.group()
-def issuer() -> None:
-    """Look at the certificate authorities."""
-
-
-@issuer.command("show")
-@settings_options(("data_dir",))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show_issuer(as_json: bool, **flags: object) -> None:
-    """Show the root, the issuing CA, the service CA and the server certificate."""
-    from thingmint.cli.issuer import show
-
-    show(config_of(flags).data_dir, as_json=as_json)
-
-
-@main.group()
 def node() -> None:
     """Look at the nodes that serve one database."""
 
@@ -260,3 +246,24 @@ def doctor(**flags: object) -> None:
 
 main.add_command(audit)
 main.add_command(log)
+
+
+@main.command()
+@settings_options(("data_dir", "ca_passphrase_file"))
+@click.option(
+    "--new-passphrase-file",
+    type=click.Path(path_type=Path),
+    help="File with the passphrase that seals the keys from now on; fd:N is an inherited descriptor.",
+)
+@click.option("--remove", is_flag=True, help="Store the keys without a passphrase from now on.")
+def seal(new_passphrase_file: Path | None, remove: bool, **flags: object) -> None:
+    """Add, change or remove the passphrase of the keys in a data directory.
+
+    ca_passphrase_file is the present one.
+    """
+    from thingmint.cli.seal import seal_keys
+
+    seal_keys(config_of(flags), new_passphrase_file, remove=remove)
+
+
+main.add_command(issuer)

@@ -14,6 +14,7 @@ import click
 
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import ThingmintError
+from thingmint.core.issuer import IssuerStatus
 from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SERVICE
 from thingmint.data_directory.certificate_files import (
     AuthorityUnusable,
@@ -23,8 +24,9 @@ from thingmint.data_directory.certificate_files import (
 )
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.handover import CREDENTIALS
-from thingmint.data_directory.retired_issuers import name_of, retired_issuers
+from thingmint.data_directory.retired_issuers import destroyed_path, name_of, retired_issuers
 from thingmint.host.words import in_words
+from thingmint.issuance.issuer_life import life_left, warning_of
 from thingmint.issuance.issuing_ca import issuer_id_of
 from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_test
 from thingmint.keys.generators import Engine
@@ -33,6 +35,7 @@ from thingmint.records.certificates import signed_certificates as signed_certifi
 from thingmint.records.nodes.nodes import NodeRow, nodes
 from thingmint.service.clocks import MOST_SKEW
 from thingmint.service.first_credentials import require_own_database
+from thingmint.service.known_issuers import KnownIssuer, KnownIssuers
 from thingmint.service.nodes.alike import differences, settings_told
 from thingmint.service.nodes.membership import CROSSES_NOT
 from thingmint.service.opening import registry_beside_service
@@ -94,13 +97,15 @@ def _files(data_dir: Path) -> Iterator[Finding]:
         if is_sealed(path.read_bytes()):
             yield Finding(Verdict.OK, f"{path} is sealed by a passphrase")
         else:
-            yield Finding(Verdict.WARNING, f"{path} is not sealed: give ca_passphrase_file before the first start")
+            yield Finding(Verdict.WARNING, f"{path} is not sealed: `thingmint seal` seals it by a passphrase")
 
 
 def _certificates(data_dir: Path) -> Iterator[Finding]:
     # The last is made by the next start where an older version made the others.
     newer = (RSA_SERVICE,) if certificate_path(data_dir, RSA_SERVICE).exists() else ()
-    for name in (ROOT, ISSUING, SERVICE, *newer):
+    # The key of the first issuer may have been destroyed; the issuers of the database are examined below.
+    first = () if destroyed_path(data_dir).exists() else (ISSUING,)
+    for name in (ROOT, *first, SERVICE, *newer):
         try:
             certificate = read_certificate(certificate_path(data_dir, name))
         except AuthorityUnusable as error:
@@ -157,10 +162,11 @@ async def _registry(config: Config) -> list[Finding]:
             now = registry.clock.now()
     except (StartRefused, ThingmintError, OSError) as error:
         return [Finding(Verdict.WRONG, in_words(error))]
+    lives = _lives(registry.issuers, registry.clock.now())
     sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
     lost = [_lost_issuer(config.data_dir, issuer) for issuer in issuers if issuer not in registry.issuer_ids]
     clocks = [] if config.database_url is None else [_clock(skew)]
-    return [sound, *clocks, *_nodes(config, alive, now), *lost, *map(_registered_twice, twice)]
+    return [sound, *clocks, *lives, *_nodes(config, alive, now), *lost, *map(_registered_twice, twice)]
 
 
 def _nodes(config: Config, alive: Sequence[NodeRow], now: datetime) -> Iterator[Finding]:
@@ -178,11 +184,27 @@ def _nodes(config: Config, alive: Sequence[NodeRow], now: datetime) -> Iterator[
         yield Finding(Verdict.WARNING, CROSSES_NOT)
 
 
+def _lives(issuers: KnownIssuers, now: datetime) -> list[Finding]:
+    return [_life(each, now) for each in issuers if each.record.status is not IssuerStatus.RETIRED]
+
+
+def _life(known: KnownIssuer, now: datetime) -> Finding:
+    share = life_left(known.ca.not_before, known.ca.not_after, now)
+    reached = warning_of(share)
+    verdict = Verdict.OK if reached is None else Verdict.WARNING if share > 0 else Verdict.WRONG
+    advice = "" if reached is None else f", less than {reached:.0%}: rotate it"
+    return Finding(
+        verdict,
+        f"issuer {known.ca.issuer_id} ({known.record.status}) is valid until {known.ca.not_after:%Y-%m-%d}; "
+        f"{share:.0%} of its life is left{advice}",
+    )
+
+
 def _lost_issuer(data_dir: Path, issuer_id: str) -> Finding:
     return Finding(
         Verdict.WARNING,
-        f"the database holds certificates of the issuer {issuer_id}, which is not in the data directory: what "
-        f"verifies devices by device-ca.pem refuses them. Put its certificate at "
+        f"the database holds certificates of the issuer {issuer_id}, which is neither in it nor in the data directory: "
+        f"what verifies devices by device-ca.pem refuses them. Put its certificate at "
         f"{certificate_path(data_dir, name_of(issuer_id))}",
     )
 

@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TextIO
@@ -83,6 +83,12 @@ class Metrics:
         )
         self._expiry = Gauge(
             "thingmint_certificate_expiry_timestamp_seconds", "When a certificate ends.", ("name",), registry=registry
+        )
+        self._issuer_life = Gauge(
+            "thingmint_issuer_life_left",
+            "Which share of an issuer's validity is left, from 1 to 0.",
+            ("issuer", "status"),
+            registry=registry,
         )
         self._clock_skew = Gauge(
             "thingmint_clock_skew_seconds",
@@ -182,6 +188,12 @@ class Metrics:
         """Record how many leaves the verifiable log has, and how long it took to add the last ones."""
         self._log_size.set(size)
         self._log_seconds.observe(seconds)
+
+    def issuer_lives(self, shares: Mapping[tuple[str, str], float]) -> None:
+        """Record which share of each issuer's validity is left, by its id and status; others are there no more."""
+        self._issuer_life.clear()
+        for labels, share in shares.items():
+            self._issuer_life.labels(*labels).set(share)
 
     def clock_skew(self, seconds: float) -> None:
         """Record how far the machine's clock is ahead of the database's; negative if it is behind."""

@@ -77,7 +77,7 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
     )
     pages = Pages(
         answering,
-        check_ready=Readiness(registry.store.check, node.clock.check).check,
+        check_ready=Readiness(registry.store.check, node.check).check,
         check_devices_ready=lambda: require_listening(edge.is_listening),
         metrics=SharedPage(node.metrics.render).get,
     )

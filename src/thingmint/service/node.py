@@ -14,6 +14,7 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.log.identity import LogIdentity
 from thingmint.service.addresses import is_unnamed
 from thingmint.service.first_credentials import ensure_credentials, require_own_database
+from thingmint.service.issuer_watch import IssuerWatch
 from thingmint.service.logged_events import LoggedEvents
 from thingmint.service.opening import Registry, key_pool_of, open_registry, registration_authority, serial_numbers
 from thingmint.service.readiness import ClockWatch
@@ -35,8 +36,14 @@ class OpenNode:
     identities: ServerIdentities
     identity: ServerIdentity
     clock: ClockWatch
+    issuer_watch: IssuerWatch
     metrics: Metrics
     log: LogIdentity
+
+    def check(self) -> None:
+        """Return if certificates can be issued now; raise ServiceUnavailable otherwise."""
+        self.clock.check()
+        self.issuer_watch.check()
 
     @property
     def config(self) -> Config:
@@ -48,7 +55,7 @@ class OpenNode:
         authorities = self.registry.authorities
         shown = {
             "root": authorities.root,
-            "issuing": authorities.issuing.certificate,
+            "issuing": self.authority.issuers.active.ca.certificate,
             "service": authorities.service.certificate,
             "server": identity.certificate,
         }
@@ -93,7 +100,9 @@ async def open_node(config: Config) -> AsyncIterator[OpenNode]:
             )
         clock = ClockWatch(registry.clock.now, lambda: authority.issuers.active.ca, _log, registry.clock.require_right)
         log = await open_log_of(registry)
-        node = OpenNode(registry, authority, events, identities, identity, clock, metrics, log)
+        issuer_watch = IssuerWatch(registry, authority, metrics, _log)
+        await issuer_watch.turn()
+        node = OpenNode(registry, authority, events, identities, identity, clock, issuer_watch, metrics, log)
         node.show_expiries(identity)
         yield node
 

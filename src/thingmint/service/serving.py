@@ -83,6 +83,7 @@ def _background_work(node: OpenNode, server: Server, edge: DeviceEdge) -> Backgr
         partial(purge_credentials, node.registry, node.events),
         Sequencer(node.registry.store, node.log, node.metrics.log_grew).run,
         node.clock.run,
+        node.issuer_watch.run,
         rotation.run,
         *_listening(node, edge),
     ]

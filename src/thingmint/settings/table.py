@@ -119,6 +119,16 @@ class Settings:
     max_waiting_for_keys: int = row(
         WholeNumber(1, 100_000), 128, "Callers that may wait for a key before others are throttled.", Group.KEYS
     )
+    at_issuer_end: str = row(
+        Choice(("refuse", "shorten")),
+        "refuse",
+        "What becomes of certificates that would outlive their issuer: refuse, or shorten to its end.",
+        Group.KEYS,
+    )
+    pkcs11_module: Path | None = row(
+        Maybe(_PATH), None, "Module of the token (HSM) that holds keys of issuers, a shared library.", Group.KEYS
+    )
+    pkcs11_pin_file: Path | None = row(Maybe(_PATH), None, "File with the PIN of that token.", Group.KEYS)
     profile: Mapping[str, object] = row(
         Table(object), {}, "The certificate profile of the certificates that are issued.", Group.KEYS, FILE_ONLY
     )
