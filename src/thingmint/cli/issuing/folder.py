@@ -19,13 +19,13 @@ from pathlib import Path
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from thingmint.core.identifiers import CertificateId, certificate_id_of
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
 from thingmint.host.words import in_words
 from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.private_keys import PrivateKey
 
 JOB_FILE = "job.json"
 MANIFEST_CSV = "manifest.csv"
@@ -52,6 +52,10 @@ class Job(msgspec.Struct, frozen=True):
     trust_anchor_sha256: str | None = None
     arn_prefix: str | None = None
     asked_again: tuple[int, ...] = ()
+    key_type: str = "rsa-2048"
+    batch: str | None = None
+    operator: str | None = None
+    station: str | None = None
     version: int = JOB_VERSION
 
 
@@ -67,6 +71,27 @@ class ManifestEntry(msgspec.Struct, frozen=True):
     not_before: str
     not_after: str
     public_key_sha256: str
+    status: str
+    batch: str | None = None
+    operator: str | None = None
+    station: str | None = None
+
+
+@contextlib.contextmanager
+def held_folder(path: Path) -> Iterator[None]:
+    """Hold an output folder, made where it is missing; raise FolderRefused if another run works in it."""
+    make_directory(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderRefused(f"another run is working in {path}") from None
+        # A write that was cut off has left a temporary file, perhaps with a private key that nothing refers to.
+        remove_leftovers(path)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +103,8 @@ class Folder:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Hold the folder for this process; raise FolderRefused if another run works in it."""
-        make_directory(self.path)
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FolderRefused(f"another run is working in {self.path}") from None
-            # A write that was cut off has left a temporary file, perhaps with a private key that nothing refers to.
-            remove_leftovers(self.path)
+        with held_folder(self.path):
             yield
-        finally:
-            os.close(descriptor)
 
     def read_job(self) -> Job | None:
         """Return the job that was begun here, None if none was.
@@ -97,7 +112,10 @@ class Folder:
         Raises FolderRefused if it cannot be read, or if files are missing that a run never removes.
         """
         try:
-            job = msgspec.json.decode((self.path / JOB_FILE).read_bytes(), type=Job)
+            content = (self.path / JOB_FILE).read_bytes()
+            if b'"kind": "devices"' in content:
+                raise FolderRefused(f"{self.path} belongs to a run with a list of devices: choose another folder")
+            job = msgspec.json.decode(content, type=Job)
         except FileNotFoundError:
             if self._indexes(_KEY) or self._indexes(_CERTIFICATE):
                 raise FolderRefused(f"{self.path} holds identities but no {JOB_FILE}: choose another folder") from None
@@ -143,7 +161,7 @@ class Folder:
         """Write a private key durably, readable by its owner alone."""
         write_durably(self.key_file(index), private_key_pem, 0o600)
 
-    def read_key(self, index: int) -> rsa.RSAPrivateKey:
+    def read_key(self, index: int) -> PrivateKey:
         """Return a private key that was written here."""
         # The key was generated and checked by this program; validating it again costs as much as generating it.
         path = self.key_file(index)
@@ -151,8 +169,8 @@ class Folder:
             key = serialization.load_pem_private_key(path.read_bytes(), None, unsafe_skip_rsa_key_validation=True)
         except (ValueError, TypeError) as error:
             raise FolderRefused(f"{path} holds no private key that can be read") from error
-        if not isinstance(key, rsa.RSAPrivateKey):
-            raise FolderRefused(f"{path} is not an RSA key")
+        if not isinstance(key, PrivateKey):
+            raise FolderRefused(f"{path} is neither an RSA nor an ECDSA key")
         return key
 
     def write_certificate(self, index: int, der: bytes) -> None:
@@ -199,6 +217,10 @@ class Folder:
             not_before=certificate.not_valid_before_utc.isoformat(),
             not_after=certificate.not_valid_after_utc.isoformat(),
             public_key_sha256=fingerprint,
+            status="ACTIVE" if job.active else "INACTIVE",
+            batch=job.batch,
+            operator=job.operator,
+            station=job.station,
         )
 
 
