@@ -8,6 +8,7 @@ from bench.figures import (
     core,
     csr,
     device_memory,
+    factory,
     footprint,
     handshakes,
     keys,
@@ -39,5 +40,6 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "policies": policies.measure,
     "bystander": bystander.measure,
     "slow-clients": slow_clients.measure,
+    "factory": factory.measure,
     "footprint": footprint.measure,
 }
