@@ -169,8 +169,8 @@ async def test_what_tells_of_the_production_is_in_every_audit_entry(
     told = {"Thingmint::Batch": "B-17", "Thingmint::Station": "line 2"}
     await refused_with_nothing_changed(authority, store, text, given | {"Thingmint::Batch": ""}, InvalidRequest)
     await register_thing(authority, CALLER, text, given | told)
-    assert {entry.action for entry in store.audit} == {"CreateCertificateFromCsr", "RegisterThing"}
-    for entry in store.audit:
+    assert {entry.action for entry in store.tables.audit} == {"CreateCertificateFromCsr", "RegisterThing"}
+    for entry in store.tables.audit:
         assert (entry.detail["batch"], entry.detail["station"], "operator" in entry.detail) == ("B-17", "line 2", False)
 
 
