@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, certificate_id_of
 from thingmint.core.policies.authorizer import Authorizer
@@ -29,7 +30,7 @@ from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, FleetAnswer, FleetRequester
+from thingmint.mqtt.rights.ports import Answer, ConnectionFacts, Denial, Requester
 from thingmint.mqtt.transport.tls import device_tls_context
 
 LOCAL = "local"
@@ -91,13 +92,13 @@ class OneDeviceRegistry:
 class NoFleet:
     """Nothing is provisioned here."""
 
-    async def answer(self, requester: FleetRequester, topic: str, payload: bytes) -> FleetAnswer:
+    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> Answer:
         """Answer with nothing."""
-        return FleetAnswer(f"{topic}/rejected", b"")
+        return Answer(f"{request.topic}/rejected", b"")
 
-    def rejection(self, topic: str, error: ThingmintError) -> FleetAnswer:
+    def rejection(self, request: DeviceRequest, error: ThingmintError) -> Answer:
         """Answer with nothing."""
-        return FleetAnswer(f"{topic}/rejected", b"")
+        return Answer(f"{request.topic}/rejected", b"")
 
 
 class NoEvents:
@@ -130,7 +131,7 @@ async def serve(directory: Path, port: int, broker: str) -> None:
         port=port,
         tls_context=device_tls_context([certificate], key),
         registry=OneDeviceRegistry(),
-        fleet=NoFleet(),
+        responder=NoFleet(),
         data_plane=data_plane,
         events=NoEvents(),
         clock=SystemClock(),

@@ -5,8 +5,13 @@ import resource
 import pytest
 
 from thingmint.host.listening import descriptors_for_connections
-from thingmint.service.serving import shares_of
+from thingmint.mqtt.queues.limits import BrokerLimits
+from thingmint.mqtt.relay.limits import RelayLimits
+from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.service.connection_limits import broker_limits, relay_limits, shares_of
 from thingmint.settings.config import load_config
+from thingmint.settings.setting import Group
+from thingmint.settings.table import SETTINGS
 
 
 def test_each_side_has_its_connections_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +40,28 @@ def test_devices_leave_operators_a_place_in_the_line_for_keys(line: int, places:
 def test_keys_of_devices_are_made_for_each_worker_and_one_that_is_next(workers: int, at_once: int) -> None:
     _, devices = shares_of(load_config({"key_workers": workers}, {}))
     assert devices.max_provisioning_keys_at_once == at_once
+
+
+def test_the_limits_of_devices_and_brokers_are_settings_with_the_same_defaults() -> None:
+    config = load_config({}, {})
+    assert broker_limits(config) == BrokerLimits()
+    assert relay_limits(config) == RelayLimits()
+    plain, devices = GatewayLimits(), shares_of(config)[1]
+    times = [name for name in GatewayLimits.__slots__ if name.endswith(("_seconds", "_grace"))]
+    assert {name: getattr(devices, name) for name in times} == {name: getattr(plain, name) for name in times}
+
+
+def test_every_setting_of_a_limit_sets_one() -> None:
+    """Another value is given for each, and arrives in the limit of the same name."""
+    names = [setting.name for setting in SETTINGS if setting.group in (Group.DEVICE_TIMES, Group.BROKER)]
+    assert len(names) > 15
+    given = {name: "1.25" if name.endswith(("_seconds", "_grace")) else "1025" for name in names}
+    config = load_config(dict(given), {})
+    limits = {"mqtt_": (broker_limits(config), shares_of(config)[1]), "mqtt_broker_": (relay_limits(config),)}
+    found = {
+        prefix + name: getattr(each, name)
+        for prefix, kinds in limits.items()
+        for each in kinds
+        for name in type(each).__slots__
+    }
+    assert {name: found[name] for name in names} == {name: float(value) for name, value in given.items()}

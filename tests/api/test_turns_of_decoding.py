@@ -14,9 +14,9 @@ from tests.support.user_ca import der_of, new_ca
 
 from thingmint.api.wire.codec import decode_object
 from thingmint.api.wire.payloads import decode_payload
-from thingmint.api.wire.topics import PayloadFormat
 from thingmint.core.errors import ThingmintError
 from thingmint.core.provisioning.registration_task import InputLine, line_parameters
+from thingmint.core.topics.patterns import PayloadFormat
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.foreign.attributes import certificate_attributes
 from thingmint.rest.sigv4.canonical import canonical_path, canonical_query

@@ -1,6 +1,7 @@
 """The commands that work on a data directory, run in this process: what they print, and how they end."""
 
 import asyncio
+import getpass
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ import apsw
 import pytest
 import structlog
 from click.testing import CliRunner, Result
+from tests.support.ifma import package_replaced
 
 from thingmint import __version__
 from thingmint.cli.commands import main
@@ -134,8 +136,10 @@ def test_keys_are_listed_without_their_secrets_and_deleted(data_dir: Path) -> No
     arguments = ("access-key", "create", "--policy", "-", "--user", "line-7", "--expires-in", "900", "--json")
     created = json.loads(run(*arguments, data_dir=data_dir, stdin=POLICY).stdout)
     as_text = run("access-key", "list", data_dir=data_dir).stdout
-    assert f"{created['AccessKeyId']}  line-7  " in as_text
-    assert "  expires " in as_text
+    heading, _, line = as_text.splitlines()
+    assert heading.split() == ["access", "key", "account", "user", "origin", "created", "expires"]
+    assert line.startswith(f"{created['AccessKeyId']}  000000000000  line-7         OPERATOR  ")
+    assert len(line.split()) == 6
     listed = json.loads(run("access-key", "list", "--json", data_dir=data_dir).stdout)
     assert [each["UserName"] for each in listed] == ["operator-made", "line-7"]
     assert listed[0]["Policy"] == json.loads(POLICY)
@@ -145,6 +149,15 @@ def test_keys_are_listed_without_their_secrets_and_deleted(data_dir: Path) -> No
     assert run("access-key", "delete", created["AccessKeyId"], data_dir=data_dir).exit_code == 0
     assert created["AccessKeyId"] not in run("access-key", "list", data_dir=data_dir).stdout
     assert "does not exist" in refusal_of("access-key", "delete", created["AccessKeyId"], data_dir=data_dir)
+
+
+def test_keys_of_all_accounts_are_listed_together(data_dir: Path) -> None:
+    arguments = ("access-key", "create", "--policy", "-", "--account", "222222222222")
+    assert run(*arguments, data_dir=data_dir, stdin=POLICY).exit_code == 0
+    listed = json.loads(run("access-key", "list", "--all-accounts", "--json", data_dir=data_dir).stdout)
+    assert [each["Account"] for each in listed] == ["000000000000", "222222222222"]
+    assert len(json.loads(run("access-key", "list", "--json", data_dir=data_dir).stdout)) == 1
+    assert run("access-key", "list", "--account", "333333333333", data_dir=data_dir).stdout == ""
 
 
 def test_deleting_the_administrators_key_removes_its_file(data_dir: Path) -> None:
@@ -164,11 +177,11 @@ def test_policy_that_is_none_is_refused(data_dir: Path, policy: str) -> None:
 def test_trail_shows_who_changed_what_newest_first(data_dir: Path) -> None:
     run("access-key", "create", "--policy", "-", "--user", "line-7", data_dir=data_dir, stdin=POLICY)
     lines = run("audit", data_dir=data_dir).stdout.splitlines()
-    assert len(lines) == 2
-    assert (
-        "CreateAccessKey arn:aws:iam::000000000000:user/line-7  by arn:aws:iam::000000000000:user/operator" in lines[0]
-    )
-    assert "access_key_id=AKIA" in lines[0]
+    assert len(lines) == 3
+    assert lines[0].split() == ["time", "(UTC)", "action", "resource", "by", "from", "detail"]
+    operator = "arn:aws:iam::000000000000:user/operator"
+    assert lines[1].split()[1:4] == ["CreateAccessKey", "arn:aws:iam::000000000000:user/line-7", operator]
+    assert "access_key_id=AKIA" in lines[1]
     [newest] = run("audit", "--json", "--limit", "1", data_dir=data_dir).stdout.splitlines()
     entry = json.loads(newest)
     assert set(entry) == {
@@ -183,6 +196,7 @@ def test_trail_shows_who_changed_what_newest_first(data_dir: Path) -> None:
         "detail",
     }
     assert entry["resource"] == "arn:aws:iam::000000000000:user/line-7"
+    assert entry["source_address"] == f"local user {getpass.getuser()}"
 
 
 def test_trail_of_nothing_makes_nothing(tmp_path: Path) -> None:
@@ -235,6 +249,28 @@ def test_doctor_finds_a_sound_directory_sound(data_dir: Path) -> None:
     assert "warning " in result.stdout
     assert "is not sealed" in result.stdout
     assert "keys match their certificates and their database" in result.stdout
+
+
+def test_doctor_names_the_key_engine_and_why_not_the_fast_one(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "ok       keys are made by OpenSSL: key_engine is openssl" in run("doctor", data_dir=data_dir).stdout
+    monkeypatch.setenv("THINGMINT_KEY_ENGINE", "auto")
+    with package_replaced(tmp_path) as write_package:
+        write_package("def is_applicable(): return False")
+        said = run("doctor", data_dir=data_dir).stdout
+        assert "ok       keys are made by OpenSSL: this processor has no AVX512-IFMA" in said
+        write_package("def is_applicable(): return True\nif __name__ == '__main__': raise SystemExit(3)")
+        said = run("doctor", data_dir=data_dir).stdout
+        assert "warning  keys are made by OpenSSL: the self-test ended with 3" in said
+        write_package("def is_applicable(): return True\nif __name__ == '__main__': print('crypto_mb 2')")
+        said = run("doctor", data_dir=data_dir).stdout
+        assert "ok       keys are made by the engine ifma, whose self-test passed: crypto_mb 2" in said
+        write_package("def is_applicable(): return False")
+        monkeypatch.setenv("THINGMINT_KEY_ENGINE", "ifma")
+        refused = run("doctor", data_dir=data_dir)
+        assert refused.exit_code == 1
+        assert "wrong    key_engine is ifma, but this processor has no AVX512-IFMA" in refused.stdout
 
 
 def test_doctor_names_what_is_wrong(data_dir: Path) -> None:

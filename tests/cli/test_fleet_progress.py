@@ -49,3 +49,16 @@ def test_a_phase_that_several_threads_begin_has_one_bar(monkeypatch: pytest.Monk
             thread.join()
         assert added == ["Cleaning up"]
     assert "2/2" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("phase", "has_rate"), [("begin", True), ("hold", False)])
+def test_the_time_that_devices_are_held_for_has_no_rate(
+    monkeypatch: pytest.MonkeyPatch, phase: str, has_rate: bool
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress(3, Measures()) as advance:
+        for _ in range(3):
+            advance(phase)
+    assert "3/3" in terminal.getvalue()
+    assert ("/s" in terminal.getvalue()) is has_rate

@@ -14,6 +14,7 @@ from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.identifiers import AccountId, Scope
 from thingmint.data_directory.sealing import Sealer
 from thingmint.records import audit as audit_table
+from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Program
 from thingmint.registration.access.access_keys import (
     KEPT_AFTER_EXPIRY,
@@ -53,8 +54,11 @@ async def ids(store: MemoryStore, account: AccountId = ACCOUNT) -> set[str]:
 
 
 async def newest_actions(store: MemoryStore, account: AccountId) -> list[tuple[str, str, str]]:
-    entries = await store.read(lambda: audit_table.audit_entries(Scope(account, REGION), None, 10))
-    return [(entry.action, entry.detail["access_key_id"], entry.principal_arn) for entry in entries]
+    request = PageRequest(10, None, ascending=False)
+    page = await store.read(lambda: audit_table.audit_page(Scope(account, REGION), request))
+    return [
+        (entry.action, entry.detail["access_key_id"], entry.principal_arn) for entry in (listed.item for listed in page)
+    ]
 
 
 async def test_expired_credentials_stay_as_long_as_a_client_may_ask_why(store: MemoryStore) -> None:

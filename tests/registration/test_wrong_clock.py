@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 from tests.support.authority import EVERYTHING, NOW, caller_with, new_authority
+from tests.support.device_requests import asked
 from tests.support.fleet import CLAIM_ID, FLEET, OPERATOR, USUAL, create_template
 from tests.support.memory_store import MemoryStore
 from tests.support.signing import SettableClock
 from tests.support.signing_requests import csr_pem
 
-from thingmint.api.provisioning.fleet import Fleet
+from thingmint.api.devices.device_api import DeviceApi
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -44,13 +45,13 @@ async def test_nothing_is_issued_to_operators(
 ) -> None:
     before = store.tables.dump()
     clock.at = EARLIER
-    for asked in (
+    for attempt in (
         certificates.issue_with_new_key(authority, OPERATOR, active=True),
         certificates.issue_from_csr(authority, OPERATOR, csr_pem("p-256"), active=True),
         claims.create_claim(authority, OPERATOR, FLEET),
     ):
         with pytest.raises(ServiceUnavailable, match="clock is before"):
-            await asked
+            await attempt
     assert store.tables.dump() == before
 
 
@@ -63,12 +64,12 @@ async def test_nothing_is_issued_to_devices(
     before = store.tables.dump()
     clock.at = EARLIER
     topic = f"$aws/certificates/{operation}/json"
-    reply = await Fleet(authority).answer(DEVICE, "client", topic, json.dumps(payload).encode())
+    reply = await DeviceApi(authority).answer(DEVICE, "client", asked(topic), json.dumps(payload).encode())
     assert reply.topic == f"{topic}/rejected"
     assert json.loads(reply.payload)["statusCode"] == 503
     assert store.tables.dump() == before
     clock.at = NOW
-    reply = await Fleet(authority).answer(DEVICE, "client", topic, json.dumps(payload).encode())
+    reply = await DeviceApi(authority).answer(DEVICE, "client", asked(topic), json.dumps(payload).encode())
     assert reply.topic == f"{topic}/accepted"
 
 
@@ -81,12 +82,12 @@ async def test_nothing_is_issued_by_a_node_whose_clock_cannot_be_trusted(
         raise ServiceUnavailable("The clock is far off")
 
     off = replace(authority, require_right_clock=require_right_clock)
-    for asked in (
+    for attempt in (
         certificates.issue_with_new_key(off, OPERATOR, active=True),
         certificates.issue_from_csr(off, OPERATOR, csr_pem("p-256"), active=True),
         claims.create_claim(off, OPERATOR, FLEET),
         BulkRunner(off, "node").work(),
     ):
         with pytest.raises(ServiceUnavailable, match="far off"):
-            await asked
+            await attempt
     assert store.tables.dump() == before

@@ -1,8 +1,10 @@
 """The work that the service does by itself goes on, whatever happens to it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,11 @@ from tests.support.signing import SettableClock
 
 from thingmint.core.provisioning.registration_task import TaskStatus
 from thingmint.data_directory.buckets import Buckets
+from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import bulk, bulk_runner
-from thingmint.service.background import background
+from thingmint.registration.provisioning.bulk_runner import BulkRunner
+from thingmint.registration.provisioning.sweep import sweep
+from thingmint.service.background import BackgroundWork
 
 
 @dataclass
@@ -30,6 +35,11 @@ class Lines:
         self.written.append((event, facts))
 
 
+def works_of(authority: RegistrationAuthority) -> list[Callable[[], Awaitable[None]]]:
+    """Return what a node does with its registry."""
+    return [BulkRunner(authority, "process").run, partial(sweep, authority)]
+
+
 async def test_tasks_are_carried_out_and_what_has_ended_is_swept(tmp_path: Path) -> None:
     store, clock, log = MemoryStore(), SettableClock(NOW), Lines()
     authority = replace(new_authority(store), clock=clock, files=Buckets(tmp_path))
@@ -37,7 +47,7 @@ async def test_tasks_are_carried_out_and_what_has_ended_is_swept(tmp_path: Path)
     clock.at = NOW + timedelta(hours=2)
     write_input(tmp_path, [device(1)])
     task = await bulk.start(authority, OPERATOR, TEMPLATE, BUCKET, KEY, ROLE_ARN)
-    async with background(authority, "process", log):
+    async with BackgroundWork(works_of(authority), log):
         while True:
             done, _ = await bulk.describe(authority, OPERATOR, task.task_id)
             if done.status is TaskStatus.COMPLETED and not store.tables.certificates:
@@ -59,7 +69,7 @@ async def test_work_that_fails_is_logged_by_its_type_and_begun_again(
     with monkeypatch.context() as patch:
         patch.setattr(bulk_runner, "prepared_run", broken)
         await bulk.start(authority, OPERATOR, TEMPLATE, BUCKET, KEY, ROLE_ARN)
-        async with background(authority, "process", log, pause_seconds=0):
+        async with BackgroundWork(works_of(authority), log, pause_seconds=0):
             while True:
                 if log.written:
                     break

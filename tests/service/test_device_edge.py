@@ -39,7 +39,7 @@ from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.records import changes as change_table
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.kernel import turns
-from thingmint.service import device_edge
+from thingmint.service import device_changes, device_edge, device_news
 from thingmint.service.device_edge import DeviceAddress, DeviceEdge
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -53,6 +53,7 @@ class FakeGateway:
     """Remembers what it was told; listens on nothing."""
 
     taken: frozenset[int] = frozenset()
+    connected_devices = 0
 
     def __init__(self, *, port: int, also: Iterable[tuple[str, int]], **others: object) -> None:
         self.port, self.also, self.others = port or 40000, tuple(also), others
@@ -215,7 +216,7 @@ async def test_a_store_that_fails_between_two_certificates_delays_and_misses_non
     house: House, edge: DeviceEdge, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     targets = [await known(edge, await house.certificate()) for _ in range(3)]
-    really_stored, asked = edge._stored, 0
+    really_stored, asked = edge._changes._stored, 0
 
     async def stored(target: CertificateTarget) -> Certificate | None:
         nonlocal asked
@@ -224,7 +225,7 @@ async def test_a_store_that_fails_between_two_certificates_delays_and_misses_non
             raise fault
         return await really_stored(target)
 
-    monkeypatch.setattr(edge, "_stored", stored)
+    monkeypatch.setattr(edge._changes, "_stored", stored)
     for target in targets:
         await house.set_status(target, "REVOKED")
     nudge(edge, house)
@@ -302,7 +303,7 @@ async def test_a_device_that_cannot_be_provisioned_is_only_refused(
     async def refuse(*_arguments: object) -> None:
         raise InvalidRequest("the template has no such parameter")
 
-    monkeypatch.setattr(device_edge, "provision_at_first_connection", refuse)
+    monkeypatch.setattr(device_news, "provision_at_first_connection", refuse)
     ca = new_ca()
     config = {"templateBody": JITP_BODY, "roleArn": ROLE_ARN}
     body = {"caCertificate": ca.pem, "certificateMode": "SNI_ONLY", "registrationConfig": config}
@@ -329,7 +330,7 @@ async def test_a_device_that_cannot_be_provisioned_is_only_refused(
 
 
 async def test_what_is_gone_for_two_looks_is_forgotten(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_edge, "_SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr(device_changes, "_SWEEP_SECONDS", 0.0)
     edge = house.edge()
     await edge.start()
     await known(edge, await house.certificate())
@@ -340,11 +341,11 @@ async def test_what_is_gone_for_two_looks_is_forgotten(house: House, monkeypatch
 
 
 async def test_connections_are_told_to_their_account_and_refusals_are_not(edge: DeviceEdge) -> None:
-    edge.heard(ClientConnected(Link("lamp", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER), AT))
-    edge.heard(ConnectRefused(CertificateId("cd" * 32), "192.0.2.7", AT, "DEVICE_CERTIFICATE_REVOKED"))
+    edge._news.heard(ClientConnected(Link("lamp", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER), AT))
+    edge._news.heard(ConnectRefused(CertificateId("cd" * 32), "192.0.2.7", AT, "DEVICE_CERTIFICATE_REVOKED"))
 
     # Its topic would be a filter.
-    edge.heard(ClientConnected(Link("#", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER), AT))
+    edge._news.heard(ClientConnected(Link("#", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER), AT))
 
     ((scope, topic, event),) = gateway_of(edge).told
     assert (scope, topic, event["clientId"]) == (OTHER, "$aws/events/presence/connected/lamp", "lamp")
@@ -357,7 +358,7 @@ async def test_messages_that_are_not_served_are_all_logged_when_it_stops(
     await edge.start()
     link = Link("lamp", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER)
     for _ in range(5):
-        edge.heard(MessageNotServed(link, AT, "$aws/rules/a"))
+        edge._news.heard(MessageNotServed(link, AT, "$aws/rules/a"))
     assert gateway_of(edge).told == []
     await edge.stop(1.0)
     lines = [each.getMessage() for each in caplog.records if "$aws/rules/a" in each.getMessage()]
@@ -472,11 +473,11 @@ def test_a_change_that_concerns_a_fleet_has_no_long_turn(monkeypatch: pytest.Mon
         edge = house.edge()
         for number in range(devices):
             other = CertificateTarget(SCOPE, CertificateId(f"{number:064}"))
-            await edge._watch.read(other, reading_of(frozenset({"shared"})))
-        await edge._watch.changed_keys()
+            await edge._changes._watch.read(other, reading_of(frozenset({"shared"})))
+        await edge._changes._watch.changed_keys()
         await house.store.write(lambda: change_table.note_change("shared"))
         await begin(selector)
-        await edge._look_at_all()
+        await edge._changes._look_at_all()
         assert gateway_of(edge).changed.qsize() == devices
 
     run_watched(work, budget=20.0)

@@ -10,7 +10,8 @@ from tests.support.signing import SettableClock
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.service import readiness as module
-from thingmint.service.readiness import ClockWatch, Readiness, require_listening, watched
+from thingmint.service.background import BackgroundWork
+from thingmint.service.readiness import ClockWatch, Readiness, require_listening
 
 CALLERS = 30
 
@@ -143,7 +144,7 @@ async def test_a_wrong_clock_is_told_although_nobody_asks(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "CLOCK_CHECK_SECONDS", 0.0)
     clock, log = SettableClock(NOW - timedelta(days=2)), Lines()
     watch = ClockWatch(clock.now, lambda: Period(NOW, NOW + timedelta(days=1)), log)
-    async with watched(watch):
+    async with BackgroundWork([watch.run], log):
         while not log.written:  # noqa: ASYNC110  a log sets no event
             await asyncio.sleep(0)
         clock.at = NOW + timedelta(hours=1)

@@ -8,12 +8,10 @@ from click.testing import CliRunner
 
 from thingmint.cli.commands import main
 from thingmint.host.host_names import is_loopback
-from thingmint.mqtt.queues.limits import BrokerLimits
-from thingmint.settings.config import Config, load_config, parse_address
-from thingmint.settings.file import ConfigError
-from thingmint.settings.table import SETTINGS, Setting
-
-DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
+from thingmint.settings.config import Config, Origin, Source, load_config
+from thingmint.settings.forms import Address, ConfigError, parse_address
+from thingmint.settings.setting import Places
+from thingmint.settings.table import SETTINGS
 
 
 def config(tmp_path: Path, *, toml: str = "", flags: dict[str, object] | None = None, **environment: str) -> Config:
@@ -29,7 +27,7 @@ def refusal(tmp_path: Path, environment: dict[str, str], toml: str = "") -> str:
 
 def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     plain = config(tmp_path)
-    assert (plain.api_host, plain.api_port) == ("127.0.0.1", 8443)
+    assert plain.api == Address("127.0.0.1", 8443)
     assert (plain.account, plain.region) == ("000000000000", "us-east-1")
     assert plain.server_names == ("localhost", "127.0.0.1")
     assert plain.key_reserve == 64
@@ -45,10 +43,10 @@ def test_data_directory_defaults_to_a_folder_beside_the_user(monkeypatch: pytest
 
 def test_second_address_for_devices_is_off_unless_it_is_given(tmp_path: Path) -> None:
     assert config(tmp_path).mqtt_alpn is None
-    assert config(tmp_path, toml='mqtt_alpn = "0.0.0.0:443"').mqtt_alpn == ("0.0.0.0", 443)
+    assert config(tmp_path, toml='mqtt_alpn = "0.0.0.0:443"').mqtt_alpn == Address("0.0.0.0", 443)
     # Two ports that the system chooses are two ports.
     both = config(tmp_path, THINGMINT_MQTT="127.0.0.1:0", THINGMINT_MQTT_ALPN="127.0.0.1:0")
-    assert both.mqtt_alpn == (both.mqtt_host, both.mqtt_port) == ("127.0.0.1", 0)
+    assert both.mqtt_alpn == both.mqtt == Address("127.0.0.1", 0)
 
 
 def test_flag_wins_over_environment_and_environment_over_file(tmp_path: Path) -> None:
@@ -181,6 +179,16 @@ def test_file_with_a_mistake_is_refused(tmp_path: Path, toml: str) -> None:
     ("toml", "words"),
     [
         ("colour = 1", "colour is no setting"),
+        ("key_reserv = 1", "key_reserv is no setting; did you mean key_reserve?"),
+        ("[hook]", "hook is no setting; did you mean hooks?"),
+        (
+            'data_dir = "x"',
+            "data_dir cannot be set in this file: give THINGMINT_DATA_DIR in the environment",
+        ),
+        (
+            'root_access_key_id = "abcdefgh"',
+            "root_access_key_id cannot be set in this file: give THINGMINT_ROOT_ACCESS_KEY_ID in the environment",
+        ),
         ("api = 1", "api must be text, not a whole number"),
         ("server_name = [1]", "server_name[0] must be text, not a whole number"),
         ("quota = 1", "quota must be text or a table, not a whole number"),
@@ -199,7 +207,8 @@ def test_unreadable_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_addresses_of_ip_version_6_are_written_in_brackets() -> None:
-    assert parse_address("[::1]:8443", "api") == ("::1", 8443)
+    assert parse_address("[::1]:8443", "api") == Address("::1", 8443)
+    assert str(Address("::1", 8443)) == "[::1]:8443"
 
 
 @pytest.mark.parametrize(
@@ -209,35 +218,22 @@ def test_loopback_addresses_are_known(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
 
 
-def documented(setting: Setting) -> str:
-    """Return the setting's row in the table of the documents."""
-    match setting.default:
-        case None:
-            default = "–"
-        case bool():
-            default = "`on`" if setting.default else "off"
-        case tuple():
-            default = f"`{', '.join(setting.default)}`"
-        case _:
-            default = f"`{setting.default}`"
-    flag = "–" if setting.secret else f"`{setting.flag}`"
-    return f"| `{setting.name}` | {flag} | `{setting.variable}` | {default} | {setting.meaning} |"
-
-
-def test_the_table_of_settings_is_the_documented_one() -> None:
-    rows = [line for line in DOCUMENTED.read_text(encoding="utf-8").splitlines() if "| `THINGMINT_" in line]
-    assert rows == [documented(setting) for setting in SETTINGS]
-
-
 def test_the_help_of_a_command_names_every_default() -> None:
     # Lines are broken between words, and within some.
     shown = "".join(CliRunner().invoke(main, ["serve", "--help"]).output.split())
-    defaults = [setting for setting in SETTINGS if setting.default is not None and not setting.switch]
-    assert [setting.name for setting in defaults if setting.default == 0] == ["key_workers"]
-    for setting in defaults:
-        default = ", ".join(setting.default) if isinstance(setting.default, tuple) else setting.default
-        option = f"{setting.meaning} [default: {default}] [env: {setting.variable}]"
+    flags = [setting for setting in SETTINGS if Places.FLAG in setting.places and setting.default_text is not None]
+    assert [setting.name for setting in flags if setting.default == 0] == ["key_workers"]
+    for setting in flags:
+        option = f"{setting.meaning} [default: {setting.default_text}] [env: {setting.variable}]"
         assert "".join(option.split()) in shown
+
+
+def test_the_help_has_a_heading_for_each_group() -> None:
+    shown = CliRunner().invoke(main, ["serve", "--help"]).output
+    groups = {setting.group for setting in SETTINGS if Places.FLAG in setting.places}
+    assert [line for line in shown.splitlines() if line.removesuffix(":") in groups] == [
+        f"{group}:" for group in dict.fromkeys(setting.group for setting in SETTINGS) if group in groups
+    ]
 
 
 def test_environment_of_the_test_run_is_not_read(tmp_path: Path) -> None:
@@ -262,10 +258,50 @@ def test_hooks_are_a_table_of_texts_in_the_file(tmp_path: Path) -> None:
     assert "hooks" in refusal(tmp_path, {}, toml='[hooks]\n"arn:x" = 7\n')
 
 
-def test_the_limits_of_the_broker_are_settings_with_the_same_defaults() -> None:
-    assert BrokerLimits(**load_config({}, {}).broker_limits) == BrokerLimits()
-    config = load_config({"mqtt_queued_messages": 5}, {"THINGMINT_MQTT_STUCK_SECONDS": "7"})
-    limits = BrokerLimits(**config.broker_limits)
-    assert (limits.queued_messages, limits.stuck_seconds) == (5, 7)
-    with pytest.raises(ConfigError, match="mqtt_offline_sessions must be a whole number"):
-        load_config({"mqtt_offline_sessions": "many"}, {})
+def test_each_value_is_known_with_its_origin(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a-secret-of-some-length\n")
+    given = config(
+        tmp_path,
+        toml='account = "111111111111"\n',
+        flags={"region": "us-west-2", "insecure_http": True},
+        THINGMINT_KEY_RESERVE="5",
+        THINGMINT_ROOT_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE",
+        THINGMINT_ROOT_SECRET_ACCESS_KEY_FILE=str(secret),
+    )
+    origins = {name: origin for name, origin in given.origins.items() if origin.source is not Source.DEFAULT}
+    assert origins == {
+        "data_dir": Origin(Source.FLAG, "--data-dir"),
+        "region": Origin(Source.FLAG, "--region"),
+        "insecure_http": Origin(Source.FLAG, "--insecure-http"),
+        "key_reserve": Origin(Source.ENVIRONMENT, "THINGMINT_KEY_RESERVE"),
+        "root_access_key_id": Origin(Source.ENVIRONMENT, "THINGMINT_ROOT_ACCESS_KEY_ID"),
+        "root_secret_access_key": Origin(Source.ENVIRONMENT, "THINGMINT_ROOT_SECRET_ACCESS_KEY_FILE"),
+        "account": Origin(Source.FILE, str(tmp_path / "thingmint.toml")),
+    }
+
+
+@pytest.mark.parametrize("text", ["0", "0.05", "3600.1", "1e2", "nan", "inf", "-1", "", "٣", "1."])
+def test_seconds_are_decimal_numbers_within_their_bounds(tmp_path: Path, text: str) -> None:
+    expected = f"mqtt_connect_seconds must be a number from 0.1 to 3600, not {text!r}"
+    assert refusal(tmp_path, {"THINGMINT_MQTT_CONNECT_SECONDS": text}) == expected
+
+
+def test_seconds_may_have_a_fraction(tmp_path: Path) -> None:
+    given = config(
+        tmp_path, toml="mqtt_connect_seconds = 2.5\nmqtt_stuck_seconds = 7", THINGMINT_MQTT_CLOSE_SECONDS="0.5"
+    )
+    assert (given.mqtt_connect_seconds, given.mqtt_stuck_seconds, given.mqtt_close_seconds) == (2.5, 7, 0.5)
+
+
+def test_a_broker_must_answer_before_the_time_of_the_device_ends(tmp_path: Path) -> None:
+    short = {"THINGMINT_MQTT_CONNECT_SECONDS": "5"}
+    assert config(tmp_path, THINGMINT_MQTT_CONNECT_SECONDS="5").mqtt_connect_seconds == 5
+    message = refusal(tmp_path, short, toml='mqtt_data_plane = "unix:/run/broker"')
+    assert message == "mqtt_broker_open_seconds (5) must be less than mqtt_connect_seconds (5)"
+
+
+@pytest.mark.parametrize(("flags", "environment"), [({"data_dir": ""}, {}), ({}, {"THINGMINT_DATA_DIR": ""})])
+def test_a_data_directory_without_a_name_is_refused(flags: dict[str, object], environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="data_dir must be a path"):
+        load_config(flags, environment)

@@ -53,8 +53,8 @@ async def tokens(authority: RegistrationAuthority, count: int) -> Sequence[str]:
 
 
 async def audited(store: Store, action: str) -> int:
-    entries = await store.read(lambda: audit_table.audit_entries(OPERATOR.scope, None, 1000))
-    return sum(entry.action == action for entry in entries)
+    page = await store.read(lambda: audit_table.audit_page(OPERATOR.scope, PageRequest(1000, None, ascending=False)))
+    return sum(listed.item.action == action for listed in page)
 
 
 async def attachments_of(store: Store, arn: str) -> Attachments:

@@ -21,6 +21,7 @@ from thingmint.core.identifiers import SerialNumber
 from thingmint.records import audit as audit_table
 from thingmint.records.certificates import serial_reservations
 from thingmint.records.certificates.serial_reservations import SerialReservation
+from thingmint.records.paging import PageRequest
 from thingmint.records.statement import rows_of
 from thingmint.registration.certificates import certificates
 from thingmint.registration.certificates.serial_numbers import ABANDONED_AFTER, sweep_serial_reservations
@@ -39,6 +40,7 @@ import asyncio, sys
 from pathlib import Path
 from tests.support.authority import caller_with
 from tests.support.signers import authority_with, signing_process
+from thingmint.records.paging import PageRequest
 from thingmint.records.statement import rows_of
 from thingmint.registration.certificates import certificates
 from thingmint.storage import open_store
@@ -146,8 +148,8 @@ async def test_a_request_whose_signature_comes_too_late_is_refused(store: Store,
     signer.go_on()
     with pytest.raises(ServiceUnavailable, match="abandoned"):
         await issuing
-    entries = await store.read(lambda: audit_table.audit_entries(CALLER.scope, None, 9))
-    assert [entry.action for entry in entries] == ["AbandonSerialNumber"]
+    entries = await store.read(lambda: audit_table.audit_page(CALLER.scope, PageRequest(9, None, ascending=True)))
+    assert [each.item.action for each in entries] == ["AbandonSerialNumber"]
     # The signer serves again.
     await certificates.issue_from_csr(authority, CALLER, CSR, active=True)
 
@@ -164,7 +166,8 @@ async def test_a_process_that_is_killed_while_it_waits_for_a_signature_leaves_th
         clock = SettableClock(NOW + ABANDONED_AFTER * 2)
         authority = replace(authority_with(signer, store), clock=clock)
         assert await sweep_serial_reservations(authority, 10) == 1
-        (entry,) = await store.read(lambda: audit_table.audit_entries(CALLER.scope, None, 9))
+        (listed,) = await store.read(lambda: audit_table.audit_page(CALLER.scope, PageRequest(9, None, ascending=True)))
+        entry = listed.item
         assert (entry.action, entry.detail["serial_number"]) == ("AbandonSerialNumber", row["serial_number"])
         left = SerialReservation(row["issuer_id"], SerialNumber(int(row["serial_number"], 16)), CALLER.scope)
         assert not await reserve(store, left)

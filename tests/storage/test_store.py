@@ -1,7 +1,9 @@
 """What every store promises, on both engines."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from tests.support.stores import (
@@ -20,13 +22,14 @@ from tests.support.stores import (
     write_of,
 )
 
+from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import DuplicateCertificate, InvalidRequest, ResourceNotFound, ServiceUnavailable
 from thingmint.core.identifiers import AccountId, SerialNumber
 from thingmint.records import audit as audit_table
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import PageKey, PageRequest
+from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import ReadOnlyProgramWrites
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.ports import Store
@@ -337,6 +340,23 @@ async def test_audit_entries_come_back_newest_first(store: Store) -> None:
     assert list(await audit(store)) == entries[::-1]
     assert list(await audit(store, 2)) == [entries[4], entries[3]]
     assert list(await audit(store, after=PageKey(3))) == [entries[1], entries[0]]
+
+
+async def test_the_audit_trail_is_read_in_pages_from_either_end(store: Store) -> None:
+    entries = [sample_audit_entry(number) for number in range(5)]
+    for entry in entries:
+        await store.write(partial(audit_table.append_audit, entry))
+
+    async def page_of(after: PageKey | None, *, ascending: bool) -> Sequence[Listed[AuditEntry]]:
+        return await store.read(lambda: audit_table.audit_page(SCOPE, PageRequest(2, after, ascending)))
+
+    newest = await page_of(None, ascending=False)
+    assert [listed.item for listed in newest] == [entries[4], entries[3]]
+    assert [listed.item for listed in await page_of(newest[-1].key, ascending=False)] == [entries[2], entries[1]]
+    oldest = await page_of(None, ascending=True)
+    assert [listed.item for listed in oldest] == [entries[0], entries[1]]
+    assert [listed.item for listed in await page_of(oldest[-1].key, ascending=True)] == [entries[2], entries[3]]
+    assert await page_of(newest[0].key, ascending=True) == ()
 
 
 async def test_audit_details_may_be_large_and_hold_any_text(store: Store) -> None:

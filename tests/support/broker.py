@@ -104,7 +104,7 @@ def reachable_bytes(broker: LocalBroker) -> tuple[int, int]:
     held = []
     for session in broker._sessions.values():
         outbox = session.outbox
-        queued = [*(outbox._unsent or ()), *outbox._waiting, *outbox._in_flight.values()]
+        queued = [*(outbox._unsent or ()), *(outbox._waiting or ()), *outbox._in_flight.values()]
         assert outbox.size == sum(outgoing.size for outgoing in queued)
         held += [outgoing.message for outgoing in queued]
         held += [] if session.will is None else [session.will]

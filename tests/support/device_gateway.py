@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.support.broker import SCOPE
@@ -15,6 +15,7 @@ from tests.support.device_identities import Identity, client_context, new_identi
 from tests.support.loop_thread import LoopThread, loop_thread
 from tests.support.tls_echo import tls_context_of
 
+from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
 from thingmint.core.policies.authorizer import Authorizer
@@ -27,13 +28,13 @@ from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.rights.ports import (
+    Answer,
     ConnectionFacts,
     Denial,
     DeviceRefusal,
     DeviceRefused,
     DeviceRegistry,
-    FleetAnswer,
-    FleetRequester,
+    Requester,
 )
 from thingmint.mqtt.transport.limits import GatewayLimits
 
@@ -131,27 +132,27 @@ class FakeRegistry:
 class FakeFleet:
     """Answers provisioning requests with made-up keys, or identities of its own; a gate makes them wait."""
 
-    requests: list[tuple[FleetRequester, str, bytes]] = field(default_factory=list)
+    requests: list[tuple[Requester, str, bytes]] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     gate: asyncio.Event | None = None
     answer_bytes: int = 0
     identities: dict[str, Identity] = field(default_factory=dict)
     provisioned: Callable[[Identity], object] | None = None
 
-    async def answer(self, requester: FleetRequester, topic: str, payload: bytes) -> FleetAnswer:
-        self.requests.append((requester, topic, payload))
+    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> Answer:
+        self.requests.append((requester, request.topic, payload))
         if self.gate is not None:
             await self.gate.wait()
         if self.failures:
             raise self.failures.pop()
-        answer = self._registered(payload) if "/provision/" in topic else self._created(requester)
-        return FleetAnswer(f"{topic}/accepted", json.dumps(answer).encode().ljust(self.answer_bytes))
+        answer = self._registered(payload) if "/provision/" in request.topic else self._created(requester)
+        return Answer(f"{request.topic}/accepted", json.dumps(answer).encode().ljust(self.answer_bytes))
 
-    def rejection(self, topic: str, error: ThingmintError) -> FleetAnswer:
+    def rejection(self, request: DeviceRequest, error: ThingmintError) -> Answer:
         answer = {"statusCode": 429, "errorCode": type(error).__name__, "errorMessage": error.message}
-        return FleetAnswer(f"{topic}/rejected", json.dumps(answer).encode())
+        return Answer(f"{request.topic}/rejected", json.dumps(answer).encode())
 
-    def _created(self, requester: FleetRequester) -> dict[str, str]:
+    def _created(self, requester: Requester) -> dict[str, str]:
         if self.provisioned is None:
             return {"privateKey": PRIVATE_KEY, "certificateId": requester.client_id}
         identity = new_identity()
@@ -180,11 +181,14 @@ class Events:
         self.all.append(event)
 
 
+@dataclass
 class SystemClock:
-    """The time."""
+    """The time, or a later one."""
+
+    ahead: timedelta = timedelta()
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self.ahead
 
 
 @dataclass
@@ -197,6 +201,7 @@ class LiveGateway:
     fleet: FakeFleet
     events: Events
     directory: Path
+    clock: SystemClock
 
     @property
     def port(self) -> int:
@@ -249,23 +254,24 @@ def live_gateway(
     """Start a gateway on a free port of the loopback, and stop it at the end; a given registry replaces the fake."""
     fakes, fleet, events = FakeRegistry(), FakeFleet(), Events()
     local = LocalDataPlane(broker_limits or BrokerLimits(), time.monotonic, counters)
+    clock = SystemClock()
     gateway = Gateway(
         host="127.0.0.1",
         port=port,
         also=also,
         tls_context=tls_context_of(server_identity()),
         registry=registry or fakes,
-        fleet=fleet,
+        responder=fleet,
         data_plane=data_plane or local,
         events=events,
-        clock=SystemClock(),
+        clock=clock,
         limits=limits,
         counters=counters,
     )
     with loop_thread(loop_name) as thread:
         thread.run(gateway.start())
         try:
-            yield LiveGateway(thread, gateway, fakes, fleet, events, directory)
+            yield LiveGateway(thread, gateway, fakes, fleet, events, directory, clock)
         finally:
             for gate in (fakes.gate, fleet.gate):
                 if gate is not None:

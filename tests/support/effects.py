@@ -14,11 +14,12 @@ from typing import Any, Protocol
 from tests.support.authority import EVERYTHING, REGION, Listener, caller_with, new_authority
 from tests.support.bulk import device, write_input
 from tests.support.device_edge import FakeDeviceEdge, new_data_plane
+from tests.support.device_requests import asked
 from tests.support.fleet import CLAIM_ID
 from tests.support.mutations import Mutation, Request, prepared
 from tests.support.stores import sample_access_key
 
-from thingmint.api.provisioning.fleet import Fleet
+from thingmint.api.devices.device_api import DeviceApi
 from thingmint.api.service import build_router
 from thingmint.api.wire.routing import Router
 from thingmint.core.errors import ServiceUnavailable
@@ -110,7 +111,7 @@ class Trials:
     async def _asked_by_device(self, store: Store, request: Request, account: str) -> Any:
         device = Device(caller_with(EVERYTHING, account=AccountId(account), region=REGION), CLAIM_ID)
         payload = json.dumps(request.body).encode()
-        reply = await Fleet(self._authority(store)).answer(device, "client", request.target, payload)
+        reply = await DeviceApi(self._authority(store)).answer(device, "client", asked(request.target), payload)
         answer = json.loads(reply.payload)
         if reply.topic.endswith("/rejected"):
             assert answer["statusCode"] == 503, answer

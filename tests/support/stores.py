@@ -134,7 +134,8 @@ async def page(
 
 async def audit(store: Store, limit: int = 100, *, after: PageKey | None = None) -> Sequence[AuditEntry]:
     """Return the newest audit entries."""
-    return await store.read(lambda: audit_table.audit_entries(SCOPE, after, limit))
+    page = await store.read(lambda: audit_table.audit_page(SCOPE, PageRequest(limit, after, ascending=False)))
+    return tuple([listed.item for listed in page])
 
 
 def write_of(certificate: Certificate) -> Program[None]:

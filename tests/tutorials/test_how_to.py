@@ -1,4 +1,4 @@
-"""The pages for factories do what they say: every command is typed in as it stands."""
+"""The how-to pages do what they say: every command is typed in as it stands."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +18,6 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         yield reader
     finally:
         reader.stop()
-
-
-def test_factory_station(reader: Reader) -> None:
-    reader.replaced = {"1000": "3"}
-    reader.follow(DOCS / "tutorials" / "factory.md")
 
 
 def test_offline_station(reader: Reader) -> None:

@@ -4,13 +4,14 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import click
 
 from thingmint.api.wire.planes import DATA_ROUTES
 from thingmint.api.wire.routes import ROUTES
+from thingmint.cli.columns import table, terminal_width
 from thingmint.cli.settings import fail
 from thingmint.core.access_key import AccessKey
 from thingmint.core.errors import ThingmintError
@@ -30,6 +31,7 @@ from thingmint.service.opening import Registry, registry_beside_service
 from thingmint.settings.config import Config, StartRefused
 
 T = TypeVar("T")
+_HEADING = ("access key", "account", "user", "origin", "created", "expires")
 
 
 def create(config: Config, policy_text: str, *, user_name: str | None, expires_in: int | None, as_json: bool) -> None:
@@ -67,20 +69,22 @@ def missing_keys(policy_text: str) -> tuple[str, ...]:
     return never_present(parse_policy(policy_text), CALLER_KEYS, [*actions, "iot:RetainPublish", "iam:PassRole"])
 
 
-def list_all(config: Config, *, as_json: bool) -> None:
-    """Print the access keys without their secrets."""
+def list_all(config: Config, *, all_accounts: bool, as_json: bool) -> None:
+    """Print the access keys of the account, or of all accounts, without their secrets."""
 
     async def work(registry: Registry) -> tuple[AccessKey, ...]:
-        return await list_access_keys(registry.store, registry.scope.account)
+        return await list_access_keys(registry.store, None if all_accounts else registry.scope.account)
 
     keys = _with_registry(config, work)
     if as_json:
         click.echo(json.dumps([_shown(key) for key in keys], indent=2))
         return
-    for key in keys:
-        expires = "" if key.expires_at is None else f"  expires {key.expires_at:%Y-%m-%dT%H:%M:%SZ}"
-        created = f"{key.created_at:%Y-%m-%dT%H:%M:%SZ}"
-        click.echo(f"{key.access_key_id}  {key.user_name}  {key.origin}  created {created}{expires}")
+    rows = [
+        (key.access_key_id, key.account, key.user_name, key.origin, _time(key.created_at), _time(key.expires_at))
+        for key in keys
+    ]
+    for line in table([_HEADING, *rows] if rows else [], terminal_width()):
+        click.echo(line)
 
 
 def delete(config: Config, access_key_id: str) -> None:
@@ -121,9 +125,14 @@ def _credential_process(created: NewAccessKey) -> dict[str, object]:
     return fields
 
 
+def _time(at: datetime | None) -> str:
+    return "" if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def _shown(key: AccessKey) -> dict[str, object]:
     return {
         "AccessKeyId": key.access_key_id,
+        "Account": key.account,
         "UserName": key.user_name,
         "Origin": key.origin,
         "CreateDate": key.created_at.isoformat(),

@@ -1,5 +1,6 @@
 """Owns the names of the commands and their flags; each command's work is in its own module."""
 
+import os
 from typing import Any, TextIO
 
 import click
@@ -8,7 +9,8 @@ from thingmint import __version__
 from thingmint.cli.exchange_options import export_devices, import_devices
 from thingmint.cli.issue_options import issue_options
 from thingmint.cli.numbers import OrdinaryFloatRange
-from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, config_of, settings_options
+from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, GroupedCommand, config_of, settings_options
+from thingmint.cli.times import Moment
 
 # 128 and the number of the signal.
 _INTERRUPTED = 130
@@ -32,19 +34,39 @@ def main() -> None:
     """A device certificate authority that speaks AWS IoT's API."""
 
 
-@main.command()
+@main.command(cls=GroupedCommand)
 @settings_options(ALL_SETTINGS)
 def serve(**flags: object) -> None:
-    """Create what is missing in the data directory, then serve until SIGTERM or Ctrl-C."""
+    """Serve until SIGTERM or Ctrl-C.
+
+    What is missing in the data directory is created first.
+    """
     from thingmint.cli.serve import serve_until_stopped
 
     serve_until_stopped(config_of(flags))
 
 
+@main.command(cls=GroupedCommand)
+@settings_options(ALL_SETTINGS)
+@click.option("--given", "only_given", is_flag=True, help="Leave out settings that have their default.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def settings(only_given: bool, as_json: bool, **flags: object) -> None:
+    """Show the settings in force and where each comes from.
+
+    These are the settings that `serve` uses if it is given the same flags.
+    """
+    from thingmint.cli.shown_settings import show_settings
+
+    show_settings(config_of(flags), os.environ, as_json=as_json, only_given=only_given)
+
+
 @main.command()
 @settings_options(("data_dir",))
 def env(**flags: object) -> None:
-    """Print the variables that point AWS's tools at the running service: eval "$(thingmint env)"."""
+    """Print the variables that point AWS's tools at the service.
+
+    In a shell: eval "$(thingmint env)"
+    """
     from thingmint.cli.env import print_environment
 
     print_environment(config_of(flags).data_dir)
@@ -54,7 +76,9 @@ def env(**flags: object) -> None:
 @settings_options(STORE_SETTINGS)
 @issue_options
 def issue(**options: Any) -> None:
-    """Issue identities in bulk, each exactly once; run the same command again to resume after an interruption.
+    """Issue identities in bulk, each exactly once.
+
+    Run the same command again to resume after an interruption.
 
     With --count, certificates without things. With --from or --csr-dir, devices of a list, each with key, certificate,
     thing, policies and groups in one step. With --verify, nothing: a delivery is checked.
@@ -111,7 +135,7 @@ def simulate(**options: Any) -> None:
 
 @main.group("access-key")
 def access_key() -> None:
-    """Create, list and delete the access keys that may call the service."""
+    """Create, list and delete access keys of callers."""
 
 
 @access_key.command("create")
@@ -142,19 +166,20 @@ def create_access_key(
 
 @access_key.command("list")
 @settings_options(STORE_SETTINGS)
+@click.option("--all-accounts", is_flag=True, help="List the keys of every account; each account has at least one.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_access_keys(as_json: bool, **flags: object) -> None:
+def list_access_keys(all_accounts: bool, as_json: bool, **flags: object) -> None:
     """List the access keys, without their secrets."""
     from thingmint.cli.access_key import list_all
 
-    list_all(config_of(flags), as_json=as_json)
+    list_all(config_of(flags), all_accounts=all_accounts, as_json=as_json)
 
 
 @access_key.command("delete")
 @settings_options(STORE_SETTINGS)
 @click.argument("access_key_id")
 def delete_access_key(access_key_id: str, **flags: object) -> None:
-    """Delete an access key; requests signed with it are refused from then on."""
+    """Delete an access key, which ends its use at once."""
     from thingmint.cli.access_key import delete
 
     delete(config_of(flags), access_key_id)
@@ -177,19 +202,34 @@ def show_issuer(as_json: bool, **flags: object) -> None:
 
 @main.command()
 @settings_options(STORE_SETTINGS)
+@click.option("--since", type=Moment(), default=None, help="Entries from then on: 30m, 2h, 7d ago, or ISO 8601.")
+@click.option("--until", type=Moment(), default=None, help="Entries before then.")
+@click.option("--principal", default=None, metavar="TEXT", help="Entries whose caller's ARN holds the text.")
+@click.option("--resource", default=None, metavar="TEXT", help="Entries whose resource holds the text.")
+@click.option("--action", default=None, metavar="NAME", help="Entries of the action, such as UpdateCertificate.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="How many entries.")
+@click.option("--follow", is_flag=True, help="Go on and show what is written, oldest first, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each entry.")
-def audit(limit: int, as_json: bool, **flags: object) -> None:
-    """Show who changed what in the registry, newest first."""
-    from thingmint.cli.audit import show
+def audit(limit: int, follow: bool, as_json: bool, **options: Any) -> None:
+    """Show who changed what in the registry, newest first.
 
-    show(config_of(flags), limit=limit, as_json=as_json)
+    Principal, resource and action may hold the wildcards * and ?, and are then compared as a whole. The account is
+    that of --account.
+    """
+    from thingmint.cli.audit import show
+    from thingmint.cli.audit_filter import AuditFilter
+
+    asked = {name: options.pop(name) for name in ("since", "until", "principal", "resource", "action")}
+    show(config_of(options), AuditFilter(**asked), limit=limit, as_json=as_json, follow=follow)
 
 
 @main.command()
 @settings_options(STORE_SETTINGS)
 def doctor(**flags: object) -> None:
-    """Check the data directory and the machine; exit 1 if something is wrong, 0 with warnings otherwise."""
+    """Check the data directory and the machine.
+
+    Exit code 1 if something is wrong, otherwise 0, also with warnings.
+    """
     from thingmint.cli.doctor import examine
 
     examine(config_of(flags))

@@ -41,7 +41,7 @@ def serve_until_stopped(config: Config) -> None:
     printed = printed_to(_log_printed) if log_format == "json" else contextlib.nullcontext()
     try:
         with printed, asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(config, stdout))
+            runner.run(_serve(config, stdout, log_format))
     except (StartRefused, DirectoryInUse, ServiceUnavailable, OSError) as error:
         fail(in_words(error))
 
@@ -50,12 +50,12 @@ def _log_printed(line: str) -> None:
     structlog.get_logger("thingmint").info("printed", line=line)
 
 
-async def _serve(config: Config, stdout: TextIO) -> None:
+async def _serve(config: Config, stdout: TextIO, log_format: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(config, on_ready=lambda endpoints: _greet(config, endpoints, stdout), stop=stop)
+    await serve(config, on_ready=lambda endpoints: _greet(config, endpoints, stdout, log_format), stop=stop)
 
 
 def greeting(config: Config, endpoints: Endpoints) -> list[str]:
@@ -80,7 +80,12 @@ def greeting(config: Config, endpoints: Endpoints) -> list[str]:
     ]
 
 
-def _greet(config: Config, endpoints: Endpoints, stdout: TextIO) -> None:
+def _greet(config: Config, endpoints: Endpoints, stdout: TextIO, log_format: str) -> None:
+    if log_format == "json":
+        # On a terminal, the greeting says the same in the next line.
+        structlog.get_logger("thingmint").info(
+            "ready", api=endpoints.api, mqtt=endpoints.mqtt, account=config.account, version=__version__
+        )
     # A reader that has gone away must not keep the service from serving.
     try:
         click.echo("\n".join(greeting(config, endpoints)), file=stdout)

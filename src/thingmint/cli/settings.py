@@ -9,14 +9,32 @@ import click
 
 from thingmint.host.words import in_words
 from thingmint.settings.config import Config, load_config
-from thingmint.settings.file import ConfigError
+from thingmint.settings.forms import ConfigError
+from thingmint.settings.setting import Places
 from thingmint.settings.table import BY_NAME, SETTINGS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Every command that opens the data directory or its database needs these to find and read it.
 STORE_SETTINGS = ("data_dir", "database_url", "database_password_file", "account", "region", "ca_passphrase_file")
-ALL_SETTINGS = tuple(setting.name for setting in SETTINGS if not setting.secret)
+ALL_SETTINGS = tuple(setting.name for setting in SETTINGS if Places.FLAG in setting.places)
+_GROUP_OF_FLAG = {setting.flag: setting.group for setting in SETTINGS if Places.FLAG in setting.places}
+
+
+class GroupedCommand(click.Command):
+    """A command whose help shows the flags of settings under the headings of their groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options first, then those of each group."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(_GROUP_OF_FLAG.get(parameter.opts[0], "Options"), []).append(record)
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
 
 
 def settings_options(names: tuple[str, ...]) -> Callable[[F], F]:
@@ -25,19 +43,17 @@ def settings_options(names: tuple[str, ...]) -> Callable[[F], F]:
     def decorate(command: F) -> F:
         for name in reversed(names):
             setting = BY_NAME[name]
-            shown = ", ".join(setting.default) if isinstance(setting.default, tuple) else setting.default
-            # A switch is off; zero is a number like any other.
-            has_default = shown is not None and not setting.switch
-            meaning = f"{setting.meaning}  [default: {shown}]" if has_default else setting.meaning
+            shown, is_repeatable = setting.default_text, isinstance(setting.default, tuple)
+            meaning = setting.meaning if shown is None else f"{setting.meaning}  [default: {shown}]"
             command = click.option(
                 setting.flag,
                 name,
                 help=f"{meaning}  [env: {setting.variable}]",
-                multiple=setting.repeatable,
-                is_flag=setting.switch,
-                default=None if not setting.repeatable else (),
+                multiple=is_repeatable,
+                is_flag=setting.is_switch,
+                default=() if is_repeatable else None,
                 show_default=False,
-                metavar=None if setting.switch else "VALUE",
+                metavar=setting.form.metavar or None,
             )(command)
         return command
 

@@ -72,6 +72,12 @@ class Metrics:
             "thingmint_key_wait_seconds", "Time that a caller waited for a key.", buckets=_SECONDS, registry=registry
         )
         self._waiting = Gauge("thingmint_waiting_for_keys", "Callers that wait for a key.", registry=registry)
+        self._key_engine = Gauge(
+            "thingmint_key_engine", "1 for the engine that makes the keys.", ("engine",), registry=registry
+        )
+        self._key_engine_faults = Counter(
+            "thingmint_key_engine_faults", "Faults that turned a key engine off.", registry=registry
+        )
         self._database_seconds = Histogram(
             "thingmint_database_seconds", "Database time.", ("kind",), buckets=_DATABASE_SECONDS, registry=registry
         )
@@ -144,6 +150,15 @@ class Metrics:
         """Record how many callers wait for a key."""
         self._waiting.set(count)
 
+    def key_engine(self, engine: str) -> None:
+        """Record the engine that makes the keys from now on."""
+        self._key_engine.clear()
+        self._key_engine.labels(engine).set(1)
+
+    def key_engine_failed(self) -> None:
+        """Count a fault of the engine."""
+        self._key_engine_faults.inc()
+
     def observe_database(self, kind: str, seconds: float) -> None:
         """Record the time that the database took; ``kind`` is read, write or commit."""
         timer = self._database_timers.get(kind)
@@ -185,7 +200,7 @@ def configure_logging(log_format: str, level: str, stream: TextIO | None = None)
     ]
     if log_format != "json":
         # JSON escapes by itself; on a terminal a device must not write lines of its own.
-        shared.append(escape_controls)
+        shared += [without_absent, escape_controls]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, renderer],
@@ -209,6 +224,11 @@ def mask_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -
         if _sounds_secret(name) or (isinstance(value, str) and "PRIVATE KEY" in value):
             event[name] = _MASKED
     return event
+
+
+def without_absent(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Leave out facts that are None: people read lines, and programs look for names."""
+    return {name: value for name, value in event.items() if value is not None}
 
 
 def escape_controls(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

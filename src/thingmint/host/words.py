@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 
 _MISFIT = re.compile(r"Expected `(?P<wanted>.+)`, got `(?P<given>.+)` - at `\$\.?(?P<place>.*)`")
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+)`")
 _KINDS: Mapping[str, str] = {
     "str": "text",
     "int": "a whole number",
@@ -32,8 +31,6 @@ def reason_of(error: BaseException) -> str:
 def misfit(error: BaseException) -> str:
     """Return in the words of a settings file what does not fit in it, from the message of its decoder."""
     said = reason_of(error)
-    if unknown := _UNKNOWN.fullmatch(said):
-        return f"{unknown['name']} is no setting"
     if not (found := _MISFIT.fullmatch(said)):
         return said
     wanted = " or ".join(_KINDS.get(kind, kind) for kind in found["wanted"].split(" | ") if kind != "null")

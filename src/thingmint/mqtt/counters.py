@@ -22,6 +22,7 @@ class Loss(StrEnum):
     NO_ROOM_FOR_RETAINED_COPY = "dropped:no_room_for_retained_copy"
     WILL_WITHOUT_ROOM = "dropped:will_without_room"
     WILL_NOT_ALLOWED = "dropped:will_not_allowed"
+    WILL_UNDECIDED = "dropped:will_undecided"
     TOO_LARGE_FOR_CLIENT = "dropped:too_large_for_client"
     NOT_ALLOWED = "dropped:not_allowed"
     EXPIRED = "dropped:expired"
@@ -37,6 +38,8 @@ class Loss(StrEnum):
     PROVISIONING_THROTTLED = "refused:provisioning_throttled"
     SUBSCRIBER_STUCK = "cut:subscriber_stuck"
     SUBSCRIBER_LARGEST = "cut:subscriber_largest"
+    BROKER_CLOSED = "cut:broker_closed"
+    BROKER_SILENT = "cut:broker_silent"
     SESSION_MADE_ROOM = "sessions_ended:made_room"
 
     @property
@@ -50,8 +53,10 @@ class Loss(StrEnum):
         return self.value.partition(":")[2]
 
 
-# What happens in normal operation: these are counted, and not worth a line in the log.
-_SILENT: Final = frozenset({Loss.NOT_ALLOWED, Loss.WILL_NOT_ALLOWED, Loss.EXPIRED, Loss.SESSION_ENDED})
+# These are counted and have no line here: they happen in normal operation, or are logged where they are decided.
+_SILENT: Final = frozenset(
+    {Loss.NOT_ALLOWED, Loss.WILL_NOT_ALLOWED, Loss.WILL_UNDECIDED, Loss.EXPIRED, Loss.SESSION_ENDED}
+)
 
 
 class Gauge(StrEnum):
@@ -120,7 +125,7 @@ class Counters:
         self.observer: Observer = observer or NoObserver()
         self._unlogged: dict[Loss, int] = {}
         self._log_after: dict[Loss, float] = {}
-        self._traffic: dict[Traffic, int] = dict.fromkeys(Traffic, 0)
+        self._received = self._sent = 0
 
     def lost(self, loss: Loss, count: int = 1) -> None:
         """Count a loss; the next ``tick`` logs it."""
@@ -130,7 +135,11 @@ class Counters:
 
     def passed(self, direction: Traffic) -> None:
         """Count a message; the next ``tick`` tells the observer."""
-        self._traffic[direction] += 1
+        # Called for each delivery: a dictionary by direction would cost more than all else here.
+        if direction is Traffic.SENT:
+            self._sent += 1
+        else:
+            self._received += 1
 
     def measured(self, values: Mapping[Gauge, int]) -> None:
         """Set gauges."""
@@ -139,18 +148,18 @@ class Counters:
 
     def tick(self, now: float) -> None:
         """Tell the observer of traffic, and log what was lost since the last line; call it each second."""
-        for direction, count in self._traffic.items():
+        for direction, count in ((Traffic.RECEIVED, self._received), (Traffic.SENT, self._sent)):
             if count:
-                self._traffic[direction] = 0
                 self.observer.mqtt_messages(direction.value, count)
+        self._received = self._sent = 0
         for loss in [loss for loss in self._unlogged if now >= self._log_after.get(loss, now)]:
             self._log_after[loss] = now + _SAY_EVERY_SECONDS
-            log.warning("%s because of a limit: %d (%s)", _SAID_OF[loss.family], self._unlogged.pop(loss), loss.reason)
+            log.warning("%s: %d (%s)", _SAID_OF[loss.family], self._unlogged.pop(loss), loss.reason)
 
 
 _SAID_OF: Final = {
-    "dropped": "MQTT messages were dropped",
-    "refused": "MQTT requests were refused",
-    "cut": "MQTT connections were ended",
-    "sessions_ended": "MQTT sessions of absent clients were ended",
+    "dropped": "MQTT messages were dropped because of a limit",
+    "refused": "MQTT requests were refused because of a limit",
+    "cut": "MQTT connections of devices were ended by the service",
+    "sessions_ended": "MQTT sessions of absent clients were ended because of a limit",
 }

@@ -12,7 +12,7 @@ _LAG_SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 FAMILIES: Final[Mapping[str, tuple[str, str]]] = {
     "dropped": ("thingmint_mqtt_messages_dropped", "Messages that a client did not get, by reason."),
     "refused": ("thingmint_mqtt_requests_refused", "Requests of devices that a limit refused, by reason."),
-    "cut": ("thingmint_mqtt_subscribers_cut", "Connections ended because their client did not read, by reason."),
+    "cut": ("thingmint_mqtt_subscribers_cut", "Connections of devices that the service ended, by reason."),
     "sessions_ended": ("thingmint_mqtt_sessions_ended", "Sessions of absent clients that a limit ended, by reason."),
 }
 """The counters of what was lost, by the family of `Loss`."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import PageKey
+from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import Row, rows_of
 from thingmint.records.steps import Steps
 
@@ -18,9 +18,13 @@ APPEND_AUDIT = (
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 )
 
-AUDIT_NEWEST_FIRST = (
-    f"SELECT {COLUMNS} FROM audit "  # noqa: S608  the columns are the constants above
+AUDIT_PAGE_DOWN = (
+    f"SELECT position, {COLUMNS} FROM audit "  # noqa: S608  the columns are the constants above
     "WHERE account = $1 AND region = $2 AND position < $3 ORDER BY position DESC LIMIT $4"
+)
+AUDIT_PAGE_UP = (
+    f"SELECT position, {COLUMNS} FROM audit "  # noqa: S608  the columns are the constants above
+    "WHERE account = $1 AND region = $2 AND position > $3 ORDER BY position LIMIT $4"
 )
 
 
@@ -32,11 +36,15 @@ def append_audit(entry: AuditEntry) -> Steps[None]:
     yield from rows_of(APPEND_AUDIT, *_columns_of_audit_entry(entry))
 
 
-def audit_entries(scope: Scope, after: PageKey | None, limit: int) -> Steps[Sequence[AuditEntry]]:
-    """Return up to ``limit`` audit entries, newest first."""
-    position = position_after(after, ascending=False)
-    found = yield from rows_of(AUDIT_NEWEST_FIRST, scope.account, scope.region, position, limit)
-    return tuple(map(audit_entry_of_row, found))
+def audit_page(scope: Scope, request: PageRequest) -> Steps[Sequence[Listed[AuditEntry]]]:
+    """Return up to ``request.size`` entries of the account and region with their keys: newest first, or oldest first.
+
+    Positions are given when an entry is written, so that an entry can become visible after one of a later position.
+    """
+    sql = AUDIT_PAGE_UP if request.ascending else AUDIT_PAGE_DOWN
+    after = position_after(request.after, ascending=request.ascending)
+    rows = yield from rows_of(sql, scope.account, scope.region, after, request.size)
+    return tuple(Listed(audit_entry_of_row(columns), PageKey(position)) for position, *columns in rows)
 
 
 def _columns_of_audit_entry(entry: AuditEntry) -> tuple[object, ...]:

@@ -26,11 +26,11 @@ def device_endpoint(config: Config, port: int, account: AccountId) -> str:
 
 def endpoints_of(config: Config, api_port: int, mqtt_port: int, mqtt_alpn_port: int | None) -> Endpoints:
     """Return where the service can be reached with the ports that it got."""
-    api_host = config.api_host if config.insecure_http else _proven(config.api_host, config)
+    api_host = config.api.host if config.insecure_http else _proven(config.api.host, config)
     return Endpoints(
         api=f"{'http' if config.insecure_http else 'https'}://{_authority(api_host, api_port)}",
         api_port=api_port,
-        mqtt=_authority(_proven(config.mqtt_host, config), mqtt_port),
+        mqtt=_authority(_proven(config.mqtt.host, config), mqtt_port),
         mqtt_port=mqtt_port,
         ca_file=None if config.insecure_http else str((config.data_dir / TRUST_ANCHOR).resolve()),
         account=config.account,
@@ -43,15 +43,15 @@ def endpoints_of(config: Config, api_port: int, mqtt_port: int, mqtt_alpn_port: 
 
 def is_unnamed(config: Config) -> bool:
     """Return whether other machines are served, and no name or address of this one is in the server's certificate."""
-    alpn_hosts = [] if config.mqtt_alpn is None else [config.mqtt_alpn[0]]
-    serves_others = not all(map(is_concrete, (config.api_host, config.mqtt_host, *alpn_hosts)))
+    alpn_hosts = [] if config.mqtt_alpn is None else [config.mqtt_alpn.host]
+    serves_others = not all(map(is_concrete, (config.api.host, config.mqtt.host, *alpn_hosts)))
     return serves_others and all(map(is_loopback, config.server_names))
 
 
 def _alpn_address(config: Config, port: int | None) -> str | None:
     if config.mqtt_alpn is None or port is None:
         return None
-    return _authority(_proven(config.mqtt_alpn[0], config), port)
+    return _authority(_proven(config.mqtt_alpn.host, config), port)
 
 
 def _proven(host: str, config: Config) -> str:

@@ -1,19 +1,20 @@
-"""Owns the work that the service does by itself, beside requests: bulk registrations, and the sweep of what has ended.
-
-Whatever goes wrong with one of them is logged and tried again; the rest of the service does not notice.
-"""
+"""Owns the work that a node does by itself, beside requests: it is started, begun again after a failure, and ended."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, Self
 
-from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning.bulk_runner import BulkRunner
-from thingmint.registration.provisioning.sweep import sweep
+import structlog
+
+from thingmint.core.errors import ThingmintError
+from thingmint.registration.access.access_keys import purge_expired
+from thingmint.service.logged_events import LoggedEvents
+from thingmint.service.opening import Registry
 
 _PAUSE_SECONDS = 5.0
+_PURGE_SECONDS = 3600.0
+
+_log = structlog.get_logger("thingmint")
 
 
 class Log(Protocol):
@@ -24,26 +25,50 @@ class Log(Protocol):
         ...
 
 
-@contextlib.asynccontextmanager
-async def background(
-    authority: RegistrationAuthority, owner: str, log: Log, pause_seconds: float = _PAUSE_SECONDS
-) -> AsyncIterator[None]:
-    """Do the work until the context ends; ``owner`` is a name for this process that no other one has."""
-    works = (BulkRunner(authority, owner).run, partial(sweep, authority))
-    tasks = [asyncio.create_task(_kept_up(work, log, pause_seconds)) for work in works]
-    try:
-        yield
-    finally:
-        for task in tasks:
+class BackgroundWork:
+    """A context in which works are carried out, each in a task of its own; one that fails does not stop the others.
+
+    A work is a function that goes on until it is cancelled. One that raises is logged and begun again after a pause.
+    """
+
+    def __init__(
+        self, works: Sequence[Callable[[], Awaitable[None]]], log: Log, pause_seconds: float = _PAUSE_SECONDS
+    ) -> None:
+        self._works = works
+        self._log = log
+        self._pause_seconds = pause_seconds
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        """Start every work."""
+        self._tasks = [asyncio.create_task(self._kept_up(work)) for work in self._works]
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Cancel every work and wait until it has ended."""
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _kept_up(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001  whatever it is, the service goes on
+                # By type alone: the texts of foreign errors may quote what they were given.
+                self._log.error("background work failed", cause=type(error).__name__)
+            await asyncio.sleep(self._pause_seconds)
 
 
-async def _kept_up(work: Callable[[], Awaitable[None]], log: Log, pause_seconds: float) -> None:
+async def purge_credentials(registry: Registry, events: LoggedEvents) -> None:
+    """Remove temporary credentials that have expired, now and every hour until cancelled."""
     while True:
         try:
-            await work()
-        except Exception as error:  # noqa: BLE001  whatever it is, the service goes on
-            # By type alone: the texts of foreign errors may quote what they were given.
-            log.error("background work failed", cause=type(error).__name__)  # noqa: TRY400  as said above
-        await asyncio.sleep(pause_seconds)
+            registry.clock.require_right()
+            purged = await purge_expired(registry.store, registry.clock, registry.scope.region, events)
+        except ThingmintError as error:
+            _log.warning("expired credentials cannot be removed yet", cause=type(error).__name__)
+        else:
+            if purged:
+                _log.info("expired credentials removed", count=purged)
+        await asyncio.sleep(_PURGE_SECONDS)

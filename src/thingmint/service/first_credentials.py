@@ -1,5 +1,7 @@
 """Owns how a start comes by its first access key, and whether a database belongs to the keys of a data directory."""
 
+import os
+import pwd
 import secrets
 import uuid
 from collections.abc import Collection
@@ -23,9 +25,18 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
 def operator(scope: Scope) -> Caller:
-    """Return whoever works on the data directory with this machine's own rights; no policy binds them."""
+    """Return the caller of commands on the data directory: no policy binds it; its address is the machine's user."""
     principal = Principal(user_arn(scope, "operator"), ())
-    return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), "")
+    return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), f"local user {_own_user()}")
+
+
+def _own_user() -> str:
+    """Return the name of the user whose process this is, or its number if the system knows no name."""
+    number = os.getuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 async def ensure_credentials(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -133,17 +133,6 @@ class Readiness:
             self._believed_until = time.monotonic() + BELIEVED_SECONDS
         finally:
             self._checking = None
-
-
-@contextlib.asynccontextmanager
-async def watched(watch: ClockWatch) -> AsyncIterator[None]:
-    """Watch the clock until the context ends."""
-    task = asyncio.create_task(watch.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 def require_listening(is_listening: bool) -> None:

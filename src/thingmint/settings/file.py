@@ -1,69 +1,59 @@
-"""Owns `thingmint.toml` as it is written: its names, the types of their values, and how it is read; judges no value."""
+"""Owns how `thingmint.toml` is read: which names may be in it, and the types of their values; judges no value."""
 
+import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from thingmint.host.words import misfit, reason_of
+from thingmint.settings.forms import ConfigError
+from thingmint.settings.setting import Places
+from thingmint.settings.table import BY_NAME, SETTINGS
+
+FILE_NAME = "thingmint.toml"
+_FILE_SETTINGS = msgspec.defstruct(
+    "FileSettings",
+    [
+        (setting.name, setting.form.toml | None, None)  # type: ignore[operator]  # types, of which unions are made
+        for setting in SETTINGS
+        if Places.FILE in setting.places
+    ],
+)
 
 
-class ConfigError(Exception):
-    """A setting cannot be used; the message names it and says why."""
+def read_file(path: Path) -> Mapping[str, object]:
+    """Return the settings of a file by name, none where it does not exist.
 
-
-class FileSettings(msgspec.Struct, forbid_unknown_fields=True):
-    """``thingmint.toml`` as it is written: settings by name, and the tables that have no flag."""
-
-    api: str | None = None
-    mqtt: str | None = None
-    mqtt_alpn: str | None = None
-    mqtt_data_plane: str | None = None
-    mqtt_queued_messages: int | None = None
-    mqtt_queued_bytes: int | None = None
-    mqtt_queued_bytes_in_all: int | None = None
-    mqtt_stuck_seconds: int | None = None
-    mqtt_retained_messages: int | None = None
-    mqtt_retained_bytes_in_all: int | None = None
-    mqtt_offline_sessions: int | None = None
-    database_url: str | None = None
-    database_password_file: str | None = None
-    account: str | None = None
-    region: str | None = None
-    server_name: list[str] | None = None
-    insecure_http: bool | None = None
-    ca_passphrase_file: str | None = None
-    ca_key_type: str | None = None
-    key_reserve: int | None = None
-    key_workers: int | None = None
-    max_waiting_for_keys: int | None = None
-    max_requests: int | None = None
-    max_connections: int | None = None
-    max_device_connections: int | None = None
-    max_device_handshakes: int | None = None
-    max_waiting_devices: int | None = None
-    thing_type_deletable_after: int | None = None
-    auto_register_any_usage: bool | None = None
-    registration_dir: str | None = None
-    hook_secret_file: str | None = None
-    quota: str | dict[str, float] | None = None
-    access_denied_as: str | None = None
-    log_format: str | None = None
-    log_level: str | None = None
-    profile: dict[str, object] | None = None
-    hooks: dict[str, str] | None = None
-    roles: dict[str, str] | None = None
-
-
-def read_file(path: Path) -> FileSettings:
-    """Return the settings of a file, none where it does not exist; raise ConfigError if it cannot be read."""
+    Raises ConfigError if it cannot be read, holds an unknown name, or a value is not of its setting's TOML type.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return FileSettings()
+        return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {reason_of(error)}") from error
     try:
-        return msgspec.convert(tomllib.loads(text), FileSettings)
+        found = tomllib.loads(text)
+        for name in found:
+            _require_known(path, name)
+        values = msgspec.convert(found, _FILE_SETTINGS)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{path}: {misfit(error)}") from error
+    return {name: getattr(values, name) for name in found}
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return a question that names the most similar of the known names, or nothing if none is similar."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _require_known(path: Path, name: str) -> None:
+    setting = BY_NAME.get(name)
+    if setting is None:
+        known = [each.name for each in SETTINGS if Places.FILE in each.places]
+        raise ConfigError(f"{path}: {name} is no setting{nearest(name, known)}")
+    if Places.FILE not in setting.places:
+        raise ConfigError(f"{path}: {name} cannot be set in this file: give {setting.variable} in the environment")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thingmint.api.wire.payloads import PayloadInvalid, decode_payload, encode_payload
-from thingmint.api.wire.topics import PayloadFormat
+from thingmint.core.topics.patterns import PayloadFormat
 
 JSON, CBOR = PayloadFormat.JSON, PayloadFormat.CBOR
 

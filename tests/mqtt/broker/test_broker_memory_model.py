@@ -139,7 +139,7 @@ class SmallRooms(RuleBasedStateMachine):
     def no_client_exceeds_its_own_bounds(self) -> None:
         for broker in self.brokers:
             for session in broker._sessions.values():
-                assert len(session.outbox._waiting) <= LIMITS.queued_messages + LIMITS.in_flight
+                assert len(session.outbox._waiting or ()) <= LIMITS.queued_messages + LIMITS.in_flight
                 assert session.outbox.size <= LIMITS.queued_bytes + 9_000 + 1_000
 
     @invariant()
@@ -178,7 +178,7 @@ class SmallRooms(RuleBasedStateMachine):
             for session in broker._sessions.values()
             for outgoing in (
                 *(session.outbox._unsent or ()),
-                *session.outbox._waiting,
+                *(session.outbox._waiting or ()),
                 *session.outbox._in_flight.values(),
             )
         ]

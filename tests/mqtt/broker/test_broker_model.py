@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.support.broker import Bench, Device, charged_bytes, reachable_bytes
 
+from thingmint.core.topics.names import matches
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Subscription, Will
 from thingmint.mqtt.codec.properties import WillProperties
-from thingmint.mqtt.codec.topics import matches
 from thingmint.mqtt.queues.limits import BrokerLimits
 
 CLIENTS = ("ada", "bob")

@@ -4,7 +4,7 @@ import pytest
 from tests.support.broker import AT_LEAST_ONCE, Bench, Device, charged_bytes, reachable_bytes
 from tests.support.work import calls_of
 
-from thingmint.mqtt.broker.router import Router
+from thingmint.mqtt.broker.router import TopicRouter
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Will
 from thingmint.mqtt.codec.properties import PublishProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
@@ -336,7 +336,7 @@ def test_a_member_that_comes_back_has_its_turn_and_the_group_is_forgotten_with_t
     assert (again.payloads, second.payloads) == ([b"3"], [b"1", b"2"])
     bench.broker.unsubscribe(again, ["$share/group/a"])
     bench.leave(second)
-    router: Router = bench.broker._flow.router
+    router: TopicRouter = bench.broker._flow.router
     assert router.is_empty
 
 

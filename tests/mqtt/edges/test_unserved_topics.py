@@ -15,6 +15,8 @@ from tests.support.loop_thread import GENEROUS
 from tests.support.mosquitto import Mosquitto, mosquitto
 from tests.support.mqtt_peer import V3, V5, connected_peer
 
+from thingmint.api.devices.device_api import DEVICE_OPERATIONS
+from thingmint.api.wire.device_operation import Hearer
 from thingmint.core.identifiers import CertificateId
 from thingmint.mqtt.codec.packets import Disconnect, ProtocolVersion, Publish, QoS
 from thingmint.mqtt.codec.reason_codes import ReasonCode
@@ -22,7 +24,6 @@ from thingmint.mqtt.edges.life_cycle import life_cycle_event
 from thingmint.mqtt.edges.unserved_messages import UnservedMessages
 from thingmint.mqtt.events import ClientConnected, Link, MessageNotServed
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.rights.reserved_topics import is_served_by_aws_only
 
 SERVED_BY_AWS = [
     "$aws/things/lamp/shadow/get",
@@ -73,14 +74,19 @@ def version(request: pytest.FixtureRequest) -> ProtocolVersion:
     return request.param
 
 
+def is_dropped(topic: str) -> bool:
+    found = DEVICE_OPERATIONS.find(topic)
+    return found is not None and found.operation.hears is Hearer.NOBODY
+
+
 @pytest.mark.parametrize("topic", SERVED_BY_AWS)
 def test_topic_is_recognised(topic: str) -> None:
-    assert is_served_by_aws_only(topic)
+    assert is_dropped(topic)
 
 
 @pytest.mark.parametrize("topic", NOT_SERVED_BY_AWS)
 def test_other_topics_are_not(topic: str) -> None:
-    assert not is_served_by_aws_only(topic)
+    assert not is_dropped(topic)
 
 
 def test_message_is_taken_and_dropped_and_the_connection_lives(live: LiveGateway, version: ProtocolVersion) -> None:

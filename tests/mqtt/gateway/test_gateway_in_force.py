@@ -26,9 +26,9 @@ from thingmint.api.service import build_router
 from thingmint.core.identifiers import Scope, ThingName
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.core.registry.thing import ThingPrincipalType
+from thingmint.core.topics.names import matches, parse_filter, received_as
 from thingmint.mqtt.codec.packets import Pingreq, Pingresp, Publish
 from thingmint.mqtt.codec.reason_codes import ReasonCode
-from thingmint.mqtt.codec.topics import matches, parse_filter, received_as
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.rights.ports import Device
 from thingmint.records.registry import thing_principals as thing_principal_table

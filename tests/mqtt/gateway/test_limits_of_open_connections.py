@@ -67,8 +67,9 @@ def test_connection_ends_with_the_validity_of_its_certificate(
     local: LiveGateway, version: ProtocolVersion, request_of: str
 ) -> None:
     device = local.register()
+    local.device(device).valid_until = datetime.now(UTC) + timedelta(days=1)
     with connected_peer(local, device, version) as connection:
-        local.device(device).valid_until = datetime.now(UTC) - timedelta(seconds=1)
+        local.clock.ahead = timedelta(days=2)
         if request_of == "publish":
             connection.send(Publish("a", b""))
         elif request_of == "provisioning":
@@ -84,9 +85,10 @@ def test_connection_ends_with_the_validity_of_its_certificate(
 
 def test_connection_lasts_until_its_certificate_ends(local: LiveGateway, version: ProtocolVersion) -> None:
     device = local.register()
+    local.device(device).valid_until = datetime.now(UTC) + timedelta(days=1)
     with connected_peer(local, device, version) as connection:
-        local.device(device).valid_until = datetime.now(UTC) + timedelta(seconds=2)
         assert connection.is_served()
+        local.clock.ahead = timedelta(days=2)
         assert isinstance(connection.next_packet(), Disconnect | None)
 
 

@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.broker import OTHER, SCOPE, Losses
 from tests.support.device_gateway import CREATE, FakeDevice, FakeFleet
+from tests.support.device_requests import asked
 
+from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.fair_line import FairLine
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
-from thingmint.mqtt.rights.ports import FleetAnswer, FleetRequester
+from thingmint.mqtt.rights.ports import Answer, Requester
 from thingmint.mqtt.transport.limits import GatewayLimits
 
 FROM_CSR = "$aws/certificates/create-from-csr/json"
@@ -28,9 +30,9 @@ class Asker:
 
     provisioning: int = 0
     is_over: bool = False
-    answers: list[FleetAnswer] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
 
-    def answered(self, answer: FleetAnswer) -> None:
+    def answered(self, answer: Answer) -> None:
         self.answers.append(answer)
 
     @property
@@ -47,14 +49,14 @@ class SlowFleet(FakeFleet):
         self.tokens = asyncio.Semaphore(0)
         self.began: list[str] = []
 
-    async def answer(self, requester: FleetRequester, topic: str, payload: bytes) -> FleetAnswer:
+    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> Answer:
         self.began.append(requester.client_id)
-        if topic == CREATE:
+        if request.topic == CREATE:
             await self.tokens.acquire()
-        return FleetAnswer(f"{topic}/accepted", b"{}")
+        return Answer(f"{request.topic}/accepted", b"{}")
 
-    def rejection(self, topic: str, error: ThingmintError) -> FleetAnswer:
-        return FleetAnswer(f"{topic}/rejected", error.message.encode())
+    def rejection(self, request: DeviceRequest, error: ThingmintError) -> Answer:
+        return Answer(f"{request.topic}/rejected", error.message.encode())
 
 
 class Desk:
@@ -67,8 +69,8 @@ class Desk:
 
     def ask(self, name: str, certificate: CertificateId = CLAIM, topic: str = CREATE, *, scope: Scope = SCOPE) -> Asker:
         asker = Asker()
-        requester = FleetRequester(FakeDevice(certificate, scope=scope), name, "127.0.0.1")
-        self.desk.request(asker, requester, topic, b"{}")
+        requester = Requester(FakeDevice(certificate, scope=scope), name, "127.0.0.1")
+        self.desk.request(asker, requester, asked(topic), b"{}")
         return asker
 
     async def answer(self, count: int) -> None:

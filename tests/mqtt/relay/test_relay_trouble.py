@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.broker import SCOPE
+from tests.support.broker import SCOPE, Losses
 from tests.support.device_gateway import CREATE, LiveGateway, live_gateway
 from tests.support.device_identities import Identity
 from tests.support.mosquitto import Mosquitto, mosquitto
@@ -27,6 +27,7 @@ from thingmint.mqtt.codec.packets import (
 )
 from thingmint.mqtt.codec.properties import ConnectProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
 from thingmint.mqtt.transport.limits import GatewayLimits
@@ -34,6 +35,10 @@ from thingmint.mqtt.transport.limits import GatewayLimits
 AT_LEAST_ONCE = QoS.AT_LEAST_ONCE
 MESSAGES, REQUESTS = 3000, 60
 BURST = 50
+REASONS = (
+    "The broker behind the service has closed the connection",
+    "The broker behind the service does not answer",
+)
 IMPATIENT = RelayLimits(answer_seconds=1.0, open_seconds=1.0, leave_seconds=0.2)
 
 
@@ -47,6 +52,24 @@ def broker() -> Iterator[Mosquitto]:
 def live(tmp_path: Path, broker: Mosquitto) -> Iterator[LiveGateway]:
     with live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address, SCOPE, IMPATIENT)) as running:
         yield running
+
+
+@pytest.mark.parametrize("is_silent", [False, True], ids=["closes", "is silent"])
+def test_devices_whose_broker_is_lost_are_counted(tmp_path: Path, broker: Mosquitto, *, is_silent: bool) -> None:
+    losses = Losses()
+    plane = RelayDataPlane(broker.address, SCOPE, IMPATIENT, Counters(losses))
+    with live_gateway(tmp_path, data_plane=plane) as live, connected_peer(live, live.register(), V5) as device:
+        if is_silent:
+            os.kill(broker_pid(broker), signal.SIGSTOP)
+            device.send(Publish("to/nobody", b"", AT_LEAST_ONCE, packet_id=1))
+        else:
+            broker.stop()
+        try:
+            assert ended_for_want_of_a_broker(device)
+        finally:
+            if is_silent:
+                os.kill(broker_pid(broker), signal.SIGCONT)
+    assert losses.of(Loss.BROKER_SILENT if is_silent else Loss.BROKER_CLOSED) == 1
 
 
 @pytest.fixture
@@ -69,7 +92,9 @@ def ended_for_want_of_a_broker(device: Peer) -> bool:
     while isinstance(packet := device.next_packet(), Publish | Puback):
         pass
     if device.version is V5:
-        return isinstance(packet, Disconnect) and packet.reason_code is ReasonCode.SERVER_BUSY and device.is_closed()
+        assert isinstance(packet, Disconnect)
+        assert packet.properties.reason_string in REASONS
+        return packet.reason_code is ReasonCode.SERVER_BUSY and device.is_closed()
     return packet is None
 
 

@@ -179,7 +179,7 @@ async def test_of_several_processes_one_carries_out_a_task(store: Store, tmp_pat
     assert sorted(await asyncio.gather(*(each.work() for each in runners))) == [False] * 3 + [True]
     done, _ = await bulk.describe(authority, OPERATOR, started.task_id)
     assert (done.status, done.progress.successes, done.progress.failures) == (TaskStatus.COMPLETED, 60, 0)
-    entries = await store.read(lambda: audit_table.audit_entries(OPERATOR.scope, None, 1000))
-    assert sum(entry.action == "RegisterThing" for entry in entries) == 60
+    page = await store.read(lambda: audit_table.audit_page(OPERATOR.scope, PageRequest(1000, None, ascending=False)))
+    assert sum(listed.item.action == "RegisterThing" for listed in page) == 60
     lines = [each["lineNumber"] for each in report(tmp_path, started.task_id, ReportType.RESULTS)]
     assert lines == list(range(1, 61))

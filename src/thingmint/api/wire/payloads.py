@@ -11,8 +11,8 @@ import cbor2
 import msgspec
 
 from thingmint.api.wire.codec import decode_object
-from thingmint.api.wire.topics import PayloadFormat
 from thingmint.core.errors import InvalidRequest
+from thingmint.core.topics.patterns import PayloadFormat
 
 _MAX_DEPTH = 8
 # Tags that cbor2 would make objects of: times, big numbers, regular expressions, shared references and others.

@@ -18,11 +18,21 @@ from thingmint.cli.fleet.client import ANSWER_SECONDS, Client, ConnectionLost, R
 from thingmint.cli.fleet.identity import Identity, new_signing_request
 from thingmint.cli.fleet.measures import Measures, Step
 from thingmint.cli.fleet.target import Target
+from thingmint.core.topics.patterns import (
+    CREATE_CERTIFICATE_FROM_CSR,
+    CREATE_KEYS_AND_CERTIFICATE,
+    FORMAT,
+    REGISTER_THING,
+    TEMPLATE_NAME,
+    AnswerOutcome,
+    PayloadFormat,
+    answer_topic,
+)
 from thingmint.host.words import in_words
 
-_KEYS_TOPIC = "$aws/certificates/create/json"
-_CSR_TOPIC = "$aws/certificates/create-from-csr/json"
-_REGISTER_TOPIC = "$aws/provisioning-templates/{}/provision/json"
+_JSON = {FORMAT: PayloadFormat.JSON.value}
+_KEYS_TOPIC = CREATE_KEYS_AND_CERTIFICATE.topic(_JSON)
+_CSR_TOPIC = CREATE_CERTIFICATE_FROM_CSR.topic(_JSON)
 _GIVEN = ("certificateId", "certificatePem", "certificateOwnershipToken")
 _THROTTLED = "Throttled"
 _FIRST_PAUSE_SECONDS = 0.25
@@ -119,7 +129,8 @@ class Device:
             "certificateOwnershipToken": given["certificateOwnershipToken"],
             "parameters": {name: value.replace("{device}", self.name) for name, value in orders.parameters.items()},
         }
-        registered = await self._request(Step.REGISTER, _REGISTER_TOPIC.format(orders.template), members)
+        topic = REGISTER_THING.topic({TEMPLATE_NAME: orders.template, **_JSON})
+        registered = await self._request(Step.REGISTER, topic, members)
         self.is_registered = True
         self.thing_name = registered.get("thingName") or None
         with self._step(Step.REGISTER):
@@ -142,7 +153,7 @@ class Device:
         self, step: Step, topic: str, members: Mapping[str, object], wanted: Sequence[str] = ()
     ) -> dict[str, Any]:
         """Ask the provisioning API, and again if it is busy; time the attempt that succeeds with what is wanted."""
-        accepted, rejected = f"{topic}/accepted", f"{topic}/rejected"
+        accepted, rejected = (answer_topic(topic, outcome) for outcome in AnswerOutcome)
         with self._step(step):
             await self._connected.subscribe(accepted, rejected)
             for attempt in range(_MOST_ATTEMPTS):
@@ -161,7 +172,7 @@ class Device:
 
     async def _attempt(self, topic: str, members: Mapping[str, object]) -> tuple[bool, dict[str, Any]]:
         client = self._connected
-        answers = (f"{topic}/accepted", f"{topic}/rejected")
+        answers = [answer_topic(topic, outcome) for outcome in AnswerOutcome]
         answer = client.expect(lambda message: message.topic in answers)
         try:
             await client.publish(topic, json.dumps(members).encode())

@@ -11,6 +11,12 @@ from dataclasses import dataclass, field
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.fleet.api import NOT_FOUND, Api
 from thingmint.cli.fleet.identity import Identity
+from thingmint.core.topics.patterns import (
+    CREATE_CERTIFICATE_FROM_CSR,
+    CREATE_KEYS_AND_CERTIFICATE,
+    REGISTER_THING,
+    TEMPLATE_NAME,
+)
 from thingmint.host.words import in_words
 
 PARAMETER = "Device"
@@ -136,8 +142,8 @@ def _device_statements() -> list[dict[str, object]]:
 
 
 def _claim_statements(template: str) -> list[dict[str, object]]:
-    # The asterisk takes create-from-csr, too.
-    topics = ("$aws/certificates/create*", f"$aws/provisioning-templates/{template}/provision/*")
+    operations = (CREATE_KEYS_AND_CERTIFICATE, CREATE_CERTIFICATE_FROM_CSR, REGISTER_THING)
+    topics = [operation.in_policies({TEMPLATE_NAME: template}) for operation in operations]
     return [
         _allow("iot:Connect", "client/*"),
         *(_allow(action, f"topic/{topic}") for topic in topics for action in ("iot:Publish", "iot:Receive")),

@@ -43,7 +43,8 @@ def progress(count: int, measures: Measures) -> Iterator[Callable[[str], None]]:
             shown.update(
                 task,
                 advance=1,
-                rate="" if speed is None else f"{speed:.1f}/s",
+                # Devices are held for a given time: how many of them end it in a second tells nothing.
+                rate="" if speed is None or phase == "hold" else f"{speed:.1f}/s",
                 failed=f"{failed} failed" if failed else "",
             )
 

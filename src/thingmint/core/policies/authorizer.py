@@ -2,8 +2,9 @@
 
 A shared subscription has two forms, and ``evaluate`` is asked about each: see `core.policies.shared_subscriptions`.
 
-What cannot change while the connection lasts is worked out once: conditions are decided, variables are put in, and
-statements are sorted by action. A new attachment or a new policy version needs a new authorizer.
+What cannot change while the connection lasts is worked out once, when an action is asked for the first time: conditions
+are decided, variables are put in, and statements are sorted. Most connections ask for a few actions, and statements
+about others take no memory. A new attachment or a new policy version needs a new authorizer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,16 +49,15 @@ class _Rules:
 class Authorizer:
     """Says what the policies allow a connection to do."""
 
+    __slots__ = ("_bound", "_by_action", "_policies", "_remembered", "_request")
+
     def __init__(self, policies: Sequence[Policy], context: Mapping[str, tuple[str, ...]] | RequestContext) -> None:
         """Bind the policies to the condition keys of the connection; raise LimitExceeded if they are too large."""
         ensure_weight_in_force(policies)
-        request = context if isinstance(context, RequestContext) else RequestContext(context)
-        self._rules = tuple(
-            _Rule(statement, statement.bound(request), _decision(policy_index, statement_index, statement))
-            for policy_index, policy in enumerate(policies)
-            for statement_index, statement in enumerate(policy.statements)
-            if statement.holds(request)
-        )
+        self._policies = tuple(policies)
+        self._request = context if isinstance(context, RequestContext) else RequestContext(context)
+        # By policy and statement; a statement may be about several actions.
+        self._bound: dict[tuple[int, int], _Rule] = {}
         self._by_action: dict[str, _Rules] = {}
         self._remembered: dict[tuple[str, str], Decision] = {}
 
@@ -81,12 +81,25 @@ class Authorizer:
         rules = self._by_action.get(action)
         if rules is None:
             folded = action.lower()
-            about = [rule for rule in self._rules if rule.statement.speaks_of(folded)]
+            about = [
+                self._rule(policy_index, statement_index, statement)
+                for policy_index, policy in enumerate(self._policies)
+                for statement_index, statement in enumerate(policy.statements)
+                if statement.speaks_of(folded) and statement.holds(self._request)
+            ]
             rules = self._by_action[action] = _Rules(
                 denying=tuple(rule for rule in about if rule.statement.effect is Effect.DENY),
                 allowing=tuple(rule for rule in about if rule.statement.effect is Effect.ALLOW),
             )
         return rules
+
+    def _rule(self, policy_index: int, statement_index: int, statement: Statement) -> _Rule:
+        key = policy_index, statement_index
+        rule = self._bound.get(key)
+        if rule is None:
+            decision = _decision(policy_index, statement_index, statement)
+            rule = self._bound[key] = _Rule(statement, statement.bound(self._request), decision)
+        return rule
 
 
 def _decision(policy_index: int, statement_index: int, statement: Statement) -> Decision:

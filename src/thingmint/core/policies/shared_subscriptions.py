@@ -8,10 +8,14 @@ subscription, on ``topic/$share/GROUP/TOPIC`` and ``topic/TOPIC``.
 
 import re
 
+from thingmint.core.topics.names import SEPARATOR, SHARED_PREFIX
+
 _KINDS = {"iot:subscribe": "topicfilter", "iot:receive": "topic"}
 # The end of an ARN, or all that there is of it.
-_SHARED = re.compile(r"(?P<before>(?:[^/]*:)?)(?P<kind>topicfilter|topic)/\$share/[^/]+/(?P<rest>.+)", re.DOTALL)
-_MARK = "/$share/"
+_SHARED = re.compile(
+    rf"(?P<before>(?:[^/]*:)?)(?P<kind>topicfilter|topic)/{re.escape(SHARED_PREFIX)}[^/]+/(?P<rest>.+)", re.DOTALL
+)
+_MARK = f"{SEPARATOR}{SHARED_PREFIX}"
 
 
 def resource_forms(action: str, resource: str) -> tuple[str, ...]:

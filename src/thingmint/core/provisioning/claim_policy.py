@@ -9,13 +9,19 @@ import json
 from thingmint.core.identifiers import Scope, TemplateName, client_arn, topic_arn, topic_filter_arn
 from thingmint.core.policies.iot_policy import parse_iot_policy
 from thingmint.core.policies.language import Policy
+from thingmint.core.topics.patterns import (
+    CREATE_CERTIFICATE_FROM_CSR,
+    CREATE_KEYS_AND_CERTIFICATE,
+    REGISTER_THING,
+    TEMPLATE_NAME,
+)
 
-_TOPICS = ("$aws/certificates/create/*", "$aws/certificates/create-from-csr/*")
+_OPERATIONS = (CREATE_KEYS_AND_CERTIFICATE, CREATE_CERTIFICATE_FROM_CSR, REGISTER_THING)
 
 
 def claim_policy(scope: Scope, template: TemplateName) -> Policy:
     """Return the policy of a claim for the template."""
-    topics = (*_TOPICS, f"$aws/provisioning-templates/{template}/provision/*")
+    topics = [operation.in_policies({TEMPLATE_NAME: template}) for operation in _OPERATIONS]
     statements = [
         _allowed(["iot:Connect"], [client_arn(scope, "*")]),
         _allowed(["iot:Publish", "iot:Receive"], [topic_arn(scope, topic) for topic in topics]),

@@ -9,16 +9,17 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from thingmint.mqtt.broker.due_times import DueTimes
 from thingmint.mqtt.broker.fan_out import FanOut
 from thingmint.mqtt.broker.message_flow import MessageFlow, may_be_published
 from thingmint.mqtt.broker.replays import Replays
 from thingmint.mqtt.broker.session import Session, will_message
+from thingmint.mqtt.broker.stuck import StuckClients
 from thingmint.mqtt.broker.subscribing import Subscribing
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, Subscription, Will
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge, Loss, Traffic
 from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained, WillRight
+from thingmint.mqtt.due_times import DueTimes
 from thingmint.mqtt.queues.kept_message import ENTRY_BYTES, KeptMessage, kept
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.queues.rooms import Part, Rooms, rooms_of
@@ -60,6 +61,7 @@ class LocalBroker:
         self._offline = Part(rooms.offline_sessions, self._end_longest_away)
         self._flow = MessageFlow(limits, rooms, self._sessions, self._counters, self._end_connection)
         self._subscribing = Subscribing(self._flow, self._counters)
+        self._stuck = StuckClients(self._flow, limits.stuck_seconds, self._counters, self._end_connection)
         self._sweep_at = 0.0
 
     @property
@@ -154,7 +156,8 @@ class LocalBroker:
                 return False
         if not self._replays.advance(now, is_over):
             return False
-        self._cut_stuck(now)
+        if not self._stuck.advance(now, self._sessions.values(), is_over):
+            return False
         if now >= self._sweep_at:
             # What has expired is not sent: it only takes room, that of other accounts as well.
             self._flow.retained.discard_expired(now)
@@ -277,22 +280,6 @@ class LocalBroker:
         self._subscribing.end_all(session)
         self._flow.disown(session)
         self._publish_will(session, now)
-
-    def _cut_stuck(self, now: float) -> None:
-        """End the connections of clients whose queue is full, or room short, and which make no progress."""
-        flow = self._flow
-        suspects = list(flow.overflowing)
-        if flow.was_short:
-            flow.was_short = False
-            suspects = [each for each in self._sessions.values() if each.connection is not None and each.outbox.size]
-        for session in suspects:
-            if session.outbox.progress_at + self._limits.stuck_seconds <= now:
-                flow.overflowing.pop(session, None)
-                if not session.is_ending:
-                    self._counters.lost(Loss.SUBSCRIBER_STUCK)
-                    self._end_connection(session, ReasonCode.QUOTA_EXCEEDED)
-            elif not session.outbox.is_full:
-                flow.overflowing.pop(session, None)
 
     # Wills
 

@@ -9,14 +9,14 @@ than an average queue of the message's receivers: equals do not push out each ot
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Final
 
+from thingmint.core.topics.names import InvalidTopic, check_topic, is_reserved, received_as
 from thingmint.mqtt.broker.fan_out import FanOut, Given, refused
 from thingmint.mqtt.broker.retained import RetainedMessages
-from thingmint.mqtt.broker.router import Readiness, Receivers, Router
+from thingmint.mqtt.broker.router import MemberReadiness, Receivers, TopicRouter
 from thingmint.mqtt.broker.session import Session
 from thingmint.mqtt.codec.packets import ProtocolVersion, QoS
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
-from thingmint.mqtt.codec.topics import InvalidTopic, check_topic, received_as
 from thingmint.mqtt.counters import Counters, Loss, Traffic
 from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.queues.kept_message import ENTRY_BYTES, AccountMemory, KeptMessage
@@ -45,7 +45,7 @@ class MessageFlow:
         self._counters = counters
         self._end_connection = end_connection
         self.memory = AccountMemory(Part(rooms.queued_bytes, self._give_up), Part(rooms.retained_bytes))
-        self.router = Router()
+        self.router = TopicRouter()
         self.retained = RetainedMessages(limits, self.memory)
         self._by_size: SizeClasses[Outbox] = SizeClasses()
         large = rooms.queued_bytes.total // _SMALL_QUEUES
@@ -139,7 +139,7 @@ class MessageFlow:
     def _receivers(self, topic: str, publisher: str | None) -> Receivers:
         sessions = self._sessions
 
-        def readiness(client_id: str, group: str) -> Readiness:
+        def readiness(client_id: str, group: str) -> MemberReadiness:
             return _readiness(sessions[client_id], received_as(topic, group))
 
         return self.router.receivers(topic, publisher, readiness)
@@ -258,11 +258,11 @@ def _stored(receivers: Receivers) -> int:
     return sum(own[name].qos > 0 for name in receivers.names) + sum(member.qos > 0 for _, member, _ in receivers.shared)
 
 
-def _readiness(session: Session, topic: str) -> Readiness:
+def _readiness(session: Session, topic: str) -> MemberReadiness:
     connection = session.connection
     if connection is None or not connection.may_receive(topic):
-        return Readiness.NOT_ALLOWED
-    return Readiness.BUSY if session.outbox.is_full else Readiness.READY
+        return MemberReadiness.NOT_ALLOWED
+    return MemberReadiness.BUSY if session.outbox.is_full else MemberReadiness.READY
 
 
 def may_be_published(topic: str) -> bool:
@@ -271,4 +271,4 @@ def may_be_published(topic: str) -> bool:
         check_topic(topic)
     except InvalidTopic:
         return False
-    return not topic.startswith("$")
+    return not is_reserved(topic)

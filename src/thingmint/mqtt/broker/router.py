@@ -6,15 +6,15 @@ from dataclasses import replace
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from thingmint.core.topics.names import TopicFilter
 from thingmint.mqtt.broker.subscription_tree import SubscriptionTree
 from thingmint.mqtt.codec.packets import Subscription
-from thingmint.mqtt.codec.topics import TopicFilter
 
 # How many members in a row may be passed over because they take nothing at the moment.
 _LOOK_AHEAD: Final = 8
 
 
-class Readiness(IntEnum):
+class MemberReadiness(IntEnum):
     """Whether a client that is connected can be given a message of a shared subscription."""
 
     NOT_ALLOWED = 0
@@ -64,7 +64,7 @@ class _Group:
         self.present.pop(client_id, None)
         self.absent.pop(client_id, None)
 
-    def next_member(self, readiness: Callable[[str, str], Readiness]) -> tuple[str, Subscription] | None:
+    def next_member(self, readiness: Callable[[str, str], MemberReadiness]) -> tuple[str, Subscription] | None:
         """Return whose turn it is and what it has subscribed to; that member goes to the end of the line."""
         members = self.present
         client_id = self._next_present(readiness)
@@ -75,16 +75,16 @@ class _Group:
         members.move_to_end(client_id)
         return client_id, members[client_id]
 
-    def _next_present(self, readiness: Callable[[str, str], Readiness]) -> str | None:
+    def _next_present(self, readiness: Callable[[str, str], MemberReadiness]) -> str | None:
         chosen: str | None = None
         busy = 0
         barred: list[str] = []
         for client_id in self.present:
             found = readiness(client_id, self.name)
-            if found is Readiness.READY:
+            if found is MemberReadiness.READY:
                 chosen = client_id
                 break
-            if found is Readiness.NOT_ALLOWED:
+            if found is MemberReadiness.NOT_ALLOWED:
                 barred.append(client_id)
                 continue
             # If all are busy, the first of them gets the message.
@@ -97,7 +97,7 @@ class _Group:
         return chosen
 
 
-class Router:
+class TopicRouter:
     """The subscriptions of all clients."""
 
     __slots__ = ("_groups", "_shared", "_tree")
@@ -139,7 +139,9 @@ class Router:
         for text in shared_filters:
             self._groups[text].move(client_id, is_present=is_present)
 
-    def receivers(self, topic: str, publisher: str | None, readiness: Callable[[str, str], Readiness]) -> Receivers:
+    def receivers(
+        self, topic: str, publisher: str | None, readiness: Callable[[str, str], MemberReadiness]
+    ) -> Receivers:
         """Return who gets a message: once for all of a client's own filters, at their highest QoS, and once a group.
 
         ``readiness`` is that of a client for the message if it comes through the shared subscription of a group.

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from thingmint.core.topics.names import TopicFilter
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Will
 from thingmint.mqtt.codec.properties import PublishProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
-from thingmint.mqtt.codec.topics import TopicFilter
 from thingmint.mqtt.data_plane import DeviceConnection, WillRight
 from thingmint.mqtt.queues.kept_message import KeptMessage
 from thingmint.mqtt.queues.outbox import Outbox

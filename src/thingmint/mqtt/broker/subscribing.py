@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from thingmint.core.topics.names import InvalidTopic, is_reserved, parse_filter
 from thingmint.mqtt.broker.message_flow import MessageFlow
 from thingmint.mqtt.broker.session import Session
 from thingmint.mqtt.codec.packets import QoS, RetainHandling, Subscription
 from thingmint.mqtt.codec.reason_codes import ReasonCode
-from thingmint.mqtt.codec.topics import InvalidTopic, parse_filter
 from thingmint.mqtt.counters import Counters, Loss
 
 _GRANTED: Final = {QoS.AT_MOST_ONCE: ReasonCode.GRANTED_QOS_0, QoS.AT_LEAST_ONCE: ReasonCode.GRANTED_QOS_1}
@@ -31,7 +31,7 @@ class Subscribing:
             topic_filter = parse_filter(subscription.topic_filter)
         except InvalidTopic:
             return ReasonCode.TOPIC_FILTER_INVALID
-        if topic_filter.pattern.startswith("$"):
+        if is_reserved(topic_filter.pattern):
             return ReasonCode.TOPIC_FILTER_INVALID
         is_new = topic_filter.text not in session.subscriptions
         if is_new and len(session.subscriptions) >= room:

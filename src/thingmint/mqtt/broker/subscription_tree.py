@@ -7,6 +7,8 @@ are. No filter that starts with ``$`` is ever added, so answers of the service c
 from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
+from thingmint.core.topics.names import ANY_LEVEL, ANY_LEVELS, SEPARATOR, is_reserved
+
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
@@ -40,27 +42,27 @@ class SubscriptionTree(Generic[_Key, _Value]):
 
     def add(self, pattern: str, key: _Key, value: _Value) -> None:
         """Set the key's value for the pattern; raise ValueError if the pattern is reserved."""
-        if pattern.startswith("$"):
+        if is_reserved(pattern):
             raise ValueError("reserved topics are in no tree")
-        levels = pattern.split("/")
+        levels = pattern.split(SEPARATOR)
         node = self._root
         for level in levels[:-1]:
             node = node.next.setdefault(level, _Node())
-        if levels[-1] == "#":
+        if levels[-1] == ANY_LEVELS:
             node.below[key] = value
         else:
             node.next.setdefault(levels[-1], _Node()).here[key] = value
 
     def discard(self, pattern: str, key: _Key) -> None:
         """Remove the key's value for the pattern, if there is one, and every level that it leaves empty."""
-        levels = pattern.split("/")
+        levels = pattern.split(SEPARATOR)
         path = [self._root]
-        for level in levels[:-1] if levels[-1] == "#" else levels:
+        for level in levels[:-1] if levels[-1] == ANY_LEVELS else levels:
             node = path[-1].next.get(level)
             if node is None:
                 return
             path.append(node)
-        (path[-1].below if levels[-1] == "#" else path[-1].here).pop(key, None)
+        (path[-1].below if levels[-1] == ANY_LEVELS else path[-1].here).pop(key, None)
         for level, parent in zip(reversed(levels[: len(path) - 1]), reversed(path[:-1]), strict=True):
             if not parent.next[level].is_empty:
                 break
@@ -73,15 +75,15 @@ class SubscriptionTree(Generic[_Key, _Value]):
     def matching(self, topic: str) -> list[Mapping[_Key, _Value]]:
         """Return the values by key of each pattern that matches; they change with the tree."""
         found: list[Mapping[_Key, _Value]] = []
-        if topic.startswith("$"):
+        if is_reserved(topic):
             return found
         nodes = [self._root]
-        for level in topic.split("/"):
+        for level in topic.split(SEPARATOR):
             deeper = []
             for node in nodes:
                 if node.below:
                     found.append(node.below)
-                exact, any_level = node.next.get(level), node.next.get("+")
+                exact, any_level = node.next.get(level), node.next.get(ANY_LEVEL)
                 if exact is not None:
                     deeper.append(exact)
                 if any_level is not None:

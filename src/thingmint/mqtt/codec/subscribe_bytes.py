@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from thingmint.core.topics.names import SHARED_PREFIX
 from thingmint.mqtt.codec import property_bytes, wire
 from thingmint.mqtt.codec.packets import QoS, RetainHandling, Subscribe, Subscription, Unsubscribe
 from thingmint.mqtt.codec.wire import Cursor, malformed, violation
 
 _Item = TypeVar("_Item")
 
-_SHARED: Final = "$share/"
 _NO_LOCAL_SHIFT, _AS_PUBLISHED_SHIFT, _HANDLING_SHIFT = 2, 3, 4
 # MQTT 5, 3.8.3.1. What has a reserved bit, QoS 3 or retain handling 3 is not there.
 _OPTIONS_5: Final = {
@@ -95,7 +95,7 @@ def _read_subscription_5(cursor: Cursor) -> Subscription:
     if options is None:
         raise malformed("The options of a subscription are not valid")
     subscription = Subscription(topic_filter, *options)
-    if subscription.no_local and topic_filter.startswith(_SHARED):
+    if subscription.no_local and topic_filter.startswith(SHARED_PREFIX):
         raise violation("A shared subscription has the option No Local")
     return subscription
 
@@ -103,7 +103,7 @@ def _read_subscription_5(cursor: Cursor) -> Subscription:
 def _options(subscription: Subscription, *, is_5: bool) -> int:
     if not is_5:
         return subscription.qos
-    if subscription.no_local and subscription.topic_filter.startswith(_SHARED):
+    if subscription.no_local and subscription.topic_filter.startswith(SHARED_PREFIX):
         raise ValueError("a shared subscription cannot have the option No Local")
     return (
         subscription.qos

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from thingmint.core.topics.names import has_wildcard
 from thingmint.mqtt.codec.framing import variable_byte_integer
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 
@@ -119,7 +120,7 @@ def decode_text(octets: bytes) -> str:
 def decode_topic_name(octets: bytes) -> str:
     """Return a topic to publish to, which may be empty; raise PacketRefused if it is no text or holds a wildcard."""
     topic = decode_text(octets)
-    if "+" in topic or "#" in topic:
+    if has_wildcard(topic):
         raise malformed("A topic name holds a wildcard")
     return topic
 
@@ -160,7 +161,7 @@ def text(value: str) -> bytes:
 
 def topic_name(value: str) -> bytes:
     """Return a topic to publish to; raise ValueError if it is no text or holds a wildcard."""
-    if "+" in value or "#" in value:
+    if has_wildcard(value):
         raise ValueError("a topic name holds no wildcard")
     return text(value)
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from thingmint.core.topics.patterns import event_topic
 from thingmint.mqtt.events import (
     ActionRefused,
     ClientConnected,
@@ -48,7 +49,7 @@ def life_cycle_event(event: GatewayEvent) -> tuple[str, bytes] | None:
     if not _WILDCARDS.isdisjoint(event.link.client_id):
         return None
     everything = _common(event.link, event.at, kind.rpartition("/")[2]) | members
-    return f"$aws/events/{kind}/{event.link.client_id}", msgspec.json.encode(everything)
+    return event_topic(f"{kind}/{event.link.client_id}"), msgspec.json.encode(everything)
 
 
 def _common(link: Link, at: datetime, event_type: str) -> dict[str, object]:

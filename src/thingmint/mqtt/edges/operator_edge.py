@@ -20,17 +20,16 @@ from thingmint.core.errors import (
     Throttled,
 )
 from thingmint.core.identifiers import Scope
+from thingmint.core.topics.names import InvalidTopic, check_topic, is_reserved
 from thingmint.host.words import in_words
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS
 from thingmint.mqtt.codec.properties import PublishProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.codec.topics import InvalidTopic, check_topic
 from thingmint.mqtt.data_plane import DataPlane, Delivery, NotReadable, Retained
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.rights.ports import Clock
-from thingmint.mqtt.rights.reserved_topics import is_reserved
 
 # Of all accounts together: each acknowledgement that is waited for occupies a request of the API.
 MOST_CONFIRMATIONS = 128

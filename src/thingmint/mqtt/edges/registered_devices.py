@@ -69,10 +69,13 @@ class FirstConnections(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BoundPolicies:
-    """The policies of a connection, compiled; conditions on what a CONNECT asks for count for iot:Connect alone."""
+    """The policies of a connection, compiled; conditions on what a CONNECT asks for count for iot:Connect alone.
+
+    ``to_connect`` compiles what decides iot:Connect: it is asked once or twice, and would take memory ever after.
+    """
 
     arn_prefix: str
-    to_connect: CompiledPolicies
+    to_connect: Callable[[], CompiledPolicies]
     connected: CompiledPolicies
     names: tuple[str, ...]
 
@@ -87,7 +90,7 @@ class BoundPolicies:
         return Denial(decision.effect.name, None if index is None else self.names[index])
 
     def _decide(self, action: str, resource: str) -> Decision:
-        policies = self.to_connect if action == _CONNECT else self.connected
+        policies = self.to_connect() if action == _CONNECT else self.connected
         return policies.decide(action, self.arn_prefix + resource)
 
 
@@ -119,11 +122,15 @@ class RegisteredDevice:
         policies = [each.policy for each in named]
         connection = replace(known, source_address=facts.source_address, domain_name=facts.server_name)
         context = device_context(connection)
-        asked = [ConnectAttribute(attribute) for attribute in facts.attributes]
+
+        def to_connect() -> CompiledPolicies:
+            asked = [ConnectAttribute(attribute) for attribute in facts.attributes]
+            return CompiledPolicies(policies, connect_context(context, self.scope, asked, facts.will_topic))
+
         try:
             return BoundPolicies(
                 arn_prefix=iot_arn(self.scope, ""),
-                to_connect=CompiledPolicies(policies, connect_context(context, self.scope, asked, facts.will_topic)),
+                to_connect=to_connect,
                 connected=CompiledPolicies(policies, context),
                 names=tuple(each.name for each in named),
             )

@@ -16,6 +16,7 @@ from thingmint.core.registry.registry_event import (
     TypeAssociationEvent,
 )
 from thingmint.core.registry.thing_type import PropagatingAttribute
+from thingmint.core.topics.patterns import event_topic
 
 # Any namespace would do: the names below it are unique by themselves.
 _MEMBERSHIPS: Final = uuid.NAMESPACE_OID
@@ -32,7 +33,7 @@ def registry_event(event: RegistryEvent, event_id: str, at: datetime) -> tuple[s
     # AWS names no account in the events of types' associations.
     if not isinstance(event, TypeAssociationEvent):
         common["accountId"] = event.scope.account
-    topic = f"$aws/events/{_subject(event)}/{event.operation.lower()}"
+    topic = event_topic(f"{_subject(event)}/{event.operation.lower()}")
     return topic, msgspec.json.encode(common | _members(event))
 
 

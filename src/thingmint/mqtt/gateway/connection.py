@@ -17,7 +17,7 @@ from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconne
 from thingmint.mqtt.gateway.device_link import DeviceLink
 from thingmint.mqtt.gateway.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.gateway.device_requests import publish, subscribe, unsubscribe
-from thingmint.mqtt.gateway.endings import Leave, close_above, leave_of, reason_of
+from thingmint.mqtt.gateway.endings import Leave, close_above, leave_of, reason_of, said_of
 from thingmint.mqtt.gateway.entry import admitted_with_room
 from thingmint.mqtt.gateway.last_endings import Ending
 from thingmint.mqtt.gateway.request_turns import next_in_turn, take_acknowledgements
@@ -33,7 +33,7 @@ from thingmint.mqtt.transport.writer import Writer
 log = logging.getLogger(__name__)
 
 
-class Connection:
+class GatewayConnection:
     """A TLS protocol towards the transport, a device's connection towards the data plane."""
 
     __slots__ = (
@@ -64,7 +64,7 @@ class Connection:
     _opened_at: datetime
     _ended_at: datetime
 
-    def __init__(self, services: Services, roster: "Roster[Connection]") -> None:
+    def __init__(self, services: Services, roster: "Roster[GatewayConnection]") -> None:
         self._services = services
         self._roster = roster
         self.protocol = DeviceProtocol(services.limits.connect_bytes)
@@ -87,7 +87,13 @@ class Connection:
         self._writer = Writer(transport, services.limits, services.loop)
         self.certificate_id = shown = certificate_id_of(peer.leaf)
         self.device = DeviceLink(
-            self.protocol, self._writer, shown, transport.address, self.end, services.counters, self._tell_refused
+            self.protocol,
+            self._writer,
+            shown,
+            transport.address,
+            self._end_from_above,
+            services.counters,
+            self._tell_refused,
         )
         self._roster.arrived(self)
 
@@ -158,6 +164,9 @@ class Connection:
             self._writer.close(last_words)
         self._mark_over(told or reason_of(reason))
 
+    def _end_from_above(self, reason: ReasonCode) -> None:
+        self.end(reason, said_of(reason))
+
     @property
     def opened_at(self) -> datetime:
         """When its CONNECT was accepted."""
@@ -187,10 +196,24 @@ class Connection:
             told=DisconnectReason.API_INITIATED_DISCONNECT,
         )
 
+    @property
+    def silent_until(self) -> float:
+        """When its client has been silent for too long, by the loop's clock, unless something is heard before."""
+        return self._last_heard_at + self._silence_limit
+
+    @property
+    def _silence_limit(self) -> float:
+        return self.protocol.keep_alive * self._services.limits.keep_alive_grace
+
+    @property
+    def valid_until(self) -> datetime:
+        """When its certificate ends; asked of connections whose CONNECT was accepted."""
+        return self.device.whom.device.valid_until
+
     def enforce_keep_alive(self, now: float) -> None:
         """End the connection if its client has been silent for too long."""
         # A client whose requests wait here is not silent.
-        if self._worker is None and not self._writer.paused and now - self._last_heard_at > self.protocol.silence_limit:
+        if self._worker is None and not self._writer.paused and now - self._last_heard_at > self._silence_limit:
             self.end(ReasonCode.KEEP_ALIVE_TIMEOUT, "Nothing was heard within the keep-alive time")
 
     def enforce_validity(self, now: datetime) -> None:
@@ -319,6 +342,7 @@ class Connection:
         self.device.session_id = str(uuid.uuid4())
         self._opened_at, self._session_expiry = services.clock.now(), opened.session_expiry_interval
         self._roster.was_accepted(self)
+        services.deadlines.watch(self)
         services.last_endings.forget(admitted.device.scope, self.client_id)
         services.admit(self._transport)
         self._writer.write(self.protocol.accept(opened))
@@ -359,3 +383,5 @@ class Connection:
         if self.device.admitted is not None:
             self.device.admitted = None
             services.events.heard(ClientDisconnected(self.device.link, self._ended_at, self._ending))
+        # The two would keep each other until the next full collection of garbage.
+        self.device.let_go()

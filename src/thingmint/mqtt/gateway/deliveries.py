@@ -14,7 +14,7 @@ from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import GATEWAY_PACKET_IDS, Delivery
 from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
 from thingmint.mqtt.rights.own_filters import OwnFilters
-from thingmint.mqtt.rights.ports import FleetAnswer
+from thingmint.mqtt.rights.ports import Answer
 from thingmint.mqtt.transport.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,9 @@ class Deliveries:
         self._protocol = protocol
         self._writer = writer
         self.filters = OwnFilters()
-        self._in_flight: set[int] = set()
-        self._answers: set[int] = set()
+        # Packet identifiers of the data plane's messages and of the gateway's own; most connections have none.
+        self._in_flight: set[int] | None = None
+        self._answers: set[int] | None = None
         # What waits for an acknowledgement, by packet id; hardly any connection has any.
         self._confirmed: dict[int, asyncio.Future[None]] | None = None
         self._last_answer = GATEWAY_PACKET_IDS.start
@@ -39,7 +40,7 @@ class Deliveries:
     @property
     def receive_window(self) -> int:
         """How many unacknowledged messages of the data plane the client takes."""
-        return self._protocol.receive_maximum - len(self._answers)
+        return self._protocol.receive_maximum - len(self._answers or ())
 
     def send(self, packet: ServerPacket) -> None:
         """Write an answer, unless it is larger than the client takes."""
@@ -63,15 +64,17 @@ class Deliveries:
         if encoded is None:
             return Delivery.TOO_LARGE
         if packet_id:
+            if self._in_flight is None:
+                self._in_flight = set()
             self._in_flight.add(packet_id)
         self._writer.write(encoded)
         return Delivery.WRITTEN
 
-    def answer(self, answer: FleetAnswer) -> None:
+    def answer(self, answer: Answer) -> None:
         """Write the answer of a provisioning request, at QoS 1 if the client has subscribed so and has room."""
         qos, packet_id = QoS.AT_MOST_ONCE, 0
-        has_room = len(self._in_flight) + len(self._answers) < self._protocol.receive_maximum
-        if self.filters.qos_for(answer.topic) is QoS.AT_LEAST_ONCE and has_room:
+        has_room = self._unacknowledged < self._protocol.receive_maximum
+        if answer.most_qos and self.filters.qos_for(answer.topic) is QoS.AT_LEAST_ONCE and has_room:
             qos, packet_id = QoS.AT_LEAST_ONCE, self._free_id()
         encoded = self._protocol.bytes_of(Publish(answer.topic, answer.payload, qos, packet_id=packet_id))
         if encoded is None:
@@ -79,7 +82,7 @@ class Deliveries:
             log.warning("an answer is larger than its client takes, and is dropped")
             return
         if packet_id:
-            self._answers.add(packet_id)
+            self._await_acknowledgement(packet_id)
         self._writer.write(encoded)
 
     def tell(self, topic: str, payload: bytes) -> None:
@@ -104,28 +107,43 @@ class Deliveries:
 
         FULL is also what a client is that takes no more unacknowledged messages.
         """
-        if len(self._in_flight) + len(self._answers) >= self._protocol.receive_maximum:
+        if self._unacknowledged >= self._protocol.receive_maximum:
             return Delivery.FULL
         packet_id = self._free_id()
         outcome = self.deliver(replace(message, qos=QoS.AT_LEAST_ONCE, packet_id=packet_id))
         if outcome is Delivery.WRITTEN:
-            self._in_flight.discard(packet_id)
-            self._answers.add(packet_id)
+            self._arrived(packet_id)
+            self._await_acknowledgement(packet_id)
             self._confirmed = {**(self._confirmed or {}), packet_id: confirmed}
         return outcome
 
     def was_own(self, packet_id: int) -> bool:
         """Note that the client has acknowledged a message; return whether it was one of the gateway's own."""
-        self._in_flight.discard(packet_id)
-        self._answers.discard(packet_id)
+        self._arrived(packet_id)
+        if self._answers is not None:
+            self._answers.discard(packet_id)
+            self._answers = self._answers or None
         confirmed = None if self._confirmed is None else self._confirmed.pop(packet_id, None)
         if confirmed is not None and not confirmed.done():
             confirmed.set_result(None)
         return packet_id in GATEWAY_PACKET_IDS
 
+    @property
+    def _unacknowledged(self) -> int:
+        return len(self._in_flight or ()) + len(self._answers or ())
+
+    def _arrived(self, packet_id: int) -> None:
+        if self._in_flight is not None:
+            self._in_flight.discard(packet_id)
+
+    def _await_acknowledgement(self, packet_id: int) -> None:
+        if self._answers is None:
+            self._answers = set()
+        self._answers.add(packet_id)
+
     def _free_id(self) -> int:
         # Receive Maximum keeps most of them free.
-        while self._last_answer in self._answers or self._last_answer not in GATEWAY_PACKET_IDS:
+        while self._last_answer in (self._answers or ()) or self._last_answer not in GATEWAY_PACKET_IDS:
             following = self._last_answer + 1
             self._last_answer = following if following in GATEWAY_PACKET_IDS else GATEWAY_PACKET_IDS.start
         return self._last_answer

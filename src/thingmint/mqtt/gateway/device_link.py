@@ -15,8 +15,12 @@ from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
 from thingmint.mqtt.rights.admission import Admitted
 from thingmint.mqtt.rights.own_filters import OwnFilters
 from thingmint.mqtt.rights.permissions import to_receive
-from thingmint.mqtt.rights.ports import Authorizer, FleetAnswer, FleetRequester
+from thingmint.mqtt.rights.ports import Answer, Authorizer, Requester
 from thingmint.mqtt.transport.writer import Writer
+
+
+def _nobody(told: object) -> None:
+    del told
 
 
 class DeviceLink:
@@ -25,6 +29,7 @@ class DeviceLink:
     __slots__ = (
         "_deliveries",
         "_end",
+        "_may_receive",
         "_refused",
         "address",
         "admitted",
@@ -60,6 +65,8 @@ class DeviceLink:
         self.is_over = False
         self._deliveries = Deliveries(protocol, writer, counters)
         self._end = end
+        # What was allowed last, and by whom: a device mostly receives one topic.
+        self._may_receive: tuple[Authorizer, str] | None = None
         self._refused = refused
 
     # For the data plane
@@ -96,12 +103,16 @@ class DeviceLink:
         """Return whether its policies allow iot:Receive on the topic; nothing is allowed before CONNECT is accepted."""
         if self.admitted is None:
             return False
-        needed, authorizer = to_receive(topic), self.admitted.authorizer
-        # Asked for each delivery: `Permission.is_given_by` would be one call more.
-        is_given = authorizer.allows(*needed)
-        if not is_given:
+        # Asked for each delivery, so that every call and every text counts.
+        authorizer, last = self.admitted.authorizer, self._may_receive
+        if last is not None and last[0] is authorizer and last[1] == topic:
+            return True
+        needed = to_receive(topic)
+        if not needed.is_given_by(authorizer):
             self._refused(needed.refused_by(authorizer))
-        return is_given
+            return False
+        self._may_receive = authorizer, topic
+        return True
 
     def deliver(self, message: Publish) -> Delivery:
         """Write the message whole, or nothing of it."""
@@ -124,12 +135,12 @@ class DeviceLink:
     @property
     def authorizer(self) -> Authorizer:
         """Its policies."""
-        return self._whom().authorizer
+        return self.whom.authorizer
 
     @property
-    def requester(self) -> FleetRequester:
+    def requester(self) -> Requester:
         """Who it is."""
-        return FleetRequester(self._whom().device, self.client_id, self.address)
+        return Requester(self.whom.device, self.client_id, self.address)
 
     @property
     def link(self) -> Link:
@@ -157,7 +168,7 @@ class DeviceLink:
             return self._deliveries.send_once(message)
         return self._deliveries.send_confirmed(message, confirmed)
 
-    def answered(self, answer: FleetAnswer) -> None:
+    def answered(self, answer: Answer) -> None:
         """Write the answer of a provisioning request to this connection, if it is not over and may receive it."""
         if self.is_over:
             return
@@ -174,6 +185,12 @@ class DeviceLink:
         """Note that the client has acknowledged a message; return whether it was one of the gateway's own."""
         return self._deliveries.was_own(packet_id)
 
-    def _whom(self) -> Admitted:
+    @property
+    def whom(self) -> Admitted:
+        """The device, once CONNECT was accepted."""
         assert self.admitted is not None, "nothing is asked before CONNECT was accepted"
         return self.admitted
+
+    def let_go(self) -> None:
+        """Forget the connection, which is over: nobody is told anything any more."""
+        self._end, self._refused, self._may_receive = _nobody, _nobody, None

@@ -8,6 +8,7 @@ import uuid
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from thingmint.core.topics.names import InvalidTopic, check_topic
 from thingmint.host.words import in_words
 from thingmint.mqtt.codec.aliases import TopicAliases
 from thingmint.mqtt.codec.codec import UNSUPPORTED_VERSION_ANSWER, decode_client_packet, encode
@@ -31,7 +32,6 @@ from thingmint.mqtt.codec.properties import ConnackProperties, DisconnectPropert
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.codec.reason_tables import CONNACK, DISCONNECT_OF_SERVER
 from thingmint.mqtt.codec.shared_publish import SharedPublish
-from thingmint.mqtt.codec.topics import InvalidTopic, check_topic
 from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.queues.limits import check_subscribe
 
@@ -42,8 +42,6 @@ MAX_IN_FLIGHT: Final = 100
 MAX_TOPIC_ALIASES: Final = 8
 SHORTEST_KEEP_ALIVE: Final = 30
 LONGEST_KEEP_ALIVE: Final = 1200
-# MQTT 5, 3.1.2.10: the client has half as long again.
-_KEEP_ALIVE_GRACE: Final = 1.5
 # CONNECT, SUBSCRIBE and UNSUBSCRIBE.
 _SESSION_REQUESTS: Final = frozenset({0x10, 0x82, 0xA2})
 _LARGEST_TWO_BYTES: Final = 0xFFFF
@@ -70,6 +68,7 @@ class DeviceProtocol:
         "_wants_reasons",
         "client_id",
         "connect",
+        "is_5",
         "keep_alive",
         "maximum_packet_size",
         "receive_maximum",
@@ -82,6 +81,8 @@ class DeviceProtocol:
         self._accepted = False
         self._wants_reasons = True
         self.connect: Connect | None = None
+        self.is_5 = False
+        """Whether refusals can be told one by one; read for each delivery."""
         self.client_id = ""
         self.keep_alive = LONGEST_KEEP_ALIVE
         self.receive_maximum = MAX_IN_FLIGHT
@@ -93,11 +94,6 @@ class DeviceProtocol:
         return None if self.connect is None else self.connect.version
 
     @property
-    def is_5(self) -> bool:
-        """Whether refusals can be told one by one."""
-        return self.version is ProtocolVersion.MQTT_5
-
-    @property
     def buffered(self) -> int:
         """How many bytes wait to be taken as requests."""
         return self._reader.buffered
@@ -106,11 +102,6 @@ class DeviceProtocol:
     def next_changes_session(self) -> bool:
         """Whether the next request, of which some may still be missing, begins or changes a session."""
         return self._reader.first_byte in _SESSION_REQUESTS
-
-    @property
-    def silence_limit(self) -> float:
-        """How many seconds the client may be silent."""
-        return self.keep_alive * _KEEP_ALIVE_GRACE
 
     # Bytes in, requests out
 
@@ -147,6 +138,7 @@ class DeviceProtocol:
     def _connecting(self, connect: Connect) -> Connect:
         # SDKs put their names in the username, and the certificate has said who it is: neither is kept, nor logged.
         connect = self.connect = replace(connect, username=None, password=None)
+        self.is_5 = connect.version is ProtocolVersion.MQTT_5
         self.client_id = _client_id(connect)
         asked = connect.keep_alive or LONGEST_KEEP_ALIVE
         self.keep_alive = min(max(asked, SHORTEST_KEEP_ALIVE), LONGEST_KEEP_ALIVE)

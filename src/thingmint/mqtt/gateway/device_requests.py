@@ -6,6 +6,9 @@ messages of QoS 0.
 
 from typing import Final, Protocol
 
+from thingmint.api.devices.device_api import DEVICE_OPERATIONS
+from thingmint.api.wire.device_operation import DeviceRequest, Hearer
+from thingmint.core.topics.names import InvalidTopic, is_reserved, parse_filter
 from thingmint.mqtt.codec.packets import (
     Puback,
     Publish,
@@ -18,7 +21,6 @@ from thingmint.mqtt.codec.packets import (
     Unsubscribe,
 )
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.codec.topics import InvalidTopic, parse_filter
 from thingmint.mqtt.counters import Loss
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.events import ClientSubscribed, ClientUnsubscribed, Link, MessageNotServed, Refused
@@ -28,14 +30,7 @@ from thingmint.mqtt.gateway.provisioning import Asker
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.queues.limits import MAX_SUBSCRIPTIONS
 from thingmint.mqtt.rights.permissions import to_publish, to_subscribe
-from thingmint.mqtt.rights.ports import Authorizer, FleetRequester
-from thingmint.mqtt.rights.reserved_topics import (
-    is_provisioning_request,
-    is_reserved,
-    is_served_by_aws_only,
-    may_match_an_answer,
-    may_match_an_event,
-)
+from thingmint.mqtt.rights.ports import Authorizer, Requester
 
 _NOT_AUTHORIZED: Final = "Not authorized"
 _NOT_SERVED: Final = "The reserved topic is not served"
@@ -59,7 +54,7 @@ class Speaker(DeviceConnection, Asker, EventListener, Protocol):
         ...
 
     @property
-    def requester(self) -> FleetRequester:
+    def requester(self) -> Requester:
         """Who it is."""
         ...
 
@@ -79,17 +74,18 @@ class Speaker(DeviceConnection, Asker, EventListener, Protocol):
 
 async def publish(speaker: Speaker, services: Services, message: Publish) -> None:
     """Take a message; raise PacketRefused if it can only be refused by ending the connection."""
-    refusal = _refusal(speaker, message)
+    request = DEVICE_OPERATIONS.find(message.topic)
+    refusal = _refusal(speaker, message, request)
     if refusal is not None:
         _refuse(speaker, message, refusal)
         return
-    if is_served_by_aws_only(message.topic):
+    if request is not None and request.operation.hears is Hearer.NOBODY:
         _drop(speaker, services, message)
         return
-    if is_reserved(message.topic):
+    if request is not None:
         # The acknowledgement says that the request has arrived, and comes before its answer.
         _acknowledge(speaker, message, ReasonCode.SUCCESS)
-        services.provisioning.request(speaker, speaker.requester, message.topic, message.payload)
+        services.provisioning.request(speaker, speaker.requester, request, message.payload)
         return
     code = await services.data_plane.publish(speaker, message)
     if code.is_failure:
@@ -140,15 +136,15 @@ async def unsubscribe(speaker: Speaker, services: Services, packet: Unsubscribe)
         services.events.heard(ClientUnsubscribed(speaker.link, services.clock.now(), unsubscribed))
 
 
-def _refusal(speaker: Speaker, message: Publish) -> PacketRefused | None:
+def _refusal(speaker: Speaker, message: Publish, request: DeviceRequest | None) -> PacketRefused | None:
     for needed in to_publish(message):
         if not needed.is_given_by(speaker.authorizer):
             speaker.refuse(needed.refused_by(speaker.authorizer))
             return PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
-    if is_served_by_aws_only(message.topic):
+    if not is_reserved(message.topic):
         return None
     # A message on …/accepted would be a forged answer; one that is retained would be an answer for ever.
-    if is_reserved(message.topic) and (message.retain or not is_provisioning_request(message.topic)):
+    if request is None or (message.retain and request.operation.handler is not None):
         speaker.refuse(to_publish(message)[0].refused_for("TOPIC_NOT_SERVED"))
         return PacketRefused(ReasonCode.TOPIC_NAME_INVALID, _NOT_SERVED)
     return None
@@ -184,8 +180,7 @@ def _judge(speaker: Speaker, services: Services, subscription: Subscription) -> 
     if not is_reserved(parsed.pattern):
         return None
     # A shared subscription would hand one connection's answers to another.
-    is_served = may_match_an_answer(parsed.pattern) or may_match_an_event(parsed.pattern)
-    if parsed.group is not None or not is_served:
+    if parsed.group is not None or not DEVICE_OPERATIONS.are_heard_with(parsed.pattern):
         return ReasonCode.TOPIC_FILTER_INVALID
     if parsed.pattern not in speaker.filters and len(speaker.filters) >= MAX_SUBSCRIPTIONS:
         services.counters.lost(Loss.SUBSCRIPTION_LIMIT)

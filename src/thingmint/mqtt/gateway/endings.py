@@ -24,6 +24,20 @@ _REASONS: Final = {
 }
 
 
+# What MQTT 5 tells the client where the code alone would leave it guessing.
+_SAID: Final = {
+    ReasonCode.SERVER_UNAVAILABLE: "The broker behind the service has closed the connection",
+    ReasonCode.SERVER_BUSY: "The broker behind the service does not answer",
+    ReasonCode.SESSION_TAKEN_OVER: "Another connection of this client id has taken over",
+    ReasonCode.QUOTA_EXCEEDED: "The client does not take its messages fast enough",
+}
+
+
+def said_of(code: ReasonCode) -> str:
+    """Return the reason string of an end that the data plane made; empty where the code says it all."""
+    return _SAID.get(code, "")
+
+
 @dataclass(frozen=True, slots=True)
 class Leave:
     """How a client has left; a connection that is cut off has not left cleanly."""

@@ -19,7 +19,8 @@ from thingmint.core.policies.target import CertificateTarget
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DataPlane
-from thingmint.mqtt.gateway.connection import Connection
+from thingmint.mqtt.gateway.connection import GatewayConnection
+from thingmint.mqtt.gateway.deadlines import Deadlines
 from thingmint.mqtt.gateway.event_listeners import EventListeners
 from thingmint.mqtt.gateway.last_endings import Ending, LastEndings
 from thingmint.mqtt.gateway.loop_lag import LoopLag
@@ -28,7 +29,7 @@ from thingmint.mqtt.gateway.roster import Roster
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.gateway.turns import Turns
 from thingmint.mqtt.rights.permissions import to_connect
-from thingmint.mqtt.rights.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, FleetApi
+from thingmint.mqtt.rights.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, Responder
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.listener import Listener
 from thingmint.mqtt.transport.memory_trimmer import MemoryTrimmer, glibc_trim
@@ -53,7 +54,7 @@ class Gateway:
         also: Sequence[tuple[str, int]] = (),
         tls_context: SSL.Context,
         registry: DeviceRegistry,
-        fleet: FleetApi,
+        responder: Responder,
         data_plane: DataPlane,
         events: EventSink,
         clock: Clock,
@@ -64,12 +65,13 @@ class Gateway:
     ) -> None:
         self._limits = limits or GatewayLimits()
         self._counters = counters or Counters()
-        self._desk = ProvisioningDesk(fleet, self._limits, self._counters)
-        self._roster: Roster[Connection] = Roster()
+        self._desk = ProvisioningDesk(responder, self._limits, self._counters)
+        self._roster: Roster[GatewayConnection] = Roster()
         self._listeners = EventListeners()
+        self._deadlines = Deadlines()
         self._last_endings = LastEndings()
         self._listener = Listener(
-            lambda: Connection(self._services, self._roster),
+            lambda: GatewayConnection(self._services, self._roster),
             host=host,
             port=port,
             also=also,
@@ -86,6 +88,7 @@ class Gateway:
             provisioning=self._desk,
             events=events,
             listeners=self._listeners,
+            deadlines=self._deadlines,
             last_endings=self._last_endings,
             clock=clock,
             limits=self._limits,
@@ -93,9 +96,9 @@ class Gateway:
             counters=self._counters,
         )
         self._refresher: asyncio.Task[None] | None = None
-        self._to_refresh: dict[Connection, None] = {}
+        self._to_refresh: dict[GatewayConnection, None] = {}
         self._ender: asyncio.Task[None] | None = None
-        self._to_end: deque[Connection] = deque()
+        self._to_end: deque[GatewayConnection] = deque()
 
     @property
     def port(self) -> int:
@@ -125,7 +128,7 @@ class Gateway:
     @property
     def connected_devices(self) -> int:
         """How many connections were accepted and are open."""
-        return len(self._roster.accepted)
+        return self._roster.accepted_count
 
     def use_tls_context(self, context: SSL.Context) -> None:
         """Use another server certificate for the connections to come; those that are open keep theirs."""
@@ -184,7 +187,7 @@ class Gateway:
         """Tell an event of an account to each of its clients that has subscribed to it and may receive it."""
         self._listeners.tell(scope, topic, payload)
 
-    def connection_of(self, scope: Scope, client_id: str) -> Connection | None:
+    def connection_of(self, scope: Scope, client_id: str) -> GatewayConnection | None:
         """Return the connection of an account's client whose CONNECT was accepted, or None."""
         return self._roster.of_client(scope, client_id)
 
@@ -250,9 +253,7 @@ class Gateway:
         loop = self._services.loop
         self._tick_timer = loop.call_later(_TICK_SECONDS, self._tick)
         now, time_of_certificates = loop.time(), self._services.clock.now()
-        for connection in self._roster.accepted:
-            connection.enforce_keep_alive(now)
-            connection.enforce_validity(time_of_certificates)
+        self._deadlines.advance(now, time_of_certificates, self._roster.accepted)
         self._data_plane.advance()
         self._counters.measured(self._measured())
         self._counters.tick(now)

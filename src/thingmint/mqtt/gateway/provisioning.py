@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
+from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.fair_line import FairLine
-from thingmint.mqtt.rights.ports import FleetAnswer, FleetApi, FleetRequester
-from thingmint.mqtt.rights.reserved_topics import asks_for_a_key
+from thingmint.mqtt.rights.ports import Answer, Requester, Responder
 from thingmint.mqtt.transport.limits import GatewayLimits
 
 # What is cancelled may still have a transaction to roll back.
@@ -37,7 +37,7 @@ class Asker(Protocol):
         """Whether the connection has ended, so that an answer reaches nobody."""
         ...
 
-    def answered(self, answer: FleetAnswer) -> None:
+    def answered(self, answer: Answer) -> None:
         """Send the answer to the device, or drop it if the connection is over."""
         ...
 
@@ -45,8 +45,8 @@ class Asker(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Request:
     asker: Asker
-    requester: FleetRequester
-    topic: str
+    requester: Requester
+    asked: DeviceRequest
     payload: bytes = field(repr=False)
 
 
@@ -61,8 +61,8 @@ class _Line:
 class ProvisioningDesk:
     """Takes requests while there is room, and turns others away at once: no device waits without an answer."""
 
-    def __init__(self, fleet: FleetApi, limits: GatewayLimits, counters: Counters | None = None) -> None:
-        self._fleet = fleet
+    def __init__(self, responder: Responder, limits: GatewayLimits, counters: Counters | None = None) -> None:
+        self._responder = responder
         self._limits = limits
         self._counters = counters or Counters()
         # Keys take long to generate, and other requests do not wait for them.
@@ -74,10 +74,10 @@ class ProvisioningDesk:
     def __len__(self) -> int:
         return len(self._tasks) + len(self._keys.waiting) + len(self._others.waiting)
 
-    def request(self, asker: Asker, requester: FleetRequester, topic: str, payload: bytes) -> None:
+    def request(self, asker: Asker, requester: Requester, asked: DeviceRequest, payload: bytes) -> None:
         """Have the request answered."""
-        request = _Request(asker, requester, topic, payload)
-        line = self._keys if asks_for_a_key(topic) else self._others
+        request = _Request(asker, requester, asked, payload)
+        line = self._keys if asked.operation.generates_key else self._others
         if self._is_closing or asker.provisioning >= self._limits.max_provisioning_per_connection:
             self._turn_away(request)
             return
@@ -121,7 +121,7 @@ class ProvisioningDesk:
 
     def _turn_away(self, request: _Request) -> None:
         self._counters.lost(Loss.PROVISIONING_THROTTLED)
-        request.asker.answered(self._fleet.rejection(request.topic, Throttled()))
+        request.asker.answered(self._responder.rejection(request.asked, Throttled()))
 
     def _start_next(self, line: _Line) -> None:
         while line.free and len(line.waiting):
@@ -143,10 +143,10 @@ class ProvisioningDesk:
 
     async def _answer(self, request: _Request) -> None:
         try:
-            answer = await self._fleet.answer(request.requester, request.topic, request.payload)
+            answer = await self._responder.answer(request.requester, request.asked, request.payload)
         except Exception:
             log.exception("a provisioning request failed")
-            answer = self._fleet.rejection(request.topic, ServiceUnavailable())
+            answer = self._responder.rejection(request.asked, ServiceUnavailable())
         finally:
             request.asker.provisioning -= 1
         request.asker.answered(answer)

@@ -44,6 +44,11 @@ class Roster(Generic[T]):
         """Those whose CONNECT was accepted, as of now."""
         return frozenset(self._accepted)
 
+    @property
+    def accepted_count(self) -> int:
+        """How many they are."""
+        return len(self._accepted)
+
     def arrived(self, connection: T) -> None:
         """List a connection whose handshake is done: before anybody asks who it is, so that no change is missed."""
         self._by_certificate.setdefault(connection.certificate_id, set()).add(connection)

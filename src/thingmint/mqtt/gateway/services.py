@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.gateway.deadlines import Deadlines
 from thingmint.mqtt.gateway.event_listeners import EventListeners
 from thingmint.mqtt.gateway.last_endings import LastEndings
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
@@ -24,6 +25,7 @@ class Services:
     provisioning: ProvisioningDesk
     events: EventSink
     listeners: EventListeners
+    deadlines: Deadlines
     last_endings: LastEndings
     clock: Clock
     limits: GatewayLimits

@@ -35,7 +35,7 @@ class Outbox:
 
     __slots__ = (
         "_around",
-        "_ids_in_use",
+        "_duplicate_ids",
         "_in_flight",
         "_is_placed",
         "_last_id",
@@ -51,12 +51,14 @@ class Outbox:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        # QoS 0 that the connection had no room for, which hardly any client ever has; and QoS 1.
+        # QoS 0 that the connection had no room for, and QoS 1. Most clients never have any, and a deque without
+        # anything in it takes most of a kilobyte.
         self._unsent: deque[Outgoing] | None = None
         self._unsent_bytes = 0
-        self._waiting: deque[Outgoing] = deque()
+        self._waiting: deque[Outgoing] | None = None
         self._in_flight: dict[int, Outgoing] = {}
-        self._ids_in_use: set[int] = set()
+        # Identifiers of messages that wait to be sent again.
+        self._duplicate_ids: set[int] | None = None
         self._last_id = 0
         self._replaying = 0
         self._is_placed = False
@@ -69,7 +71,7 @@ class Outbox:
         """When the client last took or acknowledged a message."""
 
     def __len__(self) -> int:
-        return len(self._unsent or ()) + len(self._waiting) + len(self._in_flight)
+        return len(self._unsent or ()) + len(self._waiting or ()) + len(self._in_flight)
 
     @property
     def is_replaying(self) -> bool:
@@ -80,7 +82,7 @@ class Outbox:
     def is_full(self) -> bool:
         """Whether this client's own bounds are reached."""
         limits = self._around.limits
-        return self.size >= limits.queued_bytes or len(self._waiting) >= limits.queued_messages
+        return self.size >= limits.queued_bytes or len(self._waiting or ()) >= limits.queued_messages
 
     @property
     def may_be_sent_at_once(self) -> bool:
@@ -104,8 +106,8 @@ class Outbox:
         if self._waiting or self._unsent or message.expires_at is not None:
             return False
         around = self._around
-        window = min(connection.receive_window, around.limits.in_flight)
-        if len(self._in_flight) >= window:
+        in_flight = len(self._in_flight)
+        if in_flight >= around.limits.in_flight or in_flight >= connection.receive_window:
             return False
         packet_id = self._free_id()
         if connection.deliver_shared(shared, packet_id) is not Delivery.WRITTEN:
@@ -113,7 +115,6 @@ class Outbox:
         outgoing = Outgoing(message, shared.qos, shared.retain, packet_id, shared.group)
         self._charge(outgoing, is_reserved=is_reserved)
         self._in_flight[packet_id] = outgoing
-        self._ids_in_use.add(packet_id)
         self.progress_at = now
         around.counters.passed(Traffic.SENT)
         return True
@@ -124,6 +125,8 @@ class Outbox:
             self._live_since = now
         if not self.size:
             self.progress_at = now
+        if self._waiting is None:
+            self._waiting = deque()
         self._waiting.append(outgoing)
         self._charge(outgoing, is_reserved=is_reserved)
 
@@ -150,9 +153,8 @@ class Outbox:
         while self._unsent:
             if not self._send_unsent(self._unsent[0], connection, now):
                 return
-        waiting = self._waiting
-        while waiting:
-            outgoing = waiting[0]
+        while self._waiting:
+            outgoing = self._waiting[0]
             void = self._why_void(outgoing, connection, now)
             if void is not None:
                 self._around.counters.lost(void)
@@ -173,14 +175,17 @@ class Outbox:
             self._around.counters.lost(Loss.SESSION_ENDED, len(self._unsent))
             self._drop_unsent()
         if self._in_flight:
+            if self._waiting is None:
+                self._waiting = deque()
             self._waiting.extendleft(reversed(self._in_flight.values()))
-            self._in_flight.clear()
+            self._duplicate_ids = {*(self._duplicate_ids or ()), *self._in_flight}
+            self._in_flight = {}
         self._replaying = 0
         self._live_since = None
 
     def begin(self, now: float) -> None:
         """Count what waits as stored: there is a new connection."""
-        self._replaying, self.turn, self.progress_at = len(self._waiting), 0, now
+        self._replaying, self.turn, self.progress_at = len(self._waiting or ()), 0, now
         self._live_since = None
 
     def drop_oldest(self) -> bool:
@@ -207,12 +212,11 @@ class Outbox:
         """Drop everything and return how many messages that was."""
         count = len(self)
         self._drop_unsent()
-        for outgoing in (*self._waiting, *self._in_flight.values()):
+        for outgoing in (*(self._waiting or ()), *self._in_flight.values()):
             self._around.memory.release(outgoing.message)
             self._around.memory.messages -= 1
-        self._waiting.clear()
-        self._in_flight.clear()
-        self._ids_in_use.clear()
+        self._waiting = self._duplicate_ids = None
+        self._in_flight = {}
         self._grow(-self.size)
         self._replaying = 0
         return count
@@ -254,7 +258,8 @@ class Outbox:
             return True
         self._around.counters.passed(Traffic.SENT)
         outgoing.packet_id = packet_id
-        self._ids_in_use.add(packet_id)
+        if is_duplicate:
+            self._forget_duplicate(packet_id)
         self._in_flight[packet_id] = outgoing
         return True
 
@@ -286,11 +291,15 @@ class Outbox:
             self._leave_unsent()
 
     def _leave_first(self) -> Outgoing:
+        assert self._waiting, "called where there is one"
         self._replaying -= self._replaying > 0
-        return self._waiting.popleft()
+        outgoing = self._waiting.popleft()
+        self._waiting = self._waiting or None
+        return outgoing
 
     def _release(self, outgoing: Outgoing) -> None:
-        self._ids_in_use.discard(outgoing.packet_id)
+        if self._duplicate_ids is not None:
+            self._forget_duplicate(outgoing.packet_id)
         self._around.memory.release(outgoing.message)
         self._around.memory.messages -= 1
         self._grow(-outgoing.size)
@@ -315,5 +324,10 @@ class Outbox:
         # There are far more identifiers than messages in flight.
         while True:
             self._last_id = self._last_id % DATA_PLANE_PACKET_IDS[-1] + 1
-            if self._last_id not in self._ids_in_use:
+            if self._last_id not in self._in_flight and self._last_id not in (self._duplicate_ids or ()):
                 return self._last_id
+
+    def _forget_duplicate(self, packet_id: int) -> None:
+        if self._duplicate_ids is not None:
+            self._duplicate_ids.discard(packet_id)
+            self._duplicate_ids = self._duplicate_ids or None

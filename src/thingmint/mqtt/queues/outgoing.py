@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass, replace
 
+from thingmint.core.topics.names import received_as
 from thingmint.mqtt.codec.packets import Publish, QoS
-from thingmint.mqtt.codec.topics import received_as
 from thingmint.mqtt.queues.kept_message import ENTRY_BYTES, KeptMessage
 
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from thingmint.core.topics.names import is_reserved
 from thingmint.mqtt.codec.packets import Publish, QoS
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, Delivery, DeviceConnection
 from thingmint.mqtt.queues.kept_message import size_of
-from thingmint.mqtt.rights.reserved_topics import is_reserved
 
 _WAITING_BYTES: Final = 4 * 1024 * 1024
 

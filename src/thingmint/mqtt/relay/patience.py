@@ -1,7 +1,7 @@
 """Owns for how long the relay waits for the broker, and when it must show that a device is there; sends nothing."""
 
 
-class Patience:
+class BrokerPatience:
     """Time of one connection, in steps of the data plane's ``advance``: waiting costs no timer for each request."""
 
     __slots__ = ("_answer_seconds", "_has_pinged", "_waits_since", "_wrote_at")

@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from thingmint.core.identifiers import Scope
+from thingmint.core.topics.names import InvalidTopic, check_topic, is_reserved, parse_filter
 from thingmint.host.words import in_words
 from thingmint.mqtt.broker.session import will_message
 from thingmint.mqtt.codec.packets import Connect, Disconnect, Publish, QoS, Subscription
 from thingmint.mqtt.codec.properties import NO_DISCONNECT_PROPERTIES, DisconnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.codec.topics import InvalidTopic, check_topic, parse_filter
+from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DeviceConnection, NotReadable, Opened, Retained
 from thingmint.mqtt.relay.address import BrokerAddress, parse_broker_address
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.service import ServiceLink
 from thingmint.mqtt.relay.terms import upstream_connect
 from thingmint.mqtt.relay.upstream import Upstream, new_read_buffer
-from thingmint.mqtt.rights.reserved_topics import is_reserved
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +41,14 @@ class _Link:
 class RelayDataPlane:
     """A DataPlane that passes on to a broker, whose address is such as ``unix:/run/mosquitto.sock``."""
 
-    def __init__(self, address: str, scope: Scope, limits: RelayLimits | None = None) -> None:
+    def __init__(
+        self, address: str, scope: Scope, limits: RelayLimits | None = None, counters: Counters | None = None
+    ) -> None:
         """Serve the account's devices; connect to nobody yet. Raises InvalidBrokerAddress."""
         self._address: BrokerAddress = parse_broker_address(address)
         self._scope = scope
         self._limits = limits or RelayLimits()
+        self._counters = counters or Counters()
         self._links: dict[DeviceConnection, _Link] = {}
         self._of_client: dict[str, Upstream] = {}
         self._openings = asyncio.Semaphore(self._limits.openings_at_once)
@@ -159,7 +162,9 @@ class RelayDataPlane:
 
     async def _open(self, connection: DeviceConnection, connect: Connect) -> Opened:
         earlier = self._of_client.get(connection.client_id)
-        upstream = await self._address.connect(lambda: Upstream(connection, self._limits, self._read_buffer))
+        upstream = await self._address.connect(
+            lambda: Upstream(connection, self._limits, self._read_buffer, self._counters)
+        )
         try:
             if earlier is not None:
                 earlier.has_successor = True

@@ -7,10 +7,10 @@ large, says why it refuses something, and sessions of MQTT 3.1.1 expire as they 
 from dataclasses import dataclass
 from typing import Final
 
+from thingmint.core.topics.names import TopicFilter, has_wildcard
 from thingmint.mqtt.codec.packets import Connack, Connect, ProtocolVersion, Publish, QoS
 from thingmint.mqtt.codec.properties import ConnackProperties, ConnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.codec.topics import TopicFilter
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.queues.limits import BrokerLimits
@@ -104,8 +104,7 @@ class BrokerTerms:
         properties = self.properties
         if topic_filter.group is not None and properties.shared_subscription_available is False:
             return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-        has_wildcard = "+" in topic_filter.pattern or "#" in topic_filter.pattern
-        if has_wildcard and properties.wildcard_subscription_available is False:
+        if has_wildcard(topic_filter.pattern) and properties.wildcard_subscription_available is False:
             return ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
         return None
 

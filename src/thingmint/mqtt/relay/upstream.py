@@ -7,6 +7,7 @@ import asyncio
 import logging
 from typing import Final, TypeVar, cast
 
+from thingmint.core.topics.names import TopicFilter
 from thingmint.mqtt.codec.codec import decode_server_packet, encode
 from thingmint.mqtt.codec.framing import FrameReader
 from thingmint.mqtt.codec.packets import (
@@ -27,13 +28,13 @@ from thingmint.mqtt.codec.packets import (
     Unsubscribe,
 )
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.codec.topics import TopicFilter
+from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.relay.deliveries import RelayDeliveries
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.output import RelayOutput
-from thingmint.mqtt.relay.patience import Patience
+from thingmint.mqtt.relay.patience import BrokerPatience
 from thingmint.mqtt.relay.terms import BrokerTerms, ending_of, terms_of
 
 _VERSION: Final = ProtocolVersion.MQTT_5
@@ -64,7 +65,14 @@ class Upstream(asyncio.BufferedProtocol):
     _transport: asyncio.Transport
     _output: RelayOutput
 
-    def __init__(self, connection: DeviceConnection, limits: RelayLimits, read_buffer: memoryview) -> None:
+    def __init__(
+        self,
+        connection: DeviceConnection,
+        limits: RelayLimits,
+        read_buffer: memoryview,
+        counters: Counters | None = None,
+    ) -> None:
+        self._counters = counters or Counters()
         self._connection = connection
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -81,7 +89,7 @@ class Upstream(asyncio.BufferedProtocol):
         self.has_successor = False
         """Whether another connection of the client is about to take over."""
         self._last_id = 0
-        self._patience = Patience(limits.answer_seconds, self._loop.time())
+        self._patience = BrokerPatience(limits.answer_seconds, self._loop.time())
 
     # For the relay
 
@@ -152,8 +160,11 @@ class Upstream(asyncio.BufferedProtocol):
         self._is_leaving = True
         self._transport.abort()
 
-    def lose(self, reason: ReasonCode) -> None:
-        """Give the broker up and disconnect the device with the reason, unless one of them has left before."""
+    def lose(self, reason: ReasonCode, loss: Loss = Loss.BROKER_CLOSED) -> None:
+        """Give the broker up and disconnect the device with the reason, unless one of them has left before.
+
+        A device that another connection of its client has taken over is not counted as a loss.
+        """
         if self._lost is not None or self._is_leaving:
             return
         self._lost = PacketRefused(reason, _UNAVAILABLE)
@@ -162,6 +173,8 @@ class Upstream(asyncio.BufferedProtocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(self._lost)
         if self._is_open:
+            if reason is not ReasonCode.SESSION_TAKEN_OVER:
+                self._counters.lost(loss)
             self._connection.disconnect(reason)
 
     def advance(self, now: float) -> None:
@@ -174,7 +187,7 @@ class Upstream(asyncio.BufferedProtocol):
         waits = self._answer is not None or self._output.is_congested
         if self._patience.is_over(now, waits=waits, is_full=self._deliveries.is_full):
             log.warning("the broker does not answer")
-            self.lose(ReasonCode.SERVER_BUSY)
+            self.lose(ReasonCode.SERVER_BUSY, Loss.BROKER_SILENT)
             return
         has_written, self._output.has_written = self._output.has_written, False
         if self._patience.must_ping(now, self._terms.keep_alive, has_written=has_written):

@@ -1,8 +1,8 @@
 """Owns the filters that one connection keeps to itself: those on reserved topics, which no data plane ever sees."""
 
+from thingmint.api.devices.device_api import DEVICE_OPERATIONS
+from thingmint.core.topics.names import matches
 from thingmint.mqtt.codec.packets import QoS
-from thingmint.mqtt.codec.topics import matches
-from thingmint.mqtt.rights.reserved_topics import may_match_an_event
 
 
 class OwnFilters:
@@ -22,7 +22,7 @@ class OwnFilters:
     @property
     def may_hear_events(self) -> bool:
         """Whether one of them may match an event of the service."""
-        return any(map(may_match_an_event, self._granted))
+        return any(map(DEVICE_OPERATIONS.events_are_heard_with, self._granted))
 
     def add(self, pattern: str, qos: QoS) -> QoS:
         """Keep the filter, or replace it, and return the QoS that is granted: at most once is the least."""

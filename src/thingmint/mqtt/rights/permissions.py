@@ -13,7 +13,7 @@ _SUBSCRIBE: Final = "iot:Subscribe"
 _RECEIVE: Final = "iot:Receive"
 
 
-class Permission(NamedTuple):
+class NeededPermission(NamedTuple):
     """An action on the last part of an ARN."""
 
     action: str
@@ -33,29 +33,29 @@ class Permission(NamedTuple):
         return Refused(self.action, reason, self.resource)
 
 
-def to_connect(client_id: str) -> Permission:
+def to_connect(client_id: str) -> NeededPermission:
     """Return what it takes to connect as this client."""
-    return Permission(_CONNECT, f"client/{client_id}")
+    return NeededPermission(_CONNECT, f"client/{client_id}")
 
 
-def to_publish(message: Publish | Will) -> tuple[Permission, ...]:
+def to_publish(message: Publish | Will) -> tuple[NeededPermission, ...]:
     """Return what it takes to publish the message, at once or as a will."""
     resource = f"topic/{message.topic}"
-    needed = Permission(_PUBLISH, resource)
-    return (needed, Permission(_RETAIN_PUBLISH, resource)) if message.retain else (needed,)
+    needed = NeededPermission(_PUBLISH, resource)
+    return (needed, NeededPermission(_RETAIN_PUBLISH, resource)) if message.retain else (needed,)
 
 
-def to_subscribe(topic_filter: str) -> Permission:
+def to_subscribe(topic_filter: str) -> NeededPermission:
     """Return what it takes to subscribe to the whole filter, ``$share/GROUP/`` included."""
-    return Permission(_SUBSCRIBE, f"topicfilter/{topic_filter}")
+    return NeededPermission(_SUBSCRIBE, f"topicfilter/{topic_filter}")
 
 
-def to_receive(topic: str) -> Permission:
+def to_receive(topic: str) -> NeededPermission:
     """Return what it takes to be given a message of the topic; ``$share/GROUP/TOPIC`` names a shared subscription's."""
-    return Permission(_RECEIVE, f"topic/{topic}")
+    return NeededPermission(_RECEIVE, f"topic/{topic}")
 
 
-def of_connect(connect: Connect, client_id: str) -> tuple[Permission, ...]:
+def of_connect(connect: Connect, client_id: str) -> tuple[NeededPermission, ...]:
     """Return all that a CONNECT needs: a will is a message that will be published."""
     return (to_connect(client_id), *(to_publish(connect.will) if connect.will else ()))
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.events import GatewayEvent, Refused
@@ -119,8 +120,8 @@ class DeviceRegistry(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FleetRequester:
-    """Who asks for a certificate or for its provisioning."""
+class Requester:
+    """Who asks for an operation of the service."""
 
     device: Device
     client_id: str
@@ -128,27 +129,29 @@ class FleetRequester:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetAnswer:
+class Answer:
     """What goes to the requesting connection and nowhere else; the payload may hold a private key."""
 
     topic: str
     payload: bytes = field(repr=False)
     refused: Refused | None = None
     """What was refused, and why; None for a request that was carried out."""
+    most_qos: int = 1
+    """The highest QoS at which it may be sent."""
 
 
-class FleetApi(Protocol):
-    """Answers the provisioning operations of MQTT."""
+class Responder(Protocol):
+    """Answers the requests of devices on reserved topics."""
 
-    async def answer(self, requester: FleetRequester, topic: str, payload: bytes) -> FleetAnswer:
-        """Carry out the request that was published to the topic, and return what came of it.
+    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> Answer:
+        """Carry out the request that was published, and return what came of it.
 
         A refusal is an answer too, on ``…/rejected``; what is raised is a failure of the service. The gateway has
         decided iot:Publish on the topic.
         """
         ...
 
-    def rejection(self, topic: str, error: ThingmintError) -> FleetAnswer:
+    def rejection(self, request: DeviceRequest, error: ThingmintError) -> Answer:
         """Return the answer to a request that is not carried out."""
         ...
 

@@ -32,10 +32,10 @@ class WillRight:
 
         Logs and counts a will that may not be published, and one of which the registry does not tell.
         """
-        why, level = "the registry cannot be read", logging.WARNING
+        why, loss = "the registry cannot be read", Loss.WILL_UNDECIDED
         for _ in range(_TRIES):
             try:
-                why, level = await self._refusal(message), logging.INFO
+                why, loss = await self._refusal(message), Loss.WILL_NOT_ALLOWED
                 break
             except (ServiceUnavailable, Throttled):
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -48,8 +48,9 @@ class WillRight:
                 break
         if why:
             certificate, topic = self.device.certificate_id, message.topic
+            level = logging.WARNING if loss is Loss.WILL_UNDECIDED else logging.INFO
             log.log(level, "a will is not published: %s (certificate %s, topic %s)", why, certificate, topic)
-            self.counters.lost(Loss.WILL_NOT_ALLOWED)
+            self.counters.lost(loss)
         return not why
 
     async def _refusal(self, message: Publish) -> str:

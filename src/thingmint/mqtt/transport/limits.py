@@ -18,6 +18,8 @@ class GatewayLimits:
     max_waiting: int = 4_096
     handshake_seconds: float = 10.0
     connect_seconds: float = 10.0
+    # Times its keep-alive: for so long a device may be silent. MQTT 5, 3.1.2.10, has half as long again.
+    keep_alive_grace: float = 1.5
     # Only where others wait for the place.
     silent_seconds: float = 3.0
     close_seconds: float = 2.0

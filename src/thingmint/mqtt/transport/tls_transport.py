@@ -19,7 +19,7 @@ from OpenSSL import SSL
 from thingmint.host.words import in_words
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.tls import Peer
-from thingmint.mqtt.transport.tls_records import RECORD_BYTES, TLSRecords
+from thingmint.mqtt.transport.tls_records import OUTPUT_BYTES, RECORD_BYTES, TLSRecords
 from thingmint.mqtt.transport.tls_roles import Owner, TLSProtocol
 from thingmint.mqtt.transport.unread_bytes import UnreadBytes
 
@@ -110,7 +110,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         """Whether the handshake is done."""
         return self._state is not _State.HANDSHAKE
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Send data, or nothing if the connection is over; a peer that leaves far too much unread is cut off."""
         if self._state is not _State.OPEN or self._lower is None:
             return
@@ -258,14 +258,20 @@ class TLSTransport(asyncio.BufferedProtocol):
         try:
             if self._state is _State.HANDSHAKE:
                 self._establish(self._records.shake_hands())
-            while self._state is _State.OPEN and not self._reading_paused and not self._writing_paused:
+            while self._may_deliver():
                 assert self._upper is not None
                 self._upper.data_received(self._records.read())
+                if self._records.is_drained and self._may_deliver():
+                    # To ask OpenSSL would be to have an exception made. A record with data has no answer of its own.
+                    return self._has_read_on()
         except SSL.WantReadError:
             # Handshakes and key updates are answered by OpenSSL itself.
             self._flush()
             return self._has_read_on()
         return False
+
+    def _may_deliver(self) -> bool:
+        return self._state is _State.OPEN and not self._reading_paused and not self._writing_paused
 
     def _has_read_on(self) -> bool:
         if self._unread is not None and (received := self._unread.read(RECORD_BYTES)):
@@ -316,6 +322,8 @@ class TLSTransport(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         while self._lower is not None and (output := self._records.output()):
             self._lower.write(output)
+            if len(output) < OUTPUT_BYTES:
+                return
 
     def _say_last_words(self) -> None:
         """Send the alert that OpenSSL has made, then wait a little for the peer to read it and to close."""

@@ -18,7 +18,8 @@ class Writer:
         self._transport = transport
         self._high = limits.write_high_bytes
         self._loop = loop
-        self._waiting = bytearray()
+        # Mostly one packet, which is sent as it is.
+        self._waiting: bytes | bytearray = b""
         self._scheduled = False
         self.paused = False
 
@@ -29,7 +30,7 @@ class Writer:
 
     def write(self, encoded: bytes) -> None:
         """Send the bytes in this turn of the loop or the next."""
-        self._waiting += encoded
+        self._add(encoded)
         if len(self._waiting) > self._high:
             self.flush()
         elif not self._scheduled:
@@ -39,23 +40,31 @@ class Writer:
     def flush(self) -> None:
         """Send at once."""
         if self._waiting:
-            # A new buffer, because an idle connection should not keep a large one.
-            waiting, self._waiting = self._waiting, bytearray()
-            self._transport.write(bytes(waiting))
+            # An idle connection should not keep a buffer.
+            waiting, self._waiting = self._waiting, b""
+            self._transport.write(waiting)
 
     def close(self, last_words: bytes) -> None:
         """Send what waits, then the last words, and close."""
-        self._waiting += last_words
+        self._add(last_words)
         self.flush()
         self._transport.close()
 
     def cut(self, last_words: bytes) -> None:
         """Throw away what waits; say the last words to a device that reads, and close."""
-        self._waiting = bytearray()
+        self._waiting = b""
         if self.paused:
             self._transport.abort()
         else:
             self.close(last_words)
+
+    def _add(self, encoded: bytes) -> None:
+        if not self._waiting:
+            self._waiting = encoded
+            return
+        if isinstance(self._waiting, bytes):
+            self._waiting = bytearray(self._waiting)
+        self._waiting += encoded
 
     def _flush_on_time(self) -> None:
         self._scheduled = False

@@ -113,8 +113,8 @@ async def create_access_key(
     return NewAccessKey(access_key, secret, session_token)
 
 
-async def list_access_keys(store: Store, account: AccountId) -> tuple[AccessKey, ...]:
-    """Return the access keys of an account, oldest first, expired ones included."""
+async def list_access_keys(store: Store, account: AccountId | None) -> tuple[AccessKey, ...]:
+    """Return the access keys of an account, or of all accounts for None, oldest first, expired ones included."""
 
     def program() -> Steps[tuple[AccessKey, ...]]:
         return tuple((yield from access_key_table.access_keys(account)))

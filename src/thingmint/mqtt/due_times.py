@@ -1,4 +1,4 @@
-"""Owns the order in which absent clients' wills and sessions become due, so that none is looked at before its time."""
+"""Owns the order in which things become due, so that none is looked at before its time."""
 
 import heapq
 import itertools

@@ -10,8 +10,12 @@ from typing import Final
 MAX_TOPIC_BYTES: Final = 256
 MAX_SLASHES: Final = 7
 
-_BASIC_INGEST: Final = "$aws/rules/"
-_SHARED: Final = "$share/"
+SEPARATOR: Final = "/"
+ANY_LEVEL: Final = "+"
+ANY_LEVELS: Final = "#"
+RESERVED_PREFIX: Final = "$"
+SHARED_PREFIX: Final = "$share/"
+BASIC_INGEST_PREFIX: Final = "$aws/rules/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,19 @@ class InvalidTopic(ValueError):
     """The topic or the filter breaks a rule; the message says which."""
 
 
+def is_reserved(topic: str) -> bool:
+    """Return whether the topic or filter is one of the service's, and not for messages between devices."""
+    return topic.startswith(RESERVED_PREFIX)
+
+
+def has_wildcard(text: str) -> bool:
+    """Return whether the text holds a character that stands for levels in topic filters, and in no topic."""
+    return ANY_LEVEL in text or ANY_LEVELS in text
+
+
 def check_topic(topic: str) -> None:
     """Return if the topic is one that messages may have; raise InvalidTopic otherwise."""
-    if "+" in topic or "#" in topic:
+    if has_wildcard(topic):
         raise InvalidTopic("A topic holds no wildcard")
     _check_size(topic)
 
@@ -37,52 +51,52 @@ def check_topic(topic: str) -> None:
 def parse_filter(text: str) -> TopicFilter:
     """Return the filter taken apart; raise InvalidTopic if it is none."""
     group, pattern = None, text
-    if text == _SHARED[:-1] or text.startswith(_SHARED):
+    if text == SHARED_PREFIX[:-1] or text.startswith(SHARED_PREFIX):
         group, pattern = _shared(text)
     _check_size(pattern)
-    levels = pattern.split("/")
-    if any("#" in level for level in levels[:-1]) or ("#" in levels[-1] and levels[-1] != "#"):
+    levels = pattern.split(SEPARATOR)
+    if any(ANY_LEVELS in level for level in levels[:-1]) or (ANY_LEVELS in levels[-1] and levels[-1] != ANY_LEVELS):
         raise InvalidTopic("# stands alone in the last level of a topic filter")
-    if any("+" in level and level != "+" for level in levels):
+    if any(ANY_LEVEL in level and level != ANY_LEVEL for level in levels):
         raise InvalidTopic("+ stands alone in a level of a topic filter")
     return TopicFilter(text, pattern, group)
 
 
 def matches(pattern: str, topic: str) -> bool:
     """Return whether a valid pattern matches a valid topic; no wildcard matches a first level with ``$`` in front."""
-    if topic.startswith("$") and pattern[0] in "+#":
+    if is_reserved(topic) and has_wildcard(pattern[0]):
         return False
-    expected, levels = pattern.split("/"), topic.split("/")
-    if expected[-1] == "#":
+    expected, levels = pattern.split(SEPARATOR), topic.split(SEPARATOR)
+    if expected[-1] == ANY_LEVELS:
         expected = expected[:-1]
         # AWS: # stands for one level or more. In MQTT it stands for none too.
         if len(levels) <= len(expected):
             return False
         levels = levels[: len(expected)]
     return len(levels) == len(expected) and all(
-        level in ("+", actual) for level, actual in zip(expected, levels, strict=True)
+        level in (ANY_LEVEL, actual) for level, actual in zip(expected, levels, strict=True)
     )
 
 
 def received_as(topic: str, group: str | None) -> str:
     """Return what iot:Receive is asked about: the topic, or ``$share/GROUP/TOPIC`` if the group shares the message."""
-    return topic if group is None else f"{_SHARED}{group}/{topic}"
+    return topic if group is None else f"{SHARED_PREFIX}{group}{SEPARATOR}{topic}"
 
 
 def _shared(text: str) -> tuple[str, str]:
-    _, group, pattern = [*text.split("/", 2), "", ""][:3]
-    if not group or "+" in group or "#" in group:
+    _, group, pattern = [*text.split(SEPARATOR, 2), "", ""][:3]
+    if not group or has_wildcard(group):
         raise InvalidTopic("A shared subscription names a group, without wildcards")
     # What the service answers on its reserved topics is for one connection; it is not shared out.
-    if pattern.startswith("$"):
+    if is_reserved(pattern):
         raise InvalidTopic("Reserved topics cannot be shared")
     return group, pattern
 
 
 def _check_size(topic: str) -> None:
     counted = topic
-    if topic.startswith(_BASIC_INGEST):
-        rule, slash, rest = topic[len(_BASIC_INGEST) :].partition("/")
+    if topic.startswith(BASIC_INGEST_PREFIX):
+        rule, slash, rest = topic[len(BASIC_INGEST_PREFIX) :].partition(SEPARATOR)
         counted = rest if rule and slash else topic
     if not counted:
         raise InvalidTopic("A topic or topic filter is not empty")
@@ -90,5 +104,5 @@ def _check_size(topic: str) -> None:
         raise InvalidTopic("A topic or topic filter holds no NUL")
     if len(counted.encode("utf-8", "surrogatepass")) > MAX_TOPIC_BYTES:
         raise InvalidTopic(f"A topic or topic filter is at most {MAX_TOPIC_BYTES} bytes long")
-    if counted.count("/") > MAX_SLASHES:
+    if counted.count(SEPARATOR) > MAX_SLASHES:
         raise InvalidTopic(f"A topic or topic filter has at most {MAX_SLASHES} slashes")

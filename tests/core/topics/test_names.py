@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thingmint.core.topics.names import InvalidTopic, check_topic, matches, parse_filter, received_as
 from thingmint.mqtt.broker.subscription_tree import SubscriptionTree
-from thingmint.mqtt.codec.topics import InvalidTopic, check_topic, matches, parse_filter
 
 SEVEN_SLASHES = "a/b/c/d/e/f/g/h"
 BASIC_INGEST = "$aws/rules/rule/"
@@ -178,3 +178,8 @@ def test_reserved_topics_are_in_no_tree(pattern: str) -> None:
     with pytest.raises(ValueError, match="reserved"):
         tree.add(pattern, "key", None)
     assert tree.is_empty
+
+
+def test_a_message_through_a_shared_subscription_is_named_after_its_group() -> None:
+    assert received_as("a/b", None) == "a/b"
+    assert received_as("a/b", "group") == "$share/group/a/b"

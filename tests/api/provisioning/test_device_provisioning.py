@@ -7,11 +7,13 @@ from typing import Any
 import cbor2
 import pytest
 from tests.support.authority import Hook, new_authority, shared_key_pair, with_own_ids
+from tests.support.device_requests import asked
 from tests.support.fleet import DEVICE, FLEET, OPERATOR, create_template
 from tests.support.memory_store import MemoryStore
 from tests.support.signing_requests import csr_pem
 
-from thingmint.api.provisioning.fleet import Fleet, RegisterThingPayload, Reply
+from thingmint.api.devices.device_api import DeviceApi, Reply
+from thingmint.api.provisioning.device_provisioning import RegisterThingPayload
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import (
     AccessDenied,
@@ -43,14 +45,14 @@ def authority(store: MemoryStore) -> RegistrationAuthority:
 
 
 @pytest.fixture
-def fleet(authority: RegistrationAuthority) -> Fleet:
-    return Fleet(authority)
+def api(authority: RegistrationAuthority) -> DeviceApi:
+    return DeviceApi(authority)
 
 
-async def ask(fleet: Fleet, topic: str, members: object = None, *, payload: bytes | None = None) -> Reply:
+async def ask(api: DeviceApi, topic: str, members: object = None, *, payload: bytes | None = None) -> Reply:
     if payload is None:
         payload = b"" if members is None else json.dumps(members).encode()
-    return await fleet.answer(DEVICE, "client-1", topic, payload)
+    return await api.answer(DEVICE, "client-1", asked(topic), payload)
 
 
 def read(reply: Reply) -> Any:  # parsed JSON, looked into by tests
@@ -58,8 +60,8 @@ def read(reply: Reply) -> Any:  # parsed JSON, looked into by tests
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b'""', b"\xa0", b"anything"])
-async def test_keys_are_given_whatever_the_payload_holds(fleet: Fleet, store: MemoryStore, payload: bytes) -> None:
-    reply = await ask(fleet, f"{KEYS}/json", payload=payload)
+async def test_keys_are_given_whatever_the_payload_holds(api: DeviceApi, store: MemoryStore, payload: bytes) -> None:
+    reply = await ask(api, f"{KEYS}/json", payload=payload)
     assert reply.topic == f"{KEYS}/json/accepted"
     given = read(reply)
     (stored,) = store.tables.certificates
@@ -69,41 +71,41 @@ async def test_keys_are_given_whatever_the_payload_holds(fleet: Fleet, store: Me
     assert stored.status is CertificateStatus.PENDING_ACTIVATION
 
 
-async def test_the_answer_follows_the_format_of_the_topic(fleet: Fleet) -> None:
-    reply = await ask(fleet, f"{KEYS}/cbor")
+async def test_the_answer_follows_the_format_of_the_topic(api: DeviceApi) -> None:
+    reply = await ask(api, f"{KEYS}/cbor")
     assert reply.topic == f"{KEYS}/cbor/accepted"
     assert cbor2.loads(reply.payload)["privateKey"].startswith("-----BEGIN RSA PRIVATE KEY-----")
 
 
-async def test_no_repr_shows_a_key_or_a_token(fleet: Fleet) -> None:
-    reply = await ask(fleet, f"{KEYS}/json")
+async def test_no_repr_shows_a_key_or_a_token(api: DeviceApi) -> None:
+    reply = await ask(api, f"{KEYS}/json")
     assert "PRIVATE" not in repr(reply)
     assert "secret" not in repr(RegisterThingPayload(certificate_ownership_token="secret"))
 
 
-async def test_a_signing_request_gets_a_certificate_and_no_key(fleet: Fleet, store: MemoryStore) -> None:
-    given = read(await ask(fleet, f"{CSR}/json", {"certificateSigningRequest": csr_pem("p-256")}))
+async def test_a_signing_request_gets_a_certificate_and_no_key(api: DeviceApi, store: MemoryStore) -> None:
+    given = read(await ask(api, f"{CSR}/json", {"certificateSigningRequest": csr_pem("p-256")}))
     assert given.keys() == {"certificateId", "certificatePem", "certificateOwnershipToken"}
     assert [each.certificate_id for each in store.tables.certificates] == [given["certificateId"]]
 
 
-async def test_a_signing_request_in_cbor_is_the_same(fleet: Fleet) -> None:
+async def test_a_signing_request_in_cbor_is_the_same(api: DeviceApi) -> None:
     payload = cbor2.dumps({"certificateSigningRequest": csr_pem("p-256")})
-    reply = await ask(fleet, f"{CSR}/cbor", payload=payload)
+    reply = await ask(api, f"{CSR}/cbor", payload=payload)
     assert reply.topic == f"{CSR}/cbor/accepted"
 
 
 @pytest.mark.parametrize("template", ["fleet", "unnamed"])
 async def test_a_device_is_registered_with_its_token(
-    fleet: Fleet, authority: RegistrationAuthority, store: MemoryStore, template: str
+    api: DeviceApi, authority: RegistrationAuthority, store: MemoryStore, template: str
 ) -> None:
     if template == "fleet":
         await create_template(authority)
     else:
         await create_template(authority, _without_thing())
-    token = read(await ask(fleet, f"{KEYS}/json"))["certificateOwnershipToken"]
+    token = read(await ask(api, f"{KEYS}/json"))["certificateOwnershipToken"]
     reply = await ask(
-        fleet, f"{REGISTER}/json", {"certificateOwnershipToken": token, "parameters": {"SerialNumber": "17"}}
+        api, f"{REGISTER}/json", {"certificateOwnershipToken": token, "parameters": {"SerialNumber": "17"}}
     )
     assert reply.topic == f"{REGISTER}/json/accepted"
     if template == "fleet":
@@ -145,9 +147,9 @@ def _without_thing() -> str:
     ],
 )
 async def test_what_is_wrong_with_a_request_is_named(
-    fleet: Fleet, topic: str, payload: bytes, code: str, message: str
+    api: DeviceApi, topic: str, payload: bytes, code: str, message: str
 ) -> None:
-    reply = await ask(fleet, topic, payload=payload)
+    reply = await ask(api, topic, payload=payload)
     assert reply.topic == f"{topic}/rejected"
     refusal = cbor2.loads(reply.payload) if topic.endswith("cbor") else read(reply)
     assert refusal.keys() == {"statusCode", "errorCode", "errorMessage"}
@@ -155,10 +157,10 @@ async def test_what_is_wrong_with_a_request_is_named(
     assert message in refusal["errorMessage"]
 
 
-async def test_a_missing_parameter_is_named(fleet: Fleet, authority: RegistrationAuthority) -> None:
+async def test_a_missing_parameter_is_named(api: DeviceApi, authority: RegistrationAuthority) -> None:
     await create_template(authority)
-    token = read(await ask(fleet, f"{KEYS}/json"))["certificateOwnershipToken"]
-    refusal = read(await ask(fleet, f"{REGISTER}/json", {"certificateOwnershipToken": token}))
+    token = read(await ask(api, f"{KEYS}/json"))["certificateOwnershipToken"]
+    refusal = read(await ask(api, f"{REGISTER}/json", {"certificateOwnershipToken": token}))
     assert refusal == {
         "statusCode": 400,
         "errorCode": "InvalidParameters",
@@ -166,25 +168,25 @@ async def test_a_missing_parameter_is_named(fleet: Fleet, authority: Registratio
     }
 
 
-async def test_a_claim_cannot_use_another_template(fleet: Fleet, authority: RegistrationAuthority) -> None:
+async def test_a_claim_cannot_use_another_template(api: DeviceApi, authority: RegistrationAuthority) -> None:
     await create_template(authority)
-    token = read(await ask(fleet, f"{KEYS}/json"))["certificateOwnershipToken"]
+    token = read(await ask(api, f"{KEYS}/json"))["certificateOwnershipToken"]
     await create_template(authority, name=TemplateName("another"))
     made = await claims.create_claim(authority, OPERATOR, TemplateName("another"))
     claim = await claims.recognise_claim(authority, made.certificate_id)
     bound = registration_fleet.Device(OPERATOR, made.certificate_id, claim)
     payload = json.dumps({"certificateOwnershipToken": token, "parameters": {"SerialNumber": "17"}}).encode()
-    refusal = read(await fleet.answer(bound, "client-1", f"{REGISTER}/json", payload))
+    refusal = read(await api.answer(bound, "client-1", asked(f"{REGISTER}/json"), payload))
     assert (refusal["statusCode"], refusal["errorCode"]) == (403, "AccessDenied")
 
 
 async def test_a_token_that_has_served_one_request_serves_no_other(
-    fleet: Fleet, authority: RegistrationAuthority
+    api: DeviceApi, authority: RegistrationAuthority
 ) -> None:
     await create_template(authority)
-    token = read(await ask(fleet, f"{KEYS}/json"))["certificateOwnershipToken"]
-    asked = [{"certificateOwnershipToken": token, "parameters": {"SerialNumber": serial}} for serial in ("17", "18")]
-    first, other, again = [read(await ask(fleet, f"{REGISTER}/json", asked[number])) for number in (0, 1, 0)]
+    token = read(await ask(api, f"{KEYS}/json"))["certificateOwnershipToken"]
+    requests = [{"certificateOwnershipToken": token, "parameters": {"SerialNumber": serial}} for serial in ("17", "18")]
+    first, other, again = [read(await ask(api, f"{REGISTER}/json", requests[number])) for number in (0, 1, 0)]
     assert first == again
     assert first["thingName"] == "sensor-17"
     assert other == {
@@ -206,12 +208,7 @@ async def test_a_token_that_has_served_one_request_serves_no_other(
         (ThingmintError("x"), "InternalError", 500),
     ],
 )
-def test_refusals_have_the_words_of_the_mqtt_api(fleet: Fleet, error: ThingmintError, code: str, status: int) -> None:
-    reply = fleet.rejection(f"{KEYS}/json", error)
+def test_refusals_have_the_words_of_the_mqtt_api(api: DeviceApi, error: ThingmintError, code: str, status: int) -> None:
+    reply = api.rejection(asked(f"{KEYS}/json"), error)
     assert reply.topic == f"{KEYS}/json/rejected"
     assert read(reply) == {"statusCode": status, "errorCode": code, "errorMessage": "x"}
-
-
-async def test_a_topic_without_an_operation_is_the_callers_mistake(fleet: Fleet) -> None:
-    with pytest.raises(InvalidRequest):
-        await ask(fleet, "$aws/certificates/create/xml")

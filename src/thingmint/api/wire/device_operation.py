@@ -1,0 +1,111 @@
+"""Owns the form of a device operation: a row that says on which topics devices ask, and what becomes of it.
+
+A family of operations is a tuple of rows in its own module. The gateway, the answers, the log and the reference
+page follow from the rows.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from thingmint.core.topics.names import RESERVED_PREFIX
+from thingmint.core.topics.patterns import FORMAT, PayloadFormat, TopicPattern
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.provisioning.fleet import Device
+
+Members: TypeAlias = dict[str, object]
+
+
+class Hearer(StrEnum):
+    """Who hears what the service sends for an operation."""
+
+    REQUESTER = "the connection that asked"
+    SUBSCRIBERS = "clients of the account that subscribe"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCall:
+    """A request as its handler gets it: who asks, the names in the topic, and the members of the payload."""
+
+    device: Device
+    client_id: str
+    names: Mapping[str, str]
+    members: Mapping[str, object] = field(repr=False)
+
+
+Handler: TypeAlias = Callable[[RegistrationAuthority, DeviceCall], Awaitable[Members]]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOperation:
+    """A row: what devices, or the service, publish on the topics of a pattern.
+
+    A row with a handler is answered on ``…/accepted`` or ``…/rejected``. A row that nobody hears is one that AWS IoT
+    serves and this service does not: messages are acknowledged, dropped, counted and logged.
+    """
+
+    name: str
+    topic: TopicPattern
+    hears: Hearer
+    handler: Handler | None = None
+    reads_payload: bool = True
+    """Whether the payload must have the format of the topic; a request without members takes any."""
+    generates_key: bool = False
+    """Whether a new key is needed, which takes long to generate."""
+    most_qos: int = 1
+    """The highest QoS at which the service sends for the operation; a subscription at QoS 0 makes it 0."""
+
+    @property
+    def action(self) -> str | None:
+        """What a device's policies must allow on the topic to ask; None where only the service publishes."""
+        return None if self.hears is Hearer.SUBSCRIBERS else "iot:Publish"
+
+    @property
+    def sends_on(self) -> TopicPattern | None:
+        """The topics on which the service sends; iot:Subscribe on them is granted."""
+        if self.handler is not None:
+            return self.topic.answers()
+        return self.topic if self.hears is Hearer.SUBSCRIBERS else None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRequest:
+    """A topic to which a device publishes, with the operation that it belongs to and the names in it."""
+
+    operation: DeviceOperation
+    topic: str
+    names: Mapping[str, str]
+
+    @property
+    def format(self) -> PayloadFormat:
+        """The format of the payload and of the answer; asked of operations that have one."""
+        return PayloadFormat(self.names[FORMAT])
+
+
+class DeviceOperations:
+    """The rows of all families, in which topics and filters are looked up."""
+
+    def __init__(self, rows: Iterable[DeviceOperation]) -> None:
+        self.rows: Final = tuple(rows)
+        self._asked: Final = tuple(row for row in self.rows if row.action is not None)
+        self._sent: Final = tuple((row, row.sends_on) for row in self.rows if row.sends_on is not None)
+
+    def find(self, topic: str) -> DeviceRequest | None:
+        """Return what a message to the topic asks for, or None if no device may publish to it."""
+        if not topic.startswith(RESERVED_PREFIX):
+            return None
+        for row in self._asked:
+            names = row.topic.find(topic)
+            if names is not None:
+                return DeviceRequest(row, topic, names)
+        return None
+
+    def are_heard_with(self, topic_filter: str) -> bool:
+        """Return whether a valid filter may match what the service sends; other filters would wait for ever."""
+        return any(topic.may_match(topic_filter) for _, topic in self._sent)
+
+    def events_are_heard_with(self, topic_filter: str) -> bool:
+        """Return whether a valid filter may match what the service sends to all who subscribe."""
+        return any(row.hears is Hearer.SUBSCRIBERS and topic.may_match(topic_filter) for row, topic in self._sent)

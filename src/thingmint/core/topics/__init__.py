@@ -1,0 +1,1 @@
+"""The grammar of topics and topic filters, and the patterns of the topics that AWS IoT reserves."""

@@ -1,0 +1,35 @@
+"""Owns the way from the gateway to the operations of devices: devices of the registry as their callers."""
+
+from thingmint.api.devices.device_api import DeviceApi, Reply
+from thingmint.api.wire.device_operation import DeviceRequest
+from thingmint.core.errors import ThingmintError
+from thingmint.mqtt.edges.registered_devices import RegisteredDevice
+from thingmint.mqtt.events import Refused
+from thingmint.mqtt.rights.ports import Answer, Requester
+
+
+class DeviceCalls:
+    """Implements `ports.Responder` for devices of `RegisteredDevices`."""
+
+    def __init__(self, api: DeviceApi) -> None:
+        self._api = api
+
+    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> Answer:
+        """Carry out the request that was published, and return what came of it."""
+        device = requester.device
+        assert isinstance(device, RegisteredDevice), "the gateway and the API share one registry"
+        caller = device.fleet_device(requester.source_address)
+        return _answer(request, await self._api.answer(caller, requester.client_id, request, payload))
+
+    def rejection(self, request: DeviceRequest, error: ThingmintError) -> Answer:
+        """Return the answer to a request that is not carried out."""
+        return _answer(request, self._api.rejection(request, error))
+
+
+def _answer(request: DeviceRequest, reply: Reply) -> Answer:
+    qos = request.operation.most_qos
+    if reply.refusal is None:
+        return Answer(reply.topic, reply.payload, most_qos=qos)
+    reason, detail = reply.refusal
+    refused = Refused(request.operation.name, reason, f"topic/{request.topic}", detail=detail)
+    return Answer(reply.topic, reply.payload, refused, qos)

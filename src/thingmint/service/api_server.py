@@ -1,0 +1,84 @@
+"""Owns the API of a node as a server: its operations, who may call them, how much they may occupy, and its pages."""
+
+import time
+from functools import partial
+
+import structlog
+
+from thingmint.api.service import build_router, is_operation
+from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
+from thingmint.registration.kernel.tags import stored_tags
+from thingmint.rest.answering import Answering
+from thingmint.rest.answers import Answer, error_answer
+from thingmint.rest.asgi import Application
+from thingmint.rest.front import Front, Mounted, RequestLimits
+from thingmint.rest.http.limits import Limits
+from thingmint.rest.http.protocol.request_id import new_request_id
+from thingmint.rest.http.server import Server
+from thingmint.rest.identity import Authenticator
+from thingmint.rest.pages import PREFIXES, SPARED, Pages
+from thingmint.rest.shared_page import SharedPage
+from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
+from thingmint.service.addresses import device_endpoint
+from thingmint.service.device_edge import DeviceEdge
+from thingmint.service.node import OpenNode
+from thingmint.service.readiness import Readiness, require_listening
+from thingmint.settings.config import Config, StartRefused
+
+# Those who watch the service send no bodies, and its checks of readiness answer within a second.
+_LIMITS_OF_PAGES = RequestLimits(body_bytes=4096, seconds=10.0)
+
+_log = structlog.get_logger("thingmint")
+
+
+def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> Server:
+    """Return the server of the API, which does not listen yet; raise StartRefused for unfit settings."""
+    config = node.config
+    return Server(
+        _front(node, edge),
+        host=config.api.host,
+        port=config.api.port,
+        ssl_context=None if config.insecure_http else node.identity.context,
+        limits=Limits(max_connections=max_connections, max_requests=config.max_requests),
+        observe_connections=node.metrics.connections,
+        observe_turned_away=node.metrics.api_connections_turned_away,
+        spared=SPARED,
+    )
+
+
+def _front(node: OpenNode, edge: DeviceEdge) -> Front:
+    config, registry = node.config, node.registry
+    errors = ErrorMap(AccessDeniedName(config.access_denied_as))
+    answering = Answering(errors=errors, observer=node.metrics, log=_log.bind(), new_request_id=new_request_id)
+    api = Application(
+        router=build_router(node.authority, partial(device_endpoint, config, edge.port), edge.for_operators),
+        answering=answering,
+        authenticator=Authenticator(registry.store, registry.sealer, registry.clock, registry.scope.region),
+        throttle=_throttle(config),
+        clock=registry.clock,
+        tags_of=partial(stored_tags, registry.store),
+        max_in_flight=config.max_requests,
+    )
+    pages = Pages(
+        answering,
+        check_ready=Readiness(registry.store.check, node.clock.check).check,
+        check_devices_ready=lambda: require_listening(edge.is_listening),
+        metrics=SharedPage(node.metrics.render).get,
+    )
+
+    def awss_form(error: Exception) -> Answer:
+        return error_answer(errors.answer(error))
+
+    # One line for each application.
+    mounted = (
+        Mounted(api, awss_form),
+        Mounted(pages, awss_form, PREFIXES, _LIMITS_OF_PAGES),
+    )
+    return Front(mounted, new_request_id)
+
+
+def _throttle(config: Config) -> Throttle:
+    for name in () if isinstance(config.quota, str) else config.quota:
+        if name != EVERY_OTHER_OPERATION and not is_operation(name):
+            raise StartRefused(f"quota names {name}, which is no operation of AWS IoT")
+    return Throttle(config.quota, time.monotonic)

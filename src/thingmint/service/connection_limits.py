@@ -1,0 +1,59 @@
+"""Owns what the settings and this machine allow devices, operators and the broker to occupy; enforces none of it."""
+
+from dataclasses import fields
+from typing import Any
+
+import structlog
+
+from thingmint.host.listening import Demand, shares
+from thingmint.keys.child import usable_cores
+from thingmint.mqtt.queues.limits import BrokerLimits
+from thingmint.mqtt.relay.limits import RelayLimits
+from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.settings.config import Config
+
+# Requests of devices for a key that are carried out at once: more would keep those of other claims waiting longer.
+_FEWEST_KEYS_AT_ONCE = 4
+# A setting is named after the limit that it sets, behind one of these.
+_DEVICE_PORT, _OTHER_BROKER = "mqtt_", "mqtt_broker_"
+
+_log = structlog.get_logger("thingmint")
+
+
+def shares_of(config: Config) -> tuple[int, GatewayLimits]:
+    """Return how many connections the API may have, and what devices may take of what they share with operators."""
+    # Behind the relay, each device has a connection to the broker.
+    descriptors = 1 if config.mqtt_data_plane == "local" else 2
+    alone = GatewayLimits()
+    wanted = (config.max_connections, config.max_device_connections)
+    operators, devices = shares([Demand(wanted[0]), Demand(wanted[1], descriptors)])
+    if (operators, devices) != wanted:
+        _log.warning("descriptors are scarce: raise `ulimit -n`", api_connections=operators, device_connections=devices)
+    # However many devices ask for keys at once, operators find a place in the line.
+    provisioning = min(alone.max_provisioning, max(1, config.max_waiting_for_keys * 3 // 4))
+    limits = GatewayLimits(
+        max_connections=devices,
+        max_connections_per_certificate=max(1, devices // 2),
+        max_strangers=config.max_device_handshakes,
+        max_waiting=config.max_waiting_devices,
+        max_provisioning=provisioning,
+        max_provisioning_keys_at_once=max(_FEWEST_KEYS_AT_ONCE, 2 * (config.key_workers or usable_cores())),
+        **_named(config, _DEVICE_PORT, GatewayLimits),
+    )
+    return operators, limits
+
+
+def broker_limits(config: Config) -> BrokerLimits:
+    """Return the limits of the built-in broker."""
+    return BrokerLimits(**_named(config, _DEVICE_PORT, BrokerLimits))
+
+
+def relay_limits(config: Config) -> RelayLimits:
+    """Return the limits of the relay to another broker."""
+    return RelayLimits(**_named(config, _OTHER_BROKER, RelayLimits))
+
+
+def _named(config: Config, prefix: str, limits: type[Any]) -> dict[str, Any]:
+    """Return the limits for which there is a setting of the same name behind the prefix."""
+    names = [each.name for each in fields(limits) if hasattr(config, prefix + each.name)]
+    return {name: getattr(config, prefix + name) for name in names}

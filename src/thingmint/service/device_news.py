@@ -1,0 +1,114 @@
+"""Owns whom the service tells what happens at its device edge: the log, counters, and the devices that listen."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+import structlog
+
+from thingmint.core.errors import ThingmintError
+from thingmint.core.identifiers import Scope
+from thingmint.core.registry.registry_event import RegistryEvent
+from thingmint.core.topics.patterns import event_topic
+from thingmint.mqtt.edges.life_cycle import life_cycle_event
+from thingmint.mqtt.edges.refusal_log import RefusalLog
+from thingmint.mqtt.edges.registered_devices import device_caller
+from thingmint.mqtt.edges.registry_events import registry_event
+from thingmint.mqtt.edges.unserved_messages import UnservedMessages
+from thingmint.mqtt.events import ActionRefused, ConnectRefused, GatewayEvent, MessageNotServed, Refused
+from thingmint.registration.certificates.auto_registration import AutoRegistration
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.provisioning.just_in_time import provision_at_first_connection
+
+
+class DeviceNews:
+    """Hears of connections, of a registry and of first connections; ``tell`` publishes to an account's devices."""
+
+    def __init__(
+        self,
+        authority: RegistrationAuthority,
+        tell: Callable[[Scope, str, bytes], None],
+        observe_refusal: Callable[[str, str], None],
+        observe_unserved: Callable[[int], None] | None,
+    ) -> None:
+        self._authority = authority
+        self._tell = tell
+        self._refusals = RefusalLog(structlog.get_logger("thingmint"), observe_refusal)
+        self._unserved = UnservedMessages(observe_unserved)
+
+    def happened(self, event: RegistryEvent) -> None:
+        """Publish an event of a registry, which its account wants to be told of."""
+        event_id, now = self._authority.new_generation_id(), self._authority.clock.now()
+        self._tell(event.scope, *registry_event(event, event_id, now))
+
+    def heard(self, event: GatewayEvent) -> None:
+        """Log what was refused or dropped; publish other events to the devices of the account."""
+        match event:
+            case ConnectRefused():
+                self._refusals.connect_refused(event)
+            case ActionRefused():
+                self._refusals.action_refused(event)
+            case MessageNotServed():
+                self._unserved.note(event)
+            case _:
+                published = life_cycle_event(event)
+                if published is not None:
+                    self._tell(event.link.scope, *published)
+
+    async def connected(self, registration: AutoRegistration, source_address: str) -> None:
+        """Tell of a certificate that waits for its activation, and provision its device if its CA says how."""
+        certificate, config = registration.certificate, registration.ca_certificate.registration_config
+        self._tell(certificate.scope, *_registered_event(registration))
+        if config is None or not config.has_template:
+            return
+        caller = device_caller(certificate.scope, certificate.certificate_id, source_address)
+        try:
+            await provision_at_first_connection(self._authority, caller, certificate, config)
+        except ThingmintError as error:
+            self._refusals.connect_refused(
+                _not_provisioned(registration, source_address, error, self._authority.clock.now())
+            )
+
+    def advance(self) -> None:
+        """Write the lines that are due; called every second or so."""
+        self._refusals.advance()
+        self._unserved.advance()
+
+    def close(self) -> None:
+        """Write what is counted and was not logged yet."""
+        self._refusals.close()
+        self._unserved.close()
+
+
+def _not_provisioned(
+    registration: AutoRegistration, source_address: str, error: ThingmintError, at: datetime
+) -> ConnectRefused:
+    """Return that the template of a device's CA could not be carried out at its first connection."""
+    certificate, ca_certificate = registration.certificate, registration.ca_certificate
+    config = ca_certificate.registration_config
+    template = config.template_name if config is not None else None
+    detail = f"{error.message} ({f'template {template}' if template else 'the template of the CA certificate'})"
+    refused = Refused("RegisterThing", type(error).__name__, f"cacert/{ca_certificate.certificate_id}", detail=detail)
+    return ConnectRefused(
+        certificate.certificate_id,
+        source_address,
+        at,
+        error.message,
+        scope=certificate.scope,
+        refused=refused,
+    )
+
+
+def _registered_event(registration: AutoRegistration) -> tuple[str, bytes]:
+    """Return the event that AWS IoT publishes for a certificate that waits for its activation."""
+    certificate, ca_id = registration.certificate, registration.ca_certificate.certificate_id
+    at = int(certificate.created_at.timestamp() * 1000)
+    payload = {
+        "certificateId": certificate.certificate_id,
+        "caCertificateId": ca_id,
+        "timestamp": at,
+        "certificateStatus": str(certificate.status),
+        "awsAccountId": certificate.scope.account,
+        "certificateRegistrationTimestamp": str(at),
+    }
+    return event_topic(f"certificates/registered/{ca_id}"), msgspec.json.encode(payload)

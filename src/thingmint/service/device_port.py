@@ -1,0 +1,50 @@
+"""Owns how the device edge of a node is made: where it listens, what carries its messages, and what it reports."""
+
+import time
+
+from thingmint.core.identifiers import Scope
+from thingmint.host.words import in_words
+from thingmint.mqtt.broker.data_plane import LocalDataPlane
+from thingmint.mqtt.counters import Counters
+from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.metrics import BrokerMetrics
+from thingmint.mqtt.relay.address import InvalidBrokerAddress
+from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.service.connection_limits import broker_limits, relay_limits
+from thingmint.service.device_edge import DeviceAddress, DeviceEdge
+from thingmint.service.node import OpenNode
+from thingmint.settings.config import Config, StartRefused
+
+
+def device_edge(node: OpenNode, limits: GatewayLimits) -> DeviceEdge:
+    """Return the edge, which does not listen yet; raise StartRefused if the broker's address cannot be used."""
+    config, scope, metrics = node.config, node.registry.scope, node.metrics
+    counters = Counters(BrokerMetrics(metrics.registry))
+    return DeviceEdge(
+        node.authority,
+        scope,
+        address=_address(config),
+        tls_context=node.identity.device_context,
+        data_plane=_data_plane(config, scope, counters),
+        limits=limits,
+        observe_connections=metrics.device_connections,
+        counters=counters,
+        observe_refusal=metrics.device_refused,
+        observe_turned_away=metrics.device_connections_turned_away,
+        observe_unserved=metrics.unserved_messages,
+    )
+
+
+def _address(config: Config) -> DeviceAddress:
+    alpn = None if config.mqtt_alpn is None else (config.mqtt_alpn.host, config.mqtt_alpn.port)
+    return DeviceAddress(config.mqtt.host, config.mqtt_port, not config.is_given("mqtt"), alpn)
+
+
+def _data_plane(config: Config, scope: Scope, counters: Counters) -> DataPlane:
+    if config.mqtt_data_plane == "local":
+        return LocalDataPlane(broker_limits(config), time.monotonic, counters)
+    try:
+        return RelayDataPlane(config.mqtt_data_plane, scope, relay_limits(config), counters=counters)
+    except InvalidBrokerAddress as error:
+        raise StartRefused(f"mqtt_data_plane: {in_words(error)}") from error

@@ -1,0 +1,96 @@
+"""Owns what a row of the table of settings is made of; knows no setting."""
+
+from dataclasses import Field, dataclass, field
+from enum import Flag, StrEnum, auto
+from typing import TypeVar, cast
+
+from thingmint.settings.forms import Form, Switch
+
+T = TypeVar("T")
+_ROW = "setting"
+
+
+class Group(StrEnum):
+    """What a setting is about: the headings of the help and of the documents, in their order."""
+
+    SERVICE = "Service"
+    STORAGE = "Storage"
+    ADMINISTRATOR = "Administrator's access key"
+    KEYS = "Keys and certificates"
+    API = "API"
+    DEVICES = "Device port"
+    DEVICE_TIMES = "Device port: times"
+    BROKER = "Built-in MQTT broker"
+    PROVISIONING = "Provisioning and registry"
+    LOG = "Log"
+
+
+class Places(Flag):
+    """Where a setting may be given."""
+
+    FLAG = auto()
+    VARIABLE = auto()
+    FILE = auto()
+
+
+EVERYWHERE = Places.FLAG | Places.VARIABLE | Places.FILE
+# The file is in the data directory, so it cannot say where that is.
+NOT_IN_THE_FILE = Places.FLAG | Places.VARIABLE
+# Process lists show flags, and the file may be read by more people than the environment of a process.
+SECRET = Places.VARIABLE
+# Tables have no spelling as a flag.
+FILE_ONLY = Places.FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: the name in ``thingmint.toml``, how the value is written, and what it means."""
+
+    name: str
+    form: Form[object]
+    default: object
+    meaning: str
+    group: Group
+    places: Places
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return "THINGMINT_" + self.name.upper()
+
+    @property
+    def file_variable(self) -> str | None:
+        """The environment variable that names a file with the value of a secret."""
+        return f"{self.variable}_FILE" if self.places is SECRET else None
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether its flag takes no value."""
+        return isinstance(self.form, Switch)
+
+    @property
+    def default_text(self) -> str | None:
+        """The default as help and documents show it; None if the setting is absent or off unless it is given."""
+        if self.default is None or self.default == {} or self.is_switch:
+            return None
+        return ", ".join(self.default) if isinstance(self.default, tuple) else str(self.default)
+
+
+def row(form: Form[T], default: object, meaning: str, group: Group, places: Places = EVERYWHERE) -> T:
+    """Return the field of a dataclass whose name and type complete the row of a setting.
+
+    ``default`` is written as in the file. Values are not in the repr of the dataclass: some are secrets.
+    """
+    described = {_ROW: (form, default, meaning, group, places)}
+    return cast("T", field(metadata=described, repr=False))
+
+
+def setting_of(of: "Field[object]") -> Setting:
+    """Return the setting whose row is this field."""
+    form, default, meaning, group, places = of.metadata[_ROW]
+    return Setting(of.name, form, default, meaning, group, places)
