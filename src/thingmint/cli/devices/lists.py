@@ -16,7 +16,7 @@ from thingmint.cli.devices.device import Device, ListRefused, Row, without_doubl
 from thingmint.host.words import in_words, reason_of
 
 MAX_BYTES = 256 * 1024 * 1024
-MAX_ROWS = 1_000_000
+MAX_ROWS = 250_000
 MAX_CELL = 8192
 
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}

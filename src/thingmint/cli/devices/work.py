@@ -29,10 +29,7 @@ from thingmint.core.identifiers import certificate_id_of
 
 # Names of AWS's and of this project: the second are what a registrar without a service answers with.
 _CONFLICTS = frozenset({"ConflictingResourceUpdateException", "UpdateConflict"})
-# The caller is not known: no other row would fare better.
-_NOT_A_CALLER = frozenset(
-    {"UnrecognizedClientException", "InvalidSignatureException", "MissingAuthenticationTokenException"}
-)
+_REQUEST_TIMEOUT = 408
 
 
 class RowRefused(Exception):
@@ -143,12 +140,12 @@ class DeviceWork:
                 await asyncio.sleep(self.patience.retry)
                 continue
             except ServiceRefused as refusal:
-                if refusal.name in THROTTLED or refusal.status >= 500:
+                if refusal.name in THROTTLED or refusal.status >= 500 or refusal.status == _REQUEST_TIMEOUT:
                     is_known = is_known and refusal.name in THROTTLED
                     self.patience.check(refusal)
                     await asyncio.sleep(refusal.retry_after if refusal.name in THROTTLED else self.patience.retry)
                     continue
-                if is_known and refusal.name not in _NOT_A_CALLER:
+                if is_known and not refusal.is_about_caller:
                     # No certificate was issued for it, and none can be: the list may never name the device again.
                     self.folder.forget(device.thing, self.requests.staged_ending)
                 registered = await self._found_again(device, asked, refusal)
@@ -157,7 +154,7 @@ class DeviceWork:
             return registered
 
     async def _found_again(self, device: Device, asked: Asked, refusal: ServiceRefused) -> Registered:
-        if refusal.name in _NOT_A_CALLER:
+        if refusal.is_about_caller:
             raise refusal
         if refusal.name not in _CONFLICTS:
             raise RowRefused(refusal.args[0]) from refusal
@@ -204,14 +201,20 @@ class DeviceWork:
         digests = {f"{stem}{file.ending}": hashlib.sha256(file.content).hexdigest() for file in files}
         if asked.staged is not None and asked.delivered_ending(order.formats) is not None:
             digests[f"{stem}{asked.delivered_ending(order.formats)}"] = hashlib.sha256(asked.staged).hexdigest()
-        certificate_id = certificate_id_of(registered.der)
-        entry = Entry(
+        entry = self._entry(line, device, asked, registered, digests)
+        self.folder.complete(entry)
+        self.entries[device.thing] = entry
+        self._name_key(entry)
+
+    def _entry(self, line: int, device: Device, asked: Asked, registered: Registered, digests: dict[str, str]) -> Entry:
+        certificate, order = x509.load_der_x509_certificate(registered.der), self.job.order
+        return Entry(
             line=line,
             thing=device.thing,
             thing_arn=f"{registered.arn.rpartition(':')[0]}:thing/{device.thing}",
-            certificate_id=certificate_id,
+            certificate_id=certificate_id_of(registered.der),
             certificate_arn=registered.arn,
-            serial_number=serial,
+            serial_number=f"{certificate.serial_number:x}",
             subject=certificate.subject.rfc4514_string(),
             not_before=certificate.not_valid_before_utc.isoformat(),
             not_after=certificate.not_valid_after_utc.isoformat(),
@@ -227,9 +230,6 @@ class DeviceWork:
             station=order.station,
             row_sha256=device.digest,
         )
-        self.folder.complete(entry)
-        self.entries[device.thing] = entry
-        self._name_key(entry)
 
     def _name_key(self, entry: Entry) -> None:
         delivered = next((name for name in entry.files if name.endswith(self.requests.staged_ending)), None)

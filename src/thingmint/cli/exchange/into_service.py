@@ -16,9 +16,6 @@ from thingmint.cli.exchange.fleet import CertificateItem, Fleet, GroupItem, Thin
 from thingmint.cli.issuing.patience import THROTTLED
 
 _EXISTS = "ResourceAlreadyExistsException"
-_NOT_A_CALLER = frozenset(
-    {"UnrecognizedClientException", "InvalidSignatureException", "MissingAuthenticationTokenException"}
-)
 
 
 @dataclass(slots=True)
@@ -37,7 +34,7 @@ class IntoService:
         except Conflict as conflict:
             self.conflicts.append(f"{what}: {conflict.args[0]}")
         except ServiceRefused as refusal:
-            if refusal.name in _NOT_A_CALLER or refusal.status >= 500:
+            if refusal.is_about_caller or refusal.status >= 500:
                 raise
             self.conflicts.append(f"{what}: {refusal.args[0]}")
         self.done += 1
