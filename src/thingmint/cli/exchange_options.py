@@ -15,7 +15,9 @@ from thingmint.cli.settings import config_of, settings_options
     "--register-ca", "trusted", multiple=True, metavar="SHA256", help="Station's CA that may be registered; repeatable."
 )
 def import_devices(source: tuple[str, ...], trusted: tuple[str, ...], **flags: object) -> None:
-    """Bring devices into the running service: a delivery of an offline station, or an inventory of AWS IoT.
+    """Bring devices into the running service.
+
+    DIR is a delivery of an offline station or, after the word aws, an inventory of AWS IoT.
 
     Run the same command again after an interruption. `thingmint export inventory-script` prints the script that writes
     an inventory.
@@ -37,7 +39,7 @@ def import_devices(source: tuple[str, ...], trusted: tuple[str, ...], **flags: o
 
 @click.group("export")
 def export_devices() -> None:
-    """Write what other registries need in order to know the same devices."""
+    """Write the devices for other registries."""
 
 
 @export_devices.command("aws")

@@ -70,10 +70,12 @@ class DeviceFolder:
     def held(self) -> Iterator[None]:
         """Hold the folder for this process; raise FolderRefused if another run works in it."""
         with held_folder(self.path):
-            yield
-            if self._journal is not None:
-                os.close(self._journal)
-                self._journal = None
+            try:
+                yield
+            finally:
+                if self._journal is not None:
+                    os.close(self._journal)
+                    self._journal = None
 
     def begin(self, order: Order, trust_anchor_sha256: str | None) -> DeviceJob:
         """Return the job of the folder, recorded there; raise FolderRefused if the folder belongs to another one."""
