@@ -15,9 +15,9 @@ from thingmint.cli.devices.delivered import Openers, read_delivered
 from thingmint.cli.devices.device import ListRefused
 from thingmint.cli.devices.file_names import check_pattern, file_stem
 from thingmint.cli.devices.formats import FORMATS, Identity, files_of
-from thingmint.cli.devices.manifest import table
 from thingmint.cli.devices.recipients import enveloped, opened, read_recipient
 from thingmint.cli.issuing.station_keys import CurveKeys, load_station_key, signing_request
+from thingmint.cli.tables import table
 from thingmint.issuance.keys import KeyPair
 
 PASSPHRASE = b"a passphrase of the line"

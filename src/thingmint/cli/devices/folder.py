@@ -21,9 +21,9 @@ from thingmint.cli.devices.manifest import (
     Entry,
     as_csv,
     as_json_lines,
-    table,
 )
 from thingmint.cli.issuing.folder import JOB_FILE, FolderRefused, held_folder
+from thingmint.cli.tables import table
 from thingmint.data_directory.files import make_directory, remove_leftovers, sync_directory, write_durably
 from thingmint.host.words import in_words
 

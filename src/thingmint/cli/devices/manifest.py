@@ -1,13 +1,12 @@
 """Owns the manifest of a delivery: what it says of each device, as JSON lines and as a table for spreadsheets."""
 
-import csv
-import io
 from collections.abc import Iterable
 
 import msgspec
 
+from thingmint.cli.tables import table
+
 MANIFEST_JSON_LINES, MANIFEST_CSV, ERRORS_CSV = "manifest.jsonl", "manifest.csv", "errors.csv"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,22 +48,3 @@ def as_csv(entries: Iterable[Entry]) -> bytes:
     A cell that a spreadsheet would take for a formula begins with an apostrophe; the JSON lines are exact.
     """
     return table(Entry.__struct_fields__, (msgspec.structs.astuple(entry) for entry in entries))
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
-    """Return a CSV table none of whose cells a spreadsheet evaluates."""
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([[_cell(value) for value in row] for row in rows])
-    return written.getvalue().encode()
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        text = ";".join(f"{name}={each}" for name, each in value.items())
-    else:
-        text = ";".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text

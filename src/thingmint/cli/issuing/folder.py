@@ -7,10 +7,8 @@ written down before it is: its first request may be answered late, and then ther
 """
 
 import contextlib
-import csv
 import fcntl
 import hashlib
-import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
+from thingmint.cli.tables import table
 from thingmint.core.identifiers import CertificateId, certificate_id_of
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
 from thingmint.host.words import in_words
@@ -194,11 +193,8 @@ class Folder:
         entries = [self._entry(job, index) for index in self.complete()]
         lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
         write_durably(self.path / MANIFEST_JSON_LINES, lines, 0o644)
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(ManifestEntry.__struct_fields__)
-        writer.writerows([msgspec.structs.astuple(entry) for entry in entries])
-        write_durably(self.path / MANIFEST_CSV, table.getvalue().encode(), 0o644)
+        rows = (msgspec.structs.astuple(entry) for entry in entries)
+        write_durably(self.path / MANIFEST_CSV, table(ManifestEntry.__struct_fields__, rows), 0o644)
         return entries
 
     def _entry(self, job: Job, index: int) -> ManifestEntry:
