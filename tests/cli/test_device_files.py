@@ -14,7 +14,7 @@ from tests.support.required import require
 from thingmint.cli.devices.delivered import Openers, read_delivered
 from thingmint.cli.devices.device import ListRefused
 from thingmint.cli.devices.file_names import check_pattern, file_stem
-from thingmint.cli.devices.formats import FORMATS, Identity, files_of
+from thingmint.cli.devices.formats import FORMATS, DeviceIdentity, files_of
 from thingmint.cli.devices.recipients import enveloped, opened, read_recipient
 from thingmint.cli.issuing.station_keys import CurveKeys, load_station_key, signing_request
 from thingmint.cli.tables import table
@@ -24,13 +24,13 @@ PASSPHRASE = b"a passphrase of the line"
 
 
 @pytest.fixture
-def identity(key_pairs: tuple[KeyPair, ...]) -> Identity:
+def identity(key_pairs: tuple[KeyPair, ...]) -> DeviceIdentity:
     """A certificate and its RSA key."""
     pair = key_pairs[0]
-    return Identity("lamp-1", der_for(pair, 7), load_station_key(pair.private_key_pem), PASSPHRASE)
+    return DeviceIdentity("lamp-1", der_for(pair, 7), load_station_key(pair.private_key_pem), PASSPHRASE)
 
 
-def written(folder: Path, identity: Identity, *formats: str) -> list[Path]:
+def written(folder: Path, identity: DeviceIdentity, *formats: str) -> list[Path]:
     paths = []
     for file in files_of(identity, formats):
         paths.append(folder / f"lamp-1{file.ending}")
@@ -38,7 +38,7 @@ def written(folder: Path, identity: Identity, *formats: str) -> list[Path]:
     return paths
 
 
-def test_every_format_holds_the_certificate_and_its_key(tmp_path: Path, identity: Identity) -> None:
+def test_every_format_holds_the_certificate_and_its_key(tmp_path: Path, identity: DeviceIdentity) -> None:
     assert identity.key is not None
     for format_ in FORMATS:
         held = [read_delivered(path, Openers(PASSPHRASE)) for path in written(tmp_path, identity, format_)]
@@ -48,7 +48,7 @@ def test_every_format_holds_the_certificate_and_its_key(tmp_path: Path, identity
         assert keys == ([] if format_ == "pem" else [identity.key.public_key()])
 
 
-def test_openssl_reads_what_it_has_a_tool_for(tmp_path: Path, identity: Identity) -> None:
+def test_openssl_reads_what_it_has_a_tool_for(tmp_path: Path, identity: DeviceIdentity) -> None:
     written(tmp_path, identity, "der", "p12", "combined")
     (tmp_path / "passphrase").write_bytes(PASSPHRASE)
 
@@ -70,7 +70,7 @@ def test_openssl_reads_what_it_has_a_tool_for(tmp_path: Path, identity: Identity
     assert refused.returncode != 0
 
 
-def test_c_compiler_reads_the_header(tmp_path: Path, identity: Identity) -> None:
+def test_c_compiler_reads_the_header(tmp_path: Path, identity: DeviceIdentity) -> None:
     compiler = shutil.which("cc") or shutil.which("gcc")
     require(compiler, "there is no C compiler")
     written(tmp_path, identity, "c-header")
@@ -84,7 +84,7 @@ def test_c_compiler_reads_the_header(tmp_path: Path, identity: Identity) -> None
     assert subprocess.run([tmp_path / "main"], capture_output=True, check=True).stdout == identity.der
 
 
-def test_private_keys_are_in_no_representation(identity: Identity) -> None:
+def test_private_keys_are_in_no_representation(identity: DeviceIdentity) -> None:
     shown = repr(identity) + repr(files_of(identity, tuple(FORMATS)))
     assert "PRIVATE" not in shown
     assert "passphrase" not in shown

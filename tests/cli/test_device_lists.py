@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.signing_requests import csr_pem
 
 from thingmint.cli.devices.csr_directory import rows_of_requests, with_requests
-from thingmint.cli.devices.device import Device, ListRefused, Row
+from thingmint.cli.devices.device import ListedDevice, ListRefused, Row
 from thingmint.cli.devices.lists import read_list
 
 
@@ -27,7 +27,7 @@ def problems(rows: list[Row]) -> dict[int, str]:
 def test_every_column_is_read(tmp_path: Path) -> None:
     header = "thing,type,groups,policy,subject,attribute.site,attribute.min,parameter.Colour"
     (row,) = rows_of(tmp_path, f'{header}\nlamp-1,lamp,"a;b",connect,"CN=lamp-1,O=Acme",berlin,-40.5,red\n')
-    assert row.device == Device(
+    assert row.device == ListedDevice(
         thing="lamp-1",
         type="lamp",
         groups=("a", "b"),
@@ -46,7 +46,7 @@ def test_delimiters_line_ends_and_byte_order_marks_of_spreadsheets(
 ) -> None:
     text = end.join([delimiter.join(("thing", "attribute.site")), delimiter.join(("lamp", "berlin")), ""])
     (row,) = rows_of(tmp_path, mark + text.encode())
-    assert row.device == Device(thing="lamp", attributes={"site": "berlin"})
+    assert row.device == ListedDevice(thing="lamp", attributes={"site": "berlin"})
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_formula_is_refused_in_csv_and_kept_in_json_lines(tmp_path: Path, cell: 
     assert "begins like a formula of a spreadsheet" in problems(rows)[2]
     line = json.dumps({"thing": "lamp", "attributes": {"a": cell}})
     (row,) = rows_of(tmp_path, line, "devices.jsonl")
-    assert row.device == Device(thing="lamp", attributes={"a": cell})
+    assert row.device == ListedDevice(thing="lamp", attributes={"a": cell})
 
 
 def test_json_lines_name_what_does_not_fit(tmp_path: Path) -> None:
@@ -100,16 +100,16 @@ def test_json_lines_name_what_does_not_fit(tmp_path: Path) -> None:
         '{"type": "lamp"}',
     ]
     rows = rows_of(tmp_path, "\n".join(lines), "devices.jsonl")
-    assert rows[0].device == Device(thing="lamp-1", policies=("more", "connect"), groups=("a",))
+    assert rows[0].device == ListedDevice(thing="lamp-1", policies=("more", "connect"), groups=("a",))
     found = problems(rows)
     assert sorted(found) == [2, 3, 4, 6]
     assert all(text.startswith("not a device in JSON: ") for text in found.values())
 
 
 def test_digest_tells_of_every_change() -> None:
-    device = Device(thing="lamp", attributes={"a": "1", "b": "2"})
-    assert device.digest == Device(thing="lamp", attributes={"b": "2", "a": "1"}).digest
-    assert device.digest != Device(thing="lamp", attributes={"a": "1", "b": "3"}).digest
+    device = ListedDevice(thing="lamp", attributes={"a": "1", "b": "2"})
+    assert device.digest == ListedDevice(thing="lamp", attributes={"b": "2", "a": "1"}).digest
+    assert device.digest != ListedDevice(thing="lamp", attributes={"a": "1", "b": "3"}).digest
 
 
 def test_signing_requests_are_read_in_pem_and_der(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_directory_with_a_private_key_is_refused_and_the_file_is_named(
 def test_requests_and_rows_must_fit_together(tmp_path: Path) -> None:
     request = csr_pem("p-256")
     (tmp_path / "lamp-1.csr").write_text(request)
-    rows = [Row(2, "lamp-1", Device(thing="lamp-1", type="t")), Row(3, "lamp-2", Device(thing="lamp-2"))]
+    rows = [Row(2, "lamp-1", ListedDevice(thing="lamp-1", type="t")), Row(3, "lamp-2", ListedDevice(thing="lamp-2"))]
     joined = with_requests(rows, tmp_path)
     assert joined[0].device is not None
     assert (joined[0].device.type, joined[0].device.csr) == ("t", request)

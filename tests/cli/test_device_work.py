@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import itertools
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,15 @@ from tests.support.signing_requests import csr_pem
 
 from thingmint.cli.connection import ServiceRefused
 from thingmint.cli.devices.delivered import Openers
-from thingmint.cli.devices.device import Device, Row
+from thingmint.cli.devices.device import ListedDevice, Row
 from thingmint.cli.devices.folder import DeviceFolder, Order
 from thingmint.cli.devices.formats import FileOf
-from thingmint.cli.devices.manifest import Entry
+from thingmint.cli.devices.manifest import DeviceEntry
 from thingmint.cli.devices.recipients import read_recipient
 from thingmint.cli.devices.requests import Requests
 from thingmint.cli.devices.templates import own_template
 from thingmint.cli.devices.verify import Verification
-from thingmint.cli.devices.work import DeviceWork, Refusal
+from thingmint.cli.devices.work import DeviceWork, RefusedRow
 from thingmint.cli.issuing.folder import FolderRefused
 from thingmint.cli.issuing.patience import Patience, WorkStopped
 from thingmint.cli.issuing.registrar import Registered
@@ -44,7 +45,11 @@ COUNT = 4
 PAGE = PageRequest(100, None, ascending=True)
 DOCUMENT = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Connect","Resource":"*"}]}'
 ROWS = [
-    Row(number + 1, f"lamp-{number}", Device(thing=f"lamp-{number}", attributes={"n": str(number)}, policies=("p",)))
+    Row(
+        number + 1,
+        f"lamp-{number}",
+        ListedDevice(thing=f"lamp-{number}", attributes={"n": str(number)}, policies=("p",)),
+    )
     for number in range(1, COUNT + 1)
 ]
 ORDER = Order(status="ACTIVE", key_type="ec-p256", formats=("pem",), name="{thing}")
@@ -60,8 +65,8 @@ class Job:
     order: Order = ORDER
     template: str | None = None
     recipient: x509.Certificate | None = None
-    refusals: list[Refusal] = dataclasses.field(default_factory=list)
-    entries: dict[str, Entry] = dataclasses.field(default_factory=dict)
+    refusals: list[RefusedRow] = dataclasses.field(default_factory=list)
+    entries: dict[str, DeviceEntry] = dataclasses.field(default_factory=dict)
     progress: list[int] = dataclasses.field(default_factory=list)
 
     async def run(self, rows: list[Row] = ROWS, concurrency: int = 1, patience: float = 60.0) -> None:
@@ -189,7 +194,7 @@ class MortalFolder(DeviceFolder):
         """Write, or die."""
         self._step(lambda: DeviceFolder.deliver(self, stem, files))
 
-    def complete(self, entry: Entry) -> None:
+    def complete(self, entry: DeviceEntry) -> None:
         """Write, or die."""
         self._step(lambda: DeviceFolder.complete(self, entry))
 
@@ -246,8 +251,8 @@ async def test_a_key_for_a_recipient_is_never_on_the_disk_in_the_clear(
 async def test_refused_rows_are_told_and_the_others_go_on(new_job: Callable[..., Any]) -> None:
     job = await new_job()
     bad = [
-        Row(7, "lamp-7", Device(thing="lamp-7", policies=("nobody",))),
-        Row(8, "lamp-8", Device(thing="lamp-8", type="no-type")),
+        Row(7, "lamp-7", ListedDevice(thing="lamp-7", policies=("nobody",))),
+        Row(8, "lamp-8", ListedDevice(thing="lamp-8", type="no-type")),
         Row(9, "lamp-9", problem="a truncated line?"),
     ]
     await job.run([*bad, *ROWS], concurrency=2)
@@ -257,7 +262,7 @@ async def test_refused_rows_are_told_and_the_others_go_on(new_job: Callable[...,
         "7,lamp-7,RegistrationFailed: The policy nobody does not exist"
     )
     # A corrected list completes the job.
-    await job.run([Row(7, "lamp-7", Device(thing="lamp-7", policies=("p",))), *ROWS])
+    await job.run([Row(7, "lamp-7", ListedDevice(thing="lamp-7", policies=("p",))), *ROWS])
     await job.assert_exactly([*(row.thing for row in ROWS), "lamp-7"])
     assert not (job.folder.path / "errors.csv").exists()
 
@@ -278,7 +283,7 @@ async def test_two_stations_with_one_name_have_one_device_and_one_refusal(new_jo
 async def test_changed_row_of_a_complete_device_is_refused(new_job: Callable[..., Any]) -> None:
     job = await new_job()
     await job.run()
-    changed = Row(2, "lamp-1", Device(thing="lamp-1", attributes={"n": "other"}, policies=("p",)))
+    changed = Row(2, "lamp-1", ListedDevice(thing="lamp-1", attributes={"n": "other"}, policies=("p",)))
     await job.run([changed, *ROWS[1:]])
     assert [refusal.thing for refusal in job.refusals] == ["lamp-1"]
     assert "was issued from line 2, which said something else" in job.refusals[0].reason
@@ -288,7 +293,7 @@ async def test_signing_requests_of_secure_elements_need_no_key_here(new_job: Cal
     job = await new_job(
         Fate.ANSWER_LOST, order=Order(status="INACTIVE", key_type=None, formats=("pem", "der"), name="{thing}")
     )
-    rows = [Row(1, "lamp-1", Device(thing="lamp-1", csr=csr_pem("p-256"), policies=("p",)))]
+    rows = [Row(1, "lamp-1", ListedDevice(thing="lamp-1", csr=csr_pem("p-256"), policies=("p",)))]
     await job.run(rows)
     await job.assert_exactly(["lamp-1"])
     assert sorted(job.entries["lamp-1"].files) == ["lamp-1.cert.der", "lamp-1.cert.pem"]
@@ -308,7 +313,7 @@ async def test_rows_give_the_parameters_of_a_template(new_job: Callable[..., Any
           "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}}},
         "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "p"}}}}"""
     job = await new_job(Fate.ANSWER_LOST, template=own_template(body, "ACTIVE"))
-    await job.run([Row(2, "lamp-1", Device(thing="lamp-1", parameters={"Colour": "red"}))])
+    await job.run([Row(2, "lamp-1", ListedDevice(thing="lamp-1", parameters={"Colour": "red"}))])
     await job.assert_exactly(["lamp-1"])
     thing = await things.describe(job.registrar.authority, caller_with(EVERYTHING), ThingName("lamp-1"))
     assert thing.attributes.as_dict() == {"colour": "red"}
@@ -361,6 +366,36 @@ async def test_caller_that_is_not_known_ends_the_work(
     monkeypatch.setattr(job.registrar, "register_thing", refuse)
     with pytest.raises(ServiceRefused):
         await job.run()
+    monkeypatch.undo()
+    await job.run()
+    await job.assert_exactly()
+
+
+async def test_cancelled_run_waits_for_what_it_is_writing(
+    new_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await new_job()
+    is_writing, may_end, ended = threading.Event(), threading.Event(), list[bool]()
+    complete = DeviceFolder.complete
+
+    def wait(self: DeviceFolder, entry: DeviceEntry) -> None:
+        is_writing.set()
+        may_end.wait()
+        complete(self, entry)
+        ended.append(True)
+
+    monkeypatch.setattr(DeviceFolder, "complete", wait)
+    run = asyncio.create_task(job.run(ROWS[:1]))
+    await asyncio.to_thread(is_writing.wait)
+    run.cancel()
+    await asyncio.sleep(0)
+    run.cancel()
+    await asyncio.sleep(0)
+    assert not run.done()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert ended == [True]
     monkeypatch.undo()
     await job.run()
     await job.assert_exactly()

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 import pytest
 
 from thingmint.cli import progress
-from thingmint.cli.progress import Pace, shown_progress
+from thingmint.cli.progress import WorkPace, shown_progress
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def test_rate_and_end_are_those_of_this_run() -> None:
     seconds = 100.0
-    pace = Pace("issuing", 1000, lambda: seconds)
+    pace = WorkPace("issuing", 1000, lambda: seconds)
     assert pace.line(NOW) == "2026-01-02T03:04:05Z issuing: 0 of 1000, 0.0/s"
     pace.advance(400)
     seconds = 110.0

@@ -14,7 +14,7 @@ EVERY_SECONDS = 10.0
 
 
 @dataclass(slots=True)
-class Pace:
+class WorkPace:
     """How far the work is, and how fast it went since it began; ``clock`` counts seconds."""
 
     verb: str
@@ -57,7 +57,7 @@ def shown_progress(verb: str, total: int) -> Iterator[Callable[[int], None]]:
         with _bar(verb, total) as advance:
             yield advance
         return
-    pace, ended = Pace(verb, total), threading.Event()
+    pace, ended = WorkPace(verb, total), threading.Event()
 
     def tell() -> None:
         while not ended.wait(EVERY_SECONDS):
@@ -77,7 +77,7 @@ def _bar(verb: str, total: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    pace = Pace(verb, total)
+    pace = WorkPace(verb, total)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

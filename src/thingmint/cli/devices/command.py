@@ -13,7 +13,7 @@ from thingmint.cli.devices.folder import ISSUERS, DeviceFolder
 from thingmint.cli.devices.manifest import ERRORS_CSV
 from thingmint.cli.devices.options import DeviceOptions
 from thingmint.cli.devices.requests import Requests
-from thingmint.cli.devices.work import DeviceWork, Refusal
+from thingmint.cli.devices.work import DeviceWork, RefusedRow
 from thingmint.cli.issuing.folder import JOB_FILE, FolderRefused
 from thingmint.cli.issuing.parts import registrar_of, station_keys
 from thingmint.cli.issuing.patience import Patience, WorkStopped
@@ -72,7 +72,7 @@ def _resume_in(out: Path) -> str:
     return f"Run the same command again to resume in {out}."
 
 
-def _end(out: Path, refusals: list[Refusal], *, is_dry: bool) -> None:
+def _end(out: Path, refusals: list[RefusedRow], *, is_dry: bool) -> None:
     for refusal in sorted(refusals)[:_SHOWN_REFUSALS]:
         click.echo(f"line {refusal.line}: {refusal.thing or '(no name)'}: {refusal.reason}", err=True)
     if refusals:
@@ -80,14 +80,14 @@ def _end(out: Path, refusals: list[Refusal], *, is_dry: bool) -> None:
         fail(f"{len(refusals)} rows were refused{where}")
 
 
-def _tried(options: DeviceOptions, rows: list[Row], connection: Connection | None) -> list[Refusal]:
+def _tried(options: DeviceOptions, rows: list[Row], connection: Connection | None) -> list[RefusedRow]:
     requests = options.requests(None)
     options.passphrase()
     rows = _examined(rows, requests)
     asking = OnlyThis() if connection is None else Asking(SignedClient(connection))
     try:
-        refusals = [Refusal(row.line, row.thing, row.problem) for row in rows if row.problem is not None]
-        refusals += [Refusal(*each) for each in missing_names(rows, requests, asking)]
+        refusals = [RefusedRow(row.line, row.thing, row.problem) for row in rows if row.problem is not None]
+        refusals += [RefusedRow(*each) for each in missing_names(rows, requests, asking)]
     finally:
         asking.close()
     good = len(rows) - len({refusal.line for refusal in refusals})
@@ -104,7 +104,9 @@ def _examined(rows: list[Row], requests: Requests) -> list[Row]:
     return examined
 
 
-async def _run(config: Config, options: DeviceOptions, rows: list[Row], connection: Connection | None) -> list[Refusal]:
+async def _run(
+    config: Config, options: DeviceOptions, rows: list[Row], connection: Connection | None
+) -> list[RefusedRow]:
     folder, passphrase = DeviceFolder(options.out), options.passphrase()
     with folder.held():
         async with (

@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from thingmint.cli.devices.device import Device, ListRefused, Row, without_doubles
+from thingmint.cli.devices.device import ListedDevice, ListRefused, Row, without_doubles
 from thingmint.core.errors import InvalidRequest
 from thingmint.host.words import in_words
 from thingmint.issuance.csr import load_csr
@@ -71,7 +71,7 @@ def _with_request(row: Row, request: Row | None) -> Row:
     return Row(
         row.line,
         row.thing,
-        Device(
+        ListedDevice(
             thing=given.thing,
             attributes=given.attributes,
             type=given.type,
@@ -108,7 +108,7 @@ def _row(line: int, path: Path) -> Row:
     except (ValueError, InvalidRequest) as error:
         reason = error.message if isinstance(error, InvalidRequest) else in_words(error)
         return Row(line, path.stem, problem=f"{path.name}: {reason}")
-    return Row(line, path.stem, Device(thing=path.stem, csr=pem))
+    return Row(line, path.stem, ListedDevice(thing=path.stem, csr=pem))
 
 
 def _pem(der: bytes) -> str:

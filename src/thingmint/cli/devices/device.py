@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 
-class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ListedDevice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A device to issue. ``csr`` is its signing request in PEM, where its key was made elsewhere.
 
     ``subject`` is an RFC 4514 text; ``parameters`` are those of the provisioning template that was given.
@@ -31,7 +31,7 @@ class Row(msgspec.Struct, frozen=True):
 
     line: int
     thing: str
-    device: Device | None = None
+    device: ListedDevice | None = None
     problem: str | None = None
 
 

@@ -11,7 +11,7 @@ from thingmint.cli.devices.requests import Requests
 _PATHS = {"thing": "/things/", "policy": "/policies/", "thing type": "/thing-types/", "thing group": "/thing-groups/"}
 
 
-class Registry(Protocol):
+class NamesInRegistry(Protocol):
     """A registry that can be asked whether something exists."""
 
     def exists(self, kind: str, name: str) -> bool | None:
@@ -58,7 +58,7 @@ class Asking:
         self._client.close()
 
 
-def missing_names(rows: list[Row], requests: Requests, registry: Registry) -> Iterator[tuple[int, str, str]]:
+def missing_names(rows: list[Row], requests: Requests, registry: NamesInRegistry) -> Iterator[tuple[int, str, str]]:
     """Yield line, thing and reason for each row that the service would refuse."""
     for row in rows:
         if row.device is None:

@@ -18,7 +18,7 @@ from thingmint.cli.devices.manifest import (
     ERRORS_CSV,
     MANIFEST_CSV,
     MANIFEST_JSON_LINES,
-    Entry,
+    DeviceEntry,
     as_csv,
     as_json_lines,
 )
@@ -110,13 +110,13 @@ class DeviceFolder:
         """Record the job durably."""
         write_durably(self.path / JOB_FILE, msgspec.json.format(msgspec.json.encode(job)) + b"\n", 0o600)
 
-    def open_journal(self) -> dict[str, Entry]:
+    def open_journal(self) -> dict[str, DeviceEntry]:
         """Return the complete devices by name, and be ready to add to them; a line that was cut off is removed."""
         path = self.path / JOURNAL
         content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         try:
-            entries = [msgspec.json.decode(line, type=Entry) for line in whole.splitlines()]
+            entries = [msgspec.json.decode(line, type=DeviceEntry) for line in whole.splitlines()]
         except msgspec.DecodeError as error:
             raise FolderRefused(f"{path} cannot be read: {in_words(error)}") from error
         self._journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -146,7 +146,7 @@ class DeviceFolder:
             path = self.path / f"{stem}{file.ending}"
             write_durably(path, file.content, file.mode)
 
-    def complete(self, entry: Entry) -> None:
+    def complete(self, entry: DeviceEntry) -> None:
         """Add a device to the journal durably: from then on it is complete."""
         line = msgspec.json.encode(entry) + b"\n"
         with self._lock:
@@ -172,7 +172,7 @@ class DeviceFolder:
         self.staged_key(thing, staged_ending).unlink(missing_ok=True)
         self.staged_key(thing, REQUEST).unlink(missing_ok=True)
 
-    def write_manifest(self, entries: list[Entry], refused: Sequence[tuple[int, str, str]]) -> None:
+    def write_manifest(self, entries: list[DeviceEntry], refused: Sequence[tuple[int, str, str]]) -> None:
         """Write the manifest of all complete devices, and the list of rows that were refused; both replace old ones."""
         ordered = sorted(entries, key=lambda entry: (entry.line, entry.thing))
         sync_directory(self.path)

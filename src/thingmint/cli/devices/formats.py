@@ -29,7 +29,7 @@ class FileOf(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class DeviceIdentity:
     """A certificate, and the private key if it is here; PKCS#12 is sealed with the passphrase."""
 
     name: str
@@ -38,22 +38,22 @@ class Identity:
     passphrase: bytes | None = field(default=None, repr=False)
 
 
-def files_of(identity: Identity, formats: tuple[str, ...]) -> list[FileOf]:
+def files_of(identity: DeviceIdentity, formats: tuple[str, ...]) -> list[FileOf]:
     """Return the files of the formats, but for the private key in PEM, which is in the folder before it has a name."""
     return [file for each in formats for file in FORMATS[each](identity)]
 
 
-def _pem(identity: Identity) -> Iterator[FileOf]:
+def _pem(identity: DeviceIdentity) -> Iterator[FileOf]:
     yield FileOf(PEM_CERTIFICATE, certificate_pem(identity.der).encode(), _PUBLIC)
 
 
-def _der(identity: Identity) -> Iterator[FileOf]:
+def _der(identity: DeviceIdentity) -> Iterator[FileOf]:
     yield FileOf(".cert.der", identity.der, _PUBLIC)
     if identity.key is not None:
         yield FileOf(".key.der", _pkcs8(identity.key, serialization.Encoding.DER), _PRIVATE)
 
 
-def _p12(identity: Identity) -> Iterator[FileOf]:
+def _p12(identity: DeviceIdentity) -> Iterator[FileOf]:
     assert identity.key is not None
     assert identity.passphrase, "the command line asks for it"
     encryption = (
@@ -68,13 +68,13 @@ def _p12(identity: Identity) -> Iterator[FileOf]:
     yield FileOf(".p12", content, _PRIVATE)
 
 
-def _combined(identity: Identity) -> Iterator[FileOf]:
+def _combined(identity: DeviceIdentity) -> Iterator[FileOf]:
     assert identity.key is not None
     text = certificate_pem(identity.der).encode() + _pkcs8(identity.key, serialization.Encoding.PEM)
     yield FileOf(".pem", text, _PRIVATE)
 
 
-def _c_header(identity: Identity) -> Iterator[FileOf]:
+def _c_header(identity: DeviceIdentity) -> Iterator[FileOf]:
     assert identity.key is not None
     key = _pkcs8(identity.key, serialization.Encoding.DER)
     guard = "THINGMINT_DEVICE_IDENTITY_H"
@@ -100,7 +100,7 @@ def _pkcs8(key: PrivateKey, encoding: serialization.Encoding) -> bytes:
     return key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
-FORMATS: dict[str, Callable[[Identity], Iterator[FileOf]]] = {
+FORMATS: dict[str, Callable[[DeviceIdentity], Iterator[FileOf]]] = {
     "pem": _pem,
     "der": _der,
     "p12": _p12,

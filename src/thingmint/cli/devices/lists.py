@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from thingmint.cli.devices.device import Device, ListRefused, Row, without_doubles
+from thingmint.cli.devices.device import ListedDevice, ListRefused, Row, without_doubles
 from thingmint.host.words import in_words, reason_of
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -92,7 +92,7 @@ def _json_rows(text: str) -> Iterator[Row]:
         yield Row(
             line,
             read.thing,
-            Device(
+            ListedDevice(
                 thing=read.thing,
                 attributes=read.attributes,
                 type=read.type,
@@ -160,7 +160,7 @@ def _csv_row(line: int, columns: list[tuple[str, str]], cells: list[str]) -> Row
     return Row(
         line,
         thing,
-        Device(
+        ListedDevice(
             thing=thing,
             attributes=named("attributes"),
             type=given.get(("type", "")) or None,

@@ -9,7 +9,7 @@ from thingmint.cli.tables import table
 MANIFEST_JSON_LINES, MANIFEST_CSV, ERRORS_CSV = "manifest.jsonl", "manifest.csv", "errors.csv"
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One device. ``files`` holds the SHA-256 of each file by its name; times are ISO 8601, UTC.
 
     ``row_sha256`` is the digest of what the list said of it.
@@ -37,14 +37,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     row_sha256: str
 
 
-def as_json_lines(entries: Iterable[Entry]) -> bytes:
+def as_json_lines(entries: Iterable[DeviceEntry]) -> bytes:
     """Return one line for each device."""
     return b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
 
 
-def as_csv(entries: Iterable[Entry]) -> bytes:
+def as_csv(entries: Iterable[DeviceEntry]) -> bytes:
     """Return a table for spreadsheets: lists and names with values are joined by semicolons.
 
     A cell that a spreadsheet would take for a formula begins with an apostrophe; the JSON lines are exact.
     """
-    return table(Entry.__struct_fields__, (msgspec.structs.astuple(entry) for entry in entries))
+    return table(DeviceEntry.__struct_fields__, (msgspec.structs.astuple(entry) for entry in entries))

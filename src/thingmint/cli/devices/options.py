@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from thingmint.cli.devices.csr_directory import rows_of_requests, with_requests
-from thingmint.cli.devices.device import Device, ListRefused, Row
+from thingmint.cli.devices.device import ListedDevice, ListRefused, Row
 from thingmint.cli.devices.file_names import check_pattern
 from thingmint.cli.devices.folder import Order
 from thingmint.cli.devices.formats import WITHOUT_KEY
@@ -102,7 +102,7 @@ class DeviceOptions:
             return Row(row.line, row.thing, problem="it has parameters, and no --template is given")
         if self.template is not None and (given.type or given.groups or given.policies or given.attributes):
             return Row(row.line, row.thing, problem="with --template, a row has thing, subject and parameters only")
-        device = Device(
+        device = ListedDevice(
             thing=given.thing,
             attributes=given.attributes,
             type=given.type or self.types,

@@ -4,13 +4,12 @@ A key is in the folder before it is in a request. With a recipient only its encr
 beside it, so that the same request can be repeated after a crash without the key.
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 
-from thingmint.cli.devices.device import Device
+from thingmint.cli.devices.device import ListedDevice
 from thingmint.cli.devices.folder import REQUEST, DeviceFolder
 from thingmint.cli.devices.formats import ENVELOPED_KEY, PEM_KEY
 from thingmint.cli.devices.recipients import enveloped
@@ -22,6 +21,7 @@ from thingmint.cli.devices.templates import (
     shape_of,
     shape_parameters,
 )
+from thingmint.cli.devices.threads import to_its_end
 from thingmint.cli.issuing.folder import FolderRefused, public_key_sha256
 from thingmint.cli.issuing.station_keys import load_station_key, signing_request
 from thingmint.core.errors import InvalidRequest
@@ -74,7 +74,7 @@ class Requests:
         """What the name of a staged key ends in."""
         return PEM_KEY if self.recipient is None else ENVELOPED_KEY
 
-    def problem_of(self, device: Device) -> str | None:
+    def problem_of(self, device: ListedDevice) -> str | None:
         """Return what is wrong with a device before anything is made for it, None if nothing is."""
         try:
             x509.Name.from_rfc4514_string(device.subject or DEFAULT_SUBJECT)
@@ -87,29 +87,30 @@ class Requests:
             return "the template makes a thing of another name"
         return None
 
-    def plan(self, device: Device, csr_pem: str) -> ProvisioningPlan:
+    def plan(self, device: ListedDevice, csr_pem: str) -> ProvisioningPlan:
         """Return what is asked, as the registry reads it; raise InvalidRequest if it cannot be."""
         # Checked with all that the list says, also where a part of it is left to the import.
         whole = self.template or shape_body(shape_of(device, SIGNING_REQUEST, self.status))
         return planned(whole, self._parameters(device, csr_pem))
 
-    def _parameters(self, device: Device, csr_pem: str) -> dict[str, str]:
+    def _parameters(self, device: ListedDevice, csr_pem: str) -> dict[str, str]:
         if self.template is not None:
             return {**device.parameters, THING_NAME: device.thing, SIGNING_REQUEST: csr_pem}
         return shape_parameters(device, {SIGNING_REQUEST: csr_pem})
 
-    async def asked(self, folder: DeviceFolder, device: Device) -> Asked:
+    async def asked(self, folder: DeviceFolder, device: ListedDevice) -> Asked:
         """Return what to ask for the device, its key durable in the folder."""
         if device.csr is not None:
             return self._asked(device, device.csr, None, None)
-        return await asyncio.to_thread(self._asked_again, folder, device) or await self._first_asked(folder, device)
+        again = await to_its_end(lambda: self._asked_again(folder, device))
+        return again or await self._first_asked(folder, device)
 
-    async def _first_asked(self, folder: DeviceFolder, device: Device) -> Asked:
+    async def _first_asked(self, folder: DeviceFolder, device: ListedDevice) -> Asked:
         assert self.keys is not None, "devices without a request get a key here"
         pair = await self.keys.take()
-        return await asyncio.to_thread(self._staged, folder, device, pair.private_key_pem)
+        return await to_its_end(lambda: self._staged(folder, device, pair.private_key_pem))
 
-    def _staged(self, folder: DeviceFolder, device: Device, private_key_pem: bytes) -> Asked:
+    def _staged(self, folder: DeviceFolder, device: ListedDevice, private_key_pem: bytes) -> Asked:
         key = load_station_key(private_key_pem)
         csr_pem = self._request(device, key)
         staged = private_key_pem
@@ -120,7 +121,7 @@ class Requests:
         asked = self._asked(device, csr_pem, None if self.recipient else key, staged)
         return replace(asked, is_new=True)
 
-    def _asked_again(self, folder: DeviceFolder, device: Device) -> Asked | None:
+    def _asked_again(self, folder: DeviceFolder, device: ListedDevice) -> Asked | None:
         staged = folder.staged(device.thing, self.staged_ending)
         if staged is None:
             return None
@@ -137,11 +138,11 @@ class Requests:
             ) from error
         return self._asked(device, self._request(device, key), key, staged)
 
-    def _request(self, device: Device, key: PrivateKey) -> str:
+    def _request(self, device: ListedDevice, key: PrivateKey) -> str:
         return signing_request(key, x509.Name.from_rfc4514_string(device.subject or DEFAULT_SUBJECT))
 
-    def _asked(self, device: Device, csr_pem: str, key: PrivateKey | None, staged: bytes | None) -> Asked:
-        sent = Device(thing=device.thing) if self.for_import else device
+    def _asked(self, device: ListedDevice, csr_pem: str, key: PrivateKey | None, staged: bytes | None) -> Asked:
+        sent = ListedDevice(thing=device.thing) if self.for_import else device
         body = self.template or shape_body(shape_of(sent, SIGNING_REQUEST, self.status))
         parameters = self._parameters(sent if self.template is None else device, csr_pem)
         plan = self.plan(device, csr_pem)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from thingmint.cli.devices.device import Device
+from thingmint.cli.devices.device import ListedDevice
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.provisioning.plan import ProvisioningPlan, plan
 from thingmint.core.provisioning.resources import CERTIFICATE_ID
@@ -20,7 +20,7 @@ CERTIFICATE_PEM, CA_CERTIFICATE_PEM, CERTIFICATE_ID_PARAMETER = "CertificatePem"
 _FAIL = {"AttributePayload": "FAIL", "ThingTypeName": "FAIL", "ThingGroups": "FAIL"}
 
 
-class Shape(NamedTuple):
+class TemplateShape(NamedTuple):
     """What devices of one template have in common. ``source`` says where the certificate comes from."""
 
     source: str
@@ -31,14 +31,14 @@ class Shape(NamedTuple):
     status: str
 
 
-def shape_of(device: Device, source: str, status: str) -> Shape:
+def shape_of(device: ListedDevice, source: str, status: str) -> TemplateShape:
     """Return the shape of a device."""
     attributes = tuple(sorted(device.attributes))
-    return Shape(source, attributes, device.type is not None, len(device.groups), len(device.policies), status)
+    return TemplateShape(source, attributes, device.type is not None, len(device.groups), len(device.policies), status)
 
 
 @lru_cache(maxsize=1024)
-def shape_body(shape: Shape) -> str:
+def shape_body(shape: TemplateShape) -> str:
     """Return the template of a shape as JSON, for RegisterThing and StartThingRegistrationTask."""
     names = [THING_NAME, shape.source, *(["Type"] if shape.has_type else [])]
     attributes = {name: f"Attribute{number}" for number, name in enumerate(shape.attributes, start=1)}
@@ -73,7 +73,7 @@ def shape_body(shape: Shape) -> str:
     return json.dumps({"Parameters": parameters, "Resources": resources})
 
 
-def shape_parameters(device: Device, source: Mapping[str, str]) -> dict[str, str]:
+def shape_parameters(device: ListedDevice, source: Mapping[str, str]) -> dict[str, str]:
     """Return the parameters of a device for the template of its shape; ``source`` tells of its certificate."""
     attributes = [device.attributes[name] for name in sorted(device.attributes)]
     return {

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 
 from thingmint.cli.devices.delivered import Held, Openers, read_delivered
 from thingmint.cli.devices.folder import ISSUERS, JOURNAL, WORK
-from thingmint.cli.devices.manifest import ERRORS_CSV, MANIFEST_CSV, MANIFEST_JSON_LINES, Entry, as_csv
+from thingmint.cli.devices.manifest import ERRORS_CSV, MANIFEST_CSV, MANIFEST_JSON_LINES, DeviceEntry, as_csv
 from thingmint.cli.issuing.folder import JOB_FILE, ManifestEntry, public_key_sha256
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.host.words import in_words
@@ -140,30 +140,34 @@ class Verification:
 def read_manifest(folder: Path) -> list[Delivered]:
     """Return what the manifest of a folder says, of either kind of run; raise ValueError, naming the line; OSError."""
     entries = list(_entries(folder))
-    devices = [each for each in entries if isinstance(each, Entry)]
+    devices = [each for each in entries if isinstance(each, DeviceEntry)]
     table = folder / MANIFEST_CSV
     if devices and table.exists() and table.read_bytes() != as_csv(devices):
         raise ValueError(f"{MANIFEST_CSV} says something else")
     return [_delivered(each) for each in entries]
 
 
-def read_listed(folder: Path) -> list[Entry | ManifestEntry]:
+def read_listed(folder: Path) -> list[DeviceEntry | ManifestEntry]:
     """Return the lines of a folder's manifest; raise ValueError, naming the line, OSError."""
     return list(_entries(folder))
 
 
-def _entries(folder: Path) -> Iterator[Entry | ManifestEntry]:
+def _entries(folder: Path) -> Iterator[DeviceEntry | ManifestEntry]:
     content = (folder / MANIFEST_JSON_LINES).read_bytes()
     for number, line in enumerate(content.splitlines(), start=1):
         is_device = b'"row_sha256":' in line
         try:
-            yield msgspec.json.decode(line, type=Entry) if is_device else msgspec.json.decode(line, type=ManifestEntry)
+            yield (
+                msgspec.json.decode(line, type=DeviceEntry)
+                if is_device
+                else msgspec.json.decode(line, type=ManifestEntry)
+            )
         except msgspec.DecodeError as error:
             raise ValueError(f"line {number}: {in_words(error)}") from error
 
 
-def _delivered(entry: Entry | ManifestEntry) -> Delivered:
-    if isinstance(entry, Entry):
+def _delivered(entry: DeviceEntry | ManifestEntry) -> Delivered:
+    if isinstance(entry, DeviceEntry):
         name, thing, files = entry.thing, entry.thing, dict[str, str | None](entry.files)
     else:
         name, thing = f"{entry.index:06d}", None

@@ -16,12 +16,13 @@ from cryptography import x509
 from msgspec import structs
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.devices.device import Device, Row
+from thingmint.cli.devices.device import ListedDevice, Row
 from thingmint.cli.devices.file_names import file_stem
 from thingmint.cli.devices.folder import DeviceFolder, DeviceJob
-from thingmint.cli.devices.formats import Identity, files_of
-from thingmint.cli.devices.manifest import Entry
+from thingmint.cli.devices.formats import DeviceIdentity, files_of
+from thingmint.cli.devices.manifest import DeviceEntry
 from thingmint.cli.devices.requests import Asked, Requests
+from thingmint.cli.devices.threads import to_its_end
 from thingmint.cli.issuing.folder import FolderRefused, public_key_sha256
 from thingmint.cli.issuing.patience import THROTTLED, Patience
 from thingmint.cli.issuing.registrar import DeviceRegistrar, Registered
@@ -36,7 +37,7 @@ class RowRefused(Exception):
     """One row cannot be issued; the message says why. The other rows go on."""
 
 
-class Refusal(NamedTuple):
+class RefusedRow(NamedTuple):
     """A row that was refused, and why."""
 
     line: int
@@ -56,8 +57,8 @@ class DeviceWork:
     patience: Patience
     on_progress: Callable[[int], None]
     passphrase: bytes | None = field(default=None, repr=False)
-    entries: dict[str, Entry] = field(default_factory=dict)
-    refusals: list[Refusal] = field(default_factory=list)
+    entries: dict[str, DeviceEntry] = field(default_factory=dict)
+    refusals: list[RefusedRow] = field(default_factory=list)
     _queue: deque[Row] = field(default_factory=deque)
     _stems: dict[str, str] = field(default_factory=dict)
     _ended: int = 0
@@ -95,7 +96,7 @@ class DeviceWork:
         return row.device is None or entry is not None
 
     def _refuse(self, row: Row, reason: str) -> None:
-        self.refusals.append(Refusal(row.line, row.thing, reason))
+        self.refusals.append(RefusedRow(row.line, row.thing, reason))
 
     async def _require_same_registry(self) -> None:
         """Refuse to go on with another service, account or region: the devices would be split between the two."""
@@ -120,15 +121,15 @@ class DeviceWork:
             self._ended += 1
             self.on_progress(self._ended)
 
-    async def _issue(self, line: int, device: Device) -> None:
+    async def _issue(self, line: int, device: ListedDevice) -> None:
         self._claim_stem(line, device, serial="")
         asked = await self.requests.asked(self.folder, device)
         registered = await self._registered(device, asked)
         self._require_arn_prefix(registered.arn)
-        await asyncio.to_thread(self._keep, line, device, asked, registered)
+        await to_its_end(lambda: self._keep(line, device, asked, registered))
         self.patience.succeeded()
 
-    async def _registered(self, device: Device, asked: Asked) -> Registered:
+    async def _registered(self, device: ListedDevice, asked: Asked) -> Registered:
         is_known = asked.is_new
         while True:
             try:
@@ -153,7 +154,7 @@ class DeviceWork:
                 raise RowRefused("the service answered with a certificate for another key")
             return registered
 
-    async def _found_again(self, device: Device, asked: Asked, refusal: ServiceRefused) -> Registered:
+    async def _found_again(self, device: ListedDevice, asked: Asked, refusal: ServiceRefused) -> Registered:
         if refusal.is_about_caller:
             raise refusal
         if refusal.name not in _CONFLICTS:
@@ -176,7 +177,7 @@ class DeviceWork:
                 f"the job was begun for {self.job.arn_prefix}… and this service answers as {arn_prefix}…"
             )
 
-    def _claim_stem(self, line: int, device: Device, serial: str) -> str:
+    def _claim_stem(self, line: int, device: ListedDevice, serial: str) -> str:
         """Return the name of the device's files, which no other device has; raise RowRefused for one that cannot be."""
         order = self.job.order
         values = {"thing": device.thing, "line": str(line), "batch": order.batch or "", "station": order.station or ""}
@@ -191,11 +192,11 @@ class DeviceWork:
             raise RowRefused(f"its files would have the names of those of {owner}: {stem}")
         return stem
 
-    def _keep(self, line: int, device: Device, asked: Asked, registered: Registered) -> None:
+    def _keep(self, line: int, device: ListedDevice, asked: Asked, registered: Registered) -> None:
         certificate, order = x509.load_der_x509_certificate(registered.der), self.job.order
         serial = f"{certificate.serial_number:x}"
         stem = self._claim_stem(line, device, serial)
-        identity = Identity(device.thing, registered.der, asked.key, self.passphrase)
+        identity = DeviceIdentity(device.thing, registered.der, asked.key, self.passphrase)
         files = files_of(identity, order.formats)
         self.folder.deliver(stem, files)
         digests = {f"{stem}{file.ending}": hashlib.sha256(file.content).hexdigest() for file in files}
@@ -206,9 +207,11 @@ class DeviceWork:
         self.entries[device.thing] = entry
         self._name_key(entry)
 
-    def _entry(self, line: int, device: Device, asked: Asked, registered: Registered, digests: dict[str, str]) -> Entry:
+    def _entry(
+        self, line: int, device: ListedDevice, asked: Asked, registered: Registered, digests: dict[str, str]
+    ) -> DeviceEntry:
         certificate, order = x509.load_der_x509_certificate(registered.der), self.job.order
-        return Entry(
+        return DeviceEntry(
             line=line,
             thing=device.thing,
             thing_arn=f"{registered.arn.rpartition(':')[0]}:thing/{device.thing}",
@@ -231,7 +234,7 @@ class DeviceWork:
             row_sha256=device.digest,
         )
 
-    def _name_key(self, entry: Entry) -> None:
+    def _name_key(self, entry: DeviceEntry) -> None:
         delivered = next((name for name in entry.files if name.endswith(self.requests.staged_ending)), None)
         if delivered is None:
             self.folder.forget(entry.thing, self.requests.staged_ending)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from cryptography import x509
 
-from thingmint.cli.devices.device import Device
+from thingmint.cli.devices.device import ListedDevice
 from thingmint.cli.devices.templates import (
     CA_CERTIFICATE_PEM,
     CERTIFICATE_ID_PARAMETER,
     CERTIFICATE_PEM,
-    Shape,
+    TemplateShape,
     shape_body,
     shape_of,
     shape_parameters,
@@ -43,7 +43,7 @@ class AwsExport:
         """Write the files and the script; return how many devices they tell of."""
         for folder in ("ca", "policies", "certificates", "templates", "parameters", "bulk", "provisioning-templates"):
             make_directory(self.out / folder)
-        script, shapes, bulk = Script(), dict[Shape, int](), dict[Shape, list[str]]()
+        script, shapes, bulk = Script(), dict[TemplateShape, int](), dict[TemplateShape, list[str]]()
         for number, pem in enumerate(self.issuers, start=1):
             # The code is verified with the first: the one that issues now.
             has_code = number == 1 and self.verification_pem is not None
@@ -78,13 +78,15 @@ class AwsExport:
             self._file(f"provisioning-templates/{name}.json", json.dumps({**template, "templateBody": body}, indent=2))
             script.template(f"provisioning-templates/{name}.json")
 
-    def _thing(self, thing: ThingItem, script: Script, shapes: dict[Shape, int], bulk: dict[Shape, list[str]]) -> None:
+    def _thing(
+        self, thing: ThingItem, script: Script, shapes: dict[TemplateShape, int], bulk: dict[TemplateShape, list[str]]
+    ) -> None:
         certificates = self._usable(thing)
         if not certificates:
             script.bare_thing(thing)
             return
         first, *others = certificates
-        device = Device(
+        device = ListedDevice(
             thing=thing.name,
             attributes=thing.attributes,
             type=thing.type,

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from thingmint.cli.connection import ServiceRefused, SignedClient
 from thingmint.cli.devices.delivered import Openers, read_delivered
-from thingmint.cli.devices.device import Device
-from thingmint.cli.devices.manifest import Entry
+from thingmint.cli.devices.device import ListedDevice
+from thingmint.cli.devices.manifest import DeviceEntry
 from thingmint.cli.devices.templates import (
     CA_CERTIFICATE_PEM,
     CERTIFICATE_PEM,
@@ -55,7 +55,7 @@ class StationImport(IntoService):
         self._trusted = trusted
         self._known: set[str] = set()
 
-    def delivery(self, entries: list[Entry | ManifestEntry]) -> None:
+    def delivery(self, entries: list[DeviceEntry | ManifestEntry]) -> None:
         """Import the identities of a manifest.
 
         Raises StationRefused if an issuer is not registered and was not named, ServiceUnreachable, ServiceRefused.
@@ -72,9 +72,9 @@ class StationImport(IntoService):
             if (found := certificates.get(entry.certificate_id)) is not None:
                 self.each(_name(entry), partial(self._device, entry, *found))
 
-    def _certificate(self, entry: Entry | ManifestEntry) -> tuple[str, x509.Certificate]:
+    def _certificate(self, entry: DeviceEntry | ManifestEntry) -> tuple[str, x509.Certificate]:
         """Return the certificate in PEM and its issuer; raise ValueError, OSError."""
-        names = entry.files if isinstance(entry, Entry) else [entry.certificate_file]
+        names = entry.files if isinstance(entry, DeviceEntry) else [entry.certificate_file]
         held = (
             read_delivered(self._folder / name, Openers()).certificate
             for name in names
@@ -112,14 +112,14 @@ class StationImport(IntoService):
         query = {"setAsActive": "true", "allowAutoRegistration": "false"}
         self.exists(lambda: self.call("POST", "/cacertificate", query, body))
 
-    def _device(self, entry: Entry | ManifestEntry, pem: str, issuer: x509.Certificate) -> None:
+    def _device(self, entry: DeviceEntry | ManifestEntry, pem: str, issuer: x509.Certificate) -> None:
         source = {
             CERTIFICATE_PEM: pem,
             CA_CERTIFICATE_PEM: certificate_pem(issuer.public_bytes(Encoding.DER)),
         }
         production = Making("", entry.batch, entry.operator, entry.station).production
-        if isinstance(entry, Entry):
-            device = Device(
+        if isinstance(entry, DeviceEntry):
+            device = ListedDevice(
                 thing=entry.thing,
                 attributes=entry.attributes,
                 type=entry.type,
@@ -138,7 +138,7 @@ class StationImport(IntoService):
             raise Conflict(refusal.args[0]) from refusal
 
 
-def read_delivery(folder: Path) -> list[Entry | ManifestEntry]:
+def read_delivery(folder: Path) -> list[DeviceEntry | ManifestEntry]:
     """Return the manifest of a delivery; raise StationRefused if it cannot be read."""
     try:
         entries = read_listed(folder)
@@ -149,8 +149,8 @@ def read_delivery(folder: Path) -> list[Entry | ManifestEntry]:
     return entries
 
 
-def _name(entry: Entry | ManifestEntry) -> str:
-    return f"thing {entry.thing}" if isinstance(entry, Entry) else f"identity {entry.index:06d}"
+def _name(entry: DeviceEntry | ManifestEntry) -> str:
+    return f"thing {entry.thing}" if isinstance(entry, DeviceEntry) else f"identity {entry.index:06d}"
 
 
 def _signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
