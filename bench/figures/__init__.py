@@ -20,6 +20,7 @@ from bench.figures import (
     relay,
     rows,
     slow_clients,
+    testing,
     things,
 )
 from bench.measurement import Measurement, Skipped
@@ -44,4 +45,5 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "slow-clients": slow_clients.measure,
     "factory": factory.measure,
     "footprint": footprint.measure,
+    "testing": testing.measure,
 }

@@ -6,6 +6,7 @@ from typing import Any, TextIO
 import click
 
 from thingmint import __version__
+from thingmint.cli.account_commands import account, test_mode
 from thingmint.cli.exchange_options import export_devices, import_devices
 from thingmint.cli.issue_options import issue_options
 from thingmint.cli.numbers import OrdinaryFloatRange
@@ -34,16 +35,30 @@ def main() -> None:
     """A device certificate authority that speaks AWS IoT's API."""
 
 
+main.add_command(account)
+main.add_command(test_mode)
+
+
 @main.command(cls=GroupedCommand)
 @settings_options(ALL_SETTINGS)
-def serve(**flags: object) -> None:
+@click.option(
+    "--ephemeral", is_flag=True, help="For tests: free ports, test mode, a directory that is removed at the end."
+)
+@click.option("--stop-with-stdin", is_flag=True, help="Stop when standard input ends, as it does with its program.")
+def serve(ephemeral: bool, stop_with_stdin: bool, **flags: object) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
-    What is missing in the data directory is created first.
+    What is missing in the data directory is created first. With --ephemeral, what is printed are shell lines that
+    point AWS's tools at the service.
     """
+    from thingmint.cli.ephemeral import temporary_flags
     from thingmint.cli.serve import serve_until_stopped
 
-    serve_until_stopped(config_of(flags))
+    if not ephemeral:
+        serve_until_stopped(config_of(flags), stop_with_stdin=stop_with_stdin)
+        return
+    with temporary_flags(flags) as own:
+        serve_until_stopped(config_of(own), stop_with_stdin=stop_with_stdin, prints_variables=True)
 
 
 @main.command(cls=GroupedCommand)

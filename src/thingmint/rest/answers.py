@@ -26,6 +26,12 @@ def error_answer(error: ErrorAnswer) -> Answer:
     return Answer(error.status, error.body, headers=tuple(headers))
 
 
+def answer_of_error(error: ErrorAnswer, request_id: str) -> Answer:
+    """Return the same answer; in this form the request's id is in the header alone."""
+    del request_id
+    return error_answer(error)
+
+
 async def send_answer(send: Send, method: str, request_id: str, answer: Answer) -> None:
     """Send the answer; to HEAD, without its body (RFC 9110, 9.3.2)."""
     headers = [

@@ -75,9 +75,15 @@ async def open_node(config: Config) -> AsyncIterator[OpenNode]:
         events = LoggedEvents()
         authority = registration_authority(registry, keys, events)
         identities = ServerIdentities(
-            registry.authorities, config.server_names, serial_numbers, registry.clock.now, config.data_dir
+            registry.authorities,
+            config.server_names,
+            serial_numbers,
+            registry.clock.seen_by_clients,
+            config.data_dir,
         )
         identity = identities.create(await rsa_key)
+        if config.test_mode:
+            _log.warning("the service is in test mode: anybody on this machine can be any account, and set its clock")
         if is_unnamed(config):
             _log.warning(
                 "clients on other machines cannot verify this one: give its name or address with --server-name"

@@ -30,11 +30,12 @@ from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.keys.engines import EngineUnavailable, choose_engine
+from thingmint.keys.in_process import InProcessKeys
 from thingmint.keys.pool import KeyPool
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import KeySource, RegistrationFiles, Store
-from thingmint.service.clocks import DatabaseClock, ServiceClock, SystemClock
+from thingmint.service.clocks import DatabaseClock, MovableClock, ServiceClock, SystemClock
 from thingmint.service.first_credentials import (
     operator,
     read_hook_secret,
@@ -142,6 +143,8 @@ def _issuing_cas(authorities: Authorities) -> tuple[IssuingCA, tuple[IssuingCA, 
 
 async def _clock_of(config: Config, store: Store) -> ServiceClock:
     """Return the clock of the database if other nodes may share it; raise ServiceUnavailable if it does not answer."""
+    if config.test_mode:
+        return MovableClock()
     if config.database_url is None:
         return SystemClock()
     clock = DatabaseClock(lambda: store.read(postgresql_time))
@@ -169,6 +172,16 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
         yield pool
     finally:
         await pool.close()
+
+
+@contextlib.asynccontextmanager
+async def keys_of_command(config: Config) -> AsyncIterator[KeyPool | InProcessKeys]:
+    """Yield a source of key pairs for a command, made by workers where the system can start them as they need it."""
+    if not hasattr(os, "fork"):
+        yield InProcessKeys()
+        return
+    async with key_pool_of(config, reserve=0) as pool:
+        yield pool
 
 
 def registration_authority(

@@ -45,6 +45,12 @@ class Settings:
         "A DNS name or IP address in the server's certificate; the first is the device endpoint.",
         Group.SERVICE,
     )
+    test_mode: bool = row(
+        _SWITCH,
+        False,
+        "For tests, on loopback addresses only: accounts without secrets, a clock that can be moved, reset and seed.",
+        Group.SERVICE,
+    )
 
     database_url: str | None = row(
         Maybe(URLWithPassword(("postgresql://", "postgres://"))),

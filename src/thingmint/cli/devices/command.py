@@ -51,7 +51,7 @@ def issue_devices(config: Config, options: DeviceOptions, *, is_named: bool) -> 
         rows = options.rows()
         connection = None if options.offline else find_connection(config.data_dir, is_named=is_named)
         if connection is not None and connection.is_of_variables:
-            click.echo(f"Asking {connection.endpoint}, which AWS_ENDPOINT_URL_IOT names.", err=True)
+            click.echo(f"Asking {connection.endpoint}, which {connection.variable} names.", err=True)
         if options.dry_run:
             refusals = _tried(options, rows, connection)
         else:

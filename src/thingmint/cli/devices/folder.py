@@ -6,6 +6,7 @@ line is complete, whatever else a crash has left; a key without one is used agai
 """
 
 import contextlib
+import io
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -62,7 +63,7 @@ class DeviceFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._journal: int | None = None
+        self._journal: io.FileIO | None = None
         self._written = 0
         self._lock = threading.Lock()
 
@@ -74,7 +75,7 @@ class DeviceFolder:
                 yield
             finally:
                 if self._journal is not None:
-                    os.close(self._journal)
+                    self._journal.close()
                     self._journal = None
 
     def begin(self, order: Order, trust_anchor_sha256: str | None) -> DeviceJob:
@@ -119,8 +120,8 @@ class DeviceFolder:
             entries = [msgspec.json.decode(line, type=DeviceEntry) for line in whole.splitlines()]
         except msgspec.DecodeError as error:
             raise FolderRefused(f"{path} cannot be read: {in_words(error)}") from error
-        self._journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.ftruncate(self._journal, len(whole))
+        self._journal = io.FileIO(path, "a")
+        self._journal.truncate(len(whole))
         self._written = len(whole)
         sync_directory(self.path)
         return {entry.thing: entry for entry in entries}
@@ -152,12 +153,12 @@ class DeviceFolder:
         with self._lock:
             assert self._journal is not None, "the journal is open while the folder is held"
             try:
-                _write_whole(self._journal, line, self._written)
-                os.fsync(self._journal)
+                _write_whole(self._journal, line)
+                os.fsync(self._journal.fileno())
             except OSError:
                 # What was written of the line must not stand before the next one.
                 with contextlib.suppress(OSError):
-                    os.ftruncate(self._journal, self._written)
+                    self._journal.truncate(self._written)
                 raise
             self._written += len(line)
 
@@ -184,8 +185,7 @@ class DeviceFolder:
             (self.path / ERRORS_CSV).unlink(missing_ok=True)
 
 
-def _write_whole(descriptor: int, content: bytes, offset: int) -> None:
+def _write_whole(file: io.FileIO, content: bytes) -> None:
     view = memoryview(content)
     while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
+        view = view[file.write(view) :]

@@ -96,7 +96,7 @@ def _is_root(certificate: x509.Certificate) -> bool:
 def _client(data_dir: Path, *, is_named: bool) -> Iterator[SignedClient]:
     connection = find_connection(data_dir, is_named=is_named)
     if connection.is_of_variables:
-        click.echo(f"Asking {connection.endpoint}, which AWS_ENDPOINT_URL_IOT names.", err=True)
+        click.echo(f"Asking {connection.endpoint}, which {connection.variable} names.", err=True)
     client = SignedClient(connection)
     try:
         yield client

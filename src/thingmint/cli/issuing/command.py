@@ -62,7 +62,7 @@ def issue_identities(
             # Found before any process is started for it, to fail at once if there is none.
             connection = None if offline else find_connection(config.data_dir, is_named=is_named)
             if connection is not None and connection.is_of_variables:
-                click.echo(f"Asking {connection.endpoint}, which AWS_ENDPOINT_URL_IOT names.", err=True)
+                click.echo(f"Asking {connection.endpoint}, which {connection.variable} names.", err=True)
             asyncio.run(_run(config, folder, connection, making, count=count, active=active, patience=patience))
     except KeyboardInterrupt:
         click.echo(f"\nInterrupted. {_resume_in(out)}", err=True)

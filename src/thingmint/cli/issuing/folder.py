@@ -7,9 +7,7 @@ written down before it is: its first request may be answered late, and then ther
 """
 
 import contextlib
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from thingmint.cli.tables import table
 from thingmint.core.identifiers import CertificateId, certificate_id_of
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
+from thingmint.host.file_locks import AlreadyHeld, folder_held
 from thingmint.host.words import in_words
 from thingmint.issuance.pem import certificate_pem
 from thingmint.issuance.private_keys import PrivateKey
@@ -80,17 +79,14 @@ class ManifestEntry(msgspec.Struct, frozen=True):
 def held_folder(path: Path) -> Iterator[None]:
     """Hold an output folder, made where it is missing; raise FolderRefused if another run works in it."""
     make_directory(path)
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(folder_held(path))
+        except AlreadyHeld:
             raise FolderRefused(f"another run is working in {path}") from None
         # A write that was cut off has left a temporary file, perhaps with a private key that nothing refers to.
         remove_leftovers(path)
         yield
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)

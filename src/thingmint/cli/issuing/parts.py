@@ -9,7 +9,7 @@ from thingmint.cli.issuing.registrar import HttpsRegistrar, file_sha256
 from thingmint.cli.issuing.station_keys import RSA_2048, CurveKeys
 from thingmint.data_directory.authorities import TRUST_ANCHOR
 from thingmint.registration.kernel.ports import KeySource
-from thingmint.service.opening import key_pool_of, offline_authority
+from thingmint.service.opening import keys_of_command, offline_authority
 from thingmint.settings.config import Config
 
 
@@ -17,7 +17,7 @@ from thingmint.settings.config import Config
 async def station_keys(config: Config, key_type: str) -> AsyncIterator[KeySource]:
     """Yield a source of key pairs of a type of `station_keys.KEY_TYPES`."""
     if key_type == RSA_2048:
-        async with key_pool_of(config, reserve=0) as pool:
+        async with keys_of_command(config) as pool:
             yield pool
     else:
         yield CurveKeys(key_type)
