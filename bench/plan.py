@@ -44,6 +44,8 @@ class Plan:
     bystander_devices: int
     revocations: int
     node_devices: int
+    list_rounds: int
+    list_rows: int
     starts: int
     settle_s: float
 
@@ -81,6 +83,8 @@ FULL = Plan(
     bystander_devices=3_000,
     revocations=100,
     node_devices=5_000,
+    list_rounds=6,
+    list_rows=600,
     starts=9,
     settle_s=3.0,
 )
@@ -115,6 +119,8 @@ QUICK = Plan(
     bystander_devices=300,
     revocations=20,
     node_devices=300,
+    list_rounds=2,
+    list_rows=100,
     starts=3,
     settle_s=1.0,
 )

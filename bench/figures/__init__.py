@@ -9,6 +9,7 @@ from bench.figures import (
     csr,
     device_memory,
     engine,
+    factory,
     footprint,
     handshakes,
     keys,
@@ -46,6 +47,7 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "bystander": bystander.measure,
     "slow-clients": slow_clients.measure,
     "nodes": nodes.measure,
+    "factory": factory.measure,
     "footprint": footprint.measure,
     "testing": testing.measure,
 }

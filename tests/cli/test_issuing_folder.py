@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from tests.support.authority import shared_issuers
 from tests.support.signers import at_once
 
@@ -17,7 +17,7 @@ from thingmint.core.identifiers import SerialNumber, certificate_id_of
 from thingmint.issuance.keys import KeyPair, load_public_key
 
 PREFIX = "arn:aws:iot:us-east-1:000000000000:cert/"
-JOB = Job(2, active=True, fence=("ab" * 32,), arn_prefix=PREFIX)
+JOB = Job(2, active=True, fence=("ab" * 32,), arn_prefix=PREFIX, batch="B-17", operator="ann", station="line 2")
 
 
 def der_for(key_pair: KeyPair, serial_number: int) -> bytes:
@@ -72,6 +72,10 @@ def test_both_manifests_list_every_identity(folder: Folder, key_pairs: tuple[Key
         "not_before": "2026-01-02T03:02:05+00:00",
         "not_after": "2049-12-31T23:59:59+00:00",
         "public_key_sha256": digest.finalize().hex(),
+        "status": "ACTIVE",
+        "batch": "B-17",
+        "operator": "ann",
+        "station": "line 2",
     }
     assert len(certificate_id) == len(certificate_id_of(der)) == 64
 
@@ -139,11 +143,11 @@ def test_damaged_files_are_named(folder: Folder) -> None:
     with pytest.raises(FolderRefused, match=r"000001\.key\.pem holds no private key that can be read"):
         folder.read_key(1)
     folder.key_file(1).write_bytes(
-        ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        ed25519.Ed25519PrivateKey.generate().private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
-    with pytest.raises(FolderRefused, match=r"000001\.key\.pem is not an RSA key"):
+    with pytest.raises(FolderRefused, match=r"000001\.key\.pem is neither an RSA nor an ECDSA key"):
         folder.read_key(1)
 
 

@@ -19,7 +19,7 @@ from tests.support.authority import EVERYTHING, caller_with
 from tests.support.registrar import Fate, FaultyRegistrar, Killed
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.issuing.begin import begin
+from thingmint.cli.issuing.begin import Making, begin
 from thingmint.cli.issuing.folder import Folder, FolderRefused, public_key_sha256
 from thingmint.cli.issuing.patience import WorkStopped
 from thingmint.cli.issuing.registrar import Registered
@@ -302,6 +302,16 @@ async def test_status_asked_for_cannot_change(new_job: Callable[..., Job]) -> No
     await job.run(1, active=True)
     with pytest.raises(FolderRefused, match="begun with --active"):
         await job.run(2, active=False)
+
+
+async def test_what_tells_of_the_production_cannot_change(new_job: Callable[..., Job]) -> None:
+    job = new_job()
+    job.folder.path.mkdir()
+    await begin(job.folder, job.registrar, count=1, active=True, making=Making(batch="B-17"))
+    with pytest.raises(FolderRefused, match="begun with batch 'B-17', not None"):
+        await begin(job.folder, job.registrar, count=1, active=True)
+    with pytest.raises(FolderRefused, match="begun with key_type 'rsa-2048', not 'ec-p256'"):
+        await begin(job.folder, job.registrar, count=1, active=True, making=Making("ec-p256", batch="B-17"))
 
 
 async def test_other_service_is_refused_before_it_is_asked_for_anything(new_job: Callable[..., Job]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import subprocess
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.clients.test_aws_cli import Shell, shell_of
 from tests.support.aws import ClientOf, IoT, Live, allow, policy, refusal_of
 from tests.support.fleet import DOCUMENT
 from tests.support.live_devices import unique
+from tests.support.service import thingmint
 from tests.support.signing_requests import csr_pem
 
 
@@ -120,3 +122,28 @@ def test_the_command_line_registers_from_files(shell: Shell) -> None:
 
     assert done["resourceArns"].keys() == {"lamp", "certificate", "policy"}
     assert done["certificatePem"].startswith("-----BEGIN CERTIFICATE-----\n")
+
+
+def test_parameters_that_tell_of_the_production_go_into_the_audit_trail(live: Live, iot: IoT) -> None:
+    told = {"Thingmint::Batch": "B-17", "Thingmint::Operator": "ann", "Thingmint::Station": "line 2"}
+    given = parameters()
+    done = iot.register_thing(templateBody=template(), parameters=given | told)
+    database = () if live.database_url is None else ("--database-url", live.database_url)
+    shown = subprocess.run(
+        thingmint("audit", "--data-dir", str(live.service.data_dir), "--json", "--limit", "1000", *database),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    entries = [json.loads(line) for line in shown.stdout.splitlines()]
+    arn = done["resourceArns"]["certificate"]
+    found = {each["action"]: each["detail"] for each in entries if each["resource"] == arn}
+    assert set(found) == {"CreateCertificateFromCsr", "RegisterThing"}
+    for detail in found.values():
+        assert (detail["batch"], detail["operator"], detail["station"]) == ("B-17", "ann", "line 2")
+    refusal = refusal_of(
+        lambda: iot.register_thing(
+            templateBody=template(), parameters=parameters() | {"Thingmint::Batch": "two\nlines"}
+        )
+    )
+    assert "Thingmint::Batch has 1 to 128 characters" in str(refusal)

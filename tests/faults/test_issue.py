@@ -43,7 +43,9 @@ def start(data_dir: Path, out: Path, *options: str, count: int = COUNT) -> "subp
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
     out, err = process.communicate(timeout=ENDS_WITHIN)
-    return process.returncode, out, err
+    # How long a job lasts, and so whether its progress is told, depends on the machine.
+    told = "".join(line for line in err.splitlines(keepends=True) if " issuing: " not in line)
+    return process.returncode, out, told
 
 
 def issue(data_dir: Path, out: Path, *options: str, count: int = COUNT) -> tuple[int, str, str]:
@@ -60,7 +62,8 @@ def assert_complete(out: Path, registered: set[str], count: int = COUNT) -> None
     """Assert that the folder, its manifests and the registry's part tell of the same identities, each of them once."""
     entries = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     with (out / "manifest.csv").open(newline="") as file:
-        assert [{name: str(value) for name, value in entry.items()} for entry in entries] == list(csv.DictReader(file))
+        told = [{name: "" if value is None else str(value) for name, value in each.items()} for each in entries]
+        assert told == list(csv.DictReader(file))
     assert [entry["index"] for entry in entries] == list(range(1, count + 1))
     assert len({entry["public_key_sha256"] for entry in entries}) == count
     assert {entry["certificate_id"] for entry in entries} == registered

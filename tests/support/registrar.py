@@ -3,8 +3,9 @@
 Faults are those of a network and of processes that die; what a fault leaves behind is what the real thing would leave.
 """
 
+import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -48,7 +49,7 @@ class FaultyRegistrar:
     authority: RegistrationAuthority = field(default_factory=new_authority)
     account: AccountId = ACCOUNT
     asked: int = 0
-    _late: list[tuple[int, str, bool]] = field(default_factory=list)
+    _late: list[tuple[int, Callable[[], Awaitable[Registered]]]] = field(default_factory=list)
     _calls: int = 0
 
     @property
@@ -67,6 +68,18 @@ class FaultyRegistrar:
 
     async def issue(self, csr_pem: str, *, active: bool) -> Registered:
         """Return a new certificate, unless the request meets another fate."""
+        return await self._meet(lambda: self._inner.issue(csr_pem, active=active))
+
+    async def register_thing(self, template: str, parameters: Mapping[str, str]) -> Registered:
+        """Register a device, unless the request meets another fate."""
+        return await self._meet(lambda: self._inner.register_thing(template, parameters))
+
+    async def certificates_of_thing(self, thing: str) -> list[str]:
+        """Return the certificates of a thing."""
+        await self._turn()
+        return await self._inner.certificates_of_thing(thing)
+
+    async def _meet(self, request: Callable[[], Awaitable[Registered]]) -> Registered:
         await self._turn()
         self.asked += 1
         fate = self.fates.popleft() if self.fates else Fate.ANSWERED
@@ -75,13 +88,13 @@ class FaultyRegistrar:
         if fate is Fate.REQUEST_LOST:
             raise ServiceUnreachable(fate)
         if fate is Fate.SERVED_LATE:
-            self._late.append((self._calls + _LATE_BY_CALLS, csr_pem, active))
+            self._late.append((self._calls + _LATE_BY_CALLS, request))
             raise ServiceUnreachable(fate)
         if fate is Fate.FAILED:
             raise ServiceRefused(503, "ServiceUnavailableException", fate, 0.0)
         if fate is Fate.THROTTLED:
             raise ServiceRefused(400, "ThrottlingException", fate, 0.0)
-        registered = await self._inner.issue(csr_pem, active=active)
+        registered = await request()
         if fate is Fate.ANSWER_LOST:
             raise ServiceUnreachable(fate)
         if fate is Fate.FAILED_AFTER_COMMIT:
@@ -106,7 +119,9 @@ class FaultyRegistrar:
 
     async def _turn(self) -> None:
         self._calls += 1
-        due: Iterable[tuple[int, str, bool]] = [late for late in self._late if late[0] <= self._calls]
+        due = [late for late in self._late if late[0] <= self._calls]
         self._late = [late for late in self._late if late[0] > self._calls]
-        for _, csr_pem, active in due:
-            await self._inner.issue(csr_pem, active=active)
+        for _, request in due:
+            # A service refuses a late request like any other, and nobody hears of it.
+            with contextlib.suppress(ServiceRefused):
+                await request()

@@ -1,7 +1,6 @@
 """Owns the names of the commands and their flags; each command's work is in its own module."""
 
 import os
-from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -9,6 +8,8 @@ import click
 from thingmint import __version__
 from thingmint.cli.account_commands import account, test_mode
 from thingmint.cli.audit_commands import audit
+from thingmint.cli.exchange_options import export_devices, import_devices
+from thingmint.cli.issue_options import issue_options
 from thingmint.cli.issuers.commands import issuer
 from thingmint.cli.log.commands import log
 from thingmint.cli.numbers import OrdinaryFloatRange
@@ -90,39 +91,23 @@ def env(**flags: object) -> None:
 
 @main.command()
 @settings_options(STORE_SETTINGS)
-@click.option("--count", type=click.IntRange(1, 999_999), default=1, show_default=True, help="How many identities.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("thingmint-identities"),
-    show_default=True,
-    help="Folder for keys, certificates and the manifest.",
-)
-@click.option("--active", is_flag=True, help="Register the certificates as ACTIVE; INACTIVE otherwise.")
-@click.option("--offline", is_flag=True, help="Work on the data directory itself; no service may be running on it.")
-@click.option(
-    "--patience",
-    type=OrdinaryFloatRange(0),
-    default=60.0,
-    show_default=True,
-    help="Seconds to go on trying, from the first call on, while the service does not answer.",
-)
-def issue(count: int, out: Path, active: bool, offline: bool, patience: float, **flags: object) -> None:
+@issue_options
+def issue(**options: Any) -> None:
     """Issue identities in bulk, each exactly once.
 
     Run the same command again to resume after an interruption.
-    """
-    from thingmint.cli.issuing.command import issue_identities
 
-    issue_identities(
-        config_of(flags),
-        is_named=flags["data_dir"] is not None,
-        count=count,
-        out=out,
-        active=active,
-        offline=offline,
-        patience=patience,
-    )
+    With --count, certificates without things. With --from or --csr-dir, devices of a list, each with key, certificate,
+    thing, policies and groups in one step. With --verify, nothing: a delivery is checked.
+    """
+    from thingmint.cli.issue_options import run_issue
+
+    settings = {name: options.pop(name) for name in STORE_SETTINGS}
+    run_issue(config_of(settings), is_named=settings["data_dir"] is not None, **options)
+
+
+main.add_command(import_devices)
+main.add_command(export_devices)
 
 
 @main.group()

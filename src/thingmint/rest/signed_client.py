@@ -18,6 +18,18 @@ from thingmint.rest.sigv4.signature import HttpRequest, sign
 _TIMEOUT_SECONDS = 60.0
 
 
+# The caller is not known, or no longer: no other request would fare better.
+_ABOUT_CALLERS = frozenset(
+    {
+        "ExpiredTokenException",
+        "IncompleteSignatureException",
+        "InvalidSignatureException",
+        "MissingAuthenticationTokenException",
+        "UnrecognizedClientException",
+    }
+)
+
+
 class ServiceUnreachable(Exception):
     """No answer came; whether the call had an effect is not known."""
 
@@ -30,6 +42,11 @@ class ServiceRefused(Exception):
         self.status = status
         self.name = name
         self.retry_after = retry_after
+
+    @property
+    def is_about_caller(self) -> bool:
+        """Whether every request of this caller would be refused."""
+        return self.name in _ABOUT_CALLERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,19 @@ async def test_a_signing_request_gets_a_certificate_a_thing_and_policies(
     assert len(store.tables.rows("policy_attachment")) == 2
 
 
+async def test_what_tells_of_the_production_is_in_every_audit_entry(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    text = body(thing={}, certificate={"CertificateSigningRequest": ref("CSR")})
+    given = {"CSR": csr_pem("p-256")}
+    told = {"Thingmint::Batch": "B-17", "Thingmint::Station": "line 2"}
+    await refused_with_nothing_changed(authority, store, text, given | {"Thingmint::Batch": ""}, InvalidRequest)
+    await register_thing(authority, CALLER, text, given | told)
+    assert {entry.action for entry in store.tables.audit} == {"CreateCertificateFromCsr", "RegisterThing"}
+    for entry in store.tables.audit:
+        assert (entry.detail["batch"], entry.detail["station"], "operator" in entry.detail) == ("B-17", "line 2", False)
+
+
 async def test_a_registered_certificate_is_used_by_its_id_and_nothing_changes_the_second_time(
     authority: RegistrationAuthority, store: MemoryStore
 ) -> None:

@@ -1,22 +1,42 @@
 """Owns how a job begins or is taken up again: what must be the same as before, and where a search will end."""
 
+from typing import NamedTuple
+
 from msgspec import structs
 
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job
 from thingmint.cli.issuing.registrar import Registrar
+from thingmint.core.provisioning.production import PRODUCTION_PARAMETERS
 
 # Several, because some of them may be deleted while the job lasts.
 _FENCE = 20
 _WITNESSES = 3
 
 
-async def begin(folder: Folder, registrar: Registrar, *, count: int, active: bool) -> Job:
+class Making(NamedTuple):
+    """What is the same for all identities of a job beside their status: the type of key, and what tells of them."""
+
+    key_type: str = "rsa-2048"
+    batch: str | None = None
+    operator: str | None = None
+    station: str | None = None
+
+    @property
+    def production(self) -> dict[str, str]:
+        """The parameters that tell the service of batch, operator and station."""
+        told = self._asdict()
+        return {name: value for name, detail in PRODUCTION_PARAMETERS.items() if (value := told[detail]) is not None}
+
+
+async def begin(folder: Folder, registrar: Registrar, *, count: int, active: bool, making: Making | None = None) -> Job:
     """Return the job of the folder, recorded there; raise FolderRefused if another one was begun in it."""
+    making = making or Making()
     job = folder.read_job()
     if job is None:
-        job = Job(count, active, await _newest(registrar), registrar.trust_anchor_sha256)
+        job = Job(count, active, await _newest(registrar), registrar.trust_anchor_sha256, **making._asdict())
     else:
         _require_same_order(folder, job, count=count, active=active)
+        _require_same_making(folder, job, making)
         await _require_same_registry(folder, job, registrar)
         if not folder.in_doubt() and not job.asked_again:
             # Nothing is in doubt, so a search would have to look at certificates from now on only.
@@ -33,6 +53,12 @@ def _require_same_order(folder: Folder, job: Job, *, count: int, active: bool) -
         raise FolderRefused(
             f"the job in {folder.path} was begun for {job.count} identities, which is more than {count}"
         )
+
+
+def _require_same_making(folder: Folder, job: Job, making: Making) -> None:
+    for name, now in making._asdict().items():
+        if (before := getattr(job, name)) != now:
+            raise FolderRefused(f"the job in {folder.path} was begun with {name} {before!r}, not {now!r}")
 
 
 async def _require_same_registry(folder: Folder, job: Job, registrar: Registrar) -> None:

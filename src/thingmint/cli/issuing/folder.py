@@ -7,9 +7,7 @@ written down before it is: its first request may be answered late, and then ther
 """
 
 import contextlib
-import csv
 import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +15,15 @@ from pathlib import Path
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
+from thingmint.cli.tables import table
 from thingmint.core.identifiers import CertificateId, certificate_id_of
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
 from thingmint.host.file_locks import AlreadyHeld, folder_held
 from thingmint.host.words import in_words
 from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.private_keys import PrivateKey
 
 JOB_FILE = "job.json"
 MANIFEST_CSV = "manifest.csv"
@@ -51,6 +50,10 @@ class Job(msgspec.Struct, frozen=True):
     trust_anchor_sha256: str | None = None
     arn_prefix: str | None = None
     asked_again: tuple[int, ...] = ()
+    key_type: str = "rsa-2048"
+    batch: str | None = None
+    operator: str | None = None
+    station: str | None = None
     version: int = JOB_VERSION
 
 
@@ -66,6 +69,24 @@ class ManifestEntry(msgspec.Struct, frozen=True):
     not_before: str
     not_after: str
     public_key_sha256: str
+    status: str
+    batch: str | None = None
+    operator: str | None = None
+    station: str | None = None
+
+
+@contextlib.contextmanager
+def held_folder(path: Path) -> Iterator[None]:
+    """Hold an output folder, made where it is missing; raise FolderRefused if another run works in it."""
+    make_directory(path)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(folder_held(path))
+        except AlreadyHeld:
+            raise FolderRefused(f"another run is working in {path}") from None
+        # A write that was cut off has left a temporary file, perhaps with a private key that nothing refers to.
+        remove_leftovers(path)
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +98,7 @@ class Folder:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Hold the folder for this process; raise FolderRefused if another run works in it."""
-        make_directory(self.path)
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(folder_held(self.path))
-            except AlreadyHeld:
-                raise FolderRefused(f"another run is working in {self.path}") from None
-            # A write that was cut off has left a temporary file, perhaps with a private key that nothing refers to.
-            remove_leftovers(self.path)
+        with held_folder(self.path):
             yield
 
     def read_job(self) -> Job | None:
@@ -93,7 +107,10 @@ class Folder:
         Raises FolderRefused if it cannot be read, or if files are missing that a run never removes.
         """
         try:
-            job = msgspec.json.decode((self.path / JOB_FILE).read_bytes(), type=Job)
+            content = (self.path / JOB_FILE).read_bytes()
+            if b'"kind": "devices"' in content:
+                raise FolderRefused(f"{self.path} belongs to a run with a list of devices: choose another folder")
+            job = msgspec.json.decode(content, type=Job)
         except FileNotFoundError:
             if self._indexes(_KEY) or self._indexes(_CERTIFICATE):
                 raise FolderRefused(f"{self.path} holds identities but no {JOB_FILE}: choose another folder") from None
@@ -139,7 +156,7 @@ class Folder:
         """Write a private key durably, readable by its owner alone."""
         write_durably(self.key_file(index), private_key_pem, 0o600)
 
-    def read_key(self, index: int) -> rsa.RSAPrivateKey:
+    def read_key(self, index: int) -> PrivateKey:
         """Return a private key that was written here."""
         # The key was generated and checked by this program; validating it again costs as much as generating it.
         path = self.key_file(index)
@@ -147,8 +164,8 @@ class Folder:
             key = serialization.load_pem_private_key(path.read_bytes(), None, unsafe_skip_rsa_key_validation=True)
         except (ValueError, TypeError) as error:
             raise FolderRefused(f"{path} holds no private key that can be read") from error
-        if not isinstance(key, rsa.RSAPrivateKey):
-            raise FolderRefused(f"{path} is not an RSA key")
+        if not isinstance(key, PrivateKey):
+            raise FolderRefused(f"{path} is neither an RSA nor an ECDSA key")
         return key
 
     def write_certificate(self, index: int, der: bytes) -> None:
@@ -172,11 +189,8 @@ class Folder:
         entries = [self._entry(job, index) for index in self.complete()]
         lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
         write_durably(self.path / MANIFEST_JSON_LINES, lines, 0o644)
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(ManifestEntry.__struct_fields__)
-        writer.writerows([msgspec.structs.astuple(entry) for entry in entries])
-        write_durably(self.path / MANIFEST_CSV, table.getvalue().encode(), 0o644)
+        rows = (msgspec.structs.astuple(entry) for entry in entries)
+        write_durably(self.path / MANIFEST_CSV, table(ManifestEntry.__struct_fields__, rows), 0o644)
         return entries
 
     def _entry(self, job: Job, index: int) -> ManifestEntry:
@@ -195,6 +209,10 @@ class Folder:
             not_before=certificate.not_valid_before_utc.isoformat(),
             not_after=certificate.not_valid_after_utc.isoformat(),
             public_key_sha256=fingerprint,
+            status="ACTIVE" if job.active else "INACTIVE",
+            batch=job.batch,
+            operator=job.operator,
+            station=job.station,
         )
 
 

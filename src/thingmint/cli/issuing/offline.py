@@ -1,17 +1,19 @@
 """Owns the Registrar that works on the data directory itself, through the same functions as the service."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.issuing.registrar import Registered
+from thingmint.cli.issuing.registrar import Registered, certificate_template
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ResourceNotFound, ServiceUnavailable, ThingmintError, Throttled
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import CertificateId, ThingName
 from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.provisioning import provisioning
+from thingmint.registration.registry import thing_principals
 
 _PAGE = 250
 
@@ -19,7 +21,15 @@ _PAGE = 250
 class OfflineRegistrar:
     """The Registrar without a service."""
 
-    def __init__(self, authority: RegistrationAuthority, caller: Caller, trust_anchor_sha256: str | None) -> None:
+    def __init__(
+        self,
+        authority: RegistrationAuthority,
+        caller: Caller,
+        trust_anchor_sha256: str | None,
+        production: Mapping[str, str] | None = None,
+    ) -> None:
+        """Describe a registrar; with ``production``, the audit trail tells of batch, operator and station."""
+        self._production = production or {}
         self._authority = authority
         self._caller = caller
         self._trust_anchor_sha256 = trust_anchor_sha256
@@ -31,6 +41,9 @@ class OfflineRegistrar:
 
     async def issue(self, csr_pem: str, *, active: bool) -> Registered:
         """Return a new certificate for the request's key."""
+        if self._production:
+            parameters = {"SigningRequest": csr_pem, **self._production}
+            return await self.register_thing(certificate_template(active=active), parameters)
         with _as_a_service_answers():
             certificate = await certificates.issue_from_csr(self._authority, self._caller, csr_pem, active=active)
         return Registered(certificate.arn, certificate.der)
@@ -53,6 +66,21 @@ class OfflineRegistrar:
             certificate = await certificates.describe(self._authority, self._caller, CertificateId(certificate_id))
             return Registered(certificate.arn, certificate.der)
         return None
+
+    async def register_thing(self, template: str, parameters: Mapping[str, str]) -> Registered:
+        """Carry out a provisioning template, all of it or nothing; return its certificate."""
+        with _as_a_service_answers():
+            done = await provisioning.register_thing(self._authority, self._caller, template, parameters)
+        assert done.certificate is not None, "the templates of this command have a certificate"
+        return Registered(done.certificate.arn, done.certificate.der)
+
+    async def certificates_of_thing(self, thing: str) -> list[str]:
+        """Return the ids of the certificates that are attached to a thing, none if there is no such thing."""
+        request = PageRequest(_PAGE, None, ascending=True)
+        with _as_a_service_answers(), contextlib.suppress(ResourceNotFound):
+            page = await thing_principals.list_principals(self._authority, self._caller, ThingName(thing), request)
+            return [each.principal.rpartition("/")[2] for each in page.items]
+        return []
 
     async def discard(self, certificate_id: str) -> None:
         """Deactivate and delete a certificate, if it is there."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import json
 import ssl
+import urllib.parse
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +52,36 @@ class Registrar(Protocol):
         ...
 
 
+class DeviceRegistrar(Protocol):
+    """A service that registers whole devices. Each verb raises what those of a Registrar raise."""
+
+    @property
+    def trust_anchor_sha256(self) -> str | None:
+        """The SHA-256 of the file with the service's trust anchor, where there is one."""
+        ...
+
+    async def register_thing(self, template: str, parameters: Mapping[str, str]) -> Registered:
+        """Carry out a provisioning template, all of it or nothing; return its certificate."""
+        ...
+
+    async def certificates_of_thing(self, thing: str) -> list[str]:
+        """Return the ids of the certificates that are attached to a thing, none if there is no such thing."""
+        ...
+
+    async def find(self, certificate_id: str) -> Registered | None:
+        """Return a registered certificate, None if there is none with this id."""
+        ...
+
+
 class HttpsRegistrar:
     """The Registrar that calls a running service."""
 
-    def __init__(self, client: SignedClient, trust_anchor_sha256: str | None) -> None:
+    def __init__(
+        self, client: SignedClient, trust_anchor_sha256: str | None, production: Mapping[str, str] | None = None
+    ) -> None:
+        """Describe a registrar; with ``production``, requests for certificates tell of batch, operator and station."""
         self._client = client
+        self._production = production or {}
         self._trust_anchor_sha256 = trust_anchor_sha256
 
     @property
@@ -64,6 +91,10 @@ class HttpsRegistrar:
 
     async def issue(self, csr_pem: str, *, active: bool) -> Registered:
         """Return a new certificate for the request's key."""
+        if self._production:
+            # CreateCertificateFromCsr has no place for what tells of the production.
+            parameters = {"SigningRequest": csr_pem, **self._production}
+            return await self.register_thing(certificate_template(active=active), parameters)
         answer = await asyncio.to_thread(
             self._client.call,
             "POST",
@@ -96,6 +127,26 @@ class HttpsRegistrar:
         description = answer.get("certificateDescription")
         return _registered(description if isinstance(description, dict) else {})
 
+    async def register_thing(self, template: str, parameters: Mapping[str, str]) -> Registered:
+        """Carry out a provisioning template, all of it or nothing; return its certificate."""
+        body = {"templateBody": template, "parameters": dict(parameters)}
+        answer = await asyncio.to_thread(self._client.call, "POST", "/things", {}, body)
+        arns = answer.get("resourceArns")
+        arn = next((str(arn) for arn in arns.values() if ":cert/" in str(arn)), "") if isinstance(arns, dict) else ""
+        return _registered({"certificateArn": arn, "certificatePem": answer.get("certificatePem")})
+
+    async def certificates_of_thing(self, thing: str) -> list[str]:
+        """Return the ids of the certificates that are attached to a thing, none if there is no such thing."""
+        try:
+            path = f"/things/{urllib.parse.quote(thing, safe='')}/principals"
+            answer = await asyncio.to_thread(self._client.call, "GET", path, {})
+        except ServiceRefused as refusal:
+            if refusal.name != _NOT_FOUND:
+                raise
+            return []
+        principals = answer.get("principals")
+        return [str(each).rpartition("/")[2] for each in principals] if isinstance(principals, list) else []
+
     async def discard(self, certificate_id: str) -> None:
         """Deactivate and delete a certificate, if it is there."""
         path = f"/certificates/{certificate_id}"
@@ -105,6 +156,20 @@ class HttpsRegistrar:
         except ServiceRefused as refusal:
             if refusal.name != _NOT_FOUND:
                 raise
+
+
+def certificate_template(*, active: bool) -> str:
+    """Return a provisioning template with a certificate for the parameter SigningRequest, and nothing else."""
+    properties = {
+        "CertificateSigningRequest": {"Ref": "SigningRequest"},
+        "Status": "ACTIVE" if active else "INACTIVE",
+    }
+    return json.dumps(
+        {
+            "Parameters": {"SigningRequest": {"Type": "String"}},
+            "Resources": {"certificate": {"Type": "AWS::IoT::Certificate", "Properties": properties}},
+        }
+    )
 
 
 def file_sha256(path: str | Path | None) -> str | None:

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from msgspec import structs
 
@@ -21,7 +19,9 @@ from thingmint.cli.issuing.doubts import discard_doubles, find_lost
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job, public_key_sha256
 from thingmint.cli.issuing.patience import THROTTLED, Patience
 from thingmint.cli.issuing.registrar import Registered, Registrar
+from thingmint.cli.issuing.station_keys import signing_request
 from thingmint.host.words import in_words
+from thingmint.issuance.private_keys import PrivateKey
 from thingmint.registration.kernel.ports import KeySource
 
 _SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AWS IoT Certificate")])
@@ -102,8 +102,7 @@ class Work:
 
     async def _issue(self, index: int) -> None:
         key = await self._key(index)
-        csr = x509.CertificateSigningRequestBuilder().subject_name(_SUBJECT).sign(key, hashes.SHA256())
-        csr_pem = csr.public_bytes(serialization.Encoding.PEM).decode()
+        csr_pem = signing_request(key, _SUBJECT)
         while True:
             asked_at = time.monotonic()
             try:
@@ -122,7 +121,7 @@ class Work:
         self._slowest_answer = max(self._slowest_answer, self._settling_since - asked_at)
         await self._keep(index, registered)
 
-    async def _key(self, index: int) -> rsa.RSAPrivateKey:
+    async def _key(self, index: int) -> PrivateKey:
         if not self.folder.key_file(index).exists():
             pair = await self.keys.take()
             await asyncio.to_thread(self.folder.write_key, index, pair.private_key_pem)

@@ -5,7 +5,7 @@ the request.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Protocol
@@ -26,6 +26,7 @@ from thingmint.core.errors import (
 from thingmint.core.identifiers import Scope, ThingName, policy_arn, thing_arn
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.core.provisioning.plan import ProvisioningPlan, plan
+from thingmint.core.provisioning.production import production_details
 from thingmint.core.provisioning.stored_template import ProvisioningTemplate, TemplateNotFound
 from thingmint.core.provisioning.template import Template, TemplateKind, parse_template
 from thingmint.core.registry.registry_event import RegistryEvent
@@ -83,7 +84,10 @@ class Once(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One carrying out of a plan: for whom, when, with the numbers that new things would get."""
+    """One carrying out of a plan: for whom, when, with the numbers that new things would get.
+
+    ``production`` is added to the details of the audit entries.
+    """
 
     caller: Caller
     plan: ProvisioningPlan
@@ -91,6 +95,7 @@ class Run:
     thing_id: str
     policy_ids: tuple[str, ...]
     at: datetime
+    production: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def scope(self) -> Scope:
@@ -109,11 +114,13 @@ async def register_thing(
 ) -> Provisioned:
     """Carry out a template that the caller brings along.
 
-    Raises what `provision` raises, InvalidParameters, and AccessDenied if the thing leaves a group against a policy.
+    Parameters that tell of the device's production go into the audit entries. Raises what `provision` raises,
+    InvalidParameters, and AccessDenied if the thing leaves a group against a policy.
     """
     planned = plan(parsed_template(body, TemplateKind.REGISTER_THING), parameters)
+    production = production_details(parameters)
     await require_groups_not_denied(authority, caller, planned)
-    return await provision(authority, caller, planned)
+    return await provision(authority, caller, planned, production=production)
 
 
 async def provision(
@@ -124,6 +131,7 @@ async def provision(
     template: ProvisioningTemplate | None = None,
     role_arn: str | None = None,
     once: Once | None = None,
+    production: Mapping[str, str] | None = None,
 ) -> Provisioned:
     """Carry out the plan and return what it came to.
 
@@ -146,6 +154,7 @@ async def provision(
 
     try:
         run = await prepared_run(authority, caller, planned, role_arn if template is None else template.role_arn)
+        run = replace(run, production=production or {})
         return await change(authority, lambda: program(run))
     except TemplateNotFound:
         raise
@@ -221,7 +230,8 @@ def _change(
     touched = [] if done.certificate is None else [done.certificate.arn]
     if done.thing_name is not None:
         touched.append(thing_arn(run.scope, done.thing_name))
-    entries = [] if run.given is None or run.given.entry is None else [run.given.entry]
+    issued = None if run.given is None else run.given.entry
+    entries = [] if issued is None else [replace(issued, detail={**issued.detail, **run.production})]
     if changes:
         entries.append(_entry(run, done, changes, touched, template))
     return Change(done, tuple(entries), tuple(touched) if changes else ())
@@ -237,6 +247,7 @@ def _entry(
         "policies": ",".join(policy.name for policy in run.plan.policies),
         "template": "" if template is None else template.name,
         "changed": ",".join(dict.fromkeys(changes)),
+        **run.production,
     }
     resource = (touched or list(done.resource_arns.values()))[0]
     return audit_entry(

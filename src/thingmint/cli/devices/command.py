@@ -1,0 +1,141 @@
+"""`thingmint issue --from` and `--csr-dir`: owns the run of a job from the command line, from start to end."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from thingmint.cli.connection import Connection, ServiceRefused, ServiceUnreachable, SignedClient, find_connection
+from thingmint.cli.devices.device import ListRefused, Row
+from thingmint.cli.devices.dry_run import Asking, OnlyThis, missing_names
+from thingmint.cli.devices.folder import ISSUERS, DeviceFolder
+from thingmint.cli.devices.manifest import ERRORS_CSV
+from thingmint.cli.devices.options import DeviceOptions
+from thingmint.cli.devices.requests import Requests
+from thingmint.cli.devices.work import DeviceWork, RefusedRow
+from thingmint.cli.issuing.folder import JOB_FILE, FolderRefused
+from thingmint.cli.issuing.parts import registrar_of, station_keys
+from thingmint.cli.issuing.patience import Patience, WorkStopped
+from thingmint.cli.progress import shown_progress
+from thingmint.cli.settings import fail
+from thingmint.core.errors import ThingmintError
+from thingmint.data_directory.authorities import DEVICE_AUTHORITIES
+from thingmint.data_directory.files import DirectoryInUse, write_durably
+from thingmint.host.telemetry import configure_logging
+from thingmint.host.words import in_words
+from thingmint.keys.child import usable_cores
+from thingmint.settings.config import Config, StartRefused
+
+_INTERRUPTED = 130
+_RETRY_SECONDS = 1.0
+_SHOWN_REFUSALS = 20
+_REFUSALS = (
+    DirectoryInUse,
+    FolderRefused,
+    ListRefused,
+    LookupError,
+    ServiceRefused,
+    ServiceUnreachable,
+    StartRefused,
+    ThingmintError,
+)
+
+
+def issue_devices(config: Config, options: DeviceOptions, *, is_named: bool) -> None:
+    """Issue the devices of the list; end with exit code 1 unless all of them are complete."""
+    configure_logging("console", "warning")
+    out = options.out
+    try:
+        options = options.checked()
+        rows = options.rows()
+        connection = None if options.offline else find_connection(config.data_dir, is_named=is_named)
+        if connection is not None and connection.is_of_variables:
+            click.echo(f"Asking {connection.endpoint}, which {connection.variable} names.", err=True)
+        if options.dry_run:
+            refusals = _tried(options, rows, connection)
+        else:
+            refusals = asyncio.run(_run(config, options, rows, connection))
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted. {_resume_in(out)}", err=True)
+        sys.exit(_INTERRUPTED)
+    except WorkStopped as error:
+        fail(f"{in_words(error)}. {_resume_in(out)}")
+    except OSError as error:
+        fail(f"{in_words(error)}. {_resume_in(out)}" if (out / JOB_FILE).exists() else in_words(error))
+    except _REFUSALS as error:
+        fail(in_words(error))
+    _end(out, refusals, is_dry=options.dry_run)
+
+
+def _resume_in(out: Path) -> str:
+    return f"Run the same command again to resume in {out}."
+
+
+def _end(out: Path, refusals: list[RefusedRow], *, is_dry: bool) -> None:
+    for refusal in sorted(refusals)[:_SHOWN_REFUSALS]:
+        click.echo(f"line {refusal.line}: {refusal.thing or '(no name)'}: {refusal.reason}", err=True)
+    if refusals:
+        where = "" if is_dry else f": see {out / ERRORS_CSV}, correct the list, and run the same command again"
+        fail(f"{len(refusals)} rows were refused{where}")
+
+
+def _tried(options: DeviceOptions, rows: list[Row], connection: Connection | None) -> list[RefusedRow]:
+    requests = options.requests(None)
+    options.passphrase()
+    rows = _examined(rows, requests)
+    asking = OnlyThis() if connection is None else Asking(SignedClient(connection))
+    try:
+        refusals = [RefusedRow(row.line, row.thing, row.problem) for row in rows if row.problem is not None]
+        refusals += [RefusedRow(*each) for each in missing_names(rows, requests, asking)]
+    finally:
+        asking.close()
+    good = len(rows) - len({refusal.line for refusal in refusals})
+    click.echo(f"{good} of {len(rows)} devices would be issued into {options.out}; nothing was")
+    return refusals
+
+
+def _examined(rows: list[Row], requests: Requests) -> list[Row]:
+    """Return the rows; those that no registry would take have a problem."""
+    examined = []
+    for row in rows:
+        problem = None if row.device is None else requests.problem_of(row.device)
+        examined.append(row if problem is None else Row(row.line, row.thing, problem=problem))
+    return examined
+
+
+async def _run(
+    config: Config, options: DeviceOptions, rows: list[Row], connection: Connection | None
+) -> list[RefusedRow]:
+    folder, passphrase = DeviceFolder(options.out), options.passphrase()
+    with folder.held():
+        async with (
+            # A job of signing requests makes no keys; an authority without a service wants a source all the same.
+            station_keys(config, options.key_type or "ec-p256") as keys,
+            registrar_of(config, connection, keys, {}) as registrar,
+        ):
+            requests = options.requests(keys)
+            job = folder.begin(options.order(), registrar.trust_anchor_sha256)
+            _write_issuers(config, options, connection)
+            with shown_progress("issuing", len(rows)) as on_progress:
+                work = DeviceWork(
+                    folder=folder,
+                    job=job,
+                    registrar=registrar,
+                    requests=requests,
+                    concurrency=usable_cores() + 2,
+                    patience=Patience(options.patience, _RETRY_SECONDS),
+                    on_progress=on_progress,
+                    passphrase=passphrase,
+                )
+                await work.run(_examined(rows, requests))
+        folder.write_manifest(list(work.entries.values()), work.refusals)
+    click.echo(f"{len(work.entries)} devices in {folder.path} (manifest.csv, manifest.jsonl)")
+    return work.refusals
+
+
+def _write_issuers(config: Config, options: DeviceOptions, connection: Connection | None) -> None:
+    """Write what verifies the certificates into the folder, where the data directory of the service is at hand."""
+    source = config.data_dir / DEVICE_AUTHORITIES
+    if (connection is None or not connection.is_of_variables) and source.exists():
+        write_durably(options.out / ISSUERS, source.read_bytes(), 0o644)

@@ -1,0 +1,113 @@
+"""Owns reading a delivered file: which certificate and which private key it holds, in each format; writes nothing."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+from thingmint.cli.devices.formats import ENVELOPED_KEY
+from thingmint.cli.devices.recipients import opened
+
+_ARRAY = re.compile(r"unsigned char (\w+)\[\] = \{([^}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Openers:
+    """What opens what is sealed: the passphrase of PKCS#12, certificate and private key of a recipient."""
+
+    passphrase: bytes | None = field(default=None, repr=False)
+    recipient: x509.Certificate | None = None
+    recipient_key: rsa.RSAPrivateKey | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a file holds: the DER of its certificate and the public key of its private key, where there are such.
+
+    ``is_closed`` tells that a private key is there and could not be opened, for want of what opens it.
+    """
+
+    certificate: bytes | None = None
+    public_key: object | None = None
+    is_closed: bool = False
+
+
+def read_delivered(path: Path, openers: Openers) -> Held:
+    """Return what the file holds; raise ValueError if its content is not what its name says, OSError."""
+    content = path.read_bytes()
+    for ending, read in _READERS.items():
+        if path.name.endswith(ending):
+            return read(content, openers)
+    raise ValueError("its name has an ending that no format has")
+
+
+def _certificate_pem(content: bytes, _openers: Openers) -> Held:
+    return Held(certificate=_der(x509.load_pem_x509_certificate(content)))
+
+
+def _certificate_der(content: bytes, _openers: Openers) -> Held:
+    return Held(certificate=_der(x509.load_der_x509_certificate(content)))
+
+
+def _key_pem(content: bytes, _openers: Openers) -> Held:
+    return Held(public_key=_public(serialization.load_pem_private_key(content, None)))
+
+
+def _key_der(content: bytes, _openers: Openers) -> Held:
+    return Held(public_key=_public(serialization.load_der_private_key(content, None)))
+
+
+def _enveloped(content: bytes, openers: Openers) -> Held:
+    if openers.recipient is None or openers.recipient_key is None:
+        return Held(is_closed=True)
+    return _key_pem(opened(content, openers.recipient, openers.recipient_key), openers)
+
+
+def _p12(content: bytes, openers: Openers) -> Held:
+    if openers.passphrase is None:
+        return Held(is_closed=True)
+    key, certificate, _ = pkcs12.load_key_and_certificates(content, openers.passphrase)
+    if key is None or certificate is None:
+        raise ValueError("it holds no key or no certificate")
+    return Held(_der(certificate), _public(key))
+
+
+def _combined(content: bytes, openers: Openers) -> Held:
+    return Held(_certificate_pem(content, openers).certificate, _key_pem(content, openers).public_key)
+
+
+def _c_header(content: bytes, openers: Openers) -> Held:
+    arrays = {
+        name: bytes(int(octet, 16) for octet in body.replace(",", " ").split())
+        for name, body in _ARRAY.findall(content.decode("ascii"))
+    }
+    try:
+        certificate, key = arrays["device_certificate_der"], arrays["device_private_key_der"]
+    except KeyError as error:
+        raise ValueError(f"it has no array {error.args[0]}") from error
+    return Held(_certificate_der(certificate, openers).certificate, _key_der(key, openers).public_key)
+
+
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def _public(key: object) -> object:
+    return key.public_key()  # type: ignore[attr-defined]  # every private key has one
+
+
+# The longer endings first: `.key.pem` ends in `.pem`, too.
+_READERS = {
+    ".cert.pem": _certificate_pem,
+    ".cert.der": _certificate_der,
+    ".key.pem": _key_pem,
+    ".key.der": _key_der,
+    ENVELOPED_KEY: _enveloped,
+    ".p12": _p12,
+    ".pem": _combined,
+    ".h": _c_header,
+}

@@ -1,0 +1,191 @@
+"""Owns the output folder of devices from a list: its files, their order on disk, and what they say after a crash.
+
+For each device: first the private key, durable in `work/` before any request names its public key; then every file but
+that key; then a line of the journal, which makes the device complete; then the key gets its own name. A device with a
+line is complete, whatever else a crash has left; a key without one is used again.
+"""
+
+import contextlib
+import io
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from thingmint.cli.devices.formats import FileOf
+from thingmint.cli.devices.manifest import (
+    ERRORS_CSV,
+    MANIFEST_CSV,
+    MANIFEST_JSON_LINES,
+    DeviceEntry,
+    as_csv,
+    as_json_lines,
+)
+from thingmint.cli.issuing.folder import JOB_FILE, FolderRefused, held_folder
+from thingmint.cli.tables import table
+from thingmint.data_directory.files import make_directory, remove_leftovers, sync_directory, write_durably
+from thingmint.host.words import in_words
+
+JOURNAL, WORK, ISSUERS = "journal.jsonl", "work", "issuers.pem"
+REQUEST = ".csr"
+_KIND, _VERSION = "devices", 1
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What is the same in every run of a job."""
+
+    status: str
+    key_type: str | None
+    formats: tuple[str, ...]
+    name: str
+    batch: str | None = None
+    operator: str | None = None
+    station: str | None = None
+    template_sha256: str | None = None
+    recipient_sha256: str | None = None
+    for_import: bool = False
+
+
+class DeviceJob(msgspec.Struct, frozen=True, kw_only=True):
+    """The order, and the service that it was begun with."""
+
+    order: Order
+    trust_anchor_sha256: str | None = None
+    arn_prefix: str | None = None
+    kind: str = _KIND
+    version: int = _VERSION
+
+
+class DeviceFolder:
+    """The files of one job."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._journal: io.FileIO | None = None
+        self._written = 0
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for this process; raise FolderRefused if another run works in it."""
+        with held_folder(self.path):
+            try:
+                yield
+            finally:
+                if self._journal is not None:
+                    self._journal.close()
+                    self._journal = None
+
+    def begin(self, order: Order, trust_anchor_sha256: str | None) -> DeviceJob:
+        """Return the job of the folder, recorded there; raise FolderRefused if the folder belongs to another one."""
+        job = self._read_job()
+        if job is None:
+            job = DeviceJob(order=order, trust_anchor_sha256=trust_anchor_sha256)
+            self.write_job(job)
+        for name in Order.__struct_fields__:
+            if (before := getattr(job.order, name)) != (now := getattr(order, name)):
+                raise FolderRefused(f"the job in {self.path} was begun with {name} {before!r}, not {now!r}")
+        make_directory(self.path / WORK)
+        remove_leftovers(self.path / WORK)
+        return job
+
+    def _read_job(self) -> DeviceJob | None:
+        try:
+            content = (self.path / JOB_FILE).read_bytes()
+            read = msgspec.json.decode(content, type=dict[str, object])
+            if read.get("kind") != _KIND:
+                raise FolderRefused(f"{self.path} belongs to a run that issued by --count: choose another folder")
+            if read.get("version") != _VERSION:
+                raise FolderRefused(f"{self.path / JOB_FILE} was written by another version of Thingmint")
+            return msgspec.json.decode(content, type=DeviceJob)
+        except FileNotFoundError:
+            if any(self.path.iterdir()):
+                raise FolderRefused(f"{self.path} holds files but no {JOB_FILE}: choose another folder") from None
+            return None
+        except msgspec.DecodeError as error:
+            raise FolderRefused(f"{self.path / JOB_FILE} cannot be read: {in_words(error)}") from error
+
+    def write_job(self, job: DeviceJob) -> None:
+        """Record the job durably."""
+        write_durably(self.path / JOB_FILE, msgspec.json.format(msgspec.json.encode(job)) + b"\n", 0o600)
+
+    def open_journal(self) -> dict[str, DeviceEntry]:
+        """Return the complete devices by name, and be ready to add to them; a line that was cut off is removed."""
+        path = self.path / JOURNAL
+        content = path.read_bytes() if path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        try:
+            entries = [msgspec.json.decode(line, type=DeviceEntry) for line in whole.splitlines()]
+        except msgspec.DecodeError as error:
+            raise FolderRefused(f"{path} cannot be read: {in_words(error)}") from error
+        self._journal = io.FileIO(path, "a")
+        self._journal.truncate(len(whole))
+        self._written = len(whole)
+        sync_directory(self.path)
+        return {entry.thing: entry for entry in entries}
+
+    def staged_key(self, thing: str, ending: str) -> Path:
+        """Return where a private key is until its device is complete."""
+        return self.path / WORK / f"{thing}{ending}"
+
+    def stage(self, thing: str, ending: str, content: bytes) -> None:
+        """Write what must be durable before the service is asked: a private key, or the request of one."""
+        write_durably(self.staged_key(thing, ending), content, 0o600)
+
+    def staged(self, thing: str, ending: str) -> bytes | None:
+        """Return what was staged, None if nothing was."""
+        try:
+            return self.staged_key(thing, ending).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def deliver(self, stem: str, files: list[FileOf]) -> None:
+        """Write the files of a device durably; raise FolderRefused if one exists that is not the same."""
+        for file in files:
+            path = self.path / f"{stem}{file.ending}"
+            write_durably(path, file.content, file.mode)
+
+    def complete(self, entry: DeviceEntry) -> None:
+        """Add a device to the journal durably: from then on it is complete."""
+        line = msgspec.json.encode(entry) + b"\n"
+        with self._lock:
+            assert self._journal is not None, "the journal is open while the folder is held"
+            try:
+                _write_whole(self._journal, line)
+                os.fsync(self._journal.fileno())
+            except OSError:
+                # What was written of the line must not stand before the next one.
+                with contextlib.suppress(OSError):
+                    self._journal.truncate(self._written)
+                raise
+            self._written += len(line)
+
+    def name_key(self, thing: str, staged_ending: str, delivered: str) -> None:
+        """Give a staged key its own name; do nothing if it has it."""
+        with contextlib.suppress(FileNotFoundError):
+            self.staged_key(thing, staged_ending).rename(self.path / delivered)
+        self.staged_key(thing, REQUEST).unlink(missing_ok=True)
+
+    def forget(self, thing: str, staged_ending: str) -> None:
+        """Remove a staged key that no file is made of any more."""
+        self.staged_key(thing, staged_ending).unlink(missing_ok=True)
+        self.staged_key(thing, REQUEST).unlink(missing_ok=True)
+
+    def write_manifest(self, entries: list[DeviceEntry], refused: Sequence[tuple[int, str, str]]) -> None:
+        """Write the manifest of all complete devices, and the list of rows that were refused; both replace old ones."""
+        ordered = sorted(entries, key=lambda entry: (entry.line, entry.thing))
+        sync_directory(self.path)
+        write_durably(self.path / MANIFEST_JSON_LINES, as_json_lines(ordered), 0o644)
+        write_durably(self.path / MANIFEST_CSV, as_csv(ordered), 0o644)
+        if refused:
+            write_durably(self.path / ERRORS_CSV, table(("line", "thing", "error"), sorted(refused)), 0o644)
+        else:
+            (self.path / ERRORS_CSV).unlink(missing_ok=True)
+
+
+def _write_whole(file: io.FileIO, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[file.write(view) :]

@@ -1,0 +1,45 @@
+"""Owns the encryption of private keys for a recipient: CMS EnvelopedData by `cryptography`, opened by OpenSSL as well.
+
+A station that has the recipient's certificate alone cannot read what it has written.
+"""
+
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.ciphers import algorithms
+from cryptography.hazmat.primitives.serialization import pkcs7
+
+from thingmint.cli.devices.device import ListRefused
+
+
+def read_recipient(path: Path) -> x509.Certificate:
+    """Return the recipient's certificate, in PEM or DER; raise ListRefused if keys cannot be encrypted to it."""
+    content = path.read_bytes()
+    try:
+        is_pem = b"-----BEGIN" in content
+        certificate = x509.load_pem_x509_certificate(content) if is_pem else x509.load_der_x509_certificate(content)
+    except ValueError as error:
+        raise ListRefused(f"{path} is no certificate") from error
+    key = certificate.public_key()
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
+        # RFC 5652 has other ways for other keys; `cryptography` encrypts to RSA keys only.
+        raise ListRefused(f"{path}: the recipient's key must be RSA with 2048 bits or more")
+    return certificate
+
+
+def enveloped(secret: bytes, recipient: x509.Certificate) -> bytes:
+    """Return the secret as CMS EnvelopedData in DER, AES-256-CBC (RFC 5652, 6; RFC 3565)."""
+    return (
+        pkcs7.PKCS7EnvelopeBuilder()
+        .set_data(secret)
+        .set_content_encryption_algorithm(algorithms.AES256)
+        .add_recipient(recipient)
+        .encrypt(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])
+    )
+
+
+def opened(content: bytes, recipient: x509.Certificate, key: rsa.RSAPrivateKey) -> bytes:
+    """Return what `enveloped` was given; raise ValueError if it was not for this recipient."""
+    return pkcs7.pkcs7_decrypt_der(content, recipient, key, [])

@@ -1,0 +1,158 @@
+"""Owns what is asked of the service for a device: its key or signing request, its template and its parameters.
+
+A key is in the folder before it is in a request. With a recipient only its encrypted form ever is, and the request
+beside it, so that the same request can be repeated after a crash without the key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from cryptography import x509
+
+from thingmint.cli.devices.device import ListedDevice
+from thingmint.cli.devices.folder import REQUEST, DeviceFolder
+from thingmint.cli.devices.formats import ENVELOPED_KEY, PEM_KEY
+from thingmint.cli.devices.recipients import enveloped
+from thingmint.cli.devices.templates import (
+    SIGNING_REQUEST,
+    THING_NAME,
+    planned,
+    shape_body,
+    shape_of,
+    shape_parameters,
+)
+from thingmint.cli.devices.threads import to_its_end
+from thingmint.cli.issuing.folder import FolderRefused, public_key_sha256
+from thingmint.cli.issuing.station_keys import load_station_key, signing_request
+from thingmint.core.errors import InvalidRequest
+from thingmint.core.provisioning.plan import ProvisioningPlan
+from thingmint.issuance.csr import load_csr
+from thingmint.issuance.private_keys import PrivateKey
+from thingmint.registration.kernel.ports import KeySource
+
+DEFAULT_SUBJECT = "CN=AWS IoT Certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for a device; ``staged`` is its key as it is in the folder, None where it was made elsewhere."""
+
+    template: str
+    parameters: Mapping[str, str] = field(repr=False)
+    policies: tuple[str, ...]
+    public_key_sha256: str
+    key: PrivateKey | None = field(repr=False)
+    staged: bytes | None = field(repr=False)
+    is_enveloped: bool
+    is_new: bool = False
+    """Whether the key was made for this request, so that no earlier one can have named it."""
+
+    def delivered_ending(self, formats: tuple[str, ...]) -> str | None:
+        """Return what the name of the delivered key ends in, None if the staged form is not delivered."""
+        if self.is_enveloped:
+            return ENVELOPED_KEY
+        return PEM_KEY if "pem" in formats else None
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Makes what is asked. ``production`` are the parameters that tell of batch, operator and station.
+
+    Without ``keys``, devices bring their signing requests. With ``for_import``, type, groups and policies are left to
+    the registry that will import the device.
+    """
+
+    keys: KeySource | None
+    status: str
+    production: Mapping[str, str]
+    template: str | None = None
+    recipient: x509.Certificate | None = None
+    for_import: bool = False
+
+    @property
+    def staged_ending(self) -> str:
+        """What the name of a staged key ends in."""
+        return PEM_KEY if self.recipient is None else ENVELOPED_KEY
+
+    def problem_of(self, device: ListedDevice) -> str | None:
+        """Return what is wrong with a device before anything is made for it, None if nothing is."""
+        try:
+            x509.Name.from_rfc4514_string(device.subject or DEFAULT_SUBJECT)
+            plan = self.plan(device, device.csr or "-")
+        except InvalidRequest as error:
+            return error.message
+        except ValueError as error:
+            return f"the subject {device.subject!r} is none as in RFC 4514: {error.args[0] if error.args else ''}"
+        if plan.thing is None or plan.thing.name != device.thing:
+            return "the template makes a thing of another name"
+        return None
+
+    def plan(self, device: ListedDevice, csr_pem: str) -> ProvisioningPlan:
+        """Return what is asked, as the registry reads it; raise InvalidRequest if it cannot be."""
+        # Checked with all that the list says, also where a part of it is left to the import.
+        whole = self.template or shape_body(shape_of(device, SIGNING_REQUEST, self.status))
+        return planned(whole, self._parameters(device, csr_pem))
+
+    def _parameters(self, device: ListedDevice, csr_pem: str) -> dict[str, str]:
+        if self.template is not None:
+            return {**device.parameters, THING_NAME: device.thing, SIGNING_REQUEST: csr_pem}
+        return shape_parameters(device, {SIGNING_REQUEST: csr_pem})
+
+    async def asked(self, folder: DeviceFolder, device: ListedDevice) -> Asked:
+        """Return what to ask for the device, its key durable in the folder."""
+        if device.csr is not None:
+            return self._asked(device, device.csr, None, None)
+        again = await to_its_end(lambda: self._asked_again(folder, device))
+        return again or await self._first_asked(folder, device)
+
+    async def _first_asked(self, folder: DeviceFolder, device: ListedDevice) -> Asked:
+        assert self.keys is not None, "devices without a request get a key here"
+        pair = await self.keys.take()
+        return await to_its_end(lambda: self._staged(folder, device, pair.private_key_pem))
+
+    def _staged(self, folder: DeviceFolder, device: ListedDevice, private_key_pem: bytes) -> Asked:
+        key = load_station_key(private_key_pem)
+        csr_pem = self._request(device, key)
+        staged = private_key_pem
+        if self.recipient is not None:
+            folder.stage(device.thing, REQUEST, csr_pem.encode())
+            staged = enveloped(private_key_pem, self.recipient)
+        folder.stage(device.thing, self.staged_ending, staged)
+        asked = self._asked(device, csr_pem, None if self.recipient else key, staged)
+        return replace(asked, is_new=True)
+
+    def _asked_again(self, folder: DeviceFolder, device: ListedDevice) -> Asked | None:
+        staged = folder.staged(device.thing, self.staged_ending)
+        if staged is None:
+            return None
+        if self.recipient is not None:
+            request = folder.staged(device.thing, REQUEST)
+            if request is None:
+                raise FolderRefused(f"{folder.staged_key(device.thing, REQUEST)} is missing, and the key is there")
+            return self._asked(device, request.decode(), None, staged)
+        try:
+            key = load_station_key(staged)
+        except ValueError as error:
+            raise FolderRefused(
+                f"{folder.staged_key(device.thing, self.staged_ending)} holds no private key"
+            ) from error
+        return self._asked(device, self._request(device, key), key, staged)
+
+    def _request(self, device: ListedDevice, key: PrivateKey) -> str:
+        return signing_request(key, x509.Name.from_rfc4514_string(device.subject or DEFAULT_SUBJECT))
+
+    def _asked(self, device: ListedDevice, csr_pem: str, key: PrivateKey | None, staged: bytes | None) -> Asked:
+        sent = ListedDevice(thing=device.thing) if self.for_import else device
+        body = self.template or shape_body(shape_of(sent, SIGNING_REQUEST, self.status))
+        parameters = self._parameters(sent if self.template is None else device, csr_pem)
+        plan = self.plan(device, csr_pem)
+        public_key = load_csr(csr_pem).public_key
+        return Asked(
+            template=body,
+            parameters={**parameters, **self.production},
+            policies=tuple(policy.name for policy in plan.policies),
+            public_key_sha256=public_key_sha256(public_key),
+            key=key,
+            staged=staged,
+            is_enveloped=self.recipient is not None,
+        )

@@ -1,0 +1,63 @@
+"""`thingmint issue --verify`: owns what is read for the check of a delivery, and what is printed of it."""
+
+from pathlib import Path
+
+import click
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from thingmint.cli.devices.delivered import Openers
+from thingmint.cli.devices.device import ListRefused
+from thingmint.cli.devices.folder import ISSUERS
+from thingmint.cli.devices.options import read_passphrase
+from thingmint.cli.devices.recipients import read_recipient
+from thingmint.cli.devices.verify import Verification
+from thingmint.cli.settings import fail
+from thingmint.host.words import in_words
+
+_SHOWN = 50
+
+
+def verify_delivery(
+    folder: Path, recipient: Path | None, recipient_key: Path | None, passphrase_file: Path | None, issuers: Path | None
+) -> None:
+    """Check the delivery, and end with exit code 1 if anything is wrong with it."""
+    if (recipient is None) != (recipient_key is None):
+        fail("--recipient and --recipient-key go together")
+    try:
+        openers = Openers(
+            passphrase=None if passphrase_file is None else read_passphrase(passphrase_file),
+            recipient=None if recipient is None else read_recipient(recipient),
+            recipient_key=None if recipient_key is None else _read_key(recipient_key),
+        )
+        verification = Verification(folder, openers, read_issuers(issuers or folder / ISSUERS))
+        problems = list(verification.problems())
+    except (OSError, ListRefused) as error:
+        fail(in_words(error))
+    for problem in problems[:_SHOWN]:
+        click.echo(problem, err=True)
+    if problems:
+        fail(f"{folder}: {len(problems)} problems")
+    closed = f"; {verification.closed} private keys are sealed and were not opened" if verification.closed else ""
+    click.echo(f"{folder}: {verification.identities} identities, all well{closed}")
+
+
+def read_issuers(path: Path) -> list[x509.Certificate]:
+    """Return the certificates of a PEM file, none if there is no file; raise ListRefused for another content."""
+    if not path.exists():
+        return []
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except ValueError as error:
+        raise ListRefused(f"{path} holds no certificates") from error
+
+
+def _read_key(path: Path) -> rsa.RSAPrivateKey:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError) as error:
+        raise ListRefused(f"{path} holds no private key that can be read") from error
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ListRefused(f"{path} is no RSA key")
+    return key

@@ -1,0 +1,68 @@
+"""Owns what one registry tells another of its devices; knows neither files nor calls."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ThingTypeItem:
+    """A thing type."""
+
+    name: str
+    description: str | None = None
+    searchable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupItem:
+    """A thing group, the name of its parent and the policies that are attached to it."""
+
+    name: str
+    parent: str | None = None
+    policies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateItem:
+    """A certificate in PEM, its status and policies."""
+
+    certificate_id: str
+    pem: str
+    status: str
+    policies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ThingItem:
+    """A thing, and the ids of its certificates."""
+
+    name: str
+    type: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Fleet:
+    """All that is told. ``policies`` maps names to documents; groups come after their parents.
+
+    ``templates`` maps names of provisioning templates to the request that creates them.
+    """
+
+    policies: dict[str, str] = field(default_factory=dict)
+    types: list[ThingTypeItem] = field(default_factory=list)
+    groups: list[GroupItem] = field(default_factory=list)
+    certificates: dict[str, CertificateItem] = field(default_factory=dict)
+    things: list[ThingItem] = field(default_factory=list)
+    templates: dict[str, dict[str, object]] = field(default_factory=dict)
+
+
+def parents_first(groups: list[GroupItem]) -> list[GroupItem]:
+    """Return the groups, each of them after its parent; those whose parent is not told come first."""
+    left, done = {group.name: group for group in groups}, list[GroupItem]()
+    while left:
+        free = [group for group in left.values() if group.parent not in left]
+        # A circle of parents exists in no registry; the rest is told as it stands.
+        for group in free or list(left.values()):
+            done.append(left.pop(group.name))
+    return done

@@ -1,0 +1,26 @@
+"""Owns tables for spreadsheets: CSV none of whose cells is evaluated."""
+
+import csv
+import io
+from collections.abc import Iterable
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
+    """Return a CSV table none of whose cells a spreadsheet evaluates."""
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([[_cell(value) for value in row] for row in rows])
+    return written.getvalue().encode()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        text = ";".join(f"{name}={each}" for name, each in value.items())
+    else:
+        text = ";".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,34 @@
+"""The how-to pages do what they say: every command is typed in as it stands."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.required import required_program
+from tests.support.tutorial import DOCS, Reader
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    """Somebody in an empty directory."""
+    for program in ("bash", "openssl"):
+        required_program(program)
+    reader = Reader(tmp_path)
+    try:
+        yield reader
+    finally:
+        reader.stop()
+
+
+def test_offline_station(reader: Reader) -> None:
+    reader.follow(DOCS / "how-to" / "offline-station.md")
+
+
+def test_aws(reader: Reader, tmp_path: Path) -> None:
+    reader.serve()
+    (tmp_path / "first.md").write_text(
+        "```console\n$ printf 'thing\\nsensor-1\\n' > d.csv\n"
+        "$ thingmint issue --from d.csv --data-dir thingmint-data --key-type ec-p256\n```\n"
+    )
+    reader.follow(tmp_path / "first.md")
+    reader.follow(DOCS / "how-to" / "aws.md")
