@@ -1,6 +1,7 @@
 """Owns the names of the commands and their flags; each command's work is in its own module."""
 
 import os
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
