@@ -1,12 +1,11 @@
 """Owns issuing: what is prepared is linted, and only what was linted is signed, once; knows no store and no clock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtensionOID
 
 from thingmint.core.errors import InvalidRequest, IssuanceImpossible, ServiceUnavailable, ThingmintError
@@ -16,12 +15,10 @@ from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.keys import PublicKey
 from thingmint.issuance.lint import Expected, lint
 from thingmint.issuance.profile import CertificateProfile
+from thingmint.issuance.public_addresses import PublicAddresses
+from thingmint.issuance.throwaway_keys import throwaway_key_like
 
-IssuerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-
-# Sign what nobody will see. The signature algorithm, which the TBSCertificate names, is the same for keys of any size
-# and any curve; the fastest ones cost the least.
-_DUMMY_RSA_BITS = 1024
+_FIRST_EXTENSIONS = (ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER)
 
 
 class ValidityExhausted(ThingmintError):
@@ -67,9 +64,18 @@ class PreparedCertificate:
 
 
 class Issuer:
-    """An issuing CA that issues certificates of one profile."""
+    """An issuing CA that issues certificates of one profile.
 
-    def __init__(self, ca: IssuingCA, profile: CertificateProfile) -> None:
+    ``addresses`` returns what a certificate with this serial number says of where others find out about it; without it,
+    certificates say nothing of that, as AWS IoT's.
+    """
+
+    def __init__(
+        self,
+        ca: IssuingCA,
+        profile: CertificateProfile,
+        addresses: Callable[[IssuingCA, SerialNumber], PublicAddresses] | None = None,
+    ) -> None:
         """Raise IssuerUnfit if the CA's key is not at hand, or the profile ends after the CA."""
         if ca.signer is None:
             raise IssuerUnfit("the issuer's private key is missing")
@@ -78,7 +84,7 @@ class Issuer:
         self.ca = ca
         self.profile = profile
         self._signer = ca.signer
-        self._dummy_key = _dummy_key_like(ca.signer.public_key)
+        self._dummy_key = throwaway_key_like(ca.signer.public_key)
         self._seal = object()
         self._issuer_der = ca.certificate.subject.public_bytes()
         self._profile_subject_der = profile.subject.public_bytes()
@@ -89,11 +95,7 @@ class Issuer:
             .add_extension(x509.AuthorityKeyIdentifier(ca.key_identifier, None, None), critical=False)
         )
         self._constant_extensions = _constant_extensions(profile)
-        self._extension_order = (
-            ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-            ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-            *(extension.oid for extension, _ in self._constant_extensions),
-        )
+        self._addresses = addresses
 
     def prepare(
         self, public_key: PublicKey, serial_number: SerialNumber, at: datetime, subject: x509.Name | None = None
@@ -110,7 +112,9 @@ class Issuer:
             subject, subject_der = self.profile.subject, self._profile_subject_der
         else:
             subject_der = subject.public_bytes()
-        builder = self._build(public_key, serial_number, not_before, not_after, subject)
+        addresses = () if self._addresses is None else self._addresses(self.ca, serial_number).extensions()
+        extensions = (*self._constant_extensions, *addresses)
+        builder = self._build(public_key, serial_number, not_before, not_after, subject, extensions)
         dummy = builder.sign(self._dummy_key, self.profile.signature_hash)
         lint(
             dummy.public_bytes(serialization.Encoding.DER),
@@ -127,7 +131,8 @@ class Issuer:
                 ),
                 key_usage=self.profile.key_usage,
                 extended_key_usage=self.profile.extended_key_usage,
-                extension_order=self._extension_order,
+                extension_order=(*_FIRST_EXTENSIONS, *(extension.oid for extension, _ in extensions)),
+                addresses=tuple(extension for extension, _ in addresses),
             ),
         )
         return PreparedCertificate(self._seal, dummy)
@@ -179,6 +184,7 @@ class Issuer:
         not_before: datetime,
         not_after: datetime,
         subject: x509.Name,
+        extensions: Sequence[tuple[x509.ExtensionType, bool]],
     ) -> x509.CertificateBuilder:
         builder = (
             self._builder.subject_name(subject)
@@ -188,19 +194,13 @@ class Issuer:
             .not_valid_after(not_after)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         )
-        for extension, critical in self._constant_extensions:
+        for extension, critical in extensions:
             builder = builder.add_extension(extension, critical)
         return builder
 
 
 def _second(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _dummy_key_like(public_key: PublicKey) -> IssuerKey:
-    if isinstance(public_key, rsa.RSAPublicKey):
-        return rsa.generate_private_key(65537, _DUMMY_RSA_BITS)
-    return ec.generate_private_key(ec.SECP256R1())
 
 
 def _constant_extensions(profile: CertificateProfile) -> Sequence[tuple[x509.ExtensionType, bool]]:

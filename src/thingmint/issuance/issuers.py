@@ -1,10 +1,12 @@
 """Owns the set of the service's issuers: one that issues, and those that have issued and are still trusted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.profile import CertificateProfile
+from thingmint.issuance.public_addresses import PublicAddresses
 
 
 class Issuers:
@@ -21,10 +23,11 @@ class Issuers:
         retired: Sequence[IssuingCA],
         profile: CertificateProfile,
         claim_profile: CertificateProfile,
+        addresses: Callable[[IssuingCA, SerialNumber], PublicAddresses] | None = None,
     ) -> None:
         """Raise IssuerUnfit if the active CA cannot issue with both profiles, or a CA is in the set twice."""
-        self.active = Issuer(active, profile)
-        self.active_for_claims = Issuer(active, claim_profile)
+        self.active = Issuer(active, profile, addresses)
+        self.active_for_claims = Issuer(active, claim_profile, addresses)
         self._cas = {ca.issuer_id: ca for ca in (active, *retired)}
         if len(self._cas) <= len(retired):
             raise IssuerUnfit("an issuer is in the set twice")

@@ -21,3 +21,9 @@ CHANGE_HORIZON = "{CHANGE_HORIZON}"
 
 CHANGE_CEILING = "{CHANGE_CEILING}"
 """A stamp above all that any transaction of this database can have by now."""
+
+REVOCATION_STAMP = "{REVOCATION_STAMP}"
+"""The stamp of a revocation that this transaction records; it orders them as `CHANGE_STAMP` orders changes."""
+
+REVOCATION_HORIZON = "{REVOCATION_HORIZON}"
+"""The stamp from which on there may be revocations that this transaction does not see yet."""

@@ -7,6 +7,7 @@ import structlog
 
 from thingmint.api.service import build_router, is_operation
 from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
+from thingmint.public.addresses import PREFIXES as PUBLIC_PREFIXES
 from thingmint.registration.kernel.tags import stored_tags
 from thingmint.rest.answering import Answering
 from thingmint.rest.answers import Answer, error_answer
@@ -73,6 +74,7 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
     mounted = (
         Mounted(api, awss_form),
         Mounted(pages, awss_form, PREFIXES, _LIMITS_OF_PAGES),
+        node.publication.mounted(PUBLIC_PREFIXES),
     )
     return Front(mounted, new_request_id)
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,9 +30,10 @@ from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.keys.pool import KeyPool
+from thingmint.public.addresses import addresses_below
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import KeySource, RegistrationFiles, Store
+from thingmint.registration.kernel.ports import EventSink, KeySource, RegistrationFiles, Store
 from thingmint.service.clocks import DatabaseClock, ServiceClock, SystemClock
 from thingmint.service.first_credentials import (
     operator,
@@ -160,12 +161,20 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
 
 
 def registration_authority(
-    registry: Registry, key_source: KeySource, events: LoggedEvents | None = None
+    registry: Registry,
+    key_source: KeySource,
+    events: EventSink | None = None,
+    shards: Callable[[str], int] = lambda issuer_id: 1,
 ) -> RegistrationAuthority:
-    """Return the authority that issues from this registry; raise StartRefused for unfit settings."""
+    """Return the authority that issues from this registry; raise StartRefused for unfit settings.
+
+    ``shards`` returns into how many revocation lists an issuer's new certificates are split.
+    """
     try:
         profile = certificate_profile(ProfileConfig.from_table(registry.config.profile))
-        issuers = Issuers(registry.issuing_ca, registry.retired, profile, claim_profile())
+        url = registry.config.public_url
+        addresses = None if url is None else addresses_below(url, shards)
+        issuers = Issuers(registry.issuing_ca, registry.retired, profile, claim_profile(), addresses)
         _require_validity(issuers.active, registry.clock.now())
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)

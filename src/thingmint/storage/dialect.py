@@ -11,6 +11,8 @@ from thingmint.records.tokens import (
     FOR_KEY_SHARE,
     FOR_SHARE,
     FOR_UPDATE,
+    REVOCATION_HORIZON,
+    REVOCATION_STAMP,
 )
 
 # These stand in migrations only.
@@ -51,6 +53,9 @@ SQLITE = Dialect(
         CHANGE_STAMP: "(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
         CHANGE_HORIZON: "(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
         CHANGE_CEILING: "9223372036854775807",
+        # The row with the highest stamp is never deleted.
+        REVOCATION_STAMP: "(SELECT coalesce(max(stamp), 0) + 1 FROM revocation)",
+        REVOCATION_HORIZON: "(SELECT coalesce(max(stamp), 0) + 1 FROM revocation)",
         # AUTOINCREMENT: without it the position of a deleted newest row is given out again.
         PRIMARY_KEY: "INTEGER PRIMARY KEY AUTOINCREMENT",
         BLOB: "BLOB",
@@ -72,6 +77,8 @@ POSTGRESQL = Dialect(
         CHANGE_STAMP: "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
         CHANGE_HORIZON: "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
         CHANGE_CEILING: "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)",
+        REVOCATION_STAMP: "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
+        REVOCATION_HORIZON: "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
         PRIMARY_KEY: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
         BLOB: "BYTEA",
         ORDERED_TEXT: 'TEXT COLLATE "C"',
