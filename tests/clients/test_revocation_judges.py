@@ -133,12 +133,11 @@ def test_gnutls_verifies_lists_and_chains(judged: Judged) -> None:
 
 def test_gnutls_is_told_the_status(judged: Judged) -> None:
     def asked_of(device: Device, *nonce: str) -> str:
-        return said_by(
-            *("ocsptool", f"--ask={judged.published.url}/ocsp", "--load-issuer", judged.folder / "issuer.pem"),
-            *("--load-cert", device.certificate_file, "--load-trust", judged.folder / "ca.pem", *nonce),
-        )
+        issuer, trusted = judged.folder / "issuer.pem", judged.folder / "ca.pem"
+        named = ("--load-issuer", issuer, "--load-cert", device.certificate_file, "--load-trust", trusted)
+        return said_by("ocsptool", f"--ask={judged.published.url}/ocsp", *named, *nonce)
 
-    for nonce in ((), ("--nonce",)):
+    for nonce in ([], ["--nonce"]):
         good, revoked = asked_of(judged.good, *nonce), asked_of(judged.revoked, *nonce)
         assert "Verifying OCSP Response: Success." in good
         assert "Certificate Status: good" in good
@@ -221,7 +220,8 @@ def test_split_lists_are_found_by_the_certificates_that_name_them(tmp_path: Path
             said = said_by("openssl", "verify", *download, device.certificate_file, ok=not is_revoked)
             assert ("certificate revoked" in said) is is_revoked
             named = device.certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-            (address,) = named[0].full_name or ()
+            assert named[0].full_name is not None
+            (address,) = named[0].full_name
             fetched = x509.load_der_x509_crl(published.fetch(address.value.removeprefix(published.url)).body)
             scope = fetched.extensions.get_extension_for_class(x509.IssuingDistributionPoint)
             assert scope.critical

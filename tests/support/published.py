@@ -135,12 +135,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def publishing_service(folder: Path, *arguments: str) -> Iterator[Published]:
+def publishing_service(folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[Published]:
     """Yield a service with a public address, which its certificates name, when its lists are there."""
     url = f"http://127.0.0.1:{free_port()}"
     flags = ("--public", url.removeprefix("http://"), "--public-url", url)
     folder.mkdir(parents=True, exist_ok=True)
-    with running_service(folder / "data", *flags, *arguments, key_reserve=0) as service:
+    with running_service(folder / "data", *flags, *arguments, key_reserve=0, environment=environment) as service:
         published = Published(service, client_of(service), url, folder)
         until(lambda: published.fetch("/crl/all.pem").body.count(b"BEGIN X509 CRL") == len(published.issuers))
         yield published

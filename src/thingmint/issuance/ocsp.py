@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
@@ -92,7 +93,7 @@ def read_request(der: bytes) -> StatusRequest:
         return StatusRequest(names, _nonce_of(requests[0].extensions))
     except MalformedRequest:
         raise
-    # `cryptography` raises these for what is no request, or has an unknown digest or an extension twice.
+    # `cryptography` raises these for what is no request, or has an extension twice.
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise MalformedRequest("the bytes are no OCSP request") from error
 
@@ -203,12 +204,12 @@ def _single_requests(der: bytes) -> list[bytes]:
 
 def _name_of(request: ocsp.OCSPRequest) -> CertificateName:
     # The digest's own size is not checked: an issuer that is named by something else is not found.
-    return CertificateName(
-        request.hash_algorithm.name,
-        request.issuer_name_hash,
-        request.issuer_key_hash,
-        SerialNumber(request.serial_number),
-    )
+    try:
+        algorithm = request.hash_algorithm.name
+    except UnsupportedAlgorithm:
+        algorithm = "unknown"
+    serial_number = SerialNumber(request.serial_number)
+    return CertificateName(algorithm, request.issuer_name_hash, request.issuer_key_hash, serial_number)
 
 
 def _nonce_of(extensions: x509.Extensions) -> bytes | None:

@@ -34,6 +34,7 @@ _CERTIFICATE, _LIST = b"application/pkix-cert", b"application/pkix-crl"
 _PEM, _TEXT = b"application/x-pem-file", b"text/plain; charset=utf-8"
 _OCSP = b"application/ocsp-response"
 _OCSP_PREFIX = OCSP_PATH.encode()
+_NOT_KEPT = ((b"cache-control", b"no-store"),)
 _LINE = 64
 # Lists in PEM that are kept; another form of the same bytes, which takes a while for a long list.
 _MOST_PEM = 8
@@ -55,20 +56,20 @@ class PublicApplication:
             await self._serve_status(scope, method, path, receive, send)
             return
         if method not in ("GET", "HEAD"):
-            await _send(send, 405, Representation(b"Use GET or HEAD\n", _TEXT), (), [(b"allow", b"GET, HEAD")])
+            await _send(send, 405, Representation(b"Use GET or HEAD\n", _TEXT), [*_NOT_KEPT, (b"allow", b"GET, HEAD")])
             return
         found = self._certificates(path) or self._lists(path)
         if found is None:
-            await _send(send, 404, Representation(b"Nothing is published here\n", _TEXT), (), [], method)
+            await _send(send, 404, Representation(b"Nothing is published here\n", _TEXT), _NOT_KEPT, method)
             return
         await self._give(scope, method, found, send)
 
     async def _give(self, scope: Scope, method: str, found: Representation, send: Send) -> None:
         fields = found.fields(self.clock.now())
         if found.is_known_to(scope["headers"]):
-            await _send(send, 304, None, fields, [])
+            await _send(send, 304, None, fields)
         else:
-            await _send(send, 200, found, fields, [], method)
+            await _send(send, 200, found, fields, method)
 
     # Certificates and lists
 
@@ -102,12 +103,14 @@ class PublicApplication:
         elif method in ("GET", "HEAD") and rest.startswith(b"/"):
             request = _decoded(rest[1:])
         else:
-            await _send(send, 405, Representation(b"Use GET or POST\n", _TEXT), (), [(b"allow", b"GET, HEAD, POST")])
+            await _send(
+                send, 405, Representation(b"Use GET or POST\n", _TEXT), [*_NOT_KEPT, (b"allow", b"GET, HEAD, POST")]
+            )
             return
         answer = self.status.cached(request) or await self.status.answer(request)
         found = _status_representation(answer)
         if method == "POST":
-            await _send(send, 200, found, found.fields(self.clock.now()), [])
+            await _send(send, 200, found, found.fields(self.clock.now()))
         else:
             await self._give(scope, method, found, send)
 
@@ -171,10 +174,9 @@ async def _send(
     status: int,
     content: Representation | None,
     fields: Iterable[tuple[bytes, bytes]],
-    more: Iterable[tuple[bytes, bytes]],
     method: str = "GET",
 ) -> None:
-    headers = [*fields, *more]
+    headers = [*fields]
     body = b"" if content is None else content.body
     if content is not None:
         headers += [(b"content-type", content.content_type), (b"content-length", b"%d" % len(body))]

@@ -55,11 +55,6 @@ class Revocation:
     revoked_at: datetime
     not_after: datetime
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the certificate stays revoked."""
-        return self.reason in GIVEN_BY_OPERATOR
-
 
 def reason_of_status(status: CertificateStatus) -> RevocationReason | None:
     """Return the reason that others are shown for a certificate with this status; None if it is valid."""
