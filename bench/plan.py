@@ -42,6 +42,11 @@ class Plan:
     idle_devices: int
     bystander_s: float
     bystander_devices: int
+    ocsp_rounds: int
+    ocsp_answers: int
+    list_rounds: int
+    list_entries: int
+    revocations: int
     starts: int
     settle_s: float
 
@@ -77,6 +82,11 @@ FULL = Plan(
     idle_devices=5_000,
     bystander_s=20.0,
     bystander_devices=3_000,
+    ocsp_rounds=6,
+    ocsp_answers=3_000,
+    list_rounds=5,
+    list_entries=100_000,
+    revocations=60,
     starts=9,
     settle_s=3.0,
 )
@@ -109,6 +119,11 @@ QUICK = Plan(
     idle_devices=400,
     bystander_s=8.0,
     bystander_devices=300,
+    ocsp_rounds=2,
+    ocsp_answers=1_000,
+    list_rounds=2,
+    list_entries=100_000,
+    revocations=12,
     starts=3,
     settle_s=1.0,
 )

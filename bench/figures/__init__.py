@@ -16,6 +16,7 @@ from bench.figures import (
     provisioning,
     reads,
     relay,
+    revocation,
     rows,
     slow_clients,
     things,
@@ -39,5 +40,6 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "policies": policies.measure,
     "bystander": bystander.measure,
     "slow-clients": slow_clients.measure,
+    "revocation": revocation.measure,
     "footprint": footprint.measure,
 }

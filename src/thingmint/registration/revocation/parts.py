@@ -1,7 +1,8 @@
 """Owns the encoded entries of all lists, part by part, as they were read last; refuses to know who signs them."""
 
+import asyncio
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,6 +17,8 @@ from thingmint.registration.kernel.turns import Pace
 
 # Encoded in one go; takes less than a millisecond.
 _BATCH = 64
+# A digest of so many takes about a millisecond.
+_LONG_OCTETS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,20 @@ class Parts:
         return Part(b"".join(batches), len(shown), min(each.not_after for each in shown) + self.kept_for)
 
 
-def digest_of(parts: Iterable[Part]) -> str:
+async def digest_of(parts: Sequence[Part]) -> str:
     """Return by what lists with the same entries are known: the SHA-256 of the entries in hex."""
+    return await hexadecimal_digest([part.entries for part in parts])
+
+
+async def hexadecimal_digest(pieces: Sequence[bytes]) -> str:
+    """Return the SHA-256 of the pieces, one behind the other; a long one is computed beside the event loop."""
+    if sum(map(len, pieces)) < _LONG_OCTETS:
+        return _digest(pieces)
+    return await asyncio.to_thread(_digest, pieces)
+
+
+def _digest(pieces: Sequence[bytes]) -> str:
     digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.entries)
+    for piece in pieces:
+        digest.update(piece)
     return digest.hexdigest()

@@ -1,13 +1,12 @@
 """Owns the lists that this node gives out: the newest ones that are stored, whichever node wrote them."""
 
-import asyncio
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from thingmint.records.certificates import revocation_lists as list_table
 from thingmint.records.certificates.revocation_lists import ListName, ListState
 from thingmint.registration.kernel.ports import Store
+from thingmint.registration.revocation.parts import hexadecimal_digest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,8 +40,7 @@ class PublishedLists:
 
     async def keep(self, state: ListState, der: bytes) -> None:
         """Give out a list that is stored."""
-        # Not on the event loop, which a long list would hold up.
-        digest = await asyncio.to_thread(_digest, der)
+        digest = await hexadecimal_digest([der])
         self._lists[state.name] = PublishedList(state, der, digest)
         self.given_out(state, len(der))
 
@@ -63,7 +61,3 @@ class PublishedLists:
         # Another one has taken its place; the next look finds it.
         if der is not None:
             await self.keep(state, der)
-
-
-def _digest(der: bytes) -> str:
-    return hashlib.sha256(der).hexdigest()

@@ -31,10 +31,9 @@ from thingmint.registration.revocation.terms import (
     Revokers,
 )
 
-TURN_SECONDS = 0.25
+TURN_SECONDS = 0.1
 _LEASE = timedelta(seconds=10)
-# After lists were written for so long, nothing is written for so many times as long: changes gather meanwhile.
-_RESTS = 4
+# After lists were written, nothing is written for as long as that took: changes gather meanwhile.
 _MAX_CHANGES = 10_000
 _FROM_NOW_ON = 2**63 - 1
 # Clocks of nodes differ by less; a list from further ahead was dated by a wrong clock.
@@ -63,6 +62,7 @@ class Publisher:
     _stamp: int | None = None
     _parts: Parts = field(init=False)
     _rests_until: float = 0.0
+    _leased_until: datetime = datetime.min.replace(tzinfo=UTC) + _LEASE
     _has_unwritten: bool = False
     _failing: set[str] = field(default_factory=set)
 
@@ -98,7 +98,7 @@ class Publisher:
             return
         began = self.seconds()
         await self._write(now)
-        self._rests_until = self.seconds() + _RESTS * (self.seconds() - began)
+        self._rests_until = 2 * self.seconds() - began
 
     async def _follow(self) -> None:
         store = self.authority.store
@@ -119,10 +119,15 @@ class Publisher:
 
     async def _may_write(self, now: datetime) -> bool:
         """Return whether this node writes lists now: the others leave it to the one that has the lease."""
-        store = self.authority.store
+        if self._leased_until - _LEASE <= now < self._leased_until - _LEASE / 2:
+            return True
+        store, until = self.authority.store, now + _LEASE
         if await store.read(lambda: list_table.lease_of_another(self.owner, now)):
             return False
-        return await store.write(lambda: list_table.take_lease(self.owner, now, now + _LEASE))
+        if not await store.write(lambda: list_table.take_lease(self.owner, now, until)):
+            return False
+        self._leased_until = until
+        return True
 
     async def _write(self, now: datetime) -> None:
         await self._parts.refresh(self.authority.store, now)
@@ -147,8 +152,7 @@ class Publisher:
         """Write a list if it is due; return False if another node has written it meanwhile."""
         present = self.published.get(name)
         before = None if present is None else present.state
-        # Not on the event loop, which a long list would hold up.
-        digest = await asyncio.to_thread(digest_of, tuple(self._parts.of(name)))
+        digest = await digest_of(tuple(self._parts.of(name)))
         if before is not None and before.content_digest == digest and not self._is_old(before, now):
             return True
         began = self.seconds()
