@@ -21,7 +21,8 @@ from thingmint.issuance.keys import PublicKey
 from thingmint.issuance.throwaway_keys import throwaway_key, throwaway_key_like
 
 _HASH = hashes.SHA256()
-_BATCH = 64
+_BATCH = 128
+_REASONS = {reason: x509.CRLReason(x509.ReasonFlags(reason.word)) for reason in RevocationReason}
 # TBSCertList (RFC 5280, 5.1): version, signature, issuer, thisUpdate and nextUpdate stand before the entries.
 _FIELDS_BEFORE_ENTRIES = 5
 # `cryptography` writes no list without a name and dates; these are of a list that nobody sees.
@@ -89,7 +90,7 @@ def _entry(revocation: Revocation) -> x509.RevokedCertificate:
         .revocation_date(revocation.revoked_at.astimezone(UTC).replace(microsecond=0))
     )
     if revocation.reason is not RevocationReason.UNSPECIFIED:
-        builder = builder.add_extension(x509.CRLReason(x509.ReasonFlags(revocation.reason.word)), critical=False)
+        builder = builder.add_extension(_REASONS[revocation.reason], critical=False)
     return builder.build()
 
 

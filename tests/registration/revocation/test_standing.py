@@ -172,6 +172,17 @@ def certificate_of_another(certificate: Certificate) -> Certificate:
     )
 
 
+async def test_a_deleted_certificate_that_is_registered_as_anothers_stays_revoked(registry: Registry) -> None:
+    (certificate,) = await registry.add(5, status=INACTIVE)
+    await certificates.delete(registry.authority, CALLER, named(certificate))
+    again = replace(certificate, issuer_id=None, status=ACTIVE, signed_digest="2" * 64)
+    await registry.authority.store.write(lambda: certificate_table.insert_certificate(again))
+    await registry.set(again, INACTIVE)
+    await registry.set(again, ACTIVE)
+
+    assert await reason(registry, certificate) is RevocationReason.CESSATION_OF_OPERATION
+
+
 async def test_a_change_that_fails_changes_nothing_that_others_see(registry: Registry) -> None:
     (certificate,) = await registry.add(5)
     store = registry.authority.store
