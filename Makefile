@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 # Tests wait for servers and clients most of their time; with more workers than cores those become slow themselves.
 TEST_WORKERS ?= 2
+IFMA = packages/thingmint-ifma
 
-.PHONY: help run install install-test test lint unit coverage lower-bounds parity device-operations bench soak clean
+.PHONY: help run install install-test test lint unit coverage lower-bounds parity device-operations map bench soak clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -15,7 +16,7 @@ run: install ## Install, start the service on SQLite and loopback, show how to g
 
 install: $(VENV)/.installed
 
-install-test: $(VENV)/.installed-test
+install-test: $(VENV)/.installed-test $(VENV)/.installed-ifma
 
 test: install-test lint unit ## Check style, types, imports and documents, then run all tests
 
@@ -50,6 +51,9 @@ parity: install-test ## Try every operation with AWS's SDK on running services, 
 	THINGMINT_PARITY_RECORD=$(VENV)/parity.json $(BIN)/python -m pytest -q $(PARITY_TESTS)
 	$(BIN)/python -m tests.support.parity $(VENV)/parity.json
 
+map: install-test ## Write the generated parts of ARCHITECTURE.md: layers, packages, decisions
+	$(BIN)/python tools/house_map.py
+
 device-operations: install-test ## Write docs/reference/device-operations.md from the table of device operations
 	$(BIN)/python tools/device_operations.py > docs/reference/device-operations.md
 
@@ -60,7 +64,7 @@ soak: install-test ## Run the long forms of tests: faults, fuzzing, models
 	THINGMINT_SOAK=1 $(BIN)/python -m pytest -m soak -n $(TEST_WORKERS) --dist worksteal
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) .lower-bounds .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/mqtt/javascript/node_modules
+	rm -rf $(VENV) .lower-bounds .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/mqtt/javascript/node_modules $(IFMA)/build
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -73,3 +77,14 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/.installed
+
+# The optional key engine. Its library exists for x86-64 only, and it is compiled: without a compiler, users go without.
+$(VENV)/.installed-ifma: $(shell find $(IFMA) -name '*.[chpt]*' -not -path '*/build/*' -type f) | $(VENV)/.installed-test
+	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then \
+	  echo "thingmint-ifma is for Linux on x86-64; its tests are skipped"; touch $@; \
+	elif $(BIN)/python -m pip install --quiet './$(IFMA)[test]'; then \
+	  touch $@; \
+	else \
+	  echo "thingmint-ifma could not be built (gcc and Python's headers are needed); its tests are skipped"; \
+	  [ "$(THINGMINT_REQUIRE_ALL)" != 1 ]; \
+	fi

@@ -13,12 +13,13 @@ import apsw
 import pytest
 import structlog
 from click.testing import CliRunner, Result
+from tests.support.ifma import package_replaced
 
 from thingmint import __version__
 from thingmint.cli.commands import main
 from thingmint.cli.settings import config_of
 from thingmint.data_directory.files import held
-from thingmint.data_directory.handover import Credentials, write_credentials
+from thingmint.data_directory.handover import OperatorCredentials, write_credentials
 from thingmint.service.opening import open_registry
 
 POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Describe*","Resource":"*"}]}'
@@ -161,7 +162,7 @@ def test_keys_of_all_accounts_are_listed_together(data_dir: Path) -> None:
 
 def test_deleting_the_administrators_key_removes_its_file(data_dir: Path) -> None:
     [key] = json.loads(run("access-key", "list", "--json", data_dir=data_dir).stdout)
-    write_credentials(data_dir, Credentials(key["AccessKeyId"], "secret"))
+    write_credentials(data_dir, OperatorCredentials(key["AccessKeyId"], "secret"))
     result = run("access-key", "delete", key["AccessKeyId"], data_dir=data_dir)
     assert result.exit_code == 0
     assert "the credentials file is removed too" in result.stderr
@@ -250,6 +251,28 @@ def test_doctor_finds_a_sound_directory_sound(data_dir: Path) -> None:
     assert "keys match their certificates and their database" in result.stdout
 
 
+def test_doctor_names_the_key_engine_and_why_not_the_fast_one(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "ok       keys are made by OpenSSL: key_engine is openssl" in run("doctor", data_dir=data_dir).stdout
+    monkeypatch.setenv("THINGMINT_KEY_ENGINE", "auto")
+    with package_replaced(tmp_path) as write_package:
+        write_package("def is_applicable(): return False")
+        said = run("doctor", data_dir=data_dir).stdout
+        assert "ok       keys are made by OpenSSL: this processor has no AVX512-IFMA" in said
+        write_package("def is_applicable(): return True\nif __name__ == '__main__': raise SystemExit(3)")
+        said = run("doctor", data_dir=data_dir).stdout
+        assert "warning  keys are made by OpenSSL: the self-test ended with 3" in said
+        write_package("def is_applicable(): return True\nif __name__ == '__main__': print('crypto_mb 2')")
+        said = run("doctor", data_dir=data_dir).stdout
+        assert "ok       keys are made by the engine ifma, whose self-test passed: crypto_mb 2" in said
+        write_package("def is_applicable(): return False")
+        monkeypatch.setenv("THINGMINT_KEY_ENGINE", "ifma")
+        refused = run("doctor", data_dir=data_dir)
+        assert refused.exit_code == 1
+        assert "wrong    key_engine is ifma, but this processor has no AVX512-IFMA" in refused.stdout
+
+
 def test_doctor_names_what_is_wrong(data_dir: Path) -> None:
     (data_dir / "keys" / "issuing-ca.key").chmod(0o644)
     said = run("doctor", data_dir=data_dir)
@@ -294,7 +317,7 @@ def test_environment_of_a_running_service_is_printed(data_dir: Path, monkeypatch
     monkeypatch.setenv("AWS_PROFILE", "somebody")
     with held(data_dir, "a service"):
         assert "holds no credentials file" in refusal_of("env", data_dir=data_dir)
-        write_credentials(data_dir, Credentials("AKIAIOSFODNN7EXAMPLE", "it's secret"))
+        write_credentials(data_dir, OperatorCredentials("AKIAIOSFODNN7EXAMPLE", "it's secret"))
         lines = run("env", data_dir=data_dir).stdout.splitlines()
         (data_dir / "credentials").write_text("junk")
         assert "is not in the format of AWS's shared credentials file" in refusal_of("env", data_dir=data_dir)

@@ -22,7 +22,7 @@ from thingmint.issuance.ocsp import (
     CertificateName,
     CertificateStanding,
     MalformedRequest,
-    Responder,
+    OCSPResponder,
     ResponseTerms,
     issuer_names,
     read_request,
@@ -58,10 +58,10 @@ def ca(authorities: Authorities) -> IssuingCA:
 
 
 @pytest.fixture(scope="module")
-def responder(ca: IssuingCA) -> Responder:
+def responder(ca: IssuingCA) -> OCSPResponder:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = at_once(issue_responder_certificate(ca, key.public_key(), SerialNumber(1 << 99), NOW))
-    return Responder(certificate, key)
+    return OCSPResponder(certificate, key)
 
 
 def name(ca: IssuingCA, number: int, algorithm: str = "sha256") -> CertificateName:
@@ -197,7 +197,7 @@ def loaded(der: bytes) -> ocsp.OCSPResponse:
     return ocsp.load_der_ocsp_response(der)
 
 
-def assert_signed(response: ocsp.OCSPResponse, responder: Responder) -> None:
+def assert_signed(response: ocsp.OCSPResponse, responder: OCSPResponder) -> None:
     assert response.certificates == [responder.certificate]
     key = responder.certificate.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
@@ -206,7 +206,7 @@ def assert_signed(response: ocsp.OCSPResponse, responder: Responder) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
-def test_a_response_repeats_the_name_and_says_good(ca: IssuingCA, responder: Responder, algorithm: str) -> None:
+def test_a_response_repeats_the_name_and_says_good(ca: IssuingCA, responder: OCSPResponder, algorithm: str) -> None:
     asked = name(ca, 5, algorithm)
 
     response = loaded(responder.respond([CertificateStanding(asked, is_issued=True)], TERMS))
@@ -223,7 +223,7 @@ def test_a_response_repeats_the_name_and_says_good(ca: IssuingCA, responder: Res
     assert len(response.extensions) == 0
 
 
-def test_a_number_that_was_never_issued_is_unknown(ca: IssuingCA, responder: Responder) -> None:
+def test_a_number_that_was_never_issued_is_unknown(ca: IssuingCA, responder: OCSPResponder) -> None:
     response = loaded(responder.respond([CertificateStanding(name(ca, 5), is_issued=False)], TERMS))
 
     assert response.certificate_status is ocsp.OCSPCertStatus.UNKNOWN
@@ -238,7 +238,7 @@ def test_a_number_that_was_never_issued_is_unknown(ca: IssuingCA, responder: Res
     ],
 )
 def test_a_revoked_certificate_is_told_with_date_and_reason(
-    ca: IssuingCA, responder: Responder, reason: RevocationReason, shown: x509.ReasonFlags | None
+    ca: IssuingCA, responder: OCSPResponder, reason: RevocationReason, shown: x509.ReasonFlags | None
 ) -> None:
     standing = CertificateStanding(name(ca, 5), is_issued=True, revocation=revocation(reason))
 
@@ -249,7 +249,7 @@ def test_a_revoked_certificate_is_told_with_date_and_reason(
     assert response.revocation_reason is shown
 
 
-def test_a_nonce_is_repeated(ca: IssuingCA, responder: Responder) -> None:
+def test_a_nonce_is_repeated(ca: IssuingCA, responder: OCSPResponder) -> None:
     terms = ResponseTerms(TERMS.this_update, TERMS.next_update, bytes(range(32)))
 
     response = loaded(responder.respond([CertificateStanding(name(ca, 5), is_issued=True)], terms))
@@ -257,7 +257,7 @@ def test_a_nonce_is_repeated(ca: IssuingCA, responder: Responder) -> None:
     assert response.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce == bytes(range(32))
 
 
-def test_several_standings_are_signed_together(ca: IssuingCA, responder: Responder) -> None:
+def test_several_standings_are_signed_together(ca: IssuingCA, responder: OCSPResponder) -> None:
     standings = [
         CertificateStanding(name(ca, 5), is_issued=True),
         CertificateStanding(name(ca, 6, "sha1"), True, revocation(RevocationReason.KEY_COMPROMISE)),
@@ -276,7 +276,7 @@ def test_several_standings_are_signed_together(ca: IssuingCA, responder: Respond
     assert response.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce == b"nonce"
 
 
-def test_a_responder_is_renewed_before_it_ends(responder: Responder) -> None:
+def test_a_responder_is_renewed_before_it_ends(responder: OCSPResponder) -> None:
     assert responder.is_fresh(NOW)
     assert not responder.is_fresh(responder.not_before - timedelta(seconds=1))
     assert not responder.is_fresh(NOW + timedelta(days=1))

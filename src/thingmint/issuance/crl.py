@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.issuance.der import SEQUENCE, children, encoded, only_element, signed_structure
+from thingmint.issuance.der import SEQUENCE, children, encode, only_element, signed_structure
 from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.keys import PublicKey
 from thingmint.issuance.throwaway_keys import throwaway_key, throwaway_key_like
@@ -106,15 +106,15 @@ def _to_be_signed(ca: IssuingCA, terms: ListTerms, entries: bytes) -> tuple[byte
     )
     if terms.distribution_point is not None:
         builder = builder.add_extension(_issuing_distribution_point(terms.distribution_point), critical=True)
-    key = throwaway_key_like(ca.certificate.public_key())  # type: ignore[arg-type]  # an IssuingCA has one of these
+    key = throwaway_key_like(ca.certificate.public_key())
     der = builder.sign(key, _HASH).public_bytes(serialization.Encoding.DER)
     tbs, algorithm, _ = children(der, only_element(der))
     fields = children(der, tbs)
     middle = fields[_FIELDS_BEFORE_ENTRIES].start
     # RFC 5280, 5.1.2.6: without entries, the list of entries is absent.
-    listed = encoded(SEQUENCE, entries) if entries else b""
+    listed = encode(SEQUENCE, entries) if entries else b""
     content = der[tbs.content : middle] + listed + der[middle : tbs.end]
-    return encoded(SEQUENCE, content), der[algorithm.start : algorithm.end]
+    return encode(SEQUENCE, content), der[algorithm.start : algorithm.end]
 
 
 def _issuing_distribution_point(address: str) -> x509.IssuingDistributionPoint:

@@ -76,11 +76,11 @@ def with_signature(signed: bytes, signature: bytes) -> bytes:
 def signed_structure(to_be_signed: bytes, algorithm: bytes, signature: bytes, after: bytes = b"") -> bytes:
     """Return what was signed, the algorithm and the signature in one structure (RFC 5280, 4.1.1; RFC 6960, 4.2.1)."""
     # A BIT STRING begins with the number of its unused bits.
-    return encoded(SEQUENCE, to_be_signed + algorithm + encoded(_BIT_STRING, b"\0" + signature) + after)
+    return encode(SEQUENCE, to_be_signed + algorithm + encode(_BIT_STRING, b"\0" + signature) + after)
 
 
-def encoded(tag: int, content: bytes) -> bytes:
-    """Return an element with this identifier octet and content."""
+def encode(tag: int, content: bytes) -> bytes:
+    """Return the DER of an element with this identifier octet."""
     length = len(content)
     if length < _LONG_FORM:
         return bytes((tag, length)) + content

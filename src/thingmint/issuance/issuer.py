@@ -1,7 +1,9 @@
 """Owns issuing: what is prepared is linted, and only what was linted is signed, once; knows no store and no clock."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -10,6 +12,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from thingmint.core.errors import InvalidRequest, IssuanceImpossible, ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import SerialNumber
+from thingmint.issuance.certificate_form import CertificateForm
 from thingmint.issuance.der import with_signature
 from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.keys import PublicKey
@@ -17,8 +20,6 @@ from thingmint.issuance.lint import Expected, lint
 from thingmint.issuance.profile import CertificateProfile
 from thingmint.issuance.public_addresses import PublicAddresses
 from thingmint.issuance.throwaway_keys import throwaway_key_like
-
-_FIRST_EXTENSIONS = (ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER)
 
 
 class ValidityExhausted(ThingmintError):
@@ -63,11 +64,23 @@ class PreparedCertificate:
         return linted
 
 
+Extensions: TypeAlias = tuple[tuple[x509.ExtensionType, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What certificates with the same addresses have in common."""
+
+    form: CertificateForm
+    extension_order: tuple[x509.ObjectIdentifier, ...]
+    addresses: tuple[x509.ExtensionType, ...]
+
+
 class Issuer:
     """An issuing CA that issues certificates of one profile.
 
     ``addresses`` returns what a certificate with this serial number says of where others find out about it; without it,
-    certificates say nothing of that, as AWS IoT's.
+    certificates say nothing of that, as AWS IoT's. It returns few different ones.
     """
 
     def __init__(
@@ -84,23 +97,16 @@ class Issuer:
         self.ca = ca
         self.profile = profile
         self._signer = ca.signer
-        self._dummy_key = throwaway_key_like(ca.signer.public_key)
         self._seal = object()
         self._issuer_der = ca.certificate.subject.public_bytes()
         self._profile_subject_der = profile.subject.public_bytes()
-        # AWS IoT's order; the subject key identifier comes between these two.
-        self._builder = (
-            x509.CertificateBuilder()
-            .issuer_name(ca.certificate.subject)
-            .add_extension(x509.AuthorityKeyIdentifier(ca.key_identifier, None, None), critical=False)
-        )
-        self._constant_extensions = _constant_extensions(profile)
         self._addresses = addresses
+        self._shapes: dict[PublicAddresses | None, _Shape] = {}
 
     def prepare(
         self, public_key: PublicKey, serial_number: SerialNumber, at: datetime, subject: x509.Name | None = None
     ) -> PreparedCertificate:
-        """Return a certificate that was linted under a throw-away signature and may be issued once.
+        """Return a certificate that was linted with a constant in place of the signature and may be issued once.
 
         Without a subject, the profile's is used. Raises KeyUsageUnfit if the profile's usages do not fit the key,
         IssuerNotValid if the issuer is not valid at this time, ProfileExhausted if the profile has come to its end or
@@ -108,16 +114,16 @@ class Issuer:
         """
         _check_usages_fit(self.profile.key_usage, public_key)
         not_before, not_after = self.validity_at(at)
-        if subject is None:
-            subject, subject_der = self.profile.subject, self._profile_subject_der
-        else:
-            subject_der = subject.public_bytes()
-        addresses = () if self._addresses is None else self._addresses(self.ca, serial_number).extensions()
-        extensions = (*self._constant_extensions, *addresses)
-        builder = self._build(public_key, serial_number, not_before, not_after, subject, extensions)
-        dummy = builder.sign(self._dummy_key, self.profile.signature_hash)
-        lint(
-            dummy.public_bytes(serialization.Encoding.DER),
+        subject_der = self._profile_subject_der if subject is None else subject.public_bytes()
+        public_key_der = public_key.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        key_identifier = x509.SubjectKeyIdentifier.from_public_key(public_key).digest
+        addresses = None if self._addresses is None else self._addresses(self.ca, serial_number)
+        shape = self._shape_with(addresses)
+        der = shape.form.assemble(serial_number, not_before, not_after, subject_der, public_key_der, key_identifier)
+        linted = lint(
+            der,
             Expected(
                 issuer_der=self._issuer_der,
                 issuer_key_identifier=self.ca.key_identifier,
@@ -126,16 +132,20 @@ class Issuer:
                 not_before=not_before,
                 not_after=not_after,
                 subject_der=subject_der,
-                public_key_der=public_key.public_bytes(
-                    serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-                ),
+                public_key_der=public_key_der,
                 key_usage=self.profile.key_usage,
                 extended_key_usage=self.profile.extended_key_usage,
-                extension_order=(*_FIRST_EXTENSIONS, *(extension.oid for extension, _ in extensions)),
-                addresses=tuple(extension for extension, _ in addresses),
+                extension_order=shape.extension_order,
+                addresses=shape.addresses,
             ),
         )
-        return PreparedCertificate(self._seal, dummy)
+        return PreparedCertificate(self._seal, linted)
+
+    def _shape_with(self, addresses: PublicAddresses | None) -> _Shape:
+        shape = self._shapes.get(addresses)
+        if shape is None:
+            shape = self._shapes[addresses] = _shape(self.ca, self.profile, addresses)
+        return shape
 
     @property
     def signs_in_process(self) -> bool:
@@ -177,33 +187,46 @@ class Issuer:
             raise refusal(f"The certificate would outlive its issuer's end {_second(self.ca.not_after)}")
         return not_before, not_after
 
-    def _build(
-        self,
-        public_key: PublicKey,
-        serial_number: SerialNumber,
-        not_before: datetime,
-        not_after: datetime,
-        subject: x509.Name,
-        extensions: Sequence[tuple[x509.ExtensionType, bool]],
-    ) -> x509.CertificateBuilder:
-        builder = (
-            self._builder.subject_name(subject)
-            .public_key(public_key)
-            .serial_number(serial_number)
-            .not_valid_before(not_before)
-            .not_valid_after(not_after)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        )
-        for extension, critical in extensions:
-            builder = builder.add_extension(extension, critical)
-        return builder
-
 
 def _second(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _constant_extensions(profile: CertificateProfile) -> Sequence[tuple[x509.ExtensionType, bool]]:
+def _shape(ca: IssuingCA, profile: CertificateProfile, addresses: PublicAddresses | None) -> _Shape:
+    named = () if addresses is None else addresses.extensions()
+    extensions = (*_constant_extensions(profile), *named)
+    return _Shape(
+        CertificateForm(_sample(ca, profile, extensions)),
+        (
+            ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+            ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+            *(extension.oid for extension, _ in extensions),
+        ),
+        tuple(extension for extension, _ in named),
+    )
+
+
+def _sample(ca: IssuingCA, profile: CertificateProfile, extensions: Extensions) -> x509.Certificate:
+    """Return a certificate for no device, signed by a key that nobody has: its encoding is the others', too."""
+    key = throwaway_key_like(ca.certificate.public_key())
+    builder = (
+        x509.CertificateBuilder()
+        .issuer_name(ca.certificate.subject)
+        .subject_name(profile.subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(ca.not_before)
+        .not_valid_after(ca.not_after)
+        # AWS IoT's order; the subject key identifier comes between this one and the constant ones.
+        .add_extension(x509.AuthorityKeyIdentifier(ca.key_identifier, None, None), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(key, profile.signature_hash)
+
+
+def _constant_extensions(profile: CertificateProfile) -> Extensions:
     # RFC 5280, 4.2.1.3 and 4.2.1.9; critical, as AWS IoT has them.
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=False, path_length=None), True),
@@ -211,7 +234,7 @@ def _constant_extensions(profile: CertificateProfile) -> Sequence[tuple[x509.Ext
     ]
     if profile.extended_key_usage is not None:
         extensions.append((profile.extended_key_usage, False))
-    return extensions
+    return tuple(extensions)
 
 
 def _check_usages_fit(usage: x509.KeyUsage, public_key: PublicKey) -> None:

@@ -22,7 +22,7 @@ from thingmint.issuance.der import (
     SEQUENCE,
     Element,
     children,
-    encoded,
+    encode,
     only_element,
     signed_structure,
 )
@@ -115,7 +115,7 @@ def refusal(status: ocsp.OCSPResponseStatus) -> bytes:
     return ocsp.OCSPResponseBuilder.build_unsuccessful(status).public_bytes(serialization.Encoding.DER)
 
 
-class Responder:
+class OCSPResponder:
     """Signs responses about the certificates of one CA with a key that the CA has delegated them to."""
 
     __slots__ = ("_private_key", "certificate", "not_after", "not_before")
@@ -166,8 +166,8 @@ class Responder:
         fields = children(basic, tbs)
         own = _answers(fields)
         answers = basic[own.content : own.end] + b"".join(_answers_of(_basic_response(each)) for each in more)
-        content = basic[tbs.content : own.start] + encoded(SEQUENCE, answers) + basic[own.end : tbs.end]
-        to_be_signed = encoded(SEQUENCE, content)
+        content = basic[tbs.content : own.start] + encode(SEQUENCE, answers) + basic[own.end : tbs.end]
+        to_be_signed = encode(SEQUENCE, content)
         signature = self._private_key.sign(to_be_signed, ec.ECDSA(_SIGNATURE_HASH))
         signed = signed_structure(
             to_be_signed,
@@ -197,7 +197,7 @@ def _single_requests(der: bytes) -> list[bytes]:
         return [der]
     before, behind = der[tbs.content : lists[0].start], der[lists[0].end : tbs.end]
     return [
-        encoded(SEQUENCE, encoded(SEQUENCE, before + encoded(SEQUENCE, der[each.start : each.end]) + behind))
+        encode(SEQUENCE, encode(SEQUENCE, before + encode(SEQUENCE, der[each.start : each.end]) + behind))
         for each in requests
     ]
 
@@ -248,8 +248,8 @@ def _with_basic_response(response: bytes, basic: bytes) -> bytes:
     status, wrapped = children(response, only_element(response))
     (typed,) = children(response, wrapped)
     kind, _ = children(response, typed)
-    content = response[kind.start : kind.end] + encoded(_OCTET_STRING, basic)
-    return encoded(SEQUENCE, response[status.start : status.end] + encoded(_EXPLICIT_0, encoded(SEQUENCE, content)))
+    content = response[kind.start : kind.end] + encode(_OCTET_STRING, basic)
+    return encode(SEQUENCE, response[status.start : status.end] + encode(_EXPLICIT_0, encode(SEQUENCE, content)))
 
 
 def _answers(fields: Sequence[Element]) -> Element:

@@ -5,8 +5,6 @@ from typing import TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from thingmint.issuance.keys import PublicKey
-
 IssuerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 # The signature algorithm, which the signed part names, is the same for keys of any size and any curve; the fastest ones
@@ -14,7 +12,7 @@ IssuerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _RSA_BITS = 1024
 
 
-def throwaway_key_like(public_key: PublicKey) -> IssuerKey:
+def throwaway_key_like(public_key: object) -> IssuerKey:
     """Return a key that signs with the same algorithms as the one of this public key."""
     return _rsa_key() if isinstance(public_key, rsa.RSAPublicKey) else throwaway_key()
 

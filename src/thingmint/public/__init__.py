@@ -1,1 +1,1 @@
-"""What anyone may fetch without a key: issuers' certificates, revocation lists, OCSP. An ASGI application."""
+"""What anyone may fetch without a key: certificates of issuers, revocation lists, and status responses (OCSP)."""

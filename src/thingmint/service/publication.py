@@ -26,8 +26,8 @@ from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.protocol.request_id import new_request_id
 from thingmint.rest.http.server import Server
 from thingmint.service.opening import Registry
+from thingmint.settings.address_forms import Address
 from thingmint.settings.config import Config
-from thingmint.settings.forms import Address
 
 _LIMITS = RequestLimits(body_bytes=MOST_REQUEST_BYTES, seconds=10.0)
 _TEXT = b"text/plain; charset=utf-8"

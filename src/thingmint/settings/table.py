@@ -9,24 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from thingmint.settings.forms import (
-    Address,
-    BrokerAddress,
-    Choice,
-    FilePath,
-    Hidden,
-    HostAndPort,
-    Maybe,
-    Number,
-    Quota,
-    ServerNames,
-    Switch,
-    Table,
-    Text,
-    URLWithPassword,
-    WholeNumber,
-)
+from thingmint.settings.address_forms import Address, BrokerAddress, FilePath, HostAndPort, ServerNames, URLWithPassword
+from thingmint.settings.forms import Choice, Hidden, Maybe, Number, Switch, Text, WholeNumber
 from thingmint.settings.setting import FILE_ONLY, NOT_IN_THE_FILE, SECRET, Group, Setting, row, setting_of
+from thingmint.settings.table_forms import Quota, Table
 
 CA_KEY_TYPES = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096")
 _ACCOUNT = Text(re.compile(r"[0-9]{12}"), "twelve digits")
@@ -109,6 +95,12 @@ class Settings:
     )
     key_workers: int = row(
         WholeNumber(0, 1024), 0, "Processes that generate keys; 0 means one for each core.", Group.KEYS
+    )
+    key_engine: str = row(
+        Choice(("openssl", "ifma", "auto")),
+        "openssl",
+        "What makes keys: openssl, ifma (the package thingmint-ifma), or auto for ifma where it can be used.",
+        Group.KEYS,
     )
     max_waiting_for_keys: int = row(
         WholeNumber(1, 100_000), 128, "Callers that may wait for a key before others are throttled.", Group.KEYS

@@ -22,7 +22,7 @@ _LONG_OCTETS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ListPart:
     """Encoded entries, how many they are, and when the first of them is to be left out."""
 
     entries: bytes = field(repr=False)
@@ -38,7 +38,7 @@ class Parts:
     kept_for: timedelta
     """For how long an entry stays after its certificate's end."""
     stale: set[tuple[str, int]] = field(default_factory=set)
-    _read: dict[tuple[str, int], Part] = field(default_factory=dict)
+    _read: dict[tuple[str, int], ListPart] = field(default_factory=dict)
 
     def ended(self, at: datetime) -> None:
         """Have the parts read again of which an entry is to be left out by now."""
@@ -57,7 +57,7 @@ class Parts:
             self.stale.discard(place)
             await pace.rest()
 
-    def of(self, name: ListName) -> Iterator[Part]:
+    def of(self, name: ListName) -> Iterator[ListPart]:
         """Yield the parts of a list, in one order."""
         # Both are powers of two, so a part is in one shard.
         for number in range(name.shard, PARTS, name.shards):
@@ -69,7 +69,7 @@ class Parts:
         """Return how many entries a list has."""
         return sum(part.count for part in self.of(name))
 
-    async def _encoded(self, found: Sequence[Revocation], pace: Pace) -> Part | None:
+    async def _encoded(self, found: Sequence[Revocation], pace: Pace) -> ListPart | None:
         shown = [each for each in found if self.shows_holds or each.reason is not RevocationReason.CERTIFICATE_HOLD]
         if not shown:
             return None
@@ -77,10 +77,10 @@ class Parts:
         for start in range(0, len(shown), _BATCH):
             batches.append(encode_entries(shown[start : start + _BATCH]))
             await pace.rest()
-        return Part(b"".join(batches), len(shown), min(each.not_after for each in shown) + self.kept_for)
+        return ListPart(b"".join(batches), len(shown), min(each.not_after for each in shown) + self.kept_for)
 
 
-async def digest_of(parts: Sequence[Part]) -> str:
+async def digest_of(parts: Sequence[ListPart]) -> str:
     """Return by what lists with the same entries are known: the SHA-256 of the entries in hex."""
     return await hexadecimal_digest([part.entries for part in parts])
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope, SerialNumber, iot_arn
 from thingmint.issuance.issuing_ca import IssuingCA
-from thingmint.issuance.ocsp import Responder
+from thingmint.issuance.ocsp import OCSPResponder
 from thingmint.issuance.responder_certificate import issue_responder_certificate
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -26,15 +26,15 @@ class Responders:
     authority: RegistrationAuthority
     scope: Scope
     """In whose audit trail the certificates are recorded."""
-    _responders: dict[str, Responder] = field(default_factory=dict)
+    _responders: dict[str, OCSPResponder] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def present(self, ca: IssuingCA, now: datetime) -> Responder | None:
+    def present(self, ca: IssuingCA, now: datetime) -> OCSPResponder | None:
         """Return the CA's responder if it has one that is not about to end."""
         responder = self._responders.get(ca.issuer_id)
         return responder if responder is not None and responder.is_fresh(now) else None
 
-    async def of(self, ca: IssuingCA, now: datetime) -> Responder:
+    async def of(self, ca: IssuingCA, now: datetime) -> OCSPResponder:
         """Return the CA's responder, with a new certificate if half of the time of the last one has passed.
 
         Raises IssuerUnfit if the CA cannot certify one, ServiceUnavailable if its key or the database cannot be used
@@ -50,7 +50,7 @@ class Responders:
             # Before the signature: of a number that was signed with, there is always a record.
             await self._record(ca, serial_number, now)
             certificate = await issue_responder_certificate(ca, private_key.public_key(), serial_number, now)
-            made = self._responders[ca.issuer_id] = Responder(certificate, private_key)
+            made = self._responders[ca.issuer_id] = OCSPResponder(certificate, private_key)
             return made
 
     async def _record(self, ca: IssuingCA, serial_number: SerialNumber, now: datetime) -> None:

@@ -1,0 +1,99 @@
+"""Owns how the devices of a run are removed from the registry: theirs alone, and all that can be."""
+
+import threading
+import urllib.parse
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
+from thingmint.cli.simulation.api import NOT_FOUND, Api
+from thingmint.cli.simulation.device import SimulatedDevice
+from thingmint.cli.simulation.preparation import remove_certificate
+from thingmint.host.words import in_words
+
+_CALLERS = 8
+_PRINCIPAL = "x-amzn-principal"
+
+
+def remove_devices(api: Api, devices: Sequence[SimulatedDevice], done: Callable[[], None]) -> list[str]:
+    """Remove certificates and things of the devices, tell of each, and return what could not be removed and why."""
+    held = [device for device in devices if device.certificate_id is not None]
+    # Those last whose registration was cut off: it may still be under way.
+    waiting = deque(sorted(held, key=lambda device: not device.is_registered))
+    troubles: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                if not waiting:
+                    return
+                device = waiting.popleft()
+            try:
+                _remove(api, device)
+            except (ServiceRefused, ServiceUnreachable) as error:
+                with lock:
+                    troubles[in_words(error)] += 1
+            done()
+
+    # Daemons: whoever interrupts the removal does not wait for answers that are under way.
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_CALLERS, len(waiting)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [f"{count} devices: {trouble}" for trouble, count in troubles.items()]
+
+
+def _remove(api: Api, device: SimulatedDevice) -> None:
+    path = f"/certificates/{device.certificate_id}"
+    arn = _arn(api, path)
+    things = [device.thing_name] if device.thing_name is not None else _things(api, arn)
+    if arn is not None:
+        for thing in things:
+            _ensure_gone(api, f"{_path(thing)}/principals", arn)
+        with _gone_is_well():
+            remove_certificate(api, path)
+    for thing in things:
+        # A template may give its devices a thing that was there before: that one is not this run's to delete.
+        if device.name in thing:
+            _ensure_gone(api, _path(thing))
+
+
+def _things(api: Api, arn: str | None) -> list[str]:
+    """Return the things of a device that was cut off before it heard of one."""
+    if arn is None:
+        return []
+    found = api.call("GET", "/principals/things", headers={_PRINCIPAL: arn}).get("things")
+    return [str(thing) for thing in found] if isinstance(found, list) else []
+
+
+def _arn(api: Api, path: str) -> str | None:
+    """Return the certificate's ARN; None if it is gone: what was never activated is swept after an hour."""
+    try:
+        description = api.call("GET", path)["certificateDescription"]
+    except ServiceRefused as refusal:
+        if refusal.name != NOT_FOUND:
+            raise
+        return None
+    assert isinstance(description, dict)
+    return str(description["certificateArn"])
+
+
+def _ensure_gone(api: Api, path: str, principal: str | None = None) -> None:
+    with _gone_is_well():
+        api.call("DELETE", path, headers=None if principal is None else {_PRINCIPAL: principal})
+
+
+@contextmanager
+def _gone_is_well() -> Iterator[None]:
+    try:
+        yield
+    except ServiceRefused as refusal:
+        if refusal.name != NOT_FOUND:
+            raise
+
+
+def _path(thing: str) -> str:
+    return f"/things/{urllib.parse.quote(thing, safe='')}"

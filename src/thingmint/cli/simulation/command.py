@@ -1,0 +1,175 @@
+"""`thingmint fleet simulate`: owns a run from the command line: its preparation, its end, its exit code."""
+
+import asyncio
+import resource
+import secrets
+import ssl
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TextIO
+
+from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
+from thingmint.cli.settings import fail
+from thingmint.cli.simulation import crowd
+from thingmint.cli.simulation.clean_up import remove_devices
+from thingmint.cli.simulation.crowd import Schedule
+from thingmint.cli.simulation.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.identity import Identity
+from thingmint.cli.simulation.measures import Measures
+from thingmint.cli.simulation.preparation import Made, make_claim, make_template, parameters_of
+from thingmint.cli.simulation.progress import progress
+from thingmint.cli.simulation.report import RunOutcome, print_json, print_report
+from thingmint.cli.simulation.service import Service
+from thingmint.cli.simulation.target import Target, TargetRefused, find_target
+from thingmint.host.hardening import harden_process
+from thingmint.host.words import in_words
+
+_INTERRUPTED = 130
+_SPARE_DESCRIPTORS = 64
+_REFUSALS = (LookupError, ServiceRefused, ServiceUnreachable, TargetRefused)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What was asked for, as the command line gives it."""
+
+    devices: int
+    concurrency: int
+    keys: bool
+    duration: float
+    publish: float
+    reconnect: bool
+    template: str | None
+    parameters: tuple[str, ...]
+    topic: str
+    claim_certificate: TextIO | None
+    claim_key: TextIO | None
+    endpoint: str | None
+    mqtt: str | None
+    ca_file: str | None
+    allow_remote: bool
+    clean_up: bool
+    as_json: bool
+
+
+def simulate_fleet(data_dir: Path, options: Options, *, is_named: bool) -> None:
+    """Run the simulation; end with an exit code that says whether every device did well.
+
+    ``is_named`` says that the data directory was typed, so that no other service than its own is loaded.
+    """
+    # What devices hold is as secret as what the service does, and needs as many descriptors.
+    harden_process()
+    run, made = f"sim-{secrets.token_hex(4)}", Made()
+    service = Service(data_dir, options.endpoint, is_named=is_named, allow_remote=options.allow_remote)
+    try:
+        _require_descriptors(options)
+        outcome = _simulate(run, made, options, service)
+    except KeyboardInterrupt:
+        fail(f"interrupted{_left(run, made)}", _INTERRUPTED)
+    except (*_REFUSALS, OSError) as error:
+        fail(f"{in_words(error)}{_left(run, made)}")
+    finally:
+        service.close()
+    (print_json if options.as_json else print_report)(outcome)
+    if outcome.interrupted:
+        sys.exit(_INTERRUPTED)
+    if outcome.failed or outcome.troubles:
+        sys.exit(1)
+
+
+def _simulate(run: str, made: Made, options: Options, service: Service) -> RunOutcome:
+    orders = _prepared(run, made, options, service)
+    measures = Measures()
+    devices = [SimulatedDevice(f"{run}-{number:05}", orders, measures) for number in range(1, options.devices + 1)]
+    schedule = Schedule(options.concurrency, options.duration, options.publish, options.reconnect)
+    troubles: list[str] = []
+    began = perf_counter()
+    with progress(options.devices, measures) as advance:
+        is_interrupted = _lived(devices, schedule, advance)
+        seconds = perf_counter() - began
+        if options.clean_up:
+            troubles += remove_devices(service.api(), devices, lambda: advance("remove"))
+            troubles += made.remove()
+    return RunOutcome(
+        run=run,
+        devices=options.devices,
+        failed=sum(device.has_failed for device in devices),
+        seconds=seconds,
+        interrupted=is_interrupted,
+        measures=measures,
+        kept=[*made.names, *_kept(run, devices, options)],
+        troubles=troubles,
+    )
+
+
+def _kept(run: str, devices: Sequence[SimulatedDevice], options: Options) -> list[str]:
+    count = 0 if options.clean_up else sum(device.certificate_id is not None for device in devices)
+    return [f"{count} devices named {run}-…"] if count else []
+
+
+def _lived(devices: Sequence[SimulatedDevice], schedule: Schedule, advance: Callable[[str], None]) -> bool:
+    """Let the devices live; return whether that was interrupted."""
+    try:
+        asyncio.run(crowd.run(devices, schedule, advance))
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _prepared(run: str, made: Made, options: Options, service: Service) -> Orders:
+    """Return the orders of all devices; leave nothing behind if there cannot be any."""
+    given, parameters = _given_claim(options), _parameters(options)
+    target = _target(options, service)
+    try:
+        template = options.template or make_template(service.api(), made, run)
+        parameters = parameters or parameters_of(service.api(), template)
+        claim = given or make_claim(service.api(), made, run, template)
+        return Orders(target, _claim_context(claim, target), template, parameters, options.topic, not options.keys)
+    except BaseException:
+        made.remove()
+        raise
+
+
+def _target(options: Options, service: Service) -> Target:
+    authority = options.mqtt
+    if authority is None:
+        authority = service.api().text("GET", "/endpoint", "endpointAddress", {"endpointType": "iot:Data-ATS"})
+    return find_target(authority, options.ca_file or service.ca_file(), allow_remote=options.allow_remote)
+
+
+def _claim_context(claim: Identity, target: Target) -> ssl.SSLContext:
+    try:
+        return claim.tls_context(target)
+    except OSError as error:
+        raise LookupError(f"the claim cannot be used: {in_words(error)}") from error
+
+
+def _given_claim(options: Options) -> Identity | None:
+    certificate, key = options.claim_certificate, options.claim_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise LookupError("a claim is a certificate and its key: give both --claim-certificate and --claim-key")
+    return Identity(certificate.read(), key.read())
+
+
+def _parameters(options: Options) -> Mapping[str, str]:
+    parameters = dict(each.partition("=")[::2] for each in options.parameters)
+    if "" in parameters or not all("=" in each for each in options.parameters):
+        raise LookupError("a parameter is NAME=VALUE")
+    return parameters
+
+
+def _require_descriptors(options: Options) -> None:
+    stays = options.duration > 0 or options.reconnect
+    wanted = (options.devices if stays else min(options.devices, options.concurrency)) + _SPARE_DESCRIPTORS
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        raise LookupError(f"{wanted} descriptors are needed and this process may have {soft}: raise `ulimit -n`")
+
+
+def _left(run: str, made: Made) -> str:
+    return f"; left behind: {', '.join(made.names)} and any devices named {run}-…" if made.names else ""

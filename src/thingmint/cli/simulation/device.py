@@ -1,0 +1,255 @@
+"""Owns the life of one simulated device: claim, identity, registration, return, messages; knows no other device.
+
+A device that fails takes note of what failed, and does nothing more.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ssl import SSLContext, SSLError
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from thingmint.cli.simulation.client import ANSWER_SECONDS, BrokerRefused, Client, ConnectionLost
+from thingmint.cli.simulation.identity import Identity, new_signing_request
+from thingmint.cli.simulation.measures import Measures, Step
+from thingmint.cli.simulation.target import Target
+from thingmint.core.topics.patterns import (
+    CREATE_CERTIFICATE_FROM_CSR,
+    CREATE_KEYS_AND_CERTIFICATE,
+    FORMAT,
+    REGISTER_THING,
+    TEMPLATE_NAME,
+    AnswerOutcome,
+    PayloadFormat,
+    answer_topic,
+)
+from thingmint.host.words import in_words
+
+_JSON = {FORMAT: PayloadFormat.JSON.value}
+_KEYS_TOPIC = CREATE_KEYS_AND_CERTIFICATE.topic(_JSON)
+_CSR_TOPIC = CREATE_CERTIFICATE_FROM_CSR.topic(_JSON)
+_GIVEN = ("certificateId", "certificatePem", "certificateOwnershipToken")
+_THROTTLED = "Throttled"
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 4.0
+_MOST_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What every device of a run does. ``topic`` and ``parameters`` may name the thing and the device."""
+
+    target: Target
+    claim: SSLContext = field(repr=False)
+    template: str
+    parameters: Mapping[str, str]
+    topic: str = "{thing}/simulated"
+    with_csr: bool = False
+
+
+class _Failed(Exception):
+    """The device has failed; note of it is taken."""
+
+
+class SimulatedDevice:
+    """One device. What it has become is left for whoever removes it."""
+
+    def __init__(self, name: str, orders: Orders, measures: Measures) -> None:
+        self.name = name
+        self.certificate_id: str | None = None
+        self.thing_name: str | None = None
+        self.is_registered = False
+        self.has_failed = False
+        self._orders = orders
+        self._measures = measures
+        self._context: SSLContext | None = None
+        self._client: Client | None = None
+        self._sent = 0
+
+    async def begin(self) -> None:
+        """Get an identity with the claim, return with it, and try it."""
+        began = perf_counter()
+        with self._lasting():
+            private_key_pem, given = await self._claim()
+            identity = Identity(given["certificatePem"], private_key_pem)
+            with self._step(Step.RECONNECT):
+                self._context = identity.tls_context(self._orders.target)
+                await self._connect(Step.RECONNECT)
+            self._measures.record(Step.PROVISIONED, perf_counter() - began)
+            await self._listen()
+            await self._exchange()
+
+    async def hold(self, until: float, interval: float | None, first_at: float) -> None:
+        """Stay connected until then, on the loop's clock; publish at each interval if there is one."""
+        loop = asyncio.get_running_loop()
+        with self._lasting():
+            next_at = until if interval is None else first_at
+            while True:
+                await self._wait_until(min(next_at, until))
+                if interval is None or next_at >= until:
+                    return
+                await self._exchange()
+                # What could not be sent in time is not made up for: devices measure once, not twice.
+                while next_at <= loop.time():
+                    next_at += interval
+
+    async def come_back(self) -> None:
+        """Leave, and connect again with the same identity."""
+        with self._lasting():
+            await self.leave()
+            await self._connect(Step.RETURN)
+            await self._listen()
+            await self._exchange()
+
+    async def leave(self) -> None:
+        """Disconnect, if there is a connection."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.disconnect()
+
+    async def abort(self) -> None:
+        """End the connection at once, if there is one."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.abort()
+
+    # Steps
+
+    async def _claim(self) -> tuple[str, dict[str, str]]:
+        orders = self._orders
+        with self._step(Step.CONNECT), self._measures.timing(Step.CONNECT):
+            self._client = await Client.connect(orders.target, orders.claim, self.name)
+        given, private_key_pem = await (self._ask_with_csr() if orders.with_csr else self._ask_for_keys())
+        members = {
+            "certificateOwnershipToken": given["certificateOwnershipToken"],
+            "parameters": {name: value.replace("{device}", self.name) for name, value in orders.parameters.items()},
+        }
+        topic = REGISTER_THING.topic({TEMPLATE_NAME: orders.template, **_JSON})
+        registered = await self._request(Step.REGISTER, topic, members)
+        self.is_registered = True
+        self.thing_name = registered.get("thingName") or None
+        with self._step(Step.REGISTER):
+            await self.leave()
+        return private_key_pem, given
+
+    async def _ask_for_keys(self) -> tuple[dict[str, str], str]:
+        given = await self._request(Step.KEYS, _KEYS_TOPIC, {}, (*_GIVEN, "privateKey"))
+        self.certificate_id = given["certificateId"]
+        return given, given.pop("privateKey")
+
+    async def _ask_with_csr(self) -> tuple[dict[str, str], str]:
+        request = new_signing_request(self.name)
+        members = {"certificateSigningRequest": request.csr_pem}
+        given = await self._request(Step.CSR, _CSR_TOPIC, members, _GIVEN)
+        self.certificate_id = given["certificateId"]
+        return given, request.private_key_pem
+
+    async def _request(
+        self, step: Step, topic: str, members: Mapping[str, object], wanted: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Ask the provisioning API, and again if it is busy; time the attempt that succeeds with what is wanted."""
+        accepted, rejected = (answer_topic(topic, outcome) for outcome in AnswerOutcome)
+        with self._step(step):
+            await self._connected.subscribe(accepted, rejected)
+            for attempt in range(_MOST_ATTEMPTS):
+                began = perf_counter()
+                is_accepted, answer = await self._attempt(topic, members)
+                if is_accepted:
+                    if any(name not in answer for name in wanted):
+                        raise ValueError("something is missing")
+                    self._measures.record(step, perf_counter() - began)
+                    return answer
+                if answer.get("errorCode") != _THROTTLED:
+                    break
+                self._measures.throttled += 1
+                await asyncio.sleep(min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS))
+            raise BrokerRefused(answer.get("errorCode", "rejected"))
+
+    async def _attempt(self, topic: str, members: Mapping[str, object]) -> tuple[bool, dict[str, Any]]:
+        client = self._connected
+        answers = [answer_topic(topic, outcome) for outcome in AnswerOutcome]
+        answer = client.expect(lambda message: message.topic in answers)
+        try:
+            await client.publish(topic, json.dumps(members).encode())
+            async with asyncio.timeout(ANSWER_SECONDS):
+                message = await answer
+        finally:
+            answer.cancel()
+        return message.topic == answers[0], msgspec.json.decode(message.payload, type=dict[str, Any])
+
+    async def _connect(self, step: Step) -> None:
+        assert self._context is not None
+        with self._step(step), self._measures.timing(step):
+            self._client = await Client.connect(self._orders.target, self._context, self.thing_name or self.name)
+
+    async def _listen(self) -> None:
+        with self._step(Step.SUBSCRIBE):
+            await self._connected.subscribe(self._topic)
+
+    async def _exchange(self) -> None:
+        """Publish, and wait for the acknowledgement and for the message itself."""
+        self._sent += 1
+        payload = json.dumps({"device": self.name, "message": self._sent}).encode()
+        client = self._connected
+        back = client.expect(lambda message: message.payload == payload)
+        began = perf_counter()
+        try:
+            with self._step(Step.PUBACK), self._measures.timing(Step.PUBACK):
+                await client.publish(self._topic, payload)
+            with self._step(Step.ROUND_TRIP):
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await back
+                self._measures.record(Step.ROUND_TRIP, perf_counter() - began)
+        finally:
+            back.cancel()
+
+    async def _wait_until(self, moment: float) -> None:
+        client = self._connected
+        with self._step(Step.HOLD):
+            delay = moment - asyncio.get_running_loop().time()
+            await asyncio.wait([client.ended], timeout=max(0.0, delay))
+            if client.ended.done():
+                raise ConnectionLost(client.why_lost)
+
+    @property
+    def _topic(self) -> str:
+        return self._orders.topic.replace("{thing}", self.thing_name or self.name).replace("{device}", self.name)
+
+    @property
+    def _connected(self) -> Client:
+        assert self._client is not None
+        return self._client
+
+    # Failures
+
+    @contextlib.contextmanager
+    def _lasting(self) -> Iterator[None]:
+        """Let the device end, not the run, if something fails inside."""
+        with contextlib.suppress(_Failed):
+            yield
+
+    @contextlib.contextmanager
+    def _step(self, step: Step) -> Iterator[None]:
+        """Take note of what fails inside as a failure of this step."""
+        try:
+            yield
+        except (BrokerRefused, ConnectionLost) as error:
+            raise self._fail(step, in_words(error)) from error
+        except TimeoutError as error:
+            raise self._fail(step, "no answer in time") from error
+        except SSLError as error:
+            raise self._fail(step, f"TLS: {error.reason or type(error).__name__}") from error
+        except OSError as error:
+            raise self._fail(step, type(error).__name__) from error
+        except ValueError as error:  # msgspec's errors are some
+            raise self._fail(step, "an answer that is none") from error
+
+    def _fail(self, step: Step, kind: str) -> _Failed:
+        self.has_failed = True
+        self._measures.fail(step, kind)
+        return _Failed(kind)

@@ -1,0 +1,44 @@
+"""Owns which service a simulation runs against: looked for when it is needed, for a run may be told all it needs."""
+
+import os
+from pathlib import Path
+
+from thingmint.cli.connection import Connection, SignedClient, find_connection
+from thingmint.cli.simulation.api import Api
+from thingmint.cli.simulation.target import require_loopback_url
+
+
+class Service:
+    """The service of AWS's variables, or of the data directory. Raises LookupError where there is none."""
+
+    def __init__(self, data_dir: Path, endpoint: str | None, *, is_named: bool = False, allow_remote: bool) -> None:
+        """Know where to look; ``endpoint``, and a data directory that was named, go before the variables."""
+        self._is_named = is_named and endpoint is None
+        self._data_dir = data_dir
+        self._environment = dict(os.environ) | ({} if endpoint is None else {"AWS_ENDPOINT_URL_IOT": endpoint})
+        self._allow_remote = allow_remote
+        self._client: SignedClient | None = None
+
+    def api(self) -> Api:
+        """Return its API; raise TargetRefused if it is on another machine and that is not allowed."""
+        if self._client is None:
+            connection = self._connection()
+            if not self._allow_remote:
+                require_loopback_url(connection.endpoint)
+            self._client = SignedClient(connection)
+        return Api(self._client)
+
+    def ca_file(self) -> str:
+        """Return what vouches for its certificate."""
+        ca_file = self._connection().ca_file
+        if ca_file is None:
+            raise LookupError("nothing says what vouches for the gateway's certificate: name the file with --ca")
+        return ca_file
+
+    def close(self) -> None:
+        """End what is under way, in other threads too."""
+        if self._client is not None:
+            self._client.close()
+
+    def _connection(self) -> Connection:
+        return find_connection(self._data_dir, self._environment, is_named=self._is_named)

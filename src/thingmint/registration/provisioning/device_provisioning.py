@@ -1,0 +1,183 @@
+"""Owns how a device gets its identity by itself: keys or a certificate, then its place in the registry.
+
+Both edges of fleet provisioning end here. What a device may ask for at all was decided before, by its policies; a claim
+certificate has none, and may use its own template alone.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from thingmint.core.caller import Caller
+from thingmint.core.certificates.certificate import Certificate, CertificateStatus
+from thingmint.core.errors import AccessDenied, Throttled
+from thingmint.core.hooks import HOOK_SECONDS, HookBusy, HookFailed
+from thingmint.core.identifiers import CertificateId, TemplateName
+from thingmint.core.provisioning.claim import ClaimCertificate
+from thingmint.core.provisioning.hook import HookQuestion, hook_answer
+from thingmint.core.provisioning.ownership import request_digest
+from thingmint.core.provisioning.plan import CertificateFacts, plan
+from thingmint.core.provisioning.stored_template import (
+    PreProvisioningHook,
+    ProvisioningTemplate,
+    TemplateType,
+    ensure_usable,
+)
+from thingmint.core.provisioning.template import TemplateKind
+from thingmint.issuance.csr import load_csr
+from thingmint.issuance.keys import KeyPair, load_public_key
+from thingmint.issuance.pem import sent_pem
+from thingmint.records.steps import Steps
+from thingmint.registration.certificates.certificate_providers import provided_certificate, record_provided
+from thingmint.registration.certificates.issuing import issue
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.provisioning import provisioning_templates
+from thingmint.registration.provisioning.claims import kept_claim, require_claim
+from thingmint.registration.provisioning.ownership import (
+    note_ownership,
+    ownership_of_new,
+    ownership_token,
+    redeemed_token,
+)
+from thingmint.registration.provisioning.provisioning import Provisioned, parsed_template, provision
+from thingmint.registration.provisioning.redemption import Redemption
+
+# The same for every reason: what a hook says and how it fails is its operator's business, not the device's.
+_NOT_ALLOWED = "The pre-provisioning hook did not allow the device"
+
+
+@dataclass(frozen=True, slots=True)
+class FleetDevice:
+    """Who calls over a device's connection: its certificate, and what it may be used for if it is a claim."""
+
+    caller: Caller
+    certificate_id: CertificateId
+    claim: ClaimCertificate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedIdentity:
+    """A certificate that waits for its activation, and what proves that it is the device's."""
+
+    certificate: Certificate
+    ownership_token: str
+
+
+async def create_keys(authority: RegistrationAuthority, device: FleetDevice) -> tuple[IssuedIdentity, KeyPair]:
+    """Make a key pair and a certificate that waits for its activation; return both with the ownership token.
+
+    Raises Throttled if too many callers wait for keys, ServiceUnavailable if no key can be made or nothing stored,
+    AccessDenied for a claim that cannot be used any more.
+    """
+    await require_claim(authority, device.claim)
+    key_pair = await authority.key_source.take()
+    certificate = await issue(
+        authority,
+        device.caller,
+        "CreateKeysAndCertificate",
+        load_public_key(key_pair.public_key_der),
+        None,
+        CertificateStatus.PENDING_ACTIVATION,
+        _beside(device),
+    )
+    return _identity(authority, certificate), key_pair
+
+
+async def create_from_csr(
+    authority: RegistrationAuthority, device: FleetDevice, csr_pem: str, client_id: str
+) -> IssuedIdentity:
+    """Issue a certificate that waits for its activation for a signing request; return it with the ownership token.
+
+    If the account has a certificate provider, that signs it, and is told the client id of the device's connection.
+    Raises InvalidRequest for a request that is not accepted, ServiceUnavailable if nothing can be stored or the
+    provider provides nothing, AccessDenied for a claim that cannot be used any more.
+    """
+    await require_claim(authority, device.claim)
+    request = load_csr(csr_pem)
+    certificate = await provided_certificate(
+        authority, device.caller, csr_pem, request, principal_id=device.certificate_id, client_id=client_id
+    )
+    if certificate is None:
+        certificate = await issue(
+            authority,
+            device.caller,
+            "CreateCertificateFromCsr",
+            request.public_key,
+            request.subject,
+            CertificateStatus.PENDING_ACTIVATION,
+            _beside(device),
+        )
+    else:
+        await record_provided(authority, device.caller, certificate, _beside(device))
+    return _identity(authority, certificate)
+
+
+async def register_thing(
+    authority: RegistrationAuthority,
+    device: FleetDevice,
+    name: TemplateName,
+    token: str,
+    parameters: Mapping[str, str],
+    client_id: str,
+) -> Provisioned:
+    """Carry out the template for the certificate that the token proves; the same call again has the same answer.
+
+    Raises OwnershipTokenInvalid, also for a token that has served another call; AccessDenied if the claim is for
+    another template or cannot be used any more, or the hook does not allow it; Throttled if the hook is busy;
+    ResourceNotFound or InvalidRequest for a template that does not exist or is not enabled; InvalidParameters,
+    UpdateConflict and RegistrationFailed as `provisioning.provision` does.
+    """
+    ownership = redeemed_token(authority, device.caller, token)
+    await require_claim(authority, device.claim)
+    template, version = await provisioning_templates.describe(authority, device.caller, name)
+    _require_own_template(device.claim, template)
+    ensure_usable(template, TemplateType.FLEET_PROVISIONING)
+    redemption = Redemption(authority, ownership, request_digest(template.generation_id, parameters))
+    certificate, earlier = await redemption.read()
+    if template.hook is not None:
+        question = HookQuestion(
+            claim_certificate_id=device.certificate_id,
+            certificate_id=certificate.certificate_id,
+            certificate_pem=sent_pem(certificate),
+            template_arn=template.arn,
+            client_id=client_id,
+            parameters=parameters,
+        )
+        parameters = {**parameters, **await _overrides(authority, template.hook, question)}
+    if earlier is not None:
+        return earlier
+    facts = CertificateFacts(certificate.certificate_id)
+    planned = plan(parsed_template(version.body, TemplateKind.FLEET_PROVISIONING), parameters, facts)
+    return await provision(authority, device.caller, planned, template=template, once=redemption)
+
+
+def _identity(authority: RegistrationAuthority, certificate: Certificate) -> IssuedIdentity:
+    return IssuedIdentity(certificate, ownership_token(authority, ownership_of_new(certificate)))
+
+
+async def _overrides(
+    authority: RegistrationAuthority, hook: PreProvisioningHook, question: HookQuestion
+) -> Mapping[str, str]:
+    try:
+        async with asyncio.timeout(HOOK_SECONDS):
+            answer = hook_answer(await authority.hooks.ask(hook, question))
+    except HookBusy as error:
+        raise Throttled from error
+    except (HookFailed, TimeoutError) as error:
+        raise AccessDenied(_NOT_ALLOWED) from error
+    if not answer.allow_provisioning:
+        raise AccessDenied(_NOT_ALLOWED)
+    return answer.parameter_overrides
+
+
+def _beside(device: FleetDevice) -> Callable[[Certificate], Steps[None]]:
+    def note(certificate: Certificate) -> Steps[None]:
+        yield from kept_claim(device.claim)
+        yield from note_ownership(certificate)
+
+    return note
+
+
+def _require_own_template(claim: ClaimCertificate | None, template: ProvisioningTemplate) -> None:
+    if claim is not None and claim.template_generation_id != template.generation_id:
+        raise AccessDenied("The claim certificate is for another provisioning template")

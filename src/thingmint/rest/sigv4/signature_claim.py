@@ -1,0 +1,227 @@
+"""Owns the taking apart of a signature: from the Authorization header, or from the query of a presigned URL.
+
+Pure. Whatever a request holds, nothing but AuthenticationMissing and SignatureIncomplete is raised.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from thingmint.core.errors import AuthenticationMissing, SignatureIncomplete
+from thingmint.rest.sigv4.canonical import ALGORITHM, CredentialScope, query_pairs
+
+MAX_EXPIRES = 604_800  # One week, as AWS bounds X-Amz-Expires.
+TIMESTAMP_FORMAT = "%Y%m%dT%H%M%SZ"
+
+Headers = Mapping[bytes, Sequence[bytes]]
+
+_AUTHORIZATION = b"authorization"
+_HEADER_PARAMETERS = ("Credential", "Signature", "SignedHeaders")
+_REQUIRED_IN_QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date")
+_ALLOWED_IN_QUERY = frozenset({*_REQUIRED_IN_QUERY, "X-Amz-Expires", "X-Amz-Security-Token"})
+_SIGNATURE_IN_QUERY = re.compile(rb"(?:^|&)X-Amz-Signature=[^&]*")
+_TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+# RFC 9110, 5.6.7 says GMT; botocore writes RFC 5322's -0000, which means the same.
+_HTTP_DATE = re.compile(r"([A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}) (?:GMT|-0000)")
+_HTTP_DATE_FORMAT = "%a, %d %b %Y %H:%M:%S"
+_HEADER_NAMES = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+(?:;[a-z0-9!#$%&'*+.^_`|~-]+)*")
+_CREDENTIAL_PARTS = 5
+_MAX_ACCESS_KEY_ID = 128
+_EXPIRES = re.compile(r"[0-9]{1,6}")
+# A client sends the same credential all day, and names the same headers always.
+_REMEMBERED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureClaim:
+    """What a signature claims, wherever it stood; nothing of it is verified yet.
+
+    ``valid_for`` is the bound of a presigned URL, None without one; ``raw_query`` is the query without the signature.
+    """
+
+    access_key_id: str
+    scope: CredentialScope
+    signed_headers: tuple[bytes, ...]
+    signature: str = field(repr=False)
+    timestamp: str
+    signed_at: datetime
+    valid_for: timedelta | None
+    session_token: str | None = field(repr=False)
+    raw_query: bytes = field(repr=False)
+
+
+def read_claim(raw_query: bytes, headers: Headers) -> SignatureClaim:
+    """Return what the signature claims.
+
+    Raises AuthenticationMissing if there is none, SignatureIncomplete if there are two, or if a part of it lacks or
+    cannot be read.
+    """
+    in_query = _query_parameters(raw_query)
+    in_header = headers.get(_AUTHORIZATION, ())
+    if len(in_header) + bool(in_query) > 1:
+        raise SignatureIncomplete("A request has one signature: one Authorization header, or one in the query")
+    if in_query:
+        return _claim_of_query(in_query, raw_query)
+    if in_header:
+        return _claim_of_header(in_header[0], headers, raw_query)
+    raise AuthenticationMissing("Missing Authentication Token")
+
+
+def _claim_of_header(authorization: bytes, headers: Headers, raw_query: bytes) -> SignatureClaim:
+    parameters = _authorization_parameters(authorization)
+    timestamp = _header_timestamp(headers)
+    missing = [
+        f"Authorization header requires '{name}' parameter." for name in _HEADER_PARAMETERS if not parameters.get(name)
+    ]
+    if timestamp is None:
+        missing.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+    if missing or timestamp is None:
+        raise SignatureIncomplete(f"{' '.join(missing)} {_hashed(authorization)}")
+    token = _single_header(headers, b"x-amz-security-token")
+    credential, signature, signed_headers = (parameters[name] for name in _HEADER_PARAMETERS)
+    return _claim(credential, signature, signed_headers, timestamp, None, token, raw_query)
+
+
+def _claim_of_query(parameters: Mapping[str, str], raw_query: bytes) -> SignatureClaim:
+    missing = [name for name in _REQUIRED_IN_QUERY if not parameters.get(name)]
+    if missing:
+        raise SignatureIncomplete(" ".join(f"AWS query-string parameters must include '{name}'." for name in missing))
+    if parameters["X-Amz-Algorithm"] != ALGORITHM:
+        raise SignatureIncomplete(f"Unsupported AWS 'algorithm': only {ALGORITHM} is known.")
+    return _claim(
+        parameters["X-Amz-Credential"],
+        parameters["X-Amz-Signature"],
+        parameters["X-Amz-SignedHeaders"],
+        parameters["X-Amz-Date"],
+        parameters.get("X-Amz-Expires"),
+        parameters.get("X-Amz-Security-Token"),
+        _SIGNATURE_IN_QUERY.sub(b"", raw_query),
+    )
+
+
+def _claim(
+    credential: str,
+    signature: str,
+    signed_headers: str,
+    timestamp: str,
+    expires: str | None,
+    session_token: str | None,
+    raw_query: bytes,
+) -> SignatureClaim:
+    access_key_id, scope = _read_credential(credential)
+    return SignatureClaim(
+        access_key_id=access_key_id,
+        scope=scope,
+        signed_headers=_read_signed_headers(signed_headers),
+        signature=signature,
+        timestamp=timestamp,
+        signed_at=_read_timestamp(timestamp),
+        valid_for=None if expires is None else _read_expires(expires),
+        session_token=session_token,
+        raw_query=raw_query,
+    )
+
+
+def _authorization_parameters(authorization: bytes) -> dict[str, str]:
+    algorithm, _, rest = _ascii(authorization, "Authorization").strip().partition(" ")
+    parameters: dict[str, str] = {}
+    # Of another scheme nothing is taken: its parameters are missing, which is what AWS says then.
+    for parameter in rest.split(",") if algorithm == ALGORITHM else ():
+        name, equals, value = parameter.strip().partition("=")
+        if not equals:
+            raise SignatureIncomplete(
+                "A part of the Authorization header is not a valid key=value pair (missing equal-sign). "
+                + _hashed(authorization)
+            )
+        if name in parameters:
+            raise SignatureIncomplete(f"The Authorization header has a parameter twice. {_hashed(authorization)}")
+        parameters[name] = value
+    return parameters
+
+
+def _query_parameters(raw_query: bytes) -> dict[str, str]:
+    if b"X-Amz-" not in raw_query:
+        return {}
+    parameters: dict[str, str] = {}
+    for raw_name, raw_value in query_pairs(raw_query):
+        name = raw_name.decode("ascii", "replace")
+        if name not in _ALLOWED_IN_QUERY:
+            continue
+        if name in parameters:
+            raise SignatureIncomplete(f"The query has {name} twice")
+        parameters[name] = _ascii(raw_value, name)
+    return parameters
+
+
+@lru_cache(_REMEMBERED)
+def _read_credential(credential: str) -> tuple[str, CredentialScope]:
+    access_key_id, *scope = credential.split("/")
+    # Visible characters only, so that a refusal may quote the scope.
+    if len(scope) != _CREDENTIAL_PARTS - 1 or not credential.isprintable() or " " in credential:
+        raise SignatureIncomplete(
+            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term."
+        )
+    if not 0 < len(access_key_id) <= _MAX_ACCESS_KEY_ID:
+        raise SignatureIncomplete(f"The access key id has 1 to {_MAX_ACCESS_KEY_ID} characters.")
+    return access_key_id, CredentialScope(*scope)
+
+
+@lru_cache(_REMEMBERED)
+def _read_signed_headers(text: str) -> tuple[bytes, ...]:
+    names = tuple(text.encode().split(b";"))
+    if not _HEADER_NAMES.fullmatch(text) or len(set(names)) != len(names):
+        raise SignatureIncomplete("SignedHeaders names headers in lower case, separated by semicolons, each once.")
+    return names
+
+
+def _header_timestamp(headers: Headers) -> str | None:
+    amazon_date = _single_header(headers, b"x-amz-date")
+    if amazon_date is not None:
+        return amazon_date
+    date = _single_header(headers, b"date")
+    match = None if date is None else _HTTP_DATE.fullmatch(date)
+    if match is None:
+        return date
+    try:
+        return datetime.strptime(match[1], _HTTP_DATE_FORMAT).strftime(TIMESTAMP_FORMAT)  # noqa: DTZ007 - text says GMT
+    except ValueError as error:
+        raise SignatureIncomplete("The Date header is not a date.") from error
+
+
+def _read_timestamp(text: str) -> datetime:
+    # The expression comes first: fromisoformat reads more ways of writing a time than signatures may use.
+    written = text if _TIMESTAMP.fullmatch(text) else ""
+    try:
+        return datetime.fromisoformat(written)
+    except ValueError as error:
+        raise SignatureIncomplete("Date must be in ISO-8601 'basic format', like 20150830T123600Z.") from error
+
+
+def _read_expires(text: str) -> timedelta:
+    if not _EXPIRES.fullmatch(text) or not 1 <= int(text) <= MAX_EXPIRES:
+        raise SignatureIncomplete(f"X-Amz-Expires is a number of seconds from 1 to {MAX_EXPIRES}.")
+    return timedelta(seconds=int(text))
+
+
+def _single_header(headers: Headers, name: bytes) -> str | None:
+    values = headers.get(name, ())
+    if len(values) > 1:
+        raise SignatureIncomplete(f"The header {name.decode()} appears more than once")
+    return _ascii(values[0], name.decode()).strip() if values else None
+
+
+def _ascii(text: bytes, name: str) -> str:
+    try:
+        return text.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise SignatureIncomplete(f"{name} has characters beyond ASCII") from error
+
+
+def _hashed(authorization: bytes) -> str:
+    # As AWS does: the header may hold another scheme's password, and errors are logged.
+    digest = base64.b64encode(hashlib.sha256(authorization).digest()).decode()
+    return f"(Hashed with SHA-256 and encoded with Base64) Authorization={digest}"
