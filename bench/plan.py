@@ -46,7 +46,9 @@ class Plan:
     ocsp_answers: int
     list_rounds: int
     list_entries: int
+    listed_revocations: int
     revocations: int
+    node_devices: int
     starts: int
     settle_s: float
 
@@ -86,7 +88,9 @@ FULL = Plan(
     ocsp_answers=3_000,
     list_rounds=5,
     list_entries=100_000,
-    revocations=60,
+    listed_revocations=60,
+    revocations=100,
+    node_devices=5_000,
     starts=9,
     settle_s=3.0,
 )
@@ -123,7 +127,9 @@ QUICK = Plan(
     ocsp_answers=1_000,
     list_rounds=2,
     list_entries=100_000,
-    revocations=12,
+    listed_revocations=12,
+    revocations=20,
+    node_devices=300,
     starts=3,
     settle_s=1.0,
 )

@@ -13,6 +13,8 @@ from bench.figures import (
     handshakes,
     keys,
     latency,
+    log,
+    nodes,
     policies,
     provisioning,
     reads,
@@ -20,6 +22,7 @@ from bench.figures import (
     revocation,
     rows,
     slow_clients,
+    testing,
     things,
 )
 from bench.measurement import Measurement, Skipped
@@ -31,6 +34,7 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "latency": latency.measure,
     "csr": csr.measure,
     "core": core.measure,
+    "log": log.measure,
     "reads": reads.measure,
     "rows": rows.measure,
     "relay": relay.measure,
@@ -43,5 +47,7 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "bystander": bystander.measure,
     "slow-clients": slow_clients.measure,
     "revocation": revocation.measure,
+    "nodes": nodes.measure,
     "footprint": footprint.measure,
+    "testing": testing.measure,
 }

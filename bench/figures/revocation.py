@@ -282,12 +282,15 @@ def _measure_revocations(run: Run) -> Measurement:
     ):
         public = json.loads((ours.data_directory / "endpoints.json").read_text())["public"]
         pems = list(csr_pems())
-        made = [caller.json(csr_request(pems[number % len(pems)])) for number in range(run.plan.revocations)]
+        made = [caller.json(csr_request(pems[number % len(pems)])) for number in range(run.plan.listed_revocations)]
         issuer_id = _issuer_ids(public)[0]
         foreign = ForeignLoad()
         # Longer than it takes: the issuing clients must not be done before the last revocation.
         issuer.begin_load(
-            ours.endpoint, [csr_request(pem) for pem in pems], clients=CLIENTS, seconds=run.plan.revocations * 1.2 + 2
+            ours.endpoint,
+            [csr_request(pem) for pem in pems],
+            clients=CLIENTS,
+            seconds=run.plan.listed_revocations * 1.2 + 2,
         )
         for each in made:
             number = x509.load_pem_x509_certificate(str(each["certificatePem"]).encode()).serial_number

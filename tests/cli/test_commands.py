@@ -353,5 +353,5 @@ def test_a_command_that_is_interrupted_before_it_begins_ends_as_shells_expect(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("thingmint.cli.commands.config_of", interrupted)
-    result = run("audit", data_dir=data_dir)
+    result = run("doctor", data_dir=data_dir)
     assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")

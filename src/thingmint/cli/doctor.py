@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -30,13 +30,17 @@ from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_te
 from thingmint.keys.generators import Engine
 from thingmint.records.certificates import issuers as issuer_table
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
+from thingmint.records.nodes.nodes import NodeRow, nodes
 from thingmint.service.clocks import MOST_SKEW
 from thingmint.service.first_credentials import require_own_database
+from thingmint.service.nodes.alike import differences, settings_told
+from thingmint.service.nodes.membership import CROSSES_NOT
 from thingmint.service.opening import registry_beside_service
 from thingmint.settings.config import Config, StartRefused
 
 _LITTLE_SPACE_BYTES = 512 * 1024 * 1024
 _EXPIRES_SOON = timedelta(days=365)
+_SILENT_FOR = timedelta(seconds=10)
 
 
 class Verdict(StrEnum):
@@ -149,12 +153,29 @@ async def _registry(config: Config) -> list[Finding]:
             skew = registry.clock.skew
             twice = await registry.store.read(lambda: signed_certificate_table.other_encodings())
             issuers = await registry.store.read(lambda: issuer_table.issuer_ids())
+            alive = () if config.database_url is None else await registry.store.read(nodes)
+            now = registry.clock.now()
     except (StartRefused, ThingmintError, OSError) as error:
         return [Finding(Verdict.WRONG, in_words(error))]
     sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
     lost = [_lost_issuer(config.data_dir, issuer) for issuer in issuers if issuer not in registry.issuer_ids]
     clocks = [] if config.database_url is None else [_clock(skew)]
-    return [sound, *clocks, *lost, *map(_registered_twice, twice)]
+    return [sound, *clocks, *_nodes(config, alive, now), *lost, *map(_registered_twice, twice)]
+
+
+def _nodes(config: Config, alive: Sequence[NodeRow], now: datetime) -> Iterator[Finding]:
+    if not alive:
+        return
+    yield Finding(Verdict.OK, f"nodes that serve the database: {len(alive)}")
+    own = settings_told(config)
+    for node in alive:
+        if now - node.seen_at > _SILENT_FOR:
+            seconds = (now - node.seen_at).total_seconds()
+            yield Finding(Verdict.WARNING, f"the node {node.name} was seen last {seconds:.0f} seconds ago")
+        if different := differences(own, node):
+            yield Finding(Verdict.WARNING, f"the node {node.name} has other settings: {', '.join(different)}")
+    if len(alive) > 1 and any(node.data_plane == "local" for node in alive):
+        yield Finding(Verdict.WARNING, CROSSES_NOT)
 
 
 def _lost_issuer(data_dir: Path, issuer_id: str) -> Finding:

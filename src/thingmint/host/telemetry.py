@@ -89,6 +89,14 @@ class Metrics:
             "How far the machine's clock is ahead of the database's.",
             registry=registry,
         )
+        self._log_size = Gauge("thingmint_log_leaves", "Leaves of the verifiable log.", registry=registry)
+        self._log_seconds = Histogram(
+            "thingmint_log_pass_seconds",
+            "Time to give new entries their places in the verifiable log.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._nodes = Gauge("thingmint_nodes", "Nodes that serve this database, this one included.", registry=registry)
         Info("thingmint_build", "The version that runs.", registry=registry).info({"version": version})
         # Finding a child by its labels costs more than counting; the names come from tables, so these stay few.
         self._request_counters: dict[tuple[str, str], Counter] = {}
@@ -174,9 +182,18 @@ class Metrics:
         """Record when one of the service's own certificates ends."""
         self._expiry.labels(name).set(not_after.timestamp())
 
+    def log_grew(self, size: int, seconds: float) -> None:
+        """Record how many leaves the verifiable log has, and how long it took to add the last ones."""
+        self._log_size.set(size)
+        self._log_seconds.observe(seconds)
+
     def clock_skew(self, seconds: float) -> None:
         """Record how far the machine's clock is ahead of the database's; negative if it is behind."""
         self._clock_skew.set(seconds)
+
+    def nodes(self, count: int) -> None:
+        """Record how many nodes serve this database."""
+        self._nodes.set(count)
 
     @property
     def registry(self) -> CollectorRegistry:

@@ -1,1 +1,1 @@
-"""What anyone may fetch without a key: certificates of issuers, revocation lists, and status responses (OCSP)."""
+"""What anyone may fetch without the API: certificates of issuers, revocation lists, OCSP, and the pages of the log."""

@@ -1,7 +1,7 @@
 """Owns how a start comes by its first access key, and whether a database belongs to the keys of a data directory."""
 
+import getpass
 import os
-import pwd
 import secrets
 import uuid
 from collections.abc import Collection
@@ -12,6 +12,7 @@ from thingmint.core.caller import Caller, Principal
 from thingmint.core.identifiers import Scope, user_arn
 from thingmint.data_directory.handover import CREDENTIALS, OperatorCredentials, read_credentials, write_credentials
 from thingmint.hooks import MIN_SECRET_BYTES
+from thingmint.host.platform_modules import pwd
 from thingmint.host.words import in_words
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.access import database_keys
@@ -31,10 +32,15 @@ def operator(scope: Scope) -> Caller:
 
 
 def _own_user() -> str:
-    """Return the name of the user whose process this is, or its number if the system knows no name."""
+    """Return the name of the user whose process this is, or its number if the system knows no name.
+
+    Not what a variable of the environment says, which the user could set.
+    """
+    if pwd is None:
+        return getpass.getuser()
     number = os.getuid()
     try:
-        return pwd.getpwuid(number).pw_name
+        return str(pwd.getpwuid(number).pw_name)
     except KeyError:
         return str(number)
 

@@ -12,6 +12,7 @@ from thingmint import __version__
 from thingmint.host.telemetry import Metrics
 from thingmint.public.metrics import RevocationMetrics
 from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.log.identity import LogIdentity
 from thingmint.registration.revocation.published import PublishedLists
 from thingmint.service.addresses import is_unnamed
 from thingmint.service.first_credentials import ensure_credentials, require_own_database
@@ -21,6 +22,7 @@ from thingmint.service.publication import Publication, publication_of
 from thingmint.service.readiness import ClockWatch
 from thingmint.service.server_identity import ServerIdentities, ServerIdentity, new_rsa_key
 from thingmint.service.storage_choice import remember_storage
+from thingmint.service.transparency import open_log_of
 from thingmint.settings.config import Config
 
 _log = structlog.get_logger("thingmint")
@@ -38,6 +40,7 @@ class OpenNode:
     clock: ClockWatch
     metrics: Metrics
     publication: Publication
+    log: LogIdentity
 
     @property
     def config(self) -> Config:
@@ -81,16 +84,23 @@ async def open_node(config: Config) -> AsyncIterator[OpenNode]:
         lists = PublishedLists(revocation_metrics.list_given_out)
         authority = registration_authority(registry, keys, events, lists.shards)
         identities = ServerIdentities(
-            registry.authorities, config.server_names, serial_numbers, registry.clock.now, config.data_dir
+            registry.authorities,
+            config.server_names,
+            serial_numbers,
+            registry.clock.seen_by_clients,
+            config.data_dir,
         )
         identity = identities.create(await rsa_key)
+        if config.test_mode:
+            _log.warning("the service is in test mode: anybody on this machine can be any account, and set its clock")
         if is_unnamed(config):
             _log.warning(
                 "clients on other machines cannot verify this one: give its name or address with --server-name"
             )
         clock = ClockWatch(registry.clock.now, lambda: authority.issuers.active.ca, _log, registry.clock.require_right)
         publication = publication_of(registry, authority, lists, revocation_metrics)
-        node = OpenNode(registry, authority, events, identities, identity, clock, metrics, publication)
+        log = await open_log_of(registry)
+        node = OpenNode(registry, authority, events, identities, identity, clock, metrics, publication, log)
         node.show_expiries(identity)
         yield node
 

@@ -30,12 +30,13 @@ from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.keys.engines import EngineUnavailable, choose_engine
+from thingmint.keys.in_process import InProcessKeys
 from thingmint.keys.pool import KeyPool
 from thingmint.public.addresses import addresses_below
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import EventSink, KeySource, RegistrationFiles, Store
-from thingmint.service.clocks import DatabaseClock, ServiceClock, SystemClock
+from thingmint.registration.kernel.ports import EventOutbox, EventSink, KeySource, NoOutbox, RegistrationFiles, Store
+from thingmint.service.clocks import DatabaseClock, MovableClock, ServiceClock, SystemClock
 from thingmint.service.first_credentials import (
     operator,
     read_hook_secret,
@@ -44,9 +45,10 @@ from thingmint.service.first_credentials import (
     require_own_database,
 )
 from thingmint.service.logged_events import LoggedEvents
+from thingmint.service.nodes.event_outbox import NodeOutbox
 from thingmint.service.role_settings import read_role_policies
 from thingmint.service.storage_choice import (
-    read_database_password,
+    database_options,
     remember_storage,
     require_named_storage,
     require_same_storage,
@@ -110,9 +112,9 @@ async def open_registry(
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
     require_named_storage(config)
     require_database(config)
-    password = read_database_password(config)
+    options = database_options(config)
     try:
-        store = await open_store(config.database_url, config.data_dir, observe=observe, password=password)
+        store = await open_store(config.database_url, config.data_dir, observe=observe, options=options)
     except InvalidDatabaseURL as error:
         raise StartRefused(in_words(error)) from error
     try:
@@ -143,6 +145,8 @@ def _issuing_cas(authorities: Authorities) -> tuple[IssuingCA, tuple[IssuingCA, 
 
 async def _clock_of(config: Config, store: Store) -> ServiceClock:
     """Return the clock of the database if other nodes may share it; raise ServiceUnavailable if it does not answer."""
+    if config.test_mode:
+        return MovableClock()
     if config.database_url is None:
         return SystemClock()
     clock = DatabaseClock(lambda: store.read(postgresql_time))
@@ -170,6 +174,16 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
         yield pool
     finally:
         await pool.close()
+
+
+@contextlib.asynccontextmanager
+async def keys_of_command(config: Config) -> AsyncIterator[KeyPool | InProcessKeys]:
+    """Yield a source of key pairs for a command, made by workers where the system can start them as they need it."""
+    if not hasattr(os, "fork"):
+        yield InProcessKeys()
+        return
+    async with key_pool_of(config, reserve=0) as pool:
+        yield pool
 
 
 def registration_authority(
@@ -209,8 +223,16 @@ def registration_authority(
         sealer=registry.sealer,
         hooks=hooks,
         files=_files(registry.config),
+        outbox=_outbox(registry),
         roles=roles,
     )
+
+
+def _outbox(registry: Registry) -> EventOutbox:
+    """Return what keeps events for all nodes, where there may be several."""
+    if registry.config.database_url is None:
+        return NoOutbox()
+    return NodeOutbox(registry.clock, lambda: str(uuid.uuid4()))
 
 
 def _require_validity(issuer: Issuer, now: datetime) -> None:

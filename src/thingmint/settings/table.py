@@ -49,6 +49,12 @@ class Settings:
         "A DNS name or IP address in the server's certificate; the first is the device endpoint.",
         Group.SERVICE,
     )
+    test_mode: bool = row(
+        _SWITCH,
+        False,
+        "For tests, on loopback addresses only: accounts without secrets, a clock that can be moved, reset and seed.",
+        Group.SERVICE,
+    )
 
     database_url: str | None = row(
         Maybe(URLWithPassword(("postgresql://", "postgres://"))),
@@ -60,6 +66,18 @@ class Settings:
         Maybe(_PATH),
         None,
         "File with the password for PostgreSQL, so that it need not be in database_url.",
+        Group.STORAGE,
+    )
+    database_pool: int = row(
+        WholeNumber(2, 1000),
+        10,
+        "Connections to PostgreSQL that a node works with; one more listens to what other nodes change.",
+        Group.STORAGE,
+    )
+    database_statement_cache: int = row(
+        WholeNumber(0, 10_000),
+        100,
+        "Prepared statements kept on each connection to PostgreSQL; 0 behind a pooler by transaction.",
         Group.STORAGE,
     )
 
@@ -327,6 +345,19 @@ class Settings:
         "IAM policies of the roles that templates name, by ARN.",
         Group.PROVISIONING,
         FILE_ONLY,
+    )
+
+    public_log: bool = row(
+        _SWITCH,
+        False,
+        "Let everybody read the verifiable log at /log/ of the API; otherwise callers with thingmint:ReadLog may.",
+        Group.TRANSPARENCY,
+    )
+    log_origin: str | None = row(
+        Maybe(Text(re.compile(r"[!-*,-~]{1,200}"), "1 to 200 characters of ASCII without spaces and plus signs")),
+        None,
+        "Name of the verifiable log, given to it once when it is begun; by default the first server_name and /log.",
+        Group.TRANSPARENCY,
     )
 
     log_format: str = row(

@@ -9,7 +9,7 @@ from thingmint.core.identifiers import SerialNumber
 from thingmint.records.columns import column_of_time, time_of_column
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import CHANGE_CEILING, REVOCATION_HORIZON, REVOCATION_STAMP
+from thingmint.records.tokens import REVOCATION_CEILING, REVOCATION_HORIZON, REVOCATION_STAMP
 
 PARTS = 1024
 """How many parts the revocations of an issuer have: a serial number is in the part of its lowest ten bits."""
@@ -49,7 +49,7 @@ CHANGED_FROM = (
     f"SELECT {REVOCATION_HORIZON}, changed.issuer_id, changed.serial_number, changed.part "  # noqa: S608  tokens
     "FROM (SELECT 1 AS one) AS always LEFT JOIN "
     "(SELECT issuer_id, serial_number, part FROM revocation "
-    f"WHERE stamp >= $1 AND stamp < {CHANGE_CEILING} ORDER BY stamp LIMIT $2) AS changed ON 1 = 1"
+    f"WHERE stamp >= $1 AND stamp < {REVOCATION_CEILING} ORDER BY stamp LIMIT $2) AS changed ON 1 = 1"
 )
 
 ALL_PARTS = "SELECT DISTINCT issuer_id, part FROM revocation"
