@@ -42,10 +42,15 @@ class Plan:
     idle_devices: int
     bystander_s: float
     bystander_devices: int
+    ocsp_rounds: int
+    ocsp_answers: int
+    list_rounds: int
+    list_entries: int
+    listed_revocations: int
     revocations: int
     node_devices: int
-    list_rounds: int
-    list_rows: int
+    issue_rounds: int
+    issue_rows: int
     starts: int
     settle_s: float
 
@@ -81,10 +86,15 @@ FULL = Plan(
     idle_devices=5_000,
     bystander_s=20.0,
     bystander_devices=3_000,
+    ocsp_rounds=6,
+    ocsp_answers=3_000,
+    list_rounds=5,
+    list_entries=100_000,
+    listed_revocations=60,
     revocations=100,
     node_devices=5_000,
-    list_rounds=6,
-    list_rows=600,
+    issue_rounds=6,
+    issue_rows=600,
     starts=9,
     settle_s=3.0,
 )
@@ -117,10 +127,15 @@ QUICK = Plan(
     idle_devices=400,
     bystander_s=8.0,
     bystander_devices=300,
+    ocsp_rounds=2,
+    ocsp_answers=1_000,
+    list_rounds=2,
+    list_entries=100_000,
+    listed_revocations=12,
     revocations=20,
     node_devices=300,
-    list_rounds=2,
-    list_rows=100,
+    issue_rounds=2,
+    issue_rows=100,
     starts=3,
     settle_s=1.0,
 )

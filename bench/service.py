@@ -79,12 +79,15 @@ def start(data_directory: Path, *options: str, core: int | None = None, program:
 
 def endpoint_of(data_directory: Path) -> Endpoint:
     """Return how to reach the service, by the files that it leaves for its users."""
-    port = _api_port((data_directory / "endpoints.json").read_text())
+    endpoints = (data_directory / "endpoints.json").read_text()
+    port = _api_port(endpoints)
+    # The service names a trust anchor unless it speaks plain HTTP.
+    ca_file = str(data_directory / "ca.pem") if json.loads(endpoints)["ca_file"] else None
     profiles = configparser.ConfigParser()
     profiles.read(data_directory / "credentials")
     profile = profiles[profiles.sections()[0]]
     credentials = Credentials(profile["aws_access_key_id"], profile["aws_secret_access_key"])
-    return Endpoint("127.0.0.1", port, ca_file=str(data_directory / "ca.pem"), credentials=credentials)
+    return Endpoint("127.0.0.1", port, ca_file=ca_file, credentials=credentials)
 
 
 def _api_port(endpoints: str) -> int:

@@ -33,15 +33,15 @@ def measure(run: Run) -> list[Measurement | Skipped]:
         client.call("POST", "/thing-groups/hall", {}, {})
         client.close()
         foreign = ForeignLoad()
-        for round_number in range(run.plan.list_rounds):
+        for round_number in range(run.plan.issue_rounds):
             for key_type in ("rsa-2048", "ec-p256"):
                 for side in rotated([_PLAIN, _LIST], round_number):
                     folder = run.directory / f"issue-{next(folders)}"
-                    seconds = _issue(ours.data_directory, folder, side, key_type, run.plan.list_rows)
-                    rates.setdefault((key_type, side), []).append(run.plan.list_rows / seconds)
+                    seconds = _issue(ours.data_directory, folder, side, key_type, run.plan.issue_rows)
+                    rates.setdefault((key_type, side), []).append(run.plan.issue_rows / seconds)
         share = foreign.share()
     rounds = ratios(rates["rsa-2048", _LIST], rates["rsa-2048", _PLAIN])
-    count = run.plan.list_rows * run.plan.list_rounds
+    count = run.plan.issue_rows * run.plan.issue_rounds
     on_curve = ratios(rates["ec-p256", _LIST], rates["ec-p256", _PLAIN])
     return [
         Measurement(

@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 from tests.support.der import bits, context, integer, oid, sequence, tlv
 
 from thingmint.issuance.lint import CONTENT_RULES, STRUCTURE_RULES, Expected, LintFailed, lint
+from thingmint.issuance.public_addresses import PublicAddresses
 
 PUBLIC_KEY = ec.derive_private_key(424242, ec.SECP256R1()).public_key()
 SPKI = PUBLIC_KEY.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -48,6 +49,9 @@ SKI = extension("2.5.29.14", tlv(0x04, hashlib.sha1(POINT).digest()))
 NO_CA = extension("2.5.29.19", sequence(), TRUE)
 USAGE = extension("2.5.29.15", tlv(0x03, b"\x07\x80"), TRUE)
 EXTENSIONS = (AKI, SKI, NO_CA, USAGE)
+REVOCATION_LIST = extension(
+    "2.5.29.31", sequence(sequence(context(0, context(0, tlv(0x86, b"http://a.example/a.crl")))))
+)
 
 KEY_USAGE = x509.KeyUsage(True, *[False] * 8)
 EXPECTED = Expected(
@@ -205,6 +209,10 @@ BROKEN: dict[str, tuple[set[str], bytes]] = {
         {"thingmint_key_usages_of_profile"},
         with_extension(3, extension("2.5.29.15", tlv(0x03, b"\x05\xa0"), TRUE)),
     ),
+    "a revocation list": (
+        {"thingmint_addresses_as_prepared", "thingmint_extensions_of_profile"},
+        certificate(extensions=(*EXTENSIONS, REVOCATION_LIST)),
+    ),
 }
 
 
@@ -217,6 +225,22 @@ def test_a_broken_certificate_breaks_exactly_these_rules(case: str) -> None:
 def test_a_missing_extended_key_usage_is_noticed() -> None:
     expected = replace(EXPECTED, extended_key_usage=x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]))
     assert broken_rules(certificate(), expected) == {"thingmint_key_usages_of_profile"}
+
+
+def test_another_address_is_noticed() -> None:
+    expected = replace(
+        EXPECTED,
+        addresses=tuple(
+            each
+            for each, _ in PublicAddresses(
+                "http://a.example/b.crl", "http://a.example", "http://a.example"
+            ).extensions()
+        )[:1],
+        extension_order=(*EXPECTED.extension_order, ExtensionOID.CRL_DISTRIBUTION_POINTS),
+    )
+    assert broken_rules(certificate(extensions=(*EXTENSIONS, REVOCATION_LIST)), expected) == {
+        "thingmint_addresses_as_prepared"
+    }
 
 
 def test_every_rule_has_a_certificate_that_breaks_it() -> None:

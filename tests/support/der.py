@@ -29,6 +29,11 @@ def bits(content: bytes) -> bytes:
     return tlv(0x03, b"\0" + content)
 
 
+def octets(content: bytes) -> bytes:
+    """Return an OCTET STRING."""
+    return tlv(0x04, content)
+
+
 def context(number: int, content: bytes) -> bytes:
     """Return a constructed element of a context-specific tag."""
     return tlv(0xA0 | number, content)
@@ -39,8 +44,8 @@ def oid(dotted: str) -> bytes:
     first, second, *rest = map(int, dotted.split("."))
     content = bytearray([40 * first + second])
     for arc in rest:
-        octets = [arc & 0x7F]
+        groups = [arc & 0x7F]
         while arc := arc >> 7:
-            octets.append(0x80 | arc & 0x7F)
-        content += bytes(reversed(octets))
+            groups.append(0x80 | arc & 0x7F)
+        content += bytes(reversed(groups))
     return tlv(0x06, bytes(content))

@@ -185,6 +185,21 @@ def outcomes_are_of_tasks(registry: Registry) -> Iterator[object]:
     yield from (row for row in registry.rows("registration_outcome") if key_of(row, "task_id") not in tasks)
 
 
+def others_see_what_cannot_connect(registry: Registry) -> Iterator[object]:
+    """Of the service's own certificates, what the gateway refuses is shown as revoked or on hold, and nothing else."""
+    shown = {(row["issuer_id"], row["serial_number"]): row["reason"] for row in registry.rows("revocation")}
+    removed, hold = 8, 6
+    for row in registry.rows("certificate"):
+        reason = shown.get((row["issuer_id"], row["serial_number"]), removed)
+        is_right = {
+            "ACTIVE": reason == removed,
+            "PENDING_ACTIVATION": reason == removed,
+            "REVOKED": reason not in (removed, hold),
+        }
+        if row["issuer_id"] is not None and not is_right.get(row["status"], reason == hold):
+            yield "shown otherwise", without_der(row), reason
+
+
 TAGGED = {
     "cacert": ("ca_certificate", "certificate_id"),
     "policy": ("policy", "name"),
@@ -232,4 +247,5 @@ RULES: tuple[Callable[[Registry], Iterator[object]], ...] = (
     ca_certificates_are_counted,
     outcomes_are_of_tasks,
     tags_are_on_what_exists,
+    others_see_what_cannot_connect,
 )

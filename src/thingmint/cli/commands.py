@@ -15,6 +15,7 @@ from thingmint.cli.issuers.commands import issuer
 from thingmint.cli.log.commands import log
 from thingmint.cli.numbers import OrdinaryFloatRange
 from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, GroupedCommand, config_of, settings_options
+from thingmint.core.certificates.revocation import GIVEN_BY_OPERATOR
 
 # 128 and the number of the signal.
 _INTERRUPTED = 130
@@ -201,6 +202,30 @@ def delete_access_key(access_key_id: str, **flags: object) -> None:
     from thingmint.cli.access_key import delete
 
     delete(config_of(flags), access_key_id)
+
+
+@main.group()
+def certificate() -> None:
+    """Revoke certificates and say why."""
+
+
+@certificate.command("revoke")
+@settings_options(STORE_SETTINGS)
+@click.argument("certificate_id")
+@click.option(
+    "--reason",
+    type=click.Choice([reason.word for reason in GIVEN_BY_OPERATOR]),
+    required=True,
+    help="What revocation lists and OCSP say; UpdateCertificate leaves it unspecified.",
+)
+def revoke_certificate(certificate_id: str, reason: str, **flags: object) -> None:
+    """Revoke a certificate for a reason, for good.
+
+    Of a certificate that is revoked already, the reason is recorded. A running service notices within a second.
+    """
+    from thingmint.cli.certificate import revoke_for_reason
+
+    revoke_for_reason(config_of(flags), certificate_id, reason)
 
 
 @main.group()

@@ -8,6 +8,7 @@ so it may be moved to a safe place afterwards.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
@@ -25,6 +26,7 @@ from thingmint.data_directory.certificate_files import (
 from thingmint.data_directory.files import DirectoryInUse, held, make_directory, remove_leftovers, write_durably
 from thingmint.data_directory.resealing import settle
 from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, RetiredIssuer, destroyed_path, retired_issuers
+from thingmint.data_directory.root_signer import RootSigner
 from thingmint.host.words import reason_of
 from thingmint.issuance.private_keys import (
     PassphraseMissing,
@@ -70,6 +72,8 @@ class Authorities:
     retired: tuple[RetiredAuthority, ...]
     service: CertificateAuthority
     sealing_key_material: bytes = field(repr=False)
+    root_signer: RootSigner | None
+    """Signs with the root's key; None where that is not in the data directory."""
     rsa_service: CertificateAuthority | None = None
     """What issues server certificates for clients that verify RSA only; None where it was not made yet."""
 
@@ -117,7 +121,9 @@ class AuthorityFiles:
         present = None if issuing is None else issuing.certificate
         retired = tuple(map(self._retired, retired_issuers(self.data_dir, present)))
         sealing = self._sealing_key_material()
-        authorities = Authorities(root, issuing, retired, service, sealing, self._rsa_service(service))
+        authorities = Authorities(
+            root, issuing, retired, service, sealing, self._root_signer(root), self._rsa_service(service)
+        )
         if self.may_create:
             write_where_different(self.data_dir / TRUST_ANCHOR, pem_of(*authorities.anchors))
         return authorities
@@ -146,6 +152,10 @@ class AuthorityFiles:
         certificate = create_root_ca(private_key, self.serial_numbers(), self.now())
         write_durably(certificate_path(self.data_dir, ROOT), pem_of(certificate), 0o644)
         return certificate
+
+    def _root_signer(self, root: x509.Certificate) -> RootSigner | None:
+        is_here = key_path(self.data_dir, ROOT).exists()
+        return RootSigner(root, partial(self._existing_key, ROOT)) if is_here else None
 
     def _rsa_service(self, service: CertificateAuthority) -> CertificateAuthority | None:
         if isinstance(service.private_key, rsa.RSAPrivateKey):

@@ -36,6 +36,8 @@ class Endpoints(msgspec.Struct, frozen=True):
     pid: int
     mqtt_alpn: str | None = None
     mqtt_alpn_port: int | None = None
+    public: str | None = None
+    public_port: int | None = None
 
 
 class UsedStorage(msgspec.Struct, frozen=True):

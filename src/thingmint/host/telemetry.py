@@ -52,7 +52,7 @@ class Metrics:
             ("listener",),
             registry=registry,
         )
-        for listener in ("api", "devices"):
+        for listener in ("api", "devices", "public"):
             # A counter that is not there cannot be told from one that is zero.
             self._turned_away.labels(listener)
         self._unserved = Counter(
@@ -135,6 +135,10 @@ class Metrics:
     def api_connections_turned_away(self, count: int) -> None:
         """Count connections of the API that found no room or were closed in favour of others."""
         self._turned_away.labels("api").inc(count)
+
+    def public_connections_turned_away(self, count: int) -> None:
+        """Count connections of the public address that found no room or were closed in favour of others."""
+        self._turned_away.labels("public").inc(count)
 
     def device_connections_turned_away(self, count: int) -> None:
         """Count connections of devices that found no room or were closed in favour of others."""

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 _LONG_FORM = 0x80
-_SEQUENCE, _BIT_STRING = 0x30, 0x03
+SEQUENCE, _BIT_STRING = 0x30, 0x03
 _HIGH_TAG_NUMBER = 0x1F
 
 
@@ -70,9 +70,13 @@ def with_signature(signed: bytes, signature: bytes) -> bytes:
     """Return a signed structure (RFC 5280, 4.1.1) with another signature of the same algorithm."""
     outer = only_element(signed)
     _, algorithm, _ = children(signed, outer)
+    return signed_structure(signed[outer.content : algorithm.start], signed[algorithm.start : algorithm.end], signature)
+
+
+def signed_structure(to_be_signed: bytes, algorithm: bytes, signature: bytes, after: bytes = b"") -> bytes:
+    """Return what was signed, the algorithm and the signature in one structure (RFC 5280, 4.1.1; RFC 6960, 4.2.1)."""
     # A BIT STRING begins with the number of its unused bits.
-    replaced = encode(_BIT_STRING, b"\0" + signature)
-    return encode(_SEQUENCE, signed[outer.content : algorithm.end] + replaced)
+    return encode(SEQUENCE, to_be_signed + algorithm + encode(_BIT_STRING, b"\0" + signature) + after)
 
 
 def encode(tag: int, content: bytes) -> bytes:

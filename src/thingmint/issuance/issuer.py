@@ -1,12 +1,13 @@
 """Owns issuing: what is prepared is linted, and only what was linted is signed, once; knows no store and no clock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtensionOID
 
 from thingmint.core.errors import InvalidRequest, IssuanceImpossible, ServiceUnavailable, ThingmintError
@@ -17,12 +18,8 @@ from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.keys import PublicKey
 from thingmint.issuance.lint import Expected, lint
 from thingmint.issuance.profile import CertificateProfile
-
-IssuerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-
-# Sign what nobody will see. The signature algorithm, which the TBSCertificate names, is the same for keys of any size
-# and any curve; the fastest ones cost the least.
-_DUMMY_RSA_BITS = 1024
+from thingmint.issuance.public_addresses import PublicAddresses
+from thingmint.issuance.throwaway_keys import throwaway_key_like
 
 
 class ValidityExhausted(ThingmintError):
@@ -67,10 +64,34 @@ class PreparedCertificate:
         return linted
 
 
-class Issuer:
-    """An issuing CA that issues certificates of one profile."""
+Addresses: TypeAlias = Callable[[IssuingCA, SerialNumber], PublicAddresses]
+Extensions: TypeAlias = tuple[tuple[x509.ExtensionType, bool], ...]
 
-    def __init__(self, ca: IssuingCA, profile: CertificateProfile, *, shortens: bool = False) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What certificates with the same addresses have in common."""
+
+    form: CertificateForm
+    extension_order: tuple[x509.ObjectIdentifier, ...]
+    addresses: tuple[x509.ExtensionType, ...]
+
+
+class Issuer:
+    """An issuing CA that issues certificates of one profile.
+
+    ``addresses`` returns what a certificate with this serial number says of where others find out about it; without it,
+    certificates say nothing of that, as AWS IoT's. It returns few different ones.
+    """
+
+    def __init__(
+        self,
+        ca: IssuingCA,
+        profile: CertificateProfile,
+        addresses: Addresses | None = None,
+        *,
+        shortens: bool = False,
+    ) -> None:
         """Raise IssuerUnfit if the CA's key is not at hand.
 
         ``shortens``: whether a certificate that would outlive the CA ends with it instead of being refused.
@@ -84,12 +105,8 @@ class Issuer:
         self._seal = object()
         self._issuer_der = ca.certificate.subject.public_bytes()
         self._profile_subject_der = profile.subject.public_bytes()
-        self._form = CertificateForm(_sample(ca, profile))
-        self._extension_order = (
-            ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-            ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-            *(extension.oid for extension, _ in _constant_extensions(profile)),
-        )
+        self._addresses = addresses
+        self._shapes: dict[PublicAddresses | None, _Shape] = {}
 
     def prepare(
         self, public_key: PublicKey, serial_number: SerialNumber, at: datetime, subject: x509.Name | None = None
@@ -107,7 +124,9 @@ class Issuer:
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         key_identifier = x509.SubjectKeyIdentifier.from_public_key(public_key).digest
-        der = self._form.assemble(serial_number, not_before, not_after, subject_der, public_key_der, key_identifier)
+        addresses = None if self._addresses is None else self._addresses(self.ca, serial_number)
+        shape = self._shape_with(addresses)
+        der = shape.form.assemble(serial_number, not_before, not_after, subject_der, public_key_der, key_identifier)
         linted = lint(
             der,
             Expected(
@@ -121,10 +140,17 @@ class Issuer:
                 public_key_der=public_key_der,
                 key_usage=self.profile.key_usage,
                 extended_key_usage=self.profile.extended_key_usage,
-                extension_order=self._extension_order,
+                extension_order=shape.extension_order,
+                addresses=shape.addresses,
             ),
         )
         return PreparedCertificate(self._seal, linted)
+
+    def _shape_with(self, addresses: PublicAddresses | None) -> _Shape:
+        shape = self._shapes.get(addresses)
+        if shape is None:
+            shape = self._shapes[addresses] = _shape(self.ca, self.profile, addresses)
+        return shape
 
     @property
     def signs_in_process(self) -> bool:
@@ -173,9 +199,23 @@ def _second(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _sample(ca: IssuingCA, profile: CertificateProfile) -> x509.Certificate:
+def _shape(ca: IssuingCA, profile: CertificateProfile, addresses: PublicAddresses | None) -> _Shape:
+    named = () if addresses is None else addresses.extensions()
+    extensions = (*_constant_extensions(profile), *named)
+    return _Shape(
+        CertificateForm(_sample(ca, profile, extensions)),
+        (
+            ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+            ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+            *(extension.oid for extension, _ in extensions),
+        ),
+        tuple(extension for extension, _ in named),
+    )
+
+
+def _sample(ca: IssuingCA, profile: CertificateProfile, extensions: Extensions) -> x509.Certificate:
     """Return a certificate for no device, signed by a key that nobody has: its encoding is the others', too."""
-    key = _dummy_key_like(ca.certificate.public_key())
+    key = throwaway_key_like(ca.certificate.public_key())
     builder = (
         x509.CertificateBuilder()
         .issuer_name(ca.certificate.subject)
@@ -188,18 +228,12 @@ def _sample(ca: IssuingCA, profile: CertificateProfile) -> x509.Certificate:
         .add_extension(x509.AuthorityKeyIdentifier(ca.key_identifier, None, None), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-    for extension, critical in _constant_extensions(profile):
+    for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
     return builder.sign(key, profile.signature_hash)
 
 
-def _dummy_key_like(public_key: object) -> IssuerKey:
-    if isinstance(public_key, rsa.RSAPublicKey):
-        return rsa.generate_private_key(65537, _DUMMY_RSA_BITS)
-    return ec.generate_private_key(ec.SECP256R1())
-
-
-def _constant_extensions(profile: CertificateProfile) -> Sequence[tuple[x509.ExtensionType, bool]]:
+def _constant_extensions(profile: CertificateProfile) -> Extensions:
     # RFC 5280, 4.2.1.3 and 4.2.1.9; critical, as AWS IoT has them.
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=False, path_length=None), True),
@@ -207,7 +241,7 @@ def _constant_extensions(profile: CertificateProfile) -> Sequence[tuple[x509.Ext
     ]
     if profile.extended_key_usage is not None:
         extensions.append((profile.extended_key_usage, False))
-    return extensions
+    return tuple(extensions)
 
 
 def _check_usages_fit(usage: x509.KeyUsage, public_key: PublicKey) -> None:

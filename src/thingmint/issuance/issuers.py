@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from thingmint.issuance.issuer import Issuer
+from thingmint.issuance.issuer import Addresses, Issuer
 from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.profile import CertificateProfile
 
@@ -14,7 +14,7 @@ class Issuers:
     are served: one that has taken its issuer already finishes with it.
     """
 
-    __slots__ = ("_cas", "_claim_profile", "active", "active_for_claims")
+    __slots__ = ("_addresses", "_cas", "_claim_profile", "active", "active_for_claims")
 
     def __init__(
         self,
@@ -22,14 +22,16 @@ class Issuers:
         retired: Sequence[IssuingCA],
         profile: CertificateProfile,
         claim_profile: CertificateProfile,
+        addresses: Addresses | None = None,
         *,
         shortens: bool = False,
     ) -> None:
         """Raise IssuerUnfit if the active CA cannot issue, or a CA is in the set twice.
 
+        ``addresses``: what certificates say of where others find out about them, as an `Issuer` takes it.
         ``shortens``: whether a certificate that would outlive its issuer ends with it; it is not issued otherwise.
         """
-        self._claim_profile = claim_profile
+        self._claim_profile, self._addresses = claim_profile, addresses
         self.use(active, retired, profile, shortens=shortens)
 
     def use(
@@ -39,7 +41,9 @@ class Issuers:
         cas = {ca.issuer_id: ca for ca in (active, *retired)}
         if len(cas) <= len(retired):
             raise IssuerUnfit("an issuer is in the set twice")
-        issuer, issuer_of_claims = (Issuer(active, each, shortens=shortens) for each in (profile, self._claim_profile))
+        issuer, issuer_of_claims = (
+            Issuer(active, each, self._addresses, shortens=shortens) for each in (profile, self._claim_profile)
+        )
         self.active, self.active_for_claims, self._cas = issuer, issuer_of_claims, cas
 
     def __iter__(self) -> Iterator[IssuingCA]:

@@ -24,6 +24,10 @@ _FIELDS_OF_A_V3_TBS = 8
 _LAST_YEAR_OF_UTC_TIME = 2049
 _BITS_OF_LARGEST_SERIAL = 159
 _BITS_OF_SMALLEST_SERIAL = 64
+_ADDRESSES: Mapping[x509.ObjectIdentifier, type[x509.ExtensionType]] = {
+    ExtensionOID.CRL_DISTRIBUTION_POINTS: x509.CRLDistributionPoints,
+    ExtensionOID.AUTHORITY_INFORMATION_ACCESS: x509.AuthorityInformationAccess,
+}
 _STRONG_SIGNATURES = frozenset(
     {
         SignatureAlgorithmOID.RSA_WITH_SHA256,
@@ -59,6 +63,7 @@ class Expected:
     key_usage: x509.KeyUsage
     extended_key_usage: x509.ExtendedKeyUsage | None
     extension_order: tuple[x509.ObjectIdentifier, ...]
+    addresses: tuple[x509.ExtensionType, ...] = ()
 
 
 class Candidate:
@@ -236,6 +241,11 @@ def _key_usages_are_the_profiles(candidate: Candidate) -> bool:
     return usage == candidate.expected.key_usage and extended == candidate.expected.extended_key_usage
 
 
+def _addresses_are_as_prepared(candidate: Candidate) -> bool:
+    expected = {each.oid: each for each in candidate.expected.addresses}
+    return all(candidate.extension(oid, kind, critical=False) == expected.get(oid) for oid, kind in _ADDRESSES.items())
+
+
 STRUCTURE_RULES: tuple[Rule, ...] = (
     Rule("rfc5280_version_3", "RFC 5280, 4.1.2.1", _is_version_3),
     Rule("rfc5280_no_unique_identifiers", "RFC 5280, 4.1.2.8", _has_no_unique_identifiers),
@@ -262,4 +272,5 @@ CONTENT_RULES: tuple[Rule, ...] = (
     Rule("rfc5280_basic_constraints_no_ca", "RFC 5280, 4.2.1.9", _is_no_ca),
     Rule("rfc5280_key_usage_signs_no_certificates", "RFC 5280, 4.2.1.3", _key_usage_signs_no_certificates),
     Rule("thingmint_key_usages_of_profile", "this service", _key_usages_are_the_profiles),
+    Rule("thingmint_addresses_as_prepared", "this service", _addresses_are_as_prepared),
 )

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from thingmint.core.identifiers import SerialNumber
-from thingmint.issuance.issuer import IssuerKey
 from thingmint.issuance.keys import PublicKey
 from thingmint.issuance.private_keys import PrivateKeyError
 from thingmint.issuance.profile import END_OF_UTC_TIME
+from thingmint.issuance.throwaway_keys import IssuerKey
 
 _AUTHORITY_LIFETIME = timedelta(days=20 * 365)
 # The clock of a first start may be ahead of the right time; the authorities must be valid when it is mended.

@@ -1,1 +1,1 @@
-"""What anyone may be allowed to fetch without the API: the pages of the log."""
+"""What anyone may fetch without the API: certificates of issuers, revocation lists, OCSP, and the pages of the log."""

@@ -30,3 +30,12 @@ DATABASE_TIME = "{DATABASE_TIME}"
 
 NOTIFY_CHANGE = "{NOTIFY_CHANGE}"
 """At the end of an INSERT: tells nodes that listen when the transaction is committed."""
+
+REVOCATION_STAMP = "{REVOCATION_STAMP}"
+"""The stamp of a revocation that this transaction records; it orders them as `CHANGE_STAMP` orders changes."""
+
+REVOCATION_HORIZON = "{REVOCATION_HORIZON}"
+"""The stamp from which on there may be revocations that this transaction does not see yet."""
+
+REVOCATION_CEILING = "{REVOCATION_CEILING}"
+"""A stamp above all that any transaction of this database can have by now."""

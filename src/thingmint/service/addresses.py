@@ -24,7 +24,9 @@ def device_endpoint(config: Config, port: int, account: AccountId) -> str:
     return host if port == MQTT_PORT else _authority(host, port)
 
 
-def endpoints_of(config: Config, api_port: int, mqtt_port: int, mqtt_alpn_port: int | None) -> Endpoints:
+def endpoints_of(
+    config: Config, api_port: int, mqtt_port: int, mqtt_alpn_port: int | None, public_port: int | None = None
+) -> Endpoints:
     """Return where the service can be reached with the ports that it got."""
     api_host = config.api.host if config.insecure_http else _proven(config.api.host, config)
     return Endpoints(
@@ -38,6 +40,8 @@ def endpoints_of(config: Config, api_port: int, mqtt_port: int, mqtt_alpn_port: 
         pid=os.getpid(),
         mqtt_alpn=_alpn_address(config, mqtt_alpn_port),
         mqtt_alpn_port=mqtt_alpn_port,
+        public=None if config.public is None or public_port is None else _public_url(config.public.host, public_port),
+        public_port=public_port,
     )
 
 
@@ -52,6 +56,10 @@ def _alpn_address(config: Config, port: int | None) -> str | None:
     if config.mqtt_alpn is None or port is None:
         return None
     return _authority(_proven(config.mqtt_alpn.host, config), port)
+
+
+def _public_url(host: str, port: int) -> str:
+    return f"http://{_authority(host, port)}"
 
 
 def _proven(host: str, config: Config) -> str:

@@ -9,6 +9,7 @@ from thingmint.api.accounts.accounts import Administration
 from thingmint.api.service import is_operation, operations_of_test_mode, own_operations, served_operations
 from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
 from thingmint.api.wire.routing import Router
+from thingmint.public.addresses import PREFIXES as PUBLIC_PREFIXES
 from thingmint.public.log_pages import LogPages
 from thingmint.registration.kernel.tags import stored_tags
 from thingmint.rest.answering import Answering
@@ -105,6 +106,7 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
         Mounted(api, awss_form),
         Mounted(SecurityTokens(tokens, authenticator, api), awss_form, (STS_PREFIX,)),
         Mounted(pages, awss_form, PREFIXES, _LIMITS_OF_PAGES),
+        node.publication.mounted(PUBLIC_PREFIXES),
         Mounted(log, awss_form, LogApplication.prefixes, _LIMITS_OF_PAGES),
     )
     return Front(mounted, new_request_id)

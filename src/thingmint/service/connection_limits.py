@@ -14,20 +14,27 @@ from thingmint.settings.config import Config
 
 # Requests of devices for a key that are carried out at once: more would keep those of other claims waiting longer.
 _FEWEST_KEYS_AT_ONCE = 4
+# Clients of the public address ask once and go.
+_MOST_PUBLIC_CONNECTIONS = 1024
 # A setting is named after the limit that it sets, behind one of these.
 _DEVICE_PORT, _OTHER_BROKER = "mqtt_", "mqtt_broker_"
 
 _log = structlog.get_logger("thingmint")
 
 
-def shares_of(config: Config) -> tuple[int, GatewayLimits]:
-    """Return how many connections the API may have, and what devices may take of what they share with operators."""
+def shares_of(config: Config) -> tuple[int, GatewayLimits, int]:
+    """Return how many connections the API may have, what devices may take, and connections of the public address.
+
+    All of them share the descriptors that the process may have.
+    """
     # Behind the relay, each device has a connection to the broker.
     descriptors = 1 if config.mqtt_data_plane == "local" else 2
     alone = GatewayLimits()
-    wanted = (config.max_connections, config.max_device_connections)
-    operators, devices = shares([Demand(wanted[0]), Demand(wanted[1], descriptors)])
-    if (operators, devices) != wanted:
+    wanted = [Demand(config.max_connections), Demand(config.max_device_connections, descriptors)]
+    if config.public is not None:
+        wanted.append(Demand(_MOST_PUBLIC_CONNECTIONS))
+    operators, devices, *public = granted = shares(wanted)
+    if list(granted) != [each.connections for each in wanted]:
         _log.warning("descriptors are scarce: raise `ulimit -n`", api_connections=operators, device_connections=devices)
     # However many devices ask for keys at once, operators find a place in the line.
     provisioning = min(alone.max_provisioning, max(1, config.max_waiting_for_keys * 3 // 4))
@@ -40,7 +47,7 @@ def shares_of(config: Config) -> tuple[int, GatewayLimits]:
         max_provisioning_keys_at_once=max(_FEWEST_KEYS_AT_ONCE, 2 * (config.key_workers or usable_cores())),
         **_named(config, _DEVICE_PORT, GatewayLimits),
     )
-    return operators, limits
+    return operators, limits, sum(public)
 
 
 def broker_limits(config: Config) -> BrokerLimits:

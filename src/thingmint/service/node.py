@@ -10,13 +10,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from thingmint import __version__
 from thingmint.host.telemetry import Metrics
+from thingmint.public.metrics import RevocationMetrics
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.log.identity import LogIdentity
+from thingmint.registration.revocation.published import PublishedLists
 from thingmint.service.addresses import is_unnamed
 from thingmint.service.first_credentials import ensure_credentials, require_own_database
 from thingmint.service.issuer_watch import IssuerWatch
 from thingmint.service.logged_events import LoggedEvents
 from thingmint.service.opening import Registry, key_pool_of, open_registry, registration_authority, serial_numbers
+from thingmint.service.publication import Publication, publication_of
 from thingmint.service.readiness import ClockWatch
 from thingmint.service.server_identity import ServerIdentities, ServerIdentity, new_rsa_key
 from thingmint.service.storage_choice import remember_storage
@@ -38,6 +41,7 @@ class OpenNode:
     clock: ClockWatch
     issuer_watch: IssuerWatch
     metrics: Metrics
+    publication: Publication
     log: LogIdentity
 
     def check(self) -> None:
@@ -83,7 +87,9 @@ async def open_node(config: Config) -> AsyncIterator[OpenNode]:
             registry.store, registry.sealer, registry.issuer_ids, registry.clock, registry.scope, config
         )
         events = LoggedEvents()
-        authority = registration_authority(registry, keys, events)
+        revocation_metrics = RevocationMetrics(metrics.registry)
+        lists = PublishedLists(revocation_metrics.list_given_out)
+        authority = registration_authority(registry, keys, events, lists.shards)
         identities = ServerIdentities(
             registry.authorities,
             config.server_names,
@@ -99,10 +105,13 @@ async def open_node(config: Config) -> AsyncIterator[OpenNode]:
                 "clients on other machines cannot verify this one: give its name or address with --server-name"
             )
         clock = ClockWatch(registry.clock.now, lambda: authority.issuers.active.ca, _log, registry.clock.require_right)
+        publication = publication_of(registry, authority, lists, revocation_metrics)
         log = await open_log_of(registry)
         issuer_watch = IssuerWatch(registry, authority, metrics, _log)
         await issuer_watch.turn()
-        node = OpenNode(registry, authority, events, identities, identity, clock, issuer_watch, metrics, log)
+        node = OpenNode(
+            registry, authority, events, identities, identity, clock, issuer_watch, metrics, publication, log
+        )
         node.show_expiries(identity)
         yield node
 

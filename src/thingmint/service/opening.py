@@ -32,9 +32,10 @@ from thingmint.issuance.trust_anchor import CertificateAuthority
 from thingmint.keys.engines import EngineUnavailable, choose_engine
 from thingmint.keys.in_process import InProcessKeys
 from thingmint.keys.pool import KeyPool
+from thingmint.public.addresses import addresses_below
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import EventOutbox, KeySource, NoOutbox, RegistrationFiles, Store
+from thingmint.registration.kernel.ports import EventOutbox, EventSink, KeySource, NoOutbox, RegistrationFiles, Store
 from thingmint.service.adoption import records_in_force
 from thingmint.service.clocks import DatabaseClock, MovableClock, ServiceClock, SystemClock
 from thingmint.service.first_credentials import (
@@ -206,13 +207,21 @@ async def keys_of_command(config: Config) -> AsyncIterator[KeyPool | InProcessKe
 
 
 def registration_authority(
-    registry: Registry, key_source: KeySource, events: LoggedEvents | None = None
+    registry: Registry,
+    key_source: KeySource,
+    events: EventSink | None = None,
+    shards: Callable[[str], int] = lambda issuer_id: 1,
 ) -> RegistrationAuthority:
-    """Return the authority that issues from this registry; raise StartRefused for unfit settings."""
+    """Return the authority that issues from this registry; raise StartRefused for unfit settings.
+
+    ``shards`` returns into how many revocation lists an issuer's new certificates are split.
+    """
     try:
         known, shortens = registry.issuers, registry.config.at_issuer_end == "shorten"
         profile = registry.sources.profile_of(known.active.record)
-        issuers = Issuers(known.active.ca, known.retired, profile, claim_profile(), shortens=shortens)
+        url = registry.config.public_url
+        addresses = None if url is None else addresses_below(url, shards)
+        issuers = Issuers(known.active.ca, known.retired, profile, claim_profile(), addresses, shortens=shortens)
         require_validity(issuers.active, registry.clock.now())
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)

@@ -26,6 +26,7 @@ from thingmint.service.connection_limits import shares_of
 from thingmint.service.device_edge import DeviceEdge
 from thingmint.service.device_port import device_edge
 from thingmint.service.node import OpenNode, open_node
+from thingmint.service.publication import public_server
 from thingmint.service.server_identity import Rotation, ServerIdentity
 from thingmint.service.storage_choice import database_options
 from thingmint.settings.config import Config
@@ -58,7 +59,7 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
 @contextlib.asynccontextmanager
 async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
     """Listen on both ports and do the background work; yield where clients find the node, and end it afterwards."""
-    api_connections, limits = shares_of(node.config)
+    api_connections, limits, public_connections = shares_of(node.config)
     edge = device_edge(node, limits)
     node.events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
@@ -69,9 +70,15 @@ async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
         server = api_server(node, edge, api_connections)
         await server.start()
         stack.push_async_callback(server.stop, GRACE_SECONDS)
+        public_port = None
+        if node.config.public is not None:
+            public = public_server(node.publication, node.config.public, public_connections, node.metrics)
+            await public.start()
+            stack.push_async_callback(public.stop, GRACE_SECONDS)
+            public_port = public.port
         stack.callback(remove_endpoints, node.config.data_dir)
         await stack.enter_async_context(_background_work(node, server, edge))
-        yield endpoints_of(node.config, server.port, edge.port, edge.alpn_port)
+        yield endpoints_of(node.config, server.port, edge.port, edge.alpn_port, public_port)
 
 
 def _background_work(node: OpenNode, server: Server, edge: DeviceEdge) -> BackgroundWork:
@@ -84,6 +91,7 @@ def _background_work(node: OpenNode, server: Server, edge: DeviceEdge) -> Backgr
         Sequencer(node.registry.store, node.log, node.metrics.log_grew).run,
         node.clock.run,
         node.issuer_watch.run,
+        node.publication.publisher.run,
         rotation.run,
         *_listening(node, edge),
     ]

@@ -130,6 +130,12 @@ def _require_agreement(config: Config) -> None:
         _require_fit_for_tests(config)
     if config.mqtt_alpn == config.mqtt and config.mqtt.port:
         raise ConfigError(f"mqtt_alpn must be another address than mqtt, not {str(config.mqtt_alpn)!r}")
+    if (
+        config.public is not None
+        and config.public.port
+        and config.public in (config.api, config.mqtt, config.mqtt_alpn)
+    ):
+        raise ConfigError(f"public must be another address than those of the API and of devices, not {config.public}")
     if config.database_password_file is not None and config.database_url is None:
         raise ConfigError("database_password_file is of no use without database_url")
     if (config.root_access_key_id is None) != (config.root_secret_access_key is None):

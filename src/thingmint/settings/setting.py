@@ -18,6 +18,7 @@ class Group(StrEnum):
     ADMINISTRATOR = "Administrator's access key"
     KEYS = "Keys and certificates"
     API = "API"
+    PUBLIC = "Revocation lists and OCSP"
     DEVICES = "Device port"
     DEVICE_TIMES = "Device port: times"
     BROKER = "Built-in MQTT broker"

@@ -19,6 +19,10 @@ _ACCOUNT = Text(re.compile(r"[0-9]{12}"), "twelve digits")
 _REGION = Text(re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}"), "formed like us-east-1")
 _ACCESS_KEY_ID = Hidden(re.compile(r"[A-Za-z0-9_]{3,128}"), "3 to 128 letters and digits")
 _SECRET_ACCESS_KEY = Hidden(re.compile(r"[ -~]{4,256}"), "4 to 256 printable ASCII characters")
+# Paths are put behind it, and it stands in certificates as it is.
+_PUBLIC_URL = Text(
+    re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~-]+)*"), "formed like http://pki.example.com", "URL"
+)
 _SWITCH, _ADDRESS, _PATH = Switch(), HostAndPort(), FilePath()
 _CONNECTIONS, _SECONDS = WholeNumber(8, 1_000_000), Number(0.1, 3600)
 _BYTES_IN_ALL = 1 << 44
@@ -152,6 +156,37 @@ class Settings:
         "AccessDeniedException",
         "How a refusal by policy is named: AccessDeniedException (403) or UnauthorizedException (401).",
         Group.API,
+    )
+
+    public: Address | None = row(
+        Maybe(_ADDRESS),
+        None,
+        "A second address and port, of plain HTTP, for revocation lists, OCSP and issuers' certificates.",
+        Group.PUBLIC,
+    )
+    public_url: str | None = row(
+        Maybe(_PUBLIC_URL),
+        None,
+        "URL of these for others, such as http://pki.example.com; certificates name issuer, list and OCSP below it.",
+        Group.PUBLIC,
+    )
+    crl_valid_hours: int = row(
+        WholeNumber(1, 720),
+        24,
+        "Hours from a list's beginning to its end; half of it later it is renewed.",
+        Group.PUBLIC,
+    )
+    crl_shard_entries: int = row(
+        WholeNumber(1, 10_000_000),
+        50_000,
+        "Entries from which an issuer's list is split for certificates that name one.",
+        Group.PUBLIC,
+    )
+    crl_without_holds: bool = row(
+        _SWITCH, False, "Do not show INACTIVE certificates as certificateHold, in lists and by OCSP.", Group.PUBLIC
+    )
+    ocsp_valid_minutes: int = row(
+        WholeNumber(1, 10_080), 60, "Minutes for which clients may keep an OCSP response.", Group.PUBLIC
     )
 
     mqtt: Address = row(

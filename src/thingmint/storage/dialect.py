@@ -14,6 +14,9 @@ from thingmint.records.tokens import (
     NOTIFY_CHANGE,
     OPEN_CEILING,
     OPEN_HORIZON,
+    REVOCATION_CEILING,
+    REVOCATION_HORIZON,
+    REVOCATION_STAMP,
 )
 
 # These stand in migrations only.
@@ -69,6 +72,10 @@ SQLITE = Dialect(
         # Commits follow one another, and a counter is enough.
         CHANGE_POSITION: "(SELECT coalesce(max(position), 0) + 1 FROM registry_change)",
         NOTIFY_CHANGE: "",
+        # The row with the highest stamp is never deleted.
+        REVOCATION_STAMP: "(SELECT coalesce(max(stamp), 0) + 1 FROM revocation)",
+        REVOCATION_CEILING: "9223372036854775807",
+        REVOCATION_HORIZON: "(SELECT coalesce(max(stamp), 0) + 1 FROM revocation)",
         # AUTOINCREMENT: without it the position of a deleted newest row is given out again.
         PRIMARY_KEY: "INTEGER PRIMARY KEY AUTOINCREMENT",
         BLOB: "BLOB",
@@ -93,6 +100,9 @@ POSTGRESQL = Dialect(
         # Transactions overlap: see `records.changes`.
         CHANGE_POSITION: "NULL",
         NOTIFY_CHANGE: f" RETURNING pg_notify('{CHANGES_CHANNEL}', '')",
+        REVOCATION_STAMP: "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
+        REVOCATION_CEILING: "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)",
+        REVOCATION_HORIZON: "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
         PRIMARY_KEY: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
         BLOB: "BYTEA",
         ORDERED_TEXT: 'TEXT COLLATE "C"',

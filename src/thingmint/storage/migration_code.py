@@ -38,6 +38,30 @@ ISSUED_IN_ACCOUNT = (
     "AND serial_number = $1 AND account = $2 AND region = $3"
 )
 
+# RFC 5280, 5.3.1.
+_UNSPECIFIED, _CERTIFICATE_HOLD = 0, 6
+_REASON_OF = {"REVOKED": _UNSPECIFIED, "INACTIVE": _CERTIFICATE_HOLD, "PENDING_TRANSFER": _CERTIFICATE_HOLD}
+_PARTS = 1024
+
+NOT_VALID_BATCH = (
+    "SELECT position, issuer_id, serial_number, status, modified_at, not_after FROM certificate "
+    "WHERE issuer_id IS NOT NULL AND status IN ('REVOKED', 'INACTIVE', 'PENDING_TRANSFER') AND position > $1 "
+    "ORDER BY position LIMIT $2"
+)
+
+ISSUERS = "SELECT DISTINCT issuer_id FROM certificate WHERE issuer_id IS NOT NULL"
+
+# When they were revoked is in the audit trail only; the newest change of all is a time after it.
+REVOKED_AND_DELETED = (
+    "SELECT serial_number, not_after, (SELECT coalesce(max(at), 0) FROM audit) FROM revoked_certificate "
+    "WHERE ca_certificate_id IS NULL ORDER BY position"
+)
+
+NOTE_REVOCATION = (
+    "INSERT INTO revocation (issuer_id, serial_number, part, reason, revoked_at, not_after, stamp) "
+    "VALUES ($1, $2, $3, $4, $5, $6, 1) ON CONFLICT DO NOTHING"
+)
+
 SET_SIGNED_DIGEST = "UPDATE certificate SET signed_digest = $1 WHERE position = $2 RETURNING position"
 
 SET_OTHER_ENCODING = "UPDATE certificate SET other_encoding_of = $1 WHERE position = $2 RETURNING position"
@@ -88,5 +112,26 @@ def _is_of_another_ca(present: bytes, present_ca_id: str | None, ca: bytes | Non
     return not is_issued_by(load_registered(present, "certificate"), issuer)
 
 
-AFTER: Mapping[int, Program[None]] = {12: fill_signed_digests}
-"""What runs after the statements of a migration, by its version."""
+def fill_revocations() -> Steps[None]:
+    """Record what is revoked or on hold, of the service's own certificates that are there, and what was deleted.
+
+    Of certificates that were revoked and deleted, the issuer is not known: their numbers are noted for each issuer.
+    """
+    position = 0
+    while batch := (yield from rows_of(NOT_VALID_BATCH, position, _BATCH)):
+        for _, issuer_id, serial_number, status, modified_at, not_after in batch:
+            yield from _note(issuer_id, serial_number, _REASON_OF[status], modified_at, not_after)
+        position = batch[-1][0]
+    issuers = yield from rows_of(ISSUERS)
+    for serial_number, not_after, deleted_before in (yield from rows_of(REVOKED_AND_DELETED)):
+        for (issuer_id,) in issuers:
+            yield from _note(issuer_id, serial_number, _UNSPECIFIED, deleted_before, not_after)
+
+
+def _note(issuer_id: str, serial_number: str, reason: int, revoked_at: int, not_after: int) -> Steps[None]:
+    part = int(serial_number, 16) % _PARTS
+    yield from rows_of(NOTE_REVOCATION, issuer_id, serial_number, part, reason, revoked_at, not_after)
+
+
+AFTER: Mapping[str, Program[None]] = {"signed_certificates": fill_signed_digests, "revocations": fill_revocations}
+"""What runs after the statements of a migration, by its name."""

@@ -68,8 +68,8 @@ def migrate(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[None]:
         if migration.version > version:
             for statement in migration.statements(dialect):
                 yield from rows_of(statement)
-            if migration.version in AFTER:
-                yield from AFTER[migration.version]()
+            if migration.name in AFTER:
+                yield from AFTER[migration.name]()
             yield from rows_of(INSERT_SCHEMA_VERSION, migration.version, migration.name)
 
 

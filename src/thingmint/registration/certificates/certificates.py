@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.caller import Caller
@@ -18,6 +19,7 @@ from thingmint.core.certificates.certificate import (
     ensure_deletable,
     with_status,
 )
+from thingmint.core.certificates.revocation import RevocationReason
 from thingmint.core.errors import CertificateStateRefused, DeletionRefused, ResourceNotFound
 from thingmint.core.identifiers import CertificateId
 from thingmint.issuance.csr import load_csr
@@ -29,6 +31,7 @@ from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import issue
 from thingmint.registration.certificates.signed_certificates import remember_revoked
+from thingmint.registration.certificates.standing import note_deletion, note_reason, note_standing
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
@@ -106,9 +109,29 @@ async def update_status(
         if after is before:
             return None
         _require_unchanged((yield from certificate_table.update_certificate(before, after)), before)
-        return audit_entry(
-            caller, now, "UpdateCertificate", before.arn, status=after.status, previous_status=before.status
-        )
+        yield from note_standing(before, after, now)
+        return _status_entry(caller, now, before, after)
+
+    await _change(authority, caller, certificate_id, update)
+
+
+async def revoke(
+    authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, reason: RevocationReason
+) -> None:
+    """Revoke the certificate for a reason that others see; of one that is revoked already, record the reason.
+
+    Raises ResourceNotFound, CertificateStateRefused if a transfer of it is pending.
+    """
+    now = authority.clock.now()
+
+    def update(before: Certificate) -> Steps[AuditEntry | None]:
+        after = with_status(before, CertificateStatus.REVOKED, now)
+        if after is before:
+            is_new = yield from note_reason(before, reason)
+            return _status_entry(caller, now, before, after, reason=reason.word) if is_new else None
+        _require_unchanged((yield from certificate_table.update_certificate(before, after)), before)
+        yield from note_standing(before, after, now, reason)
+        return _status_entry(caller, now, before, after, reason=reason.word)
 
     await _change(authority, caller, certificate_id, update)
 
@@ -133,6 +156,7 @@ async def delete(
         detached = yield from attachment_table.detach_policies(before.scope, before.arn)
         _require_unchanged((yield from certificate_table.delete_certificate(before)), before)
         yield from remember_revoked(before)
+        yield from note_deletion(before, now)
         return audit_entry(
             caller,
             now,
@@ -170,6 +194,12 @@ async def _change(
         return Change(None, ()) if entry is None else Change(None, (entry,), (entry.resource,))
 
     await change(authority, program)
+
+
+def _status_entry(caller: Caller, at: datetime, before: Certificate, after: Certificate, **detail: str) -> AuditEntry:
+    return audit_entry(
+        caller, at, "UpdateCertificate", before.arn, status=after.status, previous_status=before.status, **detail
+    )
 
 
 def _found(certificate: Certificate | None, certificate_id: CertificateId) -> Certificate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import datetime
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.caller import Caller
@@ -20,6 +21,7 @@ from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.provisioning import claims as claim_table
 from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.steps import Steps
+from thingmint.registration.certificates.standing import note_deletion
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
@@ -69,7 +71,7 @@ async def sweep_unused_certificates(authority: RegistrationAuthority, limit: int
         ended = yield from claim_table.expired_ownerships(now, limit)
         entries = []
         for ownership in ended:
-            deleted = yield from _delete_unless_used(ownership)
+            deleted = yield from _delete_unless_used(ownership, now)
             yield from claim_table.delete_ownership(ownership)
             if deleted is not None:
                 entries.append(_entry(authority, deleted))
@@ -78,7 +80,7 @@ async def sweep_unused_certificates(authority: RegistrationAuthority, limit: int
     return await change(authority, program)
 
 
-def _delete_unless_used(ownership: Ownership) -> Steps[Certificate | None]:
+def _delete_unless_used(ownership: Ownership, at: datetime) -> Steps[Certificate | None]:
     certificate = yield from certificate_table.certificate_for_update(ownership.scope, ownership.certificate_id)
     if certificate is None or certificate.status is not CertificateStatus.PENDING_ACTIVATION:
         return None
@@ -86,6 +88,7 @@ def _delete_unless_used(ownership: Ownership) -> Steps[Certificate | None]:
     if attached.things or attached.policies:
         return None
     yield from certificate_table.delete_certificate(certificate)
+    yield from note_deletion(certificate, at)
     return certificate
 
 

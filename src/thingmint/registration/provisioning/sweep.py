@@ -1,10 +1,11 @@
-"""Owns when what has ended is swept: claims, certificates that nobody used, old bulk registrations, reservations."""
+"""Owns when what has ended is swept: claims, certificates that nobody used, bulk registrations, numbers."""
 
 import asyncio
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.registration.certificates.serial_numbers import sweep_serial_reservations
 from thingmint.registration.certificates.signed_certificates import sweep_revoked_certificates
+from thingmint.registration.certificates.standing import sweep_revocations
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning.bulk import sweep_tasks
 from thingmint.registration.provisioning.claims import sweep_claims
@@ -19,6 +20,7 @@ _SWEEPS = (
     sweep_tasks,
     sweep_revoked_certificates,
     sweep_serial_reservations,
+    sweep_revocations,
 )
 
 

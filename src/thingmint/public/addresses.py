@@ -1,0 +1,85 @@
+"""Owns the paths under which anyone finds certificates, lists and status responses; fetches nothing."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from thingmint.core.identifiers import SerialNumber
+from thingmint.issuance.issuing_ca import IssuingCA
+from thingmint.issuance.public_addresses import PublicAddresses
+from thingmint.records.certificates.revocation_lists import ListName
+
+OCSP_PATH = "/ocsp"
+PREFIXES = (b"/ca", b"/crl", b"/ocsp")
+"""The first segments of all paths."""
+
+ALL = "all"
+"""In the place of an issuer's id in a PEM file's path: every issuer."""
+
+_CERTIFICATE = re.compile(rb"/ca/(?P<issuer>[0-9a-f]{64}|all)\.(?P<form>cer|pem)")
+_LIST = re.compile(
+    rb"/crl/(?P<issuer>[0-9a-f]{64}|all)(?:/(?P<shards>[1-9][0-9]{0,2})-(?P<shard>0|[1-9][0-9]{0,2}))?"
+    rb"\.(?P<form>crl|pem)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatePath:
+    """A path of an issuer's certificate, or of all as PEM."""
+
+    issuer_id: str
+    is_pem: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListPath:
+    """A path of a list, or of all complete ones as PEM."""
+
+    name: ListName
+    is_pem: bool
+
+
+def certificate_path(issuer_id: str) -> str:
+    """Return the path of an issuer's certificate in DER."""
+    return f"/ca/{issuer_id}.cer"
+
+
+def list_path(name: ListName) -> str:
+    """Return the path of a list in DER."""
+    part = "" if name.shards == 1 else f"/{name.shards}-{name.shard}"
+    return f"/crl/{name.issuer_id}{part}.crl"
+
+
+def addresses_below(url: str, shards: Callable[[str], int]) -> Callable[[IssuingCA, SerialNumber], PublicAddresses]:
+    """Return what certificates say of where others find out about them, all of it below a URL.
+
+    ``shards`` returns into how many lists an issuer's certificates are split now.
+    """
+
+    def addresses(ca: IssuingCA, serial_number: SerialNumber) -> PublicAddresses:
+        count = shards(ca.issuer_id)
+        name = ListName(ca.issuer_id, count, serial_number % count)
+        return PublicAddresses(
+            revocation_list=url + list_path(name),
+            issuer=url + certificate_path(ca.issuer_id),
+            status=url + OCSP_PATH,
+        )
+
+    return addresses
+
+
+def parse_certificate_path(path: bytes) -> CertificatePath | None:
+    """Return what the path names, or None."""
+    found = _CERTIFICATE.fullmatch(path)
+    if found is None or (found["issuer"] == b"all" and found["form"] != b"pem"):
+        return None
+    return CertificatePath(found["issuer"].decode(), found["form"] == b"pem")
+
+
+def parse_list_path(path: bytes) -> ListPath | None:
+    """Return what the path names, or None."""
+    found = _LIST.fullmatch(path)
+    if found is None or (found["issuer"] == b"all" and (found["form"] != b"pem" or found["shards"] is not None)):
+        return None
+    shards, shard = int(found["shards"] or 1), int(found["shard"] or 0)
+    return ListPath(ListName(found["issuer"].decode(), shards, shard), found["form"] == b"pem")

@@ -1,0 +1,70 @@
+"""Owns the metrics of revocation lists and status responses: their names in Prometheus, and what they mean."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from thingmint.records.certificates.revocation_lists import ListState
+
+_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class RevocationMetrics:
+    """Implements `registration.revocation.terms.RevocationObserver`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._written = Counter(
+            "thingmint_revocation_lists_written", "Revocation lists that this node has written.", registry=registry
+        )
+        self._failed = Counter(
+            "thingmint_revocation_lists_failed", "Turns in which lists of an issuer failed.", registry=registry
+        )
+        self._seconds = Histogram(
+            "thingmint_revocation_list_seconds",
+            "Time to write a list: signature, storage.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._entries = Gauge(
+            "thingmint_revocation_list_entries", "Entries of an issuer's complete list.", ("issuer",), registry=registry
+        )
+        self._octets = Gauge(
+            "thingmint_revocation_list_bytes", "Bytes of an issuer's complete list.", ("issuer",), registry=registry
+        )
+        self._next_update = Gauge(
+            "thingmint_revocation_list_next_update_timestamp_seconds",
+            "When an issuer's complete list ends.",
+            ("issuer",),
+            registry=registry,
+        )
+        self._responses = Counter(
+            "thingmint_ocsp_responses",
+            "OCSP responses by status, and whether they were signed before.",
+            ("status", "cached"),
+            registry=registry,
+        )
+        # Finding a child by its labels costs more than counting; the names come from a table.
+        self._by_status: dict[tuple[str, bool], Counter] = {}
+
+    def list_written(self, seconds: float) -> None:
+        """Record that this node has written a list."""
+        self._written.inc()
+        self._seconds.observe(seconds)
+
+    def list_failed(self, issuer_id: str) -> None:
+        """Count a turn in which lists of an issuer could not be written."""
+        del issuer_id
+        self._failed.inc()
+
+    def list_given_out(self, state: ListState, octets: int) -> None:
+        """Record that a list is given out from now on, whichever node wrote it."""
+        if state.name.shards == 1:
+            self._entries.labels(state.name.issuer_id).set(state.entries)
+            self._octets.labels(state.name.issuer_id).set(octets)
+            self._next_update.labels(state.name.issuer_id).set(state.next_update.timestamp())
+
+    def status_answered(self, status: str, *, is_cached: bool) -> None:
+        """Count a response."""
+        counter = self._by_status.get((status, is_cached))
+        if counter is None:
+            counter = self._responses.labels(status, "yes" if is_cached else "no")
+            self._by_status[status, is_cached] = counter
+        counter.inc()

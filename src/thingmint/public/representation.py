@@ -1,0 +1,61 @@
+"""Owns a thing that can be fetched, and the header fields and conditions of HTTP around it (RFC 9110, RFC 9111)."""
+
+import email.utils
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+# Long enough for caches to take the load, short enough for revocations to be seen.
+_LONGEST_AGE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """Bytes of a type. With dates they may be kept by caches; the digest in hex names them."""
+
+    body: bytes = field(repr=False)
+    content_type: bytes
+    digest: str | None = None
+    modified_at: datetime | None = None
+    expires_at: datetime | None = None
+
+    def fields(self, now: datetime) -> list[tuple[bytes, bytes]]:
+        """Return the header fields that tell of it, without its type and length."""
+        if self.digest is None or self.modified_at is None:
+            return [(b"cache-control", b"no-store")]
+        seconds = _LONGEST_AGE_SECONDS
+        fields = [(b"etag", self._entity_tag), (b"last-modified", _http_date(self.modified_at))]
+        if self.expires_at is not None:
+            seconds = max(0, min(seconds, int((self.expires_at - now).total_seconds())))
+            fields.append((b"expires", _http_date(self.expires_at)))
+        # RFC 5019, 6.2, asks for these words; a list can be cached like a response.
+        fields.append((b"cache-control", b"max-age=%d, public, no-transform, must-revalidate" % seconds))
+        return fields
+
+    def is_known_to(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Return whether a request says that its client has it (RFC 9110, 13.1)."""
+        if self.digest is None or self.modified_at is None:
+            return False
+        given = dict(headers)
+        if (tags := given.get(b"if-none-match")) is not None:
+            known = [tag.strip().removeprefix(b"W/") for tag in tags.split(b",")]
+            return b"*" in known or self._entity_tag in known
+        since = _moment(given.get(b"if-modified-since"))
+        return since is not None and self.modified_at.replace(microsecond=0) <= since
+
+    @property
+    def _entity_tag(self) -> bytes:
+        return b'"%s"' % (self.digest or "")[:32].encode("ascii")
+
+
+def _http_date(moment: datetime) -> bytes:
+    return email.utils.format_datetime(moment.astimezone(UTC), usegmt=True).encode("ascii")
+
+
+def _moment(text: bytes | None) -> datetime | None:
+    try:
+        moment = email.utils.parsedate_to_datetime((text or b"").decode("latin-1"))
+    except ValueError:
+        return None
+    # A date without a zone is one in UTC, and a condition that cannot be read is none.
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,72 @@
+"""Owns the keys that sign status responses: one for each CA on each node, certified for two days at a time."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.identifiers import Scope, SerialNumber, iot_arn
+from thingmint.issuance.issuing_ca import IssuingCA
+from thingmint.issuance.ocsp import OCSPResponder
+from thingmint.issuance.responder_certificate import issue_responder_certificate
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.mutation import Change, change
+
+_ACTION = "IssueResponderCertificate"
+_SERVICE = "thingmint"
+
+
+@dataclass(slots=True)
+class Responders:
+    """The responders of this node, made when they are first needed; their keys are in no file."""
+
+    authority: RegistrationAuthority
+    scope: Scope
+    """In whose audit trail the certificates are recorded."""
+    _responders: dict[str, OCSPResponder] = field(default_factory=dict)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def present(self, ca: IssuingCA, now: datetime) -> OCSPResponder | None:
+        """Return the CA's responder if it has one that is not about to end."""
+        responder = self._responders.get(ca.issuer_id)
+        return responder if responder is not None and responder.is_fresh(now) else None
+
+    async def of(self, ca: IssuingCA, now: datetime) -> OCSPResponder:
+        """Return the CA's responder, with a new certificate if half of the time of the last one has passed.
+
+        Raises IssuerUnfit if the CA cannot certify one, ServiceUnavailable if its key or the database cannot be used
+        now, or this node's clock cannot be trusted.
+        """
+        async with self._lock:
+            present = self.present(ca, now)
+            if present is not None:
+                return present
+            self.authority.require_right_clock()
+            private_key = ec.generate_private_key(ec.SECP256R1())
+            serial_number = self.authority.serial_numbers()
+            # Before the signature: of a number that was signed with, there is always a record.
+            await self._record(ca, serial_number, now)
+            certificate = await issue_responder_certificate(ca, private_key.public_key(), serial_number, now)
+            made = self._responders[ca.issuer_id] = OCSPResponder(certificate, private_key)
+            return made
+
+    async def _record(self, ca: IssuingCA, serial_number: SerialNumber, now: datetime) -> None:
+        entry = AuditEntry(
+            at=now,
+            scope=self.scope,
+            principal_arn=_SERVICE,
+            source_address="",
+            request_id="",
+            action=_ACTION,
+            resource=iot_arn(self.scope, f"issuer/{ca.issuer_id}"),
+            detail={"issuer_id": ca.issuer_id, "serial_number": f"{serial_number:x}"},
+        )
+
+        def program() -> Steps[Change[None]]:
+            yield from ()
+            return Change(None, (entry,))
+
+        await change(self.authority, program)

@@ -1,0 +1,179 @@
+"""Owns what OCSP requests are answered: from the registry, or from a cache of answers that were signed before."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cryptography.x509.ocsp import OCSPResponseStatus
+
+from thingmint.core.certificates.revocation import Revocation, RevocationReason
+from thingmint.core.errors import ThingmintError
+from thingmint.core.identifiers import SerialNumber
+from thingmint.issuance.issuing_ca import IssuerUnfit
+from thingmint.issuance.ocsp import (
+    CertificateName,
+    CertificateStanding,
+    MalformedRequest,
+    ResponseTerms,
+    issuer_names,
+    read_request,
+    refusal,
+)
+from thingmint.records.certificates import revocations as revocation_table
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.revocation.responders import Responders
+from thingmint.registration.revocation.terms import RevocationObserver, RevocationTerms, Revoker, Revokers
+
+# An answer and its request are about 1.5 KB.
+MAX_CACHED = 16_384
+_LONGEST_CACHED = 512
+_REQUESTS_OF_A_CERTIFICATE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class StatusAnswer:
+    """A response. Its dates are those of what it says; one without dates says only why there is no answer."""
+
+    der: bytes = field(repr=False)
+    status: str
+    this_update: datetime | None = None
+    next_update: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    answer: StatusAnswer
+    since: datetime
+    until: datetime
+    name: tuple[str, SerialNumber]
+
+
+@dataclass(slots=True)
+class StatusService:
+    """Answers OCSP requests about certificates of the service's CAs; belongs to one event loop."""
+
+    authority: RegistrationAuthority
+    revokers: Revokers
+    responders: Responders
+    terms: RevocationTerms
+    observer: RevocationObserver
+    _cached: OrderedDict[bytes, _Cached] = field(default_factory=OrderedDict)
+    _requests: dict[tuple[str, SerialNumber], list[bytes]] = field(default_factory=dict)
+    _by_name: dict[tuple[str, bytes, bytes], str] = field(default_factory=dict)
+    _changes: int = 0
+
+    def forget(self, issuer_id: str | None, serial_number: SerialNumber | None) -> None:
+        """Forget answers about a certificate, or all of them: what they say may have changed."""
+        self._changes += 1
+        if issuer_id is None or serial_number is None:
+            self._cached.clear()
+            self._requests.clear()
+            return
+        for request in self._requests.pop((issuer_id, serial_number), ()):
+            self._cached.pop(request, None)
+
+    def cached(self, request: bytes) -> StatusAnswer | None:
+        """Return the answer to exactly this request if one was signed that is still right."""
+        found = self._cached.get(request)
+        if found is None or not found.since <= self.authority.clock.now() < found.until:
+            return None
+        self.observer.status_answered(found.answer.status, is_cached=True)
+        return found.answer
+
+    async def answer(self, request: bytes) -> StatusAnswer:
+        """Return the answer to the request; whatever is wrong with it, or here, is an answer of OCSP, too."""
+        answer = self.cached(request)
+        if answer is not None:
+            return answer
+        try:
+            answer = await self._answer(request)
+        except MalformedRequest:
+            answer = _refused(OCSPResponseStatus.MALFORMED_REQUEST, "malformed_request")
+        except IssuerUnfit:
+            answer = _refused(OCSPResponseStatus.UNAUTHORIZED, "unauthorized")
+        except ThingmintError:
+            answer = _refused(OCSPResponseStatus.TRY_LATER, "try_later")
+        self.observer.status_answered(answer.status, is_cached=False)
+        return answer
+
+    async def _answer(self, request: bytes) -> StatusAnswer:
+        asked = read_request(request)
+        revoker = self._revoker_of(asked.names)
+        if revoker is None:
+            # RFC 5019, 2.2.3: nothing that this service signs would be believed.
+            return _refused(OCSPResponseStatus.UNAUTHORIZED, "unauthorized")
+        changes, now = self._changes, self.authority.clock.now()
+        responder = self.responders.present(revoker.ca, now) or await self.responders.of(revoker.ca, now)
+        standings = await self._standings(revoker, asked.names)
+        this_update = now.astimezone(UTC).replace(microsecond=0)
+        next_update = min(this_update + self.terms.response_valid_for, responder.not_after)
+        der = responder.respond(standings, ResponseTerms(this_update, next_update, asked.nonce))
+        answer = StatusAnswer(der, _word(standings), this_update, next_update)
+        # A number that was never issued may be tomorrow, and nothing would tell.
+        is_kept = asked.nonce is None and len(standings) == 1 and standings[0].is_issued
+        if is_kept and changes == self._changes and len(request) <= _LONGEST_CACHED:
+            self._keep(request, (revoker.ca.issuer_id, asked.names[0].serial_number), answer, now)
+        return answer
+
+    def _revoker_of(self, names: Sequence[CertificateName]) -> Revoker | None:
+        """Return the CA of all these certificates; None if one is of another CA, or of none that is known."""
+        revokers = {revoker.ca.issuer_id: revoker for revoker in self.revokers()}
+        if names[0].issuer not in self._by_name:
+            # An issuer may be new. Digests are kept because many requests need them.
+            self._by_name = {name: each.ca.issuer_id for each in revokers.values() for name in issuer_names(each.ca)}
+        issuer_ids = {self._by_name.get(name.issuer) for name in names}
+        return revokers.get(issuer_ids.pop() or "") if len(issuer_ids) == 1 else None
+
+    async def _standings(self, revoker: Revoker, names: Sequence[CertificateName]) -> list[CertificateStanding]:
+        issuer_id = revoker.ca.issuer_id
+
+        def program() -> Steps[list[CertificateStanding]]:
+            found = []
+            for name in names:
+                number = name.serial_number
+                revocation = yield from revocation_table.revocation(issuer_id, number)
+                is_issued = (
+                    revocation is not None
+                    or number in revoker.known
+                    or (yield from revocation_table.is_issued(issuer_id, number))
+                )
+                found.append(CertificateStanding(name, is_issued, self._shown(revocation)))
+            return found
+
+        return await self.authority.store.read(program)
+
+    def _shown(self, revocation: Revocation | None) -> Revocation | None:
+        if revocation is None or revocation.reason is RevocationReason.REMOVE_FROM_CRL:
+            return None
+        is_hold = revocation.reason is RevocationReason.CERTIFICATE_HOLD
+        return None if is_hold and not self.terms.shows_holds else revocation
+
+    def _keep(self, request: bytes, name: tuple[str, SerialNumber], answer: StatusAnswer, now: datetime) -> None:
+        requests = self._requests.setdefault(name, [])
+        if request not in requests:
+            requests.append(request)
+        if len(requests) > _REQUESTS_OF_A_CERTIFICATE:
+            # Clients differ in little; only those that try to fill the cache ask in more ways.
+            self._cached.pop(requests.pop(0))
+        assert answer.next_update is not None
+        self._cached[request] = _Cached(answer, now, now + (answer.next_update - now) / 2, name)
+        if len(self._cached) > MAX_CACHED:
+            oldest, entry = self._cached.popitem(last=False)
+            left = self._requests[entry.name]
+            left.remove(oldest)
+            if not left:
+                del self._requests[entry.name]
+
+
+def _refused(status: OCSPResponseStatus, word: str) -> StatusAnswer:
+    return StatusAnswer(refusal(status), word)
+
+
+def _word(standings: Sequence[CertificateStanding]) -> str:
+    if len(standings) > 1:
+        return "several"
+    if standings[0].revocation is not None:
+        return "revoked"
+    return "good" if standings[0].is_issued else "unknown"

@@ -1,0 +1,233 @@
+"""Other implementations judge revocation lists and OCSP: OpenSSL, GnuTLS, NSS, Java and pkilint."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from tests.support.published import Device, Published, publishing_service, until
+from tests.support.required import required_program
+
+# pkilint's programs are beside the interpreter that it is installed for.
+LINT_LIST, LINT_RESPONSE = (Path(sys.executable).with_name(name) for name in ("lint_crl", "lint_ocsp_response"))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A service and certificates that are valid, revoked for a reason, and on hold."""
+
+    published: Published
+    good: Device
+    revoked: Device
+    held: Device
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self.published.folder
+
+
+def said_by(*command: str | Path, ok: bool | None = True) -> str:
+    """Return what a program says; fail unless it ends as expected."""
+    program, *arguments = command
+    finished = subprocess.run(
+        [required_program(str(program)), *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = (finished.stdout + finished.stderr).strip()
+    assert ok is None or (finished.returncode == 0) is ok, said
+    return said
+
+
+@pytest.fixture(scope="module", params=["ecdsa-p256", "rsa-2048"])
+def judged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
+    folder = tmp_path_factory.mktemp("judged")
+    with publishing_service(folder, "--ca-key-type", request.param) as published:
+        found = Judged(published, published.device("good"), published.device("revoked"), published.device("held"))
+        published.revoke(found.revoked, "keyCompromise")
+        published.set_status(found.held, "INACTIVE")
+        until(lambda: published.listed(found.revoked) and published.listed(found.held))
+        published.write_files()
+        yield found
+
+
+def test_openssl_verifies_chains_with_lists_of_every_issuer(judged: Judged) -> None:
+    lists = ("-CAfile", judged.folder / "ca.pem", "-CRLfile", judged.folder / "crl.pem")
+    check = ("verify", "-x509_strict", "-crl_check_all", *lists)
+
+    assert said_by("openssl", *check, judged.good.certificate_file).endswith(": OK")
+    for device in (judged.revoked, judged.held):
+        assert "certificate revoked" in said_by("openssl", *check, device.certificate_file, ok=False)
+
+
+def test_openssl_finds_the_list_that_a_certificate_names(judged: Judged) -> None:
+    check = ("verify", "-crl_check", "-crl_download", "-CAfile", judged.folder / "ca.pem")
+
+    assert said_by("openssl", *check, judged.good.certificate_file).endswith(": OK")
+    assert "certificate revoked" in said_by("openssl", *check, judged.revoked.certificate_file, ok=False)
+
+
+@pytest.mark.parametrize("digest", ["-sha1", "-sha256"])
+@pytest.mark.parametrize("nonce", ["-nonce", "-no_nonce"])
+def test_openssl_is_told_the_status_of_several_certificates_at_once(judged: Judged, digest: str, nonce: str) -> None:
+    named = [
+        each
+        for device in (judged.good, judged.revoked, judged.held)
+        for each in (digest, "-cert", device.certificate_file)
+    ]
+
+    said = said_by(
+        *("openssl", "ocsp", "-issuer", judged.folder / "issuer.pem", *named, nonce),
+        *("-url", f"{judged.published.url}/ocsp", "-CAfile", judged.folder / "root.pem"),
+    )
+
+    assert "Response verify OK" in said
+    assert "WARNING" not in said
+    assert f"{judged.good.certificate_file}: good" in said
+    assert f"{judged.revoked.certificate_file}: revoked" in said
+    assert f"{judged.held.certificate_file}: revoked" in said
+    assert "Reason: keyCompromise" in said
+    assert "Reason: certificateHold" in said
+
+
+def test_openssl_is_told_that_the_issuers_own_certificate_is_good(judged: Judged) -> None:
+    said = said_by(
+        *("openssl", "ocsp", "-issuer", judged.folder / "root.pem", "-cert", judged.folder / "issuer.pem"),
+        *("-url", f"{judged.published.url}/ocsp", "-CAfile", judged.folder / "root.pem"),
+    )
+
+    assert "Response verify OK" in said
+    assert f"{judged.folder / 'issuer.pem'}: good" in said
+
+
+def test_openssl_is_told_that_a_number_was_never_issued(judged: Judged) -> None:
+    said = said_by(
+        *("openssl", "ocsp", "-issuer", judged.folder / "issuer.pem", "-serial", "0x1234567890abcdef1234"),
+        *("-url", f"{judged.published.url}/ocsp", "-CAfile", judged.folder / "root.pem"),
+    )
+
+    assert "Response verify OK" in said
+    assert "0x1234567890abcdef1234: unknown" in said
+
+
+def test_gnutls_verifies_lists_and_chains(judged: Judged) -> None:
+    for name in ("issuer", "root"):
+        text = said_by("openssl", "crl", "-inform", "DER", "-in", judged.folder / f"{name}.crl")
+        (judged.folder / f"{name}.crl.pem").write_text(text)
+        authority = judged.folder / f"{name}.pem"
+        list_file = judged.folder / f"{name}.crl.pem"
+        said = said_by("certtool", "--verify-crl", "--load-ca-certificate", authority, "--infile", list_file)
+        assert "Verified. The certificate is trusted." in said
+    check = ("certtool", "--verify", "--load-ca-certificate", judged.folder / "ca.pem")
+    lists = ("--load-crl", judged.folder / "crl.pem")
+
+    assert "Verified. The certificate is trusted." in said_by(*check, *lists, "--infile", judged.good.certificate_file)
+    assert "revoked" in said_by(*check, *lists, "--infile", judged.revoked.certificate_file, ok=False)
+
+
+def test_gnutls_is_told_the_status(judged: Judged) -> None:
+    def asked_of(device: Device, *nonce: str) -> str:
+        issuer, trusted = judged.folder / "issuer.pem", judged.folder / "ca.pem"
+        named = ("--load-issuer", issuer, "--load-cert", device.certificate_file, "--load-trust", trusted)
+        return said_by("ocsptool", f"--ask={judged.published.url}/ocsp", *named, *nonce)
+
+    for nonce in ([], ["--nonce"]):
+        good, revoked = asked_of(judged.good, *nonce), asked_of(judged.revoked, *nonce)
+        assert "Verifying OCSP Response: Success." in good
+        assert "Certificate Status: good" in good
+        assert "Verifying OCSP Response: Success." in revoked
+        assert "Certificate Status: revoked" in revoked
+
+
+def test_nss_takes_the_lists_and_keeps_to_them(judged: Judged, tmp_path: Path) -> None:
+    said_by("certutil", "-N", "-d", tmp_path, "--empty-password")
+    for name, trust in (("root", "CT,C,C"), ("issuer", ",,")):
+        said_by("certutil", "-A", "-d", tmp_path, "-n", name, "-t", trust, "-a", "-i", judged.folder / f"{name}.pem")
+        said_by("crlutil", "-I", "-d", tmp_path, "-i", judged.folder / f"{name}.crl")
+    for device, ok in ((judged.good, True), (judged.revoked, False), (judged.held, False)):
+        name = device.certificate_file.stem
+        said_by("certutil", "-A", "-d", tmp_path, "-n", name, "-t", ",,", "-a", "-i", device.certificate_file)
+        said = said_by("certutil", "-V", "-d", tmp_path, "-n", name, "-u", "C", "-e", ok=ok)
+        assert ("has been revoked" in said) is not ok
+
+
+def test_nss_is_told_the_status(judged: Judged, tmp_path: Path) -> None:
+    said_by("certutil", "-N", "-d", tmp_path, "--empty-password")
+    for name, trust in (("root", "CT,C,C"), ("issuer", ",,")):
+        said_by("certutil", "-A", "-d", tmp_path, "-n", name, "-t", trust, "-a", "-i", judged.folder / f"{name}.pem")
+    # -m ocsp -s failIfNoInfo: without an answer that verifies, the chain is refused.
+    method = ("-g", "leaf", "-h", "requireFreshInfo", "-m", "ocsp", "-s", "failIfNoInfo")
+    check = ("vfychain", "-d", tmp_path, "-pp", "-u", "0", *method, "-a")
+
+    assert "Chain is good!" in said_by(*check, judged.good.certificate_file)
+    assert "revoked" in said_by(*check, judged.revoked.certificate_file, ok=None)
+
+
+@pytest.mark.parametrize("how", ["lists", "addresses", "ocsp"])
+def test_javas_revocation_checker_agrees(judged: Judged, how: str) -> None:
+    said = said_by(
+        *("java", "-Dcom.sun.security.enableCRLDP=true", Path(__file__).with_name("Revocation.java"), how),
+        *(f"{judged.published.url}/ocsp", judged.folder / "ca.pem", judged.folder / "crl.pem"),
+        *(each.certificate_file for each in (judged.good, judged.revoked, judged.held)),
+    ).splitlines()
+
+    assert said[0] == "OK"
+    assert "revoked" in said[1]
+    assert "KEY_COMPROMISE" in said[1]
+    assert "revoked" in said[2]
+
+
+def test_pkilint_finds_nothing_in_the_lists(judged: Judged) -> None:
+    for name in ("issuer", "root"):
+        said = said_by(
+            LINT_LIST, "lint", "-s", "WARNING", "-t", "CRL", "-p", "PKIX", judged.folder / f"{name}.crl", ok=None
+        )
+        assert said == ""
+
+
+def test_pkilint_finds_nothing_in_responses(judged: Judged) -> None:
+    for device in (judged.good, judged.revoked):
+        answer = judged.folder / "answer.der"
+        said_by(
+            *("openssl", "ocsp", "-issuer", judged.folder / "issuer.pem", "-cert", device.certificate_file),
+            *("-url", f"{judged.published.url}/ocsp", "-respout", answer, "-CAfile", judged.folder / "root.pem"),
+        )
+        assert said_by(LINT_RESPONSE, "lint", "-s", "WARNING", answer, ok=None) == ""
+
+
+def test_split_lists_are_found_by_the_certificates_that_name_them(tmp_path: Path) -> None:
+    with publishing_service(tmp_path / "split", "--crl-shard-entries", "1") as published:
+        first = [published.device(f"early-{number}") for number in range(3)]
+        for device in first:
+            published.set_status(device, "REVOKED")
+        until(lambda: all(published.listed(device) for device in first))
+        until(lambda: published.fetch(f"/crl/{published.issuer_id}/4-3.crl").status == 200)
+        later = [published.device(f"late-{number}") for number in range(6)]
+        for device in later[::2]:
+            published.set_status(device, "REVOKED")
+        until(lambda: all(published.listed(device) for device in later[::2]))
+        published.write_files()
+        download = ("-crl_download", "-crl_check", "-CAfile", published.folder / "ca.pem")
+
+        for index, device in enumerate(later):
+            is_revoked = index % 2 == 0
+            said = said_by("openssl", "verify", *download, device.certificate_file, ok=not is_revoked)
+            assert ("certificate revoked" in said) is is_revoked
+            named = device.certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+            assert named[0].full_name is not None
+            (address,) = named[0].full_name
+            fetched = x509.load_der_x509_crl(published.fetch(address.value.removeprefix(published.url)).body)
+            scope = fetched.extensions.get_extension_for_class(x509.IssuingDistributionPoint)
+            assert scope.critical
+            assert scope.value.full_name == [address]
+            (published.folder / "part.crl").write_bytes(published.fetch(address.value.removeprefix(published.url)).body)
+            assert (
+                said_by(LINT_LIST, "lint", "-s", "WARNING", "-t", "CRL", "-p", "PKIX", published.folder / "part.crl")
+                == ""
+            )
