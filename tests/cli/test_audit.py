@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from tests.support.service import thingmint
 
-from thingmint.cli.audit_filter import AuditFilter
+from thingmint.core.audit_filter import AuditFilter
 from thingmint.cli.commands import main
 from thingmint.cli.settings import config_of
 from thingmint.cli.times import Moment

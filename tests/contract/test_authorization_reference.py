@@ -23,7 +23,7 @@ from thingmint.core.identifiers import Scope, user_arn
 from thingmint.core.policies.condition_keys import CALLER_KEYS
 from thingmint.core.policies.language import parse_policy
 from thingmint.registration.policies.authorization import authorize
-from thingmint.rest.request_conditions import request_conditions
+from thingmint.api.wire.request_conditions import request_conditions
 
 LATER: dict[str, dict[str, list[str]]] = {
     # Developer guide, "Direct messaging policy examples".

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import click
 
-from thingmint.cli.audit_filter import AuditFilter
+from thingmint.core.audit_filter import AuditFilter
 from thingmint.cli.columns import lines_of, printable, table, terminal_width, widths_of
 from thingmint.cli.settings import fail
 from thingmint.core.audit_entry import AuditEntry

@@ -232,7 +232,7 @@ def audit(limit: int, follow: bool, as_json: bool, **options: Any) -> None:
     that of --account.
     """
     from thingmint.cli.audit import show
-    from thingmint.cli.audit_filter import AuditFilter
+    from thingmint.core.audit_filter import AuditFilter
 
     asked = {name: options.pop(name) for name in ("since", "until", "principal", "resource", "action")}
     show(config_of(options), AuditFilter(**asked), limit=limit, as_json=as_json, follow=follow)
