@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 # Tests wait for servers and clients most of their time; with more workers than cores those become slow themselves.
 TEST_WORKERS ?= 2
+IFMA = packages/thingmint-ifma
 
 .PHONY: help run install install-test test lint unit coverage lower-bounds parity device-operations bench soak clean
 
@@ -15,7 +16,7 @@ run: install ## Install, start the service on SQLite and loopback, show how to g
 
 install: $(VENV)/.installed
 
-install-test: $(VENV)/.installed-test
+install-test: $(VENV)/.installed-test $(VENV)/.installed-ifma
 
 test: install-test lint unit ## Check style, types, imports and documents, then run all tests
 
@@ -60,7 +61,7 @@ soak: install-test ## Run the long forms of tests: faults, fuzzing, models
 	THINGMINT_SOAK=1 $(BIN)/python -m pytest -m soak -n $(TEST_WORKERS) --dist worksteal
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) .lower-bounds .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/mqtt/javascript/node_modules
+	rm -rf $(VENV) .lower-bounds .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/mqtt/javascript/node_modules $(IFMA)/build
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -73,3 +74,14 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/.installed
+
+# The optional key engine. Its library exists for x86-64 only, and it is compiled: without a compiler, users go without.
+$(VENV)/.installed-ifma: $(shell find $(IFMA) -name '*.[chpt]*' -not -path '*/build/*' -type f) | $(VENV)/.installed-test
+	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then \
+	  echo "thingmint-ifma is for Linux on x86-64; its tests are skipped"; touch $@; \
+	elif $(BIN)/python -m pip install --quiet './$(IFMA)[test]'; then \
+	  touch $@; \
+	else \
+	  echo "thingmint-ifma could not be built (gcc and Python's headers are needed); its tests are skipped"; \
+	  [ "$(THINGMINT_REQUIRE_ALL)" != 1 ]; \
+	fi

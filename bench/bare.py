@@ -7,13 +7,15 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+
+from thingmint.keys.generators import Engine, generators
 
 NOT_AFTER = dt.datetime(2049, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 ISSUER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Bare reference")])
@@ -68,16 +70,25 @@ KEY_USAGE = x509.KeyUsage(
 )
 
 
-def repeat(work: Callable[[], None], seconds: float, count: int) -> dict[str, Any]:
+def repeat(work: Callable[[], object], seconds: float, count: int) -> dict[str, Any]:
     """Repeat the work for a time, or a number of times if the time is 0, and return how long each took."""
     taken_ms: list[float] = []
+    cpu_before = time.process_time()
     started = last = time.perf_counter()
     while (last - started < seconds) if seconds else (len(taken_ms) < count):
         work()
         now = time.perf_counter()
         taken_ms.append((now - last) * 1000)
         last = now
-    return {"elapsed_s": last - started, "taken_ms": taken_ms}
+    return {"elapsed_s": last - started, "cpu_s": time.process_time() - cpu_before, "taken_ms": taken_ms}
+
+
+# What a question may ask for, and what prepares it.
+WORKS: Mapping[str, Callable[[dict[str, Any]], Callable[[], object]]] = {
+    "issue": lambda question: Issuing(question["csr_pems"]),
+    "keygen": lambda _: generate_key,
+    "keygen-ifma": lambda _: generators(Engine.IFMA, 1)[0],
+}
 
 
 def main() -> None:
@@ -86,7 +97,7 @@ def main() -> None:
         question = json.loads(line)
         if question.get("pin"):
             os.sched_setaffinity(0, question["pin"])
-        work = Issuing(question["csr_pems"]) if question["work"] == "issue" else generate_key
+        work = WORKS[question["work"]](question)
         work()  # warms up the library
         sys.stdout.write(json.dumps(repeat(work, question["seconds"], question["count"])) + "\n")
         sys.stdout.flush()

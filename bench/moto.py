@@ -20,6 +20,7 @@ class Moto:
 
     endpoint: Endpoint
     version: str
+    pid: int
 
 
 @contextmanager
@@ -32,6 +33,6 @@ def running(directory: Path) -> Iterator[Moto]:
     )
     try:
         server.wait_until(lambda: answers(endpoint, Request("GET", "/certificates")))
-        yield Moto(endpoint, version_of(programs, "moto"))
+        yield Moto(endpoint, version_of(programs, "moto"), server.pid)
     finally:
         server.stop()

@@ -8,6 +8,7 @@ from bench.figures import (
     core,
     csr,
     device_memory,
+    engine,
     footprint,
     handshakes,
     keys,
@@ -25,6 +26,7 @@ from bench.plan import Run
 
 GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "keys": keys.measure,
+    "engine": engine.measure,
     "latency": latency.measure,
     "csr": csr.measure,
     "core": core.measure,

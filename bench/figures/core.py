@@ -55,7 +55,7 @@ def measure(run: Run) -> list[Measurement | Skipped]:
             n=f"{len(rounds)} rounds, {sum(load.count for load in loads)} and {bare_count} certificates, "
             f"{CLIENTS} clients" + ("" if server_core != client_core else " on the same core"),
             sides=(
-                "service: HTTPS keep-alive, SigV4, policy, lint with a throw-away signature, audit entry, commit; "
+                "service: HTTPS keep-alive, SigV4, policy, lint, audit entry, commit; "
                 "bare: load CSR, verify, build, sign (P-256), encode as PEM; nothing else"
             ),
             parts={

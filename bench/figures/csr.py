@@ -54,7 +54,7 @@ def _measure(run: Run) -> Measurement:
         f"{CLIENTS} clients",
         sides=(
             "both: HTTPS keep-alive, RSA-2048 CSRs whose signatures are checked, P-256 issuer, certificate on disk "
-            "before the answer; service: also SigV4, lint with a throw-away signature, audit entry; "
+            "before the answer; service: also SigV4, lint, audit entry; "
             f"OpenBao {peer.version}: bearer token, raft of one node, no audit device"
         ),
         parts={

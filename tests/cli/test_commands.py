@@ -13,6 +13,7 @@ import apsw
 import pytest
 import structlog
 from click.testing import CliRunner, Result
+from tests.support.ifma import package_replaced
 
 from thingmint import __version__
 from thingmint.cli.commands import main
@@ -248,6 +249,28 @@ def test_doctor_finds_a_sound_directory_sound(data_dir: Path) -> None:
     assert "warning " in result.stdout
     assert "is not sealed" in result.stdout
     assert "keys match their certificates and their database" in result.stdout
+
+
+def test_doctor_names_the_key_engine_and_why_not_the_fast_one(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "ok       keys are made by OpenSSL: key_engine is openssl" in run("doctor", data_dir=data_dir).stdout
+    monkeypatch.setenv("THINGMINT_KEY_ENGINE", "auto")
+    with package_replaced(tmp_path) as write_package:
+        write_package("def is_applicable(): return False")
+        said = run("doctor", data_dir=data_dir).stdout
+        assert "ok       keys are made by OpenSSL: this processor has no AVX512-IFMA" in said
+        write_package("def is_applicable(): return True\nif __name__ == '__main__': raise SystemExit(3)")
+        said = run("doctor", data_dir=data_dir).stdout
+        assert "warning  keys are made by OpenSSL: the self-test ended with 3" in said
+        write_package("def is_applicable(): return True\nif __name__ == '__main__': print('crypto_mb 2')")
+        said = run("doctor", data_dir=data_dir).stdout
+        assert "ok       keys are made by the engine ifma, whose self-test passed: crypto_mb 2" in said
+        write_package("def is_applicable(): return False")
+        monkeypatch.setenv("THINGMINT_KEY_ENGINE", "ifma")
+        refused = run("doctor", data_dir=data_dir)
+        assert refused.exit_code == 1
+        assert "wrong    key_engine is ifma, but this processor has no AVX512-IFMA" in refused.stdout
 
 
 def test_doctor_names_what_is_wrong(data_dir: Path) -> None:

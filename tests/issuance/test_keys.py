@@ -15,6 +15,7 @@ from thingmint.issuance.keys import (
     check_private_numbers,
     check_public_key,
     generate_key_pair,
+    key_pair_of_primes,
     load_public_key,
     public_key_pem,
 )
@@ -73,6 +74,35 @@ def test_generated_keys_differ_and_badkeys_finds_nothing(key_pair: KeyPair) -> N
         result = checkpubkey(public_key_pem(pair.public_key_der), checks=checks)
         assert result["type"] == "rsa"
         assert result["results"] == {}
+
+
+def test_a_key_pair_of_two_primes_is_the_one_that_openssl_would_make(numbers: rsa.RSAPrivateNumbers) -> None:
+    pair = key_pair_of_primes(numbers.q, numbers.p)
+    loaded = serialization.load_pem_private_key(pair.private_key_pem, None)
+    assert isinstance(loaded, rsa.RSAPrivateKey)
+    assert loaded.private_numbers() == numbers
+    assert load_public_key(pair.public_key_der) == loaded.public_key()
+    assert key_pair_of_primes(numbers.p, numbers.q) == pair
+
+
+def test_a_composite_in_place_of_a_prime_is_found(numbers: rsa.RSAPrivateNumbers) -> None:
+    # Divisible by no small prime, and the numbers keep every rule.
+    composite = numbers.p - 2
+    while any(composite % small == 0 for small in range(3, 2000, 2)) or pow(2, composite - 1, composite) == 1:
+        composite -= 2
+    with pytest.raises(DefectiveKeyPair, match="the key pair does not work"):
+        key_pair_of_primes(composite, numbers.q)
+
+
+def test_two_primes_that_are_the_same_are_refused(numbers: rsa.RSAPrivateNumbers) -> None:
+    with pytest.raises(DefectiveKeyPair, match="ValueError") as refused:
+        key_pair_of_primes(numbers.p, numbers.p)
+    assert refused.value.__cause__ is None
+
+
+def test_a_prime_that_is_too_small_makes_no_key_pair(numbers: rsa.RSAPrivateNumbers) -> None:
+    with pytest.raises(DefectiveKeyPair, match="2048 bits"):
+        key_pair_of_primes(numbers.p, (1 << 521) - 1)
 
 
 def test_the_private_numbers_of_a_generated_key_pass(numbers: rsa.RSAPrivateNumbers) -> None:

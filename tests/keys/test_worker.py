@@ -24,7 +24,7 @@ WORKER = (sys.executable, "-P", "-m", "thingmint.keys.worker")
 PARENT_TO_BE_KILLED = """
 import os, subprocess, sys
 lanes = tuple(map(int, sys.argv[1:3]))
-worker = subprocess.Popen([*sys.argv[3:], *map(str, lanes), str(os.getpid())], pass_fds=lanes)
+worker = subprocess.Popen([*sys.argv[3:], *map(str, lanes), str(os.getpid()), "openssl"], pass_fds=lanes)
 print(worker.pid, flush=True)
 worker.wait()
 """
@@ -91,7 +91,7 @@ def worker() -> Iterator[Worker]:
     demand, their_demand = socket.socketpair()
     with idle, demand, their_idle, their_demand:
         popen = subprocess.Popen(
-            [*WORKER, str(their_idle.fileno()), str(their_demand.fileno()), str(os.getpid())],
+            [*WORKER, str(their_idle.fileno()), str(their_demand.fileno()), str(os.getpid()), "openssl"],
             pass_fds=(their_idle.fileno(), their_demand.fileno()),
         )
         their_idle.close()
@@ -192,7 +192,7 @@ def test_worker_of_a_parent_that_is_gone_ends_at_once() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ended = subprocess.run(
-            [*WORKER, str(theirs.fileno()), str(theirs.fileno()), "1"],
+            [*WORKER, str(theirs.fileno()), str(theirs.fileno()), "1", "openssl"],
             pass_fds=(theirs.fileno(),),
             timeout=30,
             check=False,

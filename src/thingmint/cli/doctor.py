@@ -26,6 +26,8 @@ from thingmint.data_directory.handover import CREDENTIALS
 from thingmint.data_directory.retired_issuers import name_of, retired_issuers
 from thingmint.host.words import in_words
 from thingmint.issuance.issuing_ca import issuer_id_of
+from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_test
+from thingmint.keys.generators import Engine
 from thingmint.records.certificates import issuers as issuer_table
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
 from thingmint.service.clocks import MOST_SKEW
@@ -73,6 +75,7 @@ def findings_of(config: Config) -> Iterator[Finding]:
     certificates = list(dict.fromkeys((*_certificates(data_dir), *_retired(data_dir))))
     yield from certificates
     yield _space(data_dir)
+    yield _key_engine(config.key_engine)
     for registry in asyncio.run(_registry(config)):
         if registry not in certificates:
             yield registry
@@ -122,6 +125,20 @@ def _space(data_dir: Path) -> Finding:
     free = shutil.disk_usage(data_dir).free
     verdict = Verdict.WARNING if free < _LITTLE_SPACE_BYTES else Verdict.OK
     return Finding(verdict, f"{free // (1024 * 1024)} MiB are free on the disk of {data_dir}")
+
+
+def _key_engine(setting: str) -> Finding:
+    """Examine the engine that the next start chooses; a running service tells its own by `thingmint_key_engine`."""
+    try:
+        choice = choose_engine(setting)
+    except EngineUnavailable as error:
+        return Finding(Verdict.WRONG, in_words(error))
+    if choice.engine is Engine.OPENSSL:
+        return Finding(Verdict.OK, f"keys are made by OpenSSL: {choice.reason}")
+    passed, said = run_self_test()
+    if not passed:
+        return Finding(Verdict.WARNING, f"keys are made by OpenSSL: {said}")
+    return Finding(Verdict.OK, f"keys are made by the engine ifma, whose self-test passed: {said}")
 
 
 async def _registry(config: Config) -> list[Finding]:

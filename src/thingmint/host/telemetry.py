@@ -72,6 +72,12 @@ class Metrics:
             "thingmint_key_wait_seconds", "Time that a caller waited for a key.", buckets=_SECONDS, registry=registry
         )
         self._waiting = Gauge("thingmint_waiting_for_keys", "Callers that wait for a key.", registry=registry)
+        self._key_engine = Gauge(
+            "thingmint_key_engine", "1 for the engine that makes the keys.", ("engine",), registry=registry
+        )
+        self._key_engine_faults = Counter(
+            "thingmint_key_engine_faults", "Faults that turned a key engine off.", registry=registry
+        )
         self._database_seconds = Histogram(
             "thingmint_database_seconds", "Database time.", ("kind",), buckets=_DATABASE_SECONDS, registry=registry
         )
@@ -143,6 +149,15 @@ class Metrics:
     def waiting(self, count: int) -> None:
         """Record how many callers wait for a key."""
         self._waiting.set(count)
+
+    def key_engine(self, engine: str) -> None:
+        """Record the engine that makes the keys from now on."""
+        self._key_engine.clear()
+        self._key_engine.labels(engine).set(1)
+
+    def key_engine_failed(self) -> None:
+        """Count a fault of the engine."""
+        self._key_engine_faults.inc()
 
     def observe_database(self, kind: str, seconds: float) -> None:
         """Record the time that the database took; ``kind`` is read, write or commit."""

@@ -71,11 +71,12 @@ def with_signature(signed: bytes, signature: bytes) -> bytes:
     outer = only_element(signed)
     _, algorithm, _ = children(signed, outer)
     # A BIT STRING begins with the number of its unused bits.
-    replaced = _element(_BIT_STRING, b"\0" + signature)
-    return _element(_SEQUENCE, signed[outer.content : algorithm.end] + replaced)
+    replaced = encode(_BIT_STRING, b"\0" + signature)
+    return encode(_SEQUENCE, signed[outer.content : algorithm.end] + replaced)
 
 
-def _element(tag: int, content: bytes) -> bytes:
+def encode(tag: int, content: bytes) -> bytes:
+    """Return the DER of an element with this identifier octet."""
     length = len(content)
     if length < _LONG_FORM:
         return bytes((tag, length)) + content

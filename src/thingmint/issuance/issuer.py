@@ -11,6 +11,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from thingmint.core.errors import InvalidRequest, IssuanceImpossible, ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import SerialNumber
+from thingmint.issuance.certificate_form import CertificateForm
 from thingmint.issuance.der import with_signature
 from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.keys import PublicKey
@@ -78,27 +79,20 @@ class Issuer:
         self.ca = ca
         self.profile = profile
         self._signer = ca.signer
-        self._dummy_key = _dummy_key_like(ca.signer.public_key)
         self._seal = object()
         self._issuer_der = ca.certificate.subject.public_bytes()
         self._profile_subject_der = profile.subject.public_bytes()
-        # AWS IoT's order; the subject key identifier comes between these two.
-        self._builder = (
-            x509.CertificateBuilder()
-            .issuer_name(ca.certificate.subject)
-            .add_extension(x509.AuthorityKeyIdentifier(ca.key_identifier, None, None), critical=False)
-        )
-        self._constant_extensions = _constant_extensions(profile)
+        self._form = CertificateForm(_sample(ca, profile))
         self._extension_order = (
             ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
             ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-            *(extension.oid for extension, _ in self._constant_extensions),
+            *(extension.oid for extension, _ in _constant_extensions(profile)),
         )
 
     def prepare(
         self, public_key: PublicKey, serial_number: SerialNumber, at: datetime, subject: x509.Name | None = None
     ) -> PreparedCertificate:
-        """Return a certificate that was linted under a throw-away signature and may be issued once.
+        """Return a certificate that was linted with a constant in place of the signature and may be issued once.
 
         Without a subject, the profile's is used. Raises KeyUsageUnfit if the profile's usages do not fit the key,
         IssuerNotValid if the issuer is not valid at this time, ProfileExhausted if the profile has come to its end or
@@ -106,14 +100,14 @@ class Issuer:
         """
         _check_usages_fit(self.profile.key_usage, public_key)
         not_before, not_after = self.validity_at(at)
-        if subject is None:
-            subject, subject_der = self.profile.subject, self._profile_subject_der
-        else:
-            subject_der = subject.public_bytes()
-        builder = self._build(public_key, serial_number, not_before, not_after, subject)
-        dummy = builder.sign(self._dummy_key, self.profile.signature_hash)
-        lint(
-            dummy.public_bytes(serialization.Encoding.DER),
+        subject_der = self._profile_subject_der if subject is None else subject.public_bytes()
+        public_key_der = public_key.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        key_identifier = x509.SubjectKeyIdentifier.from_public_key(public_key).digest
+        der = self._form.assemble(serial_number, not_before, not_after, subject_der, public_key_der, key_identifier)
+        linted = lint(
+            der,
             Expected(
                 issuer_der=self._issuer_der,
                 issuer_key_identifier=self.ca.key_identifier,
@@ -122,15 +116,13 @@ class Issuer:
                 not_before=not_before,
                 not_after=not_after,
                 subject_der=subject_der,
-                public_key_der=public_key.public_bytes(
-                    serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-                ),
+                public_key_der=public_key_der,
                 key_usage=self.profile.key_usage,
                 extended_key_usage=self.profile.extended_key_usage,
                 extension_order=self._extension_order,
             ),
         )
-        return PreparedCertificate(self._seal, dummy)
+        return PreparedCertificate(self._seal, linted)
 
     @property
     def signs_in_process(self) -> bool:
@@ -172,32 +164,32 @@ class Issuer:
             raise refusal(f"The certificate would outlive its issuer's end {_second(self.ca.not_after)}")
         return not_before, not_after
 
-    def _build(
-        self,
-        public_key: PublicKey,
-        serial_number: SerialNumber,
-        not_before: datetime,
-        not_after: datetime,
-        subject: x509.Name,
-    ) -> x509.CertificateBuilder:
-        builder = (
-            self._builder.subject_name(subject)
-            .public_key(public_key)
-            .serial_number(serial_number)
-            .not_valid_before(not_before)
-            .not_valid_after(not_after)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        )
-        for extension, critical in self._constant_extensions:
-            builder = builder.add_extension(extension, critical)
-        return builder
-
 
 def _second(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _dummy_key_like(public_key: PublicKey) -> IssuerKey:
+def _sample(ca: IssuingCA, profile: CertificateProfile) -> x509.Certificate:
+    """Return a certificate for no device, signed by a key that nobody has: its encoding is the others', too."""
+    key = _dummy_key_like(ca.certificate.public_key())
+    builder = (
+        x509.CertificateBuilder()
+        .issuer_name(ca.certificate.subject)
+        .subject_name(profile.subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(ca.not_before)
+        .not_valid_after(ca.not_after)
+        # AWS IoT's order; the subject key identifier comes between this one and the constant ones.
+        .add_extension(x509.AuthorityKeyIdentifier(ca.key_identifier, None, None), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    for extension, critical in _constant_extensions(profile):
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(key, profile.signature_hash)
+
+
+def _dummy_key_like(public_key: object) -> IssuerKey:
     if isinstance(public_key, rsa.RSAPublicKey):
         return rsa.generate_private_key(65537, _DUMMY_RSA_BITS)
     return ec.generate_private_key(ec.SECP256R1())

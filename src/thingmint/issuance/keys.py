@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.issuance import pem, weak_keys
@@ -18,6 +18,7 @@ PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 _GENERATED_BITS = 2048
 _PUBLIC_EXPONENT = 65537
+_SIGNED_FOR_TEST = b"pairwise consistency test"
 _SMALLEST_MODULUS_BITS, _LARGEST_MODULUS_BITS = 2048, 4096
 # CA/Browser Forum baseline requirements, 6.1.6: between 2^16 + 1 and 2^256 - 1, and odd.
 _EXPONENTS = range(65537, 1 << 256)
@@ -45,6 +46,47 @@ def generate_key_pair() -> KeyPair:
     """Return a new RSA-2048 key pair; raise DefectiveKeyPair if its numbers break a rule of FIPS 186-5."""
     private_key = rsa.generate_private_key(_PUBLIC_EXPONENT, _GENERATED_BITS)
     check_private_numbers(private_key.private_numbers())
+    return _encoded(private_key)
+
+
+def key_pair_of_primes(first: int, second: int) -> KeyPair:
+    """Return the RSA-2048 key pair of two primes of 1024 bits that were searched elsewhere.
+
+    Raise DefectiveKeyPair if its numbers break a rule of FIPS 186-5, or if OpenSSL does not verify with the public key
+    what it has signed with the private key, as is the case where one of the numbers is not prime.
+    """
+    try:
+        private_key = _private_key_of(max(first, second), min(first, second))
+        _check_pairwise(private_key)
+    except (ValueError, InvalidSignature, InternalError) as error:
+        # The cause is left out: it may quote a number.
+        raise DefectiveKeyPair(f"the key pair does not work ({type(error).__name__})") from None
+    return _encoded(private_key)
+
+
+def _private_key_of(p: int, q: int) -> rsa.RSAPrivateKey:
+    d = pow(_PUBLIC_EXPONENT, -1, math.lcm(p - 1, q - 1))
+    numbers = rsa.RSAPrivateNumbers(
+        p=p,
+        q=q,
+        d=d,
+        dmp1=d % (p - 1),
+        dmq1=d % (q - 1),
+        iqmp=pow(q, -1, p),
+        public_numbers=rsa.RSAPublicNumbers(_PUBLIC_EXPONENT, p * q),
+    )
+    check_private_numbers(numbers)
+    # OpenSSL's validation takes as long as a generation; the pairwise test finds a number that is not prime, too.
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+def _check_pairwise(private_key: rsa.RSAPrivateKey) -> None:
+    """Raise InvalidSignature unless a signature of the private key is one of the public key."""
+    signature = private_key.sign(_SIGNED_FOR_TEST, padding.PKCS1v15(), hashes.SHA256())
+    private_key.public_key().verify(signature, _SIGNED_FOR_TEST, padding.PKCS1v15(), hashes.SHA256())
+
+
+def _encoded(private_key: rsa.RSAPrivateKey) -> KeyPair:
     return KeyPair(
         public_key_der=private_key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo

@@ -112,8 +112,8 @@ class Rule:
     is_kept_by: Callable[[Candidate], bool]
 
 
-def lint(der: bytes, expected: Expected) -> None:
-    """Raise LintFailed, with the names of the broken rules, unless the certificate keeps all of them."""
+def lint(der: bytes, expected: Expected) -> x509.Certificate:
+    """Return the certificate if it keeps all rules; raise LintFailed, with the names of the broken ones, otherwise."""
     try:
         candidate = Candidate(der, expected)
     except (ValueError, x509.InvalidVersion) as error:
@@ -122,6 +122,7 @@ def lint(der: bytes, expected: Expected) -> None:
     for rules in (STRUCTURE_RULES, CONTENT_RULES):
         if failed := tuple(rule.name for rule in rules if not rule.is_kept_by(candidate)):
             raise LintFailed(failed)
+    return candidate.certificate
 
 
 def _is_version_3(candidate: Candidate) -> bool:

@@ -5,6 +5,7 @@ The lanes are read by the event loop. The buffers that key pairs arrive in are o
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from thingmint.host.hardening import WIPING_ENVIRONMENT
 from thingmint.host.words import in_words
 from thingmint.issuance.keys import KeyPair
+from thingmint.keys.generators import Engine
 from thingmint.keys.worker import CREDIT, FRAME_HEADER, MAX_FRAME
 
 # -P: the working directory, which may be anybody's, is no place to import from.
@@ -21,6 +23,9 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "thingmint.keys.worker")
 
 # Two key pairs owed at a time, so that a worker never waits for the event loop to ask for the next.
 CREDITS_PER_LANE = 2
+
+# Signals that end a process because of what it computes; the last is the limit of a self-test.
+_CRASHES = frozenset({signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGVTALRM})
 
 # What the interpreter and its linker read; the service's settings, and the secrets among them, stay here.
 _ENVIRONMENT_NAMES = frozenset({"HOME", "LANG", "PATH", "TZ"})
@@ -93,7 +98,7 @@ class Lane:
     """One of a worker's two sockets: how many key pairs it owes, and since when."""
 
     def __init__(
-        self, ours: socket.socket, deliver: "Callable[[Lane, KeyPair], None]", fail: Callable[[str], None]
+        self, ours: socket.socket, deliver: "Callable[[Lane, KeyPair], None]", fail: Callable[[str, bool], None]
     ) -> None:
         ours.setblocking(False)
         self._socket = ours
@@ -152,7 +157,7 @@ class Lane:
         except (BlockingIOError, InterruptedError):
             return
         except (OSError, EOFError, FrameBroken) as error:
-            self._fail(f"{type(error).__name__}: {in_words(error)}")
+            self._fail(f"{type(error).__name__}: {in_words(error)}", isinstance(error, FrameBroken))
 
 
 class Child:
@@ -163,12 +168,15 @@ class Child:
         command: Sequence[str],
         on_demand: Callable[[Lane, KeyPair], None],
         on_idle: Callable[[Lane, KeyPair], None],
+        engine: Engine = Engine.OPENSSL,
     ) -> None:
         """Start a worker; raise OSError if the system refuses."""
+        self.engine = engine
+        self._at_fault = False
         ours_idle, theirs_idle = socket.socketpair()
         ours_demand, theirs_demand = socket.socketpair()
         try:
-            self._popen = _start(command, theirs_idle, theirs_demand)
+            self._popen = _start(command, theirs_idle, theirs_demand, engine)
         except OSError:
             ours_idle.close()
             ours_demand.close()
@@ -190,8 +198,19 @@ class Child:
         """Whether it has ever delivered a key pair."""
         return self.idle.has_delivered or self.demand.has_delivered
 
-    def drop(self, reason: str) -> None:
+    @property
+    def is_at_fault(self) -> bool:
+        """Whether the ended worker's engine is to blame, as far as can be told.
+
+        The engine is to blame for a failure that the worker announced, for a crash, and for an end by itself before
+        the first key pair; not for an end by a signal from elsewhere.
+        """
+        code = self._popen.returncode or 0
+        return self._at_fault or -code in _CRASHES or (code > 0 and not self.has_worked)
+
+    def drop(self, reason: str, at_fault: bool = False) -> None:
         """Stop using the worker and kill it; it holds nothing that would be missed."""
+        self._at_fault = self._at_fault or at_fault
         self.idle.close()
         self.demand.close()
         if self._popen.poll() is None:
@@ -240,10 +259,12 @@ def _owed_by(lane: Lane) -> int:
     return lane.owed
 
 
-def _start(command: Sequence[str], idle: socket.socket, demand: socket.socket) -> subprocess.Popen[bytes]:
+def _start(
+    command: Sequence[str], idle: socket.socket, demand: socket.socket, engine: Engine
+) -> subprocess.Popen[bytes]:
     # In this session: with CONFIG_SCHED_AUTOGROUP, nice values count among the threads of one session only.
     return subprocess.Popen(  # noqa: S603 - no shell; the command is ours
-        [*command, str(idle.fileno()), str(demand.fileno()), str(os.getpid())],
+        [*command, str(idle.fileno()), str(demand.fileno()), str(os.getpid()), engine],
         pass_fds=(idle.fileno(), demand.fileno()),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -18,6 +18,8 @@ from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.host.words import in_words
 from thingmint.issuance.keys import KeyPair
 from thingmint.keys.child import WORKER_COMMAND, Child, Lane, ask_evenly, usable_cores
+from thingmint.keys.engines import EngineInUse, EngineObserver
+from thingmint.keys.generators import Engine
 from thingmint.keys.reserve import Clocks, Reserve
 
 _log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ ASSUMED_SECONDS_PER_KEY = 0.05
 _NEWEST_WEIGHT = 0.05
 
 
-class PoolObserver(Protocol):
+class PoolObserver(EngineObserver, Protocol):
     """Hears of the pool's levels and waits; must neither fail nor wait."""
 
     def reserve_level(self, level: int) -> None:
@@ -65,8 +67,10 @@ class KeyPool:
         *,
         clocks: Clocks | None = None,
         command: Sequence[str] = WORKER_COMMAND,
+        engine: Engine = Engine.OPENSSL,
     ) -> None:
         """Describe a pool; ``reserve`` 0 keeps none, ``workers`` 0 means one for each core that may be used."""
+        self._engine = EngineInUse(engine, observer)
         self._reserve = Reserve(reserve, clocks or Clocks(), self._distrust_workers)
         # Refilling starts an eighth below full, so that single requests on a quiet service wake no worker each time.
         self._low_water = reserve - max(1, reserve // 8)
@@ -103,10 +107,16 @@ class KeyPool:
         """How many worker processes generate keys."""
         return self._worker_count
 
+    @property
+    def engine(self) -> Engine:
+        """The engine that makes the keys."""
+        return self._engine.engine
+
     async def start(self) -> None:
         """Start the workers, from a thread that outlives the pool, and return before the first key pair exists."""
         self._owner = os.getpid()
         os.register_at_fork(after_in_child=_forget_in_fork(weakref.ref(self)))
+        self._engine.begin()
         first_children = [self._spawn() for _ in range(self._worker_count)]
         self._tasks = [asyncio.create_task(self._keep_worker(child)) for child in first_children]
         self._tasks.append(asyncio.create_task(self._tick_for_ever()))
@@ -223,7 +233,7 @@ class KeyPool:
 
     def _spawn(self) -> Child | None:
         try:
-            child = Child(self._command, self._accept_demanded, self._accept_idle)
+            child = Child(self._command, self._accept_demanded, self._accept_idle, self.engine)
         except OSError as error:
             _log.warning("a key worker cannot be started: %s", in_words(error))
             return None
@@ -244,6 +254,8 @@ class KeyPool:
                 # What it owed is asked of the others meanwhile.
                 self._ask_workers()
                 await self._reap(child)
+                if child.is_at_fault and self._engine.disable(child.engine, reason):
+                    self._distrust_engine(child.engine)
             await asyncio.sleep(delay)
             delay = min(2 * delay, LAST_RESTART_AFTER)
             child = self._spawn()
@@ -267,6 +279,14 @@ class KeyPool:
         # new process is seeded anew by the kernel. What they have made since is dropped with them.
         for child in list(self._children):
             child.drop("its random state may have been copied")
+
+    def _distrust_engine(self, engine: Engine) -> None:
+        # The keys in the reserve have passed every check; they are forgotten all the same.
+        self._reserve.clear()
+        for child in list(self._children):
+            if child.engine is engine:
+                child.drop("its key engine is disabled")
+        self._reserve_changed()
 
     def _drop_stuck_workers(self) -> None:
         for child in list(self._children):

@@ -1,13 +1,14 @@
 """Owns the program of a key worker: generates a key pair for each byte it receives; keeps none and knows no caller.
 
-It runs as ``python -m thingmint.keys.worker IDLE_FD DEMAND_FD PARENT_PID``, started by exec, never by a fork of a
-process that holds keys. Each lane is a stream socket with a thread of its own: one byte received is one key pair owed,
-and each answer is a frame of `encode_frame`. There is no pickle: a frame is two lengths and two byte strings.
+It runs as ``python -m thingmint.keys.worker IDLE_FD DEMAND_FD PARENT_PID ENGINE``, started by exec, never by a fork of
+a process that holds keys. Each lane is a stream socket with a thread of its own: one byte received is one key pair
+owed, and each answer is a frame of `encode_frame`. There is no pickle: a frame is two lengths and two byte strings.
 
 The threads of a process share its GIL, but the generation releases it. An unprivileged thread cannot come back from
 SCHED_IDLE, so the reserve (which may starve beside other programs) and the demand (which must not) need a thread each.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -18,7 +19,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from thingmint.host.hardening import harden_process
-from thingmint.issuance.keys import KeyPair, generate_key_pair
+from thingmint.issuance.keys import KeyPair
+from thingmint.keys.generators import Engine, generators
 
 # The lengths of the public and of the private part. An empty public part announces that generation failed, and the
 # private part is then the name of the error.
@@ -29,6 +31,8 @@ CREDIT = b"\x01"
 # Relative to the parent: its event loop must be able to preempt a generation, and no reader may wait for a key.
 DEMAND_NICE = 5
 IDLE_NICE = 19
+# Thirty times what the self-test of an engine takes.
+SELF_TEST_WITHIN = 2.0
 _CREDITS_AT_ONCE = 64
 _PR_SET_PDEATHSIG = 1
 _SIGNALS_OF_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -39,6 +43,11 @@ def encode_frame(public: bytes, private: bytes) -> bytearray:
     return bytearray().join((FRAME_HEADER.pack(len(public), len(private)), public, private))
 
 
+def announce_failure(lane: socket.socket, error: Exception) -> None:
+    """Send the name of the error in place of a key pair; its text may quote a number."""
+    lane.sendall(encode_frame(b"", type(error).__name__.encode()))
+
+
 def serve_lane(lane: socket.socket, generate: Callable[[], KeyPair]) -> None:
     """Answer each byte with a key pair until the other side goes; announce a failed generation, and end."""
     while credits_received := lane.recv(_CREDITS_AT_ONCE):
@@ -46,7 +55,7 @@ def serve_lane(lane: socket.socket, generate: Callable[[], KeyPair]) -> None:
             try:
                 key_pair = generate()
             except Exception as error:  # noqa: BLE001 - whatever the cause (no entropy, a weak key): no key leaves here
-                lane.sendall(encode_frame(b"", type(error).__name__.encode()))
+                announce_failure(lane, error)
                 return
             frame = encode_frame(key_pair.public_key_der, key_pair.private_key_pem)
             del key_pair  # it would stay readable here until the next one is asked for
@@ -83,21 +92,36 @@ def end_with_parent(parent: int) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Serve both lanes until the parent closes one of them; this ends the whole process."""
-    idle_lane, demand_lane, parent = map(int, arguments)
+    idle_lane, demand_lane, parent = map(int, arguments[:3])
     # A signal to the process group is meant for the parent, which may still have requests that wait for keys.
     for signal_of_the_parent in _SIGNALS_OF_THE_PARENT:
         signal.signal(signal_of_the_parent, signal.SIG_IGN)
     harden_process(wipe_freed_memory=True)
     end_with_parent(parent)
-    threading.Thread(target=_run_lane, args=(idle_lane, yield_to_everyone), daemon=True).start()
-    _run_lane(demand_lane, yield_to_the_service)
+    idle, demand = _generators(Engine(arguments[3]), demand_lane)
+    threading.Thread(target=_run_lane, args=(idle_lane, yield_to_everyone, idle), daemon=True).start()
+    _run_lane(demand_lane, yield_to_the_service, demand)
 
 
-def _run_lane(descriptor: int, lower_priority: Callable[[], None]) -> None:
+def _generators(engine: Engine, demand_lane: int) -> list[Callable[[], KeyPair]]:
+    """Return what generates for each lane; announce an engine that cannot, and end this process."""
+    # In seconds of processor time, which a crowded machine does not make fewer; the signal ends this process.
+    signal.setitimer(signal.ITIMER_VIRTUAL, SELF_TEST_WITHIN)
+    try:
+        return generators(engine, 2)
+    except Exception as error:  # noqa: BLE001 - an engine that fails its self-test makes no key, whatever the error is
+        with contextlib.suppress(OSError), socket.socket(fileno=demand_lane) as lane:
+            announce_failure(lane, error)
+        os._exit(1)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _run_lane(descriptor: int, lower_priority: Callable[[], None], generate: Callable[[], KeyPair]) -> None:
     try:
         lower_priority()
         with socket.socket(fileno=descriptor) as lane:
-            serve_lane(lane, generate_key_pair)
+            serve_lane(lane, generate)
     except OSError:
         # The parent is gone or has dropped this worker; there is nobody to tell.
         pass

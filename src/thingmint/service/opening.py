@@ -29,6 +29,7 @@ from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
+from thingmint.keys.engines import EngineUnavailable, choose_engine
 from thingmint.keys.pool import KeyPool
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -150,8 +151,19 @@ async def _clock_of(config: Config, store: Store) -> ServiceClock:
 
 @contextlib.asynccontextmanager
 async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None = None) -> AsyncIterator[KeyPool]:
-    """Yield a source of key pairs whose workers have been started."""
-    pool = KeyPool(reserve, config.key_workers, config.max_waiting_for_keys, metrics or Metrics(__version__))
+    """Yield a source of key pairs whose workers have been started; raise StartRefused without the chosen engine."""
+    try:
+        choice = choose_engine(config.key_engine)
+    except EngineUnavailable as error:
+        raise StartRefused(in_words(error)) from error
+    _log.info("key engine", engine=choice.engine.value, reason=choice.reason)
+    pool = KeyPool(
+        reserve,
+        config.key_workers,
+        config.max_waiting_for_keys,
+        metrics or Metrics(__version__),
+        engine=choice.engine,
+    )
     await pool.start()
     try:
         yield pool

@@ -106,6 +106,12 @@ class Settings:
     key_workers: int = row(
         WholeNumber(0, 1024), 0, "Processes that generate keys; 0 means one for each core.", Group.KEYS
     )
+    key_engine: str = row(
+        Choice(("openssl", "ifma", "auto")),
+        "openssl",
+        "What makes keys: openssl, ifma (the package thingmint-ifma), or auto for ifma where it can be used.",
+        Group.KEYS,
+    )
     max_waiting_for_keys: int = row(
         WholeNumber(1, 100_000), 128, "Callers that may wait for a key before others are throttled.", Group.KEYS
     )

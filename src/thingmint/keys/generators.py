@@ -1,0 +1,39 @@
+"""Owns what a worker calls for a key pair: OpenSSL's generation, or a search of thingmint-ifma for each lane.
+
+The package is loaded by name because it is optional: a service with OpenSSL runs without it.
+"""
+
+import importlib
+from collections.abc import Callable
+from enum import StrEnum
+
+from thingmint.issuance.keys import KeyPair, generate_key_pair, key_pair_of_primes
+
+PACKAGE = "thingmint_ifma"
+
+
+class Engine(StrEnum):
+    """What makes key pairs."""
+
+    OPENSSL = "openssl"
+    IFMA = "ifma"
+
+
+def generators(engine: Engine, lanes: int) -> list[Callable[[], KeyPair]]:
+    """Return what generates a key pair, for each lane.
+
+    A search serves one thread at a time, so each lane has its own. Raise ImportError if the engine's package cannot be
+    loaded, its SelfTestFailed if it gives a wrong answer, RuntimeError if the processor cannot run it.
+    """
+    if engine is Engine.OPENSSL:
+        return [generate_key_pair] * lanes
+    package = importlib.import_module(PACKAGE)
+    package.self_test()
+    return [_from(package.PrimeSearch().pair) for _ in range(lanes)]
+
+
+def _from(pair: Callable[[], tuple[int, int]]) -> Callable[[], KeyPair]:
+    def generate() -> KeyPair:
+        return key_pair_of_primes(*pair())
+
+    return generate
