@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import click
 
-from thingmint.core.audit_filter import AuditFilter
 from thingmint.cli.columns import lines_of, printable, table, terminal_width, widths_of
 from thingmint.cli.settings import fail
 from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.audit_filter import AuditFilter
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.host.words import in_words
 from thingmint.records.audit import audit_page

@@ -1,4 +1,4 @@
-"""Owns what operators see of the devices of their account on this node; the gateway and data plane as the API's port."""
+"""Owns what operators see of their account's devices on this node: the gateway and data plane as a port."""
 
 import heapq
 from collections.abc import Callable, Sequence

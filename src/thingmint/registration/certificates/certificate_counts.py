@@ -4,10 +4,12 @@ Counting reads every certificate, in steps of bounded length between which the e
 """
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from thingmint.core.certificates.certificate import CertificateStatus
@@ -50,13 +52,13 @@ async def count_certificates(authority: RegistrationAuthority, scope: Scope) -> 
     by_hour: Counter[int] = Counter()
     position = 0
     while True:
-        start = position
-        counts, position = await authority.store.read(lambda: count_table.counted_after(scope, start, _AT_ONCE))
+        counts, reached = await authority.store.read(partial(count_table.counted_after, scope, position, _AT_ONCE))
         for counted in counts:
             by_status[counted.status] += counted.count
             by_hour[counted.hour] += counted.count
-        if position == start:
+        if reached == position:
             break
+        position = reached
         await asyncio.sleep(_PAUSE_SECONDS)
     ends = await _ends(authority, scope)
     now = authority.clock.now()
@@ -69,13 +71,9 @@ async def _ends(authority: RegistrationAuthority, scope: Scope) -> tuple[MonthOf
     now = authority.clock.now()
     starts = _months(now)
     counts = []
-    for begins_at, until in zip(starts, starts[1:], strict=False):
+    for begins_at, until in itertools.pairwise(starts):
         since = max(begins_at, now)
-        count = await authority.store.read(
-            lambda since=since, until=until: count_table.ending(  # type: ignore[misc] # mypy infers no such lambda
-                scope, since, until, MOST_COUNTED_ENDS
-            )
-        )
+        count = await authority.store.read(partial(count_table.ending, scope, since, until, MOST_COUNTED_ENDS))
         counts.append(MonthOfEnds(begins_at, count))
         await asyncio.sleep(0)
     return tuple(counts)

@@ -52,7 +52,7 @@ class Search:
 async def search_certificates(
     authority: RegistrationAuthority, scope: Scope, search: Search, page: PageRequest
 ) -> Page[FoundCertificate]:
-    """Return a page of the account's certificates; raise InvalidRequest for a text that cannot be what it is said to be.
+    """Return a page of the account's certificates; raise InvalidRequest for an unfit text.
 
     Names, ids and ends are in their own order, everything else is newest first.
     """

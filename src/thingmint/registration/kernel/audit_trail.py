@@ -1,6 +1,7 @@
 """Owns how the audit trail is read for those who may: filtered pages, and what happened to one resource."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from thingmint.core.audit_entry import AuditEntry
@@ -30,7 +31,7 @@ async def wanted_entries(
     found: list[Listed[AuditEntry]] = []
     for _ in range(MOST_LOOKED_AT // _AT_ONCE):
         request = PageRequest(_AT_ONCE, after, ascending=False)
-        entries = await store.read(lambda request=request: audit_table.audit_page(scope, request))  # type: ignore[misc] # as mypy sees it
+        entries = await store.read(partial(audit_table.audit_page, scope, request))
         for listed in entries:
             if wanted.matches(listed.item):
                 found.append(listed)
