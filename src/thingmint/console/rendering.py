@@ -19,6 +19,8 @@ class Pages:
             loader=jinja2.PackageLoader("thingmint.console"),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
+            # A member of an answer that did not travel.
+            finalize=lambda value: "" if value is None else value,
             trim_blocks=True,
             lstrip_blocks=True,
         )

@@ -24,9 +24,9 @@ from thingmint.service.node_report import NodeReport
 
 # A selection of 500 certificates has 40 KB, a signing request and a policy less.
 LIMITS_OF_CONSOLE: Final = RequestLimits(body_bytes=512 * 1024, seconds=60.0)
-# Attempts to sign in, of an address and of an access key: so many at once, then one in ten seconds.
-_SIGN_IN_RATE: Final = 0.1
-_SIGN_IN_BURST: Final = 10.0
+# Attempts to sign in, of an address and of an access key: so many at once, then one in two seconds.
+_SIGN_IN_RATE: Final = 0.5
+_SIGN_IN_BURST: Final = 20.0
 _OPERATION: Final = "Console"
 
 _log = structlog.get_logger("thingmint")
