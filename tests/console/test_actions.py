@@ -160,7 +160,7 @@ def test_a_thing_is_created_changed_and_deleted(administrator: Tab, iot: IoT, fi
     administrator.press("Store")
     assert "The change is stored." in administrator.text
     assert iot.describe_thing(thingName=name)["attributes"] == {"line": "9"}
-    administrator.page.get_by_label("Group").fill(filled.group)
+    administrator.page.get_by_role("textbox", name="Group").fill(filled.group)
     administrator.press("Put it into the group")
     administrator.press(f"Take out of {filled.group}")
     administrator.press("Delete the thing")
@@ -172,7 +172,9 @@ def test_a_group_is_created_changed_and_deleted(administrator: Tab, iot: IoT, fi
     administrator.open("/groups")
     administrator.page.get_by_label("Name", exact=True).fill(name)
     administrator.press("Create the group")
-    administrator.page.get_by_label("Description", exact=True).and_(administrator.page.locator("input")).fill("the hall")
+    administrator.page.get_by_label("Description", exact=True).and_(administrator.page.locator("input")).fill(
+        "the hall"
+    )
     administrator.press("Store")
     administrator.page.get_by_label("Thing", exact=True).fill(filled.thing)
     administrator.press("Put the thing into the group")
