@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 TEST_WORKERS ?= 2
 IFMA = packages/thingmint-ifma
 
-.PHONY: help run install install-test test lint unit coverage lower-bounds parity device-operations bench soak clean
+.PHONY: help run install install-test test lint unit coverage lower-bounds parity device-operations map bench soak clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ PARITY_TESTS ?= tests/clients/test_boto3*.py
 parity: install-test ## Try every operation with AWS's SDK on running services, print which answer, write docs/reference/operations.md
 	THINGMINT_PARITY_RECORD=$(VENV)/parity.json $(BIN)/python -m pytest -q $(PARITY_TESTS)
 	$(BIN)/python -m tests.support.parity $(VENV)/parity.json
+
+map: install-test ## Write the generated parts of ARCHITECTURE.md: layers, packages, decisions
+	$(BIN)/python tools/house_map.py
 
 device-operations: install-test ## Write docs/reference/device-operations.md from the table of device operations
 	$(BIN)/python tools/device_operations.py > docs/reference/device-operations.md

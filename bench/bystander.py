@@ -18,10 +18,10 @@ from bench.load import Caller
 from bench.service import describe_request, endpoint_of
 from bench.wire import Credentials
 from thingmint.cli.connection import SignedClient, find_connection
-from thingmint.cli.fleet.api import Api
-from thingmint.cli.fleet.client import Client
-from thingmint.cli.fleet.identity import Identity, new_signing_request
-from thingmint.cli.fleet.target import Target, find_target
+from thingmint.cli.simulation.api import Api
+from thingmint.cli.simulation.client import Client
+from thingmint.cli.simulation.identity import Identity, new_signing_request
+from thingmint.cli.simulation.target import Target, find_target
 from thingmint.host.hardening import harden_process
 
 EVERY_S = 0.05

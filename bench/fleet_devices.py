@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from thingmint.cli.connection import SignedClient, find_connection
-from thingmint.cli.fleet.api import Api
-from thingmint.cli.fleet.client import Client
-from thingmint.cli.fleet.device import Device, Orders
-from thingmint.cli.fleet.measures import Measures, Step
-from thingmint.cli.fleet.preparation import Made, make_claim, make_template, parameters_of
-from thingmint.cli.fleet.target import find_target
+from thingmint.cli.simulation.api import Api
+from thingmint.cli.simulation.client import Client
+from thingmint.cli.simulation.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.measures import Measures, Step
+from thingmint.cli.simulation.preparation import Made, make_claim, make_template, parameters_of
+from thingmint.cli.simulation.target import find_target
 from thingmint.host.hardening import harden_process
 
 RUN = "bench"
@@ -40,7 +40,7 @@ class Fleet:
         self._by_keys = Orders(target, claim, template, parameters_of(api, template))
         self._by_csr = Orders(target, claim, template, parameters_of(api, template), with_csr=True)
         self._last = 0
-        self._idle: list[Device] = []
+        self._idle: list[SimulatedDevice] = []
         client.close()
 
     async def provision(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Fleet:
         measures = Measures()
         self._idle = [self._device(measures, with_csr=True) for _ in range(job["count"])]
 
-        async def begin(device: Device) -> None:
+        async def begin(device: SimulatedDevice) -> None:
             await device.begin()
             await device.leave()
 
@@ -83,14 +83,14 @@ class Fleet:
 
     async def come_back(self, job: dict[str, Any]) -> dict[str, Any]:
         """Connect the first so many of them, each with a subscription; they stay."""
-        await _each(self._idle[job["first"] : job["last"]], Device.come_back, job["concurrency"])
+        await _each(self._idle[job["first"] : job["last"]], SimulatedDevice.come_back, job["concurrency"])
         if any(device.has_failed for device in self._idle):
             raise RuntimeError("a device could not come back")
         return {}
 
-    def _device(self, measures: Measures, *, with_csr: bool) -> Device:
+    def _device(self, measures: Measures, *, with_csr: bool) -> SimulatedDevice:
         self._last += 1
-        return Device(f"{RUN}-{self._last:06}", self._by_csr if with_csr else self._by_keys, measures)
+        return SimulatedDevice(f"{RUN}-{self._last:06}", self._by_csr if with_csr else self._by_keys, measures)
 
 
 @asynccontextmanager
@@ -111,7 +111,7 @@ async def _sustained(job: dict[str, Any], one: Callable[[], Any]) -> AsyncIterat
     yield {"count": count, "elapsed_s": elapsed, "client_cpu_s": time.process_time() - cpu_before}
 
 
-async def _each(devices: list[Device], act: Callable[[Device], Any], concurrency: int) -> None:
+async def _each(devices: list[SimulatedDevice], act: Callable[[SimulatedDevice], Any], concurrency: int) -> None:
     waiting = iter(devices)
 
     async def work() -> None:

@@ -30,7 +30,7 @@ from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.rights.ports import Answer, ConnectionFacts, Denial, Requester
+from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, DeviceAnswer, Requester
 from thingmint.mqtt.transport.tls import device_tls_context
 
 LOCAL = "local"
@@ -92,13 +92,13 @@ class OneDeviceRegistry:
 class NoFleet:
     """Nothing is provisioned here."""
 
-    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> Answer:
+    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> DeviceAnswer:
         """Answer with nothing."""
-        return Answer(f"{request.topic}/rejected", b"")
+        return DeviceAnswer(f"{request.topic}/rejected", b"")
 
-    def rejection(self, request: DeviceRequest, error: ThingmintError) -> Answer:
+    def rejection(self, request: DeviceRequest, error: ThingmintError) -> DeviceAnswer:
         """Answer with nothing."""
-        return Answer(f"{request.topic}/rejected", b"")
+        return DeviceAnswer(f"{request.topic}/rejected", b"")
 
 
 class NoEvents:

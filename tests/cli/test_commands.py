@@ -19,7 +19,7 @@ from thingmint import __version__
 from thingmint.cli.commands import main
 from thingmint.cli.settings import config_of
 from thingmint.data_directory.files import held
-from thingmint.data_directory.handover import Credentials, write_credentials
+from thingmint.data_directory.handover import OperatorCredentials, write_credentials
 from thingmint.service.opening import open_registry
 
 POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Describe*","Resource":"*"}]}'
@@ -162,7 +162,7 @@ def test_keys_of_all_accounts_are_listed_together(data_dir: Path) -> None:
 
 def test_deleting_the_administrators_key_removes_its_file(data_dir: Path) -> None:
     [key] = json.loads(run("access-key", "list", "--json", data_dir=data_dir).stdout)
-    write_credentials(data_dir, Credentials(key["AccessKeyId"], "secret"))
+    write_credentials(data_dir, OperatorCredentials(key["AccessKeyId"], "secret"))
     result = run("access-key", "delete", key["AccessKeyId"], data_dir=data_dir)
     assert result.exit_code == 0
     assert "the credentials file is removed too" in result.stderr
@@ -317,7 +317,7 @@ def test_environment_of_a_running_service_is_printed(data_dir: Path, monkeypatch
     monkeypatch.setenv("AWS_PROFILE", "somebody")
     with held(data_dir, "a service"):
         assert "holds no credentials file" in refusal_of("env", data_dir=data_dir)
-        write_credentials(data_dir, Credentials("AKIAIOSFODNN7EXAMPLE", "it's secret"))
+        write_credentials(data_dir, OperatorCredentials("AKIAIOSFODNN7EXAMPLE", "it's secret"))
         lines = run("env", data_dir=data_dir).stdout.splitlines()
         (data_dir / "credentials").write_text("junk")
         assert "is not in the format of AWS's shared credentials file" in refusal_of("env", data_dir=data_dir)

@@ -11,7 +11,7 @@ import pytest
 
 from thingmint.cli.connection import Connection, ServiceRefused, ServiceUnreachable, SignedClient, find_connection
 from thingmint.cli.issuing.registrar import HttpsRegistrar, file_sha256
-from thingmint.data_directory.handover import Credentials, Endpoints, write_credentials, write_endpoints
+from thingmint.data_directory.handover import Endpoints, OperatorCredentials, write_credentials, write_endpoints
 
 ENVIRONMENT = {
     "AWS_ENDPOINT_URL_IOT": "https://localhost:8443",
@@ -195,7 +195,7 @@ def test_missing_variable_is_named(tmp_path: Path, name: str) -> None:
 def test_data_directory_names_the_service(tmp_path: Path) -> None:
     with pytest.raises(LookupError, match="no service is running on"):
         find_connection(tmp_path, {})
-    write_credentials(tmp_path, Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI"))
+    write_credentials(tmp_path, OperatorCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI"))
     with pytest.raises(LookupError, match="no service is running on"):
         find_connection(tmp_path, {})
     write_endpoints(

@@ -6,8 +6,9 @@ import pytest
 from tests.support.authority import Hook
 from tests.support.provisioning import HOOK_ARN
 
+from thingmint.core.hooks import HookFailed
 from thingmint.core.identifiers import CertificateId
-from thingmint.core.provisioning.hook import HookFailed, HookQuestion
+from thingmint.core.provisioning.hook import HookQuestion
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.hooks import LoggedHooks
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from tests.support.provisioning import HOOK_ARN
 
+from thingmint.core.hooks import HookBusy, HookFailed
 from thingmint.core.identifiers import CertificateId
-from thingmint.core.provisioning.hook import HookBusy, HookFailed, HookQuestion
+from thingmint.core.provisioning.hook import HookQuestion
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.hooks import Hooks, HookTargetRefused, hook_targets, python_callable
 from thingmint.hooks.python_callable import MAX_THREADS, python_hook

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.authority import NOW, StandingClock
 
+from thingmint.core.hooks import HookFailed
 from thingmint.core.identifiers import SerialNumber
-from thingmint.core.provisioning.hook import HookFailed
 from thingmint.hooks.signature import QuestionSigner
 from thingmint.hooks.trust import BELIEVED_SECONDS, MachineTrust
 from thingmint.hooks.webhook import MAX_ANSWER_BYTES, Webhook

@@ -101,6 +101,7 @@ def test_one_client_is_counted_as_turned_away_whoever_it_is(door: Door, edge: Ed
         door.wait_for(1)
         second = door.connect(stack)
         assert is_closed(first if is_willing else second)
+        door.wait_for(1)
         assert edge.asked_for == ["127.0.0.1"]
         assert len(edge.taken) == door.turned_away == 1
 

@@ -9,7 +9,7 @@ import pytest
 from tests.keys.test_key_pool import Observer
 from tests.support.ifma import package_replaced, require_ifma
 
-from thingmint.keys.engines import Choice, EngineInUse, EngineUnavailable, choose_engine, run_self_test
+from thingmint.keys.engines import EngineChoice, EngineInUse, EngineUnavailable, choose_engine, run_self_test
 from thingmint.keys.generators import Engine, generators
 
 Write = Callable[[str], None]
@@ -27,7 +27,7 @@ NO_AVX512_IFMA = "def is_applicable(): return False"
 
 def test_openssl_is_chosen_without_a_look_at_the_package(write_package: Write) -> None:
     write_package("raise AssertionError")
-    assert choose_engine("openssl") == Choice(Engine.OPENSSL, "key_engine is openssl")
+    assert choose_engine("openssl") == EngineChoice(Engine.OPENSSL, "key_engine is openssl")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_openssl_is_chosen_without_a_look_at_the_package(write_package: Write) -
 )
 def test_auto_falls_back_and_ifma_is_refused_with_the_reason(write_package: Write, text: str, reason: str) -> None:
     write_package(text)
-    assert choose_engine("auto") == Choice(Engine.OPENSSL, reason)
+    assert choose_engine("auto") == EngineChoice(Engine.OPENSSL, reason)
     with pytest.raises(EngineUnavailable, match=f"key_engine is ifma, but {reason}"):
         choose_engine("ifma")
 
@@ -48,12 +48,12 @@ def test_auto_falls_back_and_ifma_is_refused_with_the_reason(write_package: Writ
 @pytest.mark.parametrize("setting", ["auto", "ifma"])
 def test_engine_that_can_be_used_is_chosen(write_package: Write, setting: str) -> None:
     write_package("def is_applicable(): return True")
-    assert choose_engine(setting) == Choice(Engine.IFMA)
+    assert choose_engine(setting) == EngineChoice(Engine.IFMA)
 
 
 def test_installed_engine_is_chosen_where_the_processor_can_run_it() -> None:
     require_ifma()
-    assert choose_engine("auto") == Choice(Engine.IFMA)
+    assert choose_engine("auto") == EngineChoice(Engine.IFMA)
     passed, said = run_self_test()
     assert passed
     assert "crypto_mb" in said

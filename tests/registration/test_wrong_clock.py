@@ -16,11 +16,11 @@ from thingmint.api.devices.device_api import DeviceApi
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning import claims, fleet
+from thingmint.registration.provisioning import claims, device_provisioning
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
 
 EARLIER = NOW - timedelta(days=30)
-DEVICE = fleet.Device(caller_with(EVERYTHING), CLAIM_ID)
+DEVICE = device_provisioning.FleetDevice(caller_with(EVERYTHING), CLAIM_ID)
 
 
 @pytest.fixture

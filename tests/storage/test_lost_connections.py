@@ -30,7 +30,7 @@ from thingmint.core.provisioning.registration_task import ReportType, TaskStatus
 from thingmint.data_directory.buckets import Buckets
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.steps import Steps
-from thingmint.registration.provisioning import bulk, fleet
+from thingmint.registration.provisioning import bulk, device_provisioning
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
 from thingmint.registration.provisioning.ownership import sweep_unused_certificates
 from thingmint.storage import postgresql
@@ -219,8 +219,8 @@ async def test_a_sweep_deletes_once_wherever_the_connection_is_lost(
     for place in itertools.count():
         account = AccountId(f"{place + 1:012d}")
         clock.at = NOW
-        await fleet.create_from_csr(
-            safe, fleet.Device(caller_with(account=account), CLAIM_ID), csr_pem("p-256"), "client"
+        await device_provisioning.create_from_csr(
+            safe, device_provisioning.FleetDevice(caller_with(account=account), CLAIM_ID), csr_pem("p-256"), "client"
         )
         clock.at = NOW + timedelta(hours=2)
         proxy.fault = fault = Fault(Side.SERVER, loss, place)

@@ -22,7 +22,7 @@ from thingmint.records.registry.attachments import Attachments
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store
-from thingmint.registration.provisioning import fleet, provisioning_templates
+from thingmint.registration.provisioning import device_provisioning, provisioning_templates
 from thingmint.registration.provisioning.ownership import sweep_unused_certificates
 from thingmint.registration.provisioning.provisioning import Provisioned
 from thingmint.registration.registry import thing_groups
@@ -45,7 +45,7 @@ async def authority(store: Store) -> RegistrationAuthority:
 
 
 async def register(authority: RegistrationAuthority, token: str, serial: str) -> Provisioned:
-    return await fleet.register_thing(authority, DEVICE, FLEET, token, {"SerialNumber": serial}, "client")
+    return await device_provisioning.register_thing(authority, DEVICE, FLEET, token, {"SerialNumber": serial}, "client")
 
 
 async def tokens(authority: RegistrationAuthority, count: int) -> Sequence[str]:

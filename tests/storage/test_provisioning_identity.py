@@ -9,8 +9,9 @@ from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import migrate, migrations
 from thingmint.storage.sqlite_connection import transact
 
-BEFORE = tuple(each for each in migrations() if each.name != "provisioning_identity" and each.version < 18)
-UNTIL = (*BEFORE, *(each for each in migrations() if each.name == "provisioning_identity"))
+(IDENTITY,) = (each for each in migrations() if each.name == "provisioning_identity")
+BEFORE = tuple(each for each in migrations() if each.version < IDENTITY.version)
+UNTIL = (*BEFORE, IDENTITY)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from tests.support.memory_store import MemoryStore
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.caller import Caller, Principal
+from thingmint.core.hooks import Question
 from thingmint.core.identifiers import AccountId, Region, SerialNumber
 from thingmint.core.policies.language import Policy, parse_policy
-from thingmint.core.provisioning.hook import Question
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.data_directory.buckets import NoBuckets

@@ -11,7 +11,7 @@ from thingmint.core.identifiers import Scope
 
 @dataclass
 class FakeDeviceEdge:
-    """Implements `api.devices.data_plane.DeviceEdge` without devices."""
+    """Implements `api.devices.data_plane.AccountDevices` without devices."""
 
     published: list[DeviceMessage] = field(default_factory=list)
     kept: dict[str, RetainedMessage] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class FakeDeviceEdge:
 
 @dataclass
 class FakeDataPlane:
-    """Implements `api.devices.data_plane.DataPlane`: an edge for each account that asks."""
+    """Implements `api.devices.data_plane.OperatorDataPlane`: an edge for each account that asks."""
 
     edges: dict[Scope, FakeDeviceEdge] = field(default_factory=dict)
 

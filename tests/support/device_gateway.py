@@ -28,9 +28,9 @@ from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.rights.ports import (
-    Answer,
     ConnectionFacts,
     Denial,
+    DeviceAnswer,
     DeviceRefusal,
     DeviceRefused,
     DeviceRegistry,
@@ -139,18 +139,18 @@ class FakeFleet:
     identities: dict[str, Identity] = field(default_factory=dict)
     provisioned: Callable[[Identity], object] | None = None
 
-    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> Answer:
+    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> DeviceAnswer:
         self.requests.append((requester, request.topic, payload))
         if self.gate is not None:
             await self.gate.wait()
         if self.failures:
             raise self.failures.pop()
         answer = self._registered(payload) if "/provision/" in request.topic else self._created(requester)
-        return Answer(f"{request.topic}/accepted", json.dumps(answer).encode().ljust(self.answer_bytes))
+        return DeviceAnswer(f"{request.topic}/accepted", json.dumps(answer).encode().ljust(self.answer_bytes))
 
-    def rejection(self, request: DeviceRequest, error: ThingmintError) -> Answer:
+    def rejection(self, request: DeviceRequest, error: ThingmintError) -> DeviceAnswer:
         answer = {"statusCode": 429, "errorCode": type(error).__name__, "errorMessage": error.message}
-        return Answer(f"{request.topic}/rejected", json.dumps(answer).encode())
+        return DeviceAnswer(f"{request.topic}/rejected", json.dumps(answer).encode())
 
     def _created(self, requester: Requester) -> dict[str, str]:
         if self.provisioned is None:

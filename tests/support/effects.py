@@ -28,7 +28,7 @@ from thingmint.data_directory.buckets import Buckets
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store
-from thingmint.registration.provisioning.fleet import Device
+from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 Rows = dict[str, int]
 
@@ -109,7 +109,7 @@ class Trials:
         return json.loads(await match.invoke(caller, match.read(query.encode(), headers, body)))
 
     async def _asked_by_device(self, store: Store, request: Request, account: str) -> Any:
-        device = Device(caller_with(EVERYTHING, account=AccountId(account), region=REGION), CLAIM_ID)
+        device = FleetDevice(caller_with(EVERYTHING, account=AccountId(account), region=REGION), CLAIM_ID)
         payload = json.dumps(request.body).encode()
         reply = await DeviceApi(self._authority(store)).answer(device, "client", asked(request.target), payload)
         answer = json.loads(reply.payload)

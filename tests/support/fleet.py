@@ -11,12 +11,12 @@ from thingmint.core.caller import Caller
 from thingmint.core.identifiers import CertificateId, TemplateName
 from thingmint.core.provisioning.stored_template import PreProvisioningHook, TemplateType
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning import fleet, provisioning_templates
+from thingmint.registration.provisioning import device_provisioning, provisioning_templates
 
 FLEET = TemplateName("fleet")
 OPERATOR = caller_with()
 CLAIM_ID = CertificateId("c1" * 32)
-DEVICE = fleet.Device(OPERATOR, CLAIM_ID)
+DEVICE = device_provisioning.FleetDevice(OPERATOR, CLAIM_ID)
 DOCUMENT = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}],
@@ -90,6 +90,8 @@ async def create_template(
     )
 
 
-async def waiting_certificate(authority: RegistrationAuthority, device: fleet.Device = DEVICE) -> fleet.IssuedIdentity:
+async def waiting_certificate(
+    authority: RegistrationAuthority, device: device_provisioning.FleetDevice = DEVICE
+) -> device_provisioning.IssuedIdentity:
     """Return a certificate that waits for its activation, and its token."""
-    return await fleet.create_from_csr(authority, device, csr_pem("p-256"), "client-1")
+    return await device_provisioning.create_from_csr(authority, device, csr_pem("p-256"), "client-1")

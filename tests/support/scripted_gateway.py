@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from tests.support.device_identities import server_identity
 
-from thingmint.cli.fleet.target import Target
+from thingmint.cli.simulation.target import Target
 from thingmint.mqtt.codec.codec import decode_client_packet, encode
 from thingmint.mqtt.codec.framing import FrameReader
 from thingmint.mqtt.codec.packets import (

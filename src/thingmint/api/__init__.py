@@ -1,1 +1,1 @@
-"""AWS IoT's API without I/O: bytes to messages, messages to the registration authority, and back."""
+"""Owns AWS IoT's API without I/O: bytes to messages, messages to the registration authority, and back."""

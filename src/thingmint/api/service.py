@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 from thingmint.api.certificates import operations as certificates
 from thingmint.api.devices import operations as devices
 from thingmint.api.devices.backend import Devices
-from thingmint.api.devices.data_plane import DataPlane
+from thingmint.api.devices.data_plane import OperatorDataPlane
 from thingmint.api.policies import operations as policies
 from thingmint.api.provisioning import operations as provisioning
 from thingmint.api.registry import operations as registry
@@ -34,7 +34,7 @@ Endpoint: TypeAlias = str | Callable[[AccountId], str]
 """One address for all accounts, or that of each."""
 
 
-def build_router(authority: RegistrationAuthority, endpoint: Endpoint, data_plane: DataPlane) -> Router:
+def build_router(authority: RegistrationAuthority, endpoint: Endpoint, data_plane: OperatorDataPlane) -> Router:
     """Return the router to every operation, compiled; the endpoint is what DescribeEndpoint answers.
 
     Both planes have one router: no two operations of theirs have the same method and path.

@@ -1,4 +1,4 @@
-"""The command line: each command imports what it needs when it runs, so that `--help` and `env` start at once."""
+"""Owns the command line: each command imports what it needs when it runs, so that `--help` and `env` start at once."""
 
 from thingmint.cli.commands import main
 

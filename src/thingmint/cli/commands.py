@@ -141,7 +141,7 @@ def simulate(**options: Any) -> None:
 
     Exit code 1 if any device failed. Values of parameters and the topic may hold {device}, the topic also {thing}.
     """
-    from thingmint.cli.fleet.command import Options, simulate_fleet
+    from thingmint.cli.simulation.command import Options, simulate_fleet
 
     named = options.pop("data_dir")
     data_dir = config_of({"data_dir": named}).data_dir

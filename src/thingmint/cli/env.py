@@ -10,7 +10,7 @@ import click
 from thingmint.cli.connection import serve_command
 from thingmint.cli.settings import fail
 from thingmint.data_directory.files import is_held
-from thingmint.data_directory.handover import Credentials, Endpoints, read_credentials, read_endpoints
+from thingmint.data_directory.handover import Endpoints, OperatorCredentials, read_credentials, read_endpoints
 from thingmint.host.words import in_words
 
 # These would make AWS's tools prefer other credentials, or sign with a token that belongs to them.
@@ -32,7 +32,9 @@ def print_environment(data_dir: Path) -> None:
         click.echo(line)
 
 
-def environment_lines(endpoints: Endpoints, credentials: Credentials, environment: Mapping[str, str]) -> Iterator[str]:
+def environment_lines(
+    endpoints: Endpoints, credentials: OperatorCredentials, environment: Mapping[str, str]
+) -> Iterator[str]:
     """Yield one shell line for each variable."""
     for name in _IN_THE_WAY:
         if name in environment:

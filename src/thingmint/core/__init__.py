@@ -1,1 +1,1 @@
-"""Nouns and rules of device certificates; knows the standard library and nothing else."""
+"""Owns the nouns and rules of device certificates; knows the standard library and nothing else."""

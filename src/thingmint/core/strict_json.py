@@ -25,7 +25,7 @@ class Malformed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class JSONNumber:
     """A number as it was written: documents keep their texts, and a conversion could change one."""
 
     text: str
@@ -55,7 +55,7 @@ class Members:
     entries: tuple[Entry, ...]
 
 
-Value: TypeAlias = str | Number | bool | tuple[Node, ...] | Members | None
+Value: TypeAlias = str | JSONNumber | bool | tuple[Node, ...] | Members | None
 
 
 def read_json(text: str, max_depth: int, *, repeated_keys: bool = False) -> Node:
@@ -165,7 +165,7 @@ class _Reader:
             found = self._peek()
             raise Malformed(self._offset, f"a value is expected, not {found!r}" if found else "the document ends early")
         self._offset = number.end()
-        return Number(number.group())
+        return JSONNumber(number.group())
 
     def _peek(self) -> str:
         return self._text[self._offset : self._offset + 1]
@@ -191,7 +191,7 @@ def written(node: Node) -> str:
             return "{" + ",".join(f"{_quoted(entry.key)}:{written(entry.node)}" for entry in entries) + "}"
         case tuple() as elements:
             return "[" + ",".join(written(element) for element in elements) + "]"
-        case Number(text):
+        case JSONNumber(text):
             return text
         case scalar:
             return json.dumps(scalar, ensure_ascii=False)

@@ -16,7 +16,7 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class OperatorCredentials:
     """The administrator's access key."""
 
     access_key_id: str
@@ -59,20 +59,20 @@ def write_storage(data_dir: Path, used: UsedStorage) -> None:
         write_durably(data_dir / STORAGE, msgspec.json.format(msgspec.json.encode(used)) + b"\n", 0o644)
 
 
-def read_credentials(data_dir: Path) -> Credentials | None:
+def read_credentials(data_dir: Path) -> OperatorCredentials | None:
     """Return the administrator's access key, None where there is no file; raise ValueError if it cannot be read."""
     parser = configparser.RawConfigParser()
     try:
         parser.read_string((data_dir / CREDENTIALS).read_text(encoding="utf-8"))
         section = parser["default"]
-        return Credentials(section["aws_access_key_id"], section["aws_secret_access_key"])
+        return OperatorCredentials(section["aws_access_key_id"], section["aws_secret_access_key"])
     except FileNotFoundError:
         return None
     except (configparser.Error, KeyError, UnicodeDecodeError) as error:
         raise ValueError(f"{data_dir / CREDENTIALS} is not in the format of AWS's shared credentials file") from error
 
 
-def write_credentials(data_dir: Path, credentials: Credentials) -> None:
+def write_credentials(data_dir: Path, credentials: OperatorCredentials) -> None:
     """Write the administrator's access key in AWS's shared-credentials format, mode 0600."""
     parser = configparser.RawConfigParser()
     parser["default"] = {

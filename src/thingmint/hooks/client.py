@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from thingmint.core.provisioning.hook import HookFailed, Question
+from thingmint.core.hooks import HookFailed, Question
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.hooks.target import HookTarget
 

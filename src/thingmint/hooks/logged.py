@@ -3,7 +3,7 @@
 import asyncio
 from typing import Protocol
 
-from thingmint.core.provisioning.hook import HookFailed, Question
+from thingmint.core.hooks import HookFailed, Question
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.host.words import in_words
 from thingmint.registration.kernel.ports import HookClient

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from thingmint.core.provisioning.hook import HOOK_SECONDS, HookBusy, HookFailed
+from thingmint.core.hooks import HOOK_SECONDS, HookBusy, HookFailed
 from thingmint.hooks.handler_signature import Handler, handler_of, is_coroutine_handler
 from thingmint.hooks.lambda_context import LambdaContext
 from thingmint.hooks.raised import told

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import httptools
 import msgspec
 
-from thingmint.core.provisioning.hook import HookFailed
+from thingmint.core.hooks import HookFailed
 from thingmint.hooks.signature import HEADER, QuestionSigner
 from thingmint.hooks.trust import MachineTrust
 

@@ -1,1 +1,1 @@
-"""What the service needs of its host: sockets, process hardening, logs and metrics."""
+"""Owns what the service needs of its host: sockets, process hardening, logs and metrics."""

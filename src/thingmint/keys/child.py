@@ -49,7 +49,7 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **WIPING_ENVIRONMENT}
 
 
-class FrameReader:
+class KeyPairReader:
     """Turns the bytes of a lane into key pairs and overwrites them."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class Lane:
     ) -> None:
         ours.setblocking(False)
         self._socket = ours
-        self._reader = FrameReader()
+        self._reader = KeyPairReader()
         self._deliver = deliver
         self._fail = fail
         self.owed = 0

@@ -36,25 +36,25 @@ class EngineObserver(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class EngineChoice:
     """The engine to use, and why it is not the fast one; empty where it is."""
 
     engine: Engine
     reason: str = ""
 
 
-def choose_engine(setting: str) -> Choice:
+def choose_engine(setting: str) -> EngineChoice:
     """Return the engine for a value of the setting ``key_engine``: openssl, ifma or auto.
 
     Raise EngineUnavailable if ``ifma`` is asked for and cannot be used here. ``auto`` uses OpenSSL in that case.
     """
     if setting == Engine.OPENSSL:
-        return Choice(Engine.OPENSSL, "key_engine is openssl")
+        return EngineChoice(Engine.OPENSSL, "key_engine is openssl")
     reason = _why_not_ifma()
     if not reason:
-        return Choice(Engine.IFMA)
+        return EngineChoice(Engine.IFMA)
     if setting == _AUTO:
-        return Choice(Engine.OPENSSL, reason)
+        return EngineChoice(Engine.OPENSSL, reason)
     raise EngineUnavailable(f"key_engine is ifma, but {reason}")
 
 

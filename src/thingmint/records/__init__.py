@@ -1,4 +1,4 @@
-"""The tables: for each noun one module with its statements, its rows and its functions, one text for both engines.
+"""Owns the tables: for each noun one module with its statements, its rows and its functions, one text for both engines.
 
 A function yields statements and returns what the rows say. It is a step of a program: it reads what the transaction has
 written before, and the store that runs the program decides when it is durable. A function's name is used in one table

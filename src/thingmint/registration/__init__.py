@@ -1,1 +1,1 @@
-"""The registration authority: decides, issues and records; every edge ends here."""
+"""Owns the registration authority: it decides, issues and records, and every edge calls it."""

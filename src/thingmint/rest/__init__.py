@@ -1,1 +1,1 @@
-"""The HTTPS edge: sockets, HTTP/1.1, signatures and identities; what an operation does is decided below."""
+"""Owns the HTTPS edge: HTTP/1.1, signatures, callers and quotas; what an operation does is decided in `api`."""

@@ -14,7 +14,7 @@ from thingmint.core.errors import ThingmintError, Throttled
 from thingmint.host.traces import trace_of
 from thingmint.rest.answers import Answer, error_answer, send_answer
 from thingmint.rest.asgi_messages import HTTPScope, Send
-from thingmint.rest.body import ClientDisconnected
+from thingmint.rest.body import RequestAborted
 
 # Bounds the names that metrics and logs are kept by: a client can invent paths, but no operations.
 NO_OPERATION = "Unknown"
@@ -89,7 +89,7 @@ class Answering:
         record = Record(self._new_request_id(), "" if client is None else client[0], time.perf_counter())
         try:
             answer = await self._answer(serve, record)
-        except ClientDisconnected:
+        except RequestAborted:
             record.error = "ClientDisconnected"
             self._note(record, None)
             return
@@ -103,7 +103,7 @@ class Answering:
             if isinstance(error, Throttled):
                 self.observer.throttled(record.operation)
             return self._refusal(error, record)
-        except ClientDisconnected:
+        except RequestAborted:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the client gets AWS's form of a 500
             self._log.error(

@@ -9,7 +9,7 @@ from thingmint.core.errors import Throttled
 from thingmint.rest.asgi_messages import Receive
 
 
-class ClientDisconnected(Exception):
+class RequestAborted(Exception):
     """The client left before its request was complete: there is nobody to answer."""
 
 
@@ -100,7 +100,7 @@ class BodyReader:
     async def _chunk(self, receive: Receive) -> tuple[bytes, bool]:
         message = await receive()
         if message["type"] != "http.request":
-            raise ClientDisconnected
+            raise RequestAborted
         return message["body"], not message["more_body"]
 
     def _too_large(self) -> RequestTooLarge:

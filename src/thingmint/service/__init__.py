@@ -1,1 +1,1 @@
-"""A node: opens its data directory, wires the layers, serves, and runs its background work."""
+"""Owns a node: opens its data directory, wires the layers, serves, and runs its background work."""

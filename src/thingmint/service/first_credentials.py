@@ -10,7 +10,7 @@ from pathlib import Path
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.identifiers import Scope, user_arn
-from thingmint.data_directory.handover import CREDENTIALS, Credentials, read_credentials, write_credentials
+from thingmint.data_directory.handover import CREDENTIALS, OperatorCredentials, read_credentials, write_credentials
 from thingmint.hooks import MIN_SECRET_BYTES
 from thingmint.host.words import in_words
 from thingmint.records.access import access_keys as access_key_table
@@ -58,14 +58,14 @@ async def ensure_credentials(
 
 async def _stored_credentials(
     store: Store, sealer: SecretSealer, clock: Clock, scope: Scope, config: Config
-) -> Credentials | None:
+) -> OperatorCredentials | None:
     """Write and store the administrator's key where it is missing, and return it if it was stored.
 
     The file is written first: a first start that is cut off after it finds the key there and stores it.
     """
     if config.root_access_key_id is not None and config.root_secret_access_key is not None:
         origin = AccessKeyOrigin.PRESET
-        credentials = Credentials(config.root_access_key_id, config.root_secret_access_key)
+        credentials = OperatorCredentials(config.root_access_key_id, config.root_secret_access_key)
         if _read_credentials(config.data_dir) != credentials:
             write_credentials(config.data_dir, credentials)
     else:
@@ -129,13 +129,13 @@ def _secret(path: Path | None, setting: str) -> bytes | None:
         raise StartRefused(f"{setting} cannot be read: {in_words(error)}") from error
 
 
-def new_credentials() -> Credentials:
+def new_credentials() -> OperatorCredentials:
     """Return a new access key in the form of AWS's: twenty characters, and forty of base 64."""
     access_key_id = "AKIA" + "".join(secrets.choice(_LETTERS) for _ in range(16))
-    return Credentials(access_key_id, secrets.token_urlsafe(30).replace("-", "+").replace("_", "/"))
+    return OperatorCredentials(access_key_id, secrets.token_urlsafe(30).replace("-", "+").replace("_", "/"))
 
 
-def _read_credentials(data_dir: Path) -> Credentials | None:
+def _read_credentials(data_dir: Path) -> OperatorCredentials | None:
     try:
         return read_credentials(data_dir)
     except ValueError as error:

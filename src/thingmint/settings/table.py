@@ -9,24 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from thingmint.settings.forms import (
-    Address,
-    BrokerAddress,
-    Choice,
-    FilePath,
-    Hidden,
-    HostAndPort,
-    Maybe,
-    Number,
-    Quota,
-    ServerNames,
-    Switch,
-    Table,
-    Text,
-    URLWithPassword,
-    WholeNumber,
-)
+from thingmint.settings.address_forms import Address, BrokerAddress, FilePath, HostAndPort, ServerNames, URLWithPassword
+from thingmint.settings.forms import Choice, Hidden, Maybe, Number, Switch, Text, WholeNumber
 from thingmint.settings.setting import FILE_ONLY, NOT_IN_THE_FILE, SECRET, Group, Setting, row, setting_of
+from thingmint.settings.table_forms import Quota, Table
 
 CA_KEY_TYPES = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096")
 _ACCOUNT = Text(re.compile(r"[0-9]{12}"), "twelve digits")

@@ -1,1 +1,1 @@
-"""Signers: the kinds of places in which an issuer's private key can be."""
+"""Owns the kinds of places in which an issuer's private key can be."""

@@ -1,4 +1,4 @@
-"""Owns where certificates, access keys and the audit trail are kept, on SQLite or PostgreSQL; decides nothing."""
+"""Owns the engines that run the statements of `records`, SQLite and PostgreSQL, and the migrations; decides nothing."""
 
 from collections.abc import Callable
 from pathlib import Path

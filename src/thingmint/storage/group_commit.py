@@ -19,7 +19,7 @@ import apsw
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.host.words import in_words
 from thingmint.records.steps import Program
-from thingmint.storage.writer_connection import Outcome, WriterConnection
+from thingmint.storage.writer_connection import ProgramOutcome, WriterConnection
 from thingmint.storage.writer_thread import WriterThread
 
 _logger = logging.getLogger(__name__)
@@ -31,11 +31,11 @@ SLICE_SECONDS = 0.005
 IDLE_SECONDS = 0.25
 
 
-class Job(NamedTuple):
+class SubmittedProgram(NamedTuple):
     """A program and the future of its caller."""
 
     program: Program[object]
-    waiter: asyncio.Future[Outcome]
+    waiter: asyncio.Future[ProgramOutcome]
 
 
 class GroupCommit:
@@ -44,7 +44,7 @@ class GroupCommit:
     def __init__(self, connect: Callable[[], apsw.Connection], observe: Callable[[str, float], None]) -> None:
         self._observe = observe
         self._loop = asyncio.get_running_loop()
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[SubmittedProgram] = deque()
         self._arrived = asyncio.Event()
         self._stopping = False
         self.in_flight = 0
@@ -57,11 +57,11 @@ class GroupCommit:
         """Return whether stop() was called."""
         return self._stopping
 
-    async def submit(self, program: Program[object]) -> Outcome:
+    async def submit(self, program: Program[object]) -> ProgramOutcome:
         """Return what became of the program, once that is durable."""
-        waiter: asyncio.Future[Outcome] = self._loop.create_future()
+        waiter: asyncio.Future[ProgramOutcome] = self._loop.create_future()
         self.in_flight += 1
-        self._jobs.append(Job(program, waiter))
+        self._jobs.append(SubmittedProgram(program, waiter))
         self._arrived.set()
         return await waiter
 
@@ -79,7 +79,7 @@ class GroupCommit:
         await self._thread.run(self._connection.close)
         self._thread.end()
 
-    async def _next_batch(self) -> list[Job]:
+    async def _next_batch(self) -> list[SubmittedProgram]:
         """Wait for jobs and return them, or none if no more will come."""
         while not self._jobs and not self._stopping:
             await self._arrival()
@@ -96,7 +96,7 @@ class GroupCommit:
         except TimeoutError:
             await self._thread.run(self._connection.copy_log)
 
-    async def _write(self, batch: Sequence[Job]) -> None:
+    async def _write(self, batch: Sequence[SubmittedProgram]) -> None:
         jobs = [job for job in batch if not job.waiter.cancelled()]
         commit_seconds = None
         try:
@@ -106,7 +106,7 @@ class GroupCommit:
         except BaseException as error:  # noqa: BLE001  whatever it is, somebody waits for an answer
             self._connection.distrust()
             _logger.warning("a batch of %d writes failed: %s", len(jobs), in_words(error))
-            outcomes = [Outcome(None, _unavailable(error)) for _ in jobs]
+            outcomes = [ProgramOutcome(None, _unavailable(error)) for _ in jobs]
         self.in_flight -= len(batch)
         for job, outcome in zip(jobs, outcomes, strict=True):
             if not job.waiter.done():
@@ -114,8 +114,8 @@ class GroupCommit:
         if commit_seconds is not None:
             self._observe("commit", commit_seconds)
 
-    async def _commit(self, jobs: Sequence[Job]) -> tuple[list[Outcome], float]:
-        connection, outcomes = self._connection, list[Outcome]()
+    async def _commit(self, jobs: Sequence[SubmittedProgram]) -> tuple[list[ProgramOutcome], float]:
+        connection, outcomes = self._connection, list[ProgramOutcome]()
         if not connection.begin_at_once():
             await self._thread.run(connection.begin)
         steps = connection.run((job.program for job in jobs), outcomes)

@@ -31,7 +31,7 @@ FORCED_CHECKPOINT_PAGES = 4096
 CHECKPOINT_BUSY_MILLISECONDS = 50
 
 
-class Outcome(NamedTuple):
+class ProgramOutcome(NamedTuple):
     """What became of a program: its result, or the error that undid it."""
 
     result: object
@@ -75,7 +75,7 @@ class WriterConnection:
         connection.execute("BEGIN IMMEDIATE")
         connection.set_busy_timeout(0)
 
-    def run(self, programs: Iterable[Program[object]], outcomes: list[Outcome]) -> Generator[None]:
+    def run(self, programs: Iterable[Program[object]], outcomes: list[ProgramOutcome]) -> Generator[None]:
         """Run the programs in the transaction, each in a savepoint, and pause after every statement.
 
         What became of them is appended to the outcomes. Raises only if all of the transaction is lost.
@@ -138,7 +138,7 @@ class WriterConnection:
         return apsw.SQLITE_OK
 
 
-def _run_program(connection: apsw.Connection, program: Program[object]) -> Generator[None, None, Outcome]:
+def _run_program(connection: apsw.Connection, program: Program[object]) -> Generator[None, None, ProgramOutcome]:
     connection.execute("SAVEPOINT program")
     steps = program()
     rows = None
@@ -149,13 +149,13 @@ def _run_program(connection: apsw.Connection, program: Program[object]) -> Gener
             rows = connection.execute(SQLITE.translate(statement.sql), statement.parameters).fetchall()
             yield
     except StopIteration as finished:
-        outcome = Outcome(finished.value, None)
+        outcome = ProgramOutcome(finished.value, None)
     except BaseException as error:
         # Some errors make SQLite roll back everything, and with it the programs before this one.
         if is_outage(error) or connection.get_autocommit():
             raise
         connection.execute("ROLLBACK TO program")
-        outcome = Outcome(None, error)
+        outcome = ProgramOutcome(None, error)
     finally:
         steps.close()
     connection.execute("RELEASE program")

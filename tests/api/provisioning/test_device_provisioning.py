@@ -27,7 +27,7 @@ from thingmint.core.errors import (
 from thingmint.core.identifiers import TemplateName
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import claims
-from thingmint.registration.provisioning import fleet as registration_fleet
+from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 KEYS = "$aws/certificates/create"
 CSR = "$aws/certificates/create-from-csr"
@@ -174,7 +174,7 @@ async def test_a_claim_cannot_use_another_template(api: DeviceApi, authority: Re
     await create_template(authority, name=TemplateName("another"))
     made = await claims.create_claim(authority, OPERATOR, TemplateName("another"))
     claim = await claims.recognise_claim(authority, made.certificate_id)
-    bound = registration_fleet.Device(OPERATOR, made.certificate_id, claim)
+    bound = FleetDevice(OPERATOR, made.certificate_id, claim)
     payload = json.dumps({"certificateOwnershipToken": token, "parameters": {"SerialNumber": "17"}}).encode()
     refusal = read(await api.answer(bound, "client-1", asked(f"{REGISTER}/json"), payload))
     assert (refusal["statusCode"], refusal["errorCode"]) == (403, "AccessDenied")

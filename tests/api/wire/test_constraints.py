@@ -5,7 +5,7 @@ import pytest
 from thingmint.api.wire.constraints import (
     MAX_ELEMENTS,
     Constraint,
-    Rule,
+    ValueRule,
     Violations,
     check,
     rules_of,
@@ -142,7 +142,7 @@ def test_a_set_of_classes_of_unicode_limits_a_text() -> None:
 
 def test_a_length_is_never_asked_of_a_number() -> None:
     (rule,) = rules_of([Constraint(min_length=1)])
-    assert isinstance(rule, Rule)
+    assert isinstance(rule, ValueRule)
 
     with pytest.raises(AssertionError):
         rule.holds(1)

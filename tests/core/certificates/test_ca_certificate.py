@@ -14,12 +14,12 @@ from thingmint.core.certificates.ca_certificate import (
     CACertificateUpdate,
     RegistrationConfig,
     ensure_ca_deletable,
-    registration_config,
     updated,
 )
 from thingmint.core.certificates.certificate import CertificateMode
 from thingmint.core.errors import CertificateStateRefused, InvalidRequest
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
+from thingmint.core.provisioning.registration_config import registration_config
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
 LATER = AT + timedelta(hours=1)

@@ -13,8 +13,8 @@ from thingmint.core.certificates.certificate_provider import (
     updated_provider,
 )
 from thingmint.core.errors import InvalidRequest
+from thingmint.core.hooks import HookFailed
 from thingmint.core.identifiers import AccountId, CertificateProviderName, Region, Scope
-from thingmint.core.provisioning.hook import HookFailed
 
 FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:sign"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

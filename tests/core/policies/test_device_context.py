@@ -10,7 +10,7 @@ from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, 
 from thingmint.core.policies.conditions import RequestContext
 from thingmint.core.policies.device_context import (
     ConnectAttribute,
-    DeviceConnection,
+    ConnectionContext,
     connect_context,
     connected_thing,
     device_context,
@@ -30,7 +30,7 @@ THING = Thing(
     ThingTypeName("lights"),
     attributes=Attributes.of({"floor": "3", "Floor": "4", "wild": "#"}),
 )
-CONNECTION = DeviceConnection(
+CONNECTION = ConnectionContext(
     client_id="lamp",
     source_address="10.1.2.3",
     domain_name="iot.example",
@@ -47,7 +47,7 @@ def allows(context: RequestContext, resource: str, *statements: dict[str, Json])
     return evaluate([policy], "iot:Connect", ARN + resource, context).effect is DecisionEffect.ALLOWED
 
 
-def matches(connection: DeviceConnection, pattern: str, resource: str) -> bool:
+def matches(connection: ConnectionContext, pattern: str, resource: str) -> bool:
     return allows(device_context(connection), resource, statement(Resource=ARN + pattern))
 
 
@@ -87,7 +87,7 @@ def test_variables_of_a_connection(pattern: str, resource: str) -> None:
 )
 def test_unknown_variable_matches_nothing(variable: str) -> None:
     for resource in ("topic/", f"topic/${{{variable}}}", "topic/None"):
-        assert not matches(DeviceConnection(), f"topic/${{{variable}}}", resource)
+        assert not matches(ConnectionContext(), f"topic/${{{variable}}}", resource)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.support.policies import Json, document, statement
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, ThingName, ThingTypeName
 from thingmint.core.policies.conditions import RequestContext
-from thingmint.core.policies.device_context import DeviceConnection, device_context
+from thingmint.core.policies.device_context import ConnectionContext, device_context
 from thingmint.core.policies.iot_policy import parse_iot_policy
 from thingmint.core.policies.language import DecisionEffect, evaluate
 from thingmint.core.registry.attributes import Attributes
@@ -31,7 +31,7 @@ LAMP = Thing(
 def device(client_id: str = "lamp", thing: Thing | None = LAMP) -> RequestContext:
     names = {"Subject.CommonName": ("lamp",), "Subject.Organization": ("acme",), "SerialNumber": ("77",)}
     certificate_id = CertificateId("ab" * 32)
-    return device_context(DeviceConnection(client_id, "192.0.2.9", "iot.example", certificate_id, names, thing))
+    return device_context(ConnectionContext(client_id, "192.0.2.9", "iot.example", certificate_id, names, thing))
 
 
 def on(action: Json, *resources: str, **more: Json) -> dict[str, Json]:

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thingmint.core.hooks import HookFailed
 from thingmint.core.identifiers import CertificateId
-from thingmint.core.provisioning.hook import HookAnswer, HookFailed, HookQuestion, hook_answer
+from thingmint.core.provisioning.hook import HookAnswer, HookQuestion, hook_answer
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -15,7 +15,7 @@ from thingmint.mqtt.counters import Counters, Loss, Observer
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.rights import will_right
 from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, DeviceRefusal, DeviceRefused
-from thingmint.mqtt.rights.will_right import WillRight
+from thingmint.mqtt.rights.will_right import DeviceWillRight
 
 WILL = Publish("gone", b"x")
 
@@ -134,9 +134,9 @@ class Registered:
         return Policies()
 
 
-def right_of(device: Registered, observer: Observer | None = None) -> WillRight:
+def right_of(device: Registered, observer: Observer | None = None) -> DeviceWillRight:
     facts = ConnectionFacts("lamp", "127.0.0.1", None, frozenset(), "gone")
-    return WillRight(device, facts, Counters(observer))  # type: ignore[arg-type]  # only what a will asks for
+    return DeviceWillRight(device, facts, Counters(observer))  # type: ignore[arg-type]  # only what a will asks for
 
 
 @pytest.fixture

@@ -22,9 +22,10 @@ from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import LimitExceeded, ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope, certificate_id_of
 from thingmint.core.policies.budget import MAX_WEIGHT_IN_FORCE
+from thingmint.core.policies.device_context import ConnectAttribute
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.mqtt.edges.registered_devices import RegisteredDevice, RegisteredDevices
-from thingmint.mqtt.rights.ports import ConnectAttribute, ConnectionFacts, DeviceRefusal, DeviceRefused
+from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceRefusal, DeviceRefused
 from thingmint.records.policies.policy_attachments import MAX_THINGS
 from thingmint.registration.access.unnamed_accounts import MAX_ISSUERS
 from thingmint.registration.certificates.auto_registration import AutoRegistration

@@ -167,7 +167,7 @@ def test_new_policy_binds_open_connections(live: LiveGateway, device: Identity) 
         assert connection.publish("a", b"") is ReasonCode.SUCCESS
         live.device(device).policy = policy(("iot:Connect", "*"), ("iot:Publish", "topic/b"))
         live.thread.call(live.gateway.policies_changed)
-        live.wait_until(lambda: live.gateway._refresher is None)
+        live.wait_until(lambda: live.gateway._policy_refresh.task is None)
 
         assert connection.publish("a", b"") is ReasonCode.NOT_AUTHORIZED
         assert connection.publish("b", b"") is ReasonCode.SUCCESS
@@ -180,7 +180,7 @@ def test_new_policy_binds_deliveries(live: LiveGateway, device: Identity) -> Non
         hears.subscribe("a", "b")
         live.device(device).policy = policy(("iot:Connect", "*"), ("iot:Receive", "topic/b"))
         live.thread.call(lambda: live.gateway.policies_changed([live.target(device)]))
-        live.wait_until(lambda: live.gateway._refresher is None)
+        live.wait_until(lambda: live.gateway._policy_refresh.task is None)
         says.publish("a", b"")
         says.publish("b", b"")
         assert hears.expect(Publish).topic == "b"
@@ -201,7 +201,7 @@ def test_only_the_connections_of_the_named_certificates_are_asked_again(live: Li
     with connected_peer(live, device), connected_peer(live, other, V3, "other"):
         live.thread.call(lambda: live.gateway.policies_changed([live.target(device)]))
         live.wait_until(lambda: len(live.device(device).facts) == 2)
-        live.wait_until(lambda: live.gateway._refresher is None)
+        live.wait_until(lambda: live.gateway._policy_refresh.task is None)
         assert len(live.device(other).facts) == 1
 
 
@@ -243,7 +243,7 @@ def test_new_policies_bind_many_connections_while_other_work_goes_on(
     async def change_and_watch() -> None:
         read_before = len(live.device(device).facts)
         live.gateway.policies_changed()
-        while live.gateway._refresher is not None:  # the turns are what is counted
+        while live.gateway._policy_refresh.task is not None:  # the turns are what is counted
             others_turns.append(len(live.device(device).facts) - read_before)
             await asyncio.sleep(0)
 
@@ -260,7 +260,7 @@ def test_store_that_does_not_answer_delays_new_policies_only(live: LiveGateway, 
         live.device(device).failures.append(ServiceUnavailable())
         live.device(device).policy = policy(("iot:Connect", "*"))
         live.thread.call(live.gateway.policies_changed)
-        live.wait_until(lambda: len(live.device(device).facts) == 3 and live.gateway._refresher is None)
+        live.wait_until(lambda: len(live.device(device).facts) == 3 and live.gateway._policy_refresh.task is None)
         assert connection.publish("a", b"") is ReasonCode.NOT_AUTHORIZED
 
 

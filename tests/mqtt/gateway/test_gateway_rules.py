@@ -10,6 +10,7 @@ from tests.support.device_identities import Identity, new_identity
 from tests.support.mqtt_peer import V3, V5, Peer, connected_peer, peer
 
 from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.policies.device_context import ConnectAttribute
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import (
     Auth,
@@ -47,7 +48,7 @@ from thingmint.mqtt.events import (
     GatewayEvent,
 )
 from thingmint.mqtt.queues.limits import BrokerLimits
-from thingmint.mqtt.rights.ports import ConnectAttribute, DeviceRefusal
+from thingmint.mqtt.rights.ports import DeviceRefusal
 
 ONLY_A = policy(
     ("iot:Connect", "client/device"),

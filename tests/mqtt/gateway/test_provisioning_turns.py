@@ -15,9 +15,9 @@ from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.counters import Counters, Loss
-from thingmint.mqtt.fair_line import FairLine
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
-from thingmint.mqtt.rights.ports import Answer, Requester
+from thingmint.mqtt.pacing.fair_line import FairLine
+from thingmint.mqtt.rights.ports import DeviceAnswer, Requester
 from thingmint.mqtt.transport.limits import GatewayLimits
 
 FROM_CSR = "$aws/certificates/create-from-csr/json"
@@ -30,9 +30,9 @@ class Asker:
 
     provisioning: int = 0
     is_over: bool = False
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[DeviceAnswer] = field(default_factory=list)
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: DeviceAnswer) -> None:
         self.answers.append(answer)
 
     @property
@@ -49,14 +49,14 @@ class SlowFleet(FakeFleet):
         self.tokens = asyncio.Semaphore(0)
         self.began: list[str] = []
 
-    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> Answer:
+    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> DeviceAnswer:
         self.began.append(requester.client_id)
         if request.topic == CREATE:
             await self.tokens.acquire()
-        return Answer(f"{request.topic}/accepted", b"{}")
+        return DeviceAnswer(f"{request.topic}/accepted", b"{}")
 
-    def rejection(self, request: DeviceRequest, error: ThingmintError) -> Answer:
-        return Answer(f"{request.topic}/rejected", error.message.encode())
+    def rejection(self, request: DeviceRequest, error: ThingmintError) -> DeviceAnswer:
+        return DeviceAnswer(f"{request.topic}/rejected", error.message.encode())
 
 
 class Desk:

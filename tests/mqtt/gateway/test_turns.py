@@ -19,7 +19,7 @@ from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import Delivery, Opened
 from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
 from thingmint.mqtt.gateway.request_turns import next_in_turn
-from thingmint.mqtt.gateway.turns import Turns
+from thingmint.mqtt.pacing.turns import Turns
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.transport.memory_trimmer import MemoryTrimmer, glibc_trim
 

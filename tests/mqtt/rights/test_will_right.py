@@ -16,8 +16,8 @@ from thingmint.mqtt.codec.packets import Publish, QoS, Will
 from thingmint.mqtt.counters import Counters, NoObserver
 from thingmint.mqtt.relay.relay import RelayDataPlane
 from thingmint.mqtt.rights import will_right
-from thingmint.mqtt.rights.ports import Authorizer, ConnectionFacts, Denial, DeviceRefusal, DeviceRefused
-from thingmint.mqtt.rights.will_right import WillRight
+from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, DeviceAuthorizer, DeviceRefusal, DeviceRefused
+from thingmint.mqtt.rights.will_right import DeviceWillRight
 
 MESSAGE = Publish("wills/lamp", b"gone", QoS.AT_LEAST_ONCE)
 FACTS = ConnectionFacts("lamp", "127.0.0.1", None)
@@ -64,7 +64,7 @@ class Lamp:
         if answer is not None:
             raise answer
 
-    async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
+    async def authorizer(self, facts: ConnectionFacts) -> DeviceAuthorizer:
         return Policies(allow=self._allow)
 
 
@@ -91,7 +91,7 @@ async def test_a_will_that_is_not_published_is_logged_and_counted(
 ) -> None:
     losses = Losses()
     with caplog.at_level(logging.INFO):
-        assert not await WillRight(lamp, FACTS, Counters(losses)).allows(MESSAGE)
+        assert not await DeviceWillRight(lamp, FACTS, Counters(losses)).allows(MESSAGE)
     (line,) = [each for each in caplog.records if "not published" in each.getMessage()]
     assert line.levelno == level
     assert why in line.getMessage()
@@ -100,7 +100,7 @@ async def test_a_will_that_is_not_published_is_logged_and_counted(
 
 async def test_a_registry_that_can_be_read_again_decides() -> None:
     losses, lamp = Losses(), Lamp(*UNREADABLE[:29])
-    assert await WillRight(lamp, FACTS, Counters(losses)).allows(MESSAGE)
+    assert await DeviceWillRight(lamp, FACTS, Counters(losses)).allows(MESSAGE)
     assert lamp.asked == 30
     assert losses.counted == []
 

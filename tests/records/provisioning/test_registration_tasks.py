@@ -16,7 +16,7 @@ from thingmint.core.errors import TaskExists
 from thingmint.core.identifiers import Scope
 from thingmint.core.provisioning.registration_task import (
     InputFile,
-    Outcome,
+    LineOutcome,
     Progress,
     RegistrationTask,
     ReportType,
@@ -140,11 +140,11 @@ async def test_a_lease_is_extended_and_ended_by_its_owner_alone(store: Store) ->
 
 
 async def test_an_outcome_is_known_once_until_it_is_reported(store: Store) -> None:
-    outcomes = [Outcome(2, False, '{"ü":1}'), Outcome(1, True, "{}"), Outcome(2**40, True, "{}")]
+    outcomes = [LineOutcome(2, False, '{"ü":1}'), LineOutcome(1, True, "{}"), LineOutcome(2**40, True, "{}")]
     for each in (task(), task(scope=OTHER_SCOPE)):
         for outcome in outcomes:
             assert await store.write(lambda o=outcome, t=each: registration_task_table.insert_outcome(t, o))  # type: ignore[misc]  # defaults bind the loops' values
-    assert not await store.write(lambda: registration_task_table.insert_outcome(task(), Outcome(1, False, "other")))
+    assert not await store.write(lambda: registration_task_table.insert_outcome(task(), LineOutcome(1, False, "other")))
     expected = (outcomes[1], outcomes[0], outcomes[2])
     assert await store.read(lambda: registration_task_table.outcomes(task())) == expected
     await store.write(lambda: registration_task_table.delete_outcomes(task()))

@@ -23,14 +23,14 @@ from thingmint.core.errors import (
     ServiceUnavailable,
     Throttled,
 )
+from thingmint.core.hooks import HookBusy, HookFailed, Question
 from thingmint.core.identifiers import AccountId, CertificateProviderName
-from thingmint.core.provisioning.hook import HookBusy, HookFailed, Question
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.issuance.pem import certificate_pem
 from thingmint.registration.certificates import certificate_providers
 from thingmint.registration.kernel import tags
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning import fleet
+from thingmint.registration.provisioning import device_provisioning
 
 CALLER = caller_with()
 NAME = CertificateProviderName("factory")
@@ -126,7 +126,7 @@ async def test_a_device_gets_what_the_provider_signed(
     pem = provided_pem_for("p-256")
     hook.answer = {"certificatePem": pem}
 
-    identity = await fleet.create_from_csr(authority, DEVICE, CSR, "client-1")
+    identity = await device_provisioning.create_from_csr(authority, DEVICE, CSR, "client-1")
 
     (certificate,) = store.tables.certificates
     assert identity.certificate == certificate
@@ -146,9 +146,11 @@ async def test_a_device_gets_what_the_provider_signed(
 
 async def test_keys_and_other_accounts_do_not_ask_the_provider(authority: RegistrationAuthority, hook: Hook) -> None:
     await created(authority)
-    await fleet.create_keys(authority, DEVICE)
-    other = fleet.Device(caller_with(account=AccountId("210987654321")), CLAIM_ID)
-    assert (await fleet.create_from_csr(authority, other, CSR, "client-1")).certificate.issuer_id is not None
+    await device_provisioning.create_keys(authority, DEVICE)
+    other = device_provisioning.FleetDevice(caller_with(account=AccountId("210987654321")), CLAIM_ID)
+    assert (
+        await device_provisioning.create_from_csr(authority, other, CSR, "client-1")
+    ).certificate.issuer_id is not None
     assert not hook.asked
 
 
@@ -169,7 +171,7 @@ async def test_what_the_provider_does_not_provide_is_not_issued_by_anybody(
     await created(authority)
     before, hook.answer = store.tables.dump(), answer
     with pytest.raises(ServiceUnavailable, match=r"did not provide a certificate$"):
-        await fleet.create_from_csr(authority, DEVICE, CSR, "client-1")
+        await device_provisioning.create_from_csr(authority, DEVICE, CSR, "client-1")
     assert store.tables.dump() == before
 
 
@@ -178,7 +180,7 @@ async def test_a_request_that_is_not_accepted_is_not_shown_to_the_provider(
 ) -> None:
     await created(authority)
     with pytest.raises(InvalidRequest):
-        await fleet.create_from_csr(authority, DEVICE, "garbage", "client-1")
+        await device_provisioning.create_from_csr(authority, DEVICE, "garbage", "client-1")
     assert not hook.asked
 
 
@@ -187,10 +189,10 @@ async def test_the_same_certificate_twice_is_refused(
 ) -> None:
     await created(authority)
     hook.answer = {"certificatePem": provided_pem_for("p-256")}
-    await fleet.create_from_csr(authority, DEVICE, CSR, "client-1")
+    await device_provisioning.create_from_csr(authority, DEVICE, CSR, "client-1")
     before = store.tables.dump()
     with pytest.raises(DuplicateCertificate):
-        await fleet.create_from_csr(authority, DEVICE, CSR, "client-1")
+        await device_provisioning.create_from_csr(authority, DEVICE, CSR, "client-1")
     assert store.tables.dump() == before
 
 
@@ -198,7 +200,7 @@ async def test_a_busy_provider_lets_the_device_come_again(authority: Registratio
     await created(authority)
     hook.answer = HookBusy("secret reason")
     with pytest.raises(Throttled, match=r"^Rate exceeded$"):
-        await fleet.create_from_csr(authority, DEVICE, CSR, "client-1")
+        await device_provisioning.create_from_csr(authority, DEVICE, CSR, "client-1")
 
 
 async def test_a_provider_that_does_not_answer_is_given_up(
@@ -211,4 +213,4 @@ async def test_a_provider_that_does_not_answer_is_given_up(
     monkeypatch.setattr(certificate_providers, "HOOK_SECONDS", 0.01)
     await created(authority)
     with pytest.raises(ServiceUnavailable):
-        await fleet.create_from_csr(replace(authority, hooks=Silent()), DEVICE, CSR, "client-1")
+        await device_provisioning.create_from_csr(replace(authority, hooks=Silent()), DEVICE, CSR, "client-1")

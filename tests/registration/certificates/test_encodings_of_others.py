@@ -38,7 +38,7 @@ from thingmint.registration.certificates import certificate_providers, certifica
 from thingmint.registration.certificates.auto_registration import auto_register
 from thingmint.registration.certificates.registered_certificates import register, register_without_ca
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning import fleet
+from thingmint.registration.provisioning import device_provisioning
 
 
 @pytest.fixture
@@ -151,20 +151,20 @@ async def test_a_provider_provides_no_other_encoding_and_nothing_that_was_revoke
 ) -> None:
     asking, pem = replace(authority, hooks=provider), provided_pem_for("p-256")
     provider.answer = {"certificatePem": pem}
-    given = await fleet.create_from_csr(asking, DEVICE, csr_pem("p-256"), "client-1")
+    given = await device_provisioning.create_from_csr(asking, DEVICE, csr_pem("p-256"), "client-1")
     der = given.certificate.der
     before = store.tables.dump()
     for encoding in (der, negated(der)):
         provider.answer = {"certificatePem": certificate_pem(encoding)}
         with pytest.raises(DuplicateCertificate):
-            await fleet.create_from_csr(asking, DEVICE, csr_pem("p-256"), "client-1")
+            await device_provisioning.create_from_csr(asking, DEVICE, csr_pem("p-256"), "client-1")
     assert store.tables.dump() == before
     await revoked_and_deleted(authority, given.certificate)
     before = store.tables.dump()
     for encoding in (der, negated(der)):
         provider.answer = {"certificatePem": certificate_pem(encoding)}
         with pytest.raises(ServiceUnavailable):
-            await fleet.create_from_csr(asking, DEVICE, csr_pem("p-256"), "client-1")
+            await device_provisioning.create_from_csr(asking, DEVICE, csr_pem("p-256"), "client-1")
     assert store.tables.dump() == before
 
 
@@ -174,7 +174,9 @@ async def test_a_provider_provides_no_other_encoding_of_what_the_service_issued(
     issued = await certificates.issue_from_csr(authority, CALLER, csr_pem("p-256"), active=True)
     provider.answer = {"certificatePem": certificate_pem(negated(issued.der))}
     with pytest.raises(DuplicateCertificate, match=f"another encoding of {issued.certificate_id}"):
-        await fleet.create_from_csr(replace(authority, hooks=provider), DEVICE, csr_pem("p-256"), "client-1")
+        await device_provisioning.create_from_csr(
+            replace(authority, hooks=provider), DEVICE, csr_pem("p-256"), "client-1"
+        )
     assert len(store.tables.certificates) == 1
 
 

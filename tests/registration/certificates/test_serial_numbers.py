@@ -21,7 +21,7 @@ from thingmint.core.identifiers import SerialNumber
 from thingmint.registration.certificates import certificates
 from thingmint.registration.certificates.serial_numbers import ABANDONED_AFTER, sweep_serial_reservations
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning import claims, fleet, provisioning
+from thingmint.registration.provisioning import claims, device_provisioning, provisioning
 
 CALLER = caller_with()
 CSR = csr_pem("p-256")
@@ -186,11 +186,11 @@ async def create_keys(authority: RegistrationAuthority) -> None:
 
 
 async def create_keys_of_device(authority: RegistrationAuthority) -> None:
-    await fleet.create_keys(authority, DEVICE)
+    await device_provisioning.create_keys(authority, DEVICE)
 
 
 async def create_from_csr_of_device(authority: RegistrationAuthority) -> None:
-    await fleet.create_from_csr(authority, DEVICE, CSR, "client-1")
+    await device_provisioning.create_from_csr(authority, DEVICE, CSR, "client-1")
 
 
 async def create_claim(authority: RegistrationAuthority) -> None:

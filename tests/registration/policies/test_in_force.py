@@ -18,8 +18,8 @@ from thingmint.records.registry import thing_principals as thing_principal_table
 from thingmint.records.registry.thing_principals import Attachment
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.compiled_policies import CompiledPolicies, Versions, read_with_policies
 from thingmint.registration.policies import policies, policy_attachments
-from thingmint.registration.policies.compiled_policies import CompiledPolicies, Versions, read_with_policies
 from thingmint.registration.policies.device_authorization import BoundDevice, WhatIf, bound_device, simulated
 from thingmint.registration.policies.effective_policies import policies_for
 

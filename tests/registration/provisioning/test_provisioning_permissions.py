@@ -23,7 +23,7 @@ from thingmint.core.provisioning.template import TemplateKind, parse_template
 from thingmint.core.registry.attributes import Attributes
 from thingmint.registration.kernel import tags
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning import fleet, provisioning
+from thingmint.registration.provisioning import device_provisioning, provisioning
 from thingmint.registration.provisioning.provisioning import prepared_run, provision
 from thingmint.registration.provisioning.provisioning_permissions import permissions_of
 from thingmint.registration.registry import billing_groups, thing_groups
@@ -130,7 +130,7 @@ def authority_with(store: MemoryStore, *statements: Json) -> RegistrationAuthori
 
 
 async def register(authority: RegistrationAuthority, token: str) -> object:
-    return await fleet.register_thing(authority, DEVICE, NAME, token, {"SerialNumber": "1"}, "client")
+    return await device_provisioning.register_thing(authority, DEVICE, NAME, token, {"SerialNumber": "1"}, "client")
 
 
 async def test_a_role_that_allows_every_step_lets_its_template_register_a_device(store: MemoryStore) -> None:

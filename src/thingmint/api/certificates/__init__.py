@@ -1,1 +1,1 @@
-"""The operations on certificates: device certificates, own CAs, providers and transfers."""
+"""Owns the operations on certificates: device certificates, own CAs, providers and transfers."""

@@ -26,10 +26,10 @@ from thingmint.core.certificates.ca_certificate import (
     CACertificateSummary,
     CACertificateUpdate,
     RegistrationConfig,
-    registration_config,
 )
 from thingmint.core.certificates.certificate import CertificateMode
 from thingmint.core.identifiers import parse_certificate_id
+from thingmint.core.provisioning.registration_config import registration_config
 from thingmint.issuance.pem import sent_pem
 from thingmint.registration.certificates import ca_certificates
 from thingmint.registration.certificates.ca_certificates import CARegistration

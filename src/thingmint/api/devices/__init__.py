@@ -1,1 +1,1 @@
-"""The operations on connected devices and their messages (the data plane of AWS IoT)."""
+"""Owns the operations on connected devices and their messages, and the table of all device operations."""

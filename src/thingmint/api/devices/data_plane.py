@@ -67,7 +67,7 @@ class EndedConnection:
     session_expiry: int
 
 
-class DeviceEdge(Protocol):
+class AccountDevices(Protocol):
     """What can be done with messages and connections of one account's devices, on behalf of its operators."""
 
     async def publish(self, message: DeviceMessage) -> None:
@@ -107,9 +107,9 @@ class DeviceEdge(Protocol):
         ...
 
 
-class DataPlane(Protocol):
+class OperatorDataPlane(Protocol):
     """The device edges of all accounts."""
 
-    def edge_of(self, scope: Scope) -> DeviceEdge:
+    def edge_of(self, scope: Scope) -> AccountDevices:
         """Return the edge to the account's devices; raise InvalidRequest if they have no place here."""
         ...

@@ -12,7 +12,7 @@ from thingmint.core.errors import AccessDenied, InvalidParameters, ThingmintErro
 from thingmint.core.provisioning.ownership import OwnershipTokenInvalid
 from thingmint.core.topics.patterns import AnswerOutcome, answer_topic
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning.fleet import Device
+from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 DEVICE_OPERATIONS: Final = DeviceOperations((*PROVISIONING, *RESERVED, *NOT_SERVED))
 
@@ -46,7 +46,7 @@ class DeviceApi:
         self._authority = authority
         self._errors = ErrorMap()
 
-    async def answer(self, device: Device, client_id: str, request: DeviceRequest, payload: bytes) -> Reply:
+    async def answer(self, device: FleetDevice, client_id: str, request: DeviceRequest, payload: bytes) -> Reply:
         """Carry out a request and return what came of it; a refusal is an answer, too.
 
         Raises only what is neither: the failures of the service.

@@ -1,1 +1,1 @@
-"""The operations on AWS IoT policies, their attachments and their simulation."""
+"""Owns the operations on AWS IoT policies, their attachments and their simulation."""

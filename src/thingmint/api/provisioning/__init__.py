@@ -1,1 +1,1 @@
-"""The operations on provisioning templates, fleets and bulk registration."""
+"""Owns the operations on provisioning templates and bulk registration, and those that devices call over MQTT."""

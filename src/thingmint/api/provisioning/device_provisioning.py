@@ -1,6 +1,6 @@
 """Owns the provisioning operations of devices: their messages and handlers; knows neither MQTT nor policies.
 
-The messages are those of AWS's device provisioning MQTT API. Rules: `registration.provisioning.fleet`.
+The messages are those of AWS's device provisioning MQTT API. Rules: `registration.provisioning.device_provisioning`.
 """
 
 from typing import Annotated, Final, TypeAlias
@@ -20,8 +20,8 @@ from thingmint.core.topics.patterns import (
 )
 from thingmint.issuance.pem import sent_pem
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning import fleet
-from thingmint.registration.provisioning.fleet import IssuedIdentity
+from thingmint.registration.provisioning import device_provisioning
+from thingmint.registration.provisioning.device_provisioning import IssuedIdentity
 
 # The limits of RegisterThing over HTTP; the MQTT API documents none.
 ParameterName: TypeAlias = Annotated[str, Constraint(max_length=2048)]
@@ -51,7 +51,7 @@ _bind_registration = compile_object_binder(RegisterThingPayload)
 
 async def create_keys_and_certificate(authority: RegistrationAuthority, call: DeviceCall) -> Members:
     """Issue a certificate for a new key, and return both."""
-    issued, key_pair = await fleet.create_keys(authority, call.device)
+    issued, key_pair = await device_provisioning.create_keys(authority, call.device)
     return {**_identity(issued), "privateKey": key_pair.private_key_pem.decode("ascii")}
 
 
@@ -59,7 +59,7 @@ async def create_certificate_from_csr(authority: RegistrationAuthority, call: De
     """Issue a certificate for the key of a signing request; raise SigningRequestRefused if it is not accepted."""
     csr_pem = _bind_csr(call.members).certificate_signing_request
     try:
-        return _identity(await fleet.create_from_csr(authority, call.device, csr_pem, call.client_id))
+        return _identity(await device_provisioning.create_from_csr(authority, call.device, csr_pem, call.client_id))
     except InvalidRequest as error:
         raise SigningRequestRefused(error.message) from error
 
@@ -67,7 +67,7 @@ async def create_certificate_from_csr(authority: RegistrationAuthority, call: De
 async def register_thing(authority: RegistrationAuthority, call: DeviceCall) -> Members:
     """Provision the device by the template that the topic names, and return its configuration."""
     request = _bind_registration(call.members)
-    provisioned = await fleet.register_thing(
+    provisioned = await device_provisioning.register_thing(
         authority,
         call.device,
         parse_template_name(call.names[TEMPLATE_NAME]),

@@ -1,1 +1,1 @@
-"""The operations on things, their types and groups, billing groups, tags, role aliases and events."""
+"""Owns the operations on things, their types and groups, billing groups, tags, role aliases and events."""

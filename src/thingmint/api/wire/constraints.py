@@ -82,19 +82,19 @@ Check: TypeAlias = Callable[[object], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ValueRule:
     """One limit: whether a value of the right type keeps it, and its wording."""
 
     holds: Check
     wording: str
 
 
-def rules_of(constraints: Iterable[Constraint]) -> tuple[Rule, ...]:
+def rules_of(constraints: Iterable[Constraint]) -> tuple[ValueRule, ...]:
     """Return the rules in the order in which AWS's services report them: pattern, then maximum, then minimum."""
     return tuple(rule for constraint in constraints for rule in _rules(constraint))
 
 
-def check(rules: tuple[Rule, ...], value: object, path: str, violations: Violations) -> None:
+def check(rules: tuple[ValueRule, ...], value: object, path: str, violations: Violations) -> None:
     """Note each rule that the value breaks."""
     for rule in rules:
         if not rule.holds(value):
@@ -121,20 +121,20 @@ def translate_pattern(pattern: str) -> str:
     return "".join(translated)
 
 
-def _rules(constraint: Constraint) -> Iterable[Rule]:
+def _rules(constraint: Constraint) -> Iterable[ValueRule]:
     if constraint.pattern is not None and constraint.pattern != _ANY_TEXT:
         matches = unicode_matcher(constraint.pattern) or _matcher(constraint.pattern)
-        yield Rule(lambda value: matches(str(value)), _PATTERN + constraint.pattern)
+        yield ValueRule(lambda value: matches(str(value)), _PATTERN + constraint.pattern)
     if constraint.max_length is not None:
-        yield Rule(_at_most(constraint.max_length), f"{_LENGTH} less than or equal to {constraint.max_length}")
+        yield ValueRule(_at_most(constraint.max_length), f"{_LENGTH} less than or equal to {constraint.max_length}")
     if constraint.min_length is not None:
-        yield Rule(_at_least(constraint.min_length), f"{_LENGTH} greater than or equal to {constraint.min_length}")
+        yield ValueRule(_at_least(constraint.min_length), f"{_LENGTH} greater than or equal to {constraint.min_length}")
     if constraint.le is not None:
         le = constraint.le
-        yield Rule(lambda value: _number(value) <= le, f"{_VALUE} less than or equal to {le}")
+        yield ValueRule(lambda value: _number(value) <= le, f"{_VALUE} less than or equal to {le}")
     if constraint.ge is not None:
         ge = constraint.ge
-        yield Rule(lambda value: _number(value) >= ge, f"{_VALUE} greater than or equal to {ge}")
+        yield ValueRule(lambda value: _number(value) >= ge, f"{_VALUE} greater than or equal to {ge}")
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from thingmint.core.topics.names import RESERVED_PREFIX
 from thingmint.core.topics.patterns import FORMAT, PayloadFormat, TopicPattern
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning.fleet import Device
+from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 Members: TypeAlias = dict[str, object]
 
@@ -29,7 +29,7 @@ class Hearer(StrEnum):
 class DeviceCall:
     """A request as its handler gets it: who asks, the names in the topic, and the members of the payload."""
 
-    device: Device
+    device: FleetDevice
     client_id: str
     names: Mapping[str, str]
     members: Mapping[str, object] = field(repr=False)

@@ -16,7 +16,7 @@ from typing import Annotated, TypeAlias, Union, get_args, get_origin
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
-from thingmint.api.wire.constraints import Constraint, Rule, Violations, check, rules_of
+from thingmint.api.wire.constraints import Constraint, ValueRule, Violations, check, rules_of
 
 Reader: TypeAlias = Callable[[object, str, Violations], object]
 """Takes a value, its path and where violations go; returns the typed value."""
@@ -38,7 +38,7 @@ class Shape:
     annotations: tuple[object, ...]
 
     @property
-    def rules(self) -> tuple[Rule, ...]:
+    def rules(self) -> tuple[ValueRule, ...]:
         """The rules of the annotated constraints."""
         return rules_of(extra for extra in self.annotations if isinstance(extra, Constraint))
 
@@ -93,7 +93,7 @@ def _json_scalar_or_struct(bare: object) -> Reader:
     return convert
 
 
-def _checked(convert: Reader, rules: tuple[Rule, ...]) -> Reader:
+def _checked(convert: Reader, rules: tuple[ValueRule, ...]) -> Reader:
     if not rules:
         return convert
 

@@ -26,9 +26,9 @@ class Match:
 
 
 @dataclass(slots=True)
-class _Node:
-    literals: dict[bytes, "_Node"] = field(default_factory=dict)
-    label: "_Node | None" = None
+class _RouteNode:
+    literals: dict[bytes, "_RouteNode"] = field(default_factory=dict)
+    label: "_RouteNode | None" = None
     ends: "_Route | None" = None
     greedy: "_Route | None" = None
 
@@ -43,7 +43,7 @@ class Router:
     """Finds operations by method and path: a literal segment before a label, a label before a greedy label."""
 
     def __init__(self, operations: Iterable[Served]) -> None:
-        self._methods: dict[str, _Node] = {}
+        self._methods: dict[str, _RouteNode] = {}
         for served in operations:
             path = served.operation.path
             self._add(served, path)
@@ -65,11 +65,11 @@ class Router:
         return Match(served.operation, labels, served.invoke)
 
     def _add(self, served: Served, path: str) -> None:
-        node = self._methods.setdefault(served.operation.method, _Node())
+        node = self._methods.setdefault(served.operation.method, _RouteNode())
         names: list[str] = []
         for segment in path[1:].split("/"):
             if not segment.startswith("{"):
-                node = node.literals.setdefault(segment.encode(), _Node())
+                node = node.literals.setdefault(segment.encode(), _RouteNode())
                 continue
             name = segment[1:-1]
             names.append(name.removesuffix("+"))
@@ -77,7 +77,7 @@ class Router:
                 _refuse_second(node.greedy, served)
                 node.greedy = _Route(served, tuple(names))
                 return
-            node.label = node.label or _Node()
+            node.label = node.label or _RouteNode()
             node = node.label
         _refuse_second(node.ends, served)
         node.ends = _Route(served, tuple(names))
@@ -89,7 +89,7 @@ def _refuse_second(present: _Route | None, served: Served) -> None:
 
 
 def _find(
-    node: _Node, segments: list[bytes], at: int, values: tuple[bytes, ...]
+    node: _RouteNode, segments: list[bytes], at: int, values: tuple[bytes, ...]
 ) -> tuple[_Route, tuple[bytes, ...]] | None:
     if at == len(segments):
         return None if node.ends is None else (node.ends, values)

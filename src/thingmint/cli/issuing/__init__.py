@@ -1,1 +1,1 @@
-"""`thingmint issue`: identities in bulk, each of them exactly once, whatever interrupts the work."""
+"""Owns `thingmint issue`: identities in bulk, each of them exactly once, whatever interrupts the work."""

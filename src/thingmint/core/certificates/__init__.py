@@ -1,1 +1,1 @@
-"""Certificates, CA certificates, certificate providers and transfers: values and rules."""
+"""Owns certificates, CA certificates, certificate providers and transfers: values and rules."""

@@ -1,6 +1,5 @@
 """Owns what a user's own CA certificate is in the registry, and which changes of it exist; refuses to know X.509."""
 
-import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -8,12 +7,9 @@ from enum import StrEnum
 from thingmint.core.certificates.certificate import CertificateMode
 from thingmint.core.errors import CertificateStateRefused, InvalidRequest
 from thingmint.core.identifiers import CertificateId, Scope, ca_certificate_arn
-from thingmint.core.provisioning.template import TemplateKind, parse_template
 
 # From RegisterCACertificate's documentation in the service model.
 MAX_CAS_WITH_ONE_SUBJECT = 10
-
-_ROLE_ARN = re.compile(r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[\x21-\x7e]+")
 
 
 class CACertificateStatus(StrEnum):
@@ -100,26 +96,6 @@ class CACertificateUpdate:
     auto_registration: AutoRegistrationStatus | None = None
     registration_config: RegistrationConfig | None = None
     remove_auto_registration: bool = False
-
-
-def registration_config(
-    template_body: str | None, template_name: str | None, role_arn: str | None
-) -> RegistrationConfig | None:
-    """Return the configuration, None where nothing is configured.
-
-    Raises InvalidRequest for two templates, for a text that is no template for devices that first connect or comes
-    without a role, and for a role that is no role.
-    """
-    if template_body is not None and template_name is not None:
-        raise InvalidRequest("registrationConfig takes either templateBody or templateName, not both")
-    if template_body is not None and role_arn is None:
-        raise InvalidRequest("registrationConfig with a templateBody must have a roleArn")
-    if role_arn is not None and not _ROLE_ARN.fullmatch(role_arn):
-        raise InvalidRequest("registrationConfig.roleArn is not the ARN of an IAM role")
-    if template_body is not None:
-        parse_template(template_body, TemplateKind.JITP)
-    config = RegistrationConfig(template_body, template_name, role_arn)
-    return None if config == RegistrationConfig() else config
 
 
 def updated(before: CACertificate, update: CACertificateUpdate, at: datetime) -> CACertificate:

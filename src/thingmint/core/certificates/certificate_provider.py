@@ -6,9 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from thingmint.core.errors import InvalidRequest
+from thingmint.core.hooks import HookFailed, is_function_arn
 from thingmint.core.identifiers import CertificateProviderName, Scope, certificate_provider_arn
-from thingmint.core.provisioning.hook import HookFailed
-from thingmint.core.provisioning.stored_template import is_function_arn
 
 
 class ProvidedOperation(StrEnum):

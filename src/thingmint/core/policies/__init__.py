@@ -1,1 +1,1 @@
-"""The policy language: documents, statements, patterns, conditions, and how requests are decided."""
+"""Owns the policy language: documents, statements, patterns, conditions, and how requests are decided."""

@@ -14,7 +14,7 @@ from thingmint.core.policies.budget import ensure_weight_in_force
 from thingmint.core.policies.conditions import RequestContext
 from thingmint.core.policies.language import Decision, DecisionEffect, Policy
 from thingmint.core.policies.shared_subscriptions import resource_forms
-from thingmint.core.policies.statements import Effect, Statement
+from thingmint.core.policies.statements import Effect, PolicyStatement
 from thingmint.core.wildcards import Predicate
 
 # A device publishes to few topics; thousands of devices that do not must not fill the memory.
@@ -25,7 +25,7 @@ _IMPLICIT_DENY = Decision(DecisionEffect.IMPLICIT_DENY)
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    statement: Statement
+    statement: PolicyStatement
     matches: Predicate
     decision: Decision
 
@@ -93,7 +93,7 @@ class Authorizer:
             )
         return rules
 
-    def _rule(self, policy_index: int, statement_index: int, statement: Statement) -> _Rule:
+    def _rule(self, policy_index: int, statement_index: int, statement: PolicyStatement) -> _Rule:
         key = policy_index, statement_index
         rule = self._bound.get(key)
         if rule is None:
@@ -102,6 +102,6 @@ class Authorizer:
         return rule
 
 
-def _decision(policy_index: int, statement_index: int, statement: Statement) -> Decision:
+def _decision(policy_index: int, statement_index: int, statement: PolicyStatement) -> Decision:
     effect = DecisionEffect.EXPLICIT_DENY if statement.effect is Effect.DENY else DecisionEffect.ALLOWED
     return Decision(effect, policy_index, statement_index, statement.sid)

@@ -13,7 +13,7 @@ from re import Pattern
 
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, ThingName, ThingTypeName
 from thingmint.core.policies.certificate_variables import every_name
-from thingmint.core.policies.device_context import ConnectAttribute, DeviceConnection, connect_context, device_context
+from thingmint.core.policies.device_context import ConnectAttribute, ConnectionContext, connect_context, device_context
 from thingmint.core.policies.language import Policy
 from thingmint.core.registry.attributes import Attributes
 from thingmint.core.registry.thing import Thing
@@ -84,7 +84,7 @@ def _keys_of_devices() -> Iterator[ConditionKey]:
     created = datetime(1970, 1, 1, tzinfo=UTC)
     thing = Thing(scope, ThingName(name), name, created, ThingTypeName(name), attributes=Attributes.of({name: name}))
     certificate_id = CertificateId("0" * 64)
-    lasting = device_context(DeviceConnection(name, name, name, certificate_id, every_name(), thing))
+    lasting = device_context(ConnectionContext(name, name, name, certificate_id, every_name(), thing))
     for key in lasting.names:
         # Its name is the thing's to choose.
         yield _of(key.replace(f"[{name}]", f"[{_NAME}]"))

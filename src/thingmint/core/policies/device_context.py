@@ -25,7 +25,7 @@ class ConnectAttribute(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceConnection:
+class ConnectionContext:
     """What is known of a device that connects; None where it is not. ``thing`` is the one that it connects as."""
 
     client_id: str | None = None
@@ -47,7 +47,7 @@ def connected_thing(client_id: str, attachments: Iterable[tuple[Thing, ThingPrin
     return None
 
 
-def device_context(connection: DeviceConnection) -> RequestContext:
+def device_context(connection: ConnectionContext) -> RequestContext:
     """Return the condition keys that last as long as the connection."""
     names = certificate_keys(connection.certificate_names)
     own = {key: (value,) for key, value in _own_keys(connection) if value is not None}
@@ -65,7 +65,7 @@ def connect_context(
     return context.extended(asked)
 
 
-def _own_keys(connection: DeviceConnection) -> list[tuple[str, str | None]]:
+def _own_keys(connection: ConnectionContext) -> list[tuple[str, str | None]]:
     return [
         ("iot:ClientId", connection.client_id),
         ("aws:SourceIp", connection.source_address),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.policies.document import read_document
 from thingmint.core.policies.language import Policy, compiled
-from thingmint.core.policies.statements import VERSION_WITH_VARIABLES, Statement, parse_statements, version_of
+from thingmint.core.policies.statements import VERSION_WITH_VARIABLES, PolicyStatement, parse_statements, version_of
 from thingmint.core.strict_json import Malformed, Node, position, written
 
 # AWS IoT's quota, which does not count white space.
@@ -30,7 +30,7 @@ def parse_new_iot_policy(text: str) -> Policy:
     return _parse(text, _parse_new)
 
 
-def _parse_new(document: Node, services: frozenset[str]) -> tuple[Statement, ...]:
+def _parse_new(document: Node, services: frozenset[str]) -> tuple[PolicyStatement, ...]:
     if version_of(document) not in (None, VERSION_WITH_VARIABLES):
         raise MalformedPolicy(f"Unknown policy document version. It must be version {VERSION_WITH_VARIABLES}")
     if len(written(document)) > MAX_SIGNIFICANT_CHARACTERS:
@@ -41,7 +41,7 @@ def _parse_new(document: Node, services: frozenset[str]) -> tuple[Statement, ...
     return parse_statements(document, services)
 
 
-def _parse(text: str, parse: Callable[[Node, frozenset[str]], tuple[Statement, ...]]) -> Policy:
+def _parse(text: str, parse: Callable[[Node, frozenset[str]], tuple[PolicyStatement, ...]]) -> Policy:
     try:
         return compiled(text, parse(read_document(text, MAX_SIGNIFICANT_CHARACTERS), SERVICES))
     except Malformed as error:

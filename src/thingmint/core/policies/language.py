@@ -13,7 +13,7 @@ from hashlib import sha256
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.policies.conditions import RequestContext
 from thingmint.core.policies.document import read_document
-from thingmint.core.policies.statements import Effect, Statement, parse_statements
+from thingmint.core.policies.statements import Effect, PolicyStatement, parse_statements
 from thingmint.core.strict_json import Malformed, position
 
 
@@ -34,7 +34,7 @@ class Policy:
     """
 
     digest: bytes
-    statements: tuple[Statement, ...] = field(repr=False, compare=False)
+    statements: tuple[PolicyStatement, ...] = field(repr=False, compare=False)
     positions: tuple[str, ...] = field(repr=False, compare=False)
     weight: int = field(compare=False)
     only_denies: bool = field(default=False, repr=False)
@@ -96,13 +96,13 @@ def parse_new_policy(text: str) -> Policy:
     return policy
 
 
-def compiled(text: str, statements: tuple[Statement, ...]) -> Policy:
+def compiled(text: str, statements: tuple[PolicyStatement, ...]) -> Policy:
     """Return the policy with this text, which has these statements."""
     positions = tuple(position(text, statement.offset) for statement in statements)
     return Policy(sha256(text.encode()).digest(), statements, positions, weight_of_statements(statements))
 
 
-def weight_of_statements(statements: Sequence[Statement]) -> int:
+def weight_of_statements(statements: Sequence[PolicyStatement]) -> int:
     """Return how much work the statements may cause; see `core.policies.budget`."""
     return sum(statement.weight for statement in statements)
 

@@ -14,7 +14,7 @@ from thingmint.core.policies.budget import ensure_weight_in_force, ensure_weight
 from thingmint.core.policies.conditions import RequestContext
 from thingmint.core.policies.language import Decision, DecisionEffect, Policy
 from thingmint.core.policies.shared_subscriptions import resource_forms
-from thingmint.core.policies.statements import Effect, Statement
+from thingmint.core.policies.statements import Effect, PolicyStatement
 from thingmint.core.wildcards import Predicate
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class AuthRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SimulatedDecision:
     """How one resource was decided: by which statement of which policy, where one spoke, and where that stands."""
 
     resource: str
@@ -109,7 +109,7 @@ class AuthResult:
     implicitly_denying: tuple[NamedPolicy, ...]
     explicitly_denying: tuple[NamedPolicy, ...]
     missing_context_values: tuple[str, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[SimulatedDecision, ...]
 
 
 def simulate(
@@ -164,10 +164,10 @@ def _waits_for_client_id(request: AuthRequest, policies: Sequence[NamedPolicy]) 
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
+class _SimulatedRule:
     """A statement, with what this context makes of it: whether its condition holds, and its resources."""
 
-    statement: Statement
+    statement: PolicyStatement
     holds: bool
     matches: Predicate
     missing_keys: frozenset[str]
@@ -175,12 +175,12 @@ class _Rule:
 
 
 @dataclass(slots=True)
-class _Answer:
+class _SimulatedAnswer:
     """What was decided about one resource so far: the first statement that denies, and the first that allows."""
 
     by_effect: dict[Effect, Decision]
 
-    def hear(self, rules: Sequence[_Rule], forms: Sequence[str]) -> set[Effect]:
+    def hear(self, rules: Sequence[_SimulatedRule], forms: Sequence[str]) -> set[Effect]:
         """Ask the rules of one policy and return which effects they have on the resource, which may have two forms."""
         spoken = set()
         for rule in rules:
@@ -194,9 +194,9 @@ class _Answer:
         return self.by_effect.get(Effect.DENY) or self.by_effect.get(Effect.ALLOW) or _IMPLICIT_DENY
 
 
-def _bound(policy_index: int, named: NamedPolicy, context: RequestContext) -> tuple[_Rule, ...]:
+def _bound(policy_index: int, named: NamedPolicy, context: RequestContext) -> tuple[_SimulatedRule, ...]:
     return tuple(
-        _Rule(
+        _SimulatedRule(
             statement,
             statement.holds(context),
             statement.bound(context),
@@ -210,19 +210,19 @@ def _bound(policy_index: int, named: NamedPolicy, context: RequestContext) -> tu
 def _result(
     request: AuthRequest,
     policies: Sequence[NamedPolicy],
-    bound: Sequence[Sequence[_Rule]],
+    bound: Sequence[Sequence[_SimulatedRule]],
     waits_for_client_id: bool,
 ) -> Simulation[AuthResult]:
     action = ACTIONS[request.action]
     folded = action.lower()
-    about: list[list[_Rule]] = []
+    about: list[list[_SimulatedRule]] = []
     for rules in bound:
         about.append([rule for rule in rules if rule.statement.speaks_of(folded)])
         yield
     effects: list[set[DecisionEffect]] = [set() for _ in policies]
     decisions = []
     for resource in request.resources:
-        answer, forms = _Answer({}), _forms(request, resource)
+        answer, forms = _SimulatedAnswer({}), _forms(request, resource)
         for rules, said in zip(about, effects, strict=True):
             spoken = answer.hear(rules, forms)
             said.update({_SAYS[effect] for effect in spoken} or {DecisionEffect.IMPLICIT_DENY})
@@ -249,15 +249,15 @@ def _saying(
     return tuple(policy for policy, said in zip(policies, effects, strict=True) if effect in said)
 
 
-def _missing(about: Sequence[Sequence[_Rule]], waits_for_client_id: bool) -> tuple[str, ...]:
+def _missing(about: Sequence[Sequence[_SimulatedRule]], waits_for_client_id: bool) -> tuple[str, ...]:
     beginning = frozenset({_CLIENT_ID} if waits_for_client_id else ())
     return tuple(sorted(beginning.union(*(rule.missing_keys for rules in about for rule in rules))))
 
 
-def _verdict(resource: str, decision: Decision, policies: Sequence[NamedPolicy]) -> Verdict:
+def _verdict(resource: str, decision: Decision, policies: Sequence[NamedPolicy]) -> SimulatedDecision:
     answer = _DECISIONS[decision.effect]
     if decision.policy_index is None or decision.statement_index is None:
-        return Verdict(resource, answer)
+        return SimulatedDecision(resource, answer)
     decider = policies[decision.policy_index]
     where = decider.policy.statement_position(decision.statement_index)
-    return Verdict(resource, answer, decider, decision.statement_index, decision.sid, where)
+    return SimulatedDecision(resource, answer, decider, decision.statement_index, decision.sid, where)

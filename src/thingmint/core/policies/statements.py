@@ -24,7 +24,7 @@ from thingmint.core.policies.patterns import (
     variables_of,
     weight_of,
 )
-from thingmint.core.strict_json import Entry, Malformed, Members, Node, Number
+from thingmint.core.strict_json import Entry, JSONNumber, Malformed, Members, Node
 from thingmint.core.wildcards import Predicate, glob
 from thingmint.host.words import in_words
 
@@ -66,7 +66,7 @@ class ResourcePattern:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class PolicyStatement:
     """One statement. ``other_actions`` and ``other_resources`` tell NotAction and NotResource."""
 
     sid: str | None
@@ -130,7 +130,7 @@ class Statement:
         return True not in matches
 
 
-def parse_statements(document: Node, services: frozenset[str] | None = None) -> tuple[Statement, ...]:
+def parse_statements(document: Node, services: frozenset[str] | None = None) -> tuple[PolicyStatement, ...]:
     """Return the statements of a policy document; raise Malformed if it breaks the grammar.
 
     ``services`` are the prefixes that actions may have; None allows those of every service.
@@ -160,7 +160,7 @@ class _StatementReader:
         self._services = services
         self._sids: set[str] = set()
 
-    def statement(self, node: Node) -> Statement:
+    def statement(self, node: Node) -> PolicyStatement:
         elements = _members(node, "a statement", _STATEMENT_KEYS)
         for principal in ("Principal", "NotPrincipal"):
             if principal in elements:
@@ -169,7 +169,7 @@ class _StatementReader:
             raise Malformed(node.offset, "the statement has no Effect")
         actions, other_actions = _one_of(elements, "Action", "NotAction", node)
         resources, other_resources = _one_of(elements, "Resource", "NotResource", node)
-        return Statement(
+        return PolicyStatement(
             sid=self._sid(elements.get("Sid")),
             effect=Effect(_choice(elements["Effect"].node, tuple(effect.value for effect in Effect), "Effect")),
             actions=tuple(self._action(each) for each in _one_or_more(actions.node, actions.key)),
@@ -274,7 +274,7 @@ def _condition_value(node: Node) -> str:
     match node.value:
         case str() as text:
             return text
-        case Number(text):
+        case JSONNumber(text):
             return text
         case bool() as truth:
             return "true" if truth else "false"

@@ -5,37 +5,9 @@ The JSON of both is AWS's ("Pre-provisioning hooks" in the developer guide), so 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
+from thingmint.core.hooks import HookFailed
 from thingmint.core.identifiers import CertificateId
-
-# AWS's limit on a hook's run time.
-HOOK_SECONDS = 5.0
-
-
-class HookFailed(Exception):
-    """A hook could not be asked or gave no answer of the right form; the text is for the log, never for a device."""
-
-
-class HookBusy(HookFailed):
-    """A hook has as many callers as it takes at once, and none of them went in time: the device may come again."""
-
-
-class Question(Protocol):
-    """What an operator's function is asked, be it a hook or a certificate provider."""
-
-    @property
-    def asked_for(self) -> str:
-        """The ARN of what the question is about, for the log."""
-        ...
-
-    def as_json(self) -> dict[str, object]:
-        """Return the question as the function reads it."""
-        ...
-
-    def check(self, answer: object) -> None:
-        """Raise HookFailed unless the answer is one to this question."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

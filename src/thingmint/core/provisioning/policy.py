@@ -15,7 +15,7 @@ from thingmint.core.policies.iot_policy import parse_iot_policy
 from thingmint.core.provisioning.values import (
     FindInMap,
     Items,
-    Listing,
+    ListValue,
     Literal,
     Placeholder,
     Reference,
@@ -23,7 +23,7 @@ from thingmint.core.provisioning.values import (
     Select,
     Split,
     Substitution,
-    Text,
+    TextValue,
 )
 from thingmint.core.strict_json import Entry, Members, Node, Value, written
 
@@ -61,7 +61,7 @@ class ChosenDocument:
     """A document that the template has as a whole, in its section Mappings for instance, and chooses for a device."""
 
     path: str
-    value: Text
+    value: TextValue
 
     def text(self, resolution: Resolution) -> str:
         """Return the document that is chosen."""
@@ -73,7 +73,7 @@ class Put:
     """A function in the place of a text or, where its value is a list, of a list of texts."""
 
     path: str
-    value: Text | Split
+    value: TextValue | Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class ComposedDocument:
         return _policy(self.path, written(_composed(self.root, resolution)))
 
 
-def is_given(value: Text | Listing) -> bool:
+def is_given(value: TextValue | ListValue) -> bool:
     """Return whether a device's values become a part of the text, and not only choose among the template's own."""
     match value:
         case Literal() | FindInMap():
@@ -118,7 +118,7 @@ def is_given(value: Text | Listing) -> bool:
             return True
 
 
-def names_given(value: Text | Listing) -> Iterator[str]:
+def names_given(value: TextValue | ListValue) -> Iterator[str]:
     """Yield the parameters whose values become a part of the text as they are."""
     match value:
         case Reference(name):
@@ -149,7 +149,7 @@ def _composed(part: Part, resolution: Resolution) -> Node:
             return _node(tuple([_composed(element, resolution) for element in elements]))
 
 
-def _put(path: str, value: Text | Split, resolution: Resolution) -> Node:
+def _put(path: str, value: TextValue | Split, resolution: Resolution) -> Node:
     match value:
         case Split():
             texts = value.texts(resolution)
@@ -178,7 +178,7 @@ def _substituted(
             yield _checked(path, f"the value of {part.name}", resolution.parameter(part.name))
 
 
-def _text(path: str, value: Text, resolution: Resolution) -> str:
+def _text(path: str, value: TextValue, resolution: Resolution) -> str:
     if isinstance(value, Substitution):
         node = _put(path, value, resolution)
         assert isinstance(node.value, str), "a substitution comes to a text"

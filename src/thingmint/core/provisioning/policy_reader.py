@@ -22,7 +22,7 @@ from thingmint.core.provisioning.policy import (
     names_given,
 )
 from thingmint.core.provisioning.reader import ValueReader, members, refused
-from thingmint.core.provisioning.values import Mappings, Placeholder, Resolution, Split, Substitution, Text
+from thingmint.core.provisioning.values import Mappings, Placeholder, Resolution, Split, Substitution, TextValue
 from thingmint.core.strict_json import Malformed, Members, Node, position, read_json, written
 
 # A document's own depth (six) and that of functions inside functions.
@@ -77,7 +77,7 @@ class PolicyReader:
         self._try(document, place, text)
         return document
 
-    def _substituted_part(self, node: Node, own: Mapping[str, Text], path: str, key: str | None) -> Part:
+    def _substituted_part(self, node: Node, own: Mapping[str, TextValue], path: str, key: str | None) -> Part:
         """Return the part with the names in its strings marked, as Fn::Sub would find them in the text."""
         match node.value:
             case str() as text:
@@ -100,7 +100,7 @@ class PolicyReader:
             case _:
                 return node
 
-    def _key(self, key: str, own: Mapping[str, Text], path: str) -> str:
+    def _key(self, key: str, own: Mapping[str, TextValue], path: str) -> str:
         value = self._values.substitution(key, own, path)
         if _has_names(value):
             raise refused(path, f"the key {key!r} has a name to replace; only texts can have")
@@ -126,7 +126,7 @@ class PolicyReader:
             case _:
                 return node
 
-    def _put(self, value: Text | Split, path: str, key: str | None) -> Put:
+    def _put(self, value: TextValue | Split, path: str, key: str | None) -> Put:
         if is_given(value) and key in _NOT_FOR_DEVICES:
             raise refused(path, f"what a device gives cannot be a part of {key}; it can be of Resource and Condition")
         for name in names_given(value):

@@ -10,7 +10,7 @@ from thingmint.core.provisioning.values import (
     FindInMap,
     Items,
     Join,
-    Listing,
+    ListValue,
     Literal,
     Mappings,
     Placeholder,
@@ -18,10 +18,10 @@ from thingmint.core.provisioning.values import (
     Select,
     Split,
     Substitution,
-    Text,
+    TextValue,
     unresolved,
 )
-from thingmint.core.strict_json import Entry, Members, Node, Number
+from thingmint.core.strict_json import Entry, JSONNumber, Members, Node
 
 JOIN = "Fn::Join"
 # What policy variables begin with, in AWS IoT's policies.
@@ -48,7 +48,7 @@ def plain_text(node: Node, path: str) -> str:
     match node.value:
         case str() as text:
             return text
-        case Number(text):
+        case JSONNumber(text):
             return text
         case bool() as truth:
             return "true" if truth else "false"
@@ -82,7 +82,7 @@ class ValueReader:
     def __init__(self, names: frozenset[str], mappings: Mappings, without: frozenset[str] = frozenset()) -> None:
         self._names = names
         self._mappings = mappings
-        functions: Mapping[str, Callable[[Node, str], Text]] = {
+        functions: Mapping[str, Callable[[Node, str], TextValue]] = {
             "Ref": self._reference,
             JOIN: self._join,
             "Fn::Select": self._select,
@@ -90,12 +90,12 @@ class ValueReader:
             "Fn::Sub": self._substitution,
         }
         self._texts = {name: read for name, read in functions.items() if name not in without}
-        self._lists: Mapping[str, Callable[[Node, str], Listing]] = {
+        self._lists: Mapping[str, Callable[[Node, str], ListValue]] = {
             "Fn::Split": self._split,
             "Fn::FindInMap": self._find_in_map,
         }
 
-    def text(self, node: Node, path: str) -> Text:
+    def text(self, node: Node, path: str) -> TextValue:
         """Return a value that comes to one text; raise InvalidRequest if it is malformed."""
         if not isinstance(node.value, Members):
             return Literal(plain_text(node, path))
@@ -105,7 +105,7 @@ class ValueReader:
             raise refused(path, f"{name!r} is no function that gives a text here; {', '.join(self._texts)} are")
         return read(argument, f"{path}.{name}")
 
-    def listing(self, node: Node, path: str) -> Listing:
+    def listing(self, node: Node, path: str) -> ListValue:
         """Return a value that comes to a list of texts; raise InvalidRequest if it is malformed."""
         if isinstance(node.value, tuple):
             return Items(tuple(self.text(each, f"{path}[{index}]") for index, each in enumerate(node.value)))
@@ -149,7 +149,7 @@ class ValueReader:
             raise refused(f"{path}[0]", f"there is no mapping {mapping.value!r}")
         return FindInMap(mapping, key, field)
 
-    def substituted_text(self, node: Node, path: str) -> tuple[str, dict[str, Text], str]:
+    def substituted_text(self, node: Node, path: str) -> tuple[str, dict[str, TextValue], str]:
         """Return the text of a Fn::Sub, the names of its own, and where the text is; raise InvalidRequest."""
         if isinstance(node.value, str):
             return node.value, {}, path
@@ -161,7 +161,7 @@ class ValueReader:
         }
         return first.value, own, f"{path}[0]"
 
-    def substitution(self, text: str, own: Mapping[str, Text], path: str) -> Substitution:
+    def substitution(self, text: str, own: Mapping[str, TextValue], path: str) -> Substitution:
         """Return the text with its names marked; raise InvalidRequest for a name that stands for nothing."""
         parts = _placeholders(text, path)
         for part in parts:

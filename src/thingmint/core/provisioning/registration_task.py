@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from thingmint.core.errors import InvalidRequest, ThingmintError
 from thingmint.core.identifiers import Scope
-from thingmint.core.strict_json import Malformed, Members, Number, Value, read_json
+from thingmint.core.strict_json import JSONNumber, Malformed, Members, Value, read_json
 
 # AWS IoT's quotas: the length of a line, and how long a task is kept.
 MAX_LINE_BYTES = 262_144
@@ -26,7 +26,7 @@ _MAX_DEPTH = 64
 _OTHER_ENCODINGS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _KINDS: tuple[tuple[type, str], ...] = (
     (str, "a string"),
-    (Number, "a number"),
+    (JSONNumber, "a number"),
     (bool, "true or false"),
     (tuple, "a list"),
     (Members, "an object"),
@@ -84,7 +84,7 @@ class InputLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LineOutcome:
     """What came of one line, and the line of the report that tells of it."""
 
     line: int
@@ -230,20 +230,20 @@ def _kind(value: Value) -> str:
     return next(name for kind, name in _KINDS if isinstance(value, kind))
 
 
-def success(line: InputLine, certificate_pem: str | None, resource_arns: Mapping[str, str]) -> Outcome:
+def success(line: InputLine, certificate_pem: str | None, resource_arns: Mapping[str, str]) -> LineOutcome:
     """Return the outcome of a line whose device was registered."""
     response: dict[str, object] = {"resourceArns": dict(resource_arns)}
     if certificate_pem is not None:
         response["certificatePem"] = certificate_pem
-    return Outcome(line.number, True, _report(line, response=response))
+    return LineOutcome(line.number, True, _report(line, response=response))
 
 
-def failure(line: InputLine, message: str) -> Outcome:
+def failure(line: InputLine, message: str) -> LineOutcome:
     """Return the outcome of a line whose device was not registered."""
-    return Outcome(line.number, False, _report(line, errorMessage=message[:_MAX_MESSAGE]))
+    return LineOutcome(line.number, False, _report(line, errorMessage=message[:_MAX_MESSAGE]))
 
 
-def report_lines(outcomes: Sequence[Outcome], kind: ReportType) -> bytes:
+def report_lines(outcomes: Sequence[LineOutcome], kind: ReportType) -> bytes:
     """Return the lines that the outcomes add to a report."""
     succeeded = kind is ReportType.RESULTS
     return "".join(f"{each.report}\n" for each in outcomes if each.succeeded is succeeded).encode()

@@ -30,7 +30,7 @@ from thingmint.core.provisioning.resources import (
     parse_principal_type,
     parse_status,
 )
-from thingmint.core.provisioning.values import Items, Listing, Literal, Reference, Text
+from thingmint.core.provisioning.values import Items, ListValue, Literal, Reference, TextValue
 from thingmint.core.registry.attributes import Attributes
 from thingmint.core.registry.thing import MAX_ATTRIBUTES_WITH_TYPE
 from thingmint.core.strict_json import Entry, Members, Node
@@ -110,7 +110,7 @@ class ResourceReader:
             overrides,
         )
 
-    def _attributes(self, entry: Entry | None, path: str) -> Mapping[str, Text] | None:
+    def _attributes(self, entry: Entry | None, path: str) -> Mapping[str, TextValue] | None:
         if entry is None:
             return None
         entries = members(entry.node, path)
@@ -125,7 +125,7 @@ class ResourceReader:
         _checked(path, Attributes.of, literals | dict.fromkeys(attributes.keys() - literals.keys(), ""))
         return attributes
 
-    def _groups(self, entry: Entry | None, path: str) -> Listing | None:
+    def _groups(self, entry: Entry | None, path: str) -> ListValue | None:
         if entry is None:
             return None
         groups = self._values.listing(entry.node, path)
@@ -204,7 +204,7 @@ def _overrides(entry: Entry | None, path: str, known: Mapping[str, frozenset[Ove
     return chosen
 
 
-def _check_literals(values: Iterable[Text], path: str, check: Callable[[str], object]) -> None:
+def _check_literals(values: Iterable[TextValue], path: str, check: Callable[[str], object]) -> None:
     for value in values:
         if isinstance(value, Literal):
             _checked(path, check, value.value)

@@ -13,7 +13,7 @@ from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import PolicyName
 from thingmint.core.provisioning.policy import Document
-from thingmint.core.provisioning.values import Listing, Text
+from thingmint.core.provisioning.values import ListValue, TextValue
 from thingmint.core.registry.thing import ThingPrincipalType
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Property:
     """A value and where the template has it."""
 
     path: str
-    value: Text
+    value: TextValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,9 @@ class ThingResource:
     logical_id: str
     path: str
     name: Property
-    attributes: Mapping[str, Text] | None
+    attributes: Mapping[str, TextValue] | None
     type_name: Property | None
-    groups: Listing | None
+    groups: ListValue | None
     billing_group: Property | None
     overrides: Overrides
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from thingmint.core.errors import DeletionRefused, InvalidRequest, ResourceNotFound, VersionsLimitExceeded
+from thingmint.core.hooks import is_function_arn
 from thingmint.core.identifiers import Scope, TemplateName, provisioning_template_arn
 
 # AWS IoT's quotas.
@@ -15,19 +16,11 @@ FIRST_VERSION = 1
 
 # The one version of the hook's payload that AWS has published.
 PAYLOAD_VERSION = "2020-04-01"
-_LAMBDA_ARN = re.compile(
-    r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[a-zA-Z0-9_-]{1,64}(:(\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
-)
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]+")
 
 
 class TemplateNotFound(ResourceNotFound):
     """The account has no provisioning template with this name, or not the one any more that was meant."""
-
-
-def is_function_arn(text: str) -> bool:
-    """Say whether the text is the ARN of a Lambda function, of a version or of an alias of one."""
-    return _LAMBDA_ARN.fullmatch(text) is not None
 
 
 def is_role_arn(text: str) -> bool:

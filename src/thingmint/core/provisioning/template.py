@@ -29,7 +29,7 @@ from thingmint.core.provisioning.resources import (
     Resource,
     ThingResource,
 )
-from thingmint.core.provisioning.values import Mappings, Text
+from thingmint.core.provisioning.values import Mappings, TextValue
 from thingmint.core.strict_json import Entry, Malformed, Members, Node, position, read_json
 
 T = TypeVar("T", ThingResource, CertificateResource)
@@ -87,7 +87,7 @@ class Template:
     thing: ThingResource | None = field(repr=False, compare=False)
     certificate: CertificateResource | None = field(repr=False, compare=False)
     policies: tuple[PolicyResource, ...] = field(repr=False, compare=False)
-    device_configuration: Mapping[str, Text] = field(repr=False, compare=False)
+    device_configuration: Mapping[str, TextValue] = field(repr=False, compare=False)
 
 
 def parse_template(text: str, kind: TemplateKind) -> Template:
@@ -165,7 +165,7 @@ def _at_most_one(resources: list[Resource], kind: type[T]) -> T | None:
     return found[0] if found else None
 
 
-def _device_configuration(entry: Entry | None, values: ValueReader) -> Mapping[str, Text]:
+def _device_configuration(entry: Entry | None, values: ValueReader) -> Mapping[str, TextValue]:
     if entry is None:
         return {}
     configuration = {}

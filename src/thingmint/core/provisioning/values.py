@@ -55,14 +55,14 @@ class Resolution:
             raise InvalidParameters(f"the template comes to more than {MAX_CHARACTERS} characters")
 
 
-class Text(Protocol):
+class TextValue(Protocol):
     """A value that comes to one text."""
 
     def text(self, resolution: Resolution) -> str:
         """Return the text; raise InvalidParameters if the parameters do not give it."""
 
 
-class Listing(Protocol):
+class ListValue(Protocol):
     """A value that comes to a list of texts."""
 
     def texts(self, resolution: Resolution) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ class Join:
     """``Fn::Join``: a list as one text."""
 
     delimiter: str
-    items: Listing
+    items: ListValue
 
     def text(self, resolution: Resolution) -> str:
         """Return the list's texts with the delimiter between them."""
@@ -108,8 +108,8 @@ class Join:
 class Select:
     """``Fn::Select``: one element of a list, counted from zero."""
 
-    index: Text
-    items: Listing
+    index: TextValue
+    items: ListValue
 
     def text(self, resolution: Resolution) -> str:
         """Return the element; raise InvalidParameters if the list has none at the index."""
@@ -123,9 +123,9 @@ class Select:
 class FindInMap:
     """``Fn::FindInMap``: what the section Mappings holds under two keys, a text or a list."""
 
-    mapping: Text
-    key: Text
-    field: Text
+    mapping: TextValue
+    key: TextValue
+    field: TextValue
 
     def text(self, resolution: Resolution) -> str:
         """Return the text; raise InvalidParameters if there is none."""
@@ -159,7 +159,7 @@ class Substitution:
     """``Fn::Sub``: a text with the values of its own names, and of parameters, put in."""
 
     parts: tuple[str | Placeholder, ...]
-    own: tuple[tuple[str, Text], ...]
+    own: tuple[tuple[str, TextValue], ...]
 
     def text(self, resolution: Resolution) -> str:
         """Return the text with its names replaced."""
@@ -177,7 +177,7 @@ class Substitution:
 class Items:
     """A list whose elements are values."""
 
-    elements: tuple[Text, ...]
+    elements: tuple[TextValue, ...]
 
     def texts(self, resolution: Resolution) -> tuple[str, ...]:
         """Return the elements."""
@@ -189,7 +189,7 @@ class Split:
     """``Fn::Split``: a text as a list."""
 
     delimiter: str
-    source: Text
+    source: TextValue
 
     def texts(self, resolution: Resolution) -> tuple[str, ...]:
         """Return the parts of the text."""

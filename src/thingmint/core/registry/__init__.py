@@ -1,1 +1,1 @@
-"""Things, types, groups, tags, role aliases and registry events: values and rules."""
+"""Owns things, types, groups, tags, role aliases and registry events: values and rules."""

@@ -1,1 +1,1 @@
-"""The grammar of topics and topic filters, and the patterns of the topics that AWS IoT reserves."""
+"""Owns the grammar of topics and topic filters, and the patterns of the topics that AWS IoT reserves."""

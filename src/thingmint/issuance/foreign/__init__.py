@@ -1,1 +1,1 @@
-"""Certificates that others have signed: how they are read, checked and recognised."""
+"""Owns certificates that others have signed: how they are read, checked and recognised."""

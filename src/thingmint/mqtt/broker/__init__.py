@@ -1,1 +1,1 @@
-"""The built-in broker: sessions, subscriptions, retained messages and wills in memory."""
+"""Owns the built-in broker: sessions, subscriptions, retained messages and wills in memory."""

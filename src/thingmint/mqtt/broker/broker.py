@@ -19,7 +19,7 @@ from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, Subs
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge, Loss, Traffic
 from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained, WillRight
-from thingmint.mqtt.due_times import DueTimes
+from thingmint.mqtt.pacing.due_times import DueTimes
 from thingmint.mqtt.queues.kept_message import ENTRY_BYTES, KeptMessage, kept
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.queues.rooms import Part, Rooms, rooms_of

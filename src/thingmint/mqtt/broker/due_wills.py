@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from thingmint.mqtt.codec.packets import Publish
 from thingmint.mqtt.data_plane import WillRight
-from thingmint.mqtt.fair_line import FairLine
+from thingmint.mqtt.pacing.fair_line import FairLine
 from thingmint.registration.kernel.turns import Pace
 
 log = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""MQTT 3.1.1 and 5 packets as bytes and values, in both directions."""
+"""Owns MQTT 3.1.1 and 5 packets as bytes and as values, in both directions."""

@@ -12,7 +12,7 @@ _Properties = TypeVar("_Properties")
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
+class _PropertyRule:
     """How one property is named, read and written; ``Any``, because each field has its own type."""
 
     identifier: int
@@ -76,34 +76,34 @@ _POSITIVE_VARIABLE: Final = (_read_positive(Cursor.variable), _write_positive(wi
 
 # MQTT 5, table 2-4. Identifiers are variable byte integers, all of one octet.
 _RULES: Final = (
-    _Rule(0x01, "payload_format_indicator", _read_flag, wire.byte),
-    _Rule(0x02, "message_expiry_interval", Cursor.four_bytes, wire.four_bytes),
-    _Rule(0x03, "content_type", Cursor.text, wire.text),
-    _Rule(0x08, "response_topic", _read_topic, wire.topic_name),
-    _Rule(0x09, "correlation_data", Cursor.binary, wire.binary),
-    _Rule(0x0B, "subscription_identifier", *_POSITIVE_VARIABLE),
-    _Rule(0x0B, "subscription_identifiers", *_POSITIVE_VARIABLE, repeats=True),
-    _Rule(0x11, "session_expiry_interval", Cursor.four_bytes, wire.four_bytes),
-    _Rule(0x12, "assigned_client_identifier", Cursor.text, wire.text),
-    _Rule(0x13, "server_keep_alive", Cursor.two_bytes, wire.two_bytes),
-    _Rule(0x15, "authentication_method", Cursor.text, wire.text),
-    _Rule(0x16, "authentication_data", Cursor.binary, wire.binary),
-    _Rule(0x17, "request_problem_information", _read_flag, wire.byte),
-    _Rule(0x18, "will_delay_interval", Cursor.four_bytes, wire.four_bytes),
-    _Rule(0x19, "request_response_information", _read_flag, wire.byte),
-    _Rule(0x1A, "response_information", Cursor.text, wire.text),
-    _Rule(0x1C, "server_reference", Cursor.text, wire.text),
-    _Rule(0x1F, "reason_string", Cursor.text, wire.text),
-    _Rule(0x21, "receive_maximum", *_POSITIVE_2),
-    _Rule(0x22, "topic_alias_maximum", Cursor.two_bytes, wire.two_bytes),
-    _Rule(0x23, "topic_alias", *_POSITIVE_2),
-    _Rule(0x24, "maximum_qos", _read_maximum_qos, _write_maximum_qos),
-    _Rule(0x25, "retain_available", _read_flag, wire.byte),
-    _Rule(0x26, "user_properties", _read_pair, _write_pair, repeats=True),
-    _Rule(0x27, "maximum_packet_size", *_POSITIVE_4),
-    _Rule(0x28, "wildcard_subscription_available", _read_flag, wire.byte),
-    _Rule(0x29, "subscription_identifiers_available", _read_flag, wire.byte),
-    _Rule(0x2A, "shared_subscription_available", _read_flag, wire.byte),
+    _PropertyRule(0x01, "payload_format_indicator", _read_flag, wire.byte),
+    _PropertyRule(0x02, "message_expiry_interval", Cursor.four_bytes, wire.four_bytes),
+    _PropertyRule(0x03, "content_type", Cursor.text, wire.text),
+    _PropertyRule(0x08, "response_topic", _read_topic, wire.topic_name),
+    _PropertyRule(0x09, "correlation_data", Cursor.binary, wire.binary),
+    _PropertyRule(0x0B, "subscription_identifier", *_POSITIVE_VARIABLE),
+    _PropertyRule(0x0B, "subscription_identifiers", *_POSITIVE_VARIABLE, repeats=True),
+    _PropertyRule(0x11, "session_expiry_interval", Cursor.four_bytes, wire.four_bytes),
+    _PropertyRule(0x12, "assigned_client_identifier", Cursor.text, wire.text),
+    _PropertyRule(0x13, "server_keep_alive", Cursor.two_bytes, wire.two_bytes),
+    _PropertyRule(0x15, "authentication_method", Cursor.text, wire.text),
+    _PropertyRule(0x16, "authentication_data", Cursor.binary, wire.binary),
+    _PropertyRule(0x17, "request_problem_information", _read_flag, wire.byte),
+    _PropertyRule(0x18, "will_delay_interval", Cursor.four_bytes, wire.four_bytes),
+    _PropertyRule(0x19, "request_response_information", _read_flag, wire.byte),
+    _PropertyRule(0x1A, "response_information", Cursor.text, wire.text),
+    _PropertyRule(0x1C, "server_reference", Cursor.text, wire.text),
+    _PropertyRule(0x1F, "reason_string", Cursor.text, wire.text),
+    _PropertyRule(0x21, "receive_maximum", *_POSITIVE_2),
+    _PropertyRule(0x22, "topic_alias_maximum", Cursor.two_bytes, wire.two_bytes),
+    _PropertyRule(0x23, "topic_alias", *_POSITIVE_2),
+    _PropertyRule(0x24, "maximum_qos", _read_maximum_qos, _write_maximum_qos),
+    _PropertyRule(0x25, "retain_available", _read_flag, wire.byte),
+    _PropertyRule(0x26, "user_properties", _read_pair, _write_pair, repeats=True),
+    _PropertyRule(0x27, "maximum_packet_size", *_POSITIVE_4),
+    _PropertyRule(0x28, "wildcard_subscription_available", _read_flag, wire.byte),
+    _PropertyRule(0x29, "subscription_identifiers_available", _read_flag, wire.byte),
+    _PropertyRule(0x2A, "shared_subscription_available", _read_flag, wire.byte),
 )
 
 

@@ -1,1 +1,1 @@
-"""What the gateway asks the registry for, and what it publishes about devices and things."""
+"""Owns what the gateway asks the registry for, and what it publishes about devices and things."""

@@ -5,7 +5,7 @@ from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
 from thingmint.mqtt.edges.registered_devices import RegisteredDevice
 from thingmint.mqtt.events import Refused
-from thingmint.mqtt.rights.ports import Answer, Requester
+from thingmint.mqtt.rights.ports import DeviceAnswer, Requester
 
 
 class DeviceCalls:
@@ -14,22 +14,22 @@ class DeviceCalls:
     def __init__(self, api: DeviceApi) -> None:
         self._api = api
 
-    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> Answer:
+    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> DeviceAnswer:
         """Carry out the request that was published, and return what came of it."""
         device = requester.device
         assert isinstance(device, RegisteredDevice), "the gateway and the API share one registry"
         caller = device.fleet_device(requester.source_address)
         return _answer(request, await self._api.answer(caller, requester.client_id, request, payload))
 
-    def rejection(self, request: DeviceRequest, error: ThingmintError) -> Answer:
+    def rejection(self, request: DeviceRequest, error: ThingmintError) -> DeviceAnswer:
         """Return the answer to a request that is not carried out."""
         return _answer(request, self._api.rejection(request, error))
 
 
-def _answer(request: DeviceRequest, reply: Reply) -> Answer:
+def _answer(request: DeviceRequest, reply: Reply) -> DeviceAnswer:
     qos = request.operation.most_qos
     if reply.refusal is None:
-        return Answer(reply.topic, reply.payload, most_qos=qos)
+        return DeviceAnswer(reply.topic, reply.payload, most_qos=qos)
     reason, detail = reply.refusal
     refused = Refused(request.operation.name, reason, f"topic/{request.topic}", detail=detail)
-    return Answer(reply.topic, reply.payload, refused, qos)
+    return DeviceAnswer(reply.topic, reply.payload, refused, qos)

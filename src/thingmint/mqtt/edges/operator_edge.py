@@ -64,7 +64,7 @@ class StoringTimes:
 
 
 class OperatorEdges:
-    """Implements `api.devices.data_plane.DataPlane`. The gateway is asked for each time: another may follow."""
+    """Implements `api.devices.data_plane.OperatorDataPlane`. The gateway is asked for each time: another may follow."""
 
     def __init__(self, gateway: Callable[[], Gateway], data_plane: DataPlane, clock: Clock) -> None:
         self._gateway = gateway
@@ -82,7 +82,7 @@ class OperatorEdges:
 
 
 class OperatorEdge:
-    """Implements `api.devices.data_plane.DeviceEdge` for one account."""
+    """Implements `api.devices.data_plane.AccountDevices` for one account."""
 
     def __init__(
         self,

@@ -27,13 +27,13 @@ from thingmint.core.identifiers import (
     provisioning_template_arn,
 )
 from thingmint.core.policies.authorizer import Authorizer as CompiledPolicies
-from thingmint.core.policies.device_context import ConnectAttribute, DeviceConnection, connect_context, device_context
+from thingmint.core.policies.device_context import ConnectionContext, connect_context, device_context
 from thingmint.core.policies.language import Decision, DecisionEffect
 from thingmint.core.policies.simulation import NamedPolicy
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.core.provisioning.claim import ClaimCertificate
 from thingmint.core.provisioning.claim_policy import claim_policy
-from thingmint.mqtt.rights.ports import Authorizer, ConnectionFacts, Denial, DeviceRefusal, DeviceRefused
+from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, DeviceAuthorizer, DeviceRefusal, DeviceRefused
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.steps import Steps
 from thingmint.registration.access.unnamed_accounts import account_of_unnamed
@@ -41,10 +41,10 @@ from thingmint.registration.certificates.auto_registration import AutoRegistrati
 from thingmint.registration.certificates.presented_certificates import presented_certificate
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
-from thingmint.registration.policies.compiled_policies import Versions, read_with_policies
+from thingmint.registration.kernel.compiled_policies import Versions, read_with_policies
 from thingmint.registration.policies.device_authorization import BoundDevice, bound_device
 from thingmint.registration.provisioning.claims import recognise_claim
-from thingmint.registration.provisioning.fleet import Device as FleetDevice
+from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 _CONNECT = "iot:Connect"
 # No policy in the registry has a name with spaces.
@@ -94,7 +94,7 @@ class BoundPolicies:
         return policies.decide(action, self.arn_prefix + resource)
 
 
-ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[DeviceConnection, Sequence[NamedPolicy]]]]
+ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[ConnectionContext, Sequence[NamedPolicy]]]]
 """Returns what is known of a device that connects with a client ID, and the policies that are attached now."""
 
 
@@ -113,7 +113,7 @@ class RegisteredDevice:
         """Return if the certificate may open a connection now; raise DeviceRefused."""
         await self.check_status()
 
-    async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
+    async def authorizer(self, facts: ConnectionFacts) -> DeviceAuthorizer:
         """Compile the policies that are attached now; raise DeviceRefused if they or their things are too much work."""
         try:
             known, named = await self.read_policies(facts.client_id)
@@ -124,8 +124,7 @@ class RegisteredDevice:
         context = device_context(connection)
 
         def to_connect() -> CompiledPolicies:
-            asked = [ConnectAttribute(attribute) for attribute in facts.attributes]
-            return CompiledPolicies(policies, connect_context(context, self.scope, asked, facts.will_topic))
+            return CompiledPolicies(policies, connect_context(context, self.scope, facts.attributes, facts.will_topic))
 
         try:
             return BoundPolicies(
@@ -242,7 +241,7 @@ class RegisteredDevices:
                 raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
             self._ensure_admissible(stored)
 
-        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[NamedPolicy]]:
+        async def read_policies(client_id: str) -> tuple[ConnectionContext, Sequence[NamedPolicy]]:
             # Also for a will that is due long after the connection: what is watched must be forgotten again.
             self.known.add(target)
             try:
@@ -265,10 +264,10 @@ class RegisteredDevices:
         async def read() -> tuple[ClaimCertificate | None, frozenset[str]]:
             return await recognise_claim(self._authority, claim.certificate_id), depends_on
 
-        async def read_policies(client_id: str) -> tuple[DeviceConnection, Sequence[NamedPolicy]]:
+        async def read_policies(client_id: str) -> tuple[ConnectionContext, Sequence[NamedPolicy]]:
             if await self._watch.read(target, read) != claim:
                 raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
-            return DeviceConnection(client_id, certificate_id=claim.certificate_id), policies
+            return ConnectionContext(client_id, certificate_id=claim.certificate_id), policies
 
         async def check() -> None:
             if await recognise_claim(self._authority, claim.certificate_id) != claim:

@@ -6,26 +6,23 @@ order, and the data plane hears of one connection one thing at a time. The task 
 
 import asyncio
 import logging
-import uuid
 from datetime import datetime
 
-from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
+from thingmint.core.identifiers import certificate_id_of
 from thingmint.mqtt.codec.packets import Connect, Disconnect, Pingreq, Pingresp, Puback, Publish, Subscribe, Unsubscribe
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconnected, DisconnectReason, Refused
 from thingmint.mqtt.gateway.device_link import DeviceLink
 from thingmint.mqtt.gateway.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.gateway.device_requests import publish, subscribe, unsubscribe
 from thingmint.mqtt.gateway.endings import Leave, close_above, leave_of, reason_of, said_of
-from thingmint.mqtt.gateway.entry import admitted_with_room
+from thingmint.mqtt.gateway.entry import enter
 from thingmint.mqtt.gateway.last_endings import Ending
+from thingmint.mqtt.gateway.observed_connection import ObservedConnection
 from thingmint.mqtt.gateway.request_turns import next_in_turn, take_acknowledgements
 from thingmint.mqtt.gateway.roster import Roster
 from thingmint.mqtt.gateway.services import Services
-from thingmint.mqtt.rights.admission import Admitted, connect_refused
-from thingmint.mqtt.rights.permissions import to_connect
-from thingmint.mqtt.rights.will_right import WillRight
+from thingmint.mqtt.rights.admission import connect_refused
 from thingmint.mqtt.transport.tls import Peer
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 from thingmint.mqtt.transport.writer import Writer
@@ -33,47 +30,36 @@ from thingmint.mqtt.transport.writer import Writer
 log = logging.getLogger(__name__)
 
 
-class GatewayConnection:
+class GatewayConnection(ObservedConnection):
     """A TLS protocol towards the transport, a device's connection towards the data plane."""
 
     __slots__ = (
         "_ended_at",
         "_ending",
         "_has_heard_all",
-        "_is_open_above",
         "_last_heard_at",
         "_leave",
-        "_opened_at",
         "_peer",
         "_roster",
         "_services",
-        "_session_expiry",
-        "_transport",
         "_worker",
         "_writer",
-        "certificate_id",
-        "device",
+        "is_open_above",
         "is_stale",
-        "protocol",
     )
 
-    certificate_id: CertificateId
-    _transport: TLSTransport
     _writer: Writer
-    device: DeviceLink
-    _opened_at: datetime
     _ended_at: datetime
 
     def __init__(self, services: Services, roster: "Roster[GatewayConnection]") -> None:
+        super().__init__(DeviceProtocol(services.limits.connect_bytes))
         self._services = services
         self._roster = roster
-        self.protocol = DeviceProtocol(services.limits.connect_bytes)
+        self.is_open_above = False
         # Set by the gateway when policies change.
         self.is_stale = False
         self._peer: Peer | None = None
         self._has_heard_all = False
-        self._is_open_above = False
-        self._session_expiry = 0
         self._ending: DisconnectReason | None = None
         self._leave = Leave()
         self._worker: asyncio.Task[None] | None = None
@@ -134,16 +120,6 @@ class GatewayConnection:
     # For the gateway
 
     @property
-    def client_id(self) -> str:
-        """The client id; empty before CONNECT."""
-        return self.protocol.client_id
-
-    @property
-    def scope(self) -> Scope | None:
-        """The account and region of the device; None until it is known who it is."""
-        return self.device.owner
-
-    @property
     def is_over(self) -> bool:
         """Whether the connection has ended, for devices if not yet for sockets."""
         return self._ending is not None
@@ -167,26 +143,6 @@ class GatewayConnection:
     def _end_from_above(self, reason: ReasonCode) -> None:
         self.end(reason, said_of(reason))
 
-    @property
-    def opened_at(self) -> datetime:
-        """When its CONNECT was accepted."""
-        return self._opened_at
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether its CONNECT asked for a session that ends with it (MQTT 3.1.1), or for a new one (MQTT 5)."""
-        return self.protocol.connect is not None and self.protocol.connect.clean_start
-
-    @property
-    def session_expiry(self) -> int:
-        """For how many seconds its session outlives it, as granted."""
-        return self._session_expiry
-
-    @property
-    def sockets(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """The addresses and ports of the client and of the gateway."""
-        return self._transport.sockets
-
     def remove(self, *, clean_session: bool, prevent_will: bool) -> None:
         """End the connection by an operator's wish, and with it its session or its will."""
         self._leave = Leave(cleanly=prevent_will, session_expiry_interval=0 if clean_session else None)
@@ -205,11 +161,6 @@ class GatewayConnection:
     def _silence_limit(self) -> float:
         return self.protocol.keep_alive * self._services.limits.keep_alive_grace
 
-    @property
-    def valid_until(self) -> datetime:
-        """When its certificate ends; asked of connections whose CONNECT was accepted."""
-        return self.device.whom.device.valid_until
-
     def enforce_keep_alive(self, now: float) -> None:
         """End the connection if its client has been silent for too long."""
         # A client whose requests wait here is not silent.
@@ -221,19 +172,6 @@ class GatewayConnection:
         admitted = self.device.admitted
         if admitted is not None and now > admitted.device.valid_until:
             self.end(ReasonCode.NOT_AUTHORIZED, "The certificate has expired", cut=True)
-
-    async def refresh_policies(self) -> None:
-        """Bind the policies that are attached now; end the connection if they no longer allow it."""
-        admitted = self.device.admitted
-        if admitted is None or self.is_over:
-            # A connection whose CONNECT is being decided looks at `is_stale` by itself.
-            return
-        self.is_stale = False
-        admitted.authorizer = await admitted.device.authorizer(admitted.facts)
-        needed = to_connect(self.client_id)
-        if not needed.is_given_by(admitted.authorizer):
-            self._tell_refused(needed.refused_by(admitted.authorizer))
-            self.end(ReasonCode.NOT_AUTHORIZED, "Not authorized any more", cut=True)
 
     # Work
 
@@ -321,38 +259,19 @@ class GatewayConnection:
                 self._left(request)
 
     async def _connect(self, connect: Connect) -> None:
-        admitted = await self._ask_admission(connect)
-        self.device.owner = admitted.device.scope
-        if not self.is_over:
-            self.device.will_right = WillRight(admitted.device, admitted.facts, self._services.counters)
-            opened = await self._services.data_plane.open(self.device, connect)
-            self._is_open_above = True
-            await self._accept(connect, admitted, opened)
-
-    async def _accept(self, connect: Connect, admitted: Admitted, opened: Opened) -> None:
-        while self.is_stale and not self.is_over:
-            admitted = await self._ask_admission(connect)
-            if admitted.device.scope != self.device.owner:
-                # Its session is that of another account's client. The client is identified anew when it connects again.
-                raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The certificate has changed hands")
-        if self.is_over:
+        assert self._peer is not None, "the handshake comes first"
+        opened = await enter(self, self._services, self._roster, self._peer, connect)
+        if opened is None:
             return
-        services = self._services
-        self.device.admitted, self._peer = admitted, None
-        self.device.session_id = str(uuid.uuid4())
+        services, self._peer = self._services, None
         self._opened_at, self._session_expiry = services.clock.now(), opened.session_expiry_interval
         self._roster.was_accepted(self)
         services.deadlines.watch(self)
-        services.last_endings.forget(admitted.device.scope, self.client_id)
+        services.last_endings.forget(self.device.scope, self.client_id)
         services.admit(self._transport)
         self._writer.write(self.protocol.accept(opened))
         services.events.heard(ClientConnected(self.device.link, self._opened_at))
         services.data_plane.resume(self.device)
-
-    async def _ask_admission(self, connect: Connect) -> Admitted:
-        assert self._peer is not None, "the handshake comes first"
-        self.is_stale = False
-        return await admitted_with_room(self._services, self._roster, self.device, self._peer, connect)
 
     def _tell_connect_refused(self, refusal: PacketRefused) -> None:
         services, address = self._services, self._transport.address
@@ -377,8 +296,8 @@ class GatewayConnection:
         if self._ending is None:
             return
         services = self._services
-        if self._is_open_above:
-            self._is_open_above = False
+        if self.is_open_above:
+            self.is_open_above = False
             await close_above(services, self.device, self._leave)
         if self.device.admitted is not None:
             self.device.admitted = None

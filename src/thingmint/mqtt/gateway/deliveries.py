@@ -14,7 +14,7 @@ from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import GATEWAY_PACKET_IDS, Delivery
 from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
 from thingmint.mqtt.rights.own_filters import OwnFilters
-from thingmint.mqtt.rights.ports import Answer
+from thingmint.mqtt.rights.ports import DeviceAnswer
 from thingmint.mqtt.transport.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Deliveries:
         self._writer.write(encoded)
         return Delivery.WRITTEN
 
-    def answer(self, answer: Answer) -> None:
+    def answer(self, answer: DeviceAnswer) -> None:
         """Write the answer of a provisioning request, at QoS 1 if the client has subscribed so and has room."""
         qos, packet_id = QoS.AT_MOST_ONCE, 0
         has_room = self._unacknowledged < self._protocol.receive_maximum

@@ -15,7 +15,7 @@ from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
 from thingmint.mqtt.rights.admission import Admitted
 from thingmint.mqtt.rights.own_filters import OwnFilters
 from thingmint.mqtt.rights.permissions import to_receive
-from thingmint.mqtt.rights.ports import Answer, Authorizer, Requester
+from thingmint.mqtt.rights.ports import DeviceAnswer, DeviceAuthorizer, Requester
 from thingmint.mqtt.transport.writer import Writer
 
 
@@ -66,7 +66,7 @@ class DeviceLink:
         self._deliveries = Deliveries(protocol, writer, counters)
         self._end = end
         # What was allowed last, and by whom: a device mostly receives one topic.
-        self._may_receive: tuple[Authorizer, str] | None = None
+        self._may_receive: tuple[DeviceAuthorizer, str] | None = None
         self._refused = refused
 
     # For the data plane
@@ -133,7 +133,7 @@ class DeviceLink:
     # For requests
 
     @property
-    def authorizer(self) -> Authorizer:
+    def authorizer(self) -> DeviceAuthorizer:
         """Its policies."""
         return self.whom.authorizer
 
@@ -168,7 +168,7 @@ class DeviceLink:
             return self._deliveries.send_once(message)
         return self._deliveries.send_confirmed(message, confirmed)
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: DeviceAnswer) -> None:
         """Write the answer of a provisioning request to this connection, if it is not over and may receive it."""
         if self.is_over:
             return

@@ -30,7 +30,7 @@ from thingmint.mqtt.gateway.provisioning import Asker
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.queues.limits import MAX_SUBSCRIPTIONS
 from thingmint.mqtt.rights.permissions import to_publish, to_subscribe
-from thingmint.mqtt.rights.ports import Authorizer, Requester
+from thingmint.mqtt.rights.ports import DeviceAuthorizer, Requester
 
 _NOT_AUTHORIZED: Final = "Not authorized"
 _NOT_SERVED: Final = "The reserved topic is not served"
@@ -49,7 +49,7 @@ class Speaker(DeviceConnection, Asker, EventListener, Protocol):
         ...
 
     @property
-    def authorizer(self) -> Authorizer:
+    def authorizer(self) -> DeviceAuthorizer:
         """Its policies."""
         ...
 

@@ -1,24 +1,78 @@
-"""Owns the answer to one CONNECT: admission, and the certificate's room."""
+"""Owns how one CONNECT is answered: the client is admitted, finds room, and its session is opened at the data plane."""
 
-from typing import TypeVar
+import uuid
+from typing import Protocol, TypeVar
 
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.codec.packets import Connect
-from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Loss
+from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.gateway.device_link import DeviceLink
-from thingmint.mqtt.gateway.roster import Listed, Roster
+from thingmint.mqtt.gateway.roster import Roster, RosterEntry
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import Admitted, NotAdmitted, admit
+from thingmint.mqtt.rights.will_right import DeviceWillRight
 from thingmint.mqtt.transport.tls import Peer
 
-T = TypeVar("T", bound=Listed)
+
+class Entering(RosterEntry, Protocol):
+    """A connection whose CONNECT is being answered."""
+
+    device: DeviceLink
+
+    is_stale: bool
+    """Whether policies have changed since they were read for it."""
+
+    is_open_above: bool
+    """Whether the data plane has a session for it; what is open must be closed there."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        ...
 
 
-async def admitted_with_room(
-    services: Services, roster: Roster[T], device: DeviceLink, peer: Peer, connect: Connect
+T = TypeVar("T", bound=Entering)
+
+
+async def enter(connection: T, services: Services, roster: Roster[T], peer: Peer, connect: Connect) -> Opened | None:
+    """Admit the client and open its session; return None if the connection has ended meanwhile.
+
+    Raises NotAdmitted if the client may not connect or has no room, PacketRefused if the data plane refuses it or its
+    certificate has gone to another account meanwhile.
+    """
+    device = connection.device
+    admitted = await _admitted_with_room(connection, services, roster, peer, connect)
+    device.owner = admitted.device.scope
+    if connection.is_over:
+        return None
+    device.will_right = DeviceWillRight(admitted.device, admitted.facts, services.counters)
+    opened = await services.data_plane.open(device, connect)
+    connection.is_open_above = True
+    current = await _with_current_policies(admitted, connection, services, roster, peer, connect)
+    if current is None:
+        return None
+    device.admitted, device.session_id = current, str(uuid.uuid4())
+    return opened
+
+
+async def _with_current_policies(
+    admitted: Admitted, connection: T, services: Services, roster: Roster[T], peer: Peer, connect: Connect
+) -> Admitted | None:
+    """Return the device as it is admitted now; None if the connection has ended."""
+    while connection.is_stale and not connection.is_over:
+        admitted = await _admitted_with_room(connection, services, roster, peer, connect)
+        if admitted.device.scope != connection.device.owner:
+            # Its session is that of another account's client. The client is identified anew when it connects again.
+            raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The certificate has changed hands")
+    return None if connection.is_over else admitted
+
+
+async def _admitted_with_room(
+    connection: T, services: Services, roster: Roster[T], peer: Peer, connect: Connect
 ) -> Admitted:
-    """Return the device that asks to connect, with its policies; raise NotAdmitted if it may not, or has no room."""
+    connection.is_stale, device = False, connection.device
     admitted = await admit(services.registry, services.data_plane, peer, device.address, connect, device.client_id)
     _require_room(services, roster, device, admitted.device.scope)
     return admitted

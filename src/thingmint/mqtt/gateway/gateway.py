@@ -13,30 +13,28 @@ from typing import Final
 
 from OpenSSL import SSL
 
-from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import Scope
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway.connection import GatewayConnection
-from thingmint.mqtt.gateway.deadlines import Deadlines
 from thingmint.mqtt.gateway.event_listeners import EventListeners
 from thingmint.mqtt.gateway.last_endings import Ending, LastEndings
-from thingmint.mqtt.gateway.loop_lag import LoopLag
+from thingmint.mqtt.gateway.policy_refresh import PolicyRefresh
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
 from thingmint.mqtt.gateway.roster import Roster
 from thingmint.mqtt.gateway.services import Services
-from thingmint.mqtt.gateway.turns import Turns
-from thingmint.mqtt.rights.permissions import to_connect
-from thingmint.mqtt.rights.ports import Clock, DeviceRefused, DeviceRegistry, EventSink, Responder
+from thingmint.mqtt.pacing.deadlines import Deadlines
+from thingmint.mqtt.pacing.loop_lag import LoopLag
+from thingmint.mqtt.pacing.turns import Turns
+from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink, Responder
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.listener import Listener
 from thingmint.mqtt.transport.memory_trimmer import MemoryTrimmer, glibc_trim
 from thingmint.registration.kernel.turns import Pace
 
 _TICK_SECONDS: Final = 1.0
-_RETRY_SECONDS: Final = 1.0
 _FLUSH_SECONDS: Final = 1.0
 _SETTLE_SECONDS: Final = 0.01
 
@@ -56,7 +54,7 @@ class Gateway:
         registry: DeviceRegistry,
         responder: Responder,
         data_plane: DataPlane,
-        events: EventSink,
+        events: GatewayEventSink,
         clock: Clock,
         limits: GatewayLimits | None = None,
         observe_connections: Callable[[int], None] | None = None,
@@ -95,8 +93,7 @@ class Gateway:
             admit=self._listener.admit,
             counters=self._counters,
         )
-        self._refresher: asyncio.Task[None] | None = None
-        self._to_refresh: dict[GatewayConnection, None] = {}
+        self._policy_refresh = PolicyRefresh()
         self._ender: asyncio.Task[None] | None = None
         self._to_end: deque[GatewayConnection] = deque()
 
@@ -155,7 +152,7 @@ class Gateway:
         await self._listener.stop()
         self._tick_timer.cancel()
         self._lag.stop()
-        work = {*self._services.work, *(task for task in (self._refresher, self._ender) if task)}
+        work = {*self._services.work, *(task for task in (self._policy_refresh.task, self._ender) if task)}
         if work:
             _done, abandoned = await asyncio.wait(work, timeout=_FLUSH_SECONDS)
             for task in abandoned:
@@ -177,11 +174,7 @@ class Gateway:
 
     def policies_changed(self, targets: Iterable[CertificateTarget] | None = None) -> None:
         """Bind the connections of these accounts' certificates, or all, to the policies that are attached now."""
-        for connection in self._roster.all_of(targets):
-            connection.is_stale = True
-            self._to_refresh[connection] = None
-        if self._to_refresh and self._refresher is None:
-            self._refresher = self._services.loop.create_task(self._refresh())
+        self._policy_refresh.refresh(self._roster.all_of(targets), self._services.loop)
 
     def tell(self, scope: Scope, topic: str, payload: bytes) -> None:
         """Tell an event of an account to each of its clients that has subscribed to it and may receive it."""
@@ -225,28 +218,6 @@ class Gateway:
             await asyncio.sleep(0)
             finished = self._end_some()
         self._ender = None
-
-    async def _refresh(self) -> None:
-        pace = Pace()
-        while self._to_refresh:
-            # In the order of the changes; a connection that cannot be bound now comes last.
-            connection = next(iter(self._to_refresh))
-            del self._to_refresh[connection]
-            try:
-                await connection.refresh_policies()
-            except ThingmintError as error:
-                log.warning("the policies of a connection could not be read again: %s", error.message)
-                self._to_refresh[connection] = None
-                await asyncio.sleep(_RETRY_SECONDS)
-            except DeviceRefused as refused:
-                # Its certificate has gone since the change was noticed, to another account for instance.
-                connection.device.refuse(to_connect(connection.client_id).refused_for(refused.reason))
-                connection.end(ReasonCode.NOT_AUTHORIZED, "Not authorized any more", cut=True)
-            except Exception:
-                log.exception("the policies of a connection could not be read again")
-                connection.end(ReasonCode.UNSPECIFIED_ERROR, cut=True)
-            await pace.rest()
-        self._refresher = None
 
     async def _settle(self, is_settled: Callable[[], bool], seconds: float) -> None:
         deadline = self._services.loop.time() + seconds

@@ -16,8 +16,8 @@ from typing import Final, Protocol
 from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.mqtt.counters import Counters, Loss
-from thingmint.mqtt.fair_line import FairLine
-from thingmint.mqtt.rights.ports import Answer, Requester, Responder
+from thingmint.mqtt.pacing.fair_line import FairLine
+from thingmint.mqtt.rights.ports import DeviceAnswer, Requester, Responder
 from thingmint.mqtt.transport.limits import GatewayLimits
 
 # What is cancelled may still have a transaction to roll back.
@@ -37,13 +37,13 @@ class Asker(Protocol):
         """Whether the connection has ended, so that an answer reaches nobody."""
         ...
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: DeviceAnswer) -> None:
         """Send the answer to the device, or drop it if the connection is over."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class _ProvisioningRequest:
     asker: Asker
     requester: Requester
     asked: DeviceRequest
@@ -54,7 +54,7 @@ class _Line:
     """Requests of one kind: so many of them are carried out at once."""
 
     def __init__(self, at_once: int) -> None:
-        self.waiting: FairLine[_Request] = FairLine()
+        self.waiting: FairLine[_ProvisioningRequest] = FairLine()
         self.free = at_once
 
 
@@ -76,7 +76,7 @@ class ProvisioningDesk:
 
     def request(self, asker: Asker, requester: Requester, asked: DeviceRequest, payload: bytes) -> None:
         """Have the request answered."""
-        request = _Request(asker, requester, asked, payload)
+        request = _ProvisioningRequest(asker, requester, asked, payload)
         line = self._keys if asked.operation.generates_key else self._others
         if self._is_closing or asker.provisioning >= self._limits.max_provisioning_per_connection:
             self._turn_away(request)
@@ -108,7 +108,7 @@ class ProvisioningDesk:
             log.warning("%d provisioning requests were abandoned at the end of the grace period", abandoned)
             await asyncio.wait(tasks, timeout=_LEAVE_SECONDS)
 
-    def _make_way(self, request: _Request) -> bool:
+    def _make_way(self, request: _ProvisioningRequest) -> bool:
         """Turn away a request of another certificate that has more of them; return whether there was one."""
         device = request.requester.device
         for line in sorted((self._keys, self._others), key=lambda each: -len(each.waiting)):
@@ -119,7 +119,7 @@ class ProvisioningDesk:
                 return True
         return False
 
-    def _turn_away(self, request: _Request) -> None:
+    def _turn_away(self, request: _ProvisioningRequest) -> None:
         self._counters.lost(Loss.PROVISIONING_THROTTLED)
         request.asker.answered(self._responder.rejection(request.asked, Throttled()))
 
@@ -141,7 +141,7 @@ class ProvisioningDesk:
         if not task.cancelled():
             self._start_next(line)
 
-    async def _answer(self, request: _Request) -> None:
+    async def _answer(self, request: _ProvisioningRequest) -> None:
         try:
             answer = await self._responder.answer(request.requester, request.asked, request.payload)
         except Exception:

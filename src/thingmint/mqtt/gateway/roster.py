@@ -8,7 +8,7 @@ from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.core.policies.target import CertificateTarget
 
 
-class Listed(Protocol):
+class RosterEntry(Protocol):
     """What the roster sorts by."""
 
     @property
@@ -27,7 +27,7 @@ class Listed(Protocol):
         ...
 
 
-T = TypeVar("T", bound=Listed)
+T = TypeVar("T", bound=RosterEntry)
 
 
 class Roster(Generic[T]):

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
-from thingmint.mqtt.gateway.deadlines import Deadlines
 from thingmint.mqtt.gateway.event_listeners import EventListeners
 from thingmint.mqtt.gateway.last_endings import LastEndings
 from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
-from thingmint.mqtt.gateway.turns import Turns
-from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, EventSink
+from thingmint.mqtt.pacing.deadlines import Deadlines
+from thingmint.mqtt.pacing.turns import Turns
+from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 
@@ -23,7 +23,7 @@ class Services:
     registry: DeviceRegistry
     data_plane: DataPlane
     provisioning: ProvisioningDesk
-    events: EventSink
+    events: GatewayEventSink
     listeners: EventListeners
     deadlines: Deadlines
     last_endings: LastEndings

@@ -1,1 +1,1 @@
-"""How messages wait for clients: charged once, in order, within bounds on memory."""
+"""Owns how messages wait for clients: charged once, in order, within bounds on memory."""

@@ -1,1 +1,1 @@
-"""The data plane on an existing MQTT broker: one upstream connection for each device."""
+"""Owns the data plane on an existing MQTT broker: one upstream connection for each device."""

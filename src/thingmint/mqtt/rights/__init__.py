@@ -1,1 +1,1 @@
-"""What a device may do: how it is admitted, and what its policies and claim allow it for each message."""
+"""Owns what a device may do: whether it is admitted, and what its policies and claim allow for each message."""

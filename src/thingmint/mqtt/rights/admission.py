@@ -12,7 +12,7 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import ConnectRefused, Refused
 from thingmint.mqtt.rights.permissions import attributes_of, of_connect, to_connect
-from thingmint.mqtt.rights.ports import Authorizer, ConnectionFacts, Device, DeviceRefused, DeviceRegistry
+from thingmint.mqtt.rights.ports import ConnectionFacts, Device, DeviceAuthorizer, DeviceRefused, DeviceRegistry
 from thingmint.mqtt.transport.tls import Peer
 
 _NOT_AUTHORIZED: Final = "Not authorized"
@@ -41,7 +41,7 @@ class Admitted:
 
     device: Device
     facts: ConnectionFacts
-    authorizer: Authorizer
+    authorizer: DeviceAuthorizer
 
 
 async def admit(

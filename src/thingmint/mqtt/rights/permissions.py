@@ -2,9 +2,10 @@
 
 from typing import Final, NamedTuple
 
+from thingmint.core.policies.device_context import ConnectAttribute
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, Will
 from thingmint.mqtt.events import Refused
-from thingmint.mqtt.rights.ports import Authorizer, ConnectAttribute
+from thingmint.mqtt.rights.ports import DeviceAuthorizer
 
 _CONNECT: Final = "iot:Connect"
 _PUBLISH: Final = "iot:Publish"
@@ -19,11 +20,11 @@ class NeededPermission(NamedTuple):
     action: str
     resource: str
 
-    def is_given_by(self, authorizer: Authorizer) -> bool:
+    def is_given_by(self, authorizer: DeviceAuthorizer) -> bool:
         """Ask the policies."""
         return authorizer.allows(self.action, self.resource)
 
-    def refused_by(self, authorizer: Authorizer) -> Refused:
+    def refused_by(self, authorizer: DeviceAuthorizer) -> Refused:
         """Return why the policies do not give it; asked after ``is_given_by``."""
         denial = authorizer.denial(self.action, self.resource)
         return Refused(self.action, denial.reason, self.resource, denial.policy)

@@ -9,6 +9,7 @@ from typing import Protocol
 from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.policies.device_context import ConnectAttribute
 from thingmint.mqtt.events import GatewayEvent, Refused
 
 
@@ -38,13 +39,6 @@ class DeviceRefused(Exception):
         self.detail = detail
 
 
-class ConnectAttribute(StrEnum):
-    """What a CONNECT asks for that a policy may have to allow (iot:ConnectAttributes)."""
-
-    PERSISTENT_CONNECT = "PersistentConnect"
-    LAST_WILL = "LastWill"
-
-
 @dataclass(frozen=True, slots=True)
 class ConnectionFacts:
     """What policies may ask about a connection; nothing of it changes while the connection lasts."""
@@ -64,7 +58,7 @@ class Denial:
     policy: str | None = None
 
 
-class Authorizer(Protocol):
+class DeviceAuthorizer(Protocol):
     """The policies of one connection, compiled."""
 
     def allows(self, action: str, resource: str) -> bool:
@@ -102,7 +96,7 @@ class Device(Protocol):
         """Return if the certificate may open a connection now; raise DeviceRefused."""
         ...
 
-    async def authorizer(self, facts: ConnectionFacts) -> Authorizer:
+    async def authorizer(self, facts: ConnectionFacts) -> DeviceAuthorizer:
         """Compile the policies that are attached now. Asked at CONNECT, and again when policies change."""
         ...
 
@@ -129,7 +123,7 @@ class Requester:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DeviceAnswer:
     """What goes to the requesting connection and nowhere else; the payload may hold a private key."""
 
     topic: str
@@ -143,7 +137,7 @@ class Answer:
 class Responder(Protocol):
     """Answers the requests of devices on reserved topics."""
 
-    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> Answer:
+    async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> DeviceAnswer:
         """Carry out the request that was published, and return what came of it.
 
         A refusal is an answer too, on ``…/rejected``; what is raised is a failure of the service. The gateway has
@@ -151,12 +145,12 @@ class Responder(Protocol):
         """
         ...
 
-    def rejection(self, request: DeviceRequest, error: ThingmintError) -> Answer:
+    def rejection(self, request: DeviceRequest, error: ThingmintError) -> DeviceAnswer:
         """Return the answer to a request that is not carried out."""
         ...
 
 
-class EventSink(Protocol):
+class GatewayEventSink(Protocol):
     """Hears of connections; must neither fail nor wait."""
 
     def heard(self, event: GatewayEvent) -> None:

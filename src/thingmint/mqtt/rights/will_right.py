@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class WillRight:
+class DeviceWillRight:
     """The device that left a will, as it connected, and what counts a will that is not published."""
 
     device: Device

@@ -1,1 +1,1 @@
-"""The listening ports of the gateway: accepting, TLS and bytes."""
+"""Owns the listening ports of the gateway: accepting, TLS and bytes."""

@@ -14,7 +14,7 @@ from thingmint.mqtt.transport.tally import Tally
 T = TypeVar("T")
 
 
-class Step(Enum):
+class HandshakeStep(Enum):
     """How far a connection has come."""
 
     SILENT = auto()
@@ -25,7 +25,7 @@ class Step(Enum):
 @dataclass(slots=True)
 class _Progress:
     network: str
-    step: Step
+    step: HandshakeStep
     since: float
     """When the step began, which its time limit counts from."""
     heard_at: float
@@ -41,7 +41,7 @@ class Strangers(Generic[T]):
         self._silent_for = silent_for
         self._progress: dict[T, _Progress] = {}
         # Dictionaries keep the order of insertion: those that were heard last are at the end.
-        self._by_step: dict[Step, dict[T, None]] = {step: {} for step in Step}
+        self._by_step: dict[HandshakeStep, dict[T, None]] = {step: {} for step in HandshakeStep}
         self._by_network: dict[str, dict[T, None]] = {}
         self._tally = Tally()
 
@@ -59,8 +59,8 @@ class Strangers(Generic[T]):
 
     def add(self, stranger: T, network: str, now: float) -> None:
         """Give a place to a connection that has sent nothing yet."""
-        self._progress[stranger] = _Progress(network, Step.SILENT, now, now)
-        self._by_step[Step.SILENT][stranger] = None
+        self._progress[stranger] = _Progress(network, HandshakeStep.SILENT, now, now)
+        self._by_step[HandshakeStep.SILENT][stranger] = None
         self._by_network.setdefault(network, {})[stranger] = None
         self._tally.add(network)
 
@@ -68,7 +68,7 @@ class Strangers(Generic[T]):
         """Note that bytes have arrived."""
         progress = self._progress.get(stranger)
         if progress is not None:
-            step = Step.SHAKING_HANDS if progress.step is Step.SILENT else progress.step
+            step = HandshakeStep.SHAKING_HANDS if progress.step is HandshakeStep.SILENT else progress.step
             self._move(stranger, progress, step, now)
 
     def established(self, stranger: T, now: float) -> None:
@@ -76,7 +76,7 @@ class Strangers(Generic[T]):
         progress = self._progress.get(stranger)
         if progress is not None:
             progress.since = now
-            self._move(stranger, progress, Step.ESTABLISHED, now)
+            self._move(stranger, progress, HandshakeStep.ESTABLISHED, now)
 
     def remove(self, stranger: T) -> None:
         """Take the place back, which may be taken back already."""
@@ -106,34 +106,34 @@ class Strangers(Generic[T]):
 
     def silent(self, before: float) -> T | None:
         """Return a connection that has sent nothing since this moment, which it was accepted at or earlier, or None."""
-        return self._not_heard_since(Step.SILENT, before)
+        return self._not_heard_since(HandshakeStep.SILENT, before)
 
     def has_silent(self) -> bool:
         """Return whether one of them has sent nothing yet."""
-        return bool(self._by_step[Step.SILENT])
+        return bool(self._by_step[HandshakeStep.SILENT])
 
     def go_on(self, before: float) -> bool:
         """Return whether none was silent since this moment, but for those in their handshake."""
-        return self.silent(before) is None and self._not_heard_since(Step.ESTABLISHED, before) is None
+        return self.silent(before) is None and self._not_heard_since(HandshakeStep.ESTABLISHED, before) is None
 
     def stalled(self, now: float) -> T | None:
         """Return a connection that gives its place to any other, or None."""
-        silent = self._not_heard_since(Step.SILENT, now - self._silent_for)
+        silent = self._not_heard_since(HandshakeStep.SILENT, now - self._silent_for)
         if silent is not None:
             return silent
-        return self._not_heard_since(Step.ESTABLISHED, now - self._silent_for)
+        return self._not_heard_since(HandshakeStep.ESTABLISHED, now - self._silent_for)
 
     def late(self, handshake_before: float, connect_before: float) -> Iterator[T]:
         """Yield those whose step began before these moments; do not change anything meanwhile."""
         for stranger, progress in self._progress.items():
-            if progress.since <= (connect_before if progress.step is Step.ESTABLISHED else handshake_before):
+            if progress.since <= (connect_before if progress.step is HandshakeStep.ESTABLISHED else handshake_before):
                 yield stranger
 
-    def _not_heard_since(self, step: Step, before: float) -> T | None:
+    def _not_heard_since(self, step: HandshakeStep, before: float) -> T | None:
         first = next(iter(self._by_step[step]), None)
         return first if first is not None and self._progress[first].heard_at <= before else None
 
-    def _move(self, stranger: T, progress: _Progress, step: Step, now: float) -> None:
+    def _move(self, stranger: T, progress: _Progress, step: HandshakeStep, now: float) -> None:
         del self._by_step[progress.step][stranger]
         progress.step, progress.heard_at = step, now
         self._by_step[step][stranger] = None

@@ -1,1 +1,1 @@
-"""The table of access keys."""
+"""Owns the table of access keys."""

@@ -1,1 +1,1 @@
-"""The tables of certificates, CA certificates, certificate providers and transfers."""
+"""Owns the tables of certificates, CA certificates, certificate providers and transfers."""

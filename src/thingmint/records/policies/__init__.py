@@ -1,1 +1,1 @@
-"""The tables of policies and of what they are attached to."""
+"""Owns the tables of policies and of what they are attached to."""

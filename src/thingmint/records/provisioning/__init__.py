@@ -1,1 +1,1 @@
-"""The tables of claims, provisioning templates and bulk registrations."""
+"""Owns the tables of claims, provisioning templates and bulk registrations."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.core.provisioning.registration_task import (
     InputFile,
-    Outcome,
+    LineOutcome,
     Progress,
     RegistrationTask,
     TaskEntry,
@@ -149,13 +149,13 @@ def owns_registration_task(task: RegistrationTask, owner: str) -> Steps[bool]:
     return row is not None
 
 
-def outcomes(task: RegistrationTask) -> Steps[Sequence[Outcome]]:
+def outcomes(task: RegistrationTask) -> Steps[Sequence[LineOutcome]]:
     """Return the outcomes that are not in the reports yet, in the order of their lines; they are few."""
     found = yield from rows_of(OUTCOMES, *_key(task))
-    return tuple([Outcome(line, bool(succeeded), report) for line, succeeded, report in found])
+    return tuple([LineOutcome(line, bool(succeeded), report) for line, succeeded, report in found])
 
 
-def insert_outcome(task: RegistrationTask, outcome: Outcome) -> Steps[bool]:
+def insert_outcome(task: RegistrationTask, outcome: LineOutcome) -> Steps[bool]:
     """Store what came of a line; say whether that was not known yet."""
     row = yield from row_of(INSERT_OUTCOME, *_key(task), outcome.line, int(outcome.succeeded), outcome.report)
     return row is not None

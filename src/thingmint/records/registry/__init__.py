@@ -1,1 +1,1 @@
-"""The tables of things, types, groups, principals, tags, role aliases and event configurations."""
+"""Owns the tables of things, types, groups, principals, tags, role aliases and event configurations."""

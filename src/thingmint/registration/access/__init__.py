@@ -1,1 +1,1 @@
-"""Access keys, and whether a database belongs to the keys of a node."""
+"""Owns access keys, and whether a database belongs to the keys of a node."""

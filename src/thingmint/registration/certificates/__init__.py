@@ -1,1 +1,1 @@
-"""How certificates are issued, registered, transferred and provided."""
+"""Owns how certificates are issued, registered, transferred and provided."""

@@ -25,8 +25,8 @@ from thingmint.core.errors import (
     ServiceUnavailable,
     Throttled,
 )
+from thingmint.core.hooks import HOOK_SECONDS, HookBusy, HookFailed
 from thingmint.core.identifiers import CertificateId, CertificateProviderName
-from thingmint.core.provisioning.hook import HOOK_SECONDS, HookBusy, HookFailed
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.issuance.csr import SigningRequest
 from thingmint.issuance.foreign.certificate import ForeignCertificate

@@ -1,1 +1,1 @@
-"""What all of registration stands on: ports, the funnel of changes, the change feed, tags and events."""
+"""Owns what all of registration uses: ports, the one function that changes anything, the change feed, tags."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from thingmint.core.policies.role_policies import RolePolicies
 from thingmint.core.registry.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuers import Issuers
+from thingmint.registration.kernel.compiled_policies import CompiledPolicies
 from thingmint.registration.kernel.ports import (
     Clock,
     EventSink,
@@ -19,7 +20,6 @@ from thingmint.registration.kernel.ports import (
 )
 from thingmint.registration.kernel.turns import Computations
 from thingmint.registration.kernel.wanted_events import WantedEvents
-from thingmint.registration.policies.compiled_policies import CompiledPolicies
 
 
 def always_right() -> None:

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 
 from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.hooks import Question
 from thingmint.core.identifiers import AccountId, SerialNumber
-from thingmint.core.provisioning.hook import Question
 from thingmint.core.provisioning.registration_task import InputFile, InputLine, ReportType
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.core.registry.registry_event import RegistryEvent

@@ -1,1 +1,1 @@
-"""Policies, their attachments, and which of them are in force for a caller or a device."""
+"""Owns policies, their attachments, and which of them are in force for a caller or a device."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from thingmint.core.errors import InvalidRequest, LimitExceeded
 from thingmint.core.identifiers import PolicyName, Scope
-from thingmint.core.policies.device_context import DeviceConnection, device_context
+from thingmint.core.policies.device_context import ConnectionContext, device_context
 from thingmint.core.policies.simulation import AuthRequest, AuthResult, NamedPolicy, simulation
 from thingmint.core.policies.stored_policy import policy_not_found
 from thingmint.core.policies.target import CertificateTarget, PolicyTarget, target_not_found
@@ -21,7 +21,7 @@ from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies.policies import VersionKey
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.policies.compiled_policies import Versions, read_with_policies
+from thingmint.registration.kernel.compiled_policies import Versions, read_with_policies
 from thingmint.registration.policies.in_force import in_force
 from thingmint.registration.policies.policy_attachments import require_target
 
@@ -37,7 +37,7 @@ class BoundDevice:
     are those of things that the client does not connect as.
     """
 
-    connection: DeviceConnection
+    connection: ConnectionContext
     policies: tuple[NamedPolicy, ...]
     depends_on: frozenset[str]
     other_things: tuple[NamedPolicy, ...] = ()
@@ -57,7 +57,7 @@ def bound_device(versions: Versions, target: PolicyTarget, scope: Scope, client_
     A thing group stands for a device that has its policies and is nothing else. Raises ResourceNotFound for an unknown
     target, NotCompiled for `read_with_policies`.
     """
-    connection = DeviceConnection(client_id)
+    connection = ConnectionContext(client_id)
     if isinstance(target, CertificateTarget):
         connection = yield from _certificate_connection(target, client_id)
     else:
@@ -93,7 +93,7 @@ async def simulated(
         raise LimitExceeded(f"At most {MAX_ADDED} policies can be added to a test, not {len(added)}")
 
     def program(versions: Versions) -> Steps[BoundDevice]:
-        device = BoundDevice(DeviceConnection(client_id), (), frozenset())
+        device = BoundDevice(ConnectionContext(client_id), (), frozenset())
         if principal is not None:
             device = yield from bound_device(versions, principal, scope, client_id)
         attached = {policy.name: policy for policy in device.policies}
@@ -108,12 +108,12 @@ async def simulated(
     return await authority.computations.run(simulation(requests, device.policies, context, other_things))
 
 
-def _certificate_connection(target: CertificateTarget, client_id: str | None) -> Steps[DeviceConnection]:
+def _certificate_connection(target: CertificateTarget, client_id: str | None) -> Steps[ConnectionContext]:
     certificate = yield from certificate_table.certificate(target.scope, target.certificate_id)
     if certificate is None:
         raise target_not_found(target.name)
     names = certificate_attributes(certificate.der)
-    return DeviceConnection(client_id, certificate_id=target.certificate_id, certificate_names=names)
+    return ConnectionContext(client_id, certificate_id=target.certificate_id, certificate_names=names)
 
 
 def _policy(versions: Versions, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:

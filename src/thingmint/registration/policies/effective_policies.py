@@ -13,8 +13,8 @@ from thingmint.records.policies.policy_attachments import Beginning, EffectivePo
 from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.compiled_policies import Versions, read_with_policies
 from thingmint.registration.kernel.ports import Store
-from thingmint.registration.policies.compiled_policies import Versions, read_with_policies
 from thingmint.registration.policies.in_force import in_force
 from thingmint.registration.policies.policy_attachments import beginning_of, require_target
 

@@ -1,1 +1,1 @@
-"""Templates, claims, ownership tokens, first connections and bulk registration."""
+"""Owns templates, claims, ownership tokens, first connections and bulk registration."""

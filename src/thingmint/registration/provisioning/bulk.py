@@ -11,7 +11,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, TaskExists
 from thingmint.core.provisioning.registration_task import (
     KEPT_FOR,
-    Outcome,
+    LineOutcome,
     RegistrationTask,
     ReportType,
     TaskEntry,
@@ -81,10 +81,10 @@ async def stop(authority: RegistrationAuthority, caller: Caller, task_id: str) -
 
 async def describe(
     authority: RegistrationAuthority, caller: Caller, task_id: str
-) -> tuple[RegistrationTask, Sequence[Outcome]]:
+) -> tuple[RegistrationTask, Sequence[LineOutcome]]:
     """Return the task, and the outcomes of lines that its progress does not count yet; raise ResourceNotFound."""
 
-    def program() -> Steps[tuple[RegistrationTask, Sequence[Outcome]]]:
+    def program() -> Steps[tuple[RegistrationTask, Sequence[LineOutcome]]]:
         task = _found((yield from registration_task_table.registration_task(caller.scope, task_id)), task_id)
         return task, (yield from registration_task_table.outcomes(task))
 

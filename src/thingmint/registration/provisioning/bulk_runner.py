@@ -19,7 +19,7 @@ from thingmint.core.provisioning.plan import plan
 from thingmint.core.provisioning.registration_task import (
     RUNNING,
     InputLine,
-    Outcome,
+    LineOutcome,
     Progress,
     RegistrationTask,
     ReportType,
@@ -166,7 +166,7 @@ class BulkRunner:
         except ThingmintError as error:
             await self._record_failure(task, failure(line, error.message))
 
-    async def _record_failure(self, task: RegistrationTask, outcome: Outcome) -> None:
+    async def _record_failure(self, task: RegistrationTask, outcome: LineOutcome) -> None:
         def program() -> Steps[None]:
             yield from self._require_owner(task)
             yield from _record(task, outcome)
@@ -183,7 +183,7 @@ class BulkRunner:
             raise TaskTaken
 
     async def _checkpoint(
-        self, task: RegistrationTask, lines: Sequence[InputLine], outcomes: Sequence[Outcome]
+        self, task: RegistrationTask, lines: Sequence[InputLine], outcomes: Sequence[LineOutcome]
     ) -> RegistrationTask:
         before, files = task.progress, self.authority.files
         results, errors = (report_lines(outcomes, kind) for kind in (ReportType.RESULTS, ReportType.ERRORS))
@@ -235,12 +235,12 @@ class BulkRunner:
         await self.authority.store.write(lambda: registration_task_table.own_registration_task(task, self.owner, at))
 
 
-def _record(task: RegistrationTask, outcome: Outcome) -> Steps[None]:
+def _record(task: RegistrationTask, outcome: LineOutcome) -> Steps[None]:
     if not (yield from registration_task_table.insert_outcome(task, outcome)):
         raise TaskTaken
 
 
-def _counted(task: RegistrationTask, outcomes: Sequence[Outcome]) -> RegistrationTask:
+def _counted(task: RegistrationTask, outcomes: Sequence[LineOutcome]) -> RegistrationTask:
     successes = sum(each.succeeded for each in outcomes)
     progress = replace(
         task.progress,

@@ -1,1 +1,1 @@
-"""Things, their types, groups and principals, billing groups, role aliases and event configurations."""
+"""Owns what can be done with things, their types, groups and principals, billing groups and role aliases."""

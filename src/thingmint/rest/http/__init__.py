@@ -1,1 +1,1 @@
-"""HTTP/1.1 and TLS within limits: the listening ports, connections, requests and their time limits."""
+"""Owns HTTP/1.1 and TLS within limits: the listening port, its connections, and their time limits."""

@@ -14,7 +14,7 @@ from thingmint.rest.asgi_messages import ASGIApplication
 from thingmint.rest.http.eviction import gives_way, has_received, longest_stalled
 from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.plain_http import first_bytes, is_plain_http, refuse_plain_http
-from thingmint.rest.http.protocol.connection import Connection
+from thingmint.rest.http.protocol.connection import HTTPConnection
 from thingmint.rest.http.protocol.server_state import ServerState
 
 _SWEEPS_PER_LIMIT = 4
@@ -34,7 +34,7 @@ class _Accepted:
     socket: socket.socket
     accepted_at: float
     network: str
-    protocol: Connection | None = None
+    protocol: HTTPConnection | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
     _has_spoken: bool = False
 
@@ -101,7 +101,7 @@ class Server:
         """How many sockets are open, those in their handshake included."""
         return len(self._connections)
 
-    def protocols(self) -> tuple[Connection, ...]:
+    def protocols(self) -> tuple[HTTPConnection, ...]:
         """Return the connections whose handshake is done."""
         protocols = (each.protocol for each in self._connections)
         return tuple(each for each in protocols if each is not None and each.is_established)
@@ -177,8 +177,8 @@ class Server:
         connection.task.add_done_callback(lambda _: self._close_unless_established(connection))
 
     async def _establish(self, connection: _Accepted) -> None:
-        def new_protocol() -> Connection:
-            connection.protocol = Connection(self._state, lambda: self._forget(connection))
+        def new_protocol() -> HTTPConnection:
+            connection.protocol = HTTPConnection(self._state, lambda: self._forget(connection))
             return connection.protocol
 
         context = self._ssl_context

@@ -22,7 +22,7 @@ from thingmint.rest.sigv4.canonical import (
     signature,
     signing_key,
 )
-from thingmint.rest.sigv4.claim import TIMESTAMP_FORMAT, Claim, Headers, read_claim
+from thingmint.rest.sigv4.signature_claim import TIMESTAMP_FORMAT, Headers, SignatureClaim, read_claim
 
 __all__ = [
     "CredentialScope",
@@ -69,7 +69,7 @@ class SignedRequest:
 
     request: HttpRequest = field(repr=False)
     headers: Headers = field(repr=False)
-    claim: Claim
+    claim: SignatureClaim
     payload_hash: str
 
 

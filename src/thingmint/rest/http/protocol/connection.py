@@ -27,7 +27,7 @@ _WRITE_BUFFER: Final = 64 * 1024
 _BODY_BUFFER: Final = 64 * 1024
 
 
-class Connection(asyncio.Protocol):
+class HTTPConnection(asyncio.Protocol):
     """An HTTP/1.1 connection on which no client can hold or grow anything for long.
 
     Requests of a pipeline are answered one after the other. The phase says what the connection waits for.

@@ -8,8 +8,8 @@ import threading
 import pytest
 import rich.progress
 
-from thingmint.cli.fleet.measures import Measures
-from thingmint.cli.fleet.progress import progress
+from thingmint.cli.simulation.measures import Measures
+from thingmint.cli.simulation.progress import progress
 
 TOGETHER_SECONDS = 0.5
 

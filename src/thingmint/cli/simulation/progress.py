@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-from thingmint.cli.fleet.measures import Measures
+from thingmint.cli.simulation.measures import Measures
 
 PHASES = {"begin": "Provisioning", "hold": "Holding", "come back": "Coming back", "remove": "Cleaning up"}
 """The phases of a run, and how people call them."""

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from thingmint.cli.fleet.target import Target
+from thingmint.cli.simulation.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class SigningRequest:
+class DeviceKeyRequest:
     """A new key, and the request for a certificate of it."""
 
     csr_pem: str
     private_key_pem: str = field(repr=False)
 
 
-def new_signing_request(common_name: str) -> SigningRequest:
+def new_signing_request(common_name: str) -> DeviceKeyRequest:
     """Return a request for a new P-256 key, as devices make them that cannot afford RSA."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -49,7 +49,7 @@ def new_signing_request(common_name: str) -> SigningRequest:
     private_key_pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return SigningRequest(csr.public_bytes(serialization.Encoding.PEM).decode(), private_key_pem.decode())
+    return DeviceKeyRequest(csr.public_bytes(serialization.Encoding.PEM).decode(), private_key_pem.decode())
 
 
 def _no_password() -> str:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from thingmint.cli.fleet.device import Device
+from thingmint.cli.simulation.device import SimulatedDevice
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,30 +22,30 @@ class Schedule:
         return self.duration > 0 or self.reconnect
 
 
-async def run(devices: Sequence[Device], schedule: Schedule, advance: Callable[[str], None]) -> None:
+async def run(devices: Sequence[SimulatedDevice], schedule: Schedule, advance: Callable[[str], None]) -> None:
     """Let the devices live; tell of each that has ended a phase. However this ends, none is connected afterwards."""
     try:
         await _in_turns(devices, schedule, lambda device: _begin(device, schedule), lambda: advance("begin"))
         if schedule.duration:
             await _hold(_well(devices), schedule, lambda: advance("hold"))
         if schedule.reconnect:
-            await _in_turns(_well(devices), schedule, Device.come_back, lambda: advance("come back"))
-        await _in_turns(devices, schedule, Device.leave, lambda: None)
+            await _in_turns(_well(devices), schedule, SimulatedDevice.come_back, lambda: advance("come back"))
+        await _in_turns(devices, schedule, SimulatedDevice.leave, lambda: None)
     finally:
         for device in devices:
             await device.abort()
 
 
-async def _begin(device: Device, schedule: Schedule) -> None:
+async def _begin(device: SimulatedDevice, schedule: Schedule) -> None:
     await device.begin()
     if device.has_failed or not schedule.stays:
         await device.leave()
 
 
 async def _in_turns(
-    devices: Sequence[Device],
+    devices: Sequence[SimulatedDevice],
     schedule: Schedule,
-    act: Callable[[Device], Awaitable[None]],
+    act: Callable[[SimulatedDevice], Awaitable[None]],
     done: Callable[[], None],
 ) -> None:
     waiting = iter(devices)
@@ -61,11 +61,11 @@ async def _in_turns(
             group.create_task(work())
 
 
-async def _hold(devices: Sequence[Device], schedule: Schedule, done: Callable[[], None]) -> None:
+async def _hold(devices: Sequence[SimulatedDevice], schedule: Schedule, done: Callable[[], None]) -> None:
     now = asyncio.get_running_loop().time()
     interval = 1 / schedule.publish_per_second if schedule.publish_per_second else None
 
-    async def hold(device: Device, place: int) -> None:
+    async def hold(device: SimulatedDevice, place: int) -> None:
         # Spread over the interval: devices do not publish all at once unless their clocks make them.
         first_at = now + (interval or 0.0) * place / len(devices)
         await device.hold(now + schedule.duration, interval, first_at)
@@ -76,5 +76,5 @@ async def _hold(devices: Sequence[Device], schedule: Schedule, done: Callable[[]
             group.create_task(hold(device, place))
 
 
-def _well(devices: Sequence[Device]) -> list[Device]:
+def _well(devices: Sequence[SimulatedDevice]) -> list[SimulatedDevice]:
     return [device for device in devices if not device.has_failed]

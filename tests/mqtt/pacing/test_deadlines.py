@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from thingmint.mqtt.gateway.deadlines import Deadlines
+from thingmint.mqtt.pacing.deadlines import Deadlines
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FOR_EVER = datetime.max.replace(tzinfo=UTC)

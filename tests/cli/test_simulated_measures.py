@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from thingmint.cli.fleet.measures import Latency, Measures, Step
-from thingmint.cli.fleet.report import Outcome, print_json, print_report
+from thingmint.cli.simulation.measures import Latency, Measures, Step
+from thingmint.cli.simulation.report import RunOutcome, print_json, print_report
 
 
-def outcome(measures: Measures, **members: object) -> Outcome:
+def outcome(measures: Measures, **members: object) -> RunOutcome:
     told = {"run": "sim-1", "devices": 3, "failed": 1, "seconds": 2.0, "interrupted": False}
-    return Outcome(**{**told, "measures": measures, "kept": [], "troubles": [], **members})  # type: ignore[arg-type] # a test's shorthand
+    return RunOutcome(**{**told, "measures": measures, "kept": [], "troubles": [], **members})  # type: ignore[arg-type] # a test's shorthand
 
 
 def test_percentiles_are_times_that_some_device_has_waited() -> None:

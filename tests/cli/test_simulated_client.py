@@ -8,9 +8,9 @@ import pytest
 from tests.support.device_identities import server_identity
 from tests.support.scripted_gateway import Talk, politely, scripted_gateway
 
-from thingmint.cli.fleet import client as client_module
-from thingmint.cli.fleet.client import Client, ConnectionLost, Refused
-from thingmint.cli.fleet.target import Target
+from thingmint.cli.simulation import client as client_module
+from thingmint.cli.simulation.client import BrokerRefused, Client, ConnectionLost
+from thingmint.cli.simulation.target import Target
 from thingmint.mqtt.codec.packets import (
     ClientPacket,
     Connack,
@@ -44,7 +44,7 @@ async def test_refused_connect_says_why_and_leaves_no_connection(tmp_path: Path)
         ended.set()
 
     async with scripted_gateway(refuse, tmp_path) as target:
-        with pytest.raises(Refused, match="NOT_AUTHORIZED"):
+        with pytest.raises(BrokerRefused, match="NOT_AUTHORIZED"):
             await connected(target)
         await ended.wait()
 
@@ -73,7 +73,7 @@ async def test_filter_that_is_not_granted_is_a_refusal(tmp_path: Path) -> None:
 
     async with scripted_gateway(grant_the_first, tmp_path) as target:
         client = await connected(target)
-        with pytest.raises(Refused, match="TOPIC_FILTER_INVALID"):
+        with pytest.raises(BrokerRefused, match="TOPIC_FILTER_INVALID"):
             await client.subscribe("a", "b")
         await client.disconnect()
 
@@ -87,7 +87,7 @@ async def test_message_that_is_not_taken_is_a_refusal(tmp_path: Path) -> None:
 
     async with scripted_gateway(refuse_messages, tmp_path) as target:
         client = await connected(target)
-        with pytest.raises(Refused, match="NOT_AUTHORIZED"):
+        with pytest.raises(BrokerRefused, match="NOT_AUTHORIZED"):
             await client.publish("a", b"payload")
         await client.disconnect()
 

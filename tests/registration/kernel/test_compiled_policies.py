@@ -18,7 +18,7 @@ from thingmint.core.policies.target import CertificateTarget, ThingGroupTarget
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies.policies import VersionKey
 from thingmint.records.steps import Steps
-from thingmint.registration.policies.compiled_policies import (
+from thingmint.registration.kernel.compiled_policies import (
     CompiledPolicies,
     NotCompiled,
     Versions,

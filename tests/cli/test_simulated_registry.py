@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient
-from thingmint.cli.fleet import api as api_module
-from thingmint.cli.fleet.api import NOT_FOUND, Api
-from thingmint.cli.fleet.clean_up import remove_devices
-from thingmint.cli.fleet.device import Device, Orders
-from thingmint.cli.fleet.measures import Measures
-from thingmint.cli.fleet.preparation import Made, make_claim, make_template, parameters_of
-from thingmint.cli.fleet.service import Service
+from thingmint.cli.simulation import api as api_module
+from thingmint.cli.simulation.api import NOT_FOUND, Api
+from thingmint.cli.simulation.clean_up import remove_devices
+from thingmint.cli.simulation.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.measures import Measures
+from thingmint.cli.simulation.preparation import Made, make_claim, make_template, parameters_of
+from thingmint.cli.simulation.service import Service
 
 ARN = "arn:aws:iot:us-east-1:000000000000:cert/"
 CREATED = {
@@ -69,9 +69,9 @@ def api(registry: Registry) -> Api:
     return Api(registry)
 
 
-def device(number: int, thing_name: str | None = "{device}") -> Device:
+def device(number: int, thing_name: str | None = "{device}") -> SimulatedDevice:
     orders = Orders(None, None, "t", {})  # type: ignore[arg-type] # it does not connect
-    made = Device(f"sim-1-{number:05}", orders, Measures())
+    made = SimulatedDevice(f"sim-1-{number:05}", orders, Measures())
     made.certificate_id = f"d{number}"
     made.thing_name = None if thing_name is None else thing_name.replace("{device}", made.name)
     return made

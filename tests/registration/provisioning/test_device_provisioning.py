@@ -25,8 +25,8 @@ from thingmint.core.errors import (
     Throttled,
     UpdateConflict,
 )
+from thingmint.core.hooks import HookBusy, HookFailed, Question
 from thingmint.core.identifiers import TemplateName
-from thingmint.core.provisioning.hook import HookBusy, HookFailed, Question
 from thingmint.core.provisioning.ownership import OwnershipTokenInvalid
 from thingmint.core.provisioning.stored_template import PreProvisioningHook, TemplateType, TemplateUpdate
 from thingmint.issuance.keys import KeyPair
@@ -34,7 +34,7 @@ from thingmint.issuance.pem import certificate_pem
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning import claims, fleet, provisioning_templates
+from thingmint.registration.provisioning import claims, device_provisioning, provisioning_templates
 from thingmint.registration.provisioning.provisioning import Provisioned
 
 HOOKED = PreProvisioningHook(HOOK_ARN)
@@ -67,15 +67,15 @@ async def register(
     parameters: Mapping[str, str] = SERIAL,
     *,
     name: TemplateName = FLEET,
-    device: fleet.Device = DEVICE,
+    device: device_provisioning.FleetDevice = DEVICE,
 ) -> Provisioned:
-    return await fleet.register_thing(authority, device, name, token, parameters, "client-1")
+    return await device_provisioning.register_thing(authority, device, name, token, parameters, "client-1")
 
 
 async def test_keys_come_with_a_certificate_that_waits_and_a_token(
     authority: RegistrationAuthority, store: MemoryStore
 ) -> None:
-    identity, key_pair = await fleet.create_keys(authority, DEVICE)
+    identity, key_pair = await device_provisioning.create_keys(authority, DEVICE)
     assert key_pair == shared_key_pair()
     assert store.tables.certificates == [identity.certificate]
     assert identity.certificate.status is CertificateStatus.PENDING_ACTIVATION
@@ -99,9 +99,9 @@ async def test_a_lost_commit_leaves_neither_certificate_nor_ownership(
     before = store.tables.dump()
     store.lose_commit_with = ServiceUnavailable()
     with pytest.raises(ServiceUnavailable):
-        await fleet.create_keys(authority, DEVICE)
+        await device_provisioning.create_keys(authority, DEVICE)
     with pytest.raises(InvalidRequest):
-        await fleet.create_from_csr(authority, DEVICE, "garbage", "client-1")
+        await device_provisioning.create_from_csr(authority, DEVICE, "garbage", "client-1")
     assert store.tables.dump() == before
 
 
@@ -263,7 +263,7 @@ async def test_the_default_version_counts(authority: RegistrationAuthority) -> N
     assert (first.thing_name, second.thing_name) == ("sensor-17", "17")
 
 
-async def claimed(authority: RegistrationAuthority) -> fleet.Device:
+async def claimed(authority: RegistrationAuthority) -> device_provisioning.FleetDevice:
     """Return a device with a claim on the template of the fleet."""
     made = await claims.create_claim(authority, OPERATOR, FLEET)
     claim = await claims.recognise_claim(authority, made.certificate_id)
@@ -296,8 +296,8 @@ async def test_a_claim_whose_template_is_deleted_gets_nothing_whatever_has_its_n
         await create_template(authority)
     before = store.tables.dump()
     for attempt in (
-        fleet.create_keys(authority, device),
-        fleet.create_from_csr(authority, device, csr_pem("p-256"), "client-1"),
+        device_provisioning.create_keys(authority, device),
+        device_provisioning.create_from_csr(authority, device, csr_pem("p-256"), "client-1"),
         register(authority, token, device=device),
     ):
         with pytest.raises(AccessDenied, match="cannot be used any more"):
@@ -313,7 +313,7 @@ async def test_a_claim_that_has_ended_gets_nothing(
     token = (await waiting(authority, device)).ownership_token
     clock.at = NOW + timedelta(minutes=6)
     before = store.tables.dump()
-    for attempt in (fleet.create_keys(authority, device), register(authority, token, device=device)):
+    for attempt in (device_provisioning.create_keys(authority, device), register(authority, token, device=device)):
         with pytest.raises(AccessDenied, match="cannot be used any more"):
             await attempt
     assert store.tables.dump() == before
@@ -331,7 +331,7 @@ async def test_a_template_that_is_deleted_while_keys_are_made_leaves_no_certific
             return shared_key_pair()
 
     with pytest.raises(AccessDenied, match="cannot be used any more"):
-        await fleet.create_keys(replace(authority, key_source=Meanwhile()), device)
+        await device_provisioning.create_keys(replace(authority, key_source=Meanwhile()), device)
     assert store.tables.certificates == []
 
 
@@ -554,7 +554,7 @@ async def test_a_hook_that_does_not_answer_is_given_up(
                 self.cancelled = True
                 raise
 
-    monkeypatch.setattr(fleet, "HOOK_SECONDS", 0.01)
+    monkeypatch.setattr(device_provisioning, "HOOK_SECONDS", 0.01)
     silent = Silent()
     authority = replace(authority, hooks=silent)
     await create_template(authority, hook=HOOKED)

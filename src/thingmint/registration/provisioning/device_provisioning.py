@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import AccessDenied, Throttled
+from thingmint.core.hooks import HOOK_SECONDS, HookBusy, HookFailed
 from thingmint.core.identifiers import CertificateId, TemplateName
 from thingmint.core.provisioning.claim import ClaimCertificate
-from thingmint.core.provisioning.hook import HOOK_SECONDS, HookBusy, HookFailed, HookQuestion, hook_answer
+from thingmint.core.provisioning.hook import HookQuestion, hook_answer
 from thingmint.core.provisioning.ownership import request_digest
 from thingmint.core.provisioning.plan import CertificateFacts, plan
 from thingmint.core.provisioning.stored_template import (
@@ -46,7 +47,7 @@ _NOT_ALLOWED = "The pre-provisioning hook did not allow the device"
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class FleetDevice:
     """Who calls over a device's connection: its certificate, and what it may be used for if it is a claim."""
 
     caller: Caller
@@ -62,7 +63,7 @@ class IssuedIdentity:
     ownership_token: str
 
 
-async def create_keys(authority: RegistrationAuthority, device: Device) -> tuple[IssuedIdentity, KeyPair]:
+async def create_keys(authority: RegistrationAuthority, device: FleetDevice) -> tuple[IssuedIdentity, KeyPair]:
     """Make a key pair and a certificate that waits for its activation; return both with the ownership token.
 
     Raises Throttled if too many callers wait for keys, ServiceUnavailable if no key can be made or nothing stored,
@@ -83,7 +84,7 @@ async def create_keys(authority: RegistrationAuthority, device: Device) -> tuple
 
 
 async def create_from_csr(
-    authority: RegistrationAuthority, device: Device, csr_pem: str, client_id: str
+    authority: RegistrationAuthority, device: FleetDevice, csr_pem: str, client_id: str
 ) -> IssuedIdentity:
     """Issue a certificate that waits for its activation for a signing request; return it with the ownership token.
 
@@ -113,7 +114,7 @@ async def create_from_csr(
 
 async def register_thing(
     authority: RegistrationAuthority,
-    device: Device,
+    device: FleetDevice,
     name: TemplateName,
     token: str,
     parameters: Mapping[str, str],
@@ -169,7 +170,7 @@ async def _overrides(
     return answer.parameter_overrides
 
 
-def _beside(device: Device) -> Callable[[Certificate], Steps[None]]:
+def _beside(device: FleetDevice) -> Callable[[Certificate], Steps[None]]:
     def note(certificate: Certificate) -> Steps[None]:
         yield from kept_claim(device.claim)
         yield from note_ownership(certificate)

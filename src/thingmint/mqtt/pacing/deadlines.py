@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Protocol
 
-from thingmint.mqtt.due_times import DueTimes
+from thingmint.mqtt.pacing.due_times import DueTimes
 
 # So many connections that have ended may still be listed before they are sorted out.
 _OUTDATED: Final = 1000

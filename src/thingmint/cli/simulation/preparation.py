@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.fleet.api import NOT_FOUND, Api
-from thingmint.cli.fleet.identity import Identity
+from thingmint.cli.simulation.api import NOT_FOUND, Api
+from thingmint.cli.simulation.identity import Identity
 from thingmint.core.topics.patterns import (
     CREATE_CERTIFICATE_FROM_CSR,
     CREATE_KEYS_AND_CERTIFICATE,

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from thingmint.cli.fleet.target import Target
+from thingmint.cli.simulation.target import Target
 from thingmint.mqtt.codec.codec import decode_server_packet, encode
 from thingmint.mqtt.codec.framing import FrameReader
 from thingmint.mqtt.codec.packets import (
@@ -37,7 +37,7 @@ _LARGEST_ID: Final = 0xFFFF
 _Answer = TypeVar("_Answer", Connack, Puback, Suback)
 
 
-class Refused(Exception):
+class BrokerRefused(Exception):
     """The service said no; the message is the name of its reason."""
 
 
@@ -219,4 +219,4 @@ class Client(asyncio.Protocol):
 
 def _require(code: ReasonCode) -> None:
     if code.is_failure:
-        raise Refused(code.name)
+        raise BrokerRefused(code.name)

@@ -37,7 +37,7 @@ _REMEMBERED = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class SignatureClaim:
     """What a signature claims, wherever it stood; nothing of it is verified yet.
 
     ``valid_for`` is the bound of a presigned URL, None without one; ``raw_query`` is the query without the signature.
@@ -54,7 +54,7 @@ class Claim:
     raw_query: bytes = field(repr=False)
 
 
-def read_claim(raw_query: bytes, headers: Headers) -> Claim:
+def read_claim(raw_query: bytes, headers: Headers) -> SignatureClaim:
     """Return what the signature claims.
 
     Raises AuthenticationMissing if there is none, SignatureIncomplete if there are two, or if a part of it lacks or
@@ -71,7 +71,7 @@ def read_claim(raw_query: bytes, headers: Headers) -> Claim:
     raise AuthenticationMissing("Missing Authentication Token")
 
 
-def _claim_of_header(authorization: bytes, headers: Headers, raw_query: bytes) -> Claim:
+def _claim_of_header(authorization: bytes, headers: Headers, raw_query: bytes) -> SignatureClaim:
     parameters = _authorization_parameters(authorization)
     timestamp = _header_timestamp(headers)
     missing = [
@@ -86,7 +86,7 @@ def _claim_of_header(authorization: bytes, headers: Headers, raw_query: bytes) -
     return _claim(credential, signature, signed_headers, timestamp, None, token, raw_query)
 
 
-def _claim_of_query(parameters: Mapping[str, str], raw_query: bytes) -> Claim:
+def _claim_of_query(parameters: Mapping[str, str], raw_query: bytes) -> SignatureClaim:
     missing = [name for name in _REQUIRED_IN_QUERY if not parameters.get(name)]
     if missing:
         raise SignatureIncomplete(" ".join(f"AWS query-string parameters must include '{name}'." for name in missing))
@@ -111,9 +111,9 @@ def _claim(
     expires: str | None,
     session_token: str | None,
     raw_query: bytes,
-) -> Claim:
+) -> SignatureClaim:
     access_key_id, scope = _read_credential(credential)
-    return Claim(
+    return SignatureClaim(
         access_key_id=access_key_id,
         scope=scope,
         signed_headers=_read_signed_headers(signed_headers),

@@ -12,18 +12,18 @@ from time import perf_counter
 from typing import TextIO
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.fleet import crowd
-from thingmint.cli.fleet.clean_up import remove_devices
-from thingmint.cli.fleet.crowd import Schedule
-from thingmint.cli.fleet.device import Device, Orders
-from thingmint.cli.fleet.identity import Identity
-from thingmint.cli.fleet.measures import Measures
-from thingmint.cli.fleet.preparation import Made, make_claim, make_template, parameters_of
-from thingmint.cli.fleet.progress import progress
-from thingmint.cli.fleet.report import Outcome, print_json, print_report
-from thingmint.cli.fleet.service import Service
-from thingmint.cli.fleet.target import Target, TargetRefused, find_target
 from thingmint.cli.settings import fail
+from thingmint.cli.simulation import crowd
+from thingmint.cli.simulation.clean_up import remove_devices
+from thingmint.cli.simulation.crowd import Schedule
+from thingmint.cli.simulation.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.identity import Identity
+from thingmint.cli.simulation.measures import Measures
+from thingmint.cli.simulation.preparation import Made, make_claim, make_template, parameters_of
+from thingmint.cli.simulation.progress import progress
+from thingmint.cli.simulation.report import RunOutcome, print_json, print_report
+from thingmint.cli.simulation.service import Service
+from thingmint.cli.simulation.target import Target, TargetRefused, find_target
 from thingmint.host.hardening import harden_process
 from thingmint.host.words import in_words
 
@@ -80,10 +80,10 @@ def simulate_fleet(data_dir: Path, options: Options, *, is_named: bool) -> None:
         sys.exit(1)
 
 
-def _simulate(run: str, made: Made, options: Options, service: Service) -> Outcome:
+def _simulate(run: str, made: Made, options: Options, service: Service) -> RunOutcome:
     orders = _prepared(run, made, options, service)
     measures = Measures()
-    devices = [Device(f"{run}-{number:05}", orders, measures) for number in range(1, options.devices + 1)]
+    devices = [SimulatedDevice(f"{run}-{number:05}", orders, measures) for number in range(1, options.devices + 1)]
     schedule = Schedule(options.concurrency, options.duration, options.publish, options.reconnect)
     troubles: list[str] = []
     began = perf_counter()
@@ -93,7 +93,7 @@ def _simulate(run: str, made: Made, options: Options, service: Service) -> Outco
         if options.clean_up:
             troubles += remove_devices(service.api(), devices, lambda: advance("remove"))
             troubles += made.remove()
-    return Outcome(
+    return RunOutcome(
         run=run,
         devices=options.devices,
         failed=sum(device.has_failed for device in devices),
@@ -105,12 +105,12 @@ def _simulate(run: str, made: Made, options: Options, service: Service) -> Outco
     )
 
 
-def _kept(run: str, devices: Sequence[Device], options: Options) -> list[str]:
+def _kept(run: str, devices: Sequence[SimulatedDevice], options: Options) -> list[str]:
     count = 0 if options.clean_up else sum(device.certificate_id is not None for device in devices)
     return [f"{count} devices named {run}-…"] if count else []
 
 
-def _lived(devices: Sequence[Device], schedule: Schedule, advance: Callable[[str], None]) -> bool:
+def _lived(devices: Sequence[SimulatedDevice], schedule: Schedule, advance: Callable[[str], None]) -> bool:
     """Let the devices live; return whether that was interrupted."""
     try:
         asyncio.run(crowd.run(devices, schedule, advance))

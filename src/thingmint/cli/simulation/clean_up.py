@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.fleet.api import NOT_FOUND, Api
-from thingmint.cli.fleet.device import Device
-from thingmint.cli.fleet.preparation import remove_certificate
+from thingmint.cli.simulation.api import NOT_FOUND, Api
+from thingmint.cli.simulation.device import SimulatedDevice
+from thingmint.cli.simulation.preparation import remove_certificate
 from thingmint.host.words import in_words
 
 _CALLERS = 8
 _PRINCIPAL = "x-amzn-principal"
 
 
-def remove_devices(api: Api, devices: Sequence[Device], done: Callable[[], None]) -> list[str]:
+def remove_devices(api: Api, devices: Sequence[SimulatedDevice], done: Callable[[], None]) -> list[str]:
     """Remove certificates and things of the devices, tell of each, and return what could not be removed and why."""
     held = [device for device in devices if device.certificate_id is not None]
     # Those last whose registration was cut off: it may still be under way.
@@ -46,7 +46,7 @@ def remove_devices(api: Api, devices: Sequence[Device], done: Callable[[], None]
     return [f"{count} devices: {trouble}" for trouble, count in troubles.items()]
 
 
-def _remove(api: Api, device: Device) -> None:
+def _remove(api: Api, device: SimulatedDevice) -> None:
     path = f"/certificates/{device.certificate_id}"
     arn = _arn(api, path)
     things = [device.thing_name] if device.thing_name is not None else _things(api, arn)

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from thingmint.cli.fleet.client import ANSWER_SECONDS, Client, ConnectionLost, Refused
-from thingmint.cli.fleet.identity import Identity, new_signing_request
-from thingmint.cli.fleet.measures import Measures, Step
-from thingmint.cli.fleet.target import Target
+from thingmint.cli.simulation.client import ANSWER_SECONDS, BrokerRefused, Client, ConnectionLost
+from thingmint.cli.simulation.identity import Identity, new_signing_request
+from thingmint.cli.simulation.measures import Measures, Step
+from thingmint.cli.simulation.target import Target
 from thingmint.core.topics.patterns import (
     CREATE_CERTIFICATE_FROM_CSR,
     CREATE_KEYS_AND_CERTIFICATE,
@@ -56,7 +56,7 @@ class _Failed(Exception):
     """The device has failed; note of it is taken."""
 
 
-class Device:
+class SimulatedDevice:
     """One device. What it has become is left for whoever removes it."""
 
     def __init__(self, name: str, orders: Orders, measures: Measures) -> None:
@@ -168,7 +168,7 @@ class Device:
                     break
                 self._measures.throttled += 1
                 await asyncio.sleep(min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS))
-            raise Refused(answer.get("errorCode", "rejected"))
+            raise BrokerRefused(answer.get("errorCode", "rejected"))
 
     async def _attempt(self, topic: str, members: Mapping[str, object]) -> tuple[bool, dict[str, Any]]:
         client = self._connected
@@ -238,7 +238,7 @@ class Device:
         """Take note of what fails inside as a failure of this step."""
         try:
             yield
-        except (Refused, ConnectionLost) as error:
+        except (BrokerRefused, ConnectionLost) as error:
             raise self._fail(step, in_words(error)) from error
         except TimeoutError as error:
             raise self._fail(step, "no answer in time") from error

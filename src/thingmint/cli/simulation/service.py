@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from thingmint.cli.connection import Connection, SignedClient, find_connection
-from thingmint.cli.fleet.api import Api
-from thingmint.cli.fleet.target import require_loopback_url
+from thingmint.cli.simulation.api import Api
+from thingmint.cli.simulation.target import require_loopback_url
 
 
 class Service:

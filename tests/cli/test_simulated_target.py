@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tests.support.device_identities import new_identity, rsa_key, server_identity
 
-from thingmint.cli.fleet import target as target_module
-from thingmint.cli.fleet.identity import Identity, new_signing_request
-from thingmint.cli.fleet.target import Target, TargetRefused, find_target, require_loopback_url
+from thingmint.cli.simulation import target as target_module
+from thingmint.cli.simulation.identity import Identity, new_signing_request
+from thingmint.cli.simulation.target import Target, TargetRefused, find_target, require_loopback_url
 
 
 @pytest.fixture

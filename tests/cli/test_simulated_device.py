@@ -9,14 +9,14 @@ import pytest
 from tests.support.device_identities import Identity, new_identity
 from tests.support.scripted_gateway import Script, Talk, politely, scripted_gateway
 
-from thingmint.cli.fleet import client as client_module
-from thingmint.cli.fleet import crowd
-from thingmint.cli.fleet import device as device_module
-from thingmint.cli.fleet.crowd import Schedule
-from thingmint.cli.fleet.device import Device, Orders
-from thingmint.cli.fleet.identity import Identity as ClientIdentity
-from thingmint.cli.fleet.measures import Measures, Step
-from thingmint.cli.fleet.target import Target
+from thingmint.cli.simulation import client as client_module
+from thingmint.cli.simulation import crowd
+from thingmint.cli.simulation import device as device_module
+from thingmint.cli.simulation.crowd import Schedule
+from thingmint.cli.simulation.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.identity import Identity as ClientIdentity
+from thingmint.cli.simulation.measures import Measures, Step
+from thingmint.cli.simulation.target import Target
 from thingmint.mqtt.codec.packets import ClientPacket, Connack, Connect, Disconnect, Puback, Publish, QoS
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 
@@ -79,7 +79,7 @@ async def lived(script: Script, directory: Path, schedule: Schedule, count: int 
     measures, phases = Measures(), list[str]()
     async with scripted_gateway(script, directory) as target:
         orders = orders_for(target)
-        await crowd.run([Device(f"d{at}", orders, measures) for at in range(count)], schedule, phases.append)
+        await crowd.run([SimulatedDevice(f"d{at}", orders, measures) for at in range(count)], schedule, phases.append)
     return measures, phases
 
 
@@ -102,7 +102,7 @@ async def test_device_is_provisioned_returns_with_its_own_name_and_hears_itself(
 async def test_device_may_bring_its_own_key(tmp_path: Path) -> None:
     server, measures = Provisioner(), Measures()
     async with scripted_gateway(server, tmp_path) as target:
-        device = Device("d0", orders_for(target, with_csr=True), measures)
+        device = SimulatedDevice("d0", orders_for(target, with_csr=True), measures)
         await device.begin()
         await device.abort()
     assert [topic for topic, _ in server.asked] == [CSR, REGISTER]
@@ -160,7 +160,7 @@ async def test_refused_connection_is_named(tmp_path: Path, answer: Connack | Non
 async def test_nobody_there_is_named(tmp_path: Path) -> None:
     measures = Measures()
     async with scripted_gateway(politely, tmp_path) as target:
-        device = Device("d0", orders_for(target), measures)
+        device = SimulatedDevice("d0", orders_for(target), measures)
     await device.begin()
     assert measures.errors == {(Step.CONNECT, "ConnectionRefusedError"): 1}
 
@@ -234,7 +234,7 @@ async def test_interruption_leaves_no_device_connected(tmp_path: Path, phase: st
         reached.set()
 
     async with scripted_gateway(stall, tmp_path) as target:
-        devices = [Device(f"d{at}", orders_for(target), Measures()) for at in range(3)]
+        devices = [SimulatedDevice(f"d{at}", orders_for(target), Measures()) for at in range(3)]
         running = asyncio.create_task(crowd.run(devices, Schedule(3, duration=600), advance))
         await reached.wait()
         running.cancel()

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from thingmint.cli.fleet.measures import Measures, Step
+from thingmint.cli.simulation.measures import Measures, Step
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """What came of a run. ``kept`` is what the run has made and left, ``troubles`` what could not be removed."""
 
     run: str
@@ -29,7 +29,7 @@ class Outcome:
         return self.measures.count(Step.PROVISIONED)
 
 
-def print_report(outcome: Outcome) -> None:
+def print_report(outcome: RunOutcome) -> None:
     """Print the table and the sums below it."""
     from rich.console import Console
     from rich.table import Table
@@ -48,7 +48,7 @@ def print_report(outcome: Outcome) -> None:
         click.echo(line)
 
 
-def print_json(outcome: Outcome) -> None:
+def print_json(outcome: RunOutcome) -> None:
     """Print the same as one JSON object."""
     measures = outcome.measures
     members = {
@@ -68,7 +68,7 @@ def print_json(outcome: Outcome) -> None:
     click.echo(json.dumps(members, indent=2))
 
 
-def _lines(outcome: Outcome) -> list[str]:
+def _lines(outcome: RunOutcome) -> list[str]:
     measures = outcome.measures
     messages = measures.count(Step.ROUND_TRIP)
     provisioned = f"{outcome.provisioned} of {outcome.devices} devices provisioned"

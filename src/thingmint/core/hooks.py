@@ -1,0 +1,44 @@
+"""Owns how the functions of an operator are named, asked and how they fail; knows no way to reach one.
+
+Hooks of provisioning templates and certificate providers are such functions. Each is named by the ARN of a Lambda
+function, as AWS's clients name it.
+"""
+
+import re
+from typing import Protocol
+
+# AWS's limit on a hook's run time.
+HOOK_SECONDS = 5.0
+_LAMBDA_ARN = re.compile(
+    r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[a-zA-Z0-9_-]{1,64}(:(\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
+)
+
+
+def is_function_arn(text: str) -> bool:
+    """Return whether the text is the ARN of a Lambda function, of a version or of an alias of one."""
+    return _LAMBDA_ARN.fullmatch(text) is not None
+
+
+class HookFailed(Exception):
+    """A hook could not be asked or gave no answer of the right form; the text is for the log, never for a device."""
+
+
+class HookBusy(HookFailed):
+    """A hook has as many callers as it takes at once, and none of them went in time: the device may come again."""
+
+
+class Question(Protocol):
+    """What an operator's function is asked, be it a hook or a certificate provider."""
+
+    @property
+    def asked_for(self) -> str:
+        """The ARN of what the question is about, for the log."""
+        ...
+
+    def as_json(self) -> dict[str, object]:
+        """Return the question as the function reads it."""
+        ...
+
+    def check(self, answer: object) -> None:
+        """Raise HookFailed unless the answer is one to this question."""
+        ...

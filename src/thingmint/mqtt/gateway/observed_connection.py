@@ -1,0 +1,59 @@
+"""Owns what is known of one device's connection: its client, its account, its session and its addresses."""
+
+from datetime import datetime
+
+from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.mqtt.gateway.device_link import DeviceLink
+from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
+from thingmint.mqtt.transport.tls_transport import TLSTransport
+
+
+class ObservedConnection:
+    """What the gateway, events and operators may ask of a connection; asking changes nothing."""
+
+    __slots__ = ("_opened_at", "_session_expiry", "_transport", "certificate_id", "device", "protocol")
+
+    certificate_id: CertificateId
+    device: DeviceLink
+    _transport: TLSTransport
+    _opened_at: datetime
+
+    def __init__(self, protocol: DeviceProtocol) -> None:
+        """The other facts come with the handshake and with CONNECT."""
+        self.protocol = protocol
+        self._session_expiry = 0
+
+    @property
+    def client_id(self) -> str:
+        """The client id; empty before CONNECT."""
+        return self.protocol.client_id
+
+    @property
+    def scope(self) -> Scope | None:
+        """The account and region of the device; None until it is known who it is."""
+        return self.device.owner
+
+    @property
+    def opened_at(self) -> datetime:
+        """When its CONNECT was accepted."""
+        return self._opened_at
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether its CONNECT asked for a session that ends with it (MQTT 3.1.1), or for a new one (MQTT 5)."""
+        return self.protocol.connect is not None and self.protocol.connect.clean_start
+
+    @property
+    def session_expiry(self) -> int:
+        """For how many seconds its session outlives it, as granted."""
+        return self._session_expiry
+
+    @property
+    def sockets(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """The addresses and ports of the client and of the gateway."""
+        return self._transport.sockets
+
+    @property
+    def valid_until(self) -> datetime:
+        """When its certificate ends; asked of connections whose CONNECT was accepted."""
+        return self.device.whom.device.valid_until

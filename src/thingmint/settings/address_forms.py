@@ -1,0 +1,130 @@
+"""Owns the forms of settings that name a place: hosts and ports, brokers, URLs, paths and server names."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from thingmint.host.host_names import is_server_name
+from thingmint.settings.forms import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return ``host:port``, with brackets around an IPv6 address."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str, setting: str) -> Address:
+    """Return host and port of ``host:port`` or ``[v6]:port``; raise ConfigError otherwise."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 0xFFFF:
+        raise ConfigError(f"{setting} must be host:port, not {text!r}")
+    return Address(host, int(port))
+
+
+@dataclass(frozen=True, slots=True)
+class HostAndPort:
+    """The address that a port listens on."""
+
+    metavar: str = "HOST:PORT"
+    toml: object = str
+
+    def parse(self, name: str, value: object) -> Address:
+        """Return host and port."""
+        return parse_address(str(value), name)
+
+    def shown(self, value: object) -> object:
+        """Return ``host:port``."""
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """The built-in broker, or the address of another one: ``local``, ``unix:/path`` or ``tcp:host:port``."""
+
+    metavar: str = "local|unix:PATH|tcp:HOST:PORT"
+    toml: object = str
+
+    def parse(self, name: str, value: object) -> str:
+        """Return the address as it is written."""
+        address = str(value)
+        kind, colon, rest = address.partition(":")
+        if kind == "tcp" and colon:
+            parse_address(rest, name)
+        elif address != "local" and not (kind == "unix" and rest.startswith("/")):
+            raise ConfigError(f"{name} must be local, unix:/path or tcp:host:port, not {address!r}")
+        return address
+
+    def shown(self, value: object) -> object:
+        """Return the address."""
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class URLWithPassword:
+    """A URL that may hold a password."""
+
+    schemes: tuple[str, ...]
+    metavar: str = "URL"
+    toml: object = str
+
+    def parse(self, name: str, value: object) -> str:
+        """Return the URL; the message of a refusal does not hold it."""
+        url = str(value)
+        if not url.startswith(self.schemes):
+            raise ConfigError(f"{name} must start with {self.schemes[0]}")
+        return url
+
+    def shown(self, value: object) -> object:
+        """Return the URL without password and without its query, which may hold one, too."""
+        scheme, _, rest = str(value).partition("://")
+        user, at, place = rest.rpartition("@")
+        place, mark, _ = place.partition("?")
+        name, colon, _ = user.partition(":")
+        hidden = f"{name}:***" if colon else name
+        return f"{scheme}://{hidden}{at}{place}{mark and '?…'}"
+
+
+@dataclass(frozen=True, slots=True)
+class FilePath:
+    """The path of a file or directory, relative to the directory that the command is started in."""
+
+    metavar: str = "PATH"
+    toml: object = str
+
+    def parse(self, name: str, value: object) -> Path:
+        """Return the path."""
+        if not str(value):
+            raise ConfigError(f"{name} must be a path, and is empty")
+        return Path(str(value))
+
+    def shown(self, value: object) -> object:
+        """Return the path as it was given."""
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerNames:
+    """DNS names and IP addresses: a repeated flag, a list in the file, separated by commas in the variable."""
+
+    metavar: str = "NAME"
+    toml: object = list[str]
+
+    def parse(self, name: str, value: object) -> tuple[str, ...]:
+        """Return the names in their order."""
+        names = value.split(",") if isinstance(value, str) else map(str, value)  # type: ignore[call-overload]  # a list
+        found = tuple(names)
+        for each in found:
+            if not is_server_name(each):
+                raise ConfigError(f"{name} must be a DNS name or an IP address, not {each!r}")
+        return found
+
+    def shown(self, value: object) -> object:
+        """Return the names."""
+        return list(value)  # type: ignore[call-overload]  # the names that `parse` returned
