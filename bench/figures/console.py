@@ -96,7 +96,7 @@ def _sign_in(endpoint: Endpoint) -> str:
     credentials = endpoint.credentials
     if credentials is None:
         raise RuntimeError("the service has no credentials")
-    form = {"access_key_id": credentials.access_key_id, "secret_access_key": credentials.secret}
+    form = {"access_key_id": credentials.access_key_id, "secret_access_key": credentials.secret_access_key}
     with closing(_connection(endpoint)) as connection:
         connection.request("POST", "/console/login", urllib.parse.urlencode(form), _FORM)
         cookie = connection.getresponse().getheader("set-cookie")

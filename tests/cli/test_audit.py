@@ -16,11 +16,11 @@ import pytest
 from click.testing import CliRunner
 from tests.support.service import thingmint
 
-from thingmint.core.audit_filter import AuditFilter
 from thingmint.cli.commands import main
 from thingmint.cli.settings import config_of
 from thingmint.cli.times import Moment
 from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.audit_filter import AuditFilter
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.records.audit import append_audit
 from thingmint.service.opening import open_registry, registry_beside_service

@@ -63,9 +63,9 @@ def test_temporary_credentials_need_their_token(live: Live) -> None:
     key = live.create_access_key(READER, "--user", "visitor", "--expires-in", "3600")
     assert key.session_token is not None
     own = {"access_key_id": key.access_key_id, "secret_access_key": key.secret_access_key}
-    assert Pages(live).post("/login", **own).status == 403
-    assert Pages(live).post("/login", **own, session_token="x").status == 403
-    assert Pages(live).post("/login", **own, session_token=key.session_token).status == 303
+    assert Pages(live).post("/login", None, **own).status == 403
+    assert Pages(live).post("/login", None, **own, session_token="x").status == 403
+    assert Pages(live).post("/login", None, **own, session_token=key.session_token).status == 303
 
 
 def test_a_cookie_that_was_there_before_is_not_the_session(live: Live) -> None:
@@ -239,7 +239,7 @@ def test_half_a_megabyte_in_each_field_is_refused_by_the_operation(live: Live) -
         ("/policies", "document"),
         ("/create/read", "request_pem"),
     ):
-        answer = pages.post(path, **{"name": "n", field: text})
+        answer = pages.post(path, None, **{"name": "n", field: text})
         assert answer.status == 400, path
     assert pages.get(f"/certificates?by=common-name&text={'z' * 5000}").status in (400, 414)
 

@@ -6,8 +6,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 
 from thingmint.issuance.common_name import MAX_CHARACTERS, common_name_of
 from thingmint.issuance.odd_names import odd_names_allowed

@@ -14,8 +14,8 @@ from starlette.routing import Route
 from thingmint.api.wire.errors import ErrorMap
 from thingmint.console import signing_in
 from thingmint.console.guard import end_session, is_form_of, is_same_origin, protected, session_token
-from thingmint.console.rendering import Pages
-from thingmint.console.services import Services
+from thingmint.console.rendering import Templates
+from thingmint.console.services import ConsoleServices
 from thingmint.console.table import PAGES
 from thingmint.console.visit import Visit, as_fields, read_form
 from thingmint.core.errors import AccessDenied, InvalidRequest, ThingmintError, Throttled
@@ -35,10 +35,10 @@ ASGI: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 class Console:
     """The console. ``stop`` ends what would otherwise last as long as a browser looks."""
 
-    def __init__(self, services: Services, errors: ErrorMap) -> None:
+    def __init__(self, services: ConsoleServices, errors: ErrorMap) -> None:
         self._services = services
         self._errors = errors
-        self._pages = Pages()
+        self._pages = Templates()
         self._static = _static_files()
         self._room = _MOST_AT_ONCE
         self._application = protected(Starlette(routes=self._routes(), exception_handlers={404: self._unknown}))
@@ -87,7 +87,7 @@ class Console:
         return HTMLResponse(self._pages.render("error_alone.html", {"message": "There is no such page."}), 404)
 
     def _signing_in(
-        self, page: Callable[[Services, Pages, Request], Awaitable[Response]]
+        self, page: Callable[[ConsoleServices, Templates, Request], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
             return await self._observed(request, lambda: page(self._services, self._pages, request))

@@ -16,7 +16,7 @@ _LONGEST_PASSPHRASE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class NewIdentity:
     """A certificate and its private key, in PEM, and the authorities above it."""
 
     certificate_pem: str
@@ -33,13 +33,13 @@ class Download:
     content: bytes = field(repr=False)
 
 
-def as_pem(identity: Identity, name: str) -> Download:
+def as_pem(identity: NewIdentity, name: str) -> Download:
     """Return private key and certificate in one file."""
     text = identity.private_key_pem + identity.certificate_pem
     return Download(f"{name}.pem", "application/x-pem-file", text.encode())
 
 
-def as_zip(identity: Identity, name: str) -> Download:
+def as_zip(identity: NewIdentity, name: str) -> Download:
     """Return private key, certificate and authorities as files of an archive."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -49,7 +49,7 @@ def as_zip(identity: Identity, name: str) -> Download:
     return Download(f"{name}.zip", "application/zip", buffer.getvalue())
 
 
-def as_pkcs12(identity: Identity, name: str, passphrase: str) -> Download:
+def as_pkcs12(identity: NewIdentity, name: str, passphrase: str) -> Download:
     """Return the identity in PKCS#12 (RFC 7292), encrypted; raise InvalidRequest for a short passphrase."""
     if not SHORTEST_PASSPHRASE <= len(passphrase) <= _LONGEST_PASSPHRASE:
         raise InvalidRequest(f"The passphrase has {SHORTEST_PASSPHRASE} to {_LONGEST_PASSPHRASE} characters")

@@ -20,7 +20,7 @@ from thingmint.api.wire.routing import Match
 from thingmint.core.caller import Caller
 
 
-class Answer(dict[str, Any]):
+class OperationAnswer(dict[str, Any]):
     """An object of an answer; a member that did not travel is None."""
 
     def __missing__(self, name: str) -> None:
@@ -53,14 +53,14 @@ class Operations:
     caller: Caller
     sent: Sent
 
-    async def call(self, name: str, **members: object) -> Answer:
+    async def call(self, name: str, **members: object) -> OperationAnswer:
         """Return the answer of the operation; raise what it raises, AccessDenied among it.
 
         Members have the names of AWS's model; those that are None do not travel.
         """
         match, raw = self._request(name, members)
         answer = _answer_of(_DECODE(await self.calls.perform(match, self.caller, raw, self.sent)))
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, OperationAnswer)
         return answer
 
     async def require(self, name: str, **members: object) -> None:
@@ -80,7 +80,7 @@ class Operations:
 def _answer_of(value: object) -> object:
     match value:
         case dict():
-            return Answer({name: _answer_of(member) for name, member in value.items()})
+            return OperationAnswer({name: _answer_of(member) for name, member in value.items()})
         case list():
             return [_answer_of(member) for member in value]
         case _:

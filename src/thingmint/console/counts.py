@@ -21,7 +21,7 @@ _REST_SECONDS: Final = 2.0
 
 
 @dataclass(slots=True)
-class _Known:
+class _KnownCounts:
     counts: CertificateCounts | None = None
     rests_until: float = 0.0
     task: asyncio.Task[None] | None = None
@@ -31,12 +31,12 @@ class CountsOfAccounts:
     """Remembers counts."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Scope, _Known] = OrderedDict()
+        self._known: OrderedDict[Scope, _KnownCounts] = OrderedDict()
         self._turn = asyncio.Lock()
 
     def latest(self, authority: RegistrationAuthority, scope: Scope) -> CertificateCounts | None:
         """Return the last counts of an account, and count anew unless they are young; None while there are none."""
-        known = self._known.setdefault(scope, _Known())
+        known = self._known.setdefault(scope, _KnownCounts())
         self._known.move_to_end(scope)
         if len(self._known) > _MOST_ACCOUNTS:
             self._known.popitem(last=False)
@@ -44,7 +44,7 @@ class CountsOfAccounts:
             known.task = asyncio.create_task(self._count(authority, scope, known))
         return known.counts
 
-    async def _count(self, authority: RegistrationAuthority, scope: Scope, known: _Known) -> None:
+    async def _count(self, authority: RegistrationAuthority, scope: Scope, known: _KnownCounts) -> None:
         began = time.monotonic()
         try:
             async with self._turn:

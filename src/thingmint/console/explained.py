@@ -36,7 +36,7 @@ _PURPOSES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ExplainedPart:
     """One row: what it is, what it says, what that means."""
 
     name: str
@@ -44,17 +44,17 @@ class Part:
     meaning: str
 
 
-def explain_certificate(pem: str) -> tuple[Part, ...]:
+def explain_certificate(pem: str) -> tuple[ExplainedPart, ...]:
     """Return the parts of a certificate in PEM; one row says so if it cannot be read."""
     try:
         with odd_names_allowed():
             certificate = x509.load_pem_x509_certificate(pem.encode())
             return tuple(_certificate_parts(certificate))
     except ValueError:
-        return (Part("Certificate", _UNREADABLE, "The registry holds it as it was sent."),)
+        return (ExplainedPart("Certificate", _UNREADABLE, "The registry holds it as it was sent."),)
 
 
-def explain_request(pem: str) -> tuple[Part, ...]:
+def explain_request(pem: str) -> tuple[ExplainedPart, ...]:
     """Return the parts of a certificate signing request in PEM; raise InvalidRequest if it cannot be read."""
     try:
         with odd_names_allowed():
@@ -64,43 +64,47 @@ def explain_request(pem: str) -> tuple[Part, ...]:
         raise InvalidRequest("This is no certificate signing request in PEM form") from error
 
 
-def _certificate_parts(certificate: x509.Certificate) -> Iterator[Part]:
-    yield Part(
+def _certificate_parts(certificate: x509.Certificate) -> Iterator[ExplainedPart]:
+    yield ExplainedPart(
         "Subject", _name(lambda: certificate.subject), "Whom the certificate names. Devices are known by its id."
     )
-    yield Part("Issuer", _name(lambda: certificate.issuer), "The authority that signed it.")
+    yield ExplainedPart("Issuer", _name(lambda: certificate.issuer), "The authority that signed it.")
     serial = certificate.serial_number
-    yield Part("Serial number", f"{serial:x}", "Unique among the certificates of its issuer.")
-    yield Part("Not before", f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%S} UTC", "It is refused earlier.")
-    yield Part("Not after", f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC", "It is refused later.")
-    yield Part(
+    yield ExplainedPart("Serial number", f"{serial:x}", "Unique among the certificates of its issuer.")
+    yield ExplainedPart(
+        "Not before", f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%S} UTC", "It is refused earlier."
+    )
+    yield ExplainedPart("Not after", f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC", "It is refused later.")
+    yield ExplainedPart(
         "Public key", _read(lambda: _key(certificate.public_key())), "The device proves that it has the private key."
     )
-    yield Part("Signature", _read(lambda: _algorithm(certificate)), "How the issuer signed it.")
+    yield ExplainedPart("Signature", _read(lambda: _algorithm(certificate)), "How the issuer signed it.")
     digest = certificate.fingerprint(hashes.SHA256()).hex()
-    yield Part("SHA-256", digest, "The digest of the whole certificate, which is its id.")
+    yield ExplainedPart("SHA-256", digest, "The digest of the whole certificate, which is its id.")
     yield from _extension_parts(lambda: certificate.extensions)
 
 
-def _request_parts(request: x509.CertificateSigningRequest) -> Iterator[Part]:
-    yield Part("Subject", _name(lambda: request.subject), "It goes into the certificate as it is.")
-    yield Part("Public key", _read(lambda: _key(request.public_key())), "The certificate will be for this key.")
+def _request_parts(request: x509.CertificateSigningRequest) -> Iterator[ExplainedPart]:
+    yield ExplainedPart("Subject", _name(lambda: request.subject), "It goes into the certificate as it is.")
+    yield ExplainedPart(
+        "Public key", _read(lambda: _key(request.public_key())), "The certificate will be for this key."
+    )
     is_valid = _read(lambda: "valid" if request.is_signature_valid else "not valid")
-    yield Part("Own signature", is_valid, "It proves that the sender has the private key.")
+    yield ExplainedPart("Own signature", is_valid, "It proves that the sender has the private key.")
     for part in _extension_parts(lambda: request.extensions):
-        yield Part(part.name, part.value, "Asked for, and not copied: the certificate profile decides.")
+        yield ExplainedPart(part.name, part.value, "Asked for, and not copied: the certificate profile decides.")
 
 
-def _extension_parts(extensions: Callable[[], x509.Extensions]) -> Iterator[Part]:
+def _extension_parts(extensions: Callable[[], x509.Extensions]) -> Iterator[ExplainedPart]:
     try:
         found = list(extensions())
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        yield Part("Extensions", _UNREADABLE, "An extension is not formed as RFC 5280 says.")
+        yield ExplainedPart("Extensions", _UNREADABLE, "An extension is not formed as RFC 5280 says.")
         return
     for extension in found[:_MOST_EXTENSIONS]:
         name, meaning = _EXTENSIONS.get(type(extension.value), (extension.oid.dotted_string, "Not explained here."))
         critical = " Critical: who does not understand it must refuse the certificate." if extension.critical else ""
-        yield Part(name, _read(lambda extension=extension: _value(extension.value)), meaning + critical)  # type: ignore[misc] # mypy infers no such lambda
+        yield ExplainedPart(name, _read(lambda extension=extension: _value(extension.value)), meaning + critical)  # type: ignore[misc] # mypy infers no such lambda
 
 
 def _value(value: x509.ExtensionType) -> str:

@@ -11,7 +11,7 @@ _SHOWN_DIGITS: Final = 12
 _SHOWN_CHARACTERS: Final = 200
 
 
-class Pages:
+class Templates:
     """The templates of the console, compiled once."""
 
     def __init__(self) -> None:

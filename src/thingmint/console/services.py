@@ -52,7 +52,7 @@ class AuthorityShown:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class NodeFinding:
     """One finding about the data directory and its machine: ``ok``, ``warning`` or ``wrong``."""
 
     verdict: str
@@ -70,7 +70,7 @@ class SettingShown:
     meaning: str
 
 
-class Node(Protocol):
+class NodeFacts(Protocol):
     """What this node tells about itself."""
 
     def numbers(self) -> NodeNumbers:
@@ -81,7 +81,7 @@ class Node(Protocol):
         """Return the service's own certificates: roots, issuers, the server's."""
         ...
 
-    async def findings(self) -> Sequence[Finding]:
+    async def findings(self) -> Sequence[NodeFinding]:
         """Return the findings about the data directory; they may be a minute old."""
         ...
 
@@ -103,7 +103,7 @@ class Log(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class ConsoleServices:
     """What the pages work with.
 
     ``sign_in_limits`` are asked with an address, or an access key id, in place of an account. ``observe`` counts a
@@ -114,7 +114,7 @@ class Services:
     authority: RegistrationAuthority
     sessions: ConsoleSessions
     devices: LiveDevices
-    node: Node
+    node: NodeFacts
     sign_in_limits: Throttle
     log: Log
     observe: Callable[[str, float], None] = field(repr=False)

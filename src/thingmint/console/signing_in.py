@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from thingmint.console.guard import end_session, is_same_origin, session_token, set_session
-from thingmint.console.rendering import Pages
-from thingmint.console.services import Services
+from thingmint.console.rendering import Templates
+from thingmint.console.services import ConsoleServices
 from thingmint.console.visit import Visit, as_fields, read_form
 from thingmint.core.errors import AuthenticationFailure, InvalidRequest, Throttled
 from thingmint.registration.access.console_sessions import SignIn
@@ -18,7 +18,7 @@ _LONGEST_TOKEN: Final = 4096
 _WAIT: Final = "There were too many attempts. Wait a little and try again."
 
 
-async def show(services: Services, pages: Pages, request: Request) -> Response:
+async def show(services: ConsoleServices, pages: Templates, request: Request) -> Response:
     """Return the form; somebody who is signed in goes on to the console."""
     token = session_token(request)
     if token is not None and await services.sessions.find(token) is not None:
@@ -26,7 +26,7 @@ async def show(services: Services, pages: Pages, request: Request) -> Response:
     return _form(pages, 200, "", services.version)
 
 
-async def sign_in(services: Services, pages: Pages, request: Request) -> Response:
+async def sign_in(services: ConsoleServices, pages: Templates, request: Request) -> Response:
     """Begin a session with a token of its own, whatever token the browser has shown."""
     if not is_same_origin(request):
         raise InvalidRequest("The form comes from another site.")
@@ -63,7 +63,7 @@ async def sign_out(visit: Visit) -> Response:
     return response
 
 
-async def _end_earlier(services: Services, request: Request, address: str) -> None:
+async def _end_earlier(services: ConsoleServices, request: Request, address: str) -> None:
     token = session_token(request)
     earlier = None if token is None else await services.sessions.find(token, is_use=False)
     if earlier is not None:
@@ -76,5 +76,5 @@ def _require_short(key_id: str, secret: str, token: str | None) -> None:
         raise AuthenticationFailure("The access key id or the secret access key is not right.")
 
 
-def _form(pages: Pages, status: int, message: str, version: str) -> HTMLResponse:
+def _form(pages: Templates, status: int, message: str, version: str) -> HTMLResponse:
     return HTMLResponse(pages.render("login.html", {"message": message, "version": version}), status)

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from thingmint.api.wire.calls import Sent
-from thingmint.console.calling import Answer, Operations
+from thingmint.console.calling import OperationAnswer, Operations
 from thingmint.console.guard import form_token
-from thingmint.console.rendering import Pages
-from thingmint.console.services import Services
+from thingmint.console.rendering import Templates
+from thingmint.console.services import ConsoleServices
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, ThingmintError
 from thingmint.core.identifiers import Scope
@@ -49,7 +49,7 @@ DONE: Final[Mapping[str, str]] = {
 class Outcome:
     """What a part of a page shows: an answer, or why there is none."""
 
-    answer: Answer = field(default_factory=Answer)
+    answer: OperationAnswer = field(default_factory=OperationAnswer)
     refusal: str | None = None
 
 
@@ -57,8 +57,8 @@ class Outcome:
 class Visit:
     """A request of somebody who is signed in."""
 
-    services: Services
-    pages: Pages
+    services: ConsoleServices
+    pages: Templates
     request: Request
     signed_in: SignedIn
     caller: Caller
@@ -98,7 +98,7 @@ class Visit:
             raise ResourceNotFound("Nothing has this name")
         return value
 
-    async def call(self, name: str, **members: object) -> Answer:
+    async def call(self, name: str, **members: object) -> OperationAnswer:
         """Call an operation; raise what it raises."""
         return await self.operations.call(name, **members)
 

@@ -11,7 +11,7 @@ from thingmint import __version__
 from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import ErrorMap
 from thingmint.console.application import Console
-from thingmint.console.services import Services
+from thingmint.console.services import ConsoleServices
 from thingmint.registration.access.console_sessions import ConsoleSessions
 from thingmint.registration.access.principals import Principals
 from thingmint.rest.answers import Answer
@@ -44,7 +44,7 @@ def console_of(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap)
         principals=Principals(registry.scope.region),
         events=node.events,
     )
-    services = Services(
+    services = ConsoleServices(
         calls=calls,
         authority=node.authority,
         sessions=sessions,

@@ -14,7 +14,7 @@ from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.edges.device_calls import DeviceCalls
-from thingmint.mqtt.edges.live_devices import LiveDevices
+from thingmint.mqtt.edges.live_devices import ConnectedDevices
 from thingmint.mqtt.edges.operator_edge import OperatorEdges
 from thingmint.mqtt.edges.recent_refusals import RecentRefusals
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
@@ -78,7 +78,7 @@ class DeviceEdge:
         # Another gateway follows if the port is taken: it is asked for each time.
         self._gateway = self._new_gateway(address.port)
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
-        self._live = LiveDevices(lambda: self._gateway, data_plane, refusals, authority.new_generation_id)
+        self._live = ConnectedDevices(lambda: self._gateway, data_plane, refusals, authority.new_generation_id)
 
     @property
     def port(self) -> int:
@@ -106,7 +106,7 @@ class DeviceEdge:
         return self._for_operators
 
     @property
-    def live(self) -> LiveDevices:
+    def live(self) -> ConnectedDevices:
         """What operators see of the connections to this node."""
         return self._live
 

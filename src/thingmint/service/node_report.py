@@ -9,7 +9,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from thingmint.console.services import AuthorityShown, Finding, Labelled, NodeNumbers, SettingShown
+from thingmint.console.services import AuthorityShown, Labelled, NodeFinding, NodeNumbers, SettingShown
 from thingmint.data_directory.certificate_files import pem_of
 from thingmint.host.telemetry import Metrics
 from thingmint.service.findings import findings_of_directory
@@ -22,11 +22,11 @@ _MOST_SHOWN: Final = 20
 
 
 class NodeReport:
-    """Implements `console.services.Node`."""
+    """Implements `console.services.NodeFacts`."""
 
     def __init__(self, node: OpenNode) -> None:
         self._node = node
-        self._findings: Sequence[Finding] = ()
+        self._findings: Sequence[NodeFinding] = ()
         self._found_until = 0.0
 
     def numbers(self) -> NodeNumbers:
@@ -52,7 +52,7 @@ class NodeReport:
         retired = [("retired", each.chain[0]) for each in own.retired]
         return [_shown(name, certificate) for name, certificate in (*named, *retired)]
 
-    async def findings(self) -> Sequence[Finding]:
+    async def findings(self) -> Sequence[NodeFinding]:
         """Return the findings about the data directory, looked for once a minute and beside the event loop."""
         if time.monotonic() >= self._found_until:
             self._found_until = time.monotonic() + _FINDINGS_LAST
@@ -73,9 +73,9 @@ class NodeReport:
             for each in SETTINGS
         ]
 
-    def _look(self) -> Sequence[Finding]:
+    def _look(self) -> Sequence[NodeFinding]:
         found = findings_of_directory(self._node.config.data_dir)
-        return tuple(Finding(str(each.verdict), each.text) for each in found)
+        return tuple(NodeFinding(str(each.verdict), each.text) for each in found)
 
 
 def _value(metrics: Metrics, name: str) -> float:

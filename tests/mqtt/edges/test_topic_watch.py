@@ -43,7 +43,6 @@ async def test_messages_of_the_filter_and_the_account_are_seen(data_plane: Local
     assert "yes" not in repr(seen)
 
 
-
 async def test_each_topic_is_asked_for(data_plane: LocalDataPlane) -> None:
     async with watches(data_plane).open(SCOPE, "a/#", lambda topic: topic == "a/open") as watch:
         await data_plane.publish_own(SCOPE, Publish("a/secret", b"no"))

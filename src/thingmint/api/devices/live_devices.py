@@ -31,7 +31,7 @@ class ConnectionFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceRefusal:
+class RecentRefusal:
     """What was refused to a device, why, and which policy denied it, if one did."""
 
     at: datetime
@@ -75,7 +75,7 @@ class LiveDevices(Protocol):
         """Return so many connections whose client ids come after this one, in the order of client ids."""
         ...
 
-    def refusals(self, scope: Scope, wanted: ConnectionFilter, count: int) -> Sequence[DeviceRefusal]:
+    def refusals(self, scope: Scope, wanted: ConnectionFilter, count: int) -> Sequence[RecentRefusal]:
         """Return the last refusals of the account's devices that are remembered, newest first."""
         ...
 

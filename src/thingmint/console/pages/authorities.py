@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from thingmint.console.explained import Part, explain_certificate
+from thingmint.console.explained import ExplainedPart, explain_certificate
 from thingmint.console.services import READ_STATUS, AuthorityShown
 from thingmint.console.visit import PAGE_SIZE, Visit
 
@@ -22,7 +22,7 @@ class Bar:
     x: int
     width: int
     days_left: int
-    parts: Sequence[Part]
+    parts: Sequence[ExplainedPart]
 
 
 async def show(visit: Visit) -> Response:

@@ -19,7 +19,7 @@ _SHOWN_REFUSALS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class BulkProgress:
     """How far a change of many has come."""
 
     action: Action
@@ -77,7 +77,7 @@ async def confirm_selection(visit: Visit) -> Response:
         raise InvalidRequest("No certificate is selected")
     if len(chosen) > _MOST:
         raise InvalidRequest(f"At most {_MOST} certificates are changed together")
-    return visit.page("bulk.html", progress=Progress(action, len(chosen), 0, 0, chosen, ()), has_begun=False)
+    return visit.page("bulk.html", progress=BulkProgress(action, len(chosen), 0, 0, chosen, ()), has_begun=False)
 
 
 async def bulk_step(visit: Visit) -> Response:
@@ -94,7 +94,7 @@ async def bulk_step(visit: Visit) -> Response:
             succeeded += 1
     left = chosen[_STEP:]
     shown = (*visit.form.get("refusals", "").splitlines(), *refusals)[:_SHOWN_REFUSALS]
-    progress = Progress(action, succeeded + failed + len(left), succeeded, failed, left, tuple(shown))
+    progress = BulkProgress(action, succeeded + failed + len(left), succeeded, failed, left, tuple(shown))
     template = "bulk_part.html" if visit.is_partial else "bulk.html"
     return visit.page(template, progress=progress, has_begun=True)
 

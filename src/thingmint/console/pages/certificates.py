@@ -6,8 +6,8 @@ from typing import Final
 
 from starlette.responses import Response
 
-from thingmint.api.devices.live_devices import ConnectionFilter, DeviceRefusal, LiveConnection
-from thingmint.console.calling import Answer
+from thingmint.api.devices.live_devices import ConnectionFilter, LiveConnection, RecentRefusal
+from thingmint.console.calling import OperationAnswer
 from thingmint.console.certificate_actions import ACTIONS, Action
 from thingmint.console.explained import explain_certificate
 from thingmint.console.paging import key_of, text_of
@@ -46,7 +46,7 @@ class Connections:
     """What is known of the devices that show a certificate."""
 
     open: Sequence[LiveConnection] = ()
-    refusals: Sequence[DeviceRefusal] = ()
+    refusals: Sequence[RecentRefusal] = ()
     refusal: str | None = None
 
 
@@ -116,7 +116,7 @@ async def _chain(visit: Visit, described: dict[str, object]) -> Outcome:
     ca_id = described.get("caCertificateId")
     if ca_id:
         return await visit.attempt("DescribeCACertificate", caCertificateId=ca_id)
-    return Outcome(Answer(own=True))
+    return Outcome(OperationAnswer(own=True))
 
 
 async def _connections(visit: Visit, certificate_id: str) -> Connections:

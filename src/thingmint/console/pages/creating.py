@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from thingmint.console.bundles import Download, Identity, as_pem, as_pkcs12, as_zip
+from thingmint.console.bundles import Download, NewIdentity, as_pem, as_pkcs12, as_zip
 from thingmint.console.explained import explain_certificate, explain_request
 from thingmint.console.visit import Visit
 from thingmint.core.errors import InvalidRequest
@@ -68,13 +68,13 @@ async def download(visit: Visit) -> Response:
     if not _NAME.fullmatch(certificate_id):
         raise InvalidRequest("This is no certificate id")
     authorities = "".join(each.pem for each in visit.services.node.authorities() if each.name == "issuing")
-    identity = Identity(_pem(form.get("certificate_pem", "")), _pem(form.get("private_key", "")), authorities)
+    identity = NewIdentity(_pem(form.get("certificate_pem", "")), _pem(form.get("private_key", "")), authorities)
     file = _file(identity, certificate_id[:_SHORT_NAME], form.get("format", ""), form.get("passphrase", ""))
     headers = {"content-disposition": f'attachment; filename="{file.name}"'}
     return Response(file.content, media_type=file.media_type, headers=headers)
 
 
-def _file(identity: Identity, name: str, form: str, passphrase: str) -> Download:
+def _file(identity: NewIdentity, name: str, form: str, passphrase: str) -> Download:
     if form == "pem":
         return as_pem(identity, name)
     if form == "zip":

@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from thingmint.api.devices.live_devices import ConnectionFilter, DeviceRefusal
+from thingmint.api.devices.live_devices import ConnectionFilter, RecentRefusal
 from thingmint.console.services import LIST_CONNECTIONS
 from thingmint.console.visit import PAGE_SIZE, Visit, in_path
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, ThingmintError
@@ -143,7 +143,7 @@ async def stop_task(visit: Visit) -> Response:
     return visit.to(f"/fleets/tasks/{in_path(task_id)}", "stopped")
 
 
-async def _refusals(visit: Visit) -> tuple[Sequence[DeviceRefusal], str | None]:
+async def _refusals(visit: Visit) -> tuple[Sequence[RecentRefusal], str | None]:
     refusal = await visit.refusal_of(LIST_CONNECTIONS)
     if refusal is not None:
         return [], refusal

@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from thingmint.console.services import READ_AUDIT, READ_STATUS, AuthorityShown, Finding, NodeNumbers
+from thingmint.console.services import READ_AUDIT, READ_STATUS, AuthorityShown, NodeFinding, NodeNumbers
 from thingmint.console.streaming import event_stream, ticks, written
 from thingmint.console.visit import Visit
 from thingmint.core.audit_entry import AuditEntry
@@ -27,7 +27,7 @@ class Shown:
     counts_refusal: str | None
     numbers: NodeNumbers | None
     authorities: Sequence[AuthorityShown]
-    findings: Sequence[Finding]
+    findings: Sequence[NodeFinding]
     status_refusal: str | None
     changes: Sequence[AuditEntry]
     changes_refusal: str | None

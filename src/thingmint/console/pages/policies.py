@@ -9,7 +9,7 @@ from thingmint.console.visit import PAGE_SIZE, Visit, in_path
 from thingmint.core.errors import InvalidRequest, MalformedPolicy, ResourceNotFound, ThingmintError
 from thingmint.core.identifiers import parse_policy_name
 from thingmint.core.policies.iot_policy import parse_new_iot_policy
-from thingmint.core.policies.simulation import ActionType, AuthRequest, Verdict
+from thingmint.core.policies.simulation import ActionType, AuthRequest, SimulatedDecision
 from thingmint.core.policies.target import parse_policy_target
 from thingmint.registration.policies.device_authorization import WhatIf, simulated
 
@@ -114,7 +114,7 @@ async def simulate(visit: Visit) -> Response:
     return _simulator(visit, verdicts, None)
 
 
-async def _verdicts(visit: Visit) -> Sequence[Verdict]:
+async def _verdicts(visit: Visit) -> Sequence[SimulatedDecision]:
     form = visit.form
     resources = tuple(line.strip() for line in form.get("resources", "").splitlines() if line.strip())
     if not 0 < len(resources) <= _MOST_RESOURCES:
@@ -138,7 +138,7 @@ async def _verdicts(visit: Visit) -> Sequence[Verdict]:
     return result.verdicts
 
 
-def _simulator(visit: Visit, verdicts: Sequence[Verdict], message: str | None) -> Response:
+def _simulator(visit: Visit, verdicts: Sequence[SimulatedDecision], message: str | None) -> Response:
     values = {"verdicts": verdicts, "message": message, "actions": [str(each) for each in ActionType]}
     principal = visit.form.get("principal") or visit.query("principal")
     template = "simulator_part.html" if visit.is_partial else "simulator.html"

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from thingmint.api.devices.live_devices import ConnectionFilter, DeviceRefusal, LiveConnection, Watch
+from thingmint.api.devices.live_devices import ConnectionFilter, LiveConnection, RecentRefusal, Watch
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.data_plane import DataPlane
@@ -14,7 +14,7 @@ from thingmint.mqtt.gateway.connection import GatewayConnection
 from thingmint.mqtt.gateway.gateway import Gateway
 
 
-class LiveDevices:
+class ConnectedDevices:
     """Implements `api.devices.live_devices.LiveDevices`. The gateway is asked for each time: another may follow."""
 
     def __init__(
@@ -39,7 +39,7 @@ class LiveDevices:
         )
         return tuple(_shown(open_now[client_id]) for client_id in heapq.nsmallest(count, found))
 
-    def refusals(self, scope: Scope, wanted: ConnectionFilter, count: int) -> Sequence[DeviceRefusal]:
+    def refusals(self, scope: Scope, wanted: ConnectionFilter, count: int) -> Sequence[RecentRefusal]:
         """Return the last refusals of the account's devices that are remembered, newest first."""
         return self._refusals.newest(scope, wanted, count)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from thingmint.api.devices.live_devices import ConnectionFilter, DeviceRefusal
+from thingmint.api.devices.live_devices import ConnectionFilter, RecentRefusal
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.events import ActionRefused, ConnectRefused, Refused
 
@@ -24,7 +24,7 @@ class RecentRefusals:
 
     def __init__(self, own: Scope) -> None:
         self._own = own
-        self._of_accounts: OrderedDict[Scope, deque[DeviceRefusal]] = OrderedDict()
+        self._of_accounts: OrderedDict[Scope, deque[RecentRefusal]] = OrderedDict()
 
     def connect_refused(self, event: ConnectRefused) -> None:
         """Remember that a CONNECT was refused."""
@@ -38,12 +38,12 @@ class RecentRefusals:
         source = (link.client_id, link.source_address)
         self._note(link.scope, _shown(event.refused, link.certificate_id, source, event.at))
 
-    def newest(self, scope: Scope, wanted: ConnectionFilter, count: int) -> Sequence[DeviceRefusal]:
+    def newest(self, scope: Scope, wanted: ConnectionFilter, count: int) -> Sequence[RecentRefusal]:
         """Return the newest refusals of an account that are wanted, newest first."""
         known = reversed(self._of_accounts.get(scope, deque()))
         return tuple(islice((each for each in known if _is_wanted(each, wanted)), count))
 
-    def _note(self, scope: Scope, refusal: DeviceRefusal) -> None:
+    def _note(self, scope: Scope, refusal: RecentRefusal) -> None:
         """Remember a refusal; the oldest one of its account is forgotten, or the account that had none for longest."""
         known = self._of_accounts.setdefault(scope, deque(maxlen=MOST_OF_AN_ACCOUNT))
         self._of_accounts.move_to_end(scope)
@@ -52,9 +52,9 @@ class RecentRefusals:
             self._of_accounts.popitem(last=False)
 
 
-def _shown(refused: Refused, certificate_id: CertificateId, source: tuple[str, str], at: datetime) -> DeviceRefusal:
+def _shown(refused: Refused, certificate_id: CertificateId, source: tuple[str, str], at: datetime) -> RecentRefusal:
     client_id, source_address = source
-    return DeviceRefusal(
+    return RecentRefusal(
         at=at,
         certificate_id=certificate_id,
         client_id=_bounded(client_id),
@@ -72,6 +72,6 @@ def _bounded(text: str) -> str:
     return text if len(text) <= _LONGEST_FIELD else text[:_LONGEST_FIELD] + "…"
 
 
-def _is_wanted(refusal: DeviceRefusal, wanted: ConnectionFilter) -> bool:
+def _is_wanted(refusal: RecentRefusal, wanted: ConnectionFilter) -> bool:
     is_of_certificate = not wanted.certificate_id or refusal.certificate_id == wanted.certificate_id
     return is_of_certificate and refusal.client_id.startswith(wanted.client_id_prefix)
