@@ -131,12 +131,13 @@ def signed_in(live: Live, key: AccessKey) -> StorageState:
 @contextlib.contextmanager
 def tab_of(browser: Browser, live: Live, key: AccessKey | None = None, **options: Any) -> Iterator[Tab]:
     """Yield a tab of a browser profile of its own, signed in if there is a key; nothing may have complained."""
+    if key is not None:
+        options["storage_state"] = signed_in(live, key)
     context = browser.new_context(ignore_https_errors=True, **options)
     try:
         tab = Tab(context.new_page(), live.service.endpoints.api)
         if key is not None:
-            tab.sign_in(key)
-            tab.page.wait_for_url("**/console")
+            tab.open("")
         yield tab
         assert tab.complaints == []
     finally:

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import re
 import ssl
+import time
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Pages:
         self._tls = ssl.create_default_context(cafile=live.ca_file)
         self.cookie: str | None = None
         self.form_token = ""
+        self.is_patient = True
 
     def sign_in(self, key: AccessKey) -> "Pages":
         """Sign in, and learn the token of forms."""
@@ -55,10 +57,14 @@ class Pages:
         return self.ask("GET", path, None, headers)
 
     def post(self, path: str, headers: Mapping[str, str] | None = None, **fields: str) -> Answer:
-        """Send a form."""
+        """Send a form; one that begins a session is sent again once the address has waited long enough."""
         body = urllib.parse.urlencode({"form_token": self.form_token, **fields}).encode()
-        kind = {"content-type": "application/x-www-form-urlencoded"}
-        return self.ask("POST", path, body, {**kind, **(headers or {})})
+        kind = {"content-type": "application/x-www-form-urlencoded", **(headers or {})}
+        answer = self.ask("POST", path, body, kind)
+        while path == "/login" and answer.status == 429 and self.is_patient:
+            time.sleep(int(answer.headers["retry-after"]))
+            answer = self.ask("POST", path, body, kind)
+        return answer
 
     def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         """Send a request on a connection of its own."""
