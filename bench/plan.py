@@ -42,6 +42,8 @@ class Plan:
     idle_devices: int
     bystander_s: float
     bystander_devices: int
+    revocations: int
+    node_devices: int
     starts: int
     settle_s: float
 
@@ -77,6 +79,8 @@ FULL = Plan(
     idle_devices=5_000,
     bystander_s=20.0,
     bystander_devices=3_000,
+    revocations=100,
+    node_devices=5_000,
     starts=9,
     settle_s=3.0,
 )
@@ -109,6 +113,8 @@ QUICK = Plan(
     idle_devices=400,
     bystander_s=8.0,
     bystander_devices=300,
+    revocations=20,
+    node_devices=300,
     starts=3,
     settle_s=1.0,
 )

@@ -4,7 +4,7 @@ import configparser
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,17 +44,19 @@ def list_request(page_size: int, marker: str | None = None) -> Request:
     return Request("GET", LIST, query_of(parameters))
 
 
-def command(data_directory: Path, *options: str) -> list[str]:
+def command(data_directory: Path, *options: str, program: Sequence[str] = ()) -> list[str]:
     """Return the command that serves a data directory on a port of the system's choice."""
-    program = Path(sys.executable).with_name("thingmint")
-    return [str(program), "serve", "--data-dir", str(data_directory), "--api", "127.0.0.1:0", *options]
+    program = program or [str(Path(sys.executable).with_name("thingmint"))]
+    return [*program, "serve", "--data-dir", str(data_directory), "--api", "127.0.0.1:0", *options]
 
 
 @contextmanager
-def running(data_directory: Path, *options: str, core: int | None = None) -> Iterator[Service]:
+def running(
+    data_directory: Path, *options: str, core: int | None = None, program: Sequence[str] = ()
+) -> Iterator[Service]:
     """Serve the data directory for as long as the block runs."""
     data_directory.mkdir(parents=True, exist_ok=True)
-    server = start(data_directory, *options, core=core)
+    server = start(data_directory, *options, core=core, program=program)
     try:
         server.wait_until((data_directory / "endpoints.json").exists)
         endpoint = endpoint_of(data_directory)
@@ -64,11 +66,11 @@ def running(data_directory: Path, *options: str, core: int | None = None) -> Ite
         server.stop()
 
 
-def start(data_directory: Path, *options: str, core: int | None = None) -> Server:
+def start(data_directory: Path, *options: str, core: int | None = None, program: Sequence[str] = ()) -> Server:
     """Start the service and return at once; the endpoints of an earlier run are forgotten first."""
     (data_directory / "endpoints.json").unlink(missing_ok=True)
     return Server(
-        command(data_directory, *options),
+        command(data_directory, *options, program=program),
         data_directory.parent / f"{data_directory.name}.log",
         environment={"THINGMINT_LOG_LEVEL": "info", "THINGMINT_LOG_FORMAT": "json"},
         core=core,

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src"
-# What is started or imported from outside: `python -m thingmint`, and the console script's module.
-ENTRIES = ("thingmint", "thingmint.__main__")
+# What is started or imported from outside: `python -m thingmint`, the console script's module, and pytest's plug-in.
+ENTRIES = ("thingmint", "thingmint.__main__", "thingmint.pytest_plugin")
 
 
 def modules() -> dict[str, Path]:

@@ -14,12 +14,15 @@ from bench.figures import (
     handshakes,
     keys,
     latency,
+    log,
+    nodes,
     policies,
     provisioning,
     reads,
     relay,
     rows,
     slow_clients,
+    testing,
     things,
 )
 from bench.measurement import Measurement, Skipped
@@ -31,6 +34,7 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "latency": latency.measure,
     "csr": csr.measure,
     "core": core.measure,
+    "log": log.measure,
     "reads": reads.measure,
     "rows": rows.measure,
     "console": console.measure,
@@ -43,5 +47,7 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "policies": policies.measure,
     "bystander": bystander.measure,
     "slow-clients": slow_clients.measure,
+    "nodes": nodes.measure,
     "footprint": footprint.measure,
+    "testing": testing.measure,
 }

@@ -65,7 +65,7 @@ def measure(run: Run) -> list[Measurement | Skipped]:
             during_publishing = bystander.ask(_watch(run.plan.bystander_s))
             published = publisher.finish()["published"]
         with closing(Caller(ours.endpoint)) as caller:
-            _connect_fleet(devices, ours, caller, run.plan.bystander_devices)
+            connect_fleet(devices, ours, caller, run.plan.bystander_devices)
             bystander.begin(_watch(run.plan.bystander_s))
             _change_shared_policy(caller, run.plan.bystander_s)
             during_changes = bystander.finish()
@@ -149,7 +149,7 @@ def _endpoint_of_other_account(ours: Service) -> Endpoint:
     return dataclasses.replace(ours.endpoint, credentials=Credentials(keys["AccessKeyId"], keys["SecretAccessKey"]))
 
 
-def _connect_fleet(devices: Worker, ours: Service, caller: Caller, count: int) -> None:
+def connect_fleet(devices: Worker, ours: Service, caller: Caller, count: int) -> None:
     """Have devices connect that all share a policy beside that of their template."""
     devices.ask({"work": "prepare", "data_directory": str(ours.data_directory)})
     devices.ask({"work": "provision_many", "count": count, "concurrency": CONCURRENCY})

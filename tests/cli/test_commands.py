@@ -226,8 +226,9 @@ def test_what_was_lost_is_named_and_not_replaced(command: tuple[str, ...], lost:
 
 def test_authorities_are_shown(data_dir: Path) -> None:
     shown = json.loads(run("issuer", "show", "--json", data_dir=data_dir).stdout)
-    assert [each["name"] for each in shown] == ["root-ca", "issuing-ca", "service-ca", "rsa-service-ca"]
-    assert [each["key"] for each in shown] == ["ECDSA secp256r1"] * 3 + ["RSA 2048"]
+    issuer_id = shown[1]["sha256"]
+    assert [each["name"] for each in shown] == ["root-ca", f"issuer {issuer_id}", "service-ca", "rsa-service-ca"]
+    assert [each["key"] for each in shown] == ["ECDSA P-256"] * 3 + ["RSA 2048"]
     assert all("not sealed" in each["private_key"] for each in shown)
     as_text = run("issuer", "show", data_dir=data_dir).stdout
     assert all(each["sha256"] in as_text for each in shown)
@@ -353,5 +354,5 @@ def test_a_command_that_is_interrupted_before_it_begins_ends_as_shells_expect(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("thingmint.cli.commands.config_of", interrupted)
-    result = run("audit", data_dir=data_dir)
+    result = run("doctor", data_dir=data_dir)
     assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")

@@ -13,11 +13,15 @@ from tests.support.signing import SettableClock
 from thingmint.data_directory.authorities import Authorities, AuthorityFiles
 from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path, key_path, pem_of
 from thingmint.data_directory.files import make_directory
-from thingmint.data_directory.retired_issuers import name_of
+from thingmint.data_directory.retired_issuers import destroy_key_files, name_of
+from thingmint.data_directory.sealing import Sealer
 from thingmint.issuance.issuing_ca import issuer_id_of
 from thingmint.issuance.private_keys import dump_private_key, generate_private_key
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.issuance.trust_anchor import create_root_ca
+from thingmint.service.known_issuers import IssuerSources, follow_on_disk, records_of_files
+from thingmint.service.tokens import Tokens
+from thingmint.settings.config import load_config
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 PASSPHRASE = b"a long passphrase"
@@ -46,6 +50,16 @@ def retire(data_dir: Path, authorities: Authorities) -> str:
     return issuer_id
 
 
+def start(files: AuthorityFiles) -> Authorities:
+    """Open the directory and write what brokers are given, as a start with an empty database does."""
+    authorities = files.open()
+    tokens = Tokens(load_config({"data_dir": str(files.data_dir)}, {}))
+    sources = IssuerSources(authorities, Sealer(authorities.sealing_key_material, os.urandom), tokens, {})
+    known = sources.known(records_of_files(authorities, files.now()))
+    follow_on_disk(files.data_dir, authorities, known, files.now())
+    return authorities
+
+
 def trusted(data_dir: Path) -> list[x509.Certificate]:
     """Return what brokers are given to verify devices."""
     return x509.load_pem_x509_certificates((data_dir / "device-ca.pem").read_bytes())
@@ -57,7 +71,7 @@ def test_retired_issuers_are_opened_with_their_keys_and_trusted_beside_the_activ
     second = files.open()
     lost = retire(files.data_dir, second)
     key_path(files.data_dir, name_of(lost)).unlink()
-    third = files.open()
+    third = start(files)
     assert third.root == first.root
     by_id = {issuer_id_of(each.chain[0]): each for each in third.retired}
     assert set(by_id) == {issuer_id_of(each.issuing.certificate) for each in (first, second)}
@@ -78,7 +92,7 @@ def test_what_certifies_a_retired_issuer_of_another_root_is_trusted_too(files: A
     other = create_root_ca(generate_private_key("ecdsa-p256"), random_serial_number(os.urandom), NOW)
     path = certificate_path(files.data_dir, name_of(issuer_id))
     path.write_bytes(pem_of(first.issuing.certificate, other, first.root))
-    second = files.open()
+    second = start(files)
     assert trusted(files.data_dir) == [second.issuing.certificate, first.issuing.certificate, other, first.root]
 
 
@@ -102,7 +116,7 @@ def test_an_issuer_is_trusted_until_its_end_unless_the_clock_is_wrong(
         (NOW, True),
     ):
         clock.at = at
-        files.open()
+        start(files)
         assert (first.issuing.certificate in trusted(files.data_dir)) is is_trusted, at
 
 
@@ -111,7 +125,7 @@ def test_the_active_issuer_is_not_a_retired_one_although_a_copy_lies_there(files
     target = certificate_path(files.data_dir, name_of(issuer_id_of(first.issuing.certificate)))
     make_directory(target.parent)
     shutil.copy(certificate_path(files.data_dir, "issuing-ca"), target)
-    assert files.open().retired == ()
+    assert start(files).retired == ()
     assert trusted(files.data_dir) == [first.issuing.certificate, first.root]
 
 
@@ -155,7 +169,7 @@ def test_what_is_wrong_with_a_retired_issuer_is_named_and_nothing_is_changed(
 ) -> None:
     first = files.open()
     name = name_of(retire(files.data_dir, first))
-    files.open()
+    start(files)
     before = (files.data_dir / "device-ca.pem").read_bytes()
     damaged = certificate_path(files.data_dir, name)
     if damage == "junk":
@@ -172,3 +186,28 @@ def test_what_is_wrong_with_a_retired_issuer_is_named_and_nothing_is_changed(
         files.open()
     assert str(damaged) in str(refused.value)
     assert (files.data_dir / "device-ca.pem").read_bytes() == before
+
+
+def test_the_key_of_the_first_issuer_can_be_destroyed_and_no_other_is_made(files: AuthorityFiles) -> None:
+    first = files.open()
+    certificate = first.issuing.certificate
+    for _ in range(2):
+        # The second call is what a start does after a crash.
+        destroy_key_files(files.data_dir, certificate, certificate)
+        left = files.open()
+        assert left.own_issuer is None
+        assert [(each.chain, each.private_key) for each in left.retired] == [((certificate,), None)]
+        with pytest.raises(AuthorityUnusable, match="was destroyed"):
+            _ = left.issuing
+    assert not list(files.data_dir.rglob("issuing-ca.key"))
+
+
+def test_the_key_of_a_retired_issuer_can_be_destroyed(files: AuthorityFiles) -> None:
+    first = files.open()
+    name = name_of(retire(files.data_dir, first))
+    second = files.open()
+    destroy_key_files(files.data_dir, second.issuing.certificate, first.issuing.certificate)
+    assert not key_path(files.data_dir, name).exists()
+    third = files.open()
+    assert third.issuing.certificate == second.issuing.certificate
+    assert [each.private_key for each in third.retired] == [None]

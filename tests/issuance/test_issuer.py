@@ -31,12 +31,13 @@ from thingmint.issuance.issuer import (
     PreparedCertificateRefused,
     ValidityExhausted,
 )
-from thingmint.issuance.issuing_ca import IssuerUnfit
+from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.keys import KeyPair, PublicKey, load_public_key
 from thingmint.issuance.lint import LintFailed
 from thingmint.issuance.pem import certificate_pem
 from thingmint.issuance.profile import ProfileConfig, certificate_profile, default_profile
 from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
+from thingmint.signers.file_key import FileKeySigner
 
 SERIAL = SerialNumber((1 << 158) + 5)
 RequestFor = Callable[..., str]
@@ -408,10 +409,25 @@ def test_what_an_operator_must_change_is_not_called_a_passing_fault(
         long.prepare(ec_key.public_key(), SERIAL, datetime(2056, 1, 1, tzinfo=UTC))
 
 
-def test_a_profile_that_ends_after_the_issuer_is_refused(authorities: Authorities) -> None:
-    profile = certificate_profile(ProfileConfig(not_after="2050-01-01T00:00:00Z"))
-    with pytest.raises(IssuerUnfit, match=r"profile\.not_after is 2050-01-01"):
-        issuer_of(authorities.issuing.certificate, authorities.issuing.private_key, profile)
+def test_a_certificate_that_would_outlive_its_issuer_ends_with_it_if_that_is_wanted(
+    authorities: Authorities, ec_key: ec.EllipticCurvePrivateKey
+) -> None:
+    signer = FileKeySigner(authorities.issuing.private_key)
+    ca = IssuingCA(authorities.issuing.certificate, signer)
+    days, fixed = ProfileConfig(validity_days=3650), ProfileConfig(not_after="2060-01-01T00:00:00Z")
+    at = datetime(2048, 12, 31, tzinfo=UTC)
+    for config in (days, fixed):
+        issuer = Issuer(ca, certificate_profile(config), shortens=True)
+        prepared = issuer.prepare(ec_key.public_key(), SERIAL, at)
+        assert prepared.not_after == ca.not_after
+        with pytest.raises(IssuanceImpossible, match="outlive its issuer"):
+            Issuer(ca, certificate_profile(config)).prepare(ec_key.public_key(), SERIAL, at)
+        # At its last second and after it, nothing can be issued that would be valid.
+        for late, refusal in ((ca.not_after, IssuanceImpossible), (datetime(2055, 1, 1, tzinfo=UTC), IssuerNotValid)):
+            with pytest.raises(refusal):
+                issuer.prepare(ec_key.public_key(), SERIAL, late)
+    unaffected = Issuer(ca, certificate_profile(ProfileConfig(validity_days=30)), shortens=True)
+    assert unaffected.prepare(ec_key.public_key(), SERIAL, at).not_after < ca.not_after
 
 
 def test_another_authoritys_key_is_refused(authorities: Authorities) -> None:

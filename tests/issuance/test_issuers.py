@@ -13,9 +13,8 @@ from tests.support.signers import at_once
 
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.issuer import Issuer
-from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
-from thingmint.issuance.profile import ProfileConfig, certificate_profile, claim_profile, default_profile
+from thingmint.issuance.profile import ProfileConfig, certificate_profile, default_profile
 from thingmint.issuance.trust_anchor import create_issuing_ca
 from thingmint.signers.file_key import FileKeySigner
 
@@ -86,12 +85,29 @@ def test_an_issuer_without_its_key_cannot_be_the_active_one(active: IssuingCA, r
         Issuer(keyless, default_profile())
 
 
-def test_the_profile_of_devices_must_fit_the_active_issuer_and_no_retired_one(
-    active: IssuingCA, retired: IssuingCA
+def test_another_set_takes_the_place_of_the_first_while_it_is_in_use(
+    active: IssuingCA, retired: IssuingCA, ec_key: ec.EllipticCurvePrivateKey, now: datetime
 ) -> None:
-    late = certificate_profile(ProfileConfig(not_after="2050-01-01T00:00:00Z"))
-    with pytest.raises(IssuerUnfit, match=r"profile\.not_after is 2050-01-01"):
-        Issuers(active, (retired,), late, claim_profile())
+    issuers = issuers_of(active)
+    taken = issuers.active
+    prepared = taken.prepare(ec_key.public_key(), SERIAL, now)
+    issuers.use(retired, (active,), certificate_profile(ProfileConfig(validity_days=30)))
+    assert list(issuers) == [retired, active]
+    for issuer in (issuers.active, issuers.active_for_claims):
+        der = at_once(issuer.issue(issuer.prepare(ec_key.public_key(), SERIAL, now)))
+        assert retired.has_signed(x509.load_der_x509_certificate(der))
+    # What was begun with the first one is finished with it.
+    assert active.has_signed(x509.load_der_x509_certificate(at_once(taken.issue(prepared))))
+    before = issuers.active
+    unfit: tuple[tuple[IssuingCA, tuple[IssuingCA, ...]], ...] = (
+        (IssuingCA(active.certificate, None), ()),
+        (active, (active,)),
+    )
+    for ca, others in unfit:
+        with pytest.raises(IssuerUnfit):
+            issuers.use(ca, others, certificate_profile(ProfileConfig()))
+        assert issuers.active is before
+        assert list(issuers) == [retired, active]
 
 
 def test_what_is_no_certificate_of_the_issuer_is_not_taken_for_one(active: IssuingCA, authorities: Authorities) -> None:

@@ -111,7 +111,7 @@ async def test_first_segment_of_the_path_decides_who_serves_it_and_nothing_is_cu
         (BOTH[1],),
         (*BOTH, Mounted(API, aws, (b"/console",))),
         (BOTH[0], Mounted(API, aws, (b"/a/b",))),
-        (BOTH[0], Mounted(API, aws, (b"/",))),
+        (BOTH[0], Mounted(API, aws, (b"",))),
         (BOTH[0], Mounted(API, aws, (b"console",))),
     ],
 )

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +25,6 @@ from tests.support.user_ca import der_of, new_ca
 
 from thingmint.api.devices.data_plane import DeviceMessage
 from thingmint.api.service import build_router
-from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable
 from thingmint.core.identifiers import AccountId, CertificateId, Scope, ThingName, certificate_id_of
 from thingmint.core.policies.target import CertificateTarget
@@ -216,16 +215,17 @@ async def test_a_store_that_fails_between_two_certificates_delays_and_misses_non
     house: House, edge: DeviceEdge, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     targets = [await known(edge, await house.certificate()) for _ in range(3)]
-    really_stored, asked = edge._changes._stored, 0
+    really_looked, asked = edge._changes._look_at, 0
 
-    async def stored(target: CertificateTarget) -> Certificate | None:
+    async def look_at(targets: Sequence[CertificateTarget]) -> None:
         nonlocal asked
         asked += 1
         if asked == 2:
             raise fault
-        return await really_stored(target)
+        await really_looked(targets)
 
-    monkeypatch.setattr(edge._changes, "_stored", stored)
+    monkeypatch.setattr(device_changes, "MOST_STATUSES", 1)
+    monkeypatch.setattr(edge._changes, "_look_at", look_at)
     for target in targets:
         await house.set_status(target, "REVOKED")
     nudge(edge, house)
@@ -243,6 +243,7 @@ async def test_a_revocation_overtakes_the_change_of_a_policy_that_a_fleet_shares
     house: House, edge: DeviceEdge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(device_changes, "MOST_STATUSES", 2)
     await create_shared_policy(house)
     targets = []
     for _ in range(20):

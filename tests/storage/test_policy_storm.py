@@ -55,7 +55,7 @@ BROKEN = {
     "targets with too many policies": "SELECT target FROM policy_attachment GROUP BY target HAVING count(*) > 10",
     "targets without a note of the change": (
         "SELECT target FROM policy_attachment AS a "
-        "WHERE NOT EXISTS (SELECT 1 FROM resource_change AS c WHERE c.resource = a.target)"
+        "WHERE NOT EXISTS (SELECT 1 FROM registry_change AS c WHERE c.resource = a.target)"
     ),
     "audit entries of requests that were refused": (
         "SELECT resource FROM audit WHERE action = 'CreatePolicy' GROUP BY resource HAVING count(*) > 1 + "

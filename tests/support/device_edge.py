@@ -29,14 +29,14 @@ class FakeDeviceEdge:
     def retained_after(self, topic: str, count: int) -> Sequence[RetainedMessage]:
         return [self.kept[each] for each in sorted(self.kept) if each > topic][:count]
 
-    def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
+    async def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
         self.disconnected.append((client_id, clean_session, prevent_will))
         return client_id in self.connections
 
-    def connection(self, client_id: str) -> OpenConnection | None:
+    async def connection(self, client_id: str) -> OpenConnection | None:
         return self.connections.get(client_id)
 
-    def last_connection(self, client_id: str) -> EndedConnection | None:
+    async def last_connection(self, client_id: str) -> EndedConnection | None:
         return self.ended.get(client_id)
 
     async def send(self, client_id: str, message: DeviceMessage, confirmed_within: float | None) -> None:

@@ -52,8 +52,10 @@ class Tables:
         return self.connection.execute(f"SELECT {columns} FROM {table} ORDER BY rowid").fetchall()
 
     def dump(self) -> dict[str, Sequence[Row]]:
-        """Return everything, to be compared with what there is later."""
-        names = self.connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        """Return everything but what is an index of it, to be compared with what there is later."""
+        names = self.connection.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE '%WITHOUT ROWID'"
+        ).fetchall()
         return {str(name): self.rows(str(name)) for (name,) in names if not str(name).startswith("sqlite_")}
 
 

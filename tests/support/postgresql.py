@@ -71,6 +71,14 @@ class PostgreSQLCluster:
             self._server.wait()
         self._server = None
 
+    def crash(self) -> None:
+        """End the server at once, as after a failure: what is not logged is lost, and the next start recovers."""
+        assert self._server is not None
+        # SIGQUIT is PostgreSQL's "immediate shutdown".
+        self._server.send_signal(3)
+        self._server.wait(_START_SECONDS)
+        self._server = None
+
     async def _answers(self) -> None:
         deadline = asyncio.get_running_loop().time() + _START_SECONDS
         while True:

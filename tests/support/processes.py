@@ -26,3 +26,17 @@ def peak_memory_bytes(pid: int) -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise AssertionError("the system does not tell the peak of resident memory")
+
+
+def children_of(pid: int, word: str) -> list[int]:
+    """Return the process's children that have not ended and whose command line has the word."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+            command = stat.with_name("cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z" and word in command:
+            found.append(int(stat.parent.name))
+    return found

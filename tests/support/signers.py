@@ -79,6 +79,11 @@ class SigningProcess:
         except (OSError, EOFError) as error:
             raise ServiceUnavailable("The signing process has ended") from error
 
+    async def check(self) -> None:
+        """Return if the other process runs; raise ServiceUnavailable otherwise."""
+        if self._popen.poll() is not None:
+            raise ServiceUnavailable("The signing process has ended")
+
     def sign_something_else(self) -> None:
         """Make all later signatures wrong."""
         self._write("wrong")

@@ -27,17 +27,8 @@ terraform {
   }
 }
 
-variable "endpoint" { type = string }
-variable "ca_file" { type = string }
-
 provider "aws" {
-  region                      = "us-east-1"
-  custom_ca_bundle            = var.ca_file
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-  skip_requesting_account_id  = true
-  max_retries                 = 1
-  endpoints { iot = var.endpoint }
+  max_retries = 1
 }
 """
 
@@ -104,11 +95,10 @@ def ready_terraform(live: Live, folder: Path, configuration: str) -> Terraform:
         "TF_CLI_CONFIG_FILE": str(folder / "no.tfrc"),
         "TF_IN_AUTOMATION": "1",
         "CHECKPOINT_DISABLE": "1",
-        "TF_VAR_endpoint": live.service.endpoints.api,
-        "TF_VAR_ca_file": str(live.ca_file),
+        "AWS_ENDPOINT_URL": live.service.endpoints.api,
     }
-    # What follows is for the provider block to say.
-    for name in ("AWS_CA_BUNDLE", "AWS_ENDPOINT_URL_IOT", "AWS_REGION", "AWS_DEFAULT_REGION"):
+    # One variable is enough: the provider asks the same endpoint who it is.
+    for name in ("AWS_ENDPOINT_URL_IOT", "AWS_ENDPOINT_URL_IOT_DATA_PLANE"):
         del environment[name]
     ready = Terraform(program, folder, environment)
     ready.must("init", "-input=false", f"-plugin-dir={plugins}")

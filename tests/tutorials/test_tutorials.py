@@ -1,5 +1,6 @@
 """The tutorials do what they say: every command is typed in as it stands."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,29 @@ def test_postgresql(reader: Reader, postgresql_cluster: PostgreSQLCluster) -> No
     place = url.replace("postgres@", "thingmint@").replace("/postgres?", "/registry?")
     reader.replaced = {"postgresql://thingmint@db.example:5432/registry": place}
     reader.follow(TUTORIALS / "postgresql.md")
+
+
+def test_three_nodes(reader: Reader, postgresql_cluster: PostgreSQLCluster) -> None:
+    for program in ("psql", "haproxy", "curl"):
+        required_program(program)
+    url = postgresql_cluster.url
+    reader.environment = {"ADMIN_URL": url}
+    place = url.replace("postgres@", "three@").replace("/postgres?", "/three_nodes?")
+    reader.replaced = {
+        "postgresql://thingmint@db.example:5432/registry": place,
+        "CREATE ROLE thingmint LOGIN": "CREATE ROLE three LOGIN",
+        "CREATE DATABASE registry OWNER thingmint": "CREATE DATABASE three_nodes OWNER three",
+        "127.0.0.1:7443": f"127.0.0.1:{free_port()}",
+        "127.0.0.1:7883": f"127.0.0.1:{free_port()}",
+    }
+    reader.follow(TUTORIALS / "three-nodes.md")
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
 
 
 def test_readme(reader: Reader) -> None:

@@ -1,8 +1,10 @@
 """Owns the whole of the API: the tables of its families, and every operation that AWS IoT has, behind one router."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
+from thingmint.api.accounts import operations as accounts
+from thingmint.api.accounts.accounts import Administration
 from thingmint.api.certificates import operations as certificates
 from thingmint.api.devices import operations as devices
 from thingmint.api.devices.backend import Devices
@@ -10,7 +12,10 @@ from thingmint.api.devices.data_plane import OperatorDataPlane
 from thingmint.api.policies import operations as policies
 from thingmint.api.provisioning import operations as provisioning
 from thingmint.api.registry import operations as registry
-from thingmint.api.wire.operation import Operation, unimplemented
+from thingmint.api.test_mode import operations as test_mode
+from thingmint.api.test_mode.controls import ClockOfTests, Controls
+from thingmint.api.test_mode.seeding import Seeding
+from thingmint.api.wire.operation import Operation, Served, unimplemented
 from thingmint.api.wire.planes import DATA_ROUTES
 from thingmint.api.wire.routes import ROUTES
 from thingmint.api.wire.routing import Router
@@ -34,19 +39,38 @@ Endpoint: TypeAlias = str | Callable[[AccountId], str]
 """One address for all accounts, or that of each."""
 
 
-def build_router(authority: RegistrationAuthority, endpoint: Endpoint, data_plane: OperatorDataPlane) -> Router:
-    """Return the router to every operation, compiled; the endpoint is what DescribeEndpoint answers.
-
-    Both planes have one router: no two operations of theirs have the same method and path.
-    """
+def served_operations(
+    authority: RegistrationAuthority, endpoint: Endpoint, data_plane: OperatorDataPlane
+) -> tuple[Served, ...]:
+    """Return every operation of AWS IoT, with its function; the endpoint is what DescribeEndpoint answers."""
     connected = Devices(authority, data_plane, endpoint if callable(endpoint) else lambda account: endpoint)
-    return Router(
-        (
-            *(each.served_by(authority) for each in _REGISTERED),
-            *(each.served_by(connected) for each in devices.OPERATIONS),
-            *(unimplemented(name, _ROUTES[name]) for name in sorted(UNIMPLEMENTED)),
-        )
+    return (
+        *(each.served_by(authority) for each in _REGISTERED),
+        *(each.served_by(connected) for each in devices.OPERATIONS),
+        *(unimplemented(name, _ROUTES[name]) for name in sorted(UNIMPLEMENTED)),
     )
+
+
+def own_operations(administration: Administration) -> tuple[Served, ...]:
+    """Return the service's own operations, which AWS IoT has not."""
+    return tuple(each.served_by(administration) for each in accounts.OPERATIONS)
+
+
+def operations_of_test_mode(
+    administration: Administration, clock: ClockOfTests, served: Sequence[Served]
+) -> tuple[Served, ...]:
+    """Return the operations of the test mode; a seed may hold the served ones that are implemented."""
+    seedable = {each.operation.name: each for each in served if each.operation.request is not None}
+    controls = Controls(administration, clock, Seeding(seedable))
+    return tuple(each.served_by(controls) for each in test_mode.OPERATIONS)
+
+
+def build_router(authority: RegistrationAuthority, endpoint: Endpoint, data_plane: OperatorDataPlane) -> Router:
+    """Return the router to every operation of AWS IoT, compiled.
+
+    All planes have one router: no two operations have the same method and path.
+    """
+    return Router(served_operations(authority, endpoint, data_plane))
 
 
 def is_operation(name: str) -> bool:

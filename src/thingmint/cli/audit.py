@@ -1,27 +1,25 @@
 """`thingmint audit`: owns how the audit trail is shown to an operator: what was written, and what is being written."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import timedelta
 
 import click
 
+from thingmint.cli.audit_lines import FIELDS, cells_of, csv_line, json_line
+from thingmint.cli.audit_pages import newest_entries
 from thingmint.cli.columns import lines_of, printable, table, terminal_width, widths_of
 from thingmint.cli.settings import fail
 from thingmint.core.audit_entry import AuditEntry
-from thingmint.core.audit_filter import AuditFilter
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.host.words import in_words
 from thingmint.records.audit import audit_page
 from thingmint.records.paging import Listed, PageKey, PageRequest
+from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.service.opening import Registry, registry_beside_service
 from thingmint.settings.config import Config, StartRefused
 
 _PAGE = 500
 _POLL_SECONDS = 1.0
-# Nodes have clocks of their own, and an entry is dated before it is committed: the order is nearly that of time.
-_SLACK = timedelta(hours=1)
 # How many positions are read again while following: transactions that are under way at a time can commit in any order.
 _OVERLAP = 200
 _HEADING = ("time (UTC)", "action", "resource", "by", "from", "detail")
@@ -29,9 +27,12 @@ _HEADING = ("time (UTC)", "action", "resource", "by", "from", "detail")
 _USUAL = ("2026-01-31T12:00:00Z", "CreateKeysAndCertificate", "c" * 36, "u" * 24, "255.255.255.255", "d" * 60)
 
 
-def show(config: Config, wanted: AuditFilter, *, limit: int, as_json: bool, follow: bool) -> None:
-    """Print the newest entries of the account and region, newest first; with ``follow`` oldest first, and go on."""
-    work = _follow(config, wanted, limit, as_json) if follow else _print_newest(config, wanted, limit, as_json)
+def show(config: Config, wanted: AuditFilter, *, limit: int, form: str, follow: bool) -> None:
+    """Print the newest entries of the account and region, newest first; with ``follow`` oldest first, and go on.
+
+    The form is table, json or csv.
+    """
+    work = _follow(config, wanted, limit, form) if follow else _print_newest(config, wanted, limit, form)
     try:
         asyncio.run(work)
     except BrokenPipeError:
@@ -41,12 +42,13 @@ def show(config: Config, wanted: AuditFilter, *, limit: int, as_json: bool, foll
         fail(in_words(error))
 
 
-async def _print_newest(config: Config, wanted: AuditFilter, limit: int, as_json: bool) -> None:
+async def _print_newest(config: Config, wanted: AuditFilter, limit: int, form: str) -> None:
     async with registry_beside_service(config) as registry:
-        entries = [listed.item async for listed in _newest(registry, wanted, limit)]
-    if as_json:
+        entries = [listed.item async for listed in newest_entries(registry.store, registry.scope, wanted, limit)]
+    if form != "table":
+        _print_names(form)
         for entry in entries:
-            click.echo(_json(entry))
+            _print(entry, form, None)
         return
     width = terminal_width()
     rows = [_cells(entry, is_short=width is not None) for entry in entries]
@@ -54,35 +56,20 @@ async def _print_newest(config: Config, wanted: AuditFilter, limit: int, as_json
         click.echo(line)
 
 
-async def _newest(registry: Registry, wanted: AuditFilter, limit: int) -> AsyncIterator[Listed[AuditEntry]]:
-    """Yield up to ``limit`` entries that are wanted, newest first, each page in a transaction of its own."""
-    after: PageKey | None = None
-    while limit:
-        page = await _page(registry, PageRequest(_PAGE, after, ascending=False))
-        for listed in page:
-            if wanted.matches(listed.item):
-                yield listed
-                limit -= 1
-            if not limit or (wanted.since is not None and listed.item.at < wanted.since - _SLACK):
-                return
-        if len(page) < _PAGE:
-            return
-        after = page[-1].key
-
-
-async def _follow(config: Config, wanted: AuditFilter, limit: int, as_json: bool) -> None:
+async def _follow(config: Config, wanted: AuditFilter, limit: int, form: str) -> None:
     """Print the newest entries, then each new one until the command is interrupted; a lost database is waited for."""
     width = terminal_width()
     widths = None if width is None else widths_of([_USUAL], width)
     async with registry_beside_service(config) as registry:
         # Read before the entries that are shown: what becomes visible in between is new, and not lost.
         known = {listed.key.position for listed in await _page(registry, PageRequest(_OVERLAP, None, ascending=False))}
-        shown = [listed async for listed in _newest(registry, wanted, limit)]
+        shown = [listed async for listed in newest_entries(registry.store, registry.scope, wanted, limit)]
+        _print_names(form)
         for listed in reversed(shown):
-            _print(listed.item, as_json, widths)
+            _print(listed.item, form, widths)
         async for entry in _new(registry, max(known, default=0), known | {listed.key.position for listed in shown}):
             if wanted.matches(entry):
-                _print(entry, as_json, widths)
+                _print(entry, form, widths)
 
 
 async def _new(registry: Registry, end: int, known: set[int]) -> AsyncIterator[AuditEntry]:
@@ -106,12 +93,19 @@ async def _page(registry: Registry, request: PageRequest) -> Sequence[Listed[Aud
     return await registry.store.read(lambda: audit_page(registry.scope, request))
 
 
-def _print(entry: AuditEntry, as_json: bool, widths: Sequence[int] | None) -> None:
-    if as_json:
-        click.echo(_json(entry))
-        return
-    for line in _lines(entry, widths):
-        click.echo(line)
+def _print_names(form: str) -> None:
+    if form == "csv":
+        click.echo(csv_line(FIELDS))
+
+
+def _print(entry: AuditEntry, form: str, widths: Sequence[int] | None) -> None:
+    if form == "json":
+        click.echo(json_line(entry))
+    elif form == "csv":
+        click.echo(csv_line(cells_of(entry)))
+    else:
+        for line in _lines(entry, widths):
+            click.echo(line)
 
 
 def _lines(entry: AuditEntry, widths: Sequence[int] | None) -> Iterator[str]:
@@ -120,21 +114,6 @@ def _lines(entry: AuditEntry, widths: Sequence[int] | None) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
     else:
         yield from lines_of(cells, widths)
-
-
-def _json(entry: AuditEntry) -> str:
-    fields = {
-        "at": entry.at.isoformat(),
-        "account": entry.scope.account,
-        "region": entry.scope.region,
-        "principal": entry.principal_arn,
-        "source_address": entry.source_address,
-        "request_id": entry.request_id,
-        "action": entry.action,
-        "resource": entry.resource,
-        "detail": entry.detail,
-    }
-    return json.dumps(fields, ensure_ascii=False)
 
 
 def _cells(entry: AuditEntry, *, is_short: bool) -> tuple[str, ...]:

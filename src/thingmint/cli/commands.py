@@ -7,9 +7,12 @@ from typing import Any, TextIO
 import click
 
 from thingmint import __version__
+from thingmint.cli.account_commands import account, test_mode
+from thingmint.cli.audit_commands import audit
+from thingmint.cli.issuers.commands import issuer
+from thingmint.cli.log.commands import log
 from thingmint.cli.numbers import OrdinaryFloatRange
 from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, GroupedCommand, config_of, settings_options
-from thingmint.cli.times import Moment
 
 # 128 and the number of the signal.
 _INTERRUPTED = 130
@@ -33,16 +36,30 @@ def main() -> None:
     """A device certificate authority that speaks AWS IoT's API."""
 
 
+main.add_command(account)
+main.add_command(test_mode)
+
+
 @main.command(cls=GroupedCommand)
 @settings_options(ALL_SETTINGS)
-def serve(**flags: object) -> None:
+@click.option(
+    "--ephemeral", is_flag=True, help="For tests: free ports, test mode, a directory that is removed at the end."
+)
+@click.option("--stop-with-stdin", is_flag=True, help="Stop when standard input ends, as it does with its program.")
+def serve(ephemeral: bool, stop_with_stdin: bool, **flags: object) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
-    What is missing in the data directory is created first.
+    What is missing in the data directory is created first. With --ephemeral, what is printed are shell lines that
+    point AWS's tools at the service.
     """
+    from thingmint.cli.ephemeral import temporary_flags
     from thingmint.cli.serve import serve_until_stopped
 
-    serve_until_stopped(config_of(flags))
+    if not ephemeral:
+        serve_until_stopped(config_of(flags), stop_with_stdin=stop_with_stdin)
+        return
+    with temporary_flags(flags) as own:
+        serve_until_stopped(config_of(own), stop_with_stdin=stop_with_stdin, prints_variables=True)
 
 
 @main.command(cls=GroupedCommand)
@@ -201,41 +218,18 @@ def delete_access_key(access_key_id: str, **flags: object) -> None:
 
 
 @main.group()
-def issuer() -> None:
-    """Look at the certificate authorities."""
+def node() -> None:
+    """Look at the nodes that serve one database."""
 
 
-@issuer.command("show")
-@settings_options(("data_dir",))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show_issuer(as_json: bool, **flags: object) -> None:
-    """Show the root, the issuing CA, the service CA and the server certificate."""
-    from thingmint.cli.issuer import show
+@node.command("list")
+@settings_options(ALL_SETTINGS)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each node.")
+def list_nodes(as_json: bool, **flags: object) -> None:
+    """List the nodes, when each was seen last, and which settings it has differently from these."""
+    from thingmint.cli.node import list_nodes as show
 
-    show(config_of(flags).data_dir, as_json=as_json)
-
-
-@main.command()
-@settings_options(STORE_SETTINGS)
-@click.option("--since", type=Moment(), default=None, help="Entries from then on: 30m, 2h, 7d ago, or ISO 8601.")
-@click.option("--until", type=Moment(), default=None, help="Entries before then.")
-@click.option("--principal", default=None, metavar="TEXT", help="Entries whose caller's ARN holds the text.")
-@click.option("--resource", default=None, metavar="TEXT", help="Entries whose resource holds the text.")
-@click.option("--action", default=None, metavar="NAME", help="Entries of the action, such as UpdateCertificate.")
-@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="How many entries.")
-@click.option("--follow", is_flag=True, help="Go on and show what is written, oldest first, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each entry.")
-def audit(limit: int, follow: bool, as_json: bool, **options: Any) -> None:
-    """Show who changed what in the registry, newest first.
-
-    Principal, resource and action may hold the wildcards * and ?, and are then compared as a whole. The account is
-    that of --account.
-    """
-    from thingmint.cli.audit import show
-    from thingmint.core.audit_filter import AuditFilter
-
-    asked = {name: options.pop(name) for name in ("since", "until", "principal", "resource", "action")}
-    show(config_of(options), AuditFilter(**asked), limit=limit, as_json=as_json, follow=follow)
+    show(config_of(flags), as_json=as_json)
 
 
 @main.command()
@@ -248,3 +242,28 @@ def doctor(**flags: object) -> None:
     from thingmint.cli.doctor import examine
 
     examine(config_of(flags))
+
+
+main.add_command(audit)
+main.add_command(log)
+
+
+@main.command()
+@settings_options(("data_dir", "ca_passphrase_file"))
+@click.option(
+    "--new-passphrase-file",
+    type=click.Path(path_type=Path),
+    help="File with the passphrase that seals the keys from now on; fd:N is an inherited descriptor.",
+)
+@click.option("--remove", is_flag=True, help="Store the keys without a passphrase from now on.")
+def seal(new_passphrase_file: Path | None, remove: bool, **flags: object) -> None:
+    """Add, change or remove the passphrase of the keys in a data directory.
+
+    ca_passphrase_file is the present one.
+    """
+    from thingmint.cli.seal import seal_keys
+
+    seal_keys(config_of(flags), new_passphrase_file, remove=remove)
+
+
+main.add_command(issuer)

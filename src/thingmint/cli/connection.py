@@ -1,59 +1,31 @@
-"""Owns how the command line reaches a running service: where it is, with which credentials, and signed HTTPS calls."""
+"""Owns how the command line finds a running service: where it is, and with which credentials it calls."""
 
-import contextlib
-import http.client
-import json
 import os
 import shlex
-import socket
-import ssl
-import threading
-import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from thingmint.data_directory.handover import read_credentials, read_endpoints
-from thingmint.host.words import in_words
-from thingmint.rest.sigv4.signature import Credentials as SigningCredentials
-from thingmint.rest.sigv4.signature import HttpRequest, sign
+from thingmint.rest.signed_client import Connection, ServiceRefused, ServiceUnreachable, SignedClient
 
-_TIMEOUT_SECONDS = 60.0
+__all__ = [
+    "Connection",
+    "ServiceRefused",
+    "ServiceUnreachable",
+    "SignedClient",
+    "find_connection",
+    "serve_command",
+]
+
+
+# As AWS's tools read them: that of the service goes before that of all services.
+_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_IOT", "AWS_ENDPOINT_URL")
 
 
 def serve_command(data_dir: Path) -> str:
     """Return what starts a service on the data directory."""
     named = data_dir.resolve() != Path("thingmint-data").resolve()
     return f"thingmint serve --data-dir {shlex.quote(str(data_dir))}" if named else "thingmint serve"
-
-
-class ServiceUnreachable(Exception):
-    """No answer came; whether the call had an effect is not known."""
-
-
-class ServiceRefused(Exception):
-    """The service answered with an error; ``name`` is AWS's name of it."""
-
-    def __init__(self, status: int, name: str, message: str, retry_after: float) -> None:
-        super().__init__(f"{name}: {message}")
-        self.status = status
-        self.name = name
-        self.retry_after = retry_after
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """Where the service is and who calls it."""
-
-    endpoint: str
-    ca_file: str | None
-    region: str
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str | None = field(repr=False)
-    is_of_variables: bool = field(default=False, compare=False)
-    """Whether AWS's variables named it, and not the data directory."""
 
 
 def find_connection(
@@ -64,19 +36,21 @@ def find_connection(
     A data directory that was named on the command line goes before the variables: then no other service is called.
     Raises LookupError, saying what is missing.
     """
-    if not is_named and (endpoint := environment.get("AWS_ENDPOINT_URL_IOT")):
+    given = next((name for name in _ENDPOINT_VARIABLES if environment.get(name)), None)
+    if not is_named and given is not None:
         try:
             return Connection(
-                endpoint=endpoint,
+                endpoint=environment[given],
                 ca_file=environment.get("AWS_CA_BUNDLE"),
                 region=environment.get("AWS_REGION") or environment["AWS_DEFAULT_REGION"],
                 access_key_id=environment["AWS_ACCESS_KEY_ID"],
                 secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
                 session_token=environment.get("AWS_SESSION_TOKEN") or None,
                 is_of_variables=True,
+                variable=given,
             )
         except KeyError as error:
-            raise LookupError(f"AWS_ENDPOINT_URL_IOT is set, but {error.args[0]} is not") from error
+            raise LookupError(f"{given} is set, but {error.args[0]} is not") from error
     endpoints = read_endpoints(data_dir)
     credentials = read_credentials(data_dir)
     if endpoints is None or credentials is None:
@@ -92,114 +66,3 @@ def find_connection(
         secret_access_key=credentials.secret_access_key,
         session_token=None,
     )
-
-
-class _TLSConnection(http.client.HTTPSConnection):
-    """An HTTPS connection whose socket can be shut down from another thread during its handshake, too."""
-
-    def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
-        super().__init__(host, port, timeout=_TIMEOUT_SECONDS, context=context)
-        self._tls = context
-
-    def connect(self) -> None:
-        """Connect, and shake hands on the socket that `close` will find."""
-        http.client.HTTPConnection.connect(self)
-        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
-        self.sock.do_handshake()
-
-
-class SignedClient:
-    """Calls the service over kept-alive HTTPS connections, one for each thread that calls."""
-
-    def __init__(self, connection: Connection) -> None:
-        parts = urllib.parse.urlsplit(connection.endpoint)
-        if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise LookupError(f"the endpoint must be an http or https URL, not {connection.endpoint!r}")
-        self._host = parts.hostname
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._netloc = parts.netloc
-        self._context = ssl.create_default_context(cafile=connection.ca_file) if parts.scheme == "https" else None
-        self._region = connection.region
-        self._credentials = SigningCredentials(
-            connection.access_key_id, connection.secret_access_key, connection.session_token
-        )
-        self._local = threading.local()
-        self._opened: list[http.client.HTTPConnection] = []
-        self._closed = False
-
-    def close(self) -> None:
-        """Close the connections of all threads; a call that is under way in another thread ends, unanswered."""
-        self._closed = True
-        while self._opened:
-            connection = self._opened.pop()
-            if connection.sock is not None:
-                # To close a socket wakes nobody who waits for it to be readable; its shutdown does.
-                with contextlib.suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
-            connection.close()
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: object = None,
-        extra_headers: Mapping[str, str] | None = None,
-    ) -> dict[str, object]:
-        """Return the decoded answer; raise ServiceRefused for an error answer, ServiceUnreachable where none came."""
-        content = b"" if body is None else json.dumps(body).encode()
-        raw_query = urllib.parse.urlencode(query, quote_via=urllib.parse.quote)
-        extra = [(name.encode(), value.encode()) for name, value in (extra_headers or {}).items()]
-        headers = [(b"host", self._netloc.encode()), *extra]
-        request = HttpRequest(method, path.encode(), raw_query.encode(), headers, content)
-        signed = sign(request, self._credentials, self._region, datetime.now(UTC))
-        target = f"{path}?{raw_query}" if raw_query else path
-        wire_headers = {name.decode(): value.decode() for name, value in (*headers, *signed)}
-        status, answer_headers, answer = self._exchange(method, target, wire_headers, content)
-        return self._decoded(status, answer_headers, answer)
-
-    def _exchange(
-        self, method: str, target: str, headers: dict[str, str], content: bytes
-    ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        connection = self._connection()
-        try:
-            connection.request(method, target, content, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            # ValueError: `close` took the socket from under a call of another thread.
-            connection.close()
-            self._local.connection = None
-            with contextlib.suppress(ValueError):
-                self._opened.remove(connection)
-            raise ServiceUnreachable(f"{self._netloc}: {in_words(error)}") from error
-
-    def _connection(self) -> http.client.HTTPConnection:
-        if self._closed:
-            raise ServiceUnreachable("the client is closed")
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            if self._context is not None:
-                connection = _TLSConnection(self._host, self._port, self._context)
-            else:
-                connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS)
-            self._local.connection = connection
-            self._opened.append(connection)
-        return connection
-
-    @staticmethod
-    def _decoded(status: int, headers: http.client.HTTPMessage, answer: bytes) -> dict[str, object]:
-        try:
-            decoded = json.loads(answer or b"{}")
-        except ValueError as error:
-            raise ServiceUnreachable(f"the answer (status {status}) is not JSON") from error
-        if not isinstance(decoded, dict):
-            raise ServiceUnreachable(f"the answer (status {status}) is not a JSON object")
-        if status == http.HTTPStatus.OK:
-            return decoded
-        name = headers.get("x-amzn-ErrorType", "UnknownError")
-        try:
-            retry_after = float(headers.get("Retry-After", "1"))
-        except ValueError:
-            retry_after = 1.0
-        raise ServiceRefused(status, name, str(decoded.get("message", "")), retry_after)

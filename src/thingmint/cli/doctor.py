@@ -2,23 +2,26 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
 
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import ThingmintError
+from thingmint.core.issuer import IssuerStatus
 from thingmint.data_directory.authorities import ROOT
 from thingmint.data_directory.certificate_files import certificate_path
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.retired_issuers import name_of
 from thingmint.host.words import in_words
+from thingmint.issuance.issuer_life import life_left, warning_of
 from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_test
 from thingmint.keys.generators import Engine
 from thingmint.records.certificates import issuers as issuer_table
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
+from thingmint.records.nodes.nodes import NodeRow, nodes
 from thingmint.service.clocks import MOST_SKEW
 from thingmint.service.findings import (
     Finding,
@@ -28,8 +31,13 @@ from thingmint.service.findings import (
     space_left,
 )
 from thingmint.service.first_credentials import require_own_database
+from thingmint.service.known_issuers import KnownIssuer, KnownIssuers
+from thingmint.service.nodes.alike import differences, settings_told
+from thingmint.service.nodes.membership import CROSSES_NOT
 from thingmint.service.opening import registry_beside_service
 from thingmint.settings.config import Config, StartRefused
+
+_SILENT_FOR = timedelta(seconds=10)
 
 
 def examine(config: Config) -> None:
@@ -80,19 +88,53 @@ async def _registry(config: Config) -> list[Finding]:
             skew = registry.clock.skew
             twice = await registry.store.read(lambda: signed_certificate_table.other_encodings())
             issuers = await registry.store.read(lambda: issuer_table.issuer_ids())
+            alive = () if config.database_url is None else await registry.store.read(nodes)
+            now = registry.clock.now()
     except (StartRefused, ThingmintError, OSError) as error:
         return [Finding(Verdict.WRONG, in_words(error))]
+    lives = _lives(registry.issuers, registry.clock.now())
     sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
     lost = [_lost_issuer(config.data_dir, issuer) for issuer in issuers if issuer not in registry.issuer_ids]
     clocks = [] if config.database_url is None else [_clock(skew)]
-    return [sound, *clocks, *lost, *map(_registered_twice, twice)]
+    return [sound, *clocks, *lives, *_nodes(config, alive, now), *lost, *map(_registered_twice, twice)]
+
+
+def _nodes(config: Config, alive: Sequence[NodeRow], now: datetime) -> Iterator[Finding]:
+    if not alive:
+        return
+    yield Finding(Verdict.OK, f"nodes that serve the database: {len(alive)}")
+    own = settings_told(config)
+    for node in alive:
+        if now - node.seen_at > _SILENT_FOR:
+            seconds = (now - node.seen_at).total_seconds()
+            yield Finding(Verdict.WARNING, f"the node {node.name} was seen last {seconds:.0f} seconds ago")
+        if different := differences(own, node):
+            yield Finding(Verdict.WARNING, f"the node {node.name} has other settings: {', '.join(different)}")
+    if len(alive) > 1 and any(node.data_plane == "local" for node in alive):
+        yield Finding(Verdict.WARNING, CROSSES_NOT)
+
+
+def _lives(issuers: KnownIssuers, now: datetime) -> list[Finding]:
+    return [_life(each, now) for each in issuers if each.record.status is not IssuerStatus.RETIRED]
+
+
+def _life(known: KnownIssuer, now: datetime) -> Finding:
+    share = life_left(known.ca.not_before, known.ca.not_after, now)
+    reached = warning_of(share)
+    verdict = Verdict.OK if reached is None else Verdict.WARNING if share > 0 else Verdict.WRONG
+    advice = "" if reached is None else f", less than {reached:.0%}: rotate it"
+    return Finding(
+        verdict,
+        f"issuer {known.ca.issuer_id} ({known.record.status}) is valid until {known.ca.not_after:%Y-%m-%d}; "
+        f"{share:.0%} of its life is left{advice}",
+    )
 
 
 def _lost_issuer(data_dir: Path, issuer_id: str) -> Finding:
     return Finding(
         Verdict.WARNING,
-        f"the database holds certificates of the issuer {issuer_id}, which is not in the data directory: what "
-        f"verifies devices by device-ca.pem refuses them. Put its certificate at "
+        f"the database holds certificates of the issuer {issuer_id}, which is neither in it nor in the data directory: "
+        f"what verifies devices by device-ca.pem refuses them. Put its certificate at "
         f"{certificate_path(data_dir, name_of(issuer_id))}",
     )
 

@@ -42,6 +42,8 @@ def environment_lines(
     variables = {
         "AWS_ENDPOINT_URL_IOT": endpoints.api,
         "AWS_ENDPOINT_URL_IOT_DATA_PLANE": endpoints.api,
+        # Terraform's provider and others ask it who they are.
+        "AWS_ENDPOINT_URL_STS": endpoints.api,
         "AWS_CA_BUNDLE": endpoints.ca_file,
         "AWS_ACCESS_KEY_ID": credentials.access_key_id,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,

@@ -2,21 +2,25 @@
 
 import asyncio
 import contextlib
+import os
 import shlex
 import shutil
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO, TypeAlias
 
 import click
 import structlog
 
 from thingmint import __version__
+from thingmint.cli.env import environment_lines
 from thingmint.cli.settings import fail
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.files import DirectoryInUse
-from thingmint.data_directory.handover import Endpoints
+from thingmint.data_directory.handover import Endpoints, read_credentials
 from thingmint.host.event_loop import new_event_loop
 from thingmint.host.hardening import harden_process
 from thingmint.host.printed_lines import printed_to
@@ -25,14 +29,22 @@ from thingmint.host.words import in_words
 from thingmint.service.serving import serve
 from thingmint.settings.config import Config, StartRefused
 
+Words: TypeAlias = Callable[[Config, Endpoints], list[str]]
 FIRST_CERTIFICATE = (
     "aws iot create-keys-and-certificate --set-as-active "
     "--certificate-pem-outfile c.pem --private-key-outfile k.pem --public-key-outfile p.pem"
 )
 
 
-def serve_until_stopped(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is in flight; end with 1 if the service cannot start."""
+def serve_until_stopped(config: Config, *, stop_with_stdin: bool = False, prints_variables: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight; end with 1 if the service cannot start.
+
+    Standard input may end the service, too: it does so when the program has gone that started it, however it ended.
+    The first words are for people, or shell lines for programs.
+    """
+    if sys.platform == "win32":
+        fail("the service does not run on Windows: there, use commands such as `thingmint issue` with one elsewhere")
+    words = variables if prints_variables else greeting
     harden_process()
     log_format = _log_format(config)
     configure_logging(log_format, config.log_level)
@@ -41,7 +53,7 @@ def serve_until_stopped(config: Config) -> None:
     printed = printed_to(_log_printed) if log_format == "json" else contextlib.nullcontext()
     try:
         with printed, asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(config, stdout, log_format))
+            runner.run(_serve(config, words, stdout, log_format, stop_with_stdin=stop_with_stdin))
     except (StartRefused, DirectoryInUse, ServiceUnavailable, OSError) as error:
         fail(in_words(error))
 
@@ -50,12 +62,33 @@ def _log_printed(line: str) -> None:
     structlog.get_logger("thingmint").info("printed", line=line)
 
 
-async def _serve(config: Config, stdout: TextIO, log_format: str) -> None:
+async def _serve(config: Config, words: Words, stdout: TextIO, log_format: str, *, stop_with_stdin: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(config, on_ready=lambda endpoints: _greet(config, endpoints, stdout, log_format), stop=stop)
+    if stop_with_stdin:
+        threading.Thread(target=_stop_at_end, args=(sys.stdin.buffer, loop, stop), daemon=True).start()
+    await serve(config, on_ready=lambda endpoints: _greet(config, endpoints, words, stdout, log_format), stop=stop)
+
+
+def _stop_at_end(stdin: BinaryIO, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Read what nobody wants until there is no more; set the event then, unless the service has ended before."""
+    while stdin.read(4096):
+        pass
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(stop.set)
+
+
+def variables(config: Config, endpoints: Endpoints) -> list[str]:
+    """Return the first words of a service for a test run: shell lines, the last one a comment that says it is ready."""
+    credentials = read_credentials(config.data_dir)
+    assert credentials is not None, "an ephemeral service makes its first access key"
+    return [
+        f"export THINGMINT_DATA_DIR={shlex.quote(str(config.data_dir))}",
+        *environment_lines(endpoints, credentials, os.environ),
+        f"# Thingmint {__version__} is ready; devices connect to {endpoints.mqtt}",
+    ]
 
 
 def greeting(config: Config, endpoints: Endpoints) -> list[str]:
@@ -80,7 +113,7 @@ def greeting(config: Config, endpoints: Endpoints) -> list[str]:
     ]
 
 
-def _greet(config: Config, endpoints: Endpoints, stdout: TextIO, log_format: str) -> None:
+def _greet(config: Config, endpoints: Endpoints, words: Words, stdout: TextIO, log_format: str) -> None:
     if log_format == "json":
         # On a terminal, the greeting says the same in the next line.
         structlog.get_logger("thingmint").info(
@@ -88,7 +121,7 @@ def _greet(config: Config, endpoints: Endpoints, stdout: TextIO, log_format: str
         )
     # A reader that has gone away must not keep the service from serving.
     try:
-        click.echo("\n".join(greeting(config, endpoints)), file=stdout)
+        click.echo("\n".join(words(config, endpoints)), file=stdout)
         stdout.flush()
     except OSError:
         sys.stdout = None

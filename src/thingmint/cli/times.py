@@ -1,4 +1,4 @@
-"""Owns how points in time are read on the command line; knows no option by name."""
+"""Owns how points in time and durations are read on the command line; knows no option by name."""
 
 import re
 from collections.abc import Callable
@@ -28,3 +28,17 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer ver
             return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(f"{text!r} is neither a duration such as 2h nor a time such as 2026-01-31T12:00", param, ctx)
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A number of seconds, written as ``90s``, ``30m``, ``2h``, ``7d`` or ``1w``."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        text = str(value)
+        found = _AGO.fullmatch(text)
+        if found is None:
+            self.fail(f"{text!r} is no duration such as 90s, 30m, 2h or 7d", param, ctx)
+        return timedelta(**{_UNITS[found["unit"]]: int(found["count"])}).total_seconds()

@@ -209,3 +209,8 @@ def topic_filter_arn(scope: Scope, topic_filter: str) -> str:
 def user_arn(scope: Scope, user_name: str) -> str:
     """Return the IAM ARN of the user that an access key belongs to; IAM's ARNs carry no region."""
     return f"arn:{partition_of(scope.region)}:iam::{scope.account}:user/{user_name}"
+
+
+def account_arn(scope: Scope, account: AccountId) -> str:
+    """Return the ARN of an account as a resource of this service, whose own account and region are the scope."""
+    return f"arn:{partition_of(scope.region)}:thingmint:{scope.region}:{scope.account}:account/{account}"

@@ -22,8 +22,9 @@ from thingmint.data_directory.certificate_files import (
     read_certificate,
     write_where_different,
 )
-from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
-from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, RetiredIssuer, retired_issuers
+from thingmint.data_directory.files import DirectoryInUse, held, make_directory, remove_leftovers, write_durably
+from thingmint.data_directory.resealing import settle
+from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, RetiredIssuer, destroyed_path, retired_issuers
 from thingmint.host.words import reason_of
 from thingmint.issuance.private_keys import (
     PassphraseMissing,
@@ -64,8 +65,8 @@ class Authorities:
     """The loaded authorities, and the key material that seals stored secrets, which no repr shows."""
 
     root: x509.Certificate
-    issuing: CertificateAuthority
-    """The active issuer of device certificates."""
+    own_issuer: CertificateAuthority | None
+    """The issuer of device certificates that the first start made; None if its key was destroyed."""
     retired: tuple[RetiredAuthority, ...]
     service: CertificateAuthority
     sealing_key_material: bytes = field(repr=False)
@@ -78,16 +79,12 @@ class Authorities:
         rsa = self.rsa_service
         return (self.root,) if rsa is None or rsa is self.service else (self.root, rsa.certificate)
 
-    def device_authorities(self, at: datetime) -> tuple[x509.Certificate, ...]:
-        """Return what verifies every device certificate that may be valid at this time: issuers, then roots.
-
-        No certificate outlives its issuer. A clock outside of the active issuer's validity is wrong, and leaves out
-        nothing.
-        """
-        active = self.issuing.certificate
-        is_right = active.not_valid_before_utc <= at <= active.not_valid_after_utc
-        trusted = [each.chain for each in self.retired if not is_right or at <= each.chain[0].not_valid_after_utc]
-        return tuple(dict.fromkeys((active, *(each for chain in trusted for each in chain), self.root)))
+    @property
+    def issuing(self) -> CertificateAuthority:
+        """The issuer that the first start made; raise AuthorityUnusable if its key was destroyed."""
+        if self.own_issuer is None:
+            raise AuthorityUnusable("the key of the issuer that the first start made was destroyed")
+        return self.own_issuer
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +107,35 @@ class AuthorityFiles:
             folders = [self.data_dir / name for name in ("keys", "certificates")]
             for directory in (self.data_dir, *folders, *(folder / RETIRED_ISSUERS for folder in folders)):
                 make_directory(directory)
+            self._settle()
+            for directory in (self.data_dir, folders[1], folders[1] / RETIRED_ISSUERS):
                 remove_leftovers(directory)
         root = self._root()
-        issuing = self._subordinate(ISSUING, create_issuing_ca, root)
+        is_destroyed = destroyed_path(self.data_dir).exists()
+        issuing = None if is_destroyed else self._subordinate(ISSUING, create_issuing_ca, root)
         service = self._subordinate(SERVICE, create_service_ca, root)
-        retired = tuple(map(self._retired, retired_issuers(self.data_dir, issuing.certificate)))
+        present = None if issuing is None else issuing.certificate
+        retired = tuple(map(self._retired, retired_issuers(self.data_dir, present)))
         sealing = self._sealing_key_material()
         authorities = Authorities(root, issuing, retired, service, sealing, self._rsa_service(service))
         if self.may_create:
-            trusted = pem_of(*authorities.device_authorities(self.now()))
-            write_where_different(self.data_dir / DEVICE_AUTHORITIES, trusted)
             write_where_different(self.data_dir / TRUST_ANCHOR, pem_of(*authorities.anchors))
         return authorities
+
+    def _settle(self) -> None:
+        """Finish what writes of keys and a change of their passphrase have left that were cut off."""
+        try:
+            with held(self.data_dir / "keys", "thingmint serve"):
+                settle(self.data_dir)
+        except DirectoryInUse as error:
+            raise AuthorityUnusable(f"{reason_of(error)}: start again when it has ended") from error
+
+    def root_authority(self) -> CertificateAuthority:
+        """Return the root with its key, which another authority needs only while it is made.
+
+        Raises AuthorityUnusable if the key is not in the data directory or cannot be opened.
+        """
+        return self._paired(ROOT, self._root(), self._existing_key(ROOT))
 
     def _root(self) -> x509.Certificate:
         present = read_certificate(certificate_path(self.data_dir, ROOT))

@@ -23,10 +23,20 @@ REPORTS = "registration-reports"
 _MAX_BATCH_BYTES = 1_048_576
 _SKIPPED_AT_ONCE = 65_536
 _ACCOUNT = re.compile(r"[0-9]{12}")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def _flags(*names: str) -> int:
+    """Return these flags of `os.open` together; Windows, where no service runs, imports this module and has none."""
+    found = 0
+    for name in names:
+        found |= getattr(os, name, 0)
+    return found
+
+
+_FOLDER = os.O_RDONLY | _flags("O_DIRECTORY", "O_CLOEXEC")
 # Without waiting: opening a pipe would block until somebody writes to it.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_REPORT = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | _flags("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")
+_REPORT = os.O_RDWR | os.O_CREAT | _flags("O_NOFOLLOW", "O_CLOEXEC")
 
 
 class DirectoryAway(ServiceUnavailable):

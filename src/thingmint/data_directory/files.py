@@ -5,13 +5,16 @@ the name it was meant for, and the directory is synced too.
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from thingmint.host.file_locks import AlreadyHeld, lock
+
+# Not for programs that this one starts (POSIX), and with line ends as they are written (Windows).
+_OWN_BYTES = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 # What write_durably calls a file until it is whole.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
 
@@ -24,14 +27,15 @@ def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace the file by this content, durably and with this mode; raise OSError if the disk refuses."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OWN_BYTES, mode)
         with os.fdopen(descriptor, "wb") as file:
             # The process's umask may have taken bits away that the mode is meant to give.
-            os.fchmod(file.fileno(), mode)
+            if hasattr(os, "fchmod"):
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.rename(path)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -56,7 +60,9 @@ def remove_leftovers(directory: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
+    """Make the names in a directory durable, where the system lets programs do that."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -70,17 +76,19 @@ def held(path: Path, holder: str) -> Iterator[None]:
 
     The kernel lets go when the process ends, however it ends, so no stale lock can be left behind.
     """
-    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | _OWN_BYTES, 0o600)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            other = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            lock(descriptor)
+        except AlreadyHeld:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            other = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
             raise DirectoryInUse(f"{path} is in use by {other}") from None
         os.ftruncate(descriptor, 0)
         with contextlib.suppress(OSError):
             # Only for the message above: a full disk must not keep a service from starting.
-            os.pwrite(descriptor, f"{holder} (process {os.getpid()})\n".encode(), 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, f"{holder} (process {os.getpid()})\n".encode())
         yield
     finally:
         os.close(descriptor)
@@ -89,12 +97,12 @@ def held(path: Path, holder: str) -> Iterator[None]:
 def is_held(path: Path) -> bool:
     """Say whether a process holds the directory."""
     try:
-        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path / "lock", os.O_RDWR | _OWN_BYTES)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        lock(descriptor)
+    except AlreadyHeld:
         return True
     finally:
         os.close(descriptor)

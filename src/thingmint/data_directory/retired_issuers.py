@@ -12,7 +12,15 @@ from pathlib import Path
 
 from cryptography import x509
 
-from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path, read_certificates
+from thingmint.data_directory.certificate_files import (
+    AuthorityUnusable,
+    certificate_path,
+    key_path,
+    pem_of,
+    read_certificates,
+    write_where_different,
+)
+from thingmint.data_directory.files import make_directory, sync_directory, write_durably
 from thingmint.issuance.issuing_ca import issuer_id_of
 
 RETIRED_ISSUERS = "issuers"
@@ -50,6 +58,32 @@ def retired_issuers(data_dir: Path, active: x509.Certificate | None) -> Iterator
 def name_of(issuer_id: str) -> str:
     """Return under which name `certificate_path` and `key_path` find the files of a retired issuer."""
     return f"{RETIRED_ISSUERS}/{issuer_id}"
+
+
+def destroyed_path(data_dir: Path) -> Path:
+    """Return the file whose presence says that the key of the first issuer was destroyed, and is not to be made."""
+    return data_dir / "certificates" / "issuing-ca.destroyed"
+
+
+def destroy_key_files(data_dir: Path, own: x509.Certificate | None, certificate: x509.Certificate) -> None:
+    """Delete the key of an issuer from the data directory; its certificate stays, among the retired ones.
+
+    ``own`` is the issuer that the first start made. Each step may be the last one before a crash: the next start, or
+    the next call, does the rest.
+    """
+    name = name_of(issuer_id_of(certificate))
+    if certificate == own:
+        path = certificate_path(data_dir, name)
+        make_directory(path.parent)
+        write_where_different(path, pem_of(certificate))
+        write_durably(destroyed_path(data_dir), b"", 0o644)
+        for each in (key_path(data_dir, "issuing-ca"), certificate_path(data_dir, "issuing-ca")):
+            each.unlink(missing_ok=True)
+            sync_directory(each.parent)
+    key = key_path(data_dir, name)
+    if key.exists():
+        key.unlink()
+        sync_directory(key.parent)
 
 
 def _read(data_dir: Path, path: Path) -> RetiredIssuer:

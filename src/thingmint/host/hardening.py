@@ -7,11 +7,12 @@ What a platform does not offer is left out silently; the returned record says wh
 import contextlib
 import ctypes
 import os
-import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from thingmint.host.open_files import allow_open_files, turn_core_dumps_off
 
 _PR_SET_DUMPABLE = 4
 _M_PERTURB = -6
@@ -45,14 +46,7 @@ def harden_process(*, wipe_freed_memory: bool = False) -> Hardening:
     """
     os.umask(0o077)
     wiped = wipe_freed_memory and _wipe_freed_memory()
-    return Hardening(_core_dumps_off(), _not_dumpable(), wiped, _raise_descriptors())
-
-
-def _core_dumps_off() -> bool:
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        return True
-    return False
+    return Hardening(turn_core_dumps_off(), _not_dumpable(), wiped, allow_open_files(_MOST_DESCRIPTORS))
 
 
 def _not_dumpable() -> bool:
@@ -69,13 +63,3 @@ def _wipe_freed_memory() -> bool:
     with contextlib.suppress(OSError, AttributeError):
         return bool(ctypes.CDLL(None).mallopt(_M_PERTURB, _PATTERN) == 1)
     return False
-
-
-def _raise_descriptors() -> int:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
-    if soft < wanted:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            return wanted
-    return soft

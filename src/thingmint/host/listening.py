@@ -4,13 +4,13 @@ import errno
 import ipaddress
 import logging
 import math
-import resource
 import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from thingmint.host.open_files import most_open_files
 from thingmint.host.words import reason_of
 
 # Host, port and, with IPv6, more: the standard library types it per family.
@@ -26,10 +26,8 @@ _RESERVED_DESCRIPTORS = 256
 
 def descriptors_for_connections() -> int:
     """Return how many sockets may be open, so that descriptors are left for everything else."""
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return _ANY_NUMBER
-    return max(soft - _RESERVED_DESCRIPTORS, soft // 2)
+    most = most_open_files()
+    return _ANY_NUMBER if most is None else max(most - _RESERVED_DESCRIPTORS, most // 2)
 
 
 @dataclass(frozen=True, slots=True)

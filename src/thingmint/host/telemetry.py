@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TextIO
@@ -84,11 +84,25 @@ class Metrics:
         self._expiry = Gauge(
             "thingmint_certificate_expiry_timestamp_seconds", "When a certificate ends.", ("name",), registry=registry
         )
+        self._issuer_life = Gauge(
+            "thingmint_issuer_life_left",
+            "Which share of an issuer's validity is left, from 1 to 0.",
+            ("issuer", "status"),
+            registry=registry,
+        )
         self._clock_skew = Gauge(
             "thingmint_clock_skew_seconds",
             "How far the machine's clock is ahead of the database's.",
             registry=registry,
         )
+        self._log_size = Gauge("thingmint_log_leaves", "Leaves of the verifiable log.", registry=registry)
+        self._log_seconds = Histogram(
+            "thingmint_log_pass_seconds",
+            "Time to give new entries their places in the verifiable log.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._nodes = Gauge("thingmint_nodes", "Nodes that serve this database, this one included.", registry=registry)
         Info("thingmint_build", "The version that runs.", registry=registry).info({"version": version})
         # Finding a child by its labels costs more than counting; the names come from tables, so these stay few.
         self._request_counters: dict[tuple[str, str], Counter] = {}
@@ -170,9 +184,24 @@ class Metrics:
         """Record when one of the service's own certificates ends."""
         self._expiry.labels(name).set(not_after.timestamp())
 
+    def log_grew(self, size: int, seconds: float) -> None:
+        """Record how many leaves the verifiable log has, and how long it took to add the last ones."""
+        self._log_size.set(size)
+        self._log_seconds.observe(seconds)
+
+    def issuer_lives(self, shares: Mapping[tuple[str, str], float]) -> None:
+        """Record which share of each issuer's validity is left, by its id and status; others are there no more."""
+        self._issuer_life.clear()
+        for labels, share in shares.items():
+            self._issuer_life.labels(*labels).set(share)
+
     def clock_skew(self, seconds: float) -> None:
         """Record how far the machine's clock is ahead of the database's; negative if it is behind."""
         self._clock_skew.set(seconds)
+
+    def nodes(self, count: int) -> None:
+        """Record how many nodes serve this database."""
+        self._nodes.set(count)
 
     @property
     def registry(self) -> CollectorRegistry:

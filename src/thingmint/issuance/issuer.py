@@ -70,13 +70,15 @@ class PreparedCertificate:
 class Issuer:
     """An issuing CA that issues certificates of one profile."""
 
-    def __init__(self, ca: IssuingCA, profile: CertificateProfile) -> None:
-        """Raise IssuerUnfit if the CA's key is not at hand, or the profile ends after the CA."""
+    def __init__(self, ca: IssuingCA, profile: CertificateProfile, *, shortens: bool = False) -> None:
+        """Raise IssuerUnfit if the CA's key is not at hand.
+
+        ``shortens``: whether a certificate that would outlive the CA ends with it instead of being refused.
+        """
         if ca.signer is None:
             raise IssuerUnfit("the issuer's private key is missing")
-        if profile.not_after is not None and profile.not_after > ca.not_after:
-            raise IssuerUnfit(f"profile.not_after is {profile.not_after}, after the issuer's own end {ca.not_after}")
         self.ca = ca
+        self._shortens = shortens
         self.profile = profile
         self._signer = ca.signer
         self._seal = object()
@@ -160,6 +162,8 @@ class Issuer:
         # The beginning may be before the issuer's, by the backdating of the profile: RFC 5280, 6.1.3 looks at each
         # certificate's own period. A longer end would outlive every way to verify the certificate.
         if not_after > self.ca.not_after:
+            if self._shortens and at < self.ca.not_after:
+                return not_before, self.ca.not_after
             refusal = IssuerNotValid if at > self.ca.not_after else ProfileExhausted
             raise refusal(f"The certificate would outlive its issuer's end {_second(self.ca.not_after)}")
         return not_before, not_after

@@ -10,10 +10,11 @@ from thingmint.issuance.profile import CertificateProfile
 class Issuers:
     """One active issuing CA, which issues, and any number of retired ones, which do not any more.
 
-    The active CA issues with two profiles: that of devices, and that of claims.
+    The active CA issues with two profiles: that of devices, and that of claims. `use` replaces the set while requests
+    are served: one that has taken its issuer already finishes with it.
     """
 
-    __slots__ = ("_cas", "active", "active_for_claims")
+    __slots__ = ("_cas", "_claim_profile", "active", "active_for_claims")
 
     def __init__(
         self,
@@ -21,13 +22,25 @@ class Issuers:
         retired: Sequence[IssuingCA],
         profile: CertificateProfile,
         claim_profile: CertificateProfile,
+        *,
+        shortens: bool = False,
     ) -> None:
-        """Raise IssuerUnfit if the active CA cannot issue with both profiles, or a CA is in the set twice."""
-        self.active = Issuer(active, profile)
-        self.active_for_claims = Issuer(active, claim_profile)
-        self._cas = {ca.issuer_id: ca for ca in (active, *retired)}
-        if len(self._cas) <= len(retired):
+        """Raise IssuerUnfit if the active CA cannot issue, or a CA is in the set twice.
+
+        ``shortens``: whether a certificate that would outlive its issuer ends with it; it is not issued otherwise.
+        """
+        self._claim_profile = claim_profile
+        self.use(active, retired, profile, shortens=shortens)
+
+    def use(
+        self, active: IssuingCA, retired: Sequence[IssuingCA], profile: CertificateProfile, *, shortens: bool = False
+    ) -> None:
+        """Let these be the issuers from now on; raise IssuerUnfit, and change nothing, if they cannot be."""
+        cas = {ca.issuer_id: ca for ca in (active, *retired)}
+        if len(cas) <= len(retired):
             raise IssuerUnfit("an issuer is in the set twice")
+        issuer, issuer_of_claims = (Issuer(active, each, shortens=shortens) for each in (profile, self._claim_profile))
+        self.active, self.active_for_claims, self._cas = issuer, issuer_of_claims, cas
 
     def __iter__(self) -> Iterator[IssuingCA]:
         """Yield each issuing CA, the active one first."""

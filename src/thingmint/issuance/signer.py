@@ -30,3 +30,7 @@ class Signer(Protocol):
         Raises ServiceUnavailable if the key cannot be used now.
         """
         ...
+
+    async def check(self) -> None:
+        """Return if the key can be used now; raise ServiceUnavailable otherwise."""
+        ...

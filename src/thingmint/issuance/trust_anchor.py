@@ -83,10 +83,24 @@ def create_rsa_service_ca(private_key: IssuerKey, serial_number: SerialNumber, a
 
 
 def create_issuing_ca(
-    root: CertificateAuthority, public_key: PublicKey, serial_number: SerialNumber, at: datetime
+    root: CertificateAuthority,
+    public_key: PublicKey,
+    serial_number: SerialNumber,
+    at: datetime,
+    *,
+    subject: x509.Name | None = None,
+    end: datetime | None = None,
 ) -> x509.Certificate:
-    """Return the certificate of an authority for devices, which ends with the root."""
-    return _subordinate(_ISSUING, root, public_key, serial_number, at)
+    """Return the certificate of an authority for devices, which ends with the root, or at ``end`` if that is earlier.
+
+    Without a subject it has that of `issuing_ca_name`.
+    """
+    return _subordinate(_ISSUING, root, public_key, serial_number, at, subject, end)
+
+
+def issuing_ca_name(public_key: PublicKey) -> x509.Name:
+    """Return the name of an authority for devices with this key."""
+    return _authority_name(_ISSUING, public_key)
 
 
 def create_service_ca(
@@ -172,11 +186,18 @@ def _self_signed(
 
 
 def _subordinate(
-    kind: _AuthorityKind, root: CertificateAuthority, public_key: PublicKey, serial_number: SerialNumber, at: datetime
+    kind: _AuthorityKind,
+    root: CertificateAuthority,
+    public_key: PublicKey,
+    serial_number: SerialNumber,
+    at: datetime,
+    subject: x509.Name | None = None,
+    end: datetime | None = None,
 ) -> x509.Certificate:
-    name = _authority_name(kind, public_key)
-    end = root.certificate.not_valid_after_utc
-    builder = _authority_builder(kind, name, public_key, serial_number, end, at)
+    name = subject or _authority_name(kind, public_key)
+    last = root.certificate.not_valid_after_utc
+    not_after = last if end is None else min(last, _whole_seconds(end))
+    builder = _authority_builder(kind, name, public_key, serial_number, not_after, at)
     return (
         builder.issuer_name(root.certificate.subject)
         .add_extension(_authority_key_identifier(root.certificate), critical=False)

@@ -26,7 +26,7 @@ def read_boot_id() -> str | None:
     """Return what names this boot of this machine, "" where the system never says, None where it cannot just now."""
     # Without the layers of a text file: it is read for each key pair that is taken.
     try:
-        descriptor = os.open(_BOOT_ID, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(_BOOT_ID, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     except OSError as error:
         # Without a free descriptor nothing can be said, which is no sign of another boot.
         return None if error.errno in _EXHAUSTED else ""

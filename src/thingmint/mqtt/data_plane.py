@@ -137,6 +137,14 @@ class Retained:
     stored_at: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class KeptWill:
+    """A will, and for how many seconds it waits for its client to come back."""
+
+    message: Publish
+    delay: int
+
+
 class NotReadable(Exception):
     """The data plane keeps its retained messages to itself."""
 
@@ -185,6 +193,10 @@ class DataPlane(Protocol):
 
         ``session_expiry_interval`` is that of an MQTT 5 DISCONNECT, which replaces CONNECT's.
         """
+        ...
+
+    def will_of(self, connection: DeviceConnection) -> KeptWill | None:
+        """Return what is published if this process is lost with the connection; None if another one publishes it."""
         ...
 
     def advance(self) -> None:

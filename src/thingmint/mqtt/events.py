@@ -123,12 +123,6 @@ class MessageNotServed:
     topic: str
 
 
-GatewayEvent: TypeAlias = (
-    ClientConnected
-    | ClientDisconnected
-    | ClientSubscribed
-    | ClientUnsubscribed
-    | ConnectRefused
-    | ActionRefused
-    | MessageNotServed
-)
+LifeCycleEvent: TypeAlias = ClientConnected | ClientDisconnected | ClientSubscribed | ClientUnsubscribed
+
+GatewayEvent: TypeAlias = LifeCycleEvent | ConnectRefused | ActionRefused | MessageNotServed

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.records.columns import column_of_time, position_after, time_of_column
 from thingmint.records.paging import Listed, PageKey, PageRequest
-from thingmint.records.statement import Row, rows_of
+from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 
 COLUMNS = "at, account, region, principal_arn, source_address, request_id, action, resource, detail"
@@ -30,6 +31,10 @@ AUDIT_PAGE_UP = (
 AUDIT_OF_RESOURCE = (
     f"SELECT position, {COLUMNS} FROM audit "  # noqa: S608  the columns are the constants above
     "WHERE account = $1 AND region = $2 AND resource = $3 AND position < $4 ORDER BY position DESC LIMIT $5"
+)
+
+FIRST_FROM = (
+    "SELECT position, at FROM audit WHERE account = $1 AND region = $2 AND position >= $3 ORDER BY position LIMIT 1"
 )
 
 
@@ -57,6 +62,23 @@ def audit_of_resource(scope: Scope, resource: str, request: PageRequest) -> Step
     before = position_after(request.after, ascending=False)
     rows = yield from rows_of(AUDIT_OF_RESOURCE, scope.account, scope.region, resource, before, request.size)
     return tuple(Listed(audit_entry_of_row(columns), PageKey(position)) for position, *columns in rows)
+
+
+def end_of_entries_before(scope: Scope, at: datetime, newest: int) -> Steps[PageKey]:
+    """Return where entries of the account and region from this time on begin, for a page of those before.
+
+    ``newest`` is a position behind which there is none. Entries are nearly in the order of their times, so it is
+    searched for by halves.
+    """
+    first, end = 1, newest + 1
+    while first < end:
+        middle = (first + end) // 2
+        row = yield from row_of(FIRST_FROM, scope.account, scope.region, middle)
+        if row is None or time_of_column(row[1]) >= at:
+            end = middle
+        else:
+            first = row[0] + 1
+    return PageKey(first)
 
 
 def _columns_of_audit_entry(entry: AuditEntry) -> tuple[object, ...]:

@@ -1,31 +1,109 @@
-"""Owns the table of what changed for devices; knows no engine."""
+"""Owns the table of what changed for devices, and the order in which changes are told; knows no engine.
+
+Where transactions overlap, a position that is given when a change is written says nothing about when it becomes
+visible: a reader that has seen 6 would never look for a 5 that is committed later. So a change is written without one.
+Readers give the committed changes their positions, one reader at a time, behind all that were given before. Whoever
+has read up to a position has seen every change below it, and what becomes visible later comes behind it.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from thingmint.records.statement import rows_of
+from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import CHANGE_CEILING, CHANGE_HORIZON, CHANGE_STAMP
+from thingmint.records.tokens import CHANGE_POSITION, NOTIFY_CHANGE
 
-NOTE_CHANGE = (
-    f"INSERT INTO resource_change (resource, stamp) VALUES ($1, {CHANGE_STAMP}) "  # noqa: S608  a token
-    "ON CONFLICT (resource) DO UPDATE SET stamp = excluded.stamp"
+KEPT_CHANGES = 20_000
+"""So many positions are kept at least; a reader that is further behind is told that anything may have changed."""
+_UNPRUNED = 2_000
+
+NOTE_CHANGE = f"INSERT INTO registry_change (resource, position) VALUES ($1, {CHANGE_POSITION}){NOTIFY_CHANGE}"  # noqa: S608  tokens
+
+LOCK_PRINCIPAL = (
+    "INSERT INTO principal_lock (principal) VALUES ($1) ON CONFLICT (principal) DO UPDATE SET principal = $1"
 )
 
-# One row at least, for the horizon.
+# One row at least, for the ends of the table.
 CHANGES_FROM = (
-    f"SELECT {CHANGE_HORIZON}, changed.resource "  # noqa: S608  tokens
+    "SELECT (SELECT coalesce(max(position), 0) + 1 FROM registry_change),"
+    " (SELECT coalesce(min(position), 1) FROM registry_change),"
+    " (SELECT min(id) FROM registry_change WHERE position IS NULL), changed.resource "
     "FROM (SELECT 1 AS one) AS always LEFT JOIN "
-    "(SELECT resource FROM resource_change "
-    f"WHERE stamp >= $1 AND stamp < {CHANGE_CEILING} ORDER BY stamp LIMIT $2) AS changed ON 1 = 1"
+    "(SELECT resource FROM registry_change WHERE position >= $1 ORDER BY position LIMIT $2) AS changed ON 1 = 1"
 )
+
+
+def _placing(table: str) -> str:
+    return (
+        f"UPDATE {table} SET position = placed.position FROM (SELECT id, row_number() OVER (ORDER BY id)"  # noqa: S608  a constant
+        f" + (SELECT coalesce(max(position), 0) FROM {table}) AS position FROM {table} WHERE position IS NULL)"
+        f" AS placed WHERE {table}.id = placed.id AND {table}.position IS NULL"
+    )
+
+
+PLACE_CHANGES = _placing("registry_change")
+PLACE_MESSAGES = _placing("node_message")
+
+# PostgreSQL only: on SQLite, everything has its position when it is written. The lock is let go after the commit is
+# visible. A node that is frozen while it holds the lock loses it within a second.
+ONE_AT_A_TIME = (
+    "SELECT set_config('idle_in_transaction_session_timeout', '1000', true), pg_advisory_xact_lock(8391465205717004)"
+)
+
+ENDS_OF_CHANGES = "SELECT coalesce(min(position), 0), coalesce(max(position), 0) FROM registry_change"
+PRUNE_CHANGES = "DELETE FROM registry_change WHERE position < $1"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesFound:
+    """The resources that changed from a position on, where to ask next, the oldest position that is kept.
+
+    ``has_unplaced`` tells that there are changes without a position: they are told after `place_changes`.
+    """
+
+    following: int
+    oldest: int
+    has_unplaced: bool
+    resources: Sequence[str]
 
 
 def note_change(resource: str) -> Steps[None]:
-    """Note that the resource changes with this transaction; others that note the same resource wait for its end."""
+    """Note that the resource changes with this transaction."""
     yield from rows_of(NOTE_CHANGE, resource)
 
 
-def changes_from(stamp: int, limit: int) -> Steps[tuple[int, Sequence[str]]]:
-    """Return the stamp to ask from next, and up to ``limit`` resources that may have changed since this one."""
-    found = yield from rows_of(CHANGES_FROM, stamp, limit)
-    return found[0][0], [resource for _, resource in found if resource is not None]
+def lock_principal(principal: str) -> Steps[None]:
+    """Make others that lock the same principal wait for the end of this transaction."""
+    yield from rows_of(LOCK_PRINCIPAL, principal)
+
+
+def changes_from(position: int, limit: int) -> Steps[ChangesFound]:
+    """Return up to ``limit`` changes from the position on."""
+    found = yield from rows_of(CHANGES_FROM, position, limit)
+    following, oldest, unplaced, _ = found[0]
+    return ChangesFound(following, oldest, unplaced is not None, [row[3] for row in found if row[3] is not None])
+
+
+def place_changes() -> Steps[None]:
+    """Give every committed change its position; in a transaction of its own."""
+    yield from rows_of(ONE_AT_A_TIME)
+    yield from rows_of(PLACE_CHANGES)
+
+
+def place_messages() -> Steps[None]:
+    """Give every committed message of nodes its position; in a transaction of its own."""
+    yield from rows_of(ONE_AT_A_TIME)
+    yield from rows_of(PLACE_MESSAGES)
+
+
+def prunable_changes() -> Steps[int | None]:
+    """Return the position before which changes may be forgotten, None if that is not worth it yet."""
+    row = yield from row_of(ENDS_OF_CHANGES)
+    assert row is not None
+    oldest, newest = row
+    return newest - KEPT_CHANGES if newest - oldest > KEPT_CHANGES + _UNPRUNED else None
+
+
+def prune_changes(before: int) -> Steps[None]:
+    """Forget the changes before the position; the newest is never among them."""
+    yield from rows_of(PRUNE_CHANGES, before)

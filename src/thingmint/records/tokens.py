@@ -12,12 +12,21 @@ FOR_SHARE = "{FOR_SHARE}"
 FOR_KEY_SHARE = "{FOR_KEY_SHARE}"
 """At the end of a SELECT: nobody deletes its rows before this transaction ends; others may do the same."""
 
-# A change's stamp orders changes so that a reader that asks for those from the horizon on misses none.
-CHANGE_STAMP = "{CHANGE_STAMP}"
-"""The stamp of what this transaction changes."""
+CHANGE_POSITION = "{CHANGE_POSITION}"
+"""The position of a change when it is written: NULL where transactions overlap, so that it must be placed later."""
 
-CHANGE_HORIZON = "{CHANGE_HORIZON}"
-"""The stamp from which on there may be changes that this transaction does not see yet."""
+FOR_UPDATE_SKIP_LOCKED = "{FOR_UPDATE_SKIP_LOCKED}"
+"""At the end of a SELECT: as FOR_UPDATE, but without the rows that somebody else has locked."""
 
-CHANGE_CEILING = "{CHANGE_CEILING}"
-"""A stamp above all that any transaction of this database can have by now."""
+# Positions are given before a transaction ends, so an entry of a lower position can appear after one of a higher.
+OPEN_HORIZON = "{OPEN_HORIZON}"
+"""A number below that of every transaction that has not ended; NULL where transactions follow one another."""
+
+OPEN_CEILING = "{OPEN_CEILING}"
+"""A number above that of every transaction that has begun to write; NULL where transactions follow one another."""
+
+DATABASE_TIME = "{DATABASE_TIME}"
+"""Microseconds since 1970 by the database's clock; NULL where transactions follow one another."""
+
+NOTIFY_CHANGE = "{NOTIFY_CHANGE}"
+"""At the end of an INSERT: tells nodes that listen when the transaction is committed."""

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from thingmint.api.wire.errors import ErrorMap
+from thingmint.api.wire.errors import ErrorAnswer, ErrorMap
 from thingmint.api.wire.planes import Plane
 from thingmint.core.errors import ThingmintError, Throttled
 from thingmint.host.traces import trace_of
-from thingmint.rest.answers import Answer, error_answer, send_answer
+from thingmint.rest.answers import Answer, answer_of_error, send_answer
 from thingmint.rest.asgi_messages import HTTPScope, Send
 from thingmint.rest.body import RequestAborted
 
@@ -77,11 +77,14 @@ class Answering:
         observer: RequestObserver,
         log: RequestLog,
         new_request_id: Callable[[], str],
+        error_form: Callable[[ErrorAnswer, str], Answer] = answer_of_error,
     ) -> None:
+        """Take the map of errors, who counts and logs requests, and how an error with a request's id looks."""
         self.observer = observer
         self._errors = errors
         self._log = log
         self._new_request_id = new_request_id
+        self._error_form = error_form
 
     async def answer(self, scope: HTTPScope, send: Send, serve: Callable[[Record], Awaitable[Answer]]) -> None:
         """Send what ``serve`` returns, or the error that it raises; nothing if the client has gone."""
@@ -116,7 +119,7 @@ class Answering:
         record.error = answer.name
         # Why a part of the service did not answer; the type alone, because texts of foreign errors may quote anything.
         record.cause = None if error.__cause__ is None else type(error.__cause__).__qualname__
-        return error_answer(answer)
+        return self._error_form(answer, record.request_id)
 
     def _note(self, record: Record, status: int | None) -> None:
         seconds = time.perf_counter() - record.started_at

@@ -16,6 +16,8 @@ class Answer:
     body: bytes = field(repr=False)
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    # An answer may hold a private key: no cache on the way may keep it.
+    cache_control: bytes = b"no-store"
 
 
 def error_answer(error: ErrorAnswer) -> Answer:
@@ -26,13 +28,18 @@ def error_answer(error: ErrorAnswer) -> Answer:
     return Answer(error.status, error.body, headers=tuple(headers))
 
 
+def answer_of_error(error: ErrorAnswer, request_id: str) -> Answer:
+    """Return the same answer; in this form the request's id is in the header alone."""
+    del request_id
+    return error_answer(error)
+
+
 async def send_answer(send: Send, method: str, request_id: str, answer: Answer) -> None:
     """Send the answer; to HEAD, without its body (RFC 9110, 9.3.2)."""
     headers = [
         (b"content-type", answer.content_type),
         (b"content-length", b"%d" % len(answer.body)),
-        # An answer may hold a private key: no cache on the way may keep it.
-        (b"cache-control", b"no-store"),
+        (b"cache-control", answer.cache_control),
         (b"x-amzn-requestid", request_id.encode("ascii")),
         *answer.headers,
     ]

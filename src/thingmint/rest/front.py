@@ -29,6 +29,7 @@ class RequestLimits:
 class Mounted:
     """An application and the paths that it serves: those whose first segment is one of the prefixes.
 
+    The prefix of a slash alone is the path of a slash alone.
     Without prefixes it serves every path that no other one does. Without limits it keeps its own. The path in the scope
     is the whole one. ``error_form`` makes the answer for a `ThingmintError`, and for an error that the application did
     not catch.
@@ -50,8 +51,8 @@ class Front:
         prefixes = [prefix for each in mounted for prefix in each.prefixes]
         if len(others) != 1 or len(set(prefixes)) != len(prefixes):
             raise ValueError("each prefix belongs to one application, and every other path to one more")
-        if any(not prefix[1:] or prefix.rfind(b"/") != 0 for prefix in prefixes):
-            raise ValueError("a prefix is a slash and a name")
+        if any(prefix.rfind(b"/") != 0 for prefix in prefixes):
+            raise ValueError("a prefix is a slash and a name, or the slash alone")
         self._others = others[0]
         self._by_prefix = {prefix: each for each in mounted for prefix in each.prefixes}
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import hmac
+import re
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 from functools import lru_cache
 
 from thingmint.api.wire.planes import NOT_SERVED
-from thingmint.core.access_key import AccessKey
+from thingmint.core.access_key import AccessKey, AccessKeyOrigin
 from thingmint.core.caller import Caller
 from thingmint.core.errors import CredentialsExpired, CredentialsUnknown, not_implemented
-from thingmint.core.identifiers import Region
+from thingmint.core.identifiers import AccountId, Region
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.steps import Steps
-from thingmint.registration.access.access_keys import sealing_name, session_token_digest
+from thingmint.registration.access.access_keys import (
+    ADMINISTRATOR,
+    ADMINISTRATOR_POLICY,
+    sealing_name,
+    session_token_digest,
+)
 from thingmint.registration.access.principals import Principals
 from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
 from thingmint.rest.sigv4.signature import (
     CredentialScope,
     HttpRequest,
+    SignedRequest,
     read_signature,
     require_current,
     require_scope,
@@ -28,6 +37,7 @@ from thingmint.rest.sigv4.signature import (
 
 # Each access key has one signing key a day and service.
 _CACHED_SIGNING_KEYS = 4096
+_ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
 
 
 class Authenticator:
@@ -37,7 +47,23 @@ class Authenticator:
     is in memory only while a signing key is made of it.
     """
 
-    def __init__(self, store: Store, sealer: SecretSealer, clock: Clock, region: Region) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sealer: SecretSealer,
+        clock: Clock,
+        region: Region,
+        *,
+        signing_time: Callable[[], datetime] | None = None,
+        admits_accounts: bool = False,
+    ) -> None:
+        """Take what time clients sign by, if it is another clock's, and whether an account's number is an access key.
+
+        ``admits_accounts`` is for tests: a caller whose access key id is twelve digits is the administrator of that
+        account, with any secret.
+        """
+        self._signing_time = signing_time or clock.now
+        self._admits_accounts = admits_accounts
         self._store = store
         self._sealer = sealer
         self._clock = clock
@@ -55,12 +81,18 @@ class Authenticator:
         service of AWS IoT, AccessDenied if the stored policy cannot be read.
         """
         signed = read_signature(request)
-        access_key = await self._access_key(signed.claim.access_key_id, signed.claim.session_token)
+        is_account = self._admits_accounts and is_account_key(signed)
+        access_key = (
+            self._administrator_of(signed.claim.access_key_id)
+            if is_account
+            else await self._access_key(signed.claim.access_key_id, signed.claim.session_token)
+        )
         now = self._clock.now()
-        require_current(signed, now)
+        require_current(signed, self._signing_time())
         require_scope(signed, self._region, signed_for, absent=NOT_SERVED)
-        key = self._signing_key(access_key.access_key_id, access_key.sealed_secret, signed.claim.scope)
-        require_signature(signed, key)
+        if not is_account:
+            key = self._signing_key(access_key.access_key_id, access_key.sealed_secret, signed.claim.scope)
+            require_signature(signed, key)
         if access_key.expires_at is not None and access_key.expires_at <= now:
             raise CredentialsExpired("The security token included in the request is expired")
         if signed.claim.scope.service in NOT_SERVED:
@@ -78,8 +110,30 @@ class Authenticator:
             raise CredentialsUnknown("The security token included in the request is invalid.")
         return access_key
 
+    def _administrator_of(self, account: str) -> AccessKey:
+        return AccessKey(
+            access_key_id=account,
+            account=AccountId(account),
+            user_name=ADMINISTRATOR,
+            policy_text=ADMINISTRATOR_POLICY,
+            sealed_secret=b"",
+            session_token_sha256=None,
+            created_at=self._clock.now(),
+            expires_at=None,
+            origin=AccessKeyOrigin.OPERATOR,
+        )
+
     def _make_signing_key(self, access_key_id: str, sealed_secret: bytes, scope: CredentialScope) -> bytes:
         return signing_key(self._sealer.unseal(sealed_secret, sealing_name(access_key_id)).decode(), scope)
+
+
+def is_account_key(signed: SignedRequest) -> bool:
+    """Return whether the access key is the number of an account, and the signature stands in the header.
+
+    In the query it does not count: any page in a browser could send such a request to this machine. One with this
+    header needs an answer of the service to the browser first, which it does not get.
+    """
+    return b"authorization" in signed.headers and _ACCOUNT.fullmatch(signed.claim.access_key_id) is not None
 
 
 def _has_token(access_key: AccessKey, session_token: str | None) -> bool:

@@ -7,11 +7,14 @@ from functools import partial
 
 import structlog
 
-from thingmint.api.service import build_router, is_operation
+from thingmint.api.accounts.accounts import Administration
+from thingmint.api.service import is_operation, operations_of_test_mode, own_operations, served_operations
 from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
+from thingmint.api.wire.routing import Router
 from thingmint.console.application import PREFIX as CONSOLE_PREFIX
 from thingmint.console.application import Console
+from thingmint.public.log_pages import LogPages
 from thingmint.registration.kernel.tags import stored_tags
 from thingmint.rest.answering import Answering
 from thingmint.rest.answers import Answer, error_answer
@@ -23,12 +26,16 @@ from thingmint.rest.http.server import Server
 from thingmint.rest.identity import Authenticator
 from thingmint.rest.pages import PREFIXES, SPARED, Pages
 from thingmint.rest.shared_page import SharedPage
+from thingmint.rest.sts import PREFIX as STS_PREFIX
+from thingmint.rest.sts import SecurityTokens, query_error
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.service.addresses import device_endpoint
+from thingmint.service.clocks import MovableClock
 from thingmint.service.console import LIMITS_OF_CONSOLE, console_of, page_of_error
 from thingmint.service.device_edge import DeviceEdge
 from thingmint.service.node import OpenNode
 from thingmint.service.readiness import Readiness, require_listening
+from thingmint.service.transparency import LogApplication
 from thingmint.settings.config import Config, StartRefused
 
 # Those who watch the service send no bodies, and its checks of readiness answer within a second.
@@ -50,7 +57,7 @@ def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> ApiSer
     config = node.config
     errors = ErrorMap(AccessDeniedName(config.access_denied_as))
     calls = Calls(
-        router=build_router(node.authority, partial(device_endpoint, config, edge.port), edge.for_operators),
+        router=_router(node, edge),
         throttle=_throttle(config),
         clock=node.registry.clock,
         tags_of=partial(stored_tags, node.registry.store),
@@ -76,30 +83,65 @@ def _nothing() -> None:
 def _front(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap, console: Console | None) -> Front:
     config, registry = node.config, node.registry
     answering = Answering(errors=errors, observer=node.metrics, log=_log.bind(), new_request_id=new_request_id)
+    authenticator = Authenticator(
+        registry.store,
+        registry.sealer,
+        registry.clock,
+        registry.scope.region,
+        signing_time=registry.clock.seen_by_clients,
+        admits_accounts=config.test_mode,
+    )
     api = Application(
         calls=calls,
         answering=answering,
-        authenticator=Authenticator(registry.store, registry.sealer, registry.clock, registry.scope.region),
+        authenticator=authenticator,
         max_in_flight=config.max_requests,
     )
     pages = Pages(
         answering,
-        check_ready=Readiness(registry.store.check, node.clock.check).check,
+        check_ready=Readiness(registry.store.check, node.check).check,
         check_devices_ready=lambda: require_listening(edge.is_listening),
         metrics=SharedPage(node.metrics.render).get,
+    )
+
+    log = LogApplication(
+        LogPages(registry.store, node.log.salt_secret),
+        answering,
+        registry=registry,
+        authenticator=authenticator,
+        tags_of=calls.tags_of,
     )
 
     def awss_form(error: Exception) -> Answer:
         return error_answer(errors.answer(error))
 
+    tokens = Answering(
+        errors=errors,
+        observer=node.metrics,
+        log=_log.bind(),
+        new_request_id=new_request_id,
+        error_form=query_error,
+    )
     # One line for each application.
     mounted = [
         Mounted(api, awss_form),
+        Mounted(SecurityTokens(tokens, authenticator, api), awss_form, (STS_PREFIX,)),
         Mounted(pages, awss_form, PREFIXES, _LIMITS_OF_PAGES),
+        Mounted(log, awss_form, LogApplication.prefixes, _LIMITS_OF_PAGES),
     ]
     if console is not None:
         mounted.append(Mounted(console, partial(page_of_error, console), (CONSOLE_PREFIX,), LIMITS_OF_CONSOLE))
     return Front(mounted, new_request_id)
+
+
+def _router(node: OpenNode, edge: DeviceEdge) -> Router:
+    config, authority = node.config, node.authority
+    served = served_operations(authority, partial(device_endpoint, config, edge.port), edge.for_operators)
+    administration = Administration(authority, edge.for_operators, node.registry.scope.account)
+    own = own_operations(administration)
+    if isinstance(node.registry.clock, MovableClock):
+        own += operations_of_test_mode(administration, node.registry.clock, served)
+    return Router((*served, *own))
 
 
 def _throttle(config: Config) -> Throttle:

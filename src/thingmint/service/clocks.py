@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeAlias
 
-from thingmint.core.errors import ServiceUnavailable, Throttled
+from thingmint.core.errors import InvalidRequest, ServiceUnavailable, Throttled
 
 MOST_SKEW = timedelta(seconds=60)
 """From here on a node is not ready."""
 _NOTEWORTHY_SKEW = timedelta(seconds=5)
 MEASURE_SECONDS = 2.0
+_FARTHEST = timedelta(days=366 * 40)
 # The answer tells a time between question and answer, so this bounds the error; a slower answer is no measurement.
 _LONGEST_ROUND_TRIP_SECONDS = 2.0
 # Linux has it; its monotonic clock stands still while the machine sleeps.
@@ -60,6 +61,10 @@ class SystemClock:
         """Return the present, aware, UTC."""
         return machine_time()
 
+    def seen_by_clients(self) -> datetime:
+        """Return the present by which clients sign and verify."""
+        return machine_time()
+
     @property
     def skew(self) -> timedelta:
         """Return zero: there is no clock to differ from."""
@@ -70,6 +75,27 @@ class SystemClock:
 
     async def measure(self) -> None:
         """Return."""
+
+
+class MovableClock(SystemClock):
+    """The machine's clock and what tests added to it, for the test mode."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """Return the present as tests want it, aware, UTC."""
+        return machine_time() + self._ahead
+
+    def advance(self, by: timedelta) -> None:
+        """Tell another time from now on; raise InvalidRequest for one that is too far away to count with."""
+        if abs(self._ahead + by) > _FARTHEST:
+            raise InvalidRequest(f"The clock may be at most {_FARTHEST.days} days from the machine's")
+        self._ahead += by
+
+    def set_right(self) -> None:
+        """Tell the machine's time again."""
+        self._ahead = timedelta(0)
 
 
 class DatabaseClock:
@@ -102,6 +128,10 @@ class DatabaseClock:
         assert self._measured is not None
         at, moment = self._measured
         return at + timedelta(seconds=self._monotonic() - moment)
+
+    def seen_by_clients(self) -> datetime:
+        """Return the present by which clients sign and verify: the database's."""
+        return self.now()
 
     @property
     def skew(self) -> timedelta:

@@ -1,23 +1,25 @@
 """Owns what changes in the registry mean for open connections of devices.
 
 A status that is not ACTIVE any more, a policy or an attachment that changed, reaches open connections at once where the
-change was made, and within a second on every other node.
+change was made, and on every other node as soon as the database tells it, within a second at the latest.
 """
 
 import asyncio
 import contextlib
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from thingmint.core.audit_entry import AuditEntry
-from thingmint.core.certificates.certificate import Certificate, CertificateStatus
-from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.certificates.certificate import CertificateStatus
+from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.mqtt.gateway.gateway import Gateway
-from thingmint.records.certificates import certificates as certificate_table
+from thingmint.records.certificates.statuses import MOST_STATUSES, statuses
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
+from thingmint.registration.kernel.changes import prune_changes
 from thingmint.registration.kernel.turns import Pace
 from thingmint.registration.provisioning.claims import recognise_claim
 
@@ -58,6 +60,15 @@ class DeviceChanges:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def nudge(self) -> None:
+        """Look now instead of within a second: another node has changed something."""
+        self._nudged.set()
+
+    def begin_anew(self) -> None:
+        """Look at every device: changes may have been missed."""
+        self._watch.begin_anew()
+        self._nudged.set()
+
     def recorded(self, entry: AuditEntry) -> None:
         """Look at what changed now instead of within a second: it was committed here.
 
@@ -93,9 +104,10 @@ class DeviceChanges:
         await self._notice()
         pace = Pace()
         while self._unseen:
-            target = next(iter(self._unseen))
-            await self._look_at(target)
-            self._unseen.pop(target, None)
+            targets = list(itertools.islice(self._unseen, MOST_STATUSES))
+            await self._look_at(targets)
+            for target in targets:
+                self._unseen.pop(target, None)
             if await pace.rest() and self._nudged.is_set():
                 self._nudged.clear()
                 await self._notice()
@@ -103,23 +115,21 @@ class DeviceChanges:
     async def _notice(self) -> None:
         self._unseen = {**dict.fromkeys(await self._watch.changed_keys()), **self._unseen}
 
-    async def _look_at(self, target: CertificateTarget) -> None:
-        if await self._may_stay(target):
-            self._gateway().policies_changed([target])
-        else:
-            self._gateway().certificate_changed(target)
+    async def _look_at(self, targets: Sequence[CertificateTarget]) -> None:
+        """Ask for all statuses at once; end connections first, and bind those that stay to their policies then."""
+        found = await self._authority.store.read(lambda: statuses(targets))
+        staying = list[CertificateTarget]()
+        for target in targets:
+            status = found.get(target)
+            if status is CertificateStatus.ACTIVE or (status is None and await self._is_claim(target)):
+                staying.append(target)
+            else:
+                self._gateway().certificate_changed(target)
+        self._gateway().policies_changed(staying)
 
-    async def _may_stay(self, target: CertificateTarget) -> bool:
-        certificate = await self._stored(target)
-        if certificate is not None:
-            return certificate.status is CertificateStatus.ACTIVE
+    async def _is_claim(self, target: CertificateTarget) -> bool:
         claim = await recognise_claim(self._authority, target.certificate_id)
         return claim is not None and claim.scope == target.scope
-
-    async def _stored(self, target: CertificateTarget) -> Certificate | None:
-        return await self._authority.store.read(
-            lambda: certificate_table.certificate(target.scope, target.certificate_id)
-        )
 
     async def _sweep(self) -> None:
         """Forget devices that are gone; a device has its connection long before it is looked at twice."""
@@ -132,3 +142,5 @@ class DeviceChanges:
                 self._watch.forget(target)
                 self._known.discard(target)
             gone = absent
+            with contextlib.suppress(ServiceUnavailable, Throttled):
+                await prune_changes(self._authority.store)

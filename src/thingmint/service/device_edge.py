@@ -1,7 +1,7 @@
 """Owns the device edge as a whole: the gateway on the registry, who hears of it, and its start and stop."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from OpenSSL import SSL
@@ -25,6 +25,9 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
 from thingmint.service.device_changes import DeviceChanges
 from thingmint.service.device_news import DeviceNews
+from thingmint.service.nodes.membership import Membership
+from thingmint.service.nodes.nodes import Nodes
+from thingmint.storage.dialect import CHANGES_CHANNEL, MESSAGES_CHANNEL, NODES_CHANNEL
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +62,9 @@ class DeviceEdge:
         observe_refusal: Callable[[str, str], None] = lambda action, reason: None,
         observe_turned_away: Callable[[int], None] | None = None,
         observe_unserved: Callable[[int], None] | None = None,
+        membership: Membership | None = None,
     ) -> None:
+        """Serve devices, as one of the nodes of a database if there is a membership."""
         self._authority = authority
         self._tls_context = tls_context
         self._address = address
@@ -77,7 +82,9 @@ class DeviceEdge:
         self._changes = DeviceChanges(authority, watch, self._devices.known, lambda: self._gateway, self._each_second)
         # Another gateway follows if the port is taken: it is asked for each time.
         self._gateway = self._new_gateway(address.port)
-        self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock)
+        self._nodes = None if membership is None else self._new_nodes(membership)
+        others = None if self._nodes is None else self._nodes.reach
+        self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock, others)
         self._live = ConnectedDevices(lambda: self._gateway, data_plane, refusals, authority.new_generation_id)
 
     @property
@@ -110,8 +117,31 @@ class DeviceEdge:
         """What operators see of the connections to this node."""
         return self._live
 
+    @property
+    def wakers(self) -> Mapping[str, Callable[[], None]]:
+        """What to call when the database tells something, by its channel."""
+        if self._nodes is None:
+            return {}
+        return {
+            CHANGES_CHANNEL: self._changes.nudge,
+            MESSAGES_CHANNEL: self._nodes.mailbox.nudge,
+            NODES_CHANNEL: self._nodes.nodes_changed,
+        }
+
     async def start(self) -> None:
         """Listen and serve; raise OSError if the address cannot be had, unless it is the default one."""
+        if self._nodes is None:
+            await self._listen()
+        else:
+            await self._nodes.start()
+            try:
+                await self._listen()
+            except OSError:
+                await self._nodes.stop()
+                raise
+        self._changes.start()
+
+    async def _listen(self) -> None:
         try:
             await self._gateway.start()
         except OSError:
@@ -121,12 +151,13 @@ class DeviceEdge:
             log.warning("port %d is taken: devices connect to another one", self._address.port)
             self._gateway = self._new_gateway(0)
             await self._gateway.start()
-        self._changes.start()
 
     async def stop(self, grace: float) -> None:
         """Say goodbye to devices and stop."""
         await self._changes.stop()
         await self._gateway.stop(grace)
+        if self._nodes is not None:
+            await self._nodes.stop()
         self._news.close()
 
     def recorded(self, entry: AuditEntry) -> None:
@@ -141,6 +172,19 @@ class DeviceEdge:
         """Use another server certificate for the connections to come."""
         self._tls_context = context
         self._gateway.use_tls_context(context)
+
+    def _new_nodes(self, membership: Membership) -> Nodes:
+        nodes = Nodes(
+            self._authority,
+            membership,
+            lambda: self._gateway,
+            self._devices,
+            self._data_plane,
+            self._counters or Counters(),
+            self._changes.begin_anew,
+        )
+        self._news.elsewhere = nodes
+        return nodes
 
     def _new_gateway(self, port: int) -> Gateway:
         return Gateway(

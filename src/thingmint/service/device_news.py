@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -16,10 +17,32 @@ from thingmint.mqtt.edges.refusal_log import RefusalLog
 from thingmint.mqtt.edges.registered_devices import device_caller
 from thingmint.mqtt.edges.registry_events import registry_event
 from thingmint.mqtt.edges.unserved_messages import UnservedMessages
-from thingmint.mqtt.events import ActionRefused, ConnectRefused, GatewayEvent, MessageNotServed, Refused
+from thingmint.mqtt.events import ActionRefused, ConnectRefused, GatewayEvent, LifeCycleEvent, MessageNotServed, Refused
 from thingmint.registration.certificates.auto_registration import AutoRegistration
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning.just_in_time import provision_at_first_connection
+
+
+class OtherListeners(Protocol):
+    """Hears what is told here, for the devices of other nodes."""
+
+    def heard(self, event: LifeCycleEvent, published: tuple[str, bytes] | None) -> None:
+        """Take what happened to a connection here, and the topic and payload of its event if it has one."""
+        ...
+
+    def told(self, scope: Scope, topic: str, payload: bytes) -> None:
+        """Take an event of an account that was told to the devices of this node."""
+        ...
+
+
+class NobodyElse:
+    """Hears nothing: there are no other nodes."""
+
+    def heard(self, event: LifeCycleEvent, published: tuple[str, bytes] | None) -> None:
+        """Do nothing."""
+
+    def told(self, scope: Scope, topic: str, payload: bytes) -> None:
+        """Do nothing."""
 
 
 class DeviceNews:
@@ -38,6 +61,7 @@ class DeviceNews:
         self._refusals = RefusalLog(structlog.get_logger("thingmint"), observe_refusal)
         self._recent = recent
         self._unserved = UnservedMessages(observe_unserved)
+        self.elsewhere: OtherListeners = NobodyElse()
 
     def happened(self, event: RegistryEvent) -> None:
         """Publish an event of a registry, which its account wants to be told of."""
@@ -58,11 +82,14 @@ class DeviceNews:
                 published = life_cycle_event(event)
                 if published is not None:
                     self._tell(event.link.scope, *published)
+                self.elsewhere.heard(event, published)
 
     async def connected(self, registration: AutoRegistration, source_address: str) -> None:
         """Tell of a certificate that waits for its activation, and provision its device if its CA says how."""
         certificate, config = registration.certificate, registration.ca_certificate.registration_config
-        self._tell(certificate.scope, *_registered_event(registration))
+        registered = _registered_event(registration)
+        self._tell(certificate.scope, *registered)
+        self.elsewhere.told(certificate.scope, *registered)
         if config is None or not config.has_template:
             return
         caller = device_caller(certificate.scope, certificate.certificate_id, source_address)

@@ -1,7 +1,12 @@
 """Owns how the device edge of a node is made: where it listens, what carries its messages, and what it reports."""
 
+import socket
 import time
+import uuid
 
+import structlog
+
+from thingmint import __version__
 from thingmint.core.identifiers import Scope
 from thingmint.host.words import in_words
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
@@ -14,7 +19,11 @@ from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.service.connection_limits import broker_limits, relay_limits
 from thingmint.service.device_edge import DeviceAddress, DeviceEdge
 from thingmint.service.node import OpenNode
+from thingmint.service.nodes.alike import settings_told
+from thingmint.service.nodes.membership import Introduction, Membership
 from thingmint.settings.config import Config, StartRefused
+
+_log = structlog.get_logger("thingmint")
 
 
 def device_edge(node: OpenNode, limits: GatewayLimits) -> DeviceEdge:
@@ -33,7 +42,23 @@ def device_edge(node: OpenNode, limits: GatewayLimits) -> DeviceEdge:
         observe_refusal=metrics.device_refused,
         observe_turned_away=metrics.device_connections_turned_away,
         observe_unserved=metrics.unserved_messages,
+        membership=_membership(node),
     )
+
+
+def _membership(node: OpenNode) -> Membership | None:
+    """Return the node's part among the nodes of a PostgreSQL database; None where it is alone."""
+    config = node.config
+    node.metrics.nodes(1)
+    if config.database_url is None:
+        return None
+    introduction = Introduction(
+        f"{socket.gethostname()}:{config.data_dir.resolve()}",
+        __version__,
+        config.mqtt_data_plane,
+        settings_told(config),
+    )
+    return Membership(node.registry.store, introduction, lambda: str(uuid.uuid4()), _log, node.metrics.nodes)
 
 
 def _address(config: Config) -> DeviceAddress:

@@ -16,7 +16,7 @@ from thingmint.data_directory.certificate_files import (
     read_certificate,
 )
 from thingmint.data_directory.handover import CREDENTIALS
-from thingmint.data_directory.retired_issuers import retired_issuers
+from thingmint.data_directory.retired_issuers import destroyed_path, retired_issuers
 from thingmint.host.words import in_words
 from thingmint.issuance.issuing_ca import issuer_id_of
 
@@ -62,13 +62,15 @@ def findings_of_files(data_dir: Path) -> Iterator[Finding]:
         if is_sealed(path.read_bytes()):
             yield Finding(Verdict.OK, f"{path} is sealed by a passphrase")
         else:
-            yield Finding(Verdict.WARNING, f"{path} is not sealed: give ca_passphrase_file before the first start")
+            yield Finding(Verdict.WARNING, f"{path} is not sealed: `thingmint seal` seals it by a passphrase")
 
 
 def _certificates(data_dir: Path) -> Iterator[Finding]:
     # The last is made by the next start where an older version made the others.
     newer = (RSA_SERVICE,) if certificate_path(data_dir, RSA_SERVICE).exists() else ()
-    for name in (ROOT, ISSUING, SERVICE, *newer):
+    # The key of the first issuer may have been destroyed; the issuers of the database are examined by others.
+    first = () if destroyed_path(data_dir).exists() else (ISSUING,)
+    for name in (ROOT, *first, SERVICE, *newer):
         try:
             certificate = read_certificate(certificate_path(data_dir, name))
         except AuthorityUnusable as error:

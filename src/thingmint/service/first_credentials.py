@@ -1,7 +1,7 @@
 """Owns how a start comes by its first access key, and whether a database belongs to the keys of a data directory."""
 
+import getpass
 import os
-import pwd
 import secrets
 import uuid
 from collections.abc import Collection
@@ -12,6 +12,7 @@ from thingmint.core.caller import Caller, Principal
 from thingmint.core.identifiers import Scope, user_arn
 from thingmint.data_directory.handover import CREDENTIALS, OperatorCredentials, read_credentials, write_credentials
 from thingmint.hooks import MIN_SECRET_BYTES
+from thingmint.host.platform_modules import pwd
 from thingmint.host.words import in_words
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.access import database_keys
@@ -31,10 +32,15 @@ def operator(scope: Scope) -> Caller:
 
 
 def _own_user() -> str:
-    """Return the name of the user whose process this is, or its number if the system knows no name."""
+    """Return the name of the user whose process this is, or its number if the system knows no name.
+
+    Not what a variable of the environment says, which the user could set.
+    """
+    if pwd is None:
+        return getpass.getuser()
     number = os.getuid()
     try:
-        return pwd.getpwuid(number).pw_name
+        return str(pwd.getpwuid(number).pw_name)
     except KeyError:
         return str(number)
 
@@ -86,11 +92,16 @@ async def require_own_database(store: Store, sealer: SecretSealer, issuer_ids: C
     try:
         await database_keys.require_own_database(store, sealer, issuer_ids)
     except ForeignDatabase as error:
-        raise StartRefused(
-            f"the database does not belong to the keys in {data_dir}: {in_words(error)}. Services that share "
-            f"a database share the keys: copy keys/, certificates/ and credentials of the service that filled it to "
-            f"{data_dir}, or use another database"
-        ) from error
+        raise foreign_database(data_dir, in_words(error)) from error
+
+
+def foreign_database(data_dir: Path, shown_by: str) -> StartRefused:
+    """Return the refusal of a database that was filled with other keys, and what shows it."""
+    return StartRefused(
+        f"the database does not belong to the keys in {data_dir}: {shown_by}. Services that share a database share the "
+        f"keys: copy keys/, certificates/ and credentials of the service that filled it to {data_dir}, or use another "
+        "database"
+    )
 
 
 def require_database(config: Config) -> None:
@@ -106,27 +117,19 @@ def require_database(config: Config) -> None:
         )
 
 
-def read_passphrase(path: Path | None) -> bytes | None:
-    """Return the operator's passphrase, None where no file is given; raise StartRefused if it cannot be read."""
-    passphrase = _secret(path, "ca_passphrase_file")
-    if passphrase == b"":
-        raise StartRefused(f"ca_passphrase_file {path} is empty")
-    return passphrase
-
-
 def read_hook_secret(path: Path | None) -> bytes | None:
     """Return the secret shared with webhooks, None where no file is given; raise StartRefused if it is too short."""
-    secret = _secret(path, "hook_secret_file")
+    secret = _secret(path)
     if secret is not None and len(secret) < MIN_SECRET_BYTES:
         raise StartRefused(f"hook_secret_file {path} must hold at least {MIN_SECRET_BYTES} bytes")
     return secret
 
 
-def _secret(path: Path | None, setting: str) -> bytes | None:
+def _secret(path: Path | None) -> bytes | None:
     try:
         return None if path is None else path.read_bytes().rstrip(b"\r\n")
     except OSError as error:
-        raise StartRefused(f"{setting} cannot be read: {in_words(error)}") from error
+        raise StartRefused(f"hook_secret_file cannot be read: {in_words(error)}") from error
 
 
 def new_credentials() -> OperatorCredentials:

@@ -11,13 +11,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from thingmint import __version__
 from thingmint.host.telemetry import Metrics
 from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.log.identity import LogIdentity
 from thingmint.service.addresses import is_unnamed
 from thingmint.service.first_credentials import ensure_credentials, require_own_database
+from thingmint.service.issuer_watch import IssuerWatch
 from thingmint.service.logged_events import LoggedEvents
 from thingmint.service.opening import Registry, key_pool_of, open_registry, registration_authority, serial_numbers
 from thingmint.service.readiness import ClockWatch
 from thingmint.service.server_identity import ServerIdentities, ServerIdentity, new_rsa_key
 from thingmint.service.storage_choice import remember_storage
+from thingmint.service.transparency import open_log_of
 from thingmint.settings.config import Config
 
 _log = structlog.get_logger("thingmint")
@@ -33,7 +36,14 @@ class OpenNode:
     identities: ServerIdentities
     identity: ServerIdentity
     clock: ClockWatch
+    issuer_watch: IssuerWatch
     metrics: Metrics
+    log: LogIdentity
+
+    def check(self) -> None:
+        """Return if certificates can be issued now; raise ServiceUnavailable otherwise."""
+        self.clock.check()
+        self.issuer_watch.check()
 
     @property
     def config(self) -> Config:
@@ -45,7 +55,7 @@ class OpenNode:
         authorities = self.registry.authorities
         shown = {
             "root": authorities.root,
-            "issuing": authorities.issuing.certificate,
+            "issuing": self.authority.issuers.active.ca.certificate,
             "service": authorities.service.certificate,
             "server": identity.certificate,
         }
@@ -75,15 +85,24 @@ async def open_node(config: Config) -> AsyncIterator[OpenNode]:
         events = LoggedEvents()
         authority = registration_authority(registry, keys, events)
         identities = ServerIdentities(
-            registry.authorities, config.server_names, serial_numbers, registry.clock.now, config.data_dir
+            registry.authorities,
+            config.server_names,
+            serial_numbers,
+            registry.clock.seen_by_clients,
+            config.data_dir,
         )
         identity = identities.create(await rsa_key)
+        if config.test_mode:
+            _log.warning("the service is in test mode: anybody on this machine can be any account, and set its clock")
         if is_unnamed(config):
             _log.warning(
                 "clients on other machines cannot verify this one: give its name or address with --server-name"
             )
         clock = ClockWatch(registry.clock.now, lambda: authority.issuers.active.ca, _log, registry.clock.require_right)
-        node = OpenNode(registry, authority, events, identities, identity, clock, metrics)
+        log = await open_log_of(registry)
+        issuer_watch = IssuerWatch(registry, authority, metrics, _log)
+        await issuer_watch.turn()
+        node = OpenNode(registry, authority, events, identities, identity, clock, issuer_watch, metrics, log)
         node.show_expiries(identity)
         yield node
 

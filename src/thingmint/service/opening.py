@@ -7,9 +7,9 @@ import contextlib
 import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -24,34 +24,39 @@ from thingmint.data_directory.sealing import Sealer
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
 from thingmint.host.telemetry import Metrics
 from thingmint.host.words import in_words
-from thingmint.issuance.issuer import Issuer, IssuerNotValid, ProfileExhausted
 from thingmint.issuance.issuers import Issuers
-from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
-from thingmint.issuance.profile import ProfileConfig, ProfileError, certificate_profile, claim_profile
+from thingmint.issuance.issuing_ca import IssuerUnfit
+from thingmint.issuance.profile import ProfileError, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
+from thingmint.issuance.trust_anchor import CertificateAuthority
 from thingmint.keys.engines import EngineUnavailable, choose_engine
+from thingmint.keys.in_process import InProcessKeys
 from thingmint.keys.pool import KeyPool
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import KeySource, RegistrationFiles, Store
-from thingmint.service.clocks import DatabaseClock, ServiceClock, SystemClock
+from thingmint.registration.kernel.ports import EventOutbox, KeySource, NoOutbox, RegistrationFiles, Store
+from thingmint.service.adoption import records_in_force
+from thingmint.service.clocks import DatabaseClock, MovableClock, ServiceClock, SystemClock
 from thingmint.service.first_credentials import (
     operator,
     read_hook_secret,
-    read_passphrase,
     require_database,
     require_own_database,
 )
+from thingmint.service.issuer_fit import require_validity
+from thingmint.service.known_issuers import IssuerSources, KnownIssuers, follow_on_disk, records_of_files
 from thingmint.service.logged_events import LoggedEvents
+from thingmint.service.nodes.event_outbox import NodeOutbox
+from thingmint.service.passphrases import read_passphrase
 from thingmint.service.role_settings import read_role_policies
 from thingmint.service.storage_choice import (
-    read_database_password,
+    database_options,
     remember_storage,
     require_named_storage,
     require_same_storage,
 )
+from thingmint.service.tokens import Tokens
 from thingmint.settings.config import Config, StartRefused
-from thingmint.signers.file_key import FileKeySigner
 from thingmint.storage import SQLITE_FILE_NAME, InvalidDatabaseURL, open_store
 
 REGISTRATION_CODE_OCTETS = 32
@@ -68,14 +73,15 @@ def serial_numbers() -> SerialNumber:
 class Registry:
     """An open data directory: its authorities, its store and what seals its secrets.
 
-    ``issuing_ca`` is the active issuer of device certificates, and ``retired`` are those before it.
+    ``issuers`` are the issuers of device certificates as they were when it was opened.
     """
 
     config: Config
     scope: Scope
     authorities: Authorities
-    issuing_ca: IssuingCA
-    retired: tuple[IssuingCA, ...]
+    issuers: KnownIssuers
+    sources: IssuerSources
+    root_authority: Callable[[], CertificateAuthority]
     sealer: Sealer
     store: Store
     clock: ServiceClock
@@ -83,7 +89,7 @@ class Registry:
     @property
     def issuer_ids(self) -> frozenset[str]:
         """The ids of all issuers, active and retired."""
-        return frozenset(ca.issuer_id for ca in (self.issuing_ca, *self.retired))
+        return frozenset(each.ca.issuer_id for each in self.issuers)
 
 
 @contextlib.asynccontextmanager
@@ -95,53 +101,71 @@ async def open_registry(
     Only a process that holds the directory may create.
     """
     try:
-        authorities = AuthorityFiles(
+        files = AuthorityFiles(
             data_dir=config.data_dir,
-            passphrase=read_passphrase(config.ca_passphrase_file),
+            passphrase=read_passphrase(config.ca_passphrase_file, os.environ),
             key_type=config.ca_key_type,
             serial_numbers=serial_numbers,
             now=SystemClock().now,
             may_create=may_create,
-        ).open()
-        issuing_ca, retired = _issuing_cas(authorities)
-    except (AuthorityUnusable, IssuerUnfit) as error:
+        )
+        authorities = files.open()
+    except AuthorityUnusable as error:
         raise StartRefused(in_words(error)) from error
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
     require_named_storage(config)
     require_database(config)
-    password = read_database_password(config)
+    store = await _open_store(config, observe)
+    tokens = Tokens(config)
     try:
-        store = await open_store(config.database_url, config.data_dir, observe=observe, password=password)
-    except InvalidDatabaseURL as error:
-        raise StartRefused(in_words(error)) from error
-    try:
+        sealer = Sealer(authorities.sealing_key_material, os.urandom)
+        sources = IssuerSources(authorities, sealer, tokens, config.profile)
         clock = await _clock_of(config, store)
         yield Registry(
             config=config,
             scope=Scope(AccountId(config.account), Region(config.region)),
             authorities=authorities,
-            issuing_ca=issuing_ca,
-            retired=retired,
-            sealer=Sealer(authorities.sealing_key_material, os.urandom),
+            issuers=await _issuers(config, store, sources, clock, may_write=may_create),
+            sources=sources,
+            root_authority=files.root_authority,
+            sealer=sealer,
             store=store,
             clock=clock,
         )
     finally:
+        await tokens.close()
         await store.close()
 
 
-def _issuing_cas(authorities: Authorities) -> tuple[IssuingCA, tuple[IssuingCA, ...]]:
-    """Return the active issuer and the retired ones, with signers of the keys in the data directory."""
-    issuing = authorities.issuing
-    retired = [
-        IssuingCA(each.chain[0], None if each.private_key is None else FileKeySigner(each.private_key))
-        for each in authorities.retired
-    ]
-    return IssuingCA(issuing.certificate, FileKeySigner(issuing.private_key)), tuple(retired)
+async def _open_store(config: Config, observe: Callable[[str, float], None]) -> Store:
+    options = database_options(config)
+    try:
+        return await open_store(config.database_url, config.data_dir, observe=observe, options=options)
+    except InvalidDatabaseURL as error:
+        raise StartRefused(in_words(error)) from error
+
+
+async def _issuers(
+    config: Config, store: Store, sources: IssuerSources, clock: ServiceClock, *, may_write: bool
+) -> KnownIssuers:
+    at = clock.now()
+    in_files = records_of_files(sources.authorities, at)
+    caller = operator(Scope(AccountId(config.account), Region(config.region)))
+    data_dir = config.data_dir
+    records = await records_in_force(store, sources.sealer, in_files, caller, at, data_dir, may_write=may_write)
+    try:
+        known = sources.known(records)
+    except IssuerUnfit as error:
+        raise StartRefused(in_words(error)) from error
+    if may_write:
+        follow_on_disk(data_dir, sources.authorities, known, at)
+    return known
 
 
 async def _clock_of(config: Config, store: Store) -> ServiceClock:
     """Return the clock of the database if other nodes may share it; raise ServiceUnavailable if it does not answer."""
+    if config.test_mode:
+        return MovableClock()
     if config.database_url is None:
         return SystemClock()
     clock = DatabaseClock(lambda: store.read(postgresql_time))
@@ -171,14 +195,25 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
         await pool.close()
 
 
+@contextlib.asynccontextmanager
+async def keys_of_command(config: Config) -> AsyncIterator[KeyPool | InProcessKeys]:
+    """Yield a source of key pairs for a command, made by workers where the system can start them as they need it."""
+    if not hasattr(os, "fork"):
+        yield InProcessKeys()
+        return
+    async with key_pool_of(config, reserve=0) as pool:
+        yield pool
+
+
 def registration_authority(
     registry: Registry, key_source: KeySource, events: LoggedEvents | None = None
 ) -> RegistrationAuthority:
     """Return the authority that issues from this registry; raise StartRefused for unfit settings."""
     try:
-        profile = certificate_profile(ProfileConfig.from_table(registry.config.profile))
-        issuers = Issuers(registry.issuing_ca, registry.retired, profile, claim_profile())
-        _require_validity(issuers.active, registry.clock.now())
+        known, shortens = registry.issuers, registry.config.at_issuer_end == "shorten"
+        profile = registry.sources.profile_of(known.active.record)
+        issuers = Issuers(known.active.ca, known.retired, profile, claim_profile(), shortens=shortens)
+        require_validity(issuers.active, registry.clock.now())
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)
         hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer)), _log)
@@ -200,23 +235,16 @@ def registration_authority(
         sealer=registry.sealer,
         hooks=hooks,
         files=_files(registry.config),
+        outbox=_outbox(registry),
         roles=roles,
     )
 
 
-def _require_validity(issuer: Issuer, now: datetime) -> None:
-    """Return if certificates of the profile can be issued; raise StartRefused if that needs another profile."""
-    try:
-        issuer.validity_at(now)
-    except IssuerNotValid:
-        # The clock may become right while the service runs; until then it issues nothing.
-        return
-    except ProfileExhausted as error:
-        end = issuer.ca.not_after
-        raise StartRefused(
-            f"the table [profile] cannot be used: {in_words(error)}. validity_days may be {(end - now).days} today, "
-            f"and not_after at most {end.isoformat()}"
-        ) from error
+def _outbox(registry: Registry) -> EventOutbox:
+    """Return what keeps events for all nodes, where there may be several."""
+    if registry.config.database_url is None:
+        return NoOutbox()
+    return NodeOutbox(registry.clock, lambda: str(uuid.uuid4()))
 
 
 def _files(config: Config) -> RegistrationFiles:
@@ -241,6 +269,24 @@ async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
     Makes none, and raises StartRefused: what is missing, because the directory was mistyped or a backup was not whole,
     is named and not replaced.
     """
+    _require_registry(config)
+    async with open_registry(config, may_create=False) as registry:
+        yield registry
+
+
+@contextlib.asynccontextmanager
+async def store_beside_service(config: Config) -> AsyncIterator[Store]:
+    """Yield the database alone, for what needs no key; raise StartRefused as `registry_beside_service` does."""
+    _require_registry(config)
+    require_database(config)
+    store = await _open_store(config, lambda kind, seconds: None)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _require_registry(config: Config) -> None:
     if not certificate_path(config.data_dir, ROOT).exists():
         raise StartRefused(f"{config.data_dir} holds no registry yet: `thingmint serve` makes it")
     require_same_storage(config)
@@ -250,8 +296,6 @@ async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
             f"{database} is missing: restore it from a backup or, if the service runs on PostgreSQL, give "
             "--database-url"
         )
-    async with open_registry(config, may_create=False) as registry:
-        yield registry
 
 
 @contextlib.asynccontextmanager

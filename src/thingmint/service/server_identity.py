@@ -1,14 +1,13 @@
 """Owns the server's certificate: made at every start and again before it ends; its private key is in no file.
 
 Clients trust the root, so the server may change its key as often as it likes. OpenSSL reads certificate and key by a
-path; they are given to it through an anonymous file in memory.
+path; they are given to it through a file in memory where the system has such.
 """
 
 import asyncio
 import contextlib
-import os
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from OpenSSL import SSL
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.authorities import SERVER, Authorities
 from thingmint.data_directory.certificate_files import certificate_path, pem_of, write_where_different
+from thingmint.host.memory_files import in_memory
 from thingmint.issuance.trust_anchor import (
     CertificateAuthority,
     create_server_certificate,
@@ -139,7 +139,7 @@ class Rotation:
 def _context(identities: Sequence[tuple[Sequence[x509.Certificate], ServerKey]]) -> ssl.SSLContext:
     """Return a context with all identities; the first is preferred."""
     with contextlib.ExitStack() as stack:
-        paths = [stack.enter_context(_in_memory(pem_of(*chain) + _pem_of_key(key))) for chain, key in identities]
+        paths = [Path(stack.enter_context(in_memory(pem_of(*chain) + _pem_of_key(key)))) for chain, key in identities]
         context = server_tls_context(paths[0], paths[0])
         for path in paths[1:]:
             context.load_cert_chain(path)
@@ -150,13 +150,3 @@ def _pem_of_key(private_key: ServerKey) -> bytes:
     return private_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-@contextlib.contextmanager
-def _in_memory(content: bytes) -> Iterator[Path]:
-    descriptor = os.memfd_create("server-identity", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, content)
-        yield Path(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)

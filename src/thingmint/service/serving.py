@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 import gc
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
 
 from thingmint.data_directory.files import held, make_directory
 from thingmint.data_directory.handover import Endpoints, remove_endpoints, write_endpoints
+from thingmint.registration.log.sequencing import Sequencer
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
 from thingmint.registration.provisioning.sweep import sweep
 from thingmint.rest.http.server import Server
@@ -26,7 +27,9 @@ from thingmint.service.device_edge import DeviceEdge
 from thingmint.service.device_port import device_edge
 from thingmint.service.node import OpenNode, open_node
 from thingmint.service.server_identity import Rotation, ServerIdentity
+from thingmint.service.storage_choice import database_options
 from thingmint.settings.config import Config
+from thingmint.storage import listener_of
 
 GRACE_SECONDS = 20.0
 
@@ -75,15 +78,27 @@ async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
 
 def _background_work(node: OpenNode, server: Server, edge: DeviceEdge) -> BackgroundWork:
     rotation = Rotation(node.identities, node.identity, node.clock.check, partial(_use, node, server, edge), _log)
-    works = (
+    works: list[Callable[[], Awaitable[None]]] = [
         # A name for this process that no other one has.
         BulkRunner(node.authority, str(uuid.uuid4())).run,
         partial(sweep, node.authority),
         partial(purge_credentials, node.registry, node.events),
+        Sequencer(node.registry.store, node.log, node.metrics.log_grew).run,
         node.clock.run,
+        node.issuer_watch.run,
         rotation.run,
-    )
+        *_listening(node, edge),
+    ]
     return BackgroundWork(works, _log)
+
+
+def _listening(node: OpenNode, edge: DeviceEdge) -> Sequence[Callable[[], Awaitable[None]]]:
+    """Return the work of hearing at once what other nodes change, where the database can tell it."""
+    config = node.config
+    if config.database_url is None:
+        return ()
+    listener = listener_of(config.database_url, edge.wakers, database_options(config))
+    return () if listener is None else (listener.run,)
 
 
 def _use(node: OpenNode, server: Server, edge: DeviceEdge, identity: ServerIdentity) -> None:

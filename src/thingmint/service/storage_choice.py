@@ -10,7 +10,7 @@ from thingmint.data_directory.handover import (
 )
 from thingmint.host.words import in_words
 from thingmint.settings.config import Config, StartRefused
-from thingmint.storage import SQLITE_FILE_NAME, parse_database_url
+from thingmint.storage import SQLITE_FILE_NAME, DatabaseOptions, parse_database_url
 
 
 def remember_storage(config: Config) -> None:
@@ -44,6 +44,11 @@ def require_same_storage(config: Config) -> None:
             f"the service on {config.data_dir} keeps its registry in {SQLITE_FILE_NAME} there, and database_url names "
             "PostgreSQL: leave it out, or start the service with it first"
         )
+
+
+def database_options(config: Config) -> DatabaseOptions:
+    """Return how PostgreSQL is used by these settings; raise StartRefused if the password cannot be read."""
+    return DatabaseOptions(read_database_password(config), config.database_pool, config.database_statement_cache)
 
 
 def read_database_password(config: Config) -> str | None:

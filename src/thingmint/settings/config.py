@@ -126,6 +126,8 @@ def _require_agreement(config: Config) -> None:
     """Return if the settings agree with each other; raise ConfigError for the first two that do not."""
     if config.insecure_http and not is_loopback(config.api.host):
         raise ConfigError(f"insecure_http is allowed on loopback addresses only, and api is {config.api.host}")
+    if config.test_mode:
+        _require_fit_for_tests(config)
     if config.mqtt_alpn == config.mqtt and config.mqtt.port:
         raise ConfigError(f"mqtt_alpn must be another address than mqtt, not {str(config.mqtt_alpn)!r}")
     if config.database_password_file is not None and config.database_url is None:
@@ -138,3 +140,13 @@ def _require_agreement(config: Config) -> None:
             f"mqtt_broker_open_seconds ({config.mqtt_broker_open_seconds:g}) must be less than mqtt_connect_seconds "
             f"({config.mqtt_connect_seconds:g})"
         )
+
+
+def _require_fit_for_tests(config: Config) -> None:
+    """Return if only this machine can reach the service and no other node shares its clock; raise ConfigError."""
+    addresses = {"api": config.api, "mqtt": config.mqtt, "mqtt_alpn": config.mqtt_alpn}
+    for name, address in addresses.items():
+        if address is not None and not is_loopback(address.host):
+            raise ConfigError(f"test_mode is allowed on loopback addresses only, and {name} is {address.host}")
+    if config.database_url is not None:
+        raise ConfigError("test_mode works on SQLite alone: other nodes on the database of database_url have its clock")

@@ -22,6 +22,7 @@ class Group(StrEnum):
     DEVICE_TIMES = "Device port: times"
     BROKER = "Built-in MQTT broker"
     PROVISIONING = "Provisioning and registry"
+    TRANSPARENCY = "Verifiable log"
     LOG = "Log"
 
 

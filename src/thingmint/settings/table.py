@@ -45,6 +45,12 @@ class Settings:
         "A DNS name or IP address in the server's certificate; the first is the device endpoint.",
         Group.SERVICE,
     )
+    test_mode: bool = row(
+        _SWITCH,
+        False,
+        "For tests, on loopback addresses only: accounts without secrets, a clock that can be moved, reset and seed.",
+        Group.SERVICE,
+    )
 
     database_url: str | None = row(
         Maybe(URLWithPassword(("postgresql://", "postgres://"))),
@@ -56,6 +62,18 @@ class Settings:
         Maybe(_PATH),
         None,
         "File with the password for PostgreSQL, so that it need not be in database_url.",
+        Group.STORAGE,
+    )
+    database_pool: int = row(
+        WholeNumber(2, 1000),
+        10,
+        "Connections to PostgreSQL that a node works with; one more listens to what other nodes change.",
+        Group.STORAGE,
+    )
+    database_statement_cache: int = row(
+        WholeNumber(0, 10_000),
+        100,
+        "Prepared statements kept on each connection to PostgreSQL; 0 behind a pooler by transaction.",
         Group.STORAGE,
     )
 
@@ -101,6 +119,16 @@ class Settings:
     max_waiting_for_keys: int = row(
         WholeNumber(1, 100_000), 128, "Callers that may wait for a key before others are throttled.", Group.KEYS
     )
+    at_issuer_end: str = row(
+        Choice(("refuse", "shorten")),
+        "refuse",
+        "What becomes of certificates that would outlive their issuer: refuse, or shorten to its end.",
+        Group.KEYS,
+    )
+    pkcs11_module: Path | None = row(
+        Maybe(_PATH), None, "Module of the token (HSM) that holds keys of issuers, a shared library.", Group.KEYS
+    )
+    pkcs11_pin_file: Path | None = row(Maybe(_PATH), None, "File with the PIN of that token.", Group.KEYS)
     profile: Mapping[str, object] = row(
         Table(object), {}, "The certificate profile of the certificates that are issued.", Group.KEYS, FILE_ONLY
     )
@@ -293,6 +321,19 @@ class Settings:
         "IAM policies of the roles that templates name, by ARN.",
         Group.PROVISIONING,
         FILE_ONLY,
+    )
+
+    public_log: bool = row(
+        _SWITCH,
+        False,
+        "Let everybody read the verifiable log at /log/ of the API; otherwise callers with thingmint:ReadLog may.",
+        Group.TRANSPARENCY,
+    )
+    log_origin: str | None = row(
+        Maybe(Text(re.compile(r"[!-*,-~]{1,200}"), "1 to 200 characters of ASCII without spaces and plus signs")),
+        None,
+        "Name of the verifiable log, given to it once when it is begun; by default the first server_name and /log.",
+        Group.TRANSPARENCY,
     )
 
     log_format: str = row(

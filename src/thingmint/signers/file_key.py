@@ -23,3 +23,6 @@ class FileKeySigner:
         if isinstance(self._private_key, rsa.RSAPrivateKey):
             return self._private_key.sign(content, padding.PKCS1v15(), algorithm)
         return self._private_key.sign(content, ec.ECDSA(algorithm))
+
+    async def check(self) -> None:
+        """Return: the key is in memory."""

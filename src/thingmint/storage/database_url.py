@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 _SCHEMES = ("postgresql://", "postgres://")
 _DEFAULT_PORT = "5432"
-_DEFAULT_STATEMENT_CACHE_SIZE = 100
+DEFAULT_STATEMENT_CACHE_SIZE = 100
 _STATEMENT_CACHE_SIZE = "statement_cache_size"
 
 
@@ -18,8 +18,8 @@ class InvalidDatabaseURL(ValueError):
 class DatabaseURL:
     """A PostgreSQL URL without our own parameters, and those.
 
-    ``statement_cache_size=0`` in the URL's query makes the store safe behind pgbouncer in transaction mode, where a
-    prepared statement does not outlive its transaction.
+    A cache of 0 statements, by the setting or ``statement_cache_size=0`` in the URL's query, makes the store safe
+    behind pgbouncer in transaction mode, where a prepared statement does not outlive its transaction.
     """
 
     dsn: str = field(repr=False)
@@ -54,14 +54,19 @@ def _names_port(host: str) -> bool:
     return bool(colon) and port.isdigit() and (host.startswith("[") is ("]" in host)) and not host.endswith("]")
 
 
-def parse_database_url(url: str, password: str | None = None) -> DatabaseURL:
-    """Return the parts of the URL, with a password from elsewhere; raise InvalidDatabaseURL."""
+def parse_database_url(
+    url: str, password: str | None = None, statement_cache_size: int = DEFAULT_STATEMENT_CACHE_SIZE
+) -> DatabaseURL:
+    """Return the parts of the URL, with a password from elsewhere; raise InvalidDatabaseURL.
+
+    The size of the statement cache is used unless the URL names one.
+    """
     if not url.startswith(_SCHEMES):
         raise InvalidDatabaseURL("a database URL begins with postgresql://")
     base, _, query = url.partition("?")
     try:
         parameters = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
-        cache_size = int(parameters.pop(_STATEMENT_CACHE_SIZE, _DEFAULT_STATEMENT_CACHE_SIZE))
+        cache_size = int(parameters.pop(_STATEMENT_CACHE_SIZE, statement_cache_size))
     except ValueError:
         raise InvalidDatabaseURL("the query of the database URL cannot be read") from None
     if cache_size < 0:

@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from thingmint.records.tokens import (
-    CHANGE_CEILING,
-    CHANGE_HORIZON,
-    CHANGE_STAMP,
+    CHANGE_POSITION,
+    DATABASE_TIME,
     FOR_KEY_SHARE,
     FOR_SHARE,
     FOR_UPDATE,
+    FOR_UPDATE_SKIP_LOCKED,
+    NOTIFY_CHANGE,
+    OPEN_CEILING,
+    OPEN_HORIZON,
 )
 
 # These stand in migrations only.
@@ -21,6 +24,18 @@ ORDERED_TEXT = "{ORDERED_TEXT}"
 # What a list's index carries beside its key. SQLite then answers a list from the index and never touches the pages that
 # hold DER; PostgreSQL reads the heap for visibility in any case, and would pay for the columns at each new status.
 SUMMARY_COLUMNS = "{SUMMARY_COLUMNS}"
+# A table that a crash of the server empties, and that costs little to write.
+UNLOGGED = "{UNLOGGED}"
+
+CHANGES_CHANNEL = "thingmint_changes"
+"""Where PostgreSQL tells that something in the registry has changed."""
+MESSAGES_CHANNEL = "thingmint_messages"
+"""Where it tells that nodes have written messages."""
+NODES_CHANNEL = "thingmint_nodes"
+"""Where it tells that a node has come or gone."""
+
+# A table whose primary key is all of it needs no second copy of the key.
+WITHOUT_ROWID = "{WITHOUT_ROWID}"
 
 _TOKEN = re.compile(r"\{[A-Z_]+\}")
 
@@ -47,15 +62,20 @@ SQLITE = Dialect(
         FOR_UPDATE: "",
         FOR_SHARE: "",
         FOR_KEY_SHARE: "",
+        FOR_UPDATE_SKIP_LOCKED: "",
+        OPEN_HORIZON: "NULL",
+        OPEN_CEILING: "NULL",
+        DATABASE_TIME: "NULL",
         # Commits follow one another, and a counter is enough.
-        CHANGE_STAMP: "(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
-        CHANGE_HORIZON: "(SELECT coalesce(max(stamp), 0) + 1 FROM resource_change)",
-        CHANGE_CEILING: "9223372036854775807",
+        CHANGE_POSITION: "(SELECT coalesce(max(position), 0) + 1 FROM registry_change)",
+        NOTIFY_CHANGE: "",
         # AUTOINCREMENT: without it the position of a deleted newest row is given out again.
         PRIMARY_KEY: "INTEGER PRIMARY KEY AUTOINCREMENT",
         BLOB: "BLOB",
         ORDERED_TEXT: "TEXT",
         SUMMARY_COLUMNS: ", certificate_id, status, mode, created_at",
+        WITHOUT_ROWID: " WITHOUT ROWID",
+        UNLOGGED: "",
     },
     migration_lock=None,
     schema_version_exists="SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_version'",
@@ -66,16 +86,19 @@ POSTGRESQL = Dialect(
         FOR_UPDATE: " FOR UPDATE",
         FOR_SHARE: " FOR SHARE",
         FOR_KEY_SHARE: " FOR KEY SHARE",
-        # Transactions overlap. The stamp is the transaction's id, and the horizon the id of the oldest one that was not
-        # finished when it was asked for. Ids from the ceiling on are of no transaction that can be seen: they came with
-        # a dump of another cluster.
-        CHANGE_STAMP: "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
-        CHANGE_HORIZON: "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
-        CHANGE_CEILING: "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)",
+        FOR_UPDATE_SKIP_LOCKED: " FOR UPDATE SKIP LOCKED",
+        OPEN_HORIZON: "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
+        OPEN_CEILING: "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)",
+        DATABASE_TIME: "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
+        # Transactions overlap: see `records.changes`.
+        CHANGE_POSITION: "NULL",
+        NOTIFY_CHANGE: f" RETURNING pg_notify('{CHANGES_CHANNEL}', '')",
         PRIMARY_KEY: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
         BLOB: "BYTEA",
         ORDERED_TEXT: 'TEXT COLLATE "C"',
         SUMMARY_COLUMNS: "",
+        WITHOUT_ROWID: "",
+        UNLOGGED: "UNLOGGED ",
     },
     # Any number that no other user of the database takes; held until the migrating transaction ends.
     migration_lock="SELECT pg_advisory_xact_lock(8391465205717003)",

@@ -153,6 +153,7 @@ async def open_postgresql(
     *,
     observe: Callable[[str, float], None],
     max_in_flight: int = MAX_IN_FLIGHT,
+    max_connections: int = MAX_CONNECTIONS,
 ) -> PostgreSQLStore:
     """Return a store on a migrated database; raise ServiceUnavailable, DatabaseTooNew, InvalidDatabaseURL."""
     await _migrate(url)
@@ -161,7 +162,7 @@ async def open_postgresql(
         password=url.password,
         # Connections are made when they are needed, so a database that is away for a while heals by itself.
         min_size=0,
-        max_size=MAX_CONNECTIONS,
+        max_size=max_connections,
         timeout=CONNECT_SECONDS,
         command_timeout=COMMAND_SECONDS,
         statement_cache_size=url.statement_cache_size,

@@ -324,29 +324,29 @@ def test_connection_is_described(bench: Bench, version: ProtocolVersion) -> None
     with connected_peer(
         bench.live, bench.identity, version, "lamp", clean_start=False, keep_alive=60, properties=lasting
     ):
-        found = bench.live.thread.call(lambda: bench.edge.connection("lamp"))
+        found = bench.live.thread.run(bench.edge.connection("lamp"))
     assert found is not None
     assert (found.client_id, found.is_clean, found.keep_alive) == ("lamp", False, 60)
     assert found.session_expiry == (600 if version is V5 else 3600)
     assert before <= found.connected_at <= datetime.now(UTC)
     assert (found.source[0], found.target) == ("127.0.0.1", ("127.0.0.1", bench.live.port))
-    assert bench.live.thread.call(lambda: bench.edge.connection("nobody")) is None
+    assert bench.live.thread.run(bench.edge.connection("nobody")) is None
 
 
 def test_operators_disconnect_and_events_say_so(bench: Bench) -> None:
     with connected_peer(bench.live, bench.identity, V5, "lamp") as device:
-        assert bench.live.thread.call(lambda: bench.edge.disconnect("lamp", clean_session=False, prevent_will=False))
+        assert bench.live.thread.run(bench.edge.disconnect("lamp", clean_session=False, prevent_will=False))
         device.next_packet()
         assert device.is_closed()
     bench.live.wait_until(lambda: isinstance(bench.live.events.all[-1], ClientDisconnected))
     event = bench.live.events.all[-1]
     assert isinstance(event, ClientDisconnected)
     assert event.reason is DisconnectReason.API_INITIATED_DISCONNECT
-    ended = bench.live.thread.call(lambda: bench.edge.last_connection("lamp"))
+    ended = bench.live.thread.run(bench.edge.last_connection("lamp"))
     assert ended is not None
     assert (ended.ended_at, ended.reason, ended.client_id) == (event.at, "API_INITIATED_DISCONNECT", "lamp")
-    assert bench.live.thread.call(lambda: bench.edge.last_connection("nobody")) is None
-    assert not bench.live.thread.call(lambda: bench.edge.disconnect("lamp", clean_session=False, prevent_will=False))
+    assert bench.live.thread.run(bench.edge.last_connection("nobody")) is None
+    assert not bench.live.thread.run(bench.edge.disconnect("lamp", clean_session=False, prevent_will=False))
 
 
 # Messages to one client

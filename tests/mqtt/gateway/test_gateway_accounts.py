@@ -44,7 +44,7 @@ class Accounts:
         return self.edges.edge_of(scope)
 
     def connected(self, scope: Scope) -> bool:
-        return self.live.thread.call(lambda: self.operator(scope).connection("lamp")) is not None
+        return self.live.thread.run(self.operator(scope).connection("lamp")) is not None
 
 
 @pytest.fixture
@@ -93,12 +93,12 @@ def test_what_operators_do_reaches_the_connection_of_their_own_account(accounts:
         assert (accounts.connected(SCOPE), accounts.connected(OTHER)) == (True, False)
         with pytest.raises(ResourceNotFound):
             accounts.run(accounts.operator(OTHER).send("lamp", DeviceMessage("a", b"foreign"), None))
-        assert not live.thread.call(lambda: accounts.operator(OTHER).disconnect("lamp", **away))
+        assert not live.thread.run(accounts.operator(OTHER).disconnect("lamp", **away))
         with connected_peer(live, accounts.foreign, V5, "lamp") as foreign:
             accounts.run(accounts.operator(OTHER).send("lamp", DeviceMessage("a", b"foreign"), None))
             accounts.run(accounts.operator(SCOPE).send("lamp", DeviceMessage("a", b"own"), None))
             assert (payload_of(own), payload_of(foreign)) == (b"own", b"foreign")
-            assert live.thread.call(lambda: accounts.operator(OTHER).disconnect("lamp", **away))
+            assert live.thread.run(accounts.operator(OTHER).disconnect("lamp", **away))
             assert foreign.expect(Disconnect).reason_code is ReasonCode.ADMINISTRATIVE_ACTION
         assert own.is_served()
         assert (accounts.connected(SCOPE), accounts.connected(OTHER)) == (True, False)

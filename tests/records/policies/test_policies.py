@@ -1,6 +1,7 @@
 """Policies in the store: what every engine promises of them, also to those who change them at the same time."""
 
 import asyncio
+import random
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -33,7 +34,7 @@ from thingmint.records.steps import Program, Steps
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
-from thingmint.registration.kernel.changes import changes_from
+from thingmint.registration.kernel.changes import changes_from, prune_changes
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.policies import policies, policy_attachments
 from thingmint.registration.policies.effective_policies import effective_policies
@@ -277,6 +278,72 @@ async def test_whoever_follows_the_changes_is_told_of_each_while_many_are_made(s
     assert seen == {f"resource-{number}" for number in range(60)}
 
 
+async def test_every_reader_is_told_of_every_change_once_however_commits_overlap(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    """Three nodes read while a dozen transactions of different lengths are open at a time; some are undone."""
+    stores = [await open_store(postgresql_url, tmp_path, observe=Timings()) for _ in range(3)]
+    writer = await asyncpg.create_pool(postgresql_url, min_size=12, max_size=12)
+    note, chance = next(change_table.note_change("any")), random.Random(1)
+    assert isinstance(note, Statement)
+    sql, kept = POSTGRESQL.translate(note.sql), set[str]()
+
+    async def write(number: int) -> None:
+        async with writer.acquire() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute(sql, f"resource-{number}")
+            for _ in range(chance.randrange(20)):
+                await asyncio.sleep(0)
+                await connection.execute("SELECT 1")
+            if chance.random() < 0.2:
+                await transaction.rollback()
+            else:
+                kept.add(f"resource-{number}")
+                await transaction.commit()
+
+    async def follow(store: Store, stamp: int) -> list[str]:
+        told = list[str]()
+        is_last = False
+        while not is_last:
+            # What was committed before the question is in its answer.
+            is_last = all(each.done() for each in writing)
+            found = await changes_from(store, stamp)
+            assert found.resources is not None
+            assert found.stamp >= stamp
+            told, stamp = [*told, *found.resources], found.stamp
+        return told
+
+    try:
+        beginnings = [(await changes_from(store, None)).stamp for store in stores]
+        writing = [asyncio.create_task(write(number)) for number in range(400)]
+        followers = [asyncio.create_task(follow(store, stamp)) for store, stamp in zip(stores, beginnings, strict=True)]
+        await asyncio.gather(*writing)
+        for told in await asyncio.gather(*followers):
+            assert sorted(told) == sorted(kept)
+    finally:
+        await writer.close()
+        for store in stores:
+            await store.close()
+
+
+async def test_changes_that_nobody_needs_any_more_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(change_table, "KEPT_CHANGES", 5)
+    monkeypatch.setattr(change_table, "_UNPRUNED", 2)
+    slow = (await changes_from(store, None)).stamp
+    for number in range(10):
+        await store.write(note_of(f"resource-{number}"))
+        last = await changes_from(store, slow)
+    await prune_changes(store)
+    # A reader that is too far behind is told that anything may have changed; others miss nothing.
+    assert (await changes_from(store, slow)).resources is None
+    assert (await changes_from(store, last.stamp - 5)).resources == frozenset(
+        {f"resource-{number}" for number in range(5, 10)}
+    )
+    await prune_changes(store)
+    assert (await changes_from(store, last.stamp)).resources == frozenset()
+
+
 def note_of(resource: str) -> Program[None]:
     return lambda: change_table.note_change(resource)
 
@@ -299,9 +366,9 @@ async def test_a_change_that_began_first_and_ends_last_is_told(postgresql_url: s
         await early.close()
         await store.close()
     assert before.resources == frozenset({"late"})
-    # The late one is told again as long as the early one is not finished: twice, but never not at all.
-    assert again.resources == frozenset({"late"})
-    assert after.resources == frozenset({"early", "late"})
+    # The early one has no position until it is committed, and then one behind all that were given.
+    assert again.resources == frozenset()
+    assert after.resources == frozenset({"early"})
 
 
 async def test_every_node_is_told_what_another_changes(database_url: str | None, tmp_path: Path, store: Store) -> None:

@@ -7,11 +7,11 @@ from tests.support.authority import NOW, caller_with
 from tests.support.memory_store import MemoryStore
 
 from thingmint.core.audit_entry import AuditEntry, audit_entry
-from thingmint.core.audit_filter import AuditFilter
 from thingmint.core.identifiers import AccountId, Scope
 from thingmint.records import audit as audit_table
 from thingmint.records.paging import PageKey
 from thingmint.records.steps import Steps
+from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.registration.kernel.audit_trail import MOST_LOOKED_AT, entries_of_resource, wanted_entries
 
 CALLER = caller_with()

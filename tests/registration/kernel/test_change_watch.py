@@ -111,7 +111,7 @@ async def test_a_restored_backup_is_told_for_everything(store: MemoryStore) -> N
     await change(store, "group")
     watch = await started(store)
     await watched(watch, "a")
-    store.execute("DELETE FROM resource_change")
+    store.execute("DELETE FROM registry_change")
     assert await watch.changed_keys() == {"a"}
 
 

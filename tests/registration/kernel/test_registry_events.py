@@ -1,7 +1,7 @@
 """What an account is told of its registry: what it asked for, when it is committed, and nothing else."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -87,6 +87,31 @@ def words(event: RegistryEvent) -> str:
             return f"{event.thing.name} in {event.group.name} {operation}"
         case GroupHierarchyEvent():
             return f"{event.child.name} below {event.parent.name} {operation}"
+
+
+class Outbox:
+    """Keeps events with their changes, as on PostgreSQL."""
+
+    def __init__(self) -> None:
+        self.kept: list[RegistryEvent] = []
+
+    def keep(self, events: Sequence[RegistryEvent]) -> Steps[bool]:
+        self.kept.extend(events)
+        yield from ()
+        return True
+
+
+async def test_events_that_are_kept_with_their_change_are_not_told_again(registry: Registry) -> None:
+    await switch(registry, EventType.THING)
+    outbox = Outbox()
+    registry.authority = replace(registry.authority, outbox=outbox)
+    await registry.create_thing("lamp")
+    # More than once, where a transaction had to be repeated.
+    kept = len(outbox.kept)
+    assert {type(event) for event in outbox.kept} == {ThingEvent}
+    assert list(told(registry)) == []
+    await registry.create_type("unwanted")
+    assert len(outbox.kept) == kept
 
 
 async def test_nothing_is_told_to_who_has_asked_for_nothing(registry: Registry) -> None:

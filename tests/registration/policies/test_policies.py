@@ -1,5 +1,6 @@
 """The life of policies and their versions: what is recorded, what is refused, and what nothing happens to then."""
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -51,6 +52,10 @@ def recorded(authority: RegistrationAuthority) -> list[tuple[str, dict[str, str]
     return [(entry.action, entry.detail) for entry in authority.events.entries]
 
 
+def digest_of(document: str) -> str:
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
 async def test_a_policy_begins_with_version_1_in_force(authority: RegistrationAuthority, store: MemoryStore) -> None:
     policy = await created(authority)
 
@@ -59,7 +64,7 @@ async def test_a_policy_begins_with_version_1_in_force(authority: RegistrationAu
     assert (policy.default_version, policy.last_version, policy.created_at, policy.modified_at) == (1, 1, NOW, NOW)
     assert (version.version, version.document, version.created_at, version.modified_at) == (1, FIRST, NOW, NOW)
     assert [(entry.action, entry.resource) for entry in store.tables.audit] == [("CreatePolicy", policy.arn)]
-    assert recorded(authority) == [("CreatePolicy", {})]
+    assert recorded(authority) == [("CreatePolicy", {"document_sha256": digest_of(FIRST)})]
 
 
 async def test_a_name_is_taken_once_and_the_refusal_names_the_policy(authority: RegistrationAuthority) -> None:
@@ -128,7 +133,7 @@ async def test_a_new_version_waits_until_it_is_put_into_force(authority: Registr
     await policies.set_default_version(authority, CALLER, NAME, 2)
     assert (await policies.describe(authority, CALLER, NAME))[1].document == SECOND
     assert recorded(authority)[1:] == [
-        ("CreatePolicyVersion", {"version": "2", "is_default": "false"}),
+        ("CreatePolicyVersion", {"version": "2", "is_default": "false", "document_sha256": digest_of(SECOND)}),
         ("SetDefaultPolicyVersion", {"version": "2", "previous_version": "1"}),
     ]
 

@@ -27,7 +27,7 @@ def store_of(registry: Registry) -> MemoryStore:
 
 
 def touched(registry: Registry) -> set[object]:
-    return {resource for (resource,) in store_of(registry).tables.rows("resource_change", "resource")}
+    return {resource for (resource,) in store_of(registry).tables.rows("registry_change", "resource")}
 
 
 async def test_a_created_thing_is_recorded_and_told_of(registry: Registry) -> None:

@@ -86,15 +86,15 @@ class AccountDevices(Protocol):
         """Return so many retained messages whose topics come after this one; raise InvalidRequest likewise."""
         ...
 
-    def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
+    async def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
         """End a client's connection, and with it its session or its will; say whether it was connected."""
         ...
 
-    def connection(self, client_id: str) -> OpenConnection | None:
+    async def connection(self, client_id: str) -> OpenConnection | None:
         """Return a client's connection, or None."""
         ...
 
-    def last_connection(self, client_id: str) -> EndedConnection | None:
+    async def last_connection(self, client_id: str) -> EndedConnection | None:
         """Return how a client's last connection ended; None while it is connected, or if that is not remembered."""
         ...
 

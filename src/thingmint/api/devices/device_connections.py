@@ -30,7 +30,7 @@ class DeleteConnectionRequest(Struct, frozen=True, kw_only=True, rename="camel")
 
 async def delete_connection(devices: Devices, caller: Caller, request: DeleteConnectionRequest) -> None:
     """Disconnect a client; raise ResourceNotFound if it is not connected."""
-    was_connected = devices.edge_of(caller.scope).disconnect(
+    was_connected = await devices.edge_of(caller.scope).disconnect(
         request.client_id, clean_session=request.clean_session, prevent_will=request.prevent_will_message
     )
     if not was_connected:
@@ -61,7 +61,7 @@ class GetConnectionResponse(Message, frozen=True, kw_only=True):
 
 async def get_connection(devices: Devices, caller: Caller, request: GetConnectionRequest) -> GetConnectionResponse:
     """Answer with what is known of a connection; raise ResourceNotFound if the client is not connected."""
-    found = devices.edge_of(caller.scope).connection(request.client_id)
+    found = await devices.edge_of(caller.scope).connection(request.client_id)
     if found is None:
         raise ResourceNotFound(_NOT_CONNECTED)
     shows_sockets = request.include_socket_information

@@ -63,10 +63,10 @@ async def get_thing_connectivity_data(
     """
     thing = await things.describe(devices.authority, caller, parse_thing_name(request.thing_name))
     edge = devices.edge_of(caller.scope)
-    connection = edge.connection(thing.name)
+    connection = await edge.connection(thing.name)
     if connection is not None:
         return _connected(connection, shows_sockets=bool(request.include_socket_information))
-    ended = edge.last_connection(thing.name)
+    ended = await edge.last_connection(thing.name)
     if ended is not None:
         return _disconnected(ended)
     return GetThingConnectivityDataResponse(thing_name=thing.name, connected=False)

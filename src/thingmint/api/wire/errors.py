@@ -125,7 +125,7 @@ class ErrorMap:
 
     def __init__(self, access_denied: AccessDeniedName = AccessDeniedName.ACCESS_DENIED) -> None:
         errors = ERRORS | {AccessDenied: (str(access_denied), _DENIED[access_denied])}
-        self._errors = {Plane.CONTROL: errors, Plane.DATA: errors | DATA_PLANE_ERRORS}
+        self._errors = {Plane.CONTROL: errors, Plane.DATA: errors | DATA_PLANE_ERRORS, Plane.OWN: errors}
 
     def answer(self, error: BaseException, plane: Plane = Plane.CONTROL) -> ErrorAnswer:
         """Return the answer to the error; the most specific class that the plane's map knows decides."""

@@ -15,7 +15,7 @@ from msgspec import Struct
 from thingmint.api.wire.binding import RawRequest, compile_binder
 from thingmint.api.wire.codec import encode_object
 from thingmint.api.wire.permissions import TAG_RESOURCE, FurtherOf, tag_context
-from thingmint.api.wire.planes import DATA_ROUTES, Plane
+from thingmint.api.wire.planes import DATA_ROUTES, OWN_ROUTES, Plane
 from thingmint.api.wire.resources import ResourceOf, ResourcesOf, any_resource
 from thingmint.api.wire.routes import ROUTES
 from thingmint.core.caller import Caller
@@ -29,12 +29,14 @@ BackendT = TypeVar("BackendT")
 ContextOf: TypeAlias = Callable[[Scope, RawRequest], Mapping[str, tuple[str, ...]]]
 """Tells the condition keys that only this operation has; works on the unchecked request, too."""
 
+_OTHER_ROUTES: Mapping[Plane, Mapping[str, str]] = {Plane.DATA: DATA_ROUTES, Plane.OWN: OWN_ROUTES}
+
 Invoke: TypeAlias = Callable[[Caller, RawRequest], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of AWS IoT's API; without ``resource`` there is nothing for a policy to allow.
+    """One operation of the API; without ``resource`` there is nothing for a policy to allow.
 
     Policies must allow the operation on the other resources, too, each by itself, and what ``further`` names.
     """
@@ -55,7 +57,7 @@ class Operation:
     @property
     def action(self) -> str:
         """The action that policies name."""
-        return f"iot:{self.name}"
+        return f"{self.plane.action_prefix}:{self.name}"
 
     @property
     def creates_with_tags(self) -> bool:
@@ -122,7 +124,7 @@ def operation(
 ) -> Implemented[BackendT]:
     """Return the operation that the handler carries out, with what it needs of the caller's policies.
 
-    Its name is that of the request's class without ``Request``; raises KeyError if AWS has no such operation.
+    Its name is that of the request's class without ``Request``; raises KeyError if no table of routes has it.
     """
     _, _, request, response = inspect.get_annotations(handler).values()
 
@@ -135,8 +137,8 @@ def operation(
         return invoke
 
     name = request.__name__.removesuffix("Request")
-    plane = Plane.DATA if name in DATA_ROUTES else Plane.CONTROL
-    method, path = (DATA_ROUTES if plane is Plane.DATA else ROUTES)[name].split(" ")
+    plane = next((each for each, routes in _OTHER_ROUTES.items() if name in routes), Plane.CONTROL)
+    method, path = _OTHER_ROUTES.get(plane, ROUTES)[name].split(" ")
     return Implemented(
         name=name,
         method=method,

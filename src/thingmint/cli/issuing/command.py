@@ -21,8 +21,8 @@ from thingmint.data_directory.authorities import TRUST_ANCHOR
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.host.telemetry import configure_logging
 from thingmint.host.words import in_words
-from thingmint.keys.pool import KeyPool
-from thingmint.service.opening import key_pool_of, offline_authority
+from thingmint.registration.kernel.ports import KeySource
+from thingmint.service.opening import keys_of_command, offline_authority
 from thingmint.settings.config import Config, StartRefused
 
 _INTERRUPTED = 130
@@ -52,7 +52,7 @@ def issue_identities(
             # Found before any process is started for it, to fail at once if there is none.
             connection = None if offline else find_connection(config.data_dir, is_named=is_named)
             if connection is not None and connection.is_of_variables:
-                click.echo(f"Asking {connection.endpoint}, which AWS_ENDPOINT_URL_IOT names.", err=True)
+                click.echo(f"Asking {connection.endpoint}, which {connection.variable} names.", err=True)
             asyncio.run(_run(config, folder, connection, count=count, active=active, patience=patience))
     except KeyboardInterrupt:
         click.echo(f"\nInterrupted. {_resume_in(out)}", err=True)
@@ -72,7 +72,7 @@ def _resume_in(out: Path) -> str:
 async def _run(
     config: Config, folder: Folder, connection: Connection | None, *, count: int, active: bool, patience: float
 ) -> None:
-    async with key_pool_of(config, reserve=0) as keys, _registrar(config, connection, keys) as registrar:
+    async with keys_of_command(config) as keys, _registrar(config, connection, keys) as registrar:
         first = Patience(patience, Pauses().retry)
         job = await first.keep_trying(lambda: begin(folder, registrar, count=count, active=active))
         with _progress(count) as on_progress:
@@ -91,7 +91,7 @@ async def _run(
 
 
 @contextlib.asynccontextmanager
-async def _registrar(config: Config, connection: Connection | None, keys: KeyPool) -> AsyncIterator[Registrar]:
+async def _registrar(config: Config, connection: Connection | None, keys: KeySource) -> AsyncIterator[Registrar]:
     if connection is None:
         async with offline_authority(config, keys) as (authority, caller):
             yield OfflineRegistrar(authority, caller, file_sha256(config.data_dir / TRUST_ANCHOR))

@@ -8,10 +8,8 @@ written down before it is: its first request may be answered late, and then ther
 
 import contextlib
 import csv
-import fcntl
 import hashlib
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from thingmint.core.identifiers import CertificateId, certificate_id_of
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
+from thingmint.host.file_locks import AlreadyHeld, folder_held
 from thingmint.host.words import in_words
 from thingmint.issuance.pem import certificate_pem
 
@@ -79,17 +78,14 @@ class Folder:
     def held(self) -> Iterator[None]:
         """Hold the folder for this process; raise FolderRefused if another run works in it."""
         make_directory(self.path)
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                stack.enter_context(folder_held(self.path))
+            except AlreadyHeld:
                 raise FolderRefused(f"another run is working in {self.path}") from None
             # A write that was cut off has left a temporary file, perhaps with a private key that nothing refers to.
             remove_leftovers(self.path)
             yield
-        finally:
-            os.close(descriptor)
 
     def read_job(self) -> Job | None:
         """Return the job that was begun here, None if none was.

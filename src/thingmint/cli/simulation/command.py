@@ -1,7 +1,6 @@
 """`thingmint fleet simulate`: owns a run from the command line: its preparation, its end, its exit code."""
 
 import asyncio
-import resource
 import secrets
 import ssl
 import sys
@@ -25,6 +24,7 @@ from thingmint.cli.simulation.report import RunOutcome, print_json, print_report
 from thingmint.cli.simulation.service import Service
 from thingmint.cli.simulation.target import Target, TargetRefused, find_target
 from thingmint.host.hardening import harden_process
+from thingmint.host.open_files import most_open_files
 from thingmint.host.words import in_words
 
 _INTERRUPTED = 130
@@ -166,9 +166,9 @@ def _parameters(options: Options) -> Mapping[str, str]:
 def _require_descriptors(options: Options) -> None:
     stays = options.duration > 0 or options.reconnect
     wanted = (options.devices if stays else min(options.devices, options.concurrency)) + _SPARE_DESCRIPTORS
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        raise LookupError(f"{wanted} descriptors are needed and this process may have {soft}: raise `ulimit -n`")
+    most = most_open_files()
+    if most is not None and most < wanted:
+        raise LookupError(f"{wanted} descriptors are needed and this process may have {most}: raise `ulimit -n`")
 
 
 def _left(run: str, made: Made) -> str:

@@ -1,6 +1,5 @@
 """Owns what a simulated device proves itself with; its private key is in memory only, and in no file on a disk."""
 
-import os
 import ssl
 from dataclasses import dataclass, field
 
@@ -10,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from thingmint.cli.simulation.target import Target
+from thingmint.host.memory_files import in_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,8 @@ class Identity:
     def tls_context(self, target: Target) -> ssl.SSLContext:
         """Return a context that shows this identity to the target; raise OSError if certificate and key are no pair."""
         context = ssl.create_default_context(cafile=target.ca_file)
-        # OpenSSL can be given a file only, and this one is the kernel's memory.
-        descriptor = os.memfd_create("identity", os.MFD_CLOEXEC)
-        try:
-            with os.fdopen(descriptor, "w", closefd=False) as file:
-                file.write(f"{self.certificate_pem.rstrip()}\n{self.private_key_pem}")
-            context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=_no_password)
-        finally:
-            os.close(descriptor)
+        with in_memory(f"{self.certificate_pem.rstrip()}\n{self.private_key_pem}".encode()) as path:
+            context.load_cert_chain(path, password=_no_password)
         return context
 
 

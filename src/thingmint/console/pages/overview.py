@@ -10,8 +10,8 @@ from thingmint.console.services import READ_AUDIT, READ_STATUS, AuthorityShown, 
 from thingmint.console.streaming import event_stream, ticks, written
 from thingmint.console.visit import Visit
 from thingmint.core.audit_entry import AuditEntry
-from thingmint.core.audit_filter import AuditFilter
 from thingmint.registration.certificates.certificate_counts import MOST_COUNTED_ENDS, CertificateCounts
+from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.registration.kernel.audit_trail import wanted_entries
 
 _EVERY_SECONDS: Final = 5.0

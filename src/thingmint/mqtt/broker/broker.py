@@ -18,7 +18,7 @@ from thingmint.mqtt.broker.subscribing import Subscribing
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, Subscription, Will
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge, Loss, Traffic
-from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained, WillRight
+from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, Opened, Retained, WillRight
 from thingmint.mqtt.pacing.due_times import DueTimes
 from thingmint.mqtt.queues.kept_message import ENTRY_BYTES, KeptMessage, kept
 from thingmint.mqtt.queues.limits import BrokerLimits
@@ -114,6 +114,13 @@ class LocalBroker:
             session.will, session.will_delay = will, connect.will.properties.will_delay_interval or 0
             session.will_right = connection.will_right
         return Opened(known is not None, session.expiry)
+
+    def will_of(self, connection: DeviceConnection) -> KeptWill | None:
+        """Return the will of a connection; it waits no longer than its session lasts."""
+        session = self._session_of(connection)
+        if session is None or session.will is None:
+            return None
+        return KeptWill(session.will.publish, min(session.will_delay, session.expiry))
 
     def resume(self, connection: DeviceConnection, now: float) -> None:
         """Send what waits for the client."""

@@ -17,7 +17,7 @@ from thingmint.mqtt.broker.fan_out import FanOut, Spreader
 from thingmint.mqtt.codec.packets import Connect, Publish, Subscription
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
-from thingmint.mqtt.data_plane import DeviceConnection, Opened, Retained, WillRight
+from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, Opened, Retained, WillRight
 from thingmint.mqtt.queues.kept_message import KeptMessage
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.queues.rooms import rooms_of
@@ -85,6 +85,10 @@ class LocalDataPlane:
     def acknowledge(self, connection: DeviceConnection, packet_id: int) -> None:
         """Note a PUBACK."""
         self._broker_of(connection.scope).acknowledge(connection, packet_id, self._clock())
+
+    def will_of(self, connection: DeviceConnection) -> KeptWill | None:
+        """Return what nobody publishes if this process is lost."""
+        return self._broker_of(connection.scope).will_of(connection)
 
     def resume(self, connection: DeviceConnection) -> None:
         """Deliver what waits."""

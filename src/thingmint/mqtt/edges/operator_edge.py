@@ -14,7 +14,6 @@ from thingmint.core.errors import (
     AccessDenied,
     DeliveryUnconfirmed,
     InvalidRequest,
-    ResourceNotFound,
     ServiceUnavailable,
     ThingmintError,
     Throttled,
@@ -27,8 +26,11 @@ from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS
 from thingmint.mqtt.codec.properties import PublishProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import DataPlane, Delivery, NotReadable, Retained
+from thingmint.mqtt.edges.other_nodes import NoOtherNodes, OtherNodes
+from thingmint.mqtt.gateway.connection import GatewayConnection
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.gateway.gateway import Gateway
+from thingmint.mqtt.gateway.last_endings import Ending
 from thingmint.mqtt.rights.ports import Clock
 
 # Of all accounts together: each acknowledgement that is waited for occupies a request of the API.
@@ -66,9 +68,16 @@ class StoringTimes:
 class OperatorEdges:
     """Implements `api.devices.data_plane.OperatorDataPlane`. The gateway is asked for each time: another may follow."""
 
-    def __init__(self, gateway: Callable[[], Gateway], data_plane: DataPlane, clock: Clock) -> None:
+    def __init__(
+        self,
+        gateway: Callable[[], Gateway],
+        data_plane: DataPlane,
+        clock: Clock,
+        others: OtherNodes | None = None,
+    ) -> None:
         self._gateway = gateway
         self._data_plane = data_plane
+        self._others = others or NoOtherNodes()
         self._times = StoringTimes(clock)
         self._confirmations = asyncio.Semaphore(MOST_CONFIRMATIONS)
 
@@ -78,7 +87,7 @@ class OperatorEdges:
             raise InvalidRequest(
                 f"The broker behind this service serves another account than {scope.account}, which has no devices here"
             )
-        return OperatorEdge(scope, self._gateway, self._data_plane, self._times, self._confirmations)
+        return OperatorEdge(scope, self._gateway, self._data_plane, self._times, self._confirmations, self._others)
 
 
 class OperatorEdge:
@@ -91,15 +100,21 @@ class OperatorEdge:
         data_plane: DataPlane,
         times: StoringTimes,
         confirmations: asyncio.Semaphore,
+        others: OtherNodes,
     ) -> None:
         self._scope = scope
         self._gateway = gateway
         self._data_plane = data_plane
         self._times = times
         self._confirmations = confirmations
+        self._others = others
 
     async def publish(self, message: DeviceMessage) -> None:
-        """Pass a message on; raise InvalidRequest, Throttled, AccessDenied or ServiceUnavailable."""
+        """Pass a message on; raise InvalidRequest, Throttled, AccessDenied or ServiceUnavailable.
+
+        A message that did not reach the other nodes is refused although devices of this one have it: the caller sends
+        it again.
+        """
         packet = _packet(message)
         try:
             code = await self._data_plane.publish_own(self._scope, packet)
@@ -107,6 +122,7 @@ class OperatorEdge:
             raise _refusal(refused.reason_code) from refused
         if code.is_failure:
             raise _refusal(code)
+        await self._others.publish(self._scope, packet)
 
     def retained(self, topic: str) -> RetainedMessage | None:
         """Return the topic's retained message; raise InvalidRequest if the data plane cannot tell."""
@@ -124,59 +140,42 @@ class OperatorEdge:
             _cannot_be_read()
         return tuple(self._shown(each) for each in found)
 
-    def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
+    async def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
         """End a client's connection; return whether it was connected."""
-        return self._gateway().delete_connection(
+        was_here = self._gateway().delete_connection(
             self._scope, client_id, clean_session=clean_session, prevent_will_message=prevent_will
         )
+        if was_here:
+            return True
+        return await self._others.disconnect(
+            self._scope, client_id, clean_session=clean_session, prevent_will=prevent_will
+        )
 
-    def connection(self, client_id: str) -> OpenConnection | None:
+    async def connection(self, client_id: str) -> OpenConnection | None:
         """Return a client's connection, or None."""
         found = self._gateway().connection_of(self._scope, client_id)
-        if found is None:
-            return None
-        source, target = found.sockets
-        return OpenConnection(
-            client_id=client_id,
-            connected_at=found.opened_at,
-            keep_alive=found.protocol.keep_alive,
-            is_clean=found.is_clean,
-            session_expiry=found.session_expiry,
-            source=source,
-            target=target,
-        )
+        return await self._others.connection(self._scope, client_id) if found is None else open_connection(found)
 
-    def last_connection(self, client_id: str) -> EndedConnection | None:
+    async def last_connection(self, client_id: str) -> EndedConnection | None:
         """Return how a client's last connection ended; None while it is connected, or if that is not remembered."""
-        found = self._gateway().last_ending_of(self._scope, client_id)
-        if found is None:
+        if self._gateway().connection_of(self._scope, client_id) is not None:
             return None
-        return EndedConnection(
-            client_id=client_id,
-            ended_at=found.at,
-            reason=str(found.reason),
-            keep_alive=found.keep_alive,
-            is_clean=found.is_clean,
-            session_expiry=found.session_expiry,
-        )
+        ending, ended = self._gateway().last_ending_of(self._scope, client_id), list[EndedConnection]()
+        if ending is not None:
+            ended.append(ended_connection(client_id, ending))
+        elsewhere = await self._others.last_connection(self._scope, client_id)
+        if elsewhere is not None:
+            ended.append(elsewhere)
+        return max(ended, key=lambda each: each.ended_at, default=None)
 
     async def send(self, client_id: str, message: DeviceMessage, confirmed_within: float | None) -> None:
         """Write a message to one client, subscribed or not; wait for its acknowledgement if there is a time for it."""
         packet = _packet(message)
         found = self._gateway().connection_of(self._scope, client_id)
         if found is None:
-            raise ResourceNotFound("No client of this id is connected")
-        if not found.device.may_receive(packet.topic):
-            raise AccessDenied("The policies of the receiving device do not allow iot:Receive on the topic")
-        if confirmed_within is None:
-            _require_written(found.device.sent(packet, None), may_be_dropped=True)
+            await self._others.send(self._scope, client_id, packet, confirmed_within)
             return
-        if self._confirmations.locked():
-            raise Throttled("Too many acknowledgements are waited for")
-        async with self._confirmations:
-            confirmed = asyncio.get_running_loop().create_future()
-            _require_written(found.device.sent(packet, confirmed), may_be_dropped=False)
-            await _acknowledgement(confirmed, confirmed_within)
+        await send_here(found, packet, confirmed_within, self._confirmations)
 
     def _shown(self, retained: Retained) -> RetainedMessage:
         message = retained.message
@@ -187,6 +186,49 @@ class OperatorEdge:
             self._times.of(retained),
             message.properties.user_properties,
         )
+
+
+async def send_here(
+    found: GatewayConnection, packet: Publish, confirmed_within: float | None, confirmations: asyncio.Semaphore
+) -> None:
+    """Write a message to a client of this node; raise what `OperatorEdge.send` raises."""
+    if not found.device.may_receive(packet.topic):
+        raise AccessDenied("The policies of the receiving device do not allow iot:Receive on the topic")
+    if confirmed_within is None:
+        _require_written(found.device.sent(packet, None), may_be_dropped=True)
+        return
+    if confirmations.locked():
+        raise Throttled("Too many acknowledgements are waited for")
+    async with confirmations:
+        confirmed = asyncio.get_running_loop().create_future()
+        _require_written(found.device.sent(packet, confirmed), may_be_dropped=False)
+        await _acknowledgement(confirmed, confirmed_within)
+
+
+def open_connection(found: GatewayConnection) -> OpenConnection:
+    """Return a connection of this node as the API shows it."""
+    source, target = found.sockets
+    return OpenConnection(
+        client_id=found.client_id,
+        connected_at=found.opened_at,
+        keep_alive=found.protocol.keep_alive,
+        is_clean=found.is_clean,
+        session_expiry=found.session_expiry,
+        source=source,
+        target=target,
+    )
+
+
+def ended_connection(client_id: str, ending: Ending) -> EndedConnection:
+    """Return how a connection ended, as the API shows it."""
+    return EndedConnection(
+        client_id=client_id,
+        ended_at=ending.at,
+        reason=str(ending.reason),
+        keep_alive=ending.keep_alive,
+        is_clean=ending.is_clean,
+        session_expiry=ending.session_expiry,
+    )
 
 
 async def _acknowledgement(confirmed: "asyncio.Future[None]", within: float) -> None:

@@ -176,6 +176,19 @@ class RegisteredDevices:
                 raise
         return await self._identified(chain, account, source_address)
 
+    async def of_target(self, target: CertificateTarget) -> RegisteredDevice:
+        """Return the device of a certificate that opened a connection before; raise DeviceRefused if it may no more."""
+        certificate = await self._authority.store.read(
+            lambda: certificate_table.certificate(target.scope, target.certificate_id)
+        )
+        if certificate is not None:
+            self._ensure_admissible(certificate)
+            return self._known(certificate)
+        claim = await recognise_claim(self._authority, target.certificate_id)
+        if claim is None or claim.scope != target.scope:
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
+        return self._claimed(claim)
+
     async def _account_of(self, leaf_der: bytes) -> AccountId | None:
         try:
             return await account_of_unnamed(self._authority, self._scope.region, leaf_der)

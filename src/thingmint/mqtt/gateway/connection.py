@@ -152,6 +152,11 @@ class GatewayConnection(ObservedConnection):
             told=DisconnectReason.API_INITIATED_DISCONNECT,
         )
 
+    def disown(self) -> None:
+        """End the connection, which other nodes have declared lost and whose will they publish."""
+        self._leave = Leave(cleanly=True)
+        self.end(ReasonCode.SERVER_UNAVAILABLE, "The node was cut off from the others", cut=True)
+
     @property
     def silent_until(self) -> float:
         """When its client has been silent for too long, by the loop's clock, unless something is heard before."""

@@ -19,6 +19,7 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway.connection import GatewayConnection
+from thingmint.mqtt.gateway.endings import said_of
 from thingmint.mqtt.gateway.event_listeners import EventListeners
 from thingmint.mqtt.gateway.last_endings import Ending, LastEndings
 from thingmint.mqtt.gateway.policy_refresh import PolicyRefresh
@@ -187,6 +188,22 @@ class Gateway:
     def connections_of_account(self, scope: Scope) -> Mapping[str, GatewayConnection]:
         """Return the connections of an account whose CONNECT was accepted, by client id."""
         return self._roster.of_account(scope)
+
+    @property
+    def accepted_connections(self) -> frozenset[GatewayConnection]:
+        """The connections whose CONNECT was accepted, as of now."""
+        return self._roster.accepted
+
+    def taken_over(self, scope: Scope, client_id: str, session_id: str) -> None:
+        """End a connection whose client has connected to another node since; one that ended before is no fault."""
+        connection = self.connection_of(scope, client_id)
+        if connection is not None and connection.device.session_id == session_id:
+            connection.end(ReasonCode.SESSION_TAKEN_OVER, said_of(ReasonCode.SESSION_TAKEN_OVER))
+
+    def disown_all(self) -> None:
+        """End every connection without its will: other nodes have told that they ended, and publish the wills."""
+        for connection in self.accepted_connections:
+            connection.disown()
 
     def last_ending_of(self, scope: Scope, client_id: str) -> Ending | None:
         """Return how the last connection of an account's client ended; None while it is connected, or if not known."""

@@ -18,7 +18,7 @@ from thingmint.mqtt.codec.packets import Connect, Disconnect, Publish, QoS, Subs
 from thingmint.mqtt.codec.properties import NO_DISCONNECT_PROPERTIES, DisconnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters
-from thingmint.mqtt.data_plane import DeviceConnection, NotReadable, Opened, Retained
+from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, NotReadable, Opened, Retained
 from thingmint.mqtt.relay.address import BrokerAddress, parse_broker_address
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.service import ServiceLink
@@ -115,6 +115,11 @@ class RelayDataPlane:
         link = self._links.get(connection)
         if link is not None:
             link.upstream.resume()
+
+    def will_of(self, connection: DeviceConnection) -> KeptWill | None:
+        """Return None: the broker publishes the will."""
+        del connection
+        return None
 
     async def close(
         self, connection: DeviceConnection, *, clean: bool, session_expiry_interval: int | None = None

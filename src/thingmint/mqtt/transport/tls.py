@@ -6,7 +6,6 @@ the handshake proves is that the peer holds the private key of the certificate i
 whether it may connect, is the registry's answer at CONNECT.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -15,6 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL, crypto
+
+from thingmint.host.memory_files import in_memory
 
 # AWS IoT's name for MQTT with client certificates; SDKs offer it on port 443, some on every port.
 MQTT_ALPN = b"x-amzn-mqtt-ca"
@@ -95,12 +96,8 @@ def _identify_as(context: SSL.Context, chain: Sequence[x509.Certificate], privat
     if not chain or chain[0].public_key() != private_key.public_key():
         raise ValueError("the private key does not belong to the first certificate of the chain")
     # OpenSSL keeps a chain for each algorithm only if it reads it from a file.
-    descriptor = os.memfd_create("server-chain", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain))
-        context.use_certificate_chain_file(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
+    with in_memory(b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain)) as path:
+        context.use_certificate_chain_file(path)
     context.use_privatekey(private_key)
 
 

@@ -86,23 +86,10 @@ async def create_access_key(
     """
     _validate(request)
     now = clock.now()
-    temporary = request.lifetime is not None
-    access_key_id = _access_key_id(random_bytes, temporary=temporary)
-    secret = base64.b64encode(random_bytes(_SECRET_BYTES)).decode()
-    session_token = base64.b64encode(random_bytes(_TOKEN_BYTES)).decode() if temporary else None
-    access_key = AccessKey(
-        access_key_id=access_key_id,
-        account=caller.account,
-        user_name=request.user_name,
-        policy_text=request.policy_text,
-        sealed_secret=sealer.seal(secret.encode(), sealing_name(access_key_id)),
-        session_token_sha256=None if session_token is None else session_token_digest(session_token),
-        created_at=now,
-        expires_at=None if request.lifetime is None else now + request.lifetime,
-        origin=AccessKeyOrigin.OPERATOR,
-    )
+    made = new_access_key(sealer, now, random_bytes, caller.account, request, AccessKeyOrigin.OPERATOR)
+    access_key = made.access_key
     entry = audit_entry(
-        caller, now, "CreateAccessKey", user_arn(caller.scope, request.user_name), **_detail(access_key)
+        caller, now, "CreateAccessKey", user_arn(caller.scope, request.user_name), **key_detail(access_key)
     )
 
     def program() -> Steps[Change[None]]:
@@ -110,6 +97,33 @@ async def create_access_key(
         return _change(None, [entry])
 
     await change_of_callers(store, events, program)
+    return made
+
+
+def new_access_key(
+    sealer: SecretSealer,
+    now: datetime,
+    random_bytes: Callable[[int], bytes],
+    account: AccountId,
+    request: AccessKeyRequest,
+    origin: AccessKeyOrigin,
+) -> NewAccessKey:
+    """Return a new access key of the account, which is not stored yet."""
+    temporary = request.lifetime is not None
+    access_key_id = _access_key_id(random_bytes, temporary=temporary)
+    secret = base64.b64encode(random_bytes(_SECRET_BYTES)).decode()
+    session_token = base64.b64encode(random_bytes(_TOKEN_BYTES)).decode() if temporary else None
+    access_key = AccessKey(
+        access_key_id=access_key_id,
+        account=account,
+        user_name=request.user_name,
+        policy_text=request.policy_text,
+        sealed_secret=sealer.seal(secret.encode(), sealing_name(access_key_id)),
+        session_token_sha256=None if session_token is None else session_token_digest(session_token),
+        created_at=now,
+        expires_at=None if request.lifetime is None else now + request.lifetime,
+        origin=origin,
+    )
     return NewAccessKey(access_key, secret, session_token)
 
 
@@ -134,7 +148,7 @@ async def delete_access_key(
             raise ResourceNotFound(f"The access key {access_key_id} does not exist.")
         yield from access_key_table.delete_access_key(access_key_id)
         resource = user_arn(caller.scope, access_key.user_name)
-        return _change(None, [audit_entry(caller, now, "DeleteAccessKey", resource, **_detail(access_key))])
+        return _change(None, [audit_entry(caller, now, "DeleteAccessKey", resource, **key_detail(access_key))])
 
     await change_of_callers(store, events, program)
 
@@ -243,7 +257,8 @@ def _access_key_id(random_bytes: Callable[[int], bytes], *, temporary: bool) -> 
     return prefix + base64.b32encode(random_bytes(_ID_BYTES)).decode()
 
 
-def _detail(access_key: AccessKey) -> dict[str, str]:
+def key_detail(access_key: AccessKey) -> dict[str, str]:
+    """Return what the audit trail tells of an access key."""
     detail = {"access_key_id": access_key.access_key_id, "origin": str(access_key.origin)}
     if access_key.expires_at is not None:
         detail["expires_at"] = access_key.expires_at.isoformat()
@@ -260,5 +275,5 @@ def _own_entry(scope: Scope, at: datetime, action: str, access_key: AccessKey) -
         request_id="",
         action=action,
         resource=user_arn(scope, access_key.user_name),
-        detail=_detail(access_key),
+        detail=key_detail(access_key),
     )

@@ -5,10 +5,10 @@ from functools import partial
 from typing import Final
 
 from thingmint.core.audit_entry import AuditEntry
-from thingmint.core.audit_filter import AuditFilter
 from thingmint.core.identifiers import Scope
 from thingmint.records import audit as audit_table
 from thingmint.records.paging import Listed, Page, PageKey, PageRequest, read_listed
+from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.registration.kernel.ports import Store
 
 _AT_ONCE: Final = 250

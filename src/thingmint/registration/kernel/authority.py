@@ -10,9 +10,11 @@ from thingmint.issuance.issuers import Issuers
 from thingmint.registration.kernel.compiled_policies import CompiledPolicies
 from thingmint.registration.kernel.ports import (
     Clock,
+    EventOutbox,
     EventSink,
     HookClient,
     KeySource,
+    NoOutbox,
     RegistrationFiles,
     SecretSealer,
     SerialNumbers,
@@ -49,3 +51,4 @@ class RegistrationAuthority:
     computations: Computations = field(default_factory=Computations)
     auto_register_any_usage: bool = False
     wanted_events: WantedEvents = field(default_factory=WantedEvents)
+    outbox: EventOutbox = field(default_factory=NoOutbox)

@@ -62,6 +62,10 @@ class ChangeWatch(Generic[KeyT]):
         dependent = sorted((self._keys.get(resource, set()) for resource in changes.resources), key=len)
         return dict.fromkeys(key for keys in dependent for key in keys).keys()
 
+    def begin_anew(self) -> None:
+        """Tell of every key the next time: changes may have been missed."""
+        self._stamp = None
+
     def _remember(self, key: KeyT, resources: frozenset[str]) -> None:
         self._resources[key] = resources
         for resource in resources:

@@ -76,7 +76,6 @@ async def _changed(
         for entry in done.entries:
             yield from audit_table.append_audit(entry)
         wanted = yield from wanted_of(done.events)
-        # Last, and in one order: notes lock their rows, and two changes must not wait for each other.
         for resource in sorted(set(done.touched)):
             yield from change_table.note_change(resource)
         return replace(done, events=wanted)
@@ -95,7 +94,10 @@ def _nothing(events: tuple[RegistryEvent, ...]) -> Steps[tuple[RegistryEvent, ..
 
 
 def _wanted(authority: RegistrationAuthority, events: tuple[RegistryEvent, ...]) -> Steps[tuple[RegistryEvent, ...]]:
+    """Return the events that the account wants and that are told after the commit; others are kept with the change."""
     if not events:
         return ()
-    wanted = yield from wanted_events(authority, events[0].scope)
-    return tuple([event for event in events if event.event_type in wanted])
+    names = yield from wanted_events(authority, events[0].scope)
+    wanted = tuple([event for event in events if event.event_type in names])
+    is_kept = bool(wanted) and (yield from authority.outbox.keep(wanted))
+    return () if is_kept else wanted

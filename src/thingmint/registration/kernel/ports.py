@@ -11,7 +11,7 @@ from thingmint.core.provisioning.registration_task import InputFile, InputLine, 
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.issuance.keys import KeyPair
-from thingmint.records.steps import Program
+from thingmint.records.steps import Program, Steps
 
 T = TypeVar("T")
 
@@ -62,6 +62,24 @@ class EventSink(Protocol):
     def happened(self, event: RegistryEvent) -> None:
         """Tell the account of a committed change that it wants to be told of."""
         ...
+
+
+class EventOutbox(Protocol):
+    """Keeps events with the change that makes them, so that every node tells of them once, whichever node ends."""
+
+    def keep(self, events: Sequence[RegistryEvent]) -> Steps[bool]:
+        """Write the events in the transaction of their change; return False if `EventSink.happened` is to tell them."""
+        ...
+
+
+class NoOutbox:
+    """Keeps nothing: there is one node, and with it end the listeners of its events."""
+
+    def keep(self, events: Sequence[RegistryEvent]) -> Steps[bool]:
+        """Return False."""
+        del events
+        yield from ()
+        return False
 
 
 class SecretSealer(Protocol):

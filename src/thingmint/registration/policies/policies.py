@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 from thingmint.core.audit_entry import NEVER_PRESENT, AuditEntry, audit_entry
@@ -44,7 +45,8 @@ async def create(
     parsed = parse_document(document)
     now = authority.clock.now()
     policy = DevicePolicy(caller.scope, name, FIRST_VERSION, FIRST_VERSION, authority.new_generation_id(), now, now)
-    entry = audit_entry(caller, now, "CreatePolicy", policy.arn, **_warning(parsed))
+    detail = {"document_sha256": _digest(document), **_warning(parsed)}
+    entry = audit_entry(caller, now, "CreatePolicy", policy.arn, **detail)
 
     def program() -> Steps[Change[DevicePolicy]]:
         if not (yield from policy_table.insert_policy(policy)):
@@ -109,7 +111,12 @@ async def create_version(
         version = PolicyVersion(after.last_version, document, now, now)
         yield from policy_table.insert_policy_version(after, version)
         yield from _replace(before, after)
-        detail = {"version": str(version.version), "is_default": _text(as_default), **_warning(parsed)}
+        detail = {
+            "version": str(version.version),
+            "is_default": _text(as_default),
+            "document_sha256": _digest(document),
+            **_warning(parsed),
+        }
         entry = audit_entry(caller, now, "CreatePolicyVersion", after.arn, **detail)
         return Change((after, version), (entry,), (after.arn,) if as_default else ())
 
@@ -210,3 +217,8 @@ def _warning(policy: Policy) -> dict[str, str]:
 
 def _text(flag: bool) -> str:
     return "true" if flag else "false"
+
+
+def _digest(document: str) -> str:
+    """Return what the verifiable log tells of a document."""
+    return hashlib.sha256(document.encode("utf-8", "surrogatepass")).hexdigest()

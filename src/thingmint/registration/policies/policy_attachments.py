@@ -153,8 +153,8 @@ def _lock(caller: Caller, name: PolicyName, target: PolicyTarget) -> Steps[Certi
     elif isinstance(target, ThingGroupTarget):
         exists = (yield from thing_group_table.thing_group_for_update(target.scope, target.group_name)) is not None
     else:
-        # The registry has no row of an identity; that of its changes serves to count its policies one at a time.
-        yield from change_table.note_change(target.name)
+        # The registry has no row of an identity: this one serves to count its policies one at a time.
+        yield from change_table.lock_principal(target.name)
     if not exists:
         raise target_not_found(target.name)
     return certificate

@@ -5,6 +5,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 
 from thingmint.core.audit_entry import AuditEntry
+from thingmint.records.log.terms import term_of_action, term_of_principal, term_of_resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,17 @@ class AuditFilter:
     principal: str | None = None
     resource: str | None = None
     action: str | None = None
+
+    @property
+    def term(self) -> str | None:
+        """The term of an index by which the entries are found, or None if all entries must be read."""
+        if self.resource is not None and _is_whole(self.resource):
+            return term_of_resource(self.resource)
+        if self.principal is not None and _is_whole(self.principal):
+            return term_of_principal(self.principal)
+        if self.action is not None and {"*", "?", "["}.isdisjoint(self.action):
+            return term_of_action(self.action)
+        return None
 
     def matches(self, entry: AuditEntry) -> bool:
         """Return whether the entry is asked for. ``since`` is included, ``until`` is not."""
@@ -29,7 +41,17 @@ class AuditFilter:
 
 
 def _holds(pattern: str | None, text: str) -> bool:
-    """Return whether the text holds the pattern; one with ``*`` or ``?`` must match all of the text."""
+    """Return whether the text holds the pattern; one with ``*`` or ``?``, or that begins with arn:, must match all."""
     if pattern is None:
         return True
-    return fnmatchcase(text, pattern) if set("*?") & set(pattern) else pattern in text
+    if _has_wildcard(pattern):
+        return fnmatchcase(text, pattern)
+    return pattern == text if _is_whole(pattern) else pattern in text
+
+
+def _is_whole(pattern: str) -> bool:
+    return pattern.startswith("arn:") and not _has_wildcard(pattern)
+
+
+def _has_wildcard(pattern: str) -> bool:
+    return not {"*", "?"}.isdisjoint(pattern)

@@ -1,0 +1,99 @@
+"""Owns the figures of the verifiable log: what it costs to issue with it, and to verify it."""
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from bench import service
+from bench.certificates import csr_pems
+from bench.children import PROJECT
+from bench.load import Load, LoadGenerator
+from bench.machine import ForeignLoad, tree_cpu_s
+from bench.measurement import Bound, Measurement, Skipped, Target, ratios
+from bench.plan import CLIENTS, Run, rotated
+from bench.service import csr_request
+
+WITHOUT_LOG = (sys.executable, "-m", "bench.without_log")
+
+
+def measure(run: Run) -> list[Measurement | Skipped]:
+    """Measure issuing with and without the log in turns, then a verification."""
+    return [_issuing(run), _verifying(run)]
+
+
+def _issuing(run: Run) -> Measurement:
+    loads: dict[str, list[Load]] = {"with": [], "without": []}
+    cpu_us: dict[str, list[float]] = {"with": [], "without": []}
+    requests = [csr_request(pem) for pem in csr_pems()]
+    with (
+        service.running(run.directory / "with-log", "--key-reserve", "0") as with_log,
+        service.running(run.directory / "without-log", "--key-reserve", "0", program=WITHOUT_LOG) as without_log,
+        LoadGenerator() as generator,
+    ):
+        sides = {"with": with_log, "without": without_log}
+        for side in sides.values():
+            generator.load(side.endpoint, requests, clients=CLIENTS, seconds=1.0)  # warms both up
+        foreign = ForeignLoad()
+        for round_number in range(run.plan.csr_rounds):
+            for name in rotated(list(sides), round_number):
+                side = sides[name]
+                before = tree_cpu_s(side.server.pid)
+                load = generator.load(side.endpoint, requests, clients=CLIENTS, seconds=run.plan.csr_slice_s)
+                loads[name].append(load)
+                cpu_us[name].append((tree_cpu_s(side.server.pid) - before) * 1e6 / load.count)
+        share = foreign.share()
+    rounds = ratios([load.per_s for load in loads["with"]], [load.per_s for load in loads["without"]])
+    return Measurement(
+        figure="log-issuing",
+        title="CSRs, with the verifiable log ÷ without it",
+        value=statistics.median(rounds),
+        unit="×",
+        target=Target(Bound.AT_LEAST, 0.97),
+        rounds=rounds,
+        n=f"{len(rounds)} rounds, {sum(load.count for load in loads['with'])} CSRs with it, {CLIENTS} clients",
+        sides="both: the service on SQLite; without: entries get no place in the log, everything else is the same",
+        parts={
+            "with_per_s": statistics.median(load.per_s for load in loads["with"]),
+            "without_per_s": statistics.median(load.per_s for load in loads["without"]),
+            "with_cpu_us": statistics.median(cpu_us["with"]),
+            "without_cpu_us": statistics.median(cpu_us["without"]),
+            "cpu_ratio": statistics.median(ratios(cpu_us["without"], cpu_us["with"])),
+        },
+        foreign_share=share,
+    )
+
+
+def _verifying(run: Run) -> Measurement:
+    foreign = ForeignLoad()
+    seen = _verified(run.directory / "verified-log", run.plan.rows)
+    rounds = ratios(seen["verify_s"], seen["leaves_s"])
+    return Measurement(
+        figure="log-verify",
+        title="`log verify` ÷ making and hashing the same leaves",
+        value=statistics.median(rounds),
+        unit="×",
+        target=Target(Bound.AT_MOST, 3.0),
+        rounds=rounds,
+        n=f"{len(rounds)} rounds, {run.plan.rows} leaves, {seen['certificates']} certificates",
+        sides=(
+            "verify: reads tiles, entries and certificates from SQLite, makes each leaf, compares it with its tile, "
+            "follows it, computes every tile and the root, compares each certificate; leaves: makes the leaves of "
+            "the same entries, which are in memory, hashes them and computes the root. CPU time of one process"
+        ),
+        parts={
+            "verify_us_per_leaf": statistics.median(seen["verify_s"]) * 1e6 / run.plan.rows,
+            "leaves_us_per_leaf": statistics.median(seen["leaves_s"]) * 1e6 / run.plan.rows,
+            "hashes_us_per_leaf": statistics.median(seen["hashes_s"]) * 1e6 / run.plan.rows,
+            "over_hashes": statistics.median(ratios(seen["verify_s"], seen["hashes_s"])),
+        },
+        foreign_share=foreign.share(),
+    )
+
+
+def _verified(directory: Path, leaves: int) -> dict[str, list[float]]:
+    command = [sys.executable, "-m", "bench.verify_log", str(directory), str(leaves)]
+    ended = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
+    answer: dict[str, list[float]] = json.loads(ended.stdout)
+    return answer

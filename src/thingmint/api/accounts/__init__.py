@@ -1,0 +1,1 @@
+"""Accounts that share a service, for its administrator: messages and operations."""

@@ -1,0 +1,12 @@
+"""Owns the table of operations on accounts, each with what it needs of the caller's policies."""
+
+from thingmint.api.accounts import accounts
+from thingmint.api.accounts.accounts import Administration, named_account
+from thingmint.api.wire.operation import Implemented, operation
+
+OPERATIONS: tuple[Implemented[Administration], ...] = (
+    operation(accounts.create_account),
+    operation(accounts.create_account_access_key, named_account),
+    operation(accounts.delete_account, named_account),
+    operation(accounts.list_accounts),
+)

@@ -1,0 +1,122 @@
+"""Owns the commands that change issuers: they work on the database beside the service, whose nodes follow it."""
+
+import asyncio
+import sys
+import tomllib
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from thingmint.cli.settings import fail
+from thingmint.core.errors import ThingmintError
+from thingmint.core.issuer import IssuerRecord, IssuerStatus
+from thingmint.data_directory.certificate_files import AuthorityUnusable
+from thingmint.data_directory.files import write_durably
+from thingmint.host.words import in_words
+from thingmint.issuance.issuer_chain import MOST_BYTES
+from thingmint.issuance.issuing_ca import IssuerUnfit
+from thingmint.issuance.profile import ProfileError
+from thingmint.service import new_issuers
+from thingmint.service.new_issuers import WantedIssuer
+from thingmint.service.opening import Registry, registry_beside_service
+from thingmint.settings.config import Config, StartRefused
+from thingmint.signers.pkcs11 import TokenAway
+from thingmint.signers.token_uri import TokenURIRefused, parse_token_uri
+
+
+def create_issuer(config: Config, *, days: int | None, **wanted: object) -> None:
+    """Create an issuer and print its id."""
+    _changed(config, lambda registry: new_issuers.create(registry, _wanted(days=days, **wanted)), IssuerStatus.READY)
+
+
+def rotate_issuer(config: Config, *, days: int | None, **wanted: object) -> None:
+    """Create and activate an issuer, and print its id."""
+    _changed(config, lambda registry: new_issuers.rotate(registry, _wanted(days=days, **wanted)), IssuerStatus.ACTIVE)
+
+
+def request_certificate(config: Config, issuer_id: str | None, out: Path, **wanted: object) -> None:
+    """Write a certificate signing request, and print the id of its issuer."""
+
+    async def work(registry: Registry) -> IssuerRecord:
+        if issuer_id is None:
+            record, pem = await new_issuers.request(registry, _wanted(days=None, **wanted))
+        else:
+            subject = wanted["subject"]
+            record, pem = await new_issuers.request_again(
+                registry, issuer_id, None if subject is None else str(subject)
+            )
+        if str(out) == "-":
+            sys.stdout.write(pem.decode())
+        else:
+            write_durably(out, pem, 0o644)
+        return record
+
+    _changed(config, work, IssuerStatus.PENDING, to_stderr=str(out) == "-")
+
+
+def import_certificate(config: Config, issuer_id: str, file: Path) -> None:
+    """Import the certificates of an issuer."""
+
+    async def work(registry: Registry) -> IssuerRecord:
+        return await new_issuers.import_chain(registry, issuer_id, read_bounded(file))
+
+    _changed(config, work, IssuerStatus.READY)
+
+
+def activate_issuer(config: Config, issuer_id: str) -> None:
+    """Activate an issuer."""
+    _changed(config, lambda registry: new_issuers.activate(registry, issuer_id), IssuerStatus.ACTIVE)
+
+
+def retire_issuer(config: Config, issuer_id: str, *, destroy_key: bool) -> None:
+    """Retire an issuer, or destroy its key."""
+
+    def work(registry: Registry) -> Awaitable[IssuerRecord]:
+        return new_issuers.retire(registry, issuer_id, destroy_key=destroy_key)
+
+    _changed(config, work, IssuerStatus.RETIRED)
+
+
+def read_bounded(file: Path) -> bytes:
+    """Return the content of a file, one byte more than may be read at most."""
+    with file.open("rb") as opened:
+        return opened.read(MOST_BYTES + 1)
+
+
+def _wanted(*, key_type: object, token: object, subject: object, profile: object, days: int | None) -> WantedIssuer:
+    table = None if profile is None else tomllib.loads(Path(str(profile)).read_text(encoding="utf-8"))
+    if table is not None and set(table) == {"profile"}:
+        table = table["profile"]
+    return WantedIssuer(
+        key_type=str(key_type),
+        token=None if token is None else parse_token_uri(str(token)),
+        subject=None if subject is None else str(subject),
+        end=None if days is None else datetime.now(UTC) + timedelta(days=days),
+        profile=table,
+    )
+
+
+def _changed(
+    config: Config,
+    work: Callable[[Registry], Awaitable[IssuerRecord]],
+    status: IssuerStatus,
+    *,
+    to_stderr: bool = False,
+) -> None:
+    async def run() -> IssuerRecord:
+        async with registry_beside_service(config) as registry:
+            record = await work(registry)
+            await new_issuers.follow(registry)
+            return record
+
+    try:
+        record = asyncio.run(run())
+    except TokenAway as error:
+        fail(error.reason)
+    except (StartRefused, ThingmintError, AuthorityUnusable, IssuerUnfit, ProfileError, TokenURIRefused) as error:
+        fail(in_words(error))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        fail(in_words(error))
+    click.echo(f"{record.name} {status}", err=to_stderr)

@@ -1,0 +1,1 @@
+"""`thingmint log`: the verifiable log on the command line."""

@@ -1,0 +1,75 @@
+"""Owns the files of the log's commands: the folder of an export, archives of entries, and earlier checkpoints."""
+
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from thingmint.core.transparency.checkpoint import CheckpointInvalid
+from thingmint.storage import SQLITE_FILE_NAME
+
+_SQLITE_MAGIC = b"SQLite format 3\x00"
+_MAX_CHECKPOINT_BYTES = 100_000
+
+
+class ExportFolder:
+    """Implements `registration.log.exporting.ExportTarget` on a folder that the export makes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def empty(self) -> None:
+        """Remove what this export has written so far, and make the folder."""
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+        self._folder.mkdir(parents=True, mode=0o700)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file and the folders above it."""
+        file = self._folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+    def add(self, path: str, line: str) -> None:
+        """Add a line to a file."""
+        with (self._folder / path).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def lines_of_archives(archives: Sequence[Path]) -> Iterator[str]:
+    """Yield the lines of the files, which are given in the order of their leaves."""
+    for path in archives:
+        with path.open(encoding="utf-8") as lines:
+            yield from lines
+
+
+def checkpoint_of(path: Path) -> str:
+    """Return the checkpoint in a file, an export, a data directory or a copy of a SQLite database.
+
+    Raises CheckpointInvalid if there is none, or OSError.
+    """
+    if path.is_dir():
+        inside = [path / name for name in ("checkpoint", SQLITE_FILE_NAME) if (path / name).is_file()]
+        if not inside:
+            raise CheckpointInvalid(f"{path} holds neither a checkpoint nor {SQLITE_FILE_NAME}")
+        return checkpoint_of(inside[0])
+    with path.open("rb") as file:
+        begin = file.read(_MAX_CHECKPOINT_BYTES)
+    if begin.startswith(_SQLITE_MAGIC):
+        return _checkpoint_of_database(path)
+    try:
+        return begin.decode()
+    except UnicodeDecodeError as error:
+        raise CheckpointInvalid(f"{path} is neither a checkpoint nor a copy of a SQLite database") from error
+
+
+def _checkpoint_of_database(path: Path) -> str:
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path.absolute()}?mode=ro", uri=True)) as database:
+            row = database.execute("SELECT checkpoint FROM log_state WHERE id = 1").fetchone()
+    except sqlite3.Error as error:
+        raise CheckpointInvalid(f"{path} is not a readable database with a log") from error
+    if row is None:
+        raise CheckpointInvalid(f"{path} is a database without a log")
+    return str(row[0])

@@ -1,0 +1,66 @@
+"""`thingmint node`: owns how the nodes of a database are shown to an operator."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import click
+
+from thingmint.cli.columns import table, terminal_width
+from thingmint.cli.settings import fail
+from thingmint.core.errors import ThingmintError
+from thingmint.host.words import in_words
+from thingmint.records.nodes.nodes import NodeRow, nodes
+from thingmint.service.nodes.alike import differences, settings_told
+from thingmint.service.opening import registry_beside_service
+from thingmint.settings.config import Config, StartRefused
+
+_HEADING = ("name", "version", "messages", "started (UTC)", "seen", "other settings")
+
+
+def list_nodes(config: Config, *, as_json: bool) -> None:
+    """Print the nodes that serve the database, the oldest first."""
+    if config.database_url is None:
+        fail("the registry is in SQLite, which one node serves; several nodes need database_url")
+    try:
+        found, now = asyncio.run(_nodes(config))
+    except (StartRefused, ThingmintError, OSError) as error:
+        fail(in_words(error))
+    own = settings_told(config)
+    if as_json:
+        for node in found:
+            click.echo(_json(node, own))
+        return
+    rows = [_cells(node, own, now - node.seen_at) for node in found]
+    for line in table([_HEADING, *rows] if rows else [], terminal_width()):
+        click.echo(line)
+
+
+async def _nodes(config: Config) -> tuple[Sequence[NodeRow], datetime]:
+    async with registry_beside_service(config) as registry:
+        return await registry.store.read(nodes), registry.clock.now()
+
+
+def _cells(node: NodeRow, own: str, unseen_for: timedelta) -> tuple[str, ...]:
+    return (
+        node.name,
+        node.version,
+        node.data_plane,
+        f"{node.started_at:%Y-%m-%dT%H:%M:%SZ}",
+        f"{max(0.0, unseen_for.total_seconds()):.0f} s ago",
+        ", ".join(differences(own, node)),
+    )
+
+
+def _json(node: NodeRow, own: str) -> str:
+    shown = {
+        "nodeId": node.node_id,
+        "name": node.name,
+        "version": node.version,
+        "dataPlane": node.data_plane,
+        "startedAt": node.started_at.isoformat(),
+        "seenAt": node.seen_at.isoformat(),
+        "otherSettings": list(differences(own, node)),
+    }
+    return json.dumps(shown)

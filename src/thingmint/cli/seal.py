@@ -1,0 +1,38 @@
+"""`thingmint seal`: owns the change of the passphrase that seals the keys of a data directory."""
+
+import os
+from pathlib import Path
+
+import click
+
+from thingmint.cli.settings import fail
+from thingmint.data_directory.certificate_files import AuthorityUnusable
+from thingmint.data_directory.files import DirectoryInUse, held
+from thingmint.data_directory.resealing import reseal
+from thingmint.host.words import in_words
+from thingmint.issuance.private_keys import PrivateKeyError
+from thingmint.service.passphrases import read_passphrase, read_passphrase_source
+from thingmint.settings.config import Config, StartRefused
+
+
+def seal_keys(config: Config, new_passphrase_file: Path | None, *, remove: bool) -> None:
+    """Change the passphrase; a running service goes on with the keys that it has in memory."""
+    if remove is (new_passphrase_file is not None):
+        fail("give either --new-passphrase-file or --remove")
+    keys = config.data_dir / "keys"
+    if not keys.is_dir():
+        fail(f"{config.data_dir} holds no keys yet: `thingmint serve` makes them")
+    try:
+        present = read_passphrase(config.ca_passphrase_file, os.environ)
+        wanted = read_passphrase_source(new_passphrase_file, "--new-passphrase-file")
+        with held(keys, "thingmint seal"):
+            changed = reseal(config.data_dir, present, wanted)
+    except (StartRefused, DirectoryInUse, AuthorityUnusable, PrivateKeyError, OSError) as error:
+        fail(in_words(error))
+    click.echo(f"{changed} keys are {'stored without a passphrase' if remove else 'sealed by the new passphrase'}")
+    if changed and not remove:
+        click.echo(
+            "Give the new passphrase with ca_passphrase_file from now on, and delete copies and backups of the keys "
+            "from before.",
+            err=True,
+        )

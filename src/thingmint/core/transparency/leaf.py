@@ -1,0 +1,108 @@
+"""Owns what a leaf of the log says of an audit entry, byte by byte; knows neither tables nor the tree.
+
+Version 1. A leaf is a JSON object of ASCII characters without spaces, its names in this order:
+
+    {"v":1,"at":A,"account":"…","region":"…","action":"…","subject":"…","facts":{…},"private":"…"}
+
+- ``at``: microseconds since 1970-01-01T00:00:00Z, a whole number.
+- ``subject``: ``cert/ID`` or ``cacert/ID`` where the entry's resource is a certificate or a CA certificate, else "".
+  An id is the SHA-256 of the certificate's DER.
+- ``facts``: those members of the entry's detail that `FACTS` names, in the order of the detail, if their values are of
+  letters, digits and ``_ . : -`` only, at most 128 of them: serial numbers, ids, statuses, digests.
+- ``private``: lower-case hex of SHA-256 over 16 bytes of salt and the JSON array of the principal's ARN, the source
+  address, the request id, the resource and the detail, five strings of ASCII without spaces. The detail is text: the
+  JSON object that the audit trail has stored.
+
+The salt keeps readers of the log from finding a name by trying names. It is BLAKE2s (RFC 7693) with the log's secret as
+the key and 16 bytes of output, over the entry's position in the audit trail as 8 bytes, big-endian; exports hold it.
+"""
+
+import json
+import re
+from functools import lru_cache
+from hashlib import blake2s, sha256
+from json.encoder import encode_basestring_ascii as quoted
+from typing import NamedTuple
+
+VERSION = 1
+SALT_BYTES = 16
+SECRET_BYTES = 32
+
+# What may be told to every reader of the log: no name that an operator or a device has chosen.
+FACTS = (
+    "ca_certificate_id",
+    "certificate_id",
+    "default_version",
+    "document_sha256",
+    "issuer_id",
+    "mode",
+    "previous_status",
+    "previous_version",
+    "serial_number",
+    "source_account",
+    "status",
+    "target_account",
+    "version",
+)
+_VALUE = r"[A-Za-z0-9_.:-]{0,128}"
+_MEMBER = rf'"(?:{"|".join(FACTS)})":"{_VALUE}"'
+# Most details are of facts only, and are taken as they are: to parse them would take longer than all the rest.
+_FACTS_ONLY = re.compile(rf"\{{(?:{_MEMBER}(?:,{_MEMBER})*)?\}}", re.ASCII)
+_FACT = re.compile(_VALUE, re.ASCII)
+_SUBJECT = re.compile(r"arn:[a-z-]+:iot:[^:]*:[^:]*:((?:cert|cacert)/[0-9a-f]{64})", re.ASCII)
+
+
+class LoggedEntry(NamedTuple):
+    """An entry of the audit trail as it is stored. ``detail`` is the text of a JSON object."""
+
+    position: int
+    at: int
+    account: str
+    region: str
+    principal_arn: str
+    source_address: str
+    request_id: str
+    action: str
+    resource: str
+    detail: str
+
+
+def salt_of(secret: bytes, position: int) -> bytes:
+    """Return the salt of the entry at this position of the audit trail."""
+    return blake2s(position.to_bytes(8, "big"), digest_size=SALT_BYTES, key=secret).digest()
+
+
+def leaf_of(entry: LoggedEntry, salt: bytes) -> bytes:
+    """Return the content of the entry's leaf."""
+    hidden = (
+        f"[{quoted(entry.principal_arn)},{quoted(entry.source_address)},{quoted(entry.request_id)},"
+        f"{quoted(entry.resource)},{quoted(entry.detail)}]"
+    )
+    facts = entry.detail if _FACTS_ONLY.fullmatch(entry.detail) else _facts(entry.detail)
+    subject = _SUBJECT.fullmatch(entry.resource)
+    return (
+        f'{{"v":1,"at":{entry.at},{_head(entry.account, entry.region, entry.action)},'
+        f'"subject":"{subject[1] if subject else ""}","facts":{facts},'
+        f'"private":"{sha256(salt + hidden.encode()).hexdigest()}"}}'
+    ).encode()
+
+
+@lru_cache(maxsize=1024)
+def _head(account: str, region: str, action: str) -> str:
+    return f'"account":{quoted(account)},"region":{quoted(region)},"action":{quoted(action)}'
+
+
+def _facts(detail: str) -> str:
+    try:
+        told = json.loads(detail)
+    except (ValueError, RecursionError):
+        # Somebody has written into the table. The digest covers what stands there.
+        told = None
+    members = told.items() if isinstance(told, dict) else ()
+    return json.dumps(
+        {name: value for name, value in members if name in FACTS and _is_fact(value)}, separators=(",", ":")
+    )
+
+
+def _is_fact(value: object) -> bool:
+    return isinstance(value, str) and _FACT.fullmatch(value) is not None

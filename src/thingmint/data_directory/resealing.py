@@ -1,0 +1,91 @@
+"""Owns how the passphrase of all keys in a data directory is added, changed or removed; safe against a crash anywhere.
+
+1. Every key is written once more, sealed anew, as `NAME.key.resealed` beside its file. A crash changes nothing so far.
+2. The file `resealed` is written. From here on the new passphrase is the one that counts.
+3. Each new file takes the place of the old one, then `resealed` is removed. What a crash leaves, the next start or the
+   next `thingmint seal` carries out: `settle` removes new files without `resealed`, and puts them in place with it.
+
+The key that seals secrets in the database is one of these files, so the database needs no change.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from thingmint.data_directory.certificate_files import AuthorityUnusable, is_sealed
+from thingmint.data_directory.files import remove_leftovers, sync_directory, write_durably
+from thingmint.host.words import reason_of
+from thingmint.issuance.private_keys import PrivateKey, PrivateKeyError, dump_private_key, load_private_key
+
+_MARK = "resealed"
+_STAGED = ".resealed"
+
+
+def reseal(data_dir: Path, present: bytes | None, wanted: bytes | None) -> int:
+    """Seal every key by another passphrase, or by none; return how many had to be changed.
+
+    The caller holds the directory of keys. Raises AuthorityUnusable, which names the file, if the present passphrase
+    does not open a key, OSError if the disk refuses; nothing is changed then. A key that the wanted passphrase opens is
+    as it should be: that is what a change which was carried out after a crash has left.
+    """
+    settle(data_dir)
+    staged = {path: _resealed(path, present, wanted) for path in _keys(data_dir)}
+    changed = {path: content for path, content in staged.items() if content is not None}
+    for path, content in changed.items():
+        write_durably(_staged(path), content, 0o600)
+    if changed:
+        write_durably(data_dir / "keys" / _MARK, b"", 0o600)
+        settle(data_dir)
+    return len(changed)
+
+
+def settle(data_dir: Path) -> None:
+    """Carry out or undo what was cut off; the caller holds the directory of keys."""
+    mark = data_dir / "keys" / _MARK
+    is_decided = mark.exists()
+    for folder in _folders(data_dir):
+        remove_leftovers(folder)
+        for staged in sorted(folder.glob(f"*.key{_STAGED}")):
+            if is_decided:
+                staged.replace(staged.with_name(staged.name.removesuffix(_STAGED)))
+            else:
+                staged.unlink()
+        sync_directory(folder)
+    if is_decided:
+        mark.unlink()
+        sync_directory(mark.parent)
+
+
+def _resealed(path: Path, present: bytes | None, wanted: bytes | None) -> bytes | None:
+    """Return the key as it is to be stored, None if it is stored like that."""
+    stored = path.read_bytes()
+    if not is_sealed(stored):
+        return None if wanted is None else dump_private_key(_opened(path, stored, None), wanted)
+    if wanted is not None:
+        try:
+            load_private_key(stored, wanted)
+        except PrivateKeyError:
+            pass
+        else:
+            return None
+    return dump_private_key(_opened(path, stored, present), wanted)
+
+
+def _opened(path: Path, stored: bytes, passphrase: bytes | None) -> PrivateKey:
+    try:
+        return load_private_key(stored, passphrase)
+    except PrivateKeyError as error:
+        raise AuthorityUnusable(f"{path}: {reason_of(error)}") from error
+
+
+def _keys(data_dir: Path) -> list[Path]:
+    return [path for folder in _folders(data_dir) for path in sorted(folder.glob("*.key"))]
+
+
+def _folders(data_dir: Path) -> Iterator[Path]:
+    for folder in (data_dir / "keys", data_dir / "keys" / "issuers"):
+        if folder.is_dir():
+            yield folder
+
+
+def _staged(path: Path) -> Path:
+    return path.with_name(path.name + _STAGED)

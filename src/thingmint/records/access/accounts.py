@@ -1,0 +1,164 @@
+"""Owns which accounts a database knows, and the removal of what an account has, a bounded number of rows at a time.
+
+An account has no row of its own: it is there as long as another row names it. Knows no engine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from thingmint.core.identifiers import AccountId, Scope, iot_arn
+from thingmint.records.statement import row_of, rows_of
+from thingmint.records.steps import Steps
+
+# Each has an index that begins with the account. What is in no other table is made for what is in one of these.
+_TABLES_OF_ACCOUNTS: Final = (
+    "certificate",
+    "ca_certificate",
+    "thing",
+    "thing_type",
+    "thing_group",
+    "policy",
+    "provisioning_template",
+    "registration_task",
+    "role_alias",
+    "certificate_provider",
+    "event_configuration",
+    "registration_code",
+)
+
+_NEXT_ACCOUNT: Final = " UNION ALL ".join(
+    ["SELECT min(account) AS account FROM access_key WHERE account > $1"]
+    + [f"SELECT min(account) FROM {table} WHERE account > $1 AND region = $2" for table in _TABLES_OF_ACCOUNTS]  # noqa: S608  constants
+)
+NEXT_ACCOUNT: Final = f"SELECT min(account) FROM ({_NEXT_ACCOUNT}) AS known"  # noqa: S608  the text above
+
+COUNT_ACCESS_KEYS: Final = "SELECT count(*) FROM access_key WHERE account = $1"
+
+DELETE_ACCESS_KEYS: Final = "DELETE FROM access_key WHERE account = $1 RETURNING access_key_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A table with rows of accounts, and the columns that name one row in it."""
+
+    table: str
+    key: str
+
+    @property
+    def deletion(self) -> str:
+        """The statement that deletes so many rows of an account and region; it returns the keys of what it deleted."""
+        return (
+            f"DELETE FROM {self.table} WHERE ({self.key}) IN "  # noqa: S608  constants
+            f"(SELECT {self.key} FROM {self.table} WHERE account = $1 AND region = $2 LIMIT $3) "
+            f"RETURNING {self.returned}"
+        )
+
+    @property
+    def returned(self) -> str:
+        """The column that a deletion tells of: the ids of certificates, because their devices must be told."""
+        return "certificate_id" if self.table == "certificate" else "1"
+
+
+CERTIFICATES: Final = Content("certificate", "position")
+# In this order: first what lets devices connect or come back, last what the tables before refer to.
+CONTENTS: Final = (
+    CERTIFICATES,
+    Content("claim_certificate", "certificate_id"),
+    Content("ca_certificate", "position"),
+    Content("ca_subject", "account, region, subject_digest"),
+    Content("registration_code", "account, region"),
+    Content("certificate_provider", "position"),
+    Content("provisioning_template_version", "position"),
+    Content("provisioning_template", "position"),
+    Content("provisioning_template_count", "account, region"),
+    Content("thing_principal", "position"),
+    Content("thing_group_member", "position"),
+    Content("thing_attribute", "account, region, name, value, position"),
+    Content("thing", "position"),
+    Content("thing_group", "position"),
+    Content("thing_type", "position"),
+    Content("billing_group", "position"),
+    Content("policy_attachment", "position"),
+    Content("policy_version", "account, region, policy_name, version"),
+    Content("policy", "position"),
+    Content("role_alias", "position"),
+    Content("role_alias_count", "account, region"),
+    Content("event_configuration", "account, region, event_type"),
+    Content("registration_task", "position"),
+)
+KEPT: Final = {
+    "access_key": "deleted first, by a statement of its own",
+    "audit": "what happened, which is also the account's end",
+    "registration_outcome": "deleted with its task, by a statement of its own",
+    "revoked_certificate": "until the certificate's end, so that no device comes back with it; the sweep removes it",
+    "certificate_ownership": "until the token's end, when the sweep removes it",
+    "serial_reservation": "so that no certificate gets the number again",
+}
+"""Tables that name accounts and that `CONTENTS` leaves alone, each with the reason."""
+
+DELETE_OUTCOMES: Final = (
+    "DELETE FROM registration_outcome WHERE (task_id, account, region, line) IN "
+    "(SELECT o.task_id, o.account, o.region, o.line FROM registration_task t "
+    "JOIN registration_outcome o ON o.task_id = t.task_id AND o.account = t.account AND o.region = t.region "
+    "WHERE t.account = $1 AND t.region = $2 LIMIT $3) RETURNING 1"
+)
+
+DELETE_TAGS: Final = (
+    "DELETE FROM tag WHERE (resource, tag_key) IN "
+    "(SELECT resource, tag_key FROM tag WHERE resource >= $1 AND resource < $2 LIMIT $3) RETURNING 1"
+)
+
+
+def accounts_after(scope: Scope, count: int) -> Steps[Sequence[AccountId]]:
+    """Return so many accounts whose numbers come after the scope's account, in order."""
+    found: list[AccountId] = []
+    after = scope.account
+    while len(found) < count:
+        row = yield from row_of(NEXT_ACCOUNT, after, scope.region)
+        if row is None or row[0] is None:
+            break
+        after = AccountId(row[0])
+        found.append(after)
+    return found
+
+
+def is_known(scope: Scope) -> Steps[bool]:
+    """Return whether the account has an access key, or anything in this region."""
+    # Accounts are twelve digits: nothing is between the one before and this one.
+    before = AccountId(f"{int(scope.account) - 1:012}" if int(scope.account) else "")
+    found = yield from accounts_after(Scope(before, scope.region), 1)
+    return list(found) == [scope.account]
+
+
+def count_access_keys(account: AccountId) -> Steps[int]:
+    """Return how many access keys the account has."""
+    row = yield from row_of(COUNT_ACCESS_KEYS, account)
+    assert row is not None
+    return int(row[0])
+
+
+def delete_access_keys(account: AccountId) -> Steps[Sequence[str]]:
+    """Delete all access keys of the account and return their ids."""
+    deleted = yield from rows_of(DELETE_ACCESS_KEYS, account)
+    return [row[0] for row in deleted]
+
+
+def delete_content(content: Content, scope: Scope, most: int) -> Steps[Sequence[str]]:
+    """Delete up to so many rows; return the ids of certificates, and for other tables as many empty texts as rows."""
+    deleted = yield from rows_of(content.deletion, scope.account, scope.region, most)
+    return [row[0] if content is CERTIFICATES else "" for row in deleted]
+
+
+def delete_outcomes(scope: Scope, most: int) -> Steps[int]:
+    """Delete up to so many outcomes of the account's bulk registrations, and return how many there were."""
+    deleted = yield from rows_of(DELETE_OUTCOMES, scope.account, scope.region, most)
+    return len(deleted)
+
+
+def delete_tags(scope: Scope, most: int) -> Steps[int]:
+    """Delete up to so many tags of the account's resources, and return how many there were."""
+    # The ARNs of the account are those between its own with a colon behind and with what comes after a colon.
+    first = iot_arn(scope, "")
+    deleted = yield from rows_of(DELETE_TAGS, first, first[:-1] + ";", most)
+    return len(deleted)

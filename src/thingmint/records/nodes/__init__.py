@@ -1,0 +1,1 @@
+"""What the nodes of one PostgreSQL database keep of themselves; nothing here is read or written on SQLite."""

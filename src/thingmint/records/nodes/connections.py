@@ -1,0 +1,238 @@
+"""Owns the tables of clients' connections to nodes and of how they ended; PostgreSQL only.
+
+A client has at most one current connection. Earlier ones stay until their node has ended them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
+from thingmint.records.statement import Row, row_of, rows_of
+from thingmint.records.steps import Steps
+
+_NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+_COLUMNS = (
+    "session_id, node_id, account, region, client_id, certificate_id, opened_at, is_current, facts, will, will_delay,"
+    " will_due_at"
+)
+
+# An opening in the future was dated by a clock that was set back since: the newcomer wins.
+DISPLACE = (
+    "UPDATE node_connection AS earlier SET is_current = 0,"  # noqa: S608  a constant
+    " will = CASE WHEN earlier.will_due_at IS NULL THEN earlier.will END "
+    "FROM (SELECT known.session_id FROM node_connection AS known"
+    " JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])"
+    " AS opened (session_id, account, region, client_id, opened_at)"
+    " ON known.account = opened.account AND known.region = opened.region AND known.client_id = opened.client_id"
+    " WHERE known.is_current = 1 AND known.session_id <> opened.session_id"
+    f" AND (known.opened_at <= opened.opened_at OR known.opened_at > {_NOW} + 1000000)"
+    " ORDER BY known.account, known.region, known.client_id FOR UPDATE OF known) AS displaced "
+    "WHERE earlier.session_id = displaced.session_id AND earlier.is_current = 1 "
+    "RETURNING earlier.node_id, earlier.session_id, earlier.account, earlier.region, earlier.client_id"
+)
+OPEN = (
+    "INSERT INTO node_connection (session_id, account, region, client_id, opened_at, node_id, certificate_id, facts,"
+    " will, will_delay, is_current) "
+    "SELECT opened.*, CASE WHEN EXISTS (SELECT 1 FROM node_connection AS known WHERE known.account = opened.account"
+    " AND known.region = opened.region AND known.client_id = opened.client_id AND known.is_current = 1)"
+    " THEN 0 ELSE 1 END "
+    "FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::bytea[],"
+    " $9::bytea[], $10::bigint[]) AS opened (session_id, account, region, client_id, opened_at, node_id,"
+    " certificate_id, facts, will, will_delay) "
+    "ORDER BY opened.account, opened.region, opened.client_id, opened.opened_at DESC ON CONFLICT DO NOTHING"
+)
+WRITTEN = "SELECT session_id, is_current FROM node_connection WHERE session_id = ANY($1::text[])"
+END = "DELETE FROM node_connection WHERE session_id = ANY($1::text[]) RETURNING session_id"
+NOTE_ENDINGS = (
+    "INSERT INTO client_ending (account, region, client_id, ended_at, facts) "
+    "SELECT DISTINCT ON (account, region, client_id) * "
+    "FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[])"
+    " AS ended (account, region, client_id, ended_at, facts) "
+    "ORDER BY account, region, client_id, ended_at DESC "
+    "ON CONFLICT (account, region, client_id) DO UPDATE SET ended_at = excluded.ended_at, facts = excluded.facts "
+    "WHERE excluded.ended_at >= client_ending.ended_at"
+)
+MARK_NODE = (
+    "INSERT INTO node_connection (session_id, node_id, account, region, client_id, certificate_id, opened_at,"
+    " is_current, facts, will_delay) VALUES ($1, $1, '', '', '', '', 0, 0, '', 0) ON CONFLICT DO NOTHING"
+)
+IS_MARKED = "SELECT count(*) FROM node_connection WHERE session_id = $1"
+CURRENT = (
+    f"SELECT {_COLUMNS} FROM node_connection "  # noqa: S608  constants
+    "WHERE account = $1 AND region = $2 AND client_id = $3 AND is_current = 1"
+    " AND node_id IN (SELECT node_id FROM node)"
+)
+LAST_ENDING = "SELECT facts FROM client_ending WHERE account = $1 AND region = $2 AND client_id = $3"
+KEEP_BACK_WILL = "UPDATE node_connection SET will = NULL WHERE session_id = $1 AND will IS NOT NULL"
+
+# Those of nodes that are gone. Wills that wait for their time are looked at again when it has come.
+ORPHANS = (
+    f"SELECT {_COLUMNS} FROM node_connection "  # noqa: S608  constants
+    "WHERE node_id NOT IN (SELECT node_id FROM node)"
+    f" AND (will_due_at IS NULL OR will_due_at <= {_NOW} OR will IS NULL) ORDER BY session_id LIMIT $1"
+)
+AWAIT_WILL = (
+    "UPDATE node_connection SET will_due_at = $1 "
+    "WHERE session_id = $2 AND will_due_at IS NULL AND will IS NOT NULL RETURNING session_id"
+)
+TAKE_ORPHAN = (
+    "DELETE FROM node_connection WHERE session_id = $1 AND node_id NOT IN (SELECT node_id FROM node)"
+    " RETURNING will IS NOT NULL"
+)
+PRUNE_ENDINGS = (
+    "DELETE FROM client_ending USING (SELECT account, region, client_id, row_number() OVER"
+    " (PARTITION BY account, region ORDER BY ended_at DESC) AS place FROM client_ending) AS placed "
+    "WHERE placed.place > $1 AND client_ending.account = placed.account AND client_ending.region = placed.region"
+    " AND client_ending.client_id = placed.client_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRow:
+    """A connection to a node. Times are microseconds since 1970.
+
+    ``facts`` are the service's own; ``will`` is a PUBLISH as MQTT 5 has it, to be published ``will_delay`` seconds
+    after the node is gone.
+    """
+
+    session_id: str
+    node_id: str
+    scope: Scope
+    client_id: str
+    certificate_id: CertificateId
+    opened_at: int
+    facts: bytes = field(repr=False)
+    will: bytes | None = field(default=None, repr=False)
+    will_delay: int = 0
+    will_due_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndingRow:
+    """How a client's connection ended, as the service puts it."""
+
+    session_id: str
+    scope: Scope
+    client_id: str
+    ended_at: int
+    facts: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Displaced:
+    """A connection that has been current until now."""
+
+    node_id: str
+    session_id: str
+    scope: Scope
+    client_id: str
+
+
+def open_connections(opened: Sequence[ConnectionRow]) -> Steps[tuple[Sequence[Displaced], dict[str, bool]]]:
+    """Enter connections; return which others they take over, and whether each that is entered is current.
+
+    One that is missing in the answer met another node's at the same moment: enter it again.
+    """
+    keys = [
+        [each.session_id for each in opened],
+        [each.scope.account for each in opened],
+        [each.scope.region for each in opened],
+        [each.client_id for each in opened],
+        [each.opened_at for each in opened],
+    ]
+    displaced = yield from rows_of(DISPLACE, *keys)
+    rest = [
+        [each.node_id for each in opened],
+        [each.certificate_id for each in opened],
+        [each.facts for each in opened],
+        [each.will for each in opened],
+        [each.will_delay for each in opened],
+    ]
+    yield from rows_of(OPEN, *keys, *rest)
+    written = yield from rows_of(WRITTEN, keys[0])
+    taken_over = [Displaced(row[0], row[1], _scope_of(row[2], row[3]), row[4]) for row in displaced]
+    return taken_over, {session_id: bool(is_current) for session_id, is_current in written}
+
+
+def end_connections(ended: Sequence[EndingRow]) -> Steps[None]:
+    """Remove connections that have ended, and remember how."""
+    yield from rows_of(END, [each.session_id for each in ended])
+    yield from note_endings(ended)
+
+
+def note_endings(ended: Sequence[EndingRow]) -> Steps[None]:
+    """Remember how the last connections of clients ended."""
+    columns = [
+        [each.scope.account for each in ended],
+        [each.scope.region for each in ended],
+        [each.client_id for each in ended],
+        [each.ended_at for each in ended],
+        [each.facts for each in ended],
+    ]
+    yield from rows_of(NOTE_ENDINGS, *columns)
+
+
+def mark_node(node_id: str) -> Steps[None]:
+    """Enter a row that is there for as long as the table has not been emptied."""
+    yield from rows_of(MARK_NODE, node_id)
+
+
+def is_marked(node_id: str) -> Steps[bool]:
+    """Return whether the row of the node is there."""
+    row = yield from row_of(IS_MARKED, node_id)
+    return row is not None and row[0] > 0
+
+
+def unmark_node(node_id: str) -> Steps[None]:
+    """Remove the row of a node that ends."""
+    yield from rows_of(END, [node_id])
+
+
+def current_connection(scope: Scope, client_id: str) -> Steps[ConnectionRow | None]:
+    """Return a client's connection to a node that is alive, or None."""
+    row = yield from row_of(CURRENT, scope.account, scope.region, client_id)
+    return None if row is None else _connection_of(row)
+
+
+def last_ending(scope: Scope, client_id: str) -> Steps[bytes | None]:
+    """Return how the client's last connection ended, as the service put it, or None."""
+    row = yield from row_of(LAST_ENDING, scope.account, scope.region, client_id)
+    return None if row is None else row[0]
+
+
+def keep_back_will(session_id: str) -> Steps[None]:
+    """Forget the will of a connection, so that nobody publishes it should its node be gone."""
+    yield from rows_of(KEEP_BACK_WILL, session_id)
+
+
+def orphans(limit: int) -> Steps[Sequence[ConnectionRow]]:
+    """Return up to ``limit`` connections of nodes that are gone, without those whose wills are not due yet."""
+    return [_connection_of(row) for row in (yield from rows_of(ORPHANS, limit))]
+
+
+def await_will(session_id: str, due_at: int) -> Steps[bool]:
+    """Keep an orphan until its will is due; return whether this transaction is the one that does."""
+    return (yield from row_of(AWAIT_WILL, due_at, session_id)) is not None
+
+
+def take_orphan(session_id: str) -> Steps[bool | None]:
+    """Remove an orphan and return whether it still has a will; None if another node has taken it."""
+    row = yield from row_of(TAKE_ORPHAN, session_id)
+    return None if row is None else bool(row[0])
+
+
+def prune_endings(kept: int) -> Steps[None]:
+    """Forget the oldest endings of each account beyond so many."""
+    yield from rows_of(PRUNE_ENDINGS, kept)
+
+
+def _connection_of(row: Row) -> ConnectionRow:
+    session_id, node_id, account, region, client_id, certificate_id, opened_at, _, facts, will, delay, due_at = row
+    scope = _scope_of(account, region)
+    return ConnectionRow(
+        session_id, node_id, scope, client_id, CertificateId(certificate_id), opened_at, facts, will, delay, due_at
+    )
+
+
+def _scope_of(account: str, region: str) -> Scope:
+    return Scope(AccountId(account), Region(region))

@@ -1,0 +1,168 @@
+"""Owns the accounts that share a service: making, listing and deleting them, which the service's own account may do.
+
+An account is there once it has an access key. Its deletion ends its access keys first and then removes what it has,
+a bounded number of rows in each transaction: a deletion that was cut off goes on when it is called again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from thingmint.core.access_key import AccessKeyOrigin
+from thingmint.core.audit_entry import audit_entry
+from thingmint.core.caller import Caller
+from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
+from thingmint.core.identifiers import AccountId, CertificateId, Scope, account_arn, certificate_arn
+from thingmint.records.access import access_keys as access_key_table
+from thingmint.records.access import accounts as account_table
+from thingmint.records.access.accounts import CONTENTS, Content
+from thingmint.records.steps import Steps
+from thingmint.registration.access.access_keys import (
+    ADMINISTRATOR,
+    ADMINISTRATOR_POLICY,
+    AccessKeyRequest,
+    NewAccessKey,
+    key_detail,
+    new_access_key,
+)
+from thingmint.registration.kernel.mutation import UNHEARD, Change, change_of_callers
+from thingmint.registration.kernel.ports import Clock, EventSink, SecretSealer, Store
+
+# A transaction of bounded size: other writers have a turn between two.
+DELETED_TOGETHER: Final = 500
+_DIGITS: Final = 12
+# Of eight random octets, twelve digits are as good as evenly spread.
+_ACCOUNT_OCTETS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account, and how many access keys it has."""
+
+    account: AccountId
+    access_keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPage:
+    """Accounts by number; ``following`` is the last one if there are more."""
+
+    accounts: tuple[Account, ...]
+    following: AccountId | None
+
+
+async def create_account(
+    store: Store,
+    sealer: SecretSealer,
+    clock: Clock,
+    random_bytes: Callable[[int], bytes],
+    caller: Caller,
+    account: AccountId | None = None,
+    events: EventSink = UNHEARD,
+) -> NewAccessKey:
+    """Make an account with an administrator's access key, and return the key with its secret.
+
+    Without a number it gets a random one. Raises ResourceExists if the account is there.
+    """
+    chosen = account or _random_account(random_bytes)
+    now = clock.now()
+    owner = replace(caller, account=chosen)
+    request = AccessKeyRequest(ADMINISTRATOR, ADMINISTRATOR_POLICY)
+    made = new_access_key(sealer, now, random_bytes, chosen, request, AccessKeyOrigin.OPERATOR)
+
+    def program() -> Steps[Change[None]]:
+        if (yield from account_table.is_known(owner.scope)):
+            raise ResourceExists(f"The account {chosen} exists already", resource_id=chosen)
+        yield from access_key_table.insert_access_key(made.access_key)
+        resource = account_arn(caller.scope, chosen)
+        entry = audit_entry(caller, now, "CreateAccount", resource, **key_detail(made.access_key))
+        return Change(None, (entry,), (resource,))
+
+    await change_of_callers(store, events, program)
+    return made
+
+
+async def list_accounts(store: Store, scope: Scope, after: AccountId | None, count: int) -> AccountPage:
+    """Return so many accounts with a number above ``after``: all that have an access key, or anything in the region."""
+
+    def program() -> Steps[AccountPage]:
+        begin = Scope(AccountId(after or ""), scope.region)
+        found = yield from account_table.accounts_after(begin, count + 1)
+        shown: list[Account] = []
+        for account in found[:count]:
+            keys = yield from account_table.count_access_keys(account)
+            shown.append(Account(account, keys))
+        return AccountPage(tuple(shown), shown[-1].account if len(found) > count else None)
+
+    return await store.read(program)
+
+
+async def has_access_key(store: Store, account: AccountId) -> bool:
+    """Return whether anybody can call for the account."""
+    return await store.read(lambda: account_table.count_access_keys(account)) > 0
+
+
+async def delete_account(
+    store: Store, clock: Clock, caller: Caller, account: AccountId, events: EventSink = UNHEARD
+) -> int:
+    """Delete an account with all that it has in the caller's region, and return how many rows were removed.
+
+    Its access keys go first, in one transaction with the audit entry; its devices are disconnected. Reports and the
+    audit trail stay. Raises InvalidRequest for the caller's own account, ResourceNotFound if there is none such.
+    """
+    if account == caller.account:
+        raise InvalidRequest("An account cannot delete itself: the service needs one that may administer it")
+    now, scope = clock.now(), Scope(account, caller.region)
+
+    def close() -> Steps[Change[int]]:
+        if not (yield from account_table.is_known(scope)):
+            raise ResourceNotFound(f"The account {account} does not exist")
+        keys = yield from account_table.delete_access_keys(account)
+        resource = account_arn(caller.scope, account)
+        entry = audit_entry(caller, now, "DeleteAccount", resource, access_keys=str(len(keys)))
+        return Change(len(keys), (entry,), (resource,))
+
+    closed = await change_of_callers(store, events, close)
+    return closed + await remove_contents(store, scope, events)
+
+
+async def remove_contents(store: Store, scope: Scope, events: EventSink = UNHEARD) -> int:
+    """Remove everything that an account has but its access keys; return how many rows there were.
+
+    A device may add something until it is disconnected, so that the tables are gone through until all are empty.
+    """
+    removed = 0
+    while found := await _remove_once(store, scope, events):
+        removed += found
+    return removed
+
+
+async def _remove_once(store: Store, scope: Scope, events: EventSink) -> int:
+    programs: list[Callable[[], Steps[Change[int]]]] = [partial(_tags, scope), partial(_outcomes, scope)]
+    programs += [partial(_content, scope, content) for content in CONTENTS]
+    removed = 0
+    for program in programs:
+        while found := await change_of_callers(store, events, program):
+            removed += found
+    return removed
+
+
+def _content(scope: Scope, content: Content) -> Steps[Change[int]]:
+    deleted = yield from account_table.delete_content(content, scope, DELETED_TOGETHER)
+    touched = tuple(certificate_arn(scope, CertificateId(each)) for each in deleted if each)
+    return Change(len(deleted), (), touched)
+
+
+def _outcomes(scope: Scope) -> Steps[Change[int]]:
+    return Change((yield from account_table.delete_outcomes(scope, DELETED_TOGETHER)), ())
+
+
+def _tags(scope: Scope) -> Steps[Change[int]]:
+    return Change((yield from account_table.delete_tags(scope, DELETED_TOGETHER)), ())
+
+
+def _random_account(random_bytes: Callable[[int], bytes]) -> AccountId:
+    return AccountId(f"{int.from_bytes(random_bytes(_ACCOUNT_OCTETS)) % 10**_DIGITS:0{_DIGITS}}")

@@ -1,0 +1,1 @@
+"""How the service's issuers change: each change is one transaction with its audit entry."""

@@ -1,0 +1,41 @@
+"""Owns whether a start is refused because the active issuer cannot issue certificates of its profile."""
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from thingmint.host.words import in_words
+from thingmint.issuance.issuer import Issuer, IssuerNotValid, ProfileExhausted
+from thingmint.settings.config import StartRefused
+
+_log = structlog.get_logger("thingmint")
+
+
+def require_validity(issuer: Issuer, now: datetime) -> None:
+    """Return if certificates of the profile can be issued; raise StartRefused if that needs another profile.
+
+    If the profile did fit when the issuer began, the node starts: it serves its devices, and refuses to issue.
+    """
+    try:
+        issuer.validity_at(now)
+    except IssuerNotValid:
+        # The clock may become right while the service runs; until then it issues nothing.
+        return
+    except ProfileExhausted as error:
+        if _did_fit(issuer):
+            _log.error("no certificates are issued: rotate the issuer, or change the profile", cause=in_words(error))
+            return
+        end = issuer.ca.not_after
+        raise StartRefused(
+            f"the table [profile] cannot be used: {in_words(error)}. validity_days may be {(end - now).days} today, "
+            f"and not_after at most {end.isoformat()}; with at_issuer_end = shorten, certificates end with their issuer"
+        ) from error
+
+
+def _did_fit(issuer: Issuer) -> bool:
+    # A day later: the beginning of an issuer is backdated by one.
+    try:
+        issuer.validity_at(issuer.ca.not_before + timedelta(days=1))
+    except ProfileExhausted:
+        return False
+    return True

@@ -1,0 +1,143 @@
+"""Owns how a running node follows the issuers of the database, and what it tells of them.
+
+Every second it compares the states of the few issuers. After a change it reads them again, writes device-ca.pem, and
+lets the registration authority issue with the active one; requests that are being served finish with the one they have.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from thingmint.core.errors import ServiceUnavailable, ThingmintError
+from thingmint.core.issuer import IssuerStatus
+from thingmint.host.telemetry import Metrics
+from thingmint.host.words import in_words
+from thingmint.issuance.issuer_life import WARNED_AT, life_left, warning_of
+from thingmint.issuance.issuing_ca import IssuerUnfit
+from thingmint.issuance.private_keys import PrivateKeyError
+from thingmint.issuance.profile import ProfileError
+from thingmint.records import issuers as issuer_table
+from thingmint.records.issuers import IssuerState
+from thingmint.registration.issuers.issuers import list_issuers
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.service.known_issuers import KnownIssuers, follow_on_disk
+from thingmint.service.opening import Registry
+
+FOLLOW_SECONDS = 1.0
+
+
+class Log(Protocol):
+    """Where it is told what has become of the issuers."""
+
+    def error(self, event: str, **facts: object) -> object:
+        """Write a line about a fault."""
+        ...
+
+    def warning(self, event: str, **facts: object) -> object:
+        """Write a line about what may become one."""
+        ...
+
+    def info(self, event: str, **facts: object) -> object:
+        """Write a line about what has happened."""
+        ...
+
+
+class IssuerWatch:
+    """Follows the issuers for one node."""
+
+    def __init__(self, registry: Registry, authority: RegistrationAuthority, metrics: Metrics, log: Log) -> None:
+        self._registry = registry
+        self._authority = authority
+        self._metrics = metrics
+        self._log = log
+        self._known = registry.issuers
+        self._states: Sequence[IssuerState] | None = None
+        self._refused: Sequence[IssuerState] | None = None
+        self._is_away = False
+        self._warned: tuple[str, float] | None = None
+
+    async def run(self) -> None:
+        """Take turns until cancelled."""
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            with contextlib.suppress(ThingmintError):
+                # Without an answer of the database, nothing can have been committed that must be followed.
+                await self.turn()
+
+    async def turn(self) -> None:
+        """Follow what has changed, if anything has; check the active issuer's key, and show how long issuers live."""
+        states = await self._registry.store.read(lambda: issuer_table.issuer_states())
+        if states != self._states:
+            await self._follow(states)
+        await self._check_key()
+        self._show_lives()
+
+    def check(self) -> None:
+        """Return if the active issuer's key can be used; raise ServiceUnavailable otherwise."""
+        if self._is_away or self._refused is not None:
+            raise ServiceUnavailable("The key of the active issuer cannot be used")
+
+    async def _follow(self, states: Sequence[IssuerState]) -> None:
+        registry = self._registry
+        records = await list_issuers(registry.store)
+        try:
+            known = registry.sources.known(records)
+            follow_on_disk(registry.config.data_dir, registry.authorities, known, registry.clock.now())
+            self._use(known)
+        except (IssuerUnfit, ProfileError, PrivateKeyError, ServiceUnavailable, OSError) as error:
+            if isinstance(error, OSError):
+                # A full disk may have room again: the next turn tries once more.
+                self._log.error("device-ca.pem cannot be written", cause=in_words(error))
+                return
+            if states != self._refused:
+                # Tried again every second, and told once.
+                self._log.error("the issuers of the database cannot be used here", cause=in_words(error))
+            self._refused = states
+            return
+        self._states, self._refused = states, None
+
+    def _use(self, known: KnownIssuers) -> None:
+        before, active = self._known.active.ca.issuer_id, known.active
+        profile = self._registry.sources.profile_of(active.record)
+        shortens = self._registry.config.at_issuer_end == "shorten"
+        self._authority.issuers.use(active.ca, known.retired, profile, shortens=shortens)
+        self._known = known
+        if active.ca.issuer_id != before:
+            self._metrics.certificate_expiry("issuing", active.ca.not_after)
+            self._log.info("another issuer is active", issuer_id=active.ca.issuer_id, before=before)
+
+    async def _check_key(self) -> None:
+        signer = self._known.active.ca.signer
+        assert signer is not None
+        try:
+            await signer.check()
+        except ServiceUnavailable as error:
+            if not self._is_away:
+                reason = getattr(error, "reason", error.message)
+                self._log.error("the key of the active issuer is away: nothing is issued", cause=reason)
+            self._is_away = True
+        else:
+            if self._is_away:
+                self._log.info("the key of the active issuer is there again")
+            self._is_away = False
+
+    def _show_lives(self) -> None:
+        at = self._registry.clock.now()
+        shares = {
+            (each.ca.issuer_id, each.record.status.value): life_left(each.ca.not_before, each.ca.not_after, at)
+            for each in self._known
+        }
+        self._metrics.issuer_lives(shares)
+        active = self._known.active.ca
+        reached = warning_of(shares[active.issuer_id, IssuerStatus.ACTIVE.value])
+        state = None if reached is None else (active.issuer_id, reached)
+        if state != self._warned:
+            self._warned = state
+            if reached is not None:
+                tell = self._log.error if reached == min(WARNED_AT) else self._log.warning
+                tell(
+                    f"the active issuer has less than {reached:.0%} of its life left: rotate it",
+                    issuer_id=active.issuer_id,
+                    ends=active.not_after.isoformat(),
+                )

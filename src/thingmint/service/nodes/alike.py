@@ -1,0 +1,34 @@
+"""Owns which settings must be the same on all nodes of a database, and how they are compared; opens nothing."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+from thingmint.records.nodes.nodes import NodeRow
+from thingmint.settings.config import Config
+
+_DIGEST_CHARACTERS = 16
+
+
+def settings_told(config: Config) -> str:
+    """Return as JSON what other nodes compare with their own; tables, which may hold secrets, as digests."""
+    told = {
+        "account": config.account,
+        "region": config.region,
+        "profile": _digest(config.profile),
+        "hooks": _digest(config.hooks),
+        "registration_dir": None if config.registration_dir is None else str(config.registration_dir),
+        "mqtt_data_plane": config.mqtt_data_plane,
+    }
+    return json.dumps(told, sort_keys=True)
+
+
+def differences(own: str, other: NodeRow) -> Sequence[str]:
+    """Return the names of the settings that another node has differently."""
+    ours, theirs = json.loads(own), json.loads(other.settings)
+    return [name for name in sorted(ours) if name in theirs and ours[name] != theirs[name]]
+
+
+def _digest(table: Mapping[str, object]) -> str:
+    text = json.dumps(table, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS] if table else ""

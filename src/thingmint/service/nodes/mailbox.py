@@ -1,0 +1,93 @@
+"""Owns how this node hears what other nodes have written for it: in one order, each message once."""
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from thingmint.records import changes as change_table
+from thingmint.records.nodes import messages as message_table
+from thingmint.records.nodes.messages import MessagesFound, NodeMessage
+from thingmint.registration.kernel.ports import Store
+from thingmint.service.nodes.membership import OUTAGES
+
+POLL_SECONDS: Final = 1.0
+_AT_ONCE: Final = 200
+# A batch whose COMMIT was not answered is written again: the second copy is recognised.
+_REMEMBERED: Final = 50_000
+
+Reader: TypeAlias = Callable[[NodeMessage], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Mailbox:
+    """Reads messages and gives each to the reader of its kind."""
+
+    store: Store
+    node_id: Callable[[], str]
+    readers: Mapping[str, Reader]
+    position: int | None = None
+    _nudged: asyncio.Event = field(default_factory=asyncio.Event)
+    _known: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
+
+    def nudge(self) -> None:
+        """Look now instead of within a second."""
+        self._nudged.set()
+
+    async def begin(self) -> None:
+        """Read from now on; raise ServiceUnavailable or Throttled."""
+        self.position = (await self._found(None)).following
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._nudged.wait()
+            self._nudged.clear()
+            with contextlib.suppress(*OUTAGES):
+                await self.read()
+
+    async def read(self) -> None:
+        """Give the messages that there are to their readers; raise ServiceUnavailable or Throttled."""
+        while True:
+            began, found = self.position, await self._found(self.position)
+            for message in found.messages:
+                if self.position != began:
+                    # This node begins anew.
+                    return
+                await self._give(message)
+            if self.position == began:
+                self.position = found.following
+            if len(found.messages) < _AT_ONCE:
+                return
+
+    async def _found(self, position: int | None) -> MessagesFound:
+        node_id = self.node_id()
+        found = await self.store.read(lambda: message_table.messages_from(position, node_id, _AT_ONCE))
+        if found.has_unplaced:
+            await self.store.write(change_table.place_messages)
+            found = await self.store.read(lambda: message_table.messages_from(position, node_id, _AT_ONCE))
+        return found
+
+    async def _give(self, message: NodeMessage) -> None:
+        key = (message.kind, message.subject)
+        if key in self._known:
+            return
+        self._known[key] = None
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        reader = self.readers.get(message.kind)
+        if reader is None:
+            # A later version of the service may send what this one does not know.
+            return
+        try:
+            await reader(message)
+        except Exception:
+            # The messages behind it must be read all the same.
+            log.exception("a message of another node could not be read")

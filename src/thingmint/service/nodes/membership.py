@@ -1,0 +1,178 @@
+"""Owns which nodes are alive: a node says each second that it is, and declares another lost that stops saying so.
+
+A node judges only by what it has seen itself without a pause, by a clock that nobody can set: so a database that was
+away, or a node that was frozen, makes nobody declare the others lost.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol
+
+from thingmint.core.errors import ServiceUnavailable, Throttled
+from thingmint.records.clock import postgresql_time
+from thingmint.records.nodes import connections as connection_table
+from thingmint.records.nodes import nodes as node_table
+from thingmint.records.nodes.nodes import NodeRow
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.ports import Store
+from thingmint.service.nodes.alike import differences
+
+BEAT_SECONDS: Final = 1.0
+LOST_AFTER_SECONDS: Final = 6.0
+# A longer pause between two beats makes what was seen before worthless.
+_LONGEST_PAUSE_SECONDS: Final = 3.0
+_JOIN_SECONDS: Final = 2.0
+
+
+class Log(Protocol):
+    """Where changes among the nodes are told."""
+
+    def warning(self, event: str, **facts: object) -> object:
+        """Write a line about what somebody should look at."""
+        ...
+
+    def info(self, event: str, **facts: object) -> object:
+        """Write a line."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What a node says of itself."""
+
+    name: str
+    version: str
+    data_plane: str
+    settings: str
+
+    @property
+    def has_own_broker(self) -> bool:
+        """Whether messages of its devices stay in its process."""
+        return self.data_plane == "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What came of a beat: whether this node is entered, whether its connections are, and all nodes."""
+
+    is_member: bool
+    is_marked: bool
+    nodes: Sequence[NodeRow]
+
+
+@dataclass(slots=True)
+class Membership:
+    """The nodes as this one sees them; ``others`` are those that are not declared lost."""
+
+    store: Store
+    introduction: Introduction
+    new_id: Callable[[], str]
+    log: Log
+    observe: Callable[[int], None]
+    monotonic: Callable[[], float] = time.monotonic
+    node_id: str = ""
+    others: tuple[NodeRow, ...] = ()
+    _last_beat: float = float("-inf")
+    _seen: dict[str, tuple[datetime, float]] = field(default_factory=dict)
+    _told: dict[str, Sequence[str]] = field(default_factory=dict)
+
+    async def join(self) -> None:
+        """Enter this node under a new id and return when the others know it; raise ServiceUnavailable or Throttled."""
+        self.node_id = node_id = self.new_id()
+        told = self.introduction
+
+        def program() -> Steps[Sequence[NodeRow]]:
+            yield from node_table.add_node(node_id, told.name, told.version, told.data_plane, told.settings)
+            yield from connection_table.mark_node(node_id)
+            return (yield from node_table.nodes())
+
+        entered = await self.store.write(program)
+        joined_at = await self.store.read(postgresql_time)
+        self._note(entered)
+        await self._known_to_others(joined_at)
+
+    async def beat(self, read_to: int) -> Beat:
+        """Say that this node is alive, and look at the others; raise ServiceUnavailable or Throttled."""
+        node_id = self.node_id
+
+        def program() -> Steps[Beat]:
+            is_member = yield from node_table.beat(node_id, read_to)
+            is_marked = yield from connection_table.is_marked(node_id)
+            yield from node_table.prune_messages()
+            return Beat(is_member, is_marked, (yield from node_table.nodes()))
+
+        found = await self.store.write(program)
+        if found.is_member:
+            self._note(found.nodes)
+        return found
+
+    async def remove_lost(self) -> bool:
+        """Remove the nodes that have been silent for too long; return whether this node removed one."""
+        now, removed = self.monotonic(), False
+        for node in self.others:
+            seen_at, since = self._seen[node.node_id]
+            if now - since < LOST_AFTER_SECONDS or node.seen_at != seen_at:
+                continue
+            if await self.store.write(lambda lost=node: node_table.remove_silent(lost)):  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                self.log.warning("another node is lost: its connections are given up", node=node.name)
+                removed = True
+        return removed
+
+    async def leave(self) -> None:
+        """Remove this node, whose connections have ended; what the database does not take is removed by others."""
+        node_id = self.node_id
+
+        def program() -> Steps[None]:
+            yield from connection_table.unmark_node(node_id)
+            yield from node_table.remove_node(node_id)
+
+        await self.store.write(program)
+
+    async def _known_to_others(self, joined_at: datetime) -> None:
+        """Wait until the others have looked at the nodes since, but not for those that are probably gone."""
+        deadline = self.monotonic() + _JOIN_SECONDS
+        while self.monotonic() < deadline and any(each.seen_at <= joined_at for each in self.others):
+            await asyncio.sleep(0.05)
+            self._note(await self.store.read(node_table.nodes))
+
+    def _note(self, nodes: Sequence[NodeRow]) -> None:
+        now = self.monotonic()
+        if now - self._last_beat > _LONGEST_PAUSE_SECONDS:
+            self._seen = {}
+        self._last_beat = now
+        others = tuple(each for each in nodes if each.node_id != self.node_id)
+        seen = self._seen
+        self._seen = {
+            each.node_id: seen[each.node_id]
+            if each.node_id in seen and seen[each.node_id][0] == each.seen_at
+            else (each.seen_at, now)
+            for each in others
+        }
+        self._tell(others)
+        self.others = others
+        self.observe(1 + len(others))
+
+    def _tell(self, others: Sequence[NodeRow]) -> None:
+        known = {each.node_id for each in self.others}
+        for node in others:
+            if node.node_id not in known:
+                self.log.info("another node serves this database", node=node.name, version=node.version)
+                if self.introduction.has_own_broker:
+                    self.log.warning(CROSSES_NOT, node=node.name)
+            found = differences(self.introduction.settings, node)
+            if found and self._told.get(node.node_id) != found:
+                self.log.warning("a node has other settings than this one", node=node.name, settings=found)
+            self._told[node.node_id] = found
+        self._told = {each.node_id: self._told[each.node_id] for each in others}
+
+
+CROSSES_NOT: Final = (
+    "with the built-in broker, messages, retained messages and sessions of devices stay on the node that they are "
+    "connected to: use mqtt_data_plane for several nodes"
+)
+
+OUTAGES: Final = (ServiceUnavailable, Throttled)
+"""What every question to the database may end in, and is asked again after."""

@@ -1,0 +1,106 @@
+"""Owns what becomes of connections whose node is gone: their ends are told, and their wills published, each once.
+
+Every node may do it. Whichever removes a connection from the database tells of its end and publishes its will in the
+same transaction, as messages to all nodes.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from thingmint.core.identifiers import Scope
+from thingmint.core.policies.target import CertificateTarget
+from thingmint.mqtt.counters import Counters
+from thingmint.mqtt.edges.life_cycle import life_cycle_event
+from thingmint.mqtt.edges.registered_devices import RegisteredDevices
+from thingmint.mqtt.events import ClientDisconnected, DisconnectReason, Link
+from thingmint.mqtt.rights.ports import Clock, DeviceRefused
+from thingmint.mqtt.rights.will_right import DeviceWillRight
+from thingmint.records.nodes import connections as connection_table
+from thingmint.records.nodes import messages as message_table
+from thingmint.records.nodes.connections import ConnectionRow
+from thingmint.records.nodes.messages import NewMessage
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.ports import Store
+from thingmint.service.nodes.wire import ToldEvent, due_column, ending_row, facts_of, publish_of_bytes
+
+FROM_REGISTRY: Final = "shared_event"
+"""An event that no node has told yet: each tells its devices."""
+FROM_NOBODY: Final = "shared_message"
+"""A message that no node has passed on yet."""
+_AT_ONCE: Final = 200
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Orphans:
+    """Gives up the connections of nodes that are gone."""
+
+    store: Store
+    clock: Clock
+    devices: RegisteredDevices
+    counters: Counters
+    node_id: Callable[[], str]
+
+    async def give_up(self) -> None:
+        """Give up those that are due; raise ServiceUnavailable or Throttled, and go on at the next call."""
+        while True:
+            rows = await self.store.read(lambda: connection_table.orphans(_AT_ONCE))
+            for row in rows:
+                await self._give_up(row)
+            if len(rows) < _AT_ONCE:
+                return
+
+    async def _give_up(self, row: ConnectionRow) -> None:
+        if not row.client_id:
+            # The row by which a node knows that its connections are entered.
+            await self.store.write(lambda: connection_table.take_orphan(row.session_id))
+        elif row.will is not None and row.will_delay and row.will_due_at is None:
+            due_at = due_column(self.clock.now(), row.will_delay)
+            await self.store.write(lambda: self._awaited(row, due_at))
+        else:
+            may_publish = row.will is not None and await self._may_publish(row)
+            await self.store.write(lambda: self._taken(row, may_publish=may_publish))
+
+    def _awaited(self, row: ConnectionRow, due_at: int) -> Steps[None]:
+        if (yield from connection_table.await_will(row.session_id, due_at)):
+            yield from self._end_told(row, [])
+
+    def _taken(self, row: ConnectionRow, *, may_publish: bool) -> Steps[None]:
+        has_will = yield from connection_table.take_orphan(row.session_id)
+        if has_will is None:
+            return
+        wills = list[NewMessage]()
+        if has_will and may_publish and row.will is not None:
+            wills = [self._message(row.scope, FROM_NOBODY, f"will/{row.session_id}", row.will)]
+        if row.will_due_at is None:
+            yield from self._end_told(row, wills)
+        else:
+            yield from message_table.add_messages(wills)
+
+    def _end_told(self, row: ConnectionRow, wills: list[NewMessage]) -> Steps[None]:
+        facts, at = facts_of(row), self.clock.now()
+        link = Link(row.client_id, row.certificate_id, row.session_id, facts.source_address, row.scope)
+        published = life_cycle_event(ClientDisconnected(link, at, DisconnectReason.CONNECTION_LOST))
+        messages = list(wills)
+        if published is not None:
+            body = msgspec.json.encode(ToldEvent(*published))
+            messages.append(self._message(row.scope, FROM_REGISTRY, f"end/{row.session_id}", body))
+        yield from connection_table.note_endings([ending_row(row, at, DisconnectReason.CONNECTION_LOST)])
+        yield from message_table.add_messages(messages)
+
+    async def _may_publish(self, row: ConnectionRow) -> bool:
+        try:
+            device = await self.devices.of_target(CertificateTarget(row.scope, row.certificate_id))
+        except DeviceRefused as refused:
+            log.info("a will is not published: %s (certificate %s)", refused.reason, row.certificate_id)
+            return False
+        assert row.will is not None, "asked of connections with a will"
+        return await DeviceWillRight(device, facts_of(row), self.counters).allows(publish_of_bytes(row.will))
+
+    def _message(self, scope: Scope, kind: str, subject: str, body: bytes) -> NewMessage:
+        return NewMessage(None, self.node_id(), kind, scope, subject, body)

@@ -1,0 +1,48 @@
+"""Owns where a passphrase comes from: a file, an inherited descriptor, or systemd's credentials."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from thingmint.host.words import in_words
+from thingmint.settings.config import StartRefused
+
+CREDENTIAL = "thingmint-ca-passphrase"
+_DESCRIPTOR = "fd:"
+_MOST_BYTES = 65_536
+
+
+def read_passphrase(path: Path | None, environment: Mapping[str, str]) -> bytes | None:
+    """Return the passphrase of the setting ca_passphrase_file; None where none is given.
+
+    Without the setting, it is the credential `thingmint-ca-passphrase` if systemd has passed one
+    (systemd.exec(5), LoadCredential=). Raises StartRefused if it cannot be read or is empty.
+    """
+    if path is None and "CREDENTIALS_DIRECTORY" in environment:
+        credential = Path(environment["CREDENTIALS_DIRECTORY"]) / CREDENTIAL
+        path = credential if credential.exists() else None
+    return read_passphrase_source(path, "ca_passphrase_file")
+
+
+def read_passphrase_source(path: Path | None, named_by: str) -> bytes | None:
+    """Return the passphrase in a file, or behind a descriptor that is written like ``fd:3``; None without a path.
+
+    Line ends at its end do not count. Raises StartRefused, which says what named it.
+    """
+    if path is None:
+        return None
+    try:
+        passphrase = _read(str(path)).rstrip(b"\r\n")
+    except (OSError, ValueError) as error:
+        raise StartRefused(f"{named_by} cannot be read: {in_words(error)}") from error
+    if not passphrase:
+        raise StartRefused(f"{named_by} {path} is empty")
+    return passphrase
+
+
+def _read(path: str) -> bytes:
+    if not path.startswith(_DESCRIPTOR):
+        return Path(path).read_bytes()
+    # Closed afterwards: nothing that the service starts is to inherit it.
+    with os.fdopen(int(path.removeprefix(_DESCRIPTOR)), "rb") as opened:
+        return opened.read(_MOST_BYTES)

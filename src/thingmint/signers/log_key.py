@@ -1,0 +1,28 @@
+"""Owns the Ed25519 key that signs the log's checkpoints, in the memory of this process; knows no format."""
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+
+class LogKeySigner:
+    """Signs checkpoints; implements `registration.log.identity.NoteSigner`."""
+
+    __slots__ = ("_private_key", "public_key")
+
+    def __init__(self, seed: bytes) -> None:
+        """Take the private key as RFC 8032 has it, 32 bytes."""
+        self._private_key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public_key = self._private_key.public_key().public_bytes_raw()
+
+    def sign(self, content: bytes) -> bytes:
+        """Return the signature of the content, 64 bytes."""
+        return self._private_key.sign(content)
+
+
+def is_signed(public_key: bytes, content: bytes, signature: bytes) -> bool:
+    """Return whether the signature is one of the content by this Ed25519 key."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, content)
+    except InvalidSignature:
+        return False
+    return True

@@ -1,0 +1,70 @@
+"""Owns a connection on which PostgreSQL tells what was committed: LISTEN, kept up; what is told is read elsewhere.
+
+Nothing depends on it but the delay: whatever is told is also asked for again and again.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+
+import asyncpg
+
+from thingmint.storage.database_url import DatabaseURL
+from thingmint.storage.postgresql_ending import end_politely
+from thingmint.storage.postgresql_session import COMMAND_SECONDS, CONNECT_SECONDS, is_outage
+
+# A connection that is lost without a word is noticed by a question now and then.
+_ASK_SECONDS = 5.0
+_SHORTEST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class PostgreSQLListener:
+    """Calls what belongs to a channel when something is told there, and all of it after a time without a connection."""
+
+    def __init__(self, url: DatabaseURL, heard: Mapping[str, Callable[[], None]]) -> None:
+        self._url = url
+        self._heard = heard
+        self._pause = _SHORTEST_PAUSE_SECONDS
+
+    async def run(self) -> None:
+        """Listen until cancelled; a lost connection is made again, after longer and longer pauses."""
+        while True:
+            try:
+                await self._listen()
+            except (TimeoutError, *_ERRORS) as error:
+                if not is_outage(error) and not isinstance(error, asyncpg.PostgresError):
+                    raise
+                log.debug("the connection that listens to the database is lost: %s", type(error).__name__)
+            await asyncio.sleep(self._pause)
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _listen(self) -> None:
+        connection = await asyncpg.connect(
+            self._url.dsn, password=self._url.password, timeout=CONNECT_SECONDS, statement_cache_size=0
+        )
+        ended = asyncio.Event()
+        connection.add_termination_listener(lambda _: ended.set())
+        try:
+            for channel in self._heard:
+                await connection.add_listener(channel, self._tell)
+            self._pause = _SHORTEST_PAUSE_SECONDS
+            for heard in self._heard.values():
+                heard()
+            while not ended.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_ASK_SECONDS):
+                        await ended.wait()
+                if not ended.is_set():
+                    await connection.execute("SELECT 1", timeout=COMMAND_SECONDS)
+        finally:
+            await end_politely(connection, COMMAND_SECONDS)
+
+    def _tell(self, _connection: object, _process: int, channel: str, _payload: object) -> None:
+        self._heard[channel]()
+
+
+_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)

@@ -1,0 +1,154 @@
+"""The passphrase of all keys is added, changed or removed; a crash at any step leaves one passphrase that opens all."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from thingmint.data_directory.authorities import AuthorityFiles
+from thingmint.data_directory.certificate_files import AuthorityUnusable, is_sealed
+from thingmint.data_directory.files import held
+from thingmint.data_directory.resealing import reseal
+from thingmint.issuance.private_keys import PrivateKeyError, load_private_key
+from thingmint.issuance.serial_number import random_serial_number
+
+OLD, NEW = b"the old passphrase", b"the new passphrase"
+# Each step is a process of its own; the long form takes every step.
+STRIDE = 1 if os.environ.get("THINGMINT_SOAK") else 5
+CHANGES = [(None, NEW), (OLD, NEW), (OLD, None)]
+
+# Changes the passphrase, and is killed when it has made so many calls that change a name or a file durably.
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from thingmint.data_directory import resealing
+from thingmint.issuance import private_keys
+private_keys._KDF_ROUNDS = 1000
+left = int(sys.argv[2])
+def counted(call):
+    def counting(*arguments, **named):
+        global left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+        return call(*arguments, **named)
+    return counting
+for name in ("fsync", "rename", "replace", "unlink", "open"):
+    setattr(os, name, counted(getattr(os, name)))
+of = lambda text: text.encode() or None
+resealing.reseal(Path(sys.argv[1]), of(sys.argv[3]), of(sys.argv[4]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested here is not how long a guess takes."""
+    monkeypatch.setattr("thingmint.issuance.private_keys._KDF_ROUNDS", 1000)
+
+
+def text_of(passphrase: bytes | None) -> str:
+    return "" if passphrase is None else passphrase.decode()
+
+
+def files_of(data_dir: Path, passphrase: bytes | None) -> AuthorityFiles:
+    numbers = lambda: random_serial_number(os.urandom)  # noqa: E731  one line of a constructor
+    return AuthorityFiles(data_dir, passphrase, "ecdsa-p256", numbers, lambda: datetime.now(UTC), True)
+
+
+def keys(data_dir: Path) -> list[Path]:
+    return sorted((data_dir / "keys").rglob("*.key"))
+
+
+def opened_by(data_dir: Path, passphrase: bytes | None) -> bool:
+    """Return whether the passphrase opens every key; without one, whether none is sealed."""
+    for path in keys(data_dir):
+        stored = path.read_bytes()
+        try:
+            load_private_key(stored, passphrase if is_sealed(stored) else None)
+        except PrivateKeyError:
+            return False
+    return True
+
+
+def numbers_of(data_dir: Path, passphrase: bytes | None) -> list[object]:
+    found: list[object] = []
+    for path in keys(data_dir):
+        stored = path.read_bytes()
+        found.append(load_private_key(stored, passphrase if is_sealed(stored) else None).private_numbers())
+    return found
+
+
+@pytest.mark.parametrize(("present", "wanted"), CHANGES)
+def test_every_key_is_sealed_by_the_wanted_passphrase_and_stays_the_same(
+    tmp_path: Path, present: bytes | None, wanted: bytes | None
+) -> None:
+    files_of(tmp_path, present).open()
+    before = numbers_of(tmp_path, present)
+    assert reseal(tmp_path, present, wanted) == len(before) == 5
+    assert all(is_sealed(path.read_bytes()) is (wanted is not None) for path in keys(tmp_path))
+    assert numbers_of(tmp_path, wanted) == before
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in keys(tmp_path))
+    # Asked once more, with the same arguments or with the new passphrase as the present one, there is nothing to do.
+    for again in (present, wanted):
+        assert reseal(tmp_path, again, wanted) == 0
+    files_of(tmp_path, wanted).open()
+
+
+def test_with_a_wrong_passphrase_nothing_is_changed(tmp_path: Path) -> None:
+    files_of(tmp_path, OLD).open()
+    before = {path: path.read_bytes() for path in sorted((tmp_path / "keys").rglob("*")) if path.is_file()}
+    for present in (None, b"wrong"):
+        with pytest.raises(AuthorityUnusable, match=r"keys/.*\.key: "):
+            reseal(tmp_path, present, NEW)
+        assert {path: path.read_bytes() for path in before} == before
+        assert {path for path in (tmp_path / "keys").rglob("*") if path.is_file()} == set(before)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("present", "wanted"), CHANGES)
+def test_a_kill_at_any_step_leaves_a_directory_that_a_start_settles(
+    tmp_path: Path, present: bytes | None, wanted: bytes | None
+) -> None:
+    steps, ended = 0, False
+    outcomes = set()
+    fresh = tmp_path / "fresh"
+    files_of(fresh, present).open()
+    before = numbers_of(fresh, present)
+    while not ended:
+        data_dir = tmp_path / str(steps)
+        shutil.copytree(fresh, data_dir)
+        done = subprocess.run(
+            [sys.executable, "-c", _KILLED, str(data_dir), str(steps), text_of(present), text_of(wanted)], check=False
+        )
+        ended = done.returncode == 0
+        assert ended or done.returncode == -signal.SIGKILL
+        # One of the two passphrases starts the service, and the same command finishes what was begun.
+        starts = {each: _starts(data_dir, each) for each in (present, wanted)}
+        assert any(starts.values())
+        outcomes.add(starts[wanted])
+        reseal(data_dir, present, wanted)
+        assert opened_by(data_dir, wanted)
+        assert numbers_of(data_dir, wanted) == before
+        assert not list((data_dir / "keys").rglob("*resealed*"))
+        steps += STRIDE if present and wanted else 4 * STRIDE
+    assert steps > 20
+    assert True in outcomes
+
+
+def _starts(data_dir: Path, passphrase: bytes | None) -> bool:
+    try:
+        files_of(data_dir, passphrase).open()
+    except AuthorityUnusable:
+        return False
+    return True
+
+
+def test_a_start_waits_for_nobody_while_the_passphrase_is_changed(tmp_path: Path) -> None:
+    files_of(tmp_path, None).open()
+    with held(tmp_path / "keys", "thingmint seal"), pytest.raises(AuthorityUnusable, match="thingmint seal"):
+        files_of(tmp_path, None).open()

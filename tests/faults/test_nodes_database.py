@@ -1,0 +1,105 @@
+"""What several nodes do when the database between them is away, has crashed, or is behind a pooler."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.faults.test_nodes import is_connected
+from tests.support.live_devices import device, is_admitted, new_credentials
+from tests.support.nodes import another_node, client_of, eventually, nodes
+from tests.support.pgbouncer import pgbouncer
+from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
+    PostgreSQLCluster,
+    postgresql_cluster,
+    postgresql_server_url,
+    postgresql_url,
+)
+from tests.support.service import thingmint
+
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+
+
+@pytest.mark.skipif("THINGMINT_TEST_POSTGRESQL_URL" in os.environ, reason="the server is not the test's to stop")
+@pytest.mark.parametrize("crashes", [False, True], ids=["stopped", "crashed"])
+def test_devices_stay_connected_while_the_database_is_away_and_are_known_afterwards(
+    tmp_path: Path,
+    postgresql_cluster: PostgreSQLCluster,  # noqa: F811  the fixture
+    postgresql_url: str,  # noqa: F811  the fixture
+    crashes: bool,
+) -> None:
+    with nodes(tmp_path, postgresql_url, 2) as (one, two):
+        iot = client_of(one)
+        credentials, doomed = new_credentials(iot), new_credentials(iot)
+        with (
+            device(one, credentials, tmp_path, "lamp") as lamp,
+            device(two, credentials, tmp_path, "switch") as switch,
+            device(two, doomed, tmp_path, "doomed") as revoked,
+        ):
+            eventually(lambda: is_connected(one, "switch") and is_connected(two, "lamp"), bool)
+            lamp.subscribe("room")
+            (postgresql_cluster.crash if crashes else postgresql_cluster.stop)()
+            try:
+                for number in range(3):
+                    assert lamp.publish("room", str(number).encode()) == "Success"
+                    assert bytes(lamp.hear().payload) == str(number).encode()
+            finally:
+                postgresql_cluster.start()
+            eventually(lambda: client_of(one, attempts=10).list_things(), bool)
+            eventually(lambda: is_connected(one, "switch") and is_connected(two, "lamp"), bool)
+            assert lamp.disconnected.empty()
+            assert switch.disconnected.empty()
+            # The connections that listen are made again, and nothing was missed.
+            client_of(one, attempts=10).update_certificate(certificateId=doomed.certificate_id, newStatus="REVOKED")
+            assert revoked.disconnected.get(timeout=60) is not None
+            for node in (one, two):
+                assert "is lost: its connections are given up" not in node.service.log
+                assert "cut off from the database" not in node.service.log
+
+
+def test_nodes_behind_a_pooler_by_transaction_are_one_service(
+    tmp_path: Path,
+    postgresql_url: str,  # noqa: F811  the fixture
+) -> None:
+    with (
+        pgbouncer(postgresql_url) as pooled,
+        nodes(tmp_path, pooled, 2, "--database-statement-cache", "0", "--database-pool", "4") as (one, two),
+    ):
+        iot = client_of(one)
+        credentials = new_credentials(iot)
+        with device(one, credentials, tmp_path, "lamp") as lamp:
+            eventually(lambda: is_connected(two, "lamp"), bool)
+            client_of(two, "iot-data").send_direct_message(clientId="lamp", topic="a", payload=b"1", confirmation=True)
+            assert bytes(lamp.hear().payload) == b"1"
+            with device(two, credentials, tmp_path, "lamp") as taken:
+                assert lamp.disconnected.get(timeout=60).value == ReasonCode.SESSION_TAKEN_OVER
+                iot.update_certificate(certificateId=credentials.certificate_id, newStatus="REVOKED")
+                assert taken.disconnected.get(timeout=60) is not None
+        assert not is_admitted(two, credentials, tmp_path)
+
+
+def test_nodes_with_other_settings_are_listed_and_reported(
+    tmp_path: Path,
+    postgresql_url: str,  # noqa: F811  the fixture
+) -> None:
+    with nodes(tmp_path, postgresql_url, 1) as (one,):
+        buckets = tmp_path / "buckets"
+        buckets.mkdir()
+        other = another_node(tmp_path, one, "other", "--registration-dir", str(buckets))
+        try:
+            eventually(lambda: one.service.log, lambda log: "a node has other settings than this one" in log)
+            assert "registration_dir" in one.service.log
+            listed = [json.loads(line) for line in one.thingmint("node", "list", "--json").splitlines()]
+            assert [each["otherSettings"] for each in listed] == [[], ["registration_dir"]]
+            assert [each["name"].rpartition("/")[2] for each in listed] == ["node-0", "other"]
+            shown = one.thingmint("node", "list")
+            assert "registration_dir" in shown
+            command = thingmint("doctor", *one.database_options)
+            said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+            assert "nodes that serve the database: 2" in said
+            assert "has other settings: registration_dir" in said
+            assert "with the built-in broker, messages, retained messages and sessions" in said
+        finally:
+            other.terminate()
+        eventually(lambda: one.thingmint("node", "list", "--json").splitlines(), lambda lines: len(lines) == 1)

@@ -1,0 +1,161 @@
+"""A node follows the issuers of the database, keeps what it has where it cannot, and warns before an issuer ends."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.support.authority import OneKey
+from tests.support.signing import SettableClock
+
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.issuer import IssuerStatus, KeyPlace
+from thingmint.host.telemetry import Metrics
+from thingmint.records import issuers as issuer_table
+from thingmint.records.steps import Steps
+from thingmint.registration.issuers.issuers import list_issuers
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.service import new_issuers
+from thingmint.service.issuer_watch import IssuerWatch
+from thingmint.service.new_issuers import WantedIssuer
+from thingmint.service.opening import Registry, open_registry, registration_authority
+from thingmint.settings.config import load_config
+
+
+class Lines:
+    """A log that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+
+    def error(self, event: str, **facts: object) -> None:
+        self.lines.append(("error", f"{event} {facts}"))
+
+    def warning(self, event: str, **facts: object) -> None:
+        self.lines.append(("warning", f"{event} {facts}"))
+
+    def info(self, event: str, **facts: object) -> None:
+        self.lines.append(("info", f"{event} {facts}"))
+
+
+@pytest.fixture
+async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
+    async with open_registry(load_config({"data_dir": str(tmp_path / "data")}, {})) as opened:
+        yield opened
+
+
+@pytest.fixture
+def authority(registry: Registry) -> RegistrationAuthority:
+    return registration_authority(registry, OneKey())
+
+
+async def test_another_active_issuer_is_used_and_trusted_from_the_next_turn_on(
+    registry: Registry, authority: RegistrationAuthority
+) -> None:
+    log, trusted = Lines(), registry.config.data_dir / "device-ca.pem"
+    watch = IssuerWatch(registry, authority, Metrics("0"), log)
+    await watch.turn()
+    first = authority.issuers.active.ca.issuer_id
+    rotated = await new_issuers.rotate(registry, WantedIssuer("ecdsa-p384", profile={"validity_days": 30}))
+    assert authority.issuers.active.ca.issuer_id == first
+    await watch.turn()
+    assert authority.issuers.active.ca.issuer_id == rotated.issuer_id
+    assert authority.issuers.active.profile.valid_for == timedelta(days=30)
+    assert [ca.issuer_id for ca in authority.issuers] == [rotated.issuer_id, first]
+    assert trusted.read_text().count("BEGIN CERTIFICATE") == 3
+    assert [line for line in log.lines if "another issuer is active" in line[1]]
+    # Nothing is written again while nothing changes.
+    before = trusted.stat().st_mtime_ns
+    await watch.turn()
+    assert trusted.stat().st_mtime_ns == before
+    watch.check()
+
+
+async def test_an_issuer_that_cannot_be_used_here_makes_the_node_unready_until_it_can(
+    registry: Registry, authority: RegistrationAuthority
+) -> None:
+    log = Lines()
+    watch = IssuerWatch(registry, authority, Metrics("0"), log)
+    await watch.turn()
+    first = authority.issuers.active.ca.issuer_id
+    await new_issuers.rotate(registry, WantedIssuer("ecdsa-p256"))
+    active = (await list_issuers(registry.store))[1]
+
+    def store(sealed: bytes | None) -> Steps[bool]:
+        return issuer_table.update_issuer(active, replace(active, sealed_key=sealed))
+
+    await registry.store.write(lambda: store(b"\x01damaged"))
+    for _ in range(2):
+        await watch.turn()
+        with pytest.raises(ServiceUnavailable):
+            watch.check()
+    assert authority.issuers.active.ca.issuer_id == first
+    assert [kind for kind, line in log.lines if "cannot be used here" in line] == ["error"]
+    # When it can be used, it is, although nothing else has changed.
+    await registry.store.write(lambda: store(active.sealed_key))
+    await watch.turn()
+    watch.check()
+    assert authority.issuers.active.ca.issuer_id == active.issuer_id
+
+
+async def test_each_share_of_life_that_is_reached_is_warned_of_once(
+    registry: Registry, authority: RegistrationAuthority
+) -> None:
+    ca = authority.issuers.active.ca
+    life = ca.not_after - ca.not_before
+    clock, log, metrics = SettableClock(ca.not_before), Lines(), Metrics("0")
+
+    def at(left: float) -> datetime:
+        return ca.not_after - life * left
+
+    # A clock of the machine in everything but that a test sets it.
+    watch = IssuerWatch(replace(registry, clock=clock), authority, metrics, log)  # type: ignore[arg-type]  # see above
+    expected = []
+    for left, kind in ((0.5, None), (0.26, None), (0.24, "warning"), (0.2, None), (0.09, "warning"), (0.04, "error")):
+        clock.at = at(left)
+        for _ in range(2):
+            await watch.turn()
+        expected += [] if kind is None else [kind]
+        assert [found for found, line in log.lines if "of its life left" in line] == expected
+        label = f'thingmint_issuer_life_left{{issuer="{ca.issuer_id}",status="ACTIVE"}} '
+        shown = next(line for line in metrics.render().decode().splitlines() if line.startswith(label))
+        assert float(shown.removeprefix(label)) == pytest.approx(left, abs=0.001)
+
+
+async def test_a_full_disk_is_tried_again(registry: Registry, authority: RegistrationAuthority) -> None:
+    log, data_dir = Lines(), registry.config.data_dir
+    watch = IssuerWatch(registry, authority, Metrics("0"), log)
+    rotated = await new_issuers.rotate(registry, WantedIssuer("ecdsa-p256"))
+    trusted = data_dir / "device-ca.pem"
+    whole = trusted.read_bytes()
+    trusted.unlink()
+    # A folder in its place cannot be replaced by a file, whoever runs this.
+    trusted.mkdir()
+    await watch.turn()
+    assert authority.issuers.active.ca.issuer_id != rotated.issuer_id
+    assert [line for kind, line in log.lines if kind == "error" and "cannot be written" in line]
+    trusted.rmdir()
+    await watch.turn()
+    assert authority.issuers.active.ca.issuer_id == rotated.issuer_id
+    assert trusted.read_bytes() != whole
+
+
+async def test_a_destroyed_key_is_deleted_from_the_files_of_the_node(
+    registry: Registry, authority: RegistrationAuthority
+) -> None:
+    watch = IssuerWatch(registry, authority, Metrics("0"), Lines())
+    await new_issuers.rotate(registry, WantedIssuer("ecdsa-p256"))
+    first = (await list_issuers(registry.store))[0]
+    assert (first.status, first.key_place) == (IssuerStatus.RETIRED, KeyPlace.FILES)
+    key = registry.config.data_dir / "keys" / "issuing-ca.key"
+    assert key.exists()
+    after = replace(first, key_place=KeyPlace.DESTROYED)
+    await registry.store.write(lambda: issuer_table.update_issuer(first, after))
+    await watch.turn()
+    assert not key.exists()
+    assert [ca.signer is None for ca in authority.issuers] == [False, True]
+    # The next start finds the same issuers.
+    async with open_registry(registry.config) as again:
+        assert [each.ca.issuer_id for each in again.issuers] == [ca.issuer_id for ca in authority.issuers]
+        assert again.authorities.own_issuer is None
