@@ -46,7 +46,7 @@ DONE: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PartOfPage:
     """What a part of a page shows: an answer, or why there is none."""
 
     answer: OperationAnswer = field(default_factory=OperationAnswer)
@@ -102,12 +102,12 @@ class Visit:
         """Call an operation; raise what it raises."""
         return await self.operations.call(name, **members)
 
-    async def attempt(self, name: str, **members: object) -> Outcome:
+    async def attempt(self, name: str, **members: object) -> PartOfPage:
         """Call an operation for a part of a page; a refusal is shown there."""
         try:
-            return Outcome(await self.call(name, **members))
+            return PartOfPage(await self.call(name, **members))
         except ThingmintError as error:
-            return Outcome(refusal=error.message)
+            return PartOfPage(refusal=error.message)
 
     async def why_not(self, name: str, **members: object) -> str | None:
         """Return why the caller may not call an operation so, or None."""

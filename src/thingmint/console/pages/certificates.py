@@ -12,7 +12,7 @@ from thingmint.console.certificate_actions import ACTIONS, Action
 from thingmint.console.explained import explain_certificate
 from thingmint.console.paging import key_of, text_of
 from thingmint.console.services import LIST_CONNECTIONS, READ_AUDIT
-from thingmint.console.visit import PAGE_SIZE, Outcome, Visit
+from thingmint.console.visit import PAGE_SIZE, PartOfPage, Visit
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest
@@ -111,12 +111,12 @@ async def show(visit: Visit) -> Response:
     )
 
 
-async def _chain(visit: Visit, described: dict[str, object]) -> Outcome:
+async def _chain(visit: Visit, described: dict[str, object]) -> PartOfPage:
     """Return the certificate above this one: a registered CA certificate, or one of the service's own."""
     ca_id = described.get("caCertificateId")
     if ca_id:
         return await visit.attempt("DescribeCACertificate", caCertificateId=ca_id)
-    return Outcome(OperationAnswer(own=True))
+    return PartOfPage(OperationAnswer(own=True))
 
 
 async def _connections(visit: Visit, certificate_id: str) -> Connections:

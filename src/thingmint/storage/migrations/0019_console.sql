@@ -15,15 +15,19 @@ CREATE TABLE console_session (
 CREATE INDEX console_session_of_key ON console_session (access_key_id);
 CREATE INDEX console_session_used ON console_session (used_at);
 
+-- A search by a status or issuer that few certificates have must not walk through all of them in the order of positions,
+-- as in 0002: a statement keeps the plan that was good for its first parameters.
 -- The common name of the subject, cut to 256 characters; those of certificates that are there are filled in by
 -- storage/migration_code.py.
 ALTER TABLE certificate ADD COLUMN common_name {ORDERED_TEXT};
 
 CREATE INDEX certificate_by_common_name ON certificate (account, region, common_name, position)
   WHERE common_name IS NOT NULL;
-CREATE INDEX certificate_by_serial ON certificate (account, region, serial_number, position);
-CREATE INDEX certificate_by_issuer ON certificate (account, region, issuer_id, position);
-CREATE INDEX certificate_by_status ON certificate (account, region, status, position);
+CREATE INDEX certificate_by_serial ON certificate (account, region, serial_number, (position + 0));
+CREATE INDEX certificate_of_ca ON certificate (account, region, ca_certificate_id, (position + 0))
+  WHERE ca_certificate_id IS NOT NULL;
+CREATE INDEX certificate_by_issuer ON certificate (account, region, issuer_id, (position + 0));
+CREATE INDEX certificate_by_status ON certificate (account, region, status, (position + 0));
 CREATE INDEX certificate_by_end ON certificate (account, region, not_after, position);
 
 CREATE INDEX audit_of_resource ON audit (account, region, resource, position);
