@@ -64,7 +64,7 @@ soak: install-test ## Run the long forms of tests: faults, fuzzing, models
 	THINGMINT_SOAK=1 $(BIN)/python -m pytest -m soak -n $(TEST_WORKERS) --dist worksteal
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) .lower-bounds .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/mqtt/javascript/node_modules $(IFMA)/build
+	rm -rf $(VENV) .lower-bounds .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/console/node_modules tests/mqtt/javascript/node_modules $(IFMA)/build
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from bench.figures import (
     broker,
     bystander,
+    console,
     core,
     csr,
     device_memory,
@@ -38,6 +39,7 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "log": log.measure,
     "reads": reads.measure,
     "rows": rows.measure,
+    "console": console.measure,
     "relay": relay.measure,
     "broker": broker.measure,
     "things": things.measure,

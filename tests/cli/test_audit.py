@@ -16,13 +16,13 @@ import pytest
 from click.testing import CliRunner
 from tests.support.service import thingmint
 
-from thingmint.cli.audit_filter import AuditFilter
 from thingmint.cli.commands import main
 from thingmint.cli.settings import config_of
 from thingmint.cli.times import Moment
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.records.audit import append_audit
+from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.service.opening import open_registry, registry_beside_service
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

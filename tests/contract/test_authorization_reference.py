@@ -18,12 +18,12 @@ from tests.support.whole_requests import ARN, kinds, permissions
 
 from thingmint.api.service import OPERATIONS
 from thingmint.api.wire.operation import Operation
+from thingmint.api.wire.request_conditions import request_conditions
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.identifiers import Scope, user_arn
 from thingmint.core.policies.condition_keys import CALLER_KEYS
 from thingmint.core.policies.language import parse_policy
 from thingmint.registration.policies.authorization import authorize
-from thingmint.rest.request_conditions import request_conditions
 
 LATER: dict[str, dict[str, list[str]]] = {
     # Developer guide, "Direct messaging policy examples".

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "relay/output": "an existing broker keeps and counts its own messages",
     "relay/service": "an existing broker keeps and counts its own messages",
     "edges/operator_edge": "an operator's request, counted by operation and error",
+    "edges/topic_watch": "the copy of an operator who looks, who is shown how many were dropped",
 }
 # Functions that show a sign and lose nothing, or whose caller counts.
 NOT_HERE = {

@@ -13,6 +13,7 @@ import pytest
 from tests.support.authority import ACCOUNT, EVERYTHING, StandingClock, caller_with
 
 from thingmint.api.wire.binding import RawRequest
+from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import ErrorMap
 from thingmint.api.wire.operation import Operation, Served, unimplemented
 from thingmint.api.wire.planes import Plane
@@ -140,13 +141,11 @@ class Bench:
         operation = Operation("Create", "POST", "/certificates", self.resource, plane=self.plane)
         errors = ErrorMap()
         answering = Answering(errors=errors, observer=self, log=self, new_request_id=lambda: REQUEST_ID)
+        router = Router([Served(operation, self.invoke), unimplemented("CreateThing", "POST /things/{thingName}")])
         api = Application(
-            router=Router([Served(operation, self.invoke), unimplemented("CreateThing", "POST /things/{thingName}")]),
+            calls=Calls(router, throttle=self, clock=StandingClock(), tags_of=self.tags_of),
             answering=answering,
             authenticator=self,
-            throttle=self,
-            clock=StandingClock(),
-            tags_of=self.tags_of,
             max_in_flight=max_in_flight,
             body_limits=body_limits,
         )

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import click
 
-from thingmint.cli.audit_filter import AuditFilter
 from thingmint.cli.audit_lines import FIELDS, cells_of, csv_line, json_line
 from thingmint.cli.audit_pages import newest_entries
 from thingmint.cli.columns import lines_of, printable, table, terminal_width, widths_of
@@ -15,6 +14,7 @@ from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.host.words import in_words
 from thingmint.records.audit import audit_page
 from thingmint.records.paging import Listed, PageKey, PageRequest
+from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.service.opening import Registry, registry_beside_service
 from thingmint.settings.config import Config, StartRefused
 

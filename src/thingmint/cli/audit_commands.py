@@ -31,7 +31,7 @@ def audit(context: click.Context, /, limit: int, follow: bool, form: str | None,
     if context.invoked_subcommand is not None:
         return
     from thingmint.cli.audit import show
-    from thingmint.cli.audit_filter import AuditFilter
+    from thingmint.registration.kernel.audit_filter import AuditFilter
 
     asked = {name: options.pop(name) for name in ("since", "until", "principal", "resource", "action")}
     show(config_of(options), AuditFilter(**asked), limit=limit, form=form or "table", follow=follow)

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
-from thingmint.cli.audit_filter import AuditFilter
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope
 from thingmint.records.audit import audit_page, end_of_entries_before
@@ -11,6 +10,7 @@ from thingmint.records.log.state import log_state, newest_position
 from thingmint.records.log.terms import audit_page_of_term
 from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.steps import Steps
+from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.registration.kernel.ports import Store
 
 _PAGE = 500

@@ -1,13 +1,9 @@
 """`thingmint doctor`: owns the checks of a data directory and its machine, and what is said of each."""
 
 import asyncio
-import shutil
-import stat
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -15,25 +11,25 @@ import click
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import ThingmintError
 from thingmint.core.issuer import IssuerStatus
-from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SERVICE
-from thingmint.data_directory.certificate_files import (
-    AuthorityUnusable,
-    certificate_path,
-    is_sealed,
-    read_certificate,
-)
+from thingmint.data_directory.authorities import ROOT
+from thingmint.data_directory.certificate_files import certificate_path
 from thingmint.data_directory.files import is_held
-from thingmint.data_directory.handover import CREDENTIALS
-from thingmint.data_directory.retired_issuers import destroyed_path, name_of, retired_issuers
+from thingmint.data_directory.retired_issuers import name_of
 from thingmint.host.words import in_words
 from thingmint.issuance.issuer_life import life_left, warning_of
-from thingmint.issuance.issuing_ca import issuer_id_of
 from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_test
 from thingmint.keys.generators import Engine
 from thingmint.records.certificates import issuers as issuer_table
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
 from thingmint.records.nodes.nodes import NodeRow, nodes
 from thingmint.service.clocks import MOST_SKEW
+from thingmint.service.findings import (
+    Finding,
+    Verdict,
+    findings_of_certificates,
+    findings_of_files,
+    space_left,
+)
 from thingmint.service.first_credentials import require_own_database
 from thingmint.service.known_issuers import KnownIssuer, KnownIssuers
 from thingmint.service.nodes.alike import differences, settings_told
@@ -41,25 +37,7 @@ from thingmint.service.nodes.membership import CROSSES_NOT
 from thingmint.service.opening import registry_beside_service
 from thingmint.settings.config import Config, StartRefused
 
-_LITTLE_SPACE_BYTES = 512 * 1024 * 1024
-_EXPIRES_SOON = timedelta(days=365)
 _SILENT_FOR = timedelta(seconds=10)
-
-
-class Verdict(StrEnum):
-    """What a check found."""
-
-    OK = "ok"
-    WARNING = "warning"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the examination."""
-
-    verdict: Verdict
-    text: str
 
 
 def examine(config: Config) -> None:
@@ -78,62 +56,14 @@ def findings_of(config: Config) -> Iterator[Finding]:
         yield Finding(Verdict.WRONG, f"{data_dir} holds no authorities: `thingmint serve` makes them")
         return
     yield Finding(Verdict.OK, f"a service is {'running' if is_held(data_dir) else 'not running'} on {data_dir}")
-    yield from _files(data_dir)
-    certificates = list(dict.fromkeys((*_certificates(data_dir), *_retired(data_dir))))
+    yield from findings_of_files(data_dir)
+    certificates = findings_of_certificates(data_dir)
     yield from certificates
-    yield _space(data_dir)
+    yield space_left(data_dir)
     yield _key_engine(config.key_engine)
     for registry in asyncio.run(_registry(config)):
         if registry not in certificates:
             yield registry
-
-
-def _files(data_dir: Path) -> Iterator[Finding]:
-    keys = sorted((data_dir / "keys").rglob("*.key"))
-    for path in (*keys, data_dir / CREDENTIALS):
-        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            yield Finding(Verdict.WRONG, f"{path} can be read by others: chmod 600 {path}")
-    for path in keys:
-        if is_sealed(path.read_bytes()):
-            yield Finding(Verdict.OK, f"{path} is sealed by a passphrase")
-        else:
-            yield Finding(Verdict.WARNING, f"{path} is not sealed: `thingmint seal` seals it by a passphrase")
-
-
-def _certificates(data_dir: Path) -> Iterator[Finding]:
-    # The last is made by the next start where an older version made the others.
-    newer = (RSA_SERVICE,) if certificate_path(data_dir, RSA_SERVICE).exists() else ()
-    # The key of the first issuer may have been destroyed; the issuers of the database are examined below.
-    first = () if destroyed_path(data_dir).exists() else (ISSUING,)
-    for name in (ROOT, *first, SERVICE, *newer):
-        try:
-            certificate = read_certificate(certificate_path(data_dir, name))
-        except AuthorityUnusable as error:
-            yield Finding(Verdict.WRONG, in_words(error))
-            continue
-        if certificate is None:
-            yield Finding(Verdict.WRONG, f"{certificate_path(data_dir, name)} is missing")
-            continue
-        left = certificate.not_valid_after_utc - datetime.now(UTC)
-        verdict = Verdict.WRONG if left <= timedelta() else Verdict.WARNING if left < _EXPIRES_SOON else Verdict.OK
-        yield Finding(verdict, f"{name} is valid until {certificate.not_valid_after_utc:%Y-%m-%d}")
-
-
-def _retired(data_dir: Path) -> Iterator[Finding]:
-    try:
-        active = read_certificate(certificate_path(data_dir, ISSUING))
-        for retired in retired_issuers(data_dir, active):
-            end = retired.certificate.not_valid_after_utc
-            said = "was valid until" if end < datetime.now(UTC) else "is trusted until"
-            yield Finding(Verdict.OK, f"retired issuer {issuer_id_of(retired.certificate)} {said} {end:%Y-%m-%d}")
-    except AuthorityUnusable as error:
-        yield Finding(Verdict.WRONG, in_words(error))
-
-
-def _space(data_dir: Path) -> Finding:
-    free = shutil.disk_usage(data_dir).free
-    verdict = Verdict.WARNING if free < _LITTLE_SPACE_BYTES else Verdict.OK
-    return Finding(verdict, f"{free // (1024 * 1024)} MiB are free on the disk of {data_dir}")
 
 
 def _key_engine(setting: str) -> Finding:

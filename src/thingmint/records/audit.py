@@ -28,9 +28,15 @@ AUDIT_PAGE_UP = (
     "WHERE account = $1 AND region = $2 AND position > $3 ORDER BY position LIMIT $4"
 )
 
+AUDIT_OF_RESOURCE = (
+    f"SELECT position, {COLUMNS} FROM audit "  # noqa: S608  the columns are the constants above
+    "WHERE account = $1 AND region = $2 AND resource = $3 AND position < $4 ORDER BY position DESC LIMIT $5"
+)
+
 FIRST_FROM = (
     "SELECT position, at FROM audit WHERE account = $1 AND region = $2 AND position >= $3 ORDER BY position LIMIT 1"
 )
+
 
 _DETAIL = json.JSONEncoder(separators=(",", ":"))
 
@@ -48,6 +54,13 @@ def audit_page(scope: Scope, request: PageRequest) -> Steps[Sequence[Listed[Audi
     sql = AUDIT_PAGE_UP if request.ascending else AUDIT_PAGE_DOWN
     after = position_after(request.after, ascending=request.ascending)
     rows = yield from rows_of(sql, scope.account, scope.region, after, request.size)
+    return tuple(Listed(audit_entry_of_row(columns), PageKey(position)) for position, *columns in rows)
+
+
+def audit_of_resource(scope: Scope, resource: str, request: PageRequest) -> Steps[Sequence[Listed[AuditEntry]]]:
+    """Return up to ``request.size`` entries about a resource of this ARN with their keys, newest first."""
+    before = position_after(request.after, ascending=False)
+    rows = yield from rows_of(AUDIT_OF_RESOURCE, scope.account, scope.region, resource, before, request.size)
     return tuple(Listed(audit_entry_of_row(columns), PageKey(position)) for position, *columns in rows)
 
 

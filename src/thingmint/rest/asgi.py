@@ -8,16 +8,13 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Protocol
 
-from thingmint.api.wire.routing import Router
+from thingmint.api.wire.calls import Calls, Sent
 from thingmint.core.caller import Caller
 from thingmint.core.errors import Throttled
-from thingmint.registration.kernel.ports import Clock
-from thingmint.registration.policies.authorization import TagsOf, authorize_all
 from thingmint.rest.answering import Answering, Record
 from thingmint.rest.answers import Answer
 from thingmint.rest.asgi_messages import HTTPScope, Receive, Send
 from thingmint.rest.body import BodyLimits, BodyReader
-from thingmint.rest.request_conditions import request_conditions
 from thingmint.rest.sigv4.signature import HttpRequest
 
 
@@ -31,35 +28,21 @@ class Authenticator(Protocol):
         ...
 
 
-class Throttle(Protocol):
-    """Keeps the quotas."""
-
-    def admit(self, account: str, operation: str) -> None:
-        """Return if the account may call the operation now; raise Throttled otherwise."""
-        ...
-
-
 class Application:
     """The ASGI application of the API."""
 
     def __init__(
         self,
         *,
-        router: Router,
+        calls: Calls,
         answering: Answering,
         authenticator: Authenticator,
-        throttle: Throttle,
-        clock: Clock,
-        tags_of: TagsOf,
         max_in_flight: int = 512,
         body_limits: BodyLimits | None = None,
     ) -> None:
-        self._router = router
+        self._calls = calls
         self._answering = answering
         self._authenticator = authenticator
-        self._throttle = throttle
-        self._clock = clock
-        self._tags_of = tags_of
         self._room = max_in_flight
         self._bodies = BodyReader(body_limits or BodyLimits())
 
@@ -68,7 +51,7 @@ class Application:
         await self._answering.answer(scope, send, partial(self._serve, scope, receive))
 
     async def _serve(self, scope: HTTPScope, receive: Receive, record: Record) -> Answer:
-        match = self._router.match(scope["method"], scope["raw_path"])
+        match = self._calls.router.match(scope["method"], scope["raw_path"])
         record.operation, record.plane = match.operation.name, match.operation.plane
         headers = list(scope["headers"])
         body = await self._bodies.read(headers, receive)
@@ -80,11 +63,7 @@ class Application:
             )
             record.principal = caller.principal.arn
             raw = match.read(scope["query_string"], headers, body)
-            needed = match.operation.permissions(caller.scope, raw)
-            conditions = request_conditions(scope["scheme"], headers, self._clock.now())
-            await authorize_all(caller, needed, conditions, self._tags_of)
-            self._throttle.admit(caller.account, match.operation.name)
-            return Answer(200, await match.invoke(caller, raw))
+            return Answer(200, await self._calls.perform(match, caller, raw, Sent(scope["scheme"], headers)))
         finally:
             self._end()
 

@@ -1,4 +1,4 @@
-"""Owns the way from a signed request to its caller: the access key, its secret, its policy; knows no operations."""
+"""Owns the way from a signed request to its caller: the access key and its secret; knows no operations."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from functools import lru_cache
 
 from thingmint.api.wire.planes import NOT_SERVED
 from thingmint.core.access_key import AccessKey, AccessKeyOrigin
-from thingmint.core.caller import Caller, Principal
-from thingmint.core.errors import AccessDenied, CredentialsExpired, CredentialsUnknown, MalformedPolicy, not_implemented
-from thingmint.core.identifiers import AccountId, Region, Scope, user_arn
-from thingmint.core.policies.language import Policy, parse_policy
+from thingmint.core.caller import Caller
+from thingmint.core.errors import CredentialsExpired, CredentialsUnknown, not_implemented
+from thingmint.core.identifiers import AccountId, Region
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.steps import Steps
 from thingmint.registration.access.access_keys import (
@@ -23,6 +22,7 @@ from thingmint.registration.access.access_keys import (
     sealing_name,
     session_token_digest,
 )
+from thingmint.registration.access.principals import Principals
 from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
 from thingmint.rest.sigv4.signature import (
     CredentialScope,
@@ -35,9 +35,8 @@ from thingmint.rest.sigv4.signature import (
     signing_key,
 )
 
-# Each access key has one signing key a day and service, and mostly shares its policy with others.
+# Each access key has one signing key a day and service.
 _CACHED_SIGNING_KEYS = 4096
-_CACHED_POLICIES = 1024
 _ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
 
 
@@ -70,7 +69,7 @@ class Authenticator:
         self._clock = clock
         self._region = region
         self._signing_key = lru_cache(_CACHED_SIGNING_KEYS)(self._make_signing_key)
-        self._policy = lru_cache(_CACHED_POLICIES)(parse_policy)
+        self._principals = Principals(region)
 
     async def authenticate(
         self, request: HttpRequest, request_id: str, source_address: str, signed_for: AbstractSet[str]
@@ -98,7 +97,9 @@ class Authenticator:
             raise CredentialsExpired("The security token included in the request is expired")
         if signed.claim.scope.service in NOT_SERVED:
             raise not_implemented(f"The service {signed.claim.scope.service}")
-        return Caller(access_key.account, self._region, self._principal(access_key), request_id, source_address)
+        return Caller(
+            access_key.account, self._region, self._principals.principal_of(access_key), request_id, source_address
+        )
 
     async def _access_key(self, access_key_id: str, session_token: str | None) -> AccessKey:
         def program() -> Steps[AccessKey | None]:
@@ -124,19 +125,6 @@ class Authenticator:
 
     def _make_signing_key(self, access_key_id: str, sealed_secret: bytes, scope: CredentialScope) -> bytes:
         return signing_key(self._sealer.unseal(sealed_secret, sealing_name(access_key_id)).decode(), scope)
-
-    def _principal(self, access_key: AccessKey) -> Principal:
-        arn = user_arn(Scope(access_key.account, self._region), access_key.user_name)
-        is_temporary = access_key.session_token_sha256 is not None
-        issued_at = access_key.created_at if is_temporary else None
-        return Principal(arn, (self._readable_policy(arn, access_key),), issued_at)
-
-    def _readable_policy(self, arn: str, access_key: AccessKey) -> Policy:
-        try:
-            return self._policy(access_key.policy_text)
-        except MalformedPolicy as error:
-            # It could be read when it was stored; whatever it allowed, nothing is allowed now.
-            raise AccessDenied(f"The policy of {arn} cannot be read.") from error
 
 
 def is_account_key(signed: SignedRequest) -> bool:

@@ -1,14 +1,19 @@
 """Owns the API of a node as a server: its operations, who may call them, how much they may occupy, and its pages."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
 from thingmint.api.accounts.accounts import Administration
 from thingmint.api.service import is_operation, operations_of_test_mode, own_operations, served_operations
+from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
 from thingmint.api.wire.routing import Router
+from thingmint.console.application import PREFIX as CONSOLE_PREFIX
+from thingmint.console.application import Console
 from thingmint.public.addresses import PREFIXES as PUBLIC_PREFIXES
 from thingmint.public.log_pages import LogPages
 from thingmint.registration.kernel.tags import stored_tags
@@ -27,6 +32,7 @@ from thingmint.rest.sts import SecurityTokens, query_error
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.service.addresses import device_endpoint
 from thingmint.service.clocks import MovableClock
+from thingmint.service.console import LIMITS_OF_CONSOLE, console_of, page_of_error
 from thingmint.service.device_edge import DeviceEdge
 from thingmint.service.node import OpenNode
 from thingmint.service.readiness import Readiness, require_listening
@@ -39,11 +45,27 @@ _LIMITS_OF_PAGES = RequestLimits(body_bytes=4096, seconds=10.0)
 _log = structlog.get_logger("thingmint")
 
 
-def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> Server:
-    """Return the server of the API, which does not listen yet; raise StartRefused for unfit settings."""
+@dataclass(frozen=True, slots=True)
+class ApiServer:
+    """The server, which does not listen yet, and what ends the streams of the console before it stops."""
+
+    server: Server
+    end_streams: Callable[[], None]
+
+
+def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> ApiServer:
+    """Return the server of the API; raise StartRefused for unfit settings."""
     config = node.config
-    return Server(
-        _front(node, edge),
+    errors = ErrorMap(AccessDeniedName(config.access_denied_as))
+    calls = Calls(
+        router=_router(node, edge),
+        throttle=_throttle(config),
+        clock=node.registry.clock,
+        tags_of=partial(stored_tags, node.registry.store),
+    )
+    console = console_of(node, edge, calls, errors) if config.console else None
+    server = Server(
+        _front(node, edge, calls, errors, console),
         host=config.api.host,
         port=config.api.port,
         ssl_context=None if config.insecure_http else node.identity.context,
@@ -52,11 +74,15 @@ def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> Server
         observe_turned_away=node.metrics.api_connections_turned_away,
         spared=SPARED,
     )
+    return ApiServer(server, _nothing if console is None else console.stop)
 
 
-def _front(node: OpenNode, edge: DeviceEdge) -> Front:
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _front(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap, console: Console | None) -> Front:
     config, registry = node.config, node.registry
-    errors = ErrorMap(AccessDeniedName(config.access_denied_as))
     answering = Answering(errors=errors, observer=node.metrics, log=_log.bind(), new_request_id=new_request_id)
     authenticator = Authenticator(
         registry.store,
@@ -66,14 +92,10 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
         signing_time=registry.clock.seen_by_clients,
         admits_accounts=config.test_mode,
     )
-    tags_of = partial(stored_tags, registry.store)
     api = Application(
-        router=_router(node, edge),
+        calls=calls,
         answering=answering,
         authenticator=authenticator,
-        throttle=_throttle(config),
-        clock=registry.clock,
-        tags_of=tags_of,
         max_in_flight=config.max_requests,
     )
     pages = Pages(
@@ -88,7 +110,7 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
         answering,
         registry=registry,
         authenticator=authenticator,
-        tags_of=tags_of,
+        tags_of=calls.tags_of,
     )
 
     def awss_form(error: Exception) -> Answer:
@@ -102,13 +124,15 @@ def _front(node: OpenNode, edge: DeviceEdge) -> Front:
         error_form=query_error,
     )
     # One line for each application.
-    mounted = (
+    mounted = [
         Mounted(api, awss_form),
         Mounted(SecurityTokens(tokens, authenticator, api), awss_form, (STS_PREFIX,)),
         Mounted(pages, awss_form, PREFIXES, _LIMITS_OF_PAGES),
         node.publication.mounted(PUBLIC_PREFIXES),
         Mounted(log, awss_form, LogApplication.prefixes, _LIMITS_OF_PAGES),
-    )
+    ]
+    if console is not None:
+        mounted.append(Mounted(console, partial(page_of_error, console), (CONSOLE_PREFIX,), LIMITS_OF_CONSOLE))
     return Front(mounted, new_request_id)
 
 

@@ -14,7 +14,9 @@ from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.edges.device_calls import DeviceCalls
+from thingmint.mqtt.edges.live_devices import ConnectedDevices
 from thingmint.mqtt.edges.operator_edge import OperatorEdges
+from thingmint.mqtt.edges.recent_refusals import RecentRefusals
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.transport.limits import GatewayLimits
@@ -74,7 +76,8 @@ class DeviceEdge:
         self._calls = DeviceCalls(DeviceApi(authority))
         self._long_lived = LongLivedObjects()
         watch: ChangeWatch[CertificateTarget] = ChangeWatch(authority.store)
-        self._news = DeviceNews(authority, self._tell, observe_refusal, observe_unserved)
+        refusals = RecentRefusals(scope)
+        self._news = DeviceNews(authority, self._tell, observe_refusal, observe_unserved, refusals)
         self._devices = RegisteredDevices(authority, scope, watch, self._news)
         self._changes = DeviceChanges(authority, watch, self._devices.known, lambda: self._gateway, self._each_second)
         # Another gateway follows if the port is taken: it is asked for each time.
@@ -82,6 +85,7 @@ class DeviceEdge:
         self._nodes = None if membership is None else self._new_nodes(membership)
         others = None if self._nodes is None else self._nodes.reach
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock, others)
+        self._live = ConnectedDevices(lambda: self._gateway, data_plane, refusals, authority.new_generation_id)
 
     @property
     def port(self) -> int:
@@ -107,6 +111,11 @@ class DeviceEdge:
     def for_operators(self) -> OperatorEdges:
         """What the API does with messages and connections, for the devices of each account."""
         return self._for_operators
+
+    @property
+    def live(self) -> ConnectedDevices:
+        """What operators see of the connections to this node."""
+        return self._live
 
     @property
     def wakers(self) -> Mapping[str, Callable[[], None]]:

@@ -12,6 +12,7 @@ from thingmint.core.identifiers import Scope
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.core.topics.patterns import event_topic
 from thingmint.mqtt.edges.life_cycle import life_cycle_event
+from thingmint.mqtt.edges.recent_refusals import RecentRefusals
 from thingmint.mqtt.edges.refusal_log import RefusalLog
 from thingmint.mqtt.edges.registered_devices import device_caller
 from thingmint.mqtt.edges.registry_events import registry_event
@@ -53,10 +54,12 @@ class DeviceNews:
         tell: Callable[[Scope, str, bytes], None],
         observe_refusal: Callable[[str, str], None],
         observe_unserved: Callable[[int], None] | None,
+        recent: RecentRefusals,
     ) -> None:
         self._authority = authority
         self._tell = tell
         self._refusals = RefusalLog(structlog.get_logger("thingmint"), observe_refusal)
+        self._recent = recent
         self._unserved = UnservedMessages(observe_unserved)
         self.elsewhere: OtherListeners = NobodyElse()
 
@@ -69,9 +72,10 @@ class DeviceNews:
         """Log what was refused or dropped; publish other events to the devices of the account."""
         match event:
             case ConnectRefused():
-                self._refusals.connect_refused(event)
+                self._connect_refused(event)
             case ActionRefused():
                 self._refusals.action_refused(event)
+                self._recent.action_refused(event)
             case MessageNotServed():
                 self._unserved.note(event)
             case _:
@@ -92,9 +96,11 @@ class DeviceNews:
         try:
             await provision_at_first_connection(self._authority, caller, certificate, config)
         except ThingmintError as error:
-            self._refusals.connect_refused(
-                _not_provisioned(registration, source_address, error, self._authority.clock.now())
-            )
+            self._connect_refused(_not_provisioned(registration, source_address, error, self._authority.clock.now()))
+
+    def _connect_refused(self, event: ConnectRefused) -> None:
+        self._refusals.connect_refused(event)
+        self._recent.connect_refused(event)
 
     def advance(self) -> None:
         """Write the lines that are due; called every second or so."""

@@ -67,7 +67,8 @@ async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
         await stack.enter_async_context(skew_watched(SkewWatch(clock, _log, metrics.clock_skew)))
         await edge.start()
         stack.push_async_callback(edge.stop, GRACE_SECONDS)
-        server = api_server(node, edge, api_connections)
+        api = api_server(node, edge, api_connections)
+        server = api.server
         await server.start()
         stack.push_async_callback(server.stop, GRACE_SECONDS)
         public_port = None
@@ -76,6 +77,7 @@ async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
             await public.start()
             stack.push_async_callback(public.stop, GRACE_SECONDS)
             public_port = public.port
+        stack.callback(api.end_streams)
         stack.callback(remove_endpoints, node.config.data_dir)
         await stack.enter_async_context(_background_work(node, server, edge))
         yield endpoints_of(node.config, server.port, edge.port, edge.alpn_port, public_port)

@@ -4,6 +4,7 @@ import os
 from functools import partial
 
 from thingmint.api.wire.planes import Plane
+from thingmint.api.wire.request_conditions import request_conditions
 from thingmint.core.errors import AccessDenied, OperationUnknown
 from thingmint.core.identifiers import iot_arn
 from thingmint.public.log_pages import LogPages
@@ -14,7 +15,6 @@ from thingmint.rest.answering import Answering, Record
 from thingmint.rest.answers import Answer
 from thingmint.rest.asgi import Authenticator
 from thingmint.rest.asgi_messages import HTTPScope, Receive, Send
-from thingmint.rest.request_conditions import request_conditions
 from thingmint.rest.sigv4.signature import HttpRequest
 from thingmint.service.opening import Registry
 from thingmint.signers.log_key import LogKeySigner

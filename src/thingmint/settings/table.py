@@ -141,6 +141,7 @@ class Settings:
         _ADDRESS, "127.0.0.1:8443", "Address and port of the HTTPS API; port 0 lets the system choose.", Group.API
     )
     insecure_http: bool = row(_SWITCH, False, "Serve plain HTTP; allowed on loopback addresses only.", Group.API)
+    console: bool = row(_SWITCH, True, "Serve the web console at /console, beside the API.", Group.API)
     max_requests: int = row(WholeNumber(1, 100_000), 512, "Requests in flight before others are throttled.", Group.API)
     max_connections: int = row(
         _CONNECTIONS, 2048, "Open connections before idle ones are closed in favour of new ones.", Group.API

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from thingmint.issuance.common_name import common_name_of
 from thingmint.issuance.foreign.certificate import load_registered
 from thingmint.issuance.foreign.signed_form import signed_digest
 from thingmint.issuance.foreign.user_ca import is_issued_by
@@ -133,5 +134,28 @@ def _note(issuer_id: str, serial_number: str, reason: int, revoked_at: int, not_
     yield from rows_of(NOTE_REVOCATION, issuer_id, serial_number, part, reason, revoked_at, not_after)
 
 
-AFTER: Mapping[str, Program[None]] = {"signed_certificates": fill_signed_digests, "revocations": fill_revocations}
+CERTIFICATE_BATCH = "SELECT position, der FROM certificate WHERE position > $1 ORDER BY position LIMIT $2"
+
+SET_COMMON_NAME = "UPDATE certificate SET common_name = $1 WHERE position = $2 RETURNING position"
+
+
+def fill_common_names() -> Steps[None]:
+    """Give every certificate the common name of its subject."""
+    position = 0
+    while True:
+        batch = yield from rows_of(CERTIFICATE_BATCH, position, _BATCH)
+        for found, der in batch:
+            name = common_name_of(der)
+            if name is not None:
+                yield from rows_of(SET_COMMON_NAME, name, found)
+        if len(batch) < _BATCH:
+            return
+        position = batch[-1][0]
+
+
+AFTER: Mapping[str, Program[None]] = {
+    "signed_certificates": fill_signed_digests,
+    "revocations": fill_revocations,
+    "console": fill_common_names,
+}
 """What runs after the statements of a migration, by its name."""

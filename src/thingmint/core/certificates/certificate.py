@@ -76,6 +76,7 @@ class Certificate:
     Certificates of the service's own have none: issuer and serial number name them.
     ``other_encoding_of`` is set on what an earlier version registered although it had the same certificate already.
     ``pem`` is the text in which the certificate was sent, None if that is the service's own form.
+    ``common_name`` is that of the subject, cut to what a search needs; None if it has none.
     """
 
     scope: Scope
@@ -97,6 +98,7 @@ class Certificate:
     signed_digest: str | None = None
     other_encoding_of: CertificateId | None = None
     pem: str | None = None
+    common_name: str | None = None
 
     @property
     def arn(self) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import functools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from OpenSSL import SSL
@@ -184,6 +184,10 @@ class Gateway:
     def connection_of(self, scope: Scope, client_id: str) -> GatewayConnection | None:
         """Return the connection of an account's client whose CONNECT was accepted, or None."""
         return self._roster.of_client(scope, client_id)
+
+    def connections_of_account(self, scope: Scope) -> Mapping[str, GatewayConnection]:
+        """Return the connections of an account whose CONNECT was accepted, by client id."""
+        return self._roster.of_account(scope)
 
     @property
     def accepted_connections(self) -> frozenset[GatewayConnection]:

@@ -1,7 +1,7 @@
 """Owns the lists of open connections, by certificate, by account and by client; does nothing to them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from thingmint.core.identifiers import CertificateId, Scope
@@ -97,6 +97,10 @@ class Roster(Generic[T]):
     def of_client(self, scope: Scope, client_id: str) -> T | None:
         """Return the accepted connection of an account's client, or None."""
         return self._by_client.get(scope, {}).get(client_id)
+
+    def of_account(self, scope: Scope) -> Mapping[str, T]:
+        """Return the accepted connections of an account by client id; what comes and goes shows in it."""
+        return self._by_client.get(scope, {})
 
     def all_of(self, targets: Iterable[CertificateTarget] | None) -> tuple[T, ...]:
         """Return the connections of these accounts' certificates, or of all, accepted or not."""

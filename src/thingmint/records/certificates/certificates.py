@@ -32,7 +32,7 @@ class Issued:
 COLUMNS = (
     "account, region, certificate_id, der, issuer_id, serial_number, status, mode, not_before, not_after, "
     "created_at, modified_at, customer_version, generation_id, ca_certificate_id, previous_account, transfer_to, "
-    "transfer, signed_digest, other_encoding_of, pem"
+    "transfer, signed_digest, other_encoding_of, pem, common_name"
 )
 SUMMARY_COLUMNS = "certificate_id, status, mode, created_at, position"
 
@@ -83,7 +83,8 @@ NEWEST_ISSUED = (
 # A conflict yields no row rather than an error: an error would end the whole transaction on PostgreSQL.
 INSERT_CERTIFICATE = (
     f"INSERT INTO certificate ({COLUMNS}) "  # noqa: S608  the columns are the constants above
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, "
+    "$22) "
     "ON CONFLICT DO NOTHING RETURNING position"
 )
 
@@ -206,6 +207,7 @@ def _columns_of_certificate(certificate: Certificate) -> tuple[object, ...]:
         certificate.signed_digest,
         certificate.other_encoding_of,
         certificate.pem,
+        certificate.common_name,
     )
 
 
@@ -213,7 +215,7 @@ def certificate_of_row(row: Row) -> Certificate:
     """Return the certificate of a row."""
     account, region, certificate_id, der, issuer_id, serial_number, status, mode, *rest = row
     not_before, not_after, created_at, modified_at, customer_version, generation_id, *rest = rest
-    ca_certificate_id, previous_account, _, transfer, signed_digest, other_encoding_of, pem = rest
+    ca_certificate_id, previous_account, _, transfer, signed_digest, other_encoding_of, pem, common_name = rest
     return Certificate(
         scope=Scope(AccountId(account), Region(region)),
         certificate_id=CertificateId(certificate_id),
@@ -234,6 +236,7 @@ def certificate_of_row(row: Row) -> Certificate:
         signed_digest=signed_digest,
         other_encoding_of=None if other_encoding_of is None else CertificateId(other_encoding_of),
         pem=pem,
+        common_name=common_name,
     )
 
 

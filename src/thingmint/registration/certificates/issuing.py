@@ -12,6 +12,7 @@ from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus
 from thingmint.core.identifiers import CertificateId, SerialNumber, certificate_id_of
+from thingmint.issuance.common_name import common_name_of
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys import PublicKey
 from thingmint.records.certificates import certificates as certificate_table
@@ -91,6 +92,7 @@ async def new_certificate(
         modified_at=now,
         customer_version=1,
         generation_id=authority.new_generation_id(),
+        common_name=common_name_of(signed.der),
     )
     return certificate, signed.reservation
 

@@ -18,6 +18,7 @@ from thingmint.core.errors import (
     ResourceExists,
 )
 from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.issuance.common_name import common_name_of
 from thingmint.issuance.foreign.certificate import (
     ForeignCertificate,
     ensure_acceptable,
@@ -146,6 +147,7 @@ def new_certificate(
         ca_certificate_id=provenance.ca_certificate_id,
         signed_digest=certificate.signed_digest,
         pem=certificate.pem,
+        common_name=common_name_of(certificate.der),
     )
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from thingmint.rest.request_conditions import request_conditions
+from thingmint.api.wire.request_conditions import request_conditions
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 999999, tzinfo=UTC)
 

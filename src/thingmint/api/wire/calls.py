@@ -1,0 +1,55 @@
+"""Owns how an authenticated caller's request becomes an operation: permissions, quota, then the work; knows no HTTP.
+
+The order is that of AWS's front end: a caller that may not call an operation learns nothing about its request. Every
+edge that acts on behalf of callers comes through here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from thingmint.api.wire.binding import RawRequest
+from thingmint.api.wire.request_conditions import request_conditions
+from thingmint.api.wire.routing import Match, Router
+from thingmint.core.caller import Caller
+from thingmint.registration.kernel.ports import Clock
+from thingmint.registration.policies.authorization import Permission, TagsOf, authorize_all
+
+
+class Throttle(Protocol):
+    """Keeps the quotas."""
+
+    def admit(self, account: str, operation: str) -> None:
+        """Return if the account may call the operation now; raise Throttled otherwise."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What policies are asked about how a request came: its scheme and its header fields, names in lower case."""
+
+    scheme: str
+    headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Calls operations on behalf of callers."""
+
+    router: Router
+    throttle: Throttle
+    clock: Clock
+    tags_of: TagsOf
+
+    async def perform(self, match: Match, caller: Caller, raw: RawRequest, sent: Sent) -> bytes:
+        """Return the body of the answer; raise AccessDenied, Throttled or what the operation raises."""
+        await self.require(caller, match.operation.permissions(caller.scope, raw), sent)
+        self.throttle.admit(caller.account, match.operation.name)
+        return await match.invoke(caller, raw)
+
+    async def require(self, caller: Caller, needed: Sequence[Permission], sent: Sent) -> None:
+        """Return if the caller's policies allow all of it; raise AccessDenied otherwise."""
+        await authorize_all(caller, needed, self._conditions(sent), self.tags_of)
+
+    def _conditions(self, sent: Sent) -> Mapping[str, tuple[str, ...]]:
+        return request_conditions(sent.scheme, sent.headers, self.clock.now())

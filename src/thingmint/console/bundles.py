@@ -1,0 +1,69 @@
+"""Owns the files in which a new device identity is downloaded: PEM, PKCS#12 and zip; keeps none of them."""
+
+import io
+import zipfile
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+from thingmint.core.errors import InvalidRequest
+
+SHORTEST_PASSPHRASE: Final = 8
+_LONGEST_PASSPHRASE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class NewIdentity:
+    """A certificate and its private key, in PEM, and the authorities above it."""
+
+    certificate_pem: str
+    private_key_pem: str = field(repr=False)
+    authorities_pem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file as a browser stores it."""
+
+    name: str
+    media_type: str
+    content: bytes = field(repr=False)
+
+
+def as_pem(identity: NewIdentity, name: str) -> Download:
+    """Return private key and certificate in one file."""
+    text = identity.private_key_pem + identity.certificate_pem
+    return Download(f"{name}.pem", "application/x-pem-file", text.encode())
+
+
+def as_zip(identity: NewIdentity, name: str) -> Download:
+    """Return private key, certificate and authorities as files of an archive."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{name}.key", identity.private_key_pem)
+        archive.writestr(f"{name}.pem", identity.certificate_pem)
+        archive.writestr("device-ca.pem", identity.authorities_pem)
+    return Download(f"{name}.zip", "application/zip", buffer.getvalue())
+
+
+def as_pkcs12(identity: NewIdentity, name: str, passphrase: str) -> Download:
+    """Return the identity in PKCS#12 (RFC 7292), encrypted; raise InvalidRequest for a short passphrase."""
+    if not SHORTEST_PASSPHRASE <= len(passphrase) <= _LONGEST_PASSPHRASE:
+        raise InvalidRequest(f"The passphrase has {SHORTEST_PASSPHRASE} to {_LONGEST_PASSPHRASE} characters")
+    try:
+        key = serialization.load_pem_private_key(identity.private_key_pem.encode(), None)
+        certificate = x509.load_pem_x509_certificate(identity.certificate_pem.encode())
+        authorities = x509.load_pem_x509_certificates(identity.authorities_pem.encode())
+        content = pkcs12.serialize_key_and_certificates(
+            name.encode(),
+            key,  # type: ignore[arg-type] # a key that cannot be stored in PKCS#12 raises TypeError
+            certificate,
+            authorities,
+            serialization.BestAvailableEncryption(passphrase.encode()),
+        )
+    except (ValueError, TypeError) as error:
+        raise InvalidRequest("The private key and the certificate cannot be read") from error
+    return Download(f"{name}.p12", "application/x-pkcs12", content)

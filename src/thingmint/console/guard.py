@@ -1,0 +1,88 @@
+"""Owns what protects the console in a browser: header fields, the session's cookie, and where a form came from.
+
+A form is served if the browser says that a page of this very origin has sent it, and if it has the session's token.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+COOKIE: Final = "__Host-thingmint"
+_LONGEST_TOKEN: Final = 128
+
+_POLICY: Final = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = (
+    (b"content-security-policy", _POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    # Without any referrer, browsers do not tell the origin of a form either.
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
+_NO_STORE: Final = (b"cache-control", b"no-store")
+
+
+def protected(application: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
+    """Return the ASGI application with the header fields that every answer of the console has."""
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        async def send_protected(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                own = [*message.get("headers", ()), *_HEADERS]
+                if not any(name == b"cache-control" for name, _ in own):
+                    own.append(_NO_STORE)
+                message = {**message, "headers": own}
+            await send(message)
+
+        await application(scope, receive, send_protected)
+
+    return serve
+
+
+def session_token(request: Request) -> str | None:
+    """Return the token that the browser shows, or None."""
+    token = request.cookies.get(COOKIE)
+    return token if token and len(token) <= _LONGEST_TOKEN else None
+
+
+def set_session(response: Response, token: str) -> None:
+    """Let the browser show the token to this origin only, never to a script, and forget it when it is closed."""
+    response.set_cookie(COOKIE, token, path="/", secure=True, httponly=True, samesite="strict")
+
+
+def end_session(response: Response) -> None:
+    """Let the browser forget the token, and what it has kept of pages."""
+    response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+    response.headers["clear-site-data"] = '"cache"'
+
+
+def form_token(token: str) -> str:
+    """Return what forms of a session carry: it proves the session, and the session cannot be made from it."""
+    return hashlib.sha256(b"thingmint console form\0" + token.encode()).hexdigest()
+
+
+def is_form_of(token: str, given: str) -> bool:
+    """Return whether a form was made for the session of the token."""
+    return hmac.compare_digest(form_token(token).encode(), given.encode("utf-8", "replace"))
+
+
+def is_same_origin(request: Request) -> bool:
+    """Return whether nothing says that a page of another origin has sent the request.
+
+    Browsers send both fields with a form (Fetch, "Origin header"; Fetch Metadata). A program sends neither, and no
+    page of another origin can keep a browser from sending them.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None and site not in ("same-origin", "none"):
+        return False
+    # Behind a proxy that ends TLS, the scheme that arrives here is not the browser's.
+    return origin is None or origin.partition("://")[2] == request.headers.get("host", "")

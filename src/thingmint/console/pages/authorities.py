@@ -1,0 +1,56 @@
+"""Authorities: owns the time line of the service's own certificates, and the CAs that the account has registered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from starlette.responses import Response
+
+from thingmint.console.explained import ExplainedPart, explain_certificate
+from thingmint.console.services import READ_STATUS, AuthorityShown
+from thingmint.console.visit import PAGE_SIZE, Visit
+
+_WIDTH: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A certificate on the time line: where its bar begins and how long it is, in units of the picture."""
+
+    authority: AuthorityShown
+    x: int
+    width: int
+    days_left: int
+    parts: Sequence[ExplainedPart]
+
+
+async def show(visit: Visit) -> Response:
+    """Return the page."""
+    refusal = await visit.refusal_of(READ_STATUS)
+    shown = () if refusal else visit.services.node.authorities()
+    now = visit.authority.clock.now()
+    return visit.page(
+        "authorities.html",
+        bars=_bars(shown, now),
+        now_at=_at(now, shown),
+        width=_WIDTH,
+        refusal=refusal,
+        own=await visit.attempt("ListCACertificates", pageSize=PAGE_SIZE, marker=visit.query("after") or None),
+    )
+
+
+def _bars(shown: Sequence[AuthorityShown], now: datetime) -> Sequence[Bar]:
+    bars = []
+    for each in shown:
+        begin, end = _at(each.not_before, shown), _at(each.not_after, shown)
+        bars.append(Bar(each, begin, max(2, end - begin), (each.not_after - now).days, explain_certificate(each.pem)))
+    return bars
+
+
+def _at(moment: datetime, shown: Sequence[AuthorityShown]) -> int:
+    """Return where a moment is on the time line, from the first beginning to the last end."""
+    if not shown:
+        return 0
+    first, last = min(each.not_before for each in shown), max(each.not_after for each in shown)
+    return round(_WIDTH * ((moment - first) / (last - first)))

@@ -1,0 +1,118 @@
+"""Changes of certificates: owns the confirmation, the change itself, and changes of many with their progress.
+
+A change of many is carried out a few at a time. Each answer holds what is left, and the browser asks for the next: no
+node has to remember it, and it stops where the page is closed.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.responses import Response
+
+from thingmint.console.certificate_actions import ACTIONS, Action
+from thingmint.console.visit import Visit
+from thingmint.core.errors import InvalidRequest, ResourceNotFound, ThingmintError
+
+_STEP: Final = 10
+_MOST: Final = 500
+_SHOWN_REFUSALS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class BulkProgress:
+    """How far a change of many has come."""
+
+    action: Action
+    total: int
+    succeeded: int
+    failed: int
+    left: tuple[str, ...]
+    refusals: tuple[str, ...]
+
+
+async def confirm(visit: Visit) -> Response:
+    """Ask before a change, and say what it does to connected devices."""
+    action, certificate_id = _action(visit.named("action")), visit.named("certificate").lower()
+    described = (await visit.call("DescribeCertificate", certificateId=certificate_id))["certificateDescription"]
+    refusal = await visit.why_not(action.operation, **action.members(certificate_id, {}))
+    return visit.page("confirm.html", action=action, certificate=described, refusal=refusal)
+
+
+async def act(visit: Visit) -> Response:
+    """Make the change that was confirmed."""
+    action, certificate_id = _action(visit.named("action")), visit.named("certificate").lower()
+    await visit.call(action.operation, **action.members(certificate_id, visit.form))
+    if action.name in ("delete", "reject"):
+        return visit.to("/certificates", action.done)
+    return visit.to(f"/certificates/{certificate_id}", action.done)
+
+
+async def attach(visit: Visit) -> Response:
+    """Attach a policy or a thing to the certificate."""
+    return await _attachment(visit, "AttachPolicy", "AttachThingPrincipal", "attached")
+
+
+async def detach(visit: Visit) -> Response:
+    """Detach a policy or a thing from the certificate."""
+    return await _attachment(visit, "DetachPolicy", "DetachThingPrincipal", "detached")
+
+
+async def _attachment(visit: Visit, of_policy: str, of_thing: str, done: str) -> Response:
+    certificate_id = visit.named("certificate").lower()
+    described = (await visit.call("DescribeCertificate", certificateId=certificate_id))["certificateDescription"]
+    arn, policy, thing = described["certificateArn"], visit.form.get("policy"), visit.form.get("thing")
+    if policy:
+        await visit.call(of_policy, policyName=policy, target=arn)
+    elif thing:
+        await visit.call(of_thing, thingName=thing, **{"x-amzn-principal": arn})
+    else:
+        raise InvalidRequest("Name a policy or a thing")
+    return visit.to(f"/certificates/{certificate_id}", done)
+
+
+async def confirm_selection(visit: Visit) -> Response:
+    """Ask before a change of many certificates."""
+    action, chosen = _action_in_bulk(visit), tuple(dict.fromkeys(visit.selected))
+    if not chosen:
+        raise InvalidRequest("No certificate is selected")
+    if len(chosen) > _MOST:
+        raise InvalidRequest(f"At most {_MOST} certificates are changed together")
+    return visit.page("bulk.html", progress=BulkProgress(action, len(chosen), 0, 0, chosen, ()), has_begun=False)
+
+
+async def bulk_step(visit: Visit) -> Response:
+    """Change a few of the certificates that are left."""
+    action, chosen = _action_in_bulk(visit), visit.selected[:_MOST]
+    succeeded, failed, refusals = _number(visit, "succeeded"), _number(visit, "failed"), []
+    for certificate_id in chosen[:_STEP]:
+        try:
+            await visit.call(action.operation, **action.members(certificate_id, {}))
+        except ThingmintError as error:
+            failed += 1
+            refusals.append(f"{certificate_id}: {error.message}")
+        else:
+            succeeded += 1
+    left = chosen[_STEP:]
+    shown = (*visit.form.get("refusals", "").splitlines(), *refusals)[:_SHOWN_REFUSALS]
+    progress = BulkProgress(action, succeeded + failed + len(left), succeeded, failed, left, tuple(shown))
+    template = "bulk_part.html" if visit.is_partial else "bulk.html"
+    return visit.page(template, progress=progress, has_begun=True)
+
+
+def _action(name: str) -> Action:
+    action = ACTIONS.get(name)
+    if action is None:
+        raise ResourceNotFound("There is no such action")
+    return action
+
+
+def _action_in_bulk(visit: Visit) -> Action:
+    action = _action(visit.form.get("action", ""))
+    if not action.in_bulk:
+        raise InvalidRequest("This is done with one certificate at a time")
+    return action
+
+
+def _number(visit: Visit, name: str) -> int:
+    text = visit.form.get(name, "0")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0

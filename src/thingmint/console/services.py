@@ -1,0 +1,123 @@
+"""Owns what the console is given: operations, sessions, devices and what the node tells about itself."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol
+
+from thingmint.api.devices.live_devices import LiveDevices
+from thingmint.api.wire.calls import Calls, Throttle
+from thingmint.console.live import Live
+from thingmint.registration.access.console_sessions import ConsoleSessions
+from thingmint.registration.kernel.authority import RegistrationAuthority
+
+# The actions that policies name for what AWS IoT has no operation for. The resource is always ``*``.
+READ_STATUS: Final = "thingmint:ReadStatus"
+READ_AUDIT: Final = "thingmint:ReadAudit"
+READ_SETTINGS: Final = "thingmint:ReadSettings"
+LIST_CONNECTIONS: Final = "thingmint:ListConnections"
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A number and what it counts."""
+
+    label: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeNumbers:
+    """What a node counts since its start. Times are seconds; the mean wait is None before anybody waited."""
+
+    api_connections: int
+    device_connections: int
+    key_reserve: int
+    waiting_for_keys: int
+    mean_key_wait: float | None
+    throttled: Sequence[Labelled]
+    refusals: Sequence[Labelled]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityShown:
+    """A certificate of the service's own."""
+
+    name: str
+    subject: str
+    certificate_id: str
+    not_before: datetime
+    not_after: datetime
+    pem: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFinding:
+    """One finding about the data directory and its machine: ``ok``, ``warning`` or ``wrong``."""
+
+    verdict: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingShown:
+    """A setting in force; secrets are not shown."""
+
+    group: str
+    name: str
+    value: str
+    source: str
+    meaning: str
+
+
+class NodeFacts(Protocol):
+    """What this node tells about itself."""
+
+    def numbers(self) -> NodeNumbers:
+        """Return what the node counts."""
+        ...
+
+    def authorities(self) -> Sequence[AuthorityShown]:
+        """Return the service's own certificates: roots, issuers, the server's."""
+        ...
+
+    async def findings(self) -> Sequence[NodeFinding]:
+        """Return the findings about the data directory; they may be a minute old."""
+        ...
+
+    def settings(self) -> Sequence[SettingShown]:
+        """Return the settings in force."""
+        ...
+
+
+class Log(Protocol):
+    """Where lines are written."""
+
+    def info(self, event: str, **fields: object) -> object:
+        """Write a line about what went as it should."""
+        ...
+
+    def error(self, event: str, **fields: object) -> object:
+        """Write a line about a fault of the service."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleServices:
+    """What the pages work with.
+
+    ``sign_in_limits`` are asked with an address, or an access key id, in place of an account. ``observe`` counts a
+    request by its error, which is empty for success, and the seconds that it took.
+    """
+
+    calls: Calls
+    authority: RegistrationAuthority
+    sessions: ConsoleSessions
+    devices: LiveDevices
+    node: NodeFacts
+    sign_in_limits: Throttle
+    log: Log
+    observe: Callable[[str, float], None] = field(repr=False)
+    new_request_id: Callable[[], str] = field(repr=False)
+    version: str = ""
+    live: Live = field(default_factory=Live)

@@ -1,0 +1,172 @@
+"""Owns one request to a page: who is signed in, what the form holds, what the caller may do, and the answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from thingmint.api.wire.calls import Sent
+from thingmint.console.calling import OperationAnswer, Operations
+from thingmint.console.guard import form_token
+from thingmint.console.rendering import Templates
+from thingmint.console.services import ConsoleServices
+from thingmint.core.caller import Caller
+from thingmint.core.errors import InvalidRequest, ResourceNotFound, ThingmintError
+from thingmint.core.identifiers import Scope
+from thingmint.registration.access.console_sessions import SignedIn
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.policies.authorization import Permission
+
+PAGE_SIZE: Final = 50
+_MOST_FIELDS: Final = 1000
+_FORM: Final = "application/x-www-form-urlencoded"
+
+# What a page says after something was done: a link carries the name of a sentence, never a text.
+DONE: Final[Mapping[str, str]] = {
+    "activated": "The certificate is active.",
+    "deactivated": "The certificate is inactive.",
+    "revoked": "The certificate is revoked.",
+    "deleted": "It was deleted.",
+    "transferred": "The transfer has begun. The other account must accept it.",
+    "accepted": "The certificate belongs to this account now.",
+    "rejected": "The transfer was rejected.",
+    "cancelled": "The transfer was cancelled.",
+    "attached": "It was attached.",
+    "detached": "It was detached.",
+    "created": "It was created.",
+    "updated": "The change is stored.",
+    "disconnected": "The connection was ended.",
+    "sent": "The message was sent.",
+    "started": "The task was started.",
+    "stopped": "The task was stopped.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PartOfPage:
+    """What a part of a page shows: an answer, or why there is none."""
+
+    answer: OperationAnswer = field(default_factory=OperationAnswer)
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request of somebody who is signed in."""
+
+    services: ConsoleServices
+    pages: Templates
+    request: Request
+    signed_in: SignedIn
+    caller: Caller
+    form: Mapping[str, str] = field(repr=False)
+    selected: tuple[str, ...] = field(repr=False)
+    """The values of all fields named ``selected``."""
+
+    @property
+    def authority(self) -> RegistrationAuthority:
+        """The registration authority, for what has no operation."""
+        return self.services.authority
+
+    @property
+    def scope(self) -> Scope:
+        """The account and region of the caller."""
+        return self.caller.scope
+
+    @property
+    def operations(self) -> Operations:
+        """The operations, called by this caller."""
+        sent = Sent(self.request.url.scheme, self.request.headers.raw)
+        return Operations(self.services.calls, self.caller, sent)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a part of a page is asked for, which a script puts into the page that is there."""
+        return self.request.headers.get("hx-request") == "true"
+
+    def query(self, name: str) -> str:
+        """Return a parameter of the address without surrounding white space, empty if it is absent."""
+        return self.request.query_params.get(name, "").strip()
+
+    def named(self, name: str) -> str:
+        """Return a part of the path; raise ResourceNotFound for one that nothing can be called."""
+        value = str(self.request.path_params[name])
+        if value in (".", "..") or "/" in value:
+            raise ResourceNotFound("Nothing has this name")
+        return value
+
+    async def call(self, name: str, **members: object) -> OperationAnswer:
+        """Call an operation; raise what it raises."""
+        return await self.operations.call(name, **members)
+
+    async def attempt(self, name: str, **members: object) -> PartOfPage:
+        """Call an operation for a part of a page; a refusal is shown there."""
+        try:
+            return PartOfPage(await self.call(name, **members))
+        except ThingmintError as error:
+            return PartOfPage(refusal=error.message)
+
+    async def why_not(self, name: str, **members: object) -> str | None:
+        """Return why the caller may not call an operation so, or None."""
+        try:
+            await self.operations.require(name, **members)
+        except ThingmintError as error:
+            return error.message
+        return None
+
+    async def require(self, action: str, resource: str = "*") -> None:
+        """Return if the caller's policies allow an action that is no operation; raise AccessDenied otherwise."""
+        operations = self.operations
+        await self.services.calls.require(self.caller, [Permission(action, resource)], operations.sent)
+
+    async def refusal_of(self, action: str, resource: str = "*") -> str | None:
+        """Return why the caller may not do this, or None."""
+        try:
+            await self.require(action, resource)
+        except ThingmintError as error:
+            return error.message
+        return None
+
+    def page(self, template: str, status: int = 200, /, **values: object) -> HTMLResponse:
+        """Return the page that the template makes of the values."""
+        shown = {
+            "visit": self,
+            "path": self.request.url.path,
+            "user": self.caller.principal.arn,
+            "account": self.caller.account,
+            "region": self.caller.region,
+            "version": self.services.version,
+            "form_token": form_token(self.signed_in.token),
+            "done": DONE.get(self.query("done")),
+            **values,
+        }
+        return HTMLResponse(self.pages.render(template, shown), status)
+
+    def to(self, path: str, done: str = "") -> Response:
+        """Send the browser to another page of the console, which says what was done."""
+        return RedirectResponse(f"/console{path}{f'?done={done}' if done else ''}", 303)
+
+
+def in_path(name: str) -> str:
+    """Return a name as a part of a path of the console."""
+    return quote(name, safe="")
+
+
+async def read_form(request: Request) -> list[tuple[str, str]]:
+    """Return the fields of a form; raise InvalidRequest for a body that is none."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _FORM:
+        raise InvalidRequest("A form is sent as application/x-www-form-urlencoded")
+    body = await request.body()
+    try:
+        return parse_qsl(body.decode("ascii"), True, errors="strict", max_num_fields=_MOST_FIELDS)
+    except ValueError as error:
+        raise InvalidRequest("The form cannot be read") from error
+
+
+def as_fields(pairs: list[tuple[str, str]]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the fields of a form by name, the last of each name, and all that are selected."""
+    return dict(pairs), tuple(value for name, value in pairs if name == "selected")

@@ -1,0 +1,77 @@
+"""Owns the last refusals of devices of each account, in memory and bounded, for operators who look for a reason."""
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+from thingmint.api.devices.live_devices import ConnectionFilter, RecentRefusal
+from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.mqtt.events import ActionRefused, ConnectRefused, Refused
+
+MOST_OF_AN_ACCOUNT: Final = 1000
+MOST_ACCOUNTS: Final = 100
+# A device chooses its client id and its topics.
+_LONGEST_FIELD: Final = 512
+
+
+class RecentRefusals:
+    """Remembers refusals; a restart forgets them.
+
+    A device whose account was not found out is shown to the account of the service itself.
+    """
+
+    def __init__(self, own: Scope) -> None:
+        self._own = own
+        self._of_accounts: OrderedDict[Scope, deque[RecentRefusal]] = OrderedDict()
+
+    def connect_refused(self, event: ConnectRefused) -> None:
+        """Remember that a CONNECT was refused."""
+        refused = event.refused or Refused("iot:Connect", "IMPLICIT_DENY", detail=event.why)
+        source = (event.client_id, event.source_address)
+        self._note(event.scope or self._own, _shown(refused, event.certificate_id, source, event.at))
+
+    def action_refused(self, event: ActionRefused) -> None:
+        """Remember what was refused on an accepted connection."""
+        link = event.link
+        source = (link.client_id, link.source_address)
+        self._note(link.scope, _shown(event.refused, link.certificate_id, source, event.at))
+
+    def newest(self, scope: Scope, wanted: ConnectionFilter, count: int) -> Sequence[RecentRefusal]:
+        """Return the newest refusals of an account that are wanted, newest first."""
+        known = reversed(self._of_accounts.get(scope, deque()))
+        return tuple(islice((each for each in known if _is_wanted(each, wanted)), count))
+
+    def _note(self, scope: Scope, refusal: RecentRefusal) -> None:
+        """Remember a refusal; the oldest one of its account is forgotten, or the account that had none for longest."""
+        known = self._of_accounts.setdefault(scope, deque(maxlen=MOST_OF_AN_ACCOUNT))
+        self._of_accounts.move_to_end(scope)
+        known.append(refusal)
+        if len(self._of_accounts) > MOST_ACCOUNTS:
+            self._of_accounts.popitem(last=False)
+
+
+def _shown(refused: Refused, certificate_id: CertificateId, source: tuple[str, str], at: datetime) -> RecentRefusal:
+    client_id, source_address = source
+    return RecentRefusal(
+        at=at,
+        certificate_id=certificate_id,
+        client_id=_bounded(client_id),
+        source_address=source_address,
+        action=refused.action,
+        reason=refused.reason,
+        resource=_bounded(refused.resource),
+        policy=refused.policy,
+        detail=None if refused.detail is None else _bounded(refused.detail),
+    )
+
+
+def _bounded(text: str) -> str:
+    """Return the text, cut if it is long."""
+    return text if len(text) <= _LONGEST_FIELD else text[:_LONGEST_FIELD] + "…"
+
+
+def _is_wanted(refusal: RecentRefusal, wanted: ConnectionFilter) -> bool:
+    is_of_certificate = not wanted.certificate_id or refusal.certificate_id == wanted.certificate_id
+    return is_of_certificate and refusal.client_id.startswith(wanted.client_id_prefix)

@@ -1,0 +1,34 @@
+"""Owns who an access key speaks for: a principal with the key's policy; knows neither signatures nor sessions."""
+
+from functools import lru_cache
+
+from thingmint.core.access_key import AccessKey
+from thingmint.core.caller import Principal
+from thingmint.core.errors import AccessDenied, MalformedPolicy
+from thingmint.core.identifiers import Region, Scope, user_arn
+from thingmint.core.policies.language import Policy, parse_policy
+
+# Access keys mostly share their policies with others.
+_CACHED_POLICIES = 1024
+
+
+class Principals:
+    """Makes principals of access keys, and keeps the policies that it has parsed."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._policy = lru_cache(_CACHED_POLICIES)(parse_policy)
+
+    def principal_of(self, access_key: AccessKey) -> Principal:
+        """Return the principal; raise AccessDenied if the stored policy cannot be read."""
+        arn = user_arn(Scope(access_key.account, self._region), access_key.user_name)
+        is_temporary = access_key.session_token_sha256 is not None
+        issued_at = access_key.created_at if is_temporary else None
+        return Principal(arn, (self._readable_policy(arn, access_key),), issued_at)
+
+    def _readable_policy(self, arn: str, access_key: AccessKey) -> Policy:
+        try:
+            return self._policy(access_key.policy_text)
+        except MalformedPolicy as error:
+            # It could be read when it was stored; whatever it allowed, nothing is allowed now.
+            raise AccessDenied(f"The policy of {arn} cannot be read.") from error

@@ -1,0 +1,51 @@
+"""Owns how the audit trail is read for those who may: filtered pages, and what happened to one resource."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.identifiers import Scope
+from thingmint.records import audit as audit_table
+from thingmint.records.paging import Listed, Page, PageKey, PageRequest, read_listed
+from thingmint.registration.kernel.audit_filter import AuditFilter
+from thingmint.registration.kernel.ports import Store
+
+_AT_ONCE: Final = 250
+MOST_LOOKED_AT: Final = 2500
+"""So many entries are looked at for one page; where few are wanted, a page may be short although others follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Entries that were wanted, newest first, and after which one to go on; None at the beginning of the trail."""
+
+    entries: tuple[Listed[AuditEntry], ...]
+    next: PageKey | None
+
+
+async def wanted_entries(
+    store: Store, scope: Scope, wanted: AuditFilter, size: int, after: PageKey | None
+) -> AuditPage:
+    """Return up to ``size`` entries of the account and region that are wanted, after looking at a bounded number."""
+    found: list[Listed[AuditEntry]] = []
+    for _ in range(MOST_LOOKED_AT // _AT_ONCE):
+        request = PageRequest(_AT_ONCE, after, ascending=False)
+        entries = await store.read(partial(audit_table.audit_page, scope, request))
+        for listed in entries:
+            if wanted.matches(listed.item):
+                found.append(listed)
+            if len(found) == size:
+                return AuditPage(tuple(found), listed.key)
+        if len(entries) < _AT_ONCE:
+            return AuditPage(tuple(found), None)
+        after = entries[-1].key
+    return AuditPage(tuple(found), after)
+
+
+async def entries_of_resource(store: Store, scope: Scope, resource: str, size: int) -> Page[AuditEntry]:
+    """Return the newest entries about a resource of this ARN."""
+    request = PageRequest(size, None, ascending=False)
+    return await store.read(
+        lambda: read_listed(request, lambda page: audit_table.audit_of_resource(scope, resource, page))
+    )

@@ -1,0 +1,123 @@
+"""Owns what a node tells operators about itself: its counters, its authorities, its directory, its settings."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from thingmint.console.services import AuthorityShown, Labelled, NodeFinding, NodeNumbers, SettingShown
+from thingmint.data_directory.certificate_files import pem_of
+from thingmint.host.telemetry import Metrics
+from thingmint.service.findings import findings_of_directory
+from thingmint.service.node import OpenNode
+from thingmint.settings.config import Source
+from thingmint.settings.table import SETTINGS
+
+_FINDINGS_LAST: Final = 60.0
+_MOST_SHOWN: Final = 20
+
+
+class NodeReport:
+    """Implements `console.services.NodeFacts`."""
+
+    def __init__(self, node: OpenNode) -> None:
+        self._node = node
+        self._findings: Sequence[NodeFinding] = ()
+        self._found_until = 0.0
+
+    def numbers(self) -> NodeNumbers:
+        """Return what the node counts since its start."""
+        metrics = self._node.metrics
+        waits, seconds = _value(metrics, "thingmint_key_wait_seconds_count"), "thingmint_key_wait_seconds_sum"
+        return NodeNumbers(
+            api_connections=int(_value(metrics, "thingmint_connections")),
+            device_connections=int(_value(metrics, "thingmint_device_connections")),
+            key_reserve=int(_value(metrics, "thingmint_key_reserve")),
+            waiting_for_keys=int(_value(metrics, "thingmint_waiting_for_keys")),
+            mean_key_wait=_value(metrics, seconds) / waits if waits else None,
+            throttled=_labelled(metrics, "thingmint_throttled", ("operation",)),
+            refusals=_labelled(metrics, "thingmint_device_refusals", ("action", "reason")),
+        )
+
+    def authorities(self) -> Sequence[AuthorityShown]:
+        """Return the service's own certificates: the roots, the issuers, those of the server's side."""
+        own = self._node.registry.authorities
+        named = [("root", own.root), ("issuing", own.issuing.certificate), ("service", own.service.certificate)]
+        if own.rsa_service is not None:
+            named.append(("rsa-service", own.rsa_service.certificate))
+        retired = [("retired", each.chain[0]) for each in own.retired]
+        return [_shown(name, certificate) for name, certificate in (*named, *retired)]
+
+    async def findings(self) -> Sequence[NodeFinding]:
+        """Return the findings about the data directory, looked for once a minute and beside the event loop."""
+        if time.monotonic() >= self._found_until:
+            self._found_until = time.monotonic() + _FINDINGS_LAST
+            self._findings = await asyncio.to_thread(self._look)
+        return self._findings
+
+    def settings(self) -> Sequence[SettingShown]:
+        """Return the settings in force; a secret shows as its form does."""
+        config = self._node.config
+        return [
+            SettingShown(
+                group=str(each.group),
+                name=each.name,
+                value=_text(each.form.shown(getattr(config, each.name))),
+                source=_place(config.origins[each.name].source, config.origins[each.name].place),
+                meaning=each.meaning,
+            )
+            for each in SETTINGS
+        ]
+
+    def _look(self) -> Sequence[NodeFinding]:
+        found = findings_of_directory(self._node.config.data_dir)
+        return tuple(NodeFinding(str(each.verdict), each.text) for each in found)
+
+
+def _value(metrics: Metrics, name: str) -> float:
+    return metrics.registry.get_sample_value(name) or 0.0
+
+
+def _labelled(metrics: Metrics, name: str, labels: Sequence[str]) -> Sequence[Labelled]:
+    """Return the largest counts of a counter by its labels."""
+    found = [
+        Labelled(", ".join(sample.labels[label] for label in labels), int(sample.value))
+        for family in metrics.registry.collect()
+        if family.name == name
+        for sample in family.samples
+        if sample.name == f"{name}_total" and sample.value
+    ]
+    return sorted(found, key=lambda each: -each.count)[:_MOST_SHOWN]
+
+
+def _shown(name: str, certificate: x509.Certificate) -> AuthorityShown:
+    return AuthorityShown(
+        name=name,
+        subject=certificate.subject.rfc4514_string(),
+        certificate_id=certificate.fingerprint(hashes.SHA256()).hex(),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        pem=pem_of(certificate).decode(),
+    )
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "on" if value else "off"
+        case list() | tuple():
+            return ", ".join(map(str, value)) or "–"
+        case dict():
+            return json.dumps(value, ensure_ascii=False) if value else "–"
+        case _:
+            return str(value)
+
+
+def _place(source: Source, place: str) -> str:
+    return str(source) if source is Source.DEFAULT else f"{source} {place}"

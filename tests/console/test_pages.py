@@ -1,0 +1,135 @@
+"""Every page in a browser: what it shows to each role, and what axe says of it, light and dark, wide and narrow."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, StorageState
+from tests.console.conftest import Filled
+from tests.support.aws import Live
+from tests.support.browser import tab_of, violations
+
+PAGES = {
+    "": "Overview",
+    "/certificates": "Certificates",
+    "/certificates?by=status&text=ACTIVE": "Certificates",
+    "/certificates/{certificate_id}": "Certificate",
+    "/certificates/{certificate_id}/revoke": "Revoke this certificate?",
+    "/create": "Create a certificate",
+    "/things": "Things",
+    "/things/{thing}": "Thing sensor-17",
+    "/groups": "Thing groups",
+    "/groups/{group}": "Group sensors",
+    "/policies": "Policies",
+    "/policies/{policy}": "Policy sensor-policy",
+    "/simulator": "What would policies say?",
+    "/fleets": "Fleets",
+    "/fleets/{template}": "Template sensor-template",
+    "/devices": "Devices at this node",
+    "/devices/client?id=sensor-17": "Client sensor-17",
+    "/devices/watch?filter=a%2F%23": "Watch a topic",
+    "/authorities": "Authorities",
+    "/audit": "Audit trail",
+    "/audit?follow=on": "Audit trail",
+    "/settings": "Settings in force at this node",
+}
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "narrow": {"color_scheme": "light", "viewport": {"width": 320, "height": 640}},
+}
+# What somebody sees who may do nothing: a form has nothing to hide, other pages say what is not permitted.
+FORMS = ("", "/create", "/simulator", "/fleets", "/devices/watch", "/authorities", "/devices/client")
+
+
+def path_of(page: str, filled: Filled) -> str:
+    return page.format(
+        **{name: getattr(filled, name) for name in ("certificate_id", "thing", "group", "policy", "template")}
+    )
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_keeps_wcag_and_complains_about_nothing(
+    browser: Browser, live: Live, filled: Filled, states: dict[str, StorageState], axe: str, look: str
+) -> None:
+    with tab_of(browser, live, storage_state=states["administrator"], **LOOKS[look]) as tab:
+        for page, heading in PAGES.items():
+            assert tab.open(path_of(page, filled)) == 200, page
+            assert heading in tab.page.get_by_role("heading", level=1).inner_text()
+            assert violations(tab.page, axe) == [], page
+            assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page
+
+
+def test_pages_without_a_session_keep_wcag(browser: Browser, live: Live, axe: str) -> None:
+    with tab_of(browser, live) as tab:
+        assert tab.open("/certificates") == 200
+        assert tab.page.url.endswith("/console/login")
+        assert violations(tab.page, axe) == []
+        assert tab.open("/no/such/page") == 404
+        assert violations(tab.page, axe) == []
+
+
+def test_a_reader_sees_every_page_and_can_change_nothing(
+    browser: Browser, live: Live, filled: Filled, states: dict[str, StorageState], axe: str
+) -> None:
+    with tab_of(browser, live, storage_state=states["reader"]) as tab:
+        for page in PAGES:
+            assert tab.open(path_of(page, filled)) == 200, page
+            assert violations(tab.page, axe) == [], page
+        tab.open(f"/certificates/{filled.certificate_id}")
+        assert "Revoke: not permitted" in tab.text
+        tab.open(f"/certificates/{filled.certificate_id}/revoke")
+        assert tab.page.get_by_role("button", name="Revoke", exact=True).is_disabled()
+        assert "is not authorized to perform: iot:UpdateCertificate" in tab.text
+        # The page's own form, with the button made usable: the operation decides.
+        tab.page.evaluate("for (const button of document.querySelectorAll('button')) button.disabled = false")
+        tab.press("Revoke")
+        assert "Not permitted" in tab.text
+        tab.open(f"/certificates/{filled.certificate_id}")
+        assert "ACTIVE" in tab.page.get_by_role("heading", level=1).inner_text()
+
+
+def test_somebody_without_permissions_is_told_so_on_every_page(
+    browser: Browser, live: Live, filled: Filled, states: dict[str, StorageState], axe: str
+) -> None:
+    with tab_of(browser, live, storage_state=states["nobody"]) as tab:
+        for page in PAGES:
+            status = tab.open(path_of(page, filled))
+            is_form = page.partition("?")[0] in FORMS
+            assert status == (200 if is_form else 403), page
+            assert is_form or "is not authorized to perform" in tab.text, page
+            assert violations(tab.page, axe) == [], page
+
+
+def test_the_overview_stays_live(browser: Browser, live: Live, filled: Filled, states: dict[str, StorageState]) -> None:
+    del filled
+    with tab_of(browser, live, storage_state=states["administrator"]) as tab:
+        tab.open("")
+        tab.page.locator("#live-state", has_text="Live.").wait_for()
+        tab.page.locator("#by-status").wait_for()
+        tab.page.locator(".chart canvas").wait_for()
+        assert "Findings about this node" in tab.text
+        assert " by " in tab.page.locator("[aria-labelledby=changes]").inner_text()
+
+
+def test_pages_can_be_used_with_the_keyboard_alone(
+    browser: Browser, live: Live, states: dict[str, StorageState]
+) -> None:
+    with tab_of(browser, live, storage_state=states["administrator"]) as tab:
+        tab.open("")
+        tab.page.keyboard.press("Tab")
+        assert tab.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        tab.page.keyboard.press("Enter")
+        assert tab.page.evaluate("document.activeElement.id") == "main"
+        tab.open("")
+        for _ in range(4):
+            tab.page.keyboard.press("Tab")
+        tab.page.keyboard.press("Enter")
+        tab.page.wait_for_url("**/console/certificates")
+
+
+def test_dark_or_light_is_remembered(browser: Browser, live: Live, states: dict[str, StorageState]) -> None:
+    with tab_of(browser, live, storage_state=states["administrator"], color_scheme="light") as tab:
+        tab.open("")
+        tab.page.get_by_role("button", name="Dark or light").click()
+        tab.open("/things")
+        assert tab.page.evaluate("document.documentElement.dataset.theme") == "dark"
