@@ -84,7 +84,9 @@ def test_client_commands_run(live: Live, tmp_path: Path, platform: str) -> None:
         )
         assert issued.returncode == 0, issued.stderr
     assert len(list((tmp_path / "out").rglob("*.key.pem"))) == 2
-    for command in (["--help"], ["serve", "--help"], ["issuer", "show"], ["settings"]):
+    # What is read from the database runs where the service does, which is not on Windows.
+    of_the_service = [["issuer", "show"]] if platform is MACOS else []
+    for command in (["--help"], ["serve", "--help"], ["settings"], *of_the_service):
         named = () if "--help" in command else ("--data-dir", str(live.service.data_dir))
         shown = run(platform, *command, *named)
         assert shown.returncode == 0, shown.stderr
