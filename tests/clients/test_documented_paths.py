@@ -12,7 +12,10 @@ from tests.support.service import running_service
 ARCHITECTURE = Path(__file__).parents[2] / "ARCHITECTURE.md"
 STEP = re.compile(r"`([\w/]+\.py:[\w.]+)`")
 # The engine that this test does not use.
-NOT_WALKED = {"storage/postgresql.py:PostgreSQLStore.write"}
+NOT_WALKED = {
+    "storage/postgresql.py:PostgreSQLStore.write",
+    "storage/postgresql_listener.py:PostgreSQLListener",
+}
 
 
 def named_in_paths() -> set[str]:
