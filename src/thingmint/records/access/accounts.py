@@ -86,6 +86,7 @@ CONTENTS: Final = (
     Content("role_alias_count", "account, region"),
     Content("event_configuration", "account, region, event_type"),
     Content("registration_task", "position"),
+    Content("client_ending", "account, region, client_id"),
 )
 KEPT: Final = {
     "access_key": "deleted first, by a statement of its own",
@@ -94,6 +95,8 @@ KEPT: Final = {
     "revoked_certificate": "until the certificate's end, so that no device comes back with it; the sweep removes it",
     "certificate_ownership": "until the token's end, when the sweep removes it",
     "serial_reservation": "so that no certificate gets the number again",
+    "node_connection": "deleted by the node of the connection, which ends with its certificate",
+    "node_message": "on its way to other nodes, which delete what they have read",
 }
 """Tables that name accounts and that `CONTENTS` leaves alone, each with the reason."""
 
