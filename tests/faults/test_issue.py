@@ -251,7 +251,12 @@ def test_folder_is_worked_in_by_one_run_at_a_time(service: Service, tmp_path: Pa
     before = listed_ids(client_of(service))
     first = start(service.data_dir, tmp_path / "out")
     wait_for_certificates(tmp_path / "out", 1, first)
-    code, _, err = issue(service.data_dir, tmp_path / "out")
+    # It stands still until the other has been refused, however long that takes on this machine.
+    first.send_signal(signal.SIGSTOP)
+    try:
+        code, _, err = issue(service.data_dir, tmp_path / "out")
+    finally:
+        first.send_signal(signal.SIGCONT)
     assert code == 1
     assert "another run is working in" in err
     assert finish(first)[0] == 0
