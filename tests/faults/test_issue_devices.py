@@ -251,7 +251,7 @@ def test_offline_station_is_imported_once_however_often(tmp_path: Path) -> None:
         assert "the station's CA is not registered" in refused.stderr
         assert listed_ids(client_of(central)) == []
         shown = json.loads(run("issuer", "show", "--data-dir", str(station), "--json").stdout)
-        (sha256,) = [each["sha256"] for each in shown if each["name"] == "issuing-ca"]
+        (sha256,) = [each["sha256"] for each in shown if each.get("status") == "ACTIVE"]
         first = run(*command, "--register-ca", sha256)
         assert (first.returncode, first.stderr) == (0, "")
         assert first.stdout == "6 of 6 identities are in the registry\n"
@@ -284,7 +284,7 @@ def test_two_stations_with_the_same_name_are_named_at_import(tmp_path: Path) -> 
             done = finish(start(tmp_path / station, listed, out, "--offline", "--for-import", "--station", station))
             assert done[0] == 0, done
             shown = json.loads(run("issuer", "show", "--data-dir", str(tmp_path / station), "--json").stdout)
-            (sha256,) = [each["sha256"] for each in shown if each["name"] == "issuing-ca"]
+            (sha256,) = [each["sha256"] for each in shown if each.get("status") == "ACTIVE"]
             brought = run("import", "--data-dir", str(central.data_dir), str(out), "--register-ca", sha256)
             if station == "a":
                 assert (brought.returncode, brought.stderr) == (0, "")

@@ -224,8 +224,10 @@ def test_devices_of_other_accounts_have_no_place_behind_the_relay(relayed: Accou
     assert refused.why == "the broker behind this service does not serve account 222222222222"
 
 
-def test_operators_of_other_accounts_are_told_that_they_have_no_devices_behind_the_relay(relayed: Accounts) -> None:
-    assert relayed.operator(SCOPE).connection("lamp") is None
+async def test_operators_of_other_accounts_are_told_that_they_have_no_devices_behind_the_relay(
+    relayed: Accounts,
+) -> None:
+    assert await relayed.operator(SCOPE).connection("lamp") is None
     with pytest.raises(InvalidRequest, match="serves another account than 222222222222"):
         relayed.operator(OTHER)
 
