@@ -88,6 +88,13 @@ async def test_a_seed_is_carried_out_in_order_and_refers_to_outputs(api: OwnApi)
     assert listed["principals"] == [outputs[0]["certificateArn"]]
 
 
+async def test_a_reference_to_no_step_of_the_seed_stays_as_it_is(api: OwnApi) -> None:
+    described = {"thingGroupDescription": "${nobody.here}"}
+    await seeded(api, step("CreateThingGroup", input={"thingGroupName": "g", "thingGroupProperties": described}))
+    stored = await api.call("GET", "/thing-groups/g")
+    assert stored["thingGroupProperties"]["thingGroupDescription"] == "${nobody.here}"
+
+
 async def test_members_have_the_names_of_awss_model() -> None:
     models = [get_session().get_service_model(name) for name in ("iot", "iot-data")]
     known = {

@@ -71,6 +71,15 @@ async def test_the_first_answer_is_all_that_was_read_before_it(store: MemoryStor
     assert await watch.changed_keys() == {"a"}
 
 
+async def test_a_watch_that_begins_anew_tells_of_everything_once(store: MemoryStore) -> None:
+    watch = await started(store)
+    await watched(watch, "a")
+    assert await watch.changed_keys() == frozenset()
+    watch.begin_anew()
+    assert await watch.changed_keys() == {"a"}
+    assert await watch.changed_keys() == frozenset()
+
+
 async def test_what_comes_to_light_while_something_is_read_is_read_again(store: MemoryStore) -> None:
     watch = await started(store)
     reads: list[int] = []
