@@ -1,11 +1,14 @@
 """Owns the files in which a new device identity is downloaded: PEM, PKCS#12 and zip; keeps none of them."""
 
+import contextlib
 import io
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
@@ -31,6 +34,19 @@ class Download:
     name: str
     media_type: str
     content: bytes = field(repr=False)
+
+
+def issuer_above(certificate_pem: str, authorities: Iterable[str]) -> str:
+    """Return the one of the authorities, all in PEM, that signed the certificate; nothing if none of them did."""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
+    except ValueError:
+        return ""
+    for pem in authorities:
+        with contextlib.suppress(ValueError, TypeError, InvalidSignature):
+            certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(pem.encode()))
+            return pem
+    return ""
 
 
 def as_pem(identity: NewIdentity, name: str) -> Download:

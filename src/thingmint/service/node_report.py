@@ -46,11 +46,11 @@ class NodeReport:
     def authorities(self) -> Sequence[AuthorityShown]:
         """Return the service's own certificates: the roots, the issuers, those of the server's side."""
         own = self._node.registry.authorities
-        named = [("root", own.root), ("issuing", own.issuing.certificate), ("service", own.service.certificate)]
+        active, *retired = self._node.authority.issuers
+        named = [("root", own.root), ("issuing", active.certificate), ("service", own.service.certificate)]
         if own.rsa_service is not None:
             named.append(("rsa-service", own.rsa_service.certificate))
-        retired = [("retired", each.chain[0]) for each in own.retired]
-        return [_shown(name, certificate) for name, certificate in (*named, *retired)]
+        return [_shown(name, each) for name, each in (*named, *(("retired", each.certificate) for each in retired))]
 
     async def findings(self) -> Sequence[NodeFinding]:
         """Return the findings about the data directory, looked for once a minute and beside the event loop."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from thingmint.console.bundles import Download, NewIdentity, as_pem, as_pkcs12, as_zip
+from thingmint.console.bundles import Download, NewIdentity, as_pem, as_pkcs12, as_zip, issuer_above
 from thingmint.console.explained import explain_certificate, explain_request
 from thingmint.console.visit import Visit
 from thingmint.core.errors import InvalidRequest
@@ -67,8 +67,9 @@ async def download(visit: Visit) -> Response:
     certificate_id = form.get("certificate_id", "")
     if not _NAME.fullmatch(certificate_id):
         raise InvalidRequest("This is no certificate id")
-    authorities = "".join(each.pem for each in visit.services.node.authorities() if each.name == "issuing")
-    identity = NewIdentity(_pem(form.get("certificate_pem", "")), _pem(form.get("private_key", "")), authorities)
+    certificate_pem = _pem(form.get("certificate_pem", ""))
+    above = issuer_above(certificate_pem, (each.pem for each in visit.services.node.authorities()))
+    identity = NewIdentity(certificate_pem, _pem(form.get("private_key", "")), above)
     file = _file(identity, certificate_id[:_SHORT_NAME], form.get("format", ""), form.get("passphrase", ""))
     headers = {"content-disposition": f'attachment; filename="{file.name}"'}
     return Response(file.content, media_type=file.media_type, headers=headers)
