@@ -226,7 +226,7 @@ class Child:
         self._popen.returncode = 0
 
     async def reap(self, within: float) -> bool:
-        """Wait for the killed worker's end, but no longer than ``within`` seconds; say whether it ended."""
+        """Wait for the killed worker's end, but no longer than ``within`` seconds; return whether it ended."""
         # Polled, not awaited: a wait for a child that something else has reaped never returns.
         deadline = time.monotonic() + within
         while self._popen.poll() is None:

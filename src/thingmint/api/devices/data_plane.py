@@ -87,7 +87,7 @@ class AccountDevices(Protocol):
         ...
 
     async def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
-        """End a client's connection, and with it its session or its will; say whether it was connected."""
+        """End a client's connection, and with it its session or its will; return whether it was connected."""
         ...
 
     async def connection(self, client_id: str) -> OpenConnection | None:

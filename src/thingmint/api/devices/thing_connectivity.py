@@ -57,9 +57,9 @@ class GetThingConnectivityDataResponse(Message, frozen=True, kw_only=True):
 async def get_thing_connectivity_data(
     devices: Devices, caller: Caller, request: GetThingConnectivityDataRequest
 ) -> GetThingConnectivityDataResponse:
-    """Answer whether the client that is called as the thing is connected, and since when; if not, why it is not.
+    """Answer whether the client with the thing's name is connected and since when, or when and why it left.
 
-    Only ``connected`` is told of a client that has not been connected since the service started.
+    For a client that has not connected since the service started, the answer has ``connected`` only.
     """
     thing = await things.describe(devices.authority, caller, parse_thing_name(request.thing_name))
     edge = devices.edge_of(caller.scope)

@@ -28,7 +28,7 @@ class Openers:
 class Held:
     """What a file holds: the DER of its certificate and the public key of its private key, where there are such.
 
-    ``is_closed`` tells that a private key is there and could not be opened, for want of what opens it.
+    ``is_closed``: a private key is there, and its passphrase or key was not given.
     """
 
     certificate: bytes | None = None

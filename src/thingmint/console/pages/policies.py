@@ -51,7 +51,7 @@ async def create(visit: Visit) -> Response:
 
 
 async def check(visit: Visit) -> Response:
-    """Say whether a document is a policy; its line and column if it is none. Nothing is stored."""
+    """Show that a document is a policy, or the line and column of its error. Nothing is stored."""
     document = _document(visit)
     try:
         parse_new_iot_policy(document)

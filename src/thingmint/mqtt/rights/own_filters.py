@@ -31,7 +31,7 @@ class OwnFilters:
         return granted
 
     def remove(self, pattern: str) -> bool:
-        """Forget the filter; say whether there was one."""
+        """Forget the filter; return whether there was one."""
         return self._granted.pop(pattern, None) is not None
 
     def qos_for(self, topic: str) -> QoS | None:

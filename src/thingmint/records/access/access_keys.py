@@ -62,7 +62,7 @@ def insert_access_key(access_key: AccessKey) -> Steps[None]:
 
 
 def delete_access_key(access_key_id: str) -> Steps[bool]:
-    """Delete the access key; say whether it existed."""
+    """Delete the access key; return whether it existed."""
     deleted = yield from row_of(DELETE_ACCESS_KEY, access_key_id)
     return deleted is not None
 

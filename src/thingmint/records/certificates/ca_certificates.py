@@ -206,7 +206,7 @@ def update_ca_certificate(before: CACertificate, after: CACertificate) -> Steps[
 
 
 def delete_ca_certificate(ca_certificate: CACertificate) -> Steps[bool]:
-    """Delete the CA certificate if its stored version is still this one; say whether it was."""
+    """Delete the CA certificate if its stored version is still this one; return whether it was."""
     scope, version = ca_certificate.scope, ca_certificate.customer_version
     deleted = yield from row_of(
         DELETE_CA_CERTIFICATE, ca_certificate.certificate_id, scope.account, scope.region, version
@@ -223,13 +223,13 @@ def registration_code(scope: Scope) -> Steps[str | None]:
 
 
 def insert_registration_code(scope: Scope, code: str, at: datetime) -> Steps[bool]:
-    """Store a registration code unless the account has one; say whether it was stored."""
+    """Store a registration code unless the account has one; return whether it was stored."""
     inserted = yield from row_of(INSERT_REGISTRATION_CODE, scope.account, scope.region, code, column_of_time(at))
     return inserted is not None
 
 
 def delete_registration_code(scope: Scope) -> Steps[bool]:
-    """Delete the account's registration code; say whether it had one."""
+    """Delete the account's registration code; return whether it had one."""
     deleted = yield from row_of(DELETE_REGISTRATION_CODE, scope.account, scope.region)
     return deleted is not None
 

@@ -61,7 +61,7 @@ def certificate_providers(scope: Scope, page: PageRequest) -> Steps[Sequence[Cer
 
 
 def insert_certificate_provider(provider: CertificateProvider) -> Steps[bool]:
-    """Store a new provider unless its name or its operation has one; say whether it was stored."""
+    """Store a new provider unless its name or its operation has one; return whether it was stored."""
     inserted = yield from row_of(
         INSERT_PROVIDER,
         provider.scope.account,

@@ -177,7 +177,7 @@ def update_certificate(before: Certificate, after: Certificate) -> Steps[bool]:
 
 
 def delete_certificate(certificate: Certificate) -> Steps[bool]:
-    """Delete the certificate if its stored version is still this one; say whether it was."""
+    """Delete the certificate if its stored version is still this one; return whether it was."""
     scope, version = certificate.scope, certificate.customer_version
     deleted = yield from row_of(DELETE_CERTIFICATE, certificate.certificate_id, scope.account, scope.region, version)
     return deleted is not None

@@ -46,8 +46,8 @@ def incoming_certificate(scope: Scope, certificate_id: CertificateId) -> Steps[C
 def certificates_of_region_for_update(region: Region, certificate_id: CertificateId) -> Steps[Sequence[Certificate]]:
     """Return every account's certificate with this id, and keep others from changing them until this ends."""
     sql = CERTIFICATES_OF_REGION + FOR_UPDATE
-    # PostgreSQL lets this wait for whoever accepts a transfer, and then shows neither the row that this deleted nor
-    # the one that it inserted; what the second statement sees is all there is.
+    # On PostgreSQL this waits for an account that accepts a transfer, and shows neither the row that was deleted nor
+    # the one that was inserted; what the second statement sees is all there is.
     yield from rows_of(sql, certificate_id, region)
     found = yield from rows_of(sql, certificate_id, region)
     return tuple(map(certificate_of_row, found))

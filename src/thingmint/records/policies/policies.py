@@ -147,7 +147,7 @@ def policy_versions(scope: Scope, name: PolicyName) -> Steps[Sequence[PolicyVers
 
 
 def insert_policy(policy: DevicePolicy) -> Steps[bool]:
-    """Store a new policy without its version; say whether its name was free."""
+    """Store a new policy without its version; return whether its name was free."""
     inserted = yield from row_of(
         INSERT_POLICY,
         policy.scope.account,
@@ -196,7 +196,7 @@ def touch_policy_version(policy: DevicePolicy, version: int, at: datetime) -> St
 
 
 def delete_policy_version(policy: DevicePolicy, version: int) -> Steps[bool]:
-    """Delete the version; say whether it existed."""
+    """Delete the version; return whether it existed."""
     scope = policy.scope
     deleted = yield from row_of(DELETE_VERSION, scope.account, scope.region, policy.name, version)
     return deleted is not None

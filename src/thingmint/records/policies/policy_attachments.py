@@ -165,13 +165,13 @@ INHERITED_EARLIEST_FIRST = f"{_INHERITED} > $8 ORDER BY first ASC LIMIT $9"
 
 
 def attach_policy(scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
-    """Attach the policy; say whether it was not attached yet."""
+    """Attach the policy; return whether it was not attached yet."""
     row = yield from row_of(ATTACH, scope.account, scope.region, name, target)
     return row is not None
 
 
 def detach_policy(scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
-    """Detach the policy; say whether it was attached."""
+    """Detach the policy; return whether it was attached."""
     row = yield from row_of(DETACH, scope.account, scope.region, target, name)
     return row is not None
 

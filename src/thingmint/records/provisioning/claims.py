@@ -113,6 +113,6 @@ def expired_ownerships(at: datetime, limit: int) -> Steps[Sequence[Ownership]]:
 
 
 def delete_ownership(ownership: Ownership) -> Steps[bool]:
-    """Forget that a token was given out; say whether it was noted."""
+    """Forget that a token was given out; return whether it was noted."""
     deleted = yield from row_of(DELETE_OWNERSHIP, ownership.certificate_id)
     return deleted is not None

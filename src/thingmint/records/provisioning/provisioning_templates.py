@@ -166,7 +166,7 @@ def insert_template_version(template: ProvisioningTemplate, version: TemplateVer
 
 
 def delete_template_version(template: ProvisioningTemplate, version: int) -> Steps[bool]:
-    """Delete the version; say whether it existed."""
+    """Delete the version; return whether it existed."""
     deleted = yield from row_of(DELETE_VERSION, *_key(template), version)
     return deleted is not None
 

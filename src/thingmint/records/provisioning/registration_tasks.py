@@ -108,7 +108,7 @@ def registration_tasks(scope: Scope, status: TaskStatus | None, page: PageReques
 
 
 def insert_registration_task(task: RegistrationTask) -> Steps[bool]:
-    """Store a new task that nobody owns; say whether there was none running."""
+    """Store a new task that nobody owns; return whether there was none running."""
     inserted = yield from row_of(INSERT_TASK, *_columns_of_task(task))
     return inserted is not None
 
@@ -138,7 +138,7 @@ def take_registration_task(owner: str, at: datetime, until: datetime) -> Steps[R
 
 
 def own_registration_task(task: RegistrationTask, owner: str, until: datetime) -> Steps[bool]:
-    """Extend the owner's lease, or end it; say whether the task is the owner's still."""
+    """Extend the owner's lease, or end it; return whether the task is the owner's still."""
     row = yield from row_of(OWN_TASK, column_of_time(until), *_key(task), owner)
     return row is not None
 
@@ -156,7 +156,7 @@ def outcomes(task: RegistrationTask) -> Steps[Sequence[LineOutcome]]:
 
 
 def insert_outcome(task: RegistrationTask, outcome: LineOutcome) -> Steps[bool]:
-    """Store what came of a line; say whether that was not known yet."""
+    """Store what came of a line; return whether that was not known yet."""
     row = yield from row_of(INSERT_OUTCOME, *_key(task), outcome.line, int(outcome.succeeded), outcome.report)
     return row is not None
 
@@ -173,7 +173,7 @@ def old_registration_tasks(at: datetime, limit: int) -> Steps[Sequence[Registrat
 
 
 def delete_registration_task(task: RegistrationTask) -> Steps[bool]:
-    """Delete the task; say whether it existed."""
+    """Delete the task; return whether it existed."""
     row = yield from row_of(DELETE_TASK, *_key(task))
     return row is not None
 

@@ -74,13 +74,13 @@ def things_in_group(
 
 
 def add_thing_to_group(scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
-    """Put a thing that this transaction holds into a group that it holds; say whether that changed anything."""
+    """Put a thing that this transaction holds into a group that it holds; return whether that changed anything."""
     inserted = yield from row_of(INSERT_MEMBER, scope.account, scope.region, path[-1], column_of_path(path), name)
     return inserted is not None
 
 
 def remove_thing_from_group(scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
-    """Take the thing out of the group; say whether it was in it."""
+    """Take the thing out of the group; return whether it was in it."""
     deleted = yield from row_of(DELETE_MEMBER, name, path[-1], scope.account, scope.region)
     return deleted is not None
 

@@ -54,7 +54,7 @@ def attachment(scope: Scope, name: ThingName, principal: str) -> Steps[Attachmen
 
 
 def attach_principal(scope: Scope, attachment: Attachment) -> Steps[bool]:
-    """Attach a principal to a thing, both held by this transaction; say whether it was not attached before."""
+    """Attach a principal to a thing, both held by this transaction; return whether it was not attached before."""
     inserted = yield from row_of(
         INSERT_ATTACHMENT,
         scope.account,
@@ -67,7 +67,7 @@ def attach_principal(scope: Scope, attachment: Attachment) -> Steps[bool]:
 
 
 def detach_principal(scope: Scope, name: ThingName, principal: str) -> Steps[bool]:
-    """Detach the principal from the thing; say whether it was attached."""
+    """Detach the principal from the thing; return whether it was attached."""
     return (yield from row_of(DELETE_ATTACHMENT, name, principal, scope.account, scope.region)) is not None
 
 

@@ -163,7 +163,7 @@ async def ensure_administrator(
     origin: AccessKeyOrigin,
     events: EventSink = UNHEARD,
 ) -> bool:
-    """Give the account its administrator's key unless it has it; say whether anything was stored.
+    """Give the account its administrator's key unless it has it; return whether anything was stored.
 
     A key of the first start is stored only in a database without any access key: an operator who deletes it means it.
     A key from the settings replaces whatever stands under its id with another secret, and any earlier key from the

@@ -50,7 +50,7 @@ async def attach(
 
 
 def attached(caller: Caller, name: PolicyName, target: PolicyTarget) -> Steps[bool]:
-    """Attach the policy as a step of a program; say whether it was not attached yet. Raises what `attach` does."""
+    """Attach the policy as a step of a program; return whether it was not attached yet. Raises what `attach` does."""
     certificate = yield from _lock(caller, name, target)
     if certificate is not None and certificate.status is CertificateStatus.PENDING_TRANSFER:
         # At its new owner's it would have a policy that is not there.

@@ -44,7 +44,7 @@ ALL_GROUPS_OF_A_THING = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
 
 
 def policy_step(scope: Scope, planned: PolicyPlan, generation_id: str, at: datetime) -> Steps[bool]:
-    """Make sure that the policy is there; say whether it was created.
+    """Make sure that the policy is there; return whether it was created.
 
     Raises RegistrationFailed if a policy that is only named does not exist, UpdateConflict if the name that belongs to
     the document is taken by a policy none of whose versions has it.

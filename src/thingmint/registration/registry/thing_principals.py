@@ -39,7 +39,7 @@ def parse_certificate(scope: Scope, principal: str) -> CertificateTarget:
 
 
 def attach_certificate(thing: Thing, target: CertificateTarget, type_: ThingPrincipalType | None = None) -> Steps[bool]:
-    """Attach the certificate to a thing that the transaction holds; say whether that changed anything.
+    """Attach the certificate to a thing that the transaction holds; return whether that changed anything.
 
     Without a type, an attachment stays what it is and a new one is not exclusive. Raises ResourceNotFound if there is
     no such certificate, InvalidRequest if the types of this attachment and of those that exist exclude each other, or
