@@ -3,11 +3,13 @@
 import socket
 import time
 import uuid
+from functools import partial
 
 import structlog
 
 from thingmint import __version__
 from thingmint.core.identifiers import Scope
+from thingmint.host.proxied import TrustedProxies
 from thingmint.host.words import in_words
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
 from thingmint.mqtt.counters import Counters
@@ -41,6 +43,7 @@ def device_edge(node: OpenNode, limits: GatewayLimits) -> DeviceEdge:
         counters=counters,
         observe_refusal=metrics.device_refused,
         observe_turned_away=metrics.device_connections_turned_away,
+        proxies=TrustedProxies(config.proxy_protocol, partial(metrics.proxy_headers_refused, "devices")),
         observe_unserved=metrics.unserved_messages,
         membership=_membership(node),
     )
