@@ -126,7 +126,7 @@ class Settings:
     at_issuer_end: str = row(
         Choice(("refuse", "shorten")),
         "refuse",
-        "What becomes of certificates that would outlive their issuer: refuse, or shorten to its end.",
+        "What to do with a certificate that would outlive its issuer: refuse it, or shorten it to the issuer's end.",
         Group.KEYS,
     )
     pkcs11_module: Path | None = row(

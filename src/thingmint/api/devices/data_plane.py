@@ -71,7 +71,7 @@ class AccountDevices(Protocol):
     """What can be done with messages and connections of one account's devices, on behalf of its operators."""
 
     async def publish(self, message: DeviceMessage) -> None:
-        """Pass a message on to whoever receives it.
+        """Pass a message on to its receivers.
 
         Raises InvalidRequest for a topic or property that no message may have, Throttled if there is no room to retain
         it, ServiceUnavailable if the broker does not answer.

@@ -13,7 +13,7 @@ from thingmint.core.registry.description import ensure_description
 # minutes between deprecation and deletion.
 MAX_SEARCHABLE_ATTRIBUTES = 3
 DELETABLE_AFTER = timedelta(minutes=5)
-# AWS's words, whatever the wait is: Terraform's provider waits and tries again when it reads them.
+# AWS's words, for any length of the wait: Terraform's provider waits and tries again when it reads them.
 WAIT_BEFORE_DELETION = "Please wait for 5 minutes after deprecation and then retry deleting the thing type"
 
 _USER_PROPERTY_KEY = re.compile(r"[a-zA-Z0-9:$.]{1,128}")

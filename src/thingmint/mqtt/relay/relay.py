@@ -2,7 +2,7 @@
 
 The broker has one space of topics and client ids, so it serves one account: that of the service.
 Sessions, retained messages, wills and shared subscriptions are the broker's. Nothing that starts with ``$`` reaches it,
-whoever asks, and nothing that it sends of such topics reaches a device.
+for any device, and nothing that it sends of such topics reaches a device.
 """
 
 import asyncio

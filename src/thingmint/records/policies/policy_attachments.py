@@ -183,7 +183,7 @@ def count_policies(scope: Scope, target: str) -> Steps[int]:
 
 
 def is_policy_attached(scope: Scope, name: PolicyName) -> Steps[bool]:
-    """Say whether the policy is attached to anything."""
+    """Return whether the policy is attached to anything."""
     row = yield from row_of(ANY_TARGET, scope.account, scope.region, name)
     return row is not None
 
