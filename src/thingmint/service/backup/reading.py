@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from thingmint.data_directory.authorities import opened_key, sealing_key_material
+from thingmint.data_directory.backed_up_files import is_name_of_backup
+from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.sealing import Sealer
+from thingmint.host.words import in_words
+from thingmint.issuance.private_keys import PassphraseMissing, PrivateKey
 from thingmint.registration.kernel.ports import SecretSealer
 from thingmint.service.backup.container import BackupDamaged, Member, members
 from thingmint.service.backup.contents import (
@@ -27,10 +31,11 @@ from thingmint.service.backup.contents import (
 )
 
 KEY_SUFFIX, SEALING_KEY = ".key", "keys/sealing.key"
+MAX_FILE_BYTES = 1 << 20
 
 
 class BackupReader:
-    """Reads an open file from its begin. ``manifest`` is there when `contents` has ended."""
+    """Reads an open file from its begin. ``manifest`` and ``files`` are there when `contents` has ended."""
 
     def __init__(self, file: BinaryIO) -> None:
         """Read the head; raise BackupDamaged if there is none."""
@@ -42,7 +47,7 @@ class BackupReader:
         self._sealed = b""
         self._files = {HEAD: digest_of(first.content)}
         self._tables: dict[str, _Running] = {}
-        self._keys: dict[str, bytes] = {}
+        self.files: dict[str, bytes] = {}
 
     def contents(self) -> Iterator[Member]:
         """Yield files and parts of tables, then compare all of them with the manifest; raise BackupDamaged."""
@@ -54,8 +59,7 @@ class BackupReader:
                 self._tables.setdefault(member.name.split("/")[1], _Running()).add(member.content)
             else:
                 self._files[member.name] = digest_of(member.content)
-                if member.name.endswith(KEY_SUFFIX):
-                    self._keys[member.name] = member.content
+                self._keep(member)
             yield member
         raise BackupDamaged(f"{MANIFEST} is missing: the backup is not whole")
 
@@ -64,13 +68,19 @@ class BackupReader:
 
         Raises AuthorityUnusable, which names the key, if the passphrase is wrong or missing.
         """
-        opened = {name: opened_key(name, content, passphrase) for name, content in self._keys.items()}
+        keys = {name: content for name, content in self.files.items() if name.endswith(KEY_SUFFIX)}
+        opened = {name: _opened(name, content, passphrase) for name, content in keys.items()}
         return Sealer(sealing_key_material(SEALING_KEY, opened.get(SEALING_KEY)), os.urandom)
 
     def require_sealed_by(self, sealer: SecretSealer) -> None:
         """Return if who made the backup had the service's sealing key; raise BackupDamaged, ServiceUnavailable."""
         if sealer.unseal(self._sealed, MANIFEST_SEALED_AS) != self.manifest_digest.encode():
             raise BackupDamaged(f"{SEALED} is of another backup of the same service")
+
+    def _keep(self, member: Member) -> None:
+        if not is_name_of_backup(member.name) or len(member.content) > MAX_FILE_BYTES:
+            raise BackupDamaged(f"{member.name} is not a file that a backup holds")
+        self.files[member.name] = member.content
 
     def _compare(self, member: Member) -> None:
         manifest = read_manifest(member)
@@ -90,6 +100,13 @@ class BackupReader:
         if self._tables:
             raise BackupDamaged(f"the manifest does not have {', '.join(self._tables)}")
         self.manifest, self.manifest_digest, self._sealed = manifest, digest_of(member.content), sealed.content
+
+
+def _opened(name: str, content: bytes, passphrase: bytes | None) -> PrivateKey:
+    try:
+        return opened_key(name, content, passphrase)
+    except PassphraseMissing as error:
+        raise AuthorityUnusable(f"{name}: {in_words(error)}") from error
 
 
 @dataclass(slots=True)
