@@ -36,4 +36,4 @@ def test_phrase_has_a_plainer_word(phrase: str) -> None:
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if pattern.search(line)
     ]
-    assert found == [], f"write: {PLAINER[phrase]}"
+    assert not found, f"write: {PLAINER[phrase]}\n" + "\n".join(found)
