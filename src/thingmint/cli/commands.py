@@ -230,7 +230,7 @@ def revoke_certificate(certificate_id: str, reason: str, **flags: object) -> Non
 
 @main.group()
 def node() -> None:
-    """Look at the nodes that serve one database."""
+    """Look at the nodes that serve one database, and at what they share."""
 
 
 @node.command("list")
@@ -241,6 +241,18 @@ def list_nodes(as_json: bool, **flags: object) -> None:
     from thingmint.cli.node import list_nodes as show
 
     show(config_of(flags), as_json=as_json)
+
+
+@node.command("remove-root-key")
+@settings_options(("data_dir", "database_url", "database_password_file"))
+def remove_root_key(**flags: object) -> None:
+    """Remove the root's private key from the database, so that nodes that join do not get it.
+
+    Keep a copy of keys/root-ca.key in a safe place: new authorities need it. Delete it on each node afterwards.
+    """
+    from thingmint.cli.node import remove_root_key as remove
+
+    remove(config_of(flags))
 
 
 @main.command()
@@ -260,7 +272,7 @@ main.add_command(log)
 
 
 @main.command()
-@settings_options(("data_dir", "ca_passphrase_file"))
+@settings_options(("data_dir", "ca_passphrase_file", "database_url", "database_password_file"))
 @click.option(
     "--new-passphrase-file",
     type=click.Path(path_type=Path),
@@ -268,9 +280,9 @@ main.add_command(log)
 )
 @click.option("--remove", is_flag=True, help="Store the keys without a passphrase from now on.")
 def seal(new_passphrase_file: Path | None, remove: bool, **flags: object) -> None:
-    """Add, change or remove the passphrase of the keys in a data directory.
+    """Add, change or remove the passphrase of the keys in a data directory, and of their copies in its database.
 
-    ca_passphrase_file is the present one.
+    ca_passphrase_file is the present one. Nodes that join need the passphrase of the copies.
     """
     from thingmint.cli.seal import seal_keys
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from thingmint.data_directory.certificate_files import (
     AuthorityUnusable,
@@ -35,6 +35,7 @@ from thingmint.issuance.private_keys import (
     dump_private_key,
     generate_private_key,
     load_private_key,
+    sealing_key_material,
 )
 from thingmint.issuance.trust_anchor import (
     CertificateAuthority,
@@ -224,7 +225,7 @@ class AuthorityFiles:
             raise AuthorityUnusable(f"{path} is missing")
 
     def _sealing_key_material(self) -> bytes:
-        private_key = self._key(SEALING, "ecdsa-p256")
-        if not isinstance(private_key, ec.EllipticCurvePrivateKey):
-            raise AuthorityUnusable(f"{key_path(self.data_dir, SEALING)} is not an ECDSA key")
-        return private_key.private_numbers().private_value.to_bytes(32, "big")
+        try:
+            return sealing_key_material(self._key(SEALING, "ecdsa-p256"))
+        except PrivateKeyError as error:
+            raise AuthorityUnusable(f"{key_path(self.data_dir, SEALING)}: {reason_of(error)}") from error
