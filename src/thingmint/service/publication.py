@@ -67,7 +67,9 @@ def publication_of(
     return Publication(publisher, PublicApplication(registry.clock, revokers, lists, status))
 
 
-def public_server(publication: Publication, address: Address, max_connections: int, metrics: Metrics) -> Server:
+def public_server(
+    publication: Publication, address: Address, max_connections: int, metrics: Metrics, *, shares_port: bool
+) -> Server:
     """Return a server of plain HTTP on an address of its own, which does not listen yet."""
     return Server(
         Front((publication.mounted(),), new_request_id),
@@ -76,6 +78,7 @@ def public_server(publication: Publication, address: Address, max_connections: i
         ssl_context=None,
         limits=Limits(max_connections=max_connections, max_requests=max_connections),
         observe_turned_away=metrics.public_connections_turned_away,
+        shares_port=shares_port,
     )
 
 

@@ -136,6 +136,8 @@ def _require_agreement(config: Config) -> None:
         and config.public in (config.api, config.mqtt, config.mqtt_alpn)
     ):
         raise ConfigError(f"public must be another address than those of the API and of devices, not {config.public}")
+    if config.workers > 1 and config.database_url is None:
+        raise ConfigError(f"workers = {config.workers} needs database_url: on SQLite, one process serves the registry")
     if config.database_password_file is not None and config.database_url is None:
         raise ConfigError("database_password_file is of no use without database_url")
     if (config.root_access_key_id is None) != (config.root_secret_access_key is None):

@@ -61,6 +61,7 @@ class Gateway:
         observe_connections: Callable[[int], None] | None = None,
         counters: Counters | None = None,
         observe_turned_away: Callable[[int], None] | None = None,
+        shares_ports: bool = False,
     ) -> None:
         self._limits = limits or GatewayLimits()
         self._counters = counters or Counters()
@@ -78,6 +79,7 @@ class Gateway:
             limits=self._limits,
             observe_connections=observe_connections,
             observe_turned_away=observe_turned_away,
+            shares_ports=shares_ports,
         )
         self._data_plane = data_plane
         self._new_services = functools.partial(

@@ -46,6 +46,7 @@ class Listener:
         limits: GatewayLimits,
         observe_connections: Callable[[int], None] | None = None,
         observe_turned_away: Callable[[int], None] | None = None,
+        shares_ports: bool = False,
     ) -> None:
         """Serve the host's port, and ``also`` those of other hosts; the limits are for all of them together."""
         self._new_protocol = new_protocol
@@ -66,6 +67,7 @@ class Listener:
             whose="device",
             max_connections=limits.max_connections,
             observe_turned_away=observe_turned_away,
+            shares_ports=shares_ports,
         )
 
     @property

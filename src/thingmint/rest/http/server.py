@@ -68,6 +68,7 @@ class Server:
         observe_connections: Callable[[int], None] | None = None,
         observe_turned_away: Callable[[int], None] | None = None,
         spared: Collection[bytes] = (),
+        shares_port: bool = False,
     ) -> None:
         """Serve the paths that are ``spared`` however many requests are in flight, and do not count them."""
         self._spared = spared
@@ -84,6 +85,7 @@ class Server:
             whose="API",
             max_connections=self._limits.max_connections,
             observe_turned_away=observe_turned_away,
+            shares_ports=shares_port,
         )
 
     @property
