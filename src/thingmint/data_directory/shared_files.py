@@ -9,13 +9,12 @@ from pathlib import Path
 
 from cryptography import x509
 
-from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SEALING, SERVICE
-from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path, is_sealed, key_path
+from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SEALING, SERVICE, opened_key
+from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path, key_path
 from thingmint.data_directory.files import make_directory, write_durably
 from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, destroy_key_files, destroyed_path
-from thingmint.host.words import reason_of
 from thingmint.issuance.issuing_ca import issuer_id_of
-from thingmint.issuance.private_keys import PrivateKey, PrivateKeyError, dump_private_key, load_private_key
+from thingmint.issuance.private_keys import PrivateKey, dump_private_key, load_private_key
 
 _CERTIFICATES = (ROOT, ISSUING, SERVICE, RSA_SERVICE)
 _KEYS = (*_CERTIFICATES, SEALING)
@@ -40,7 +39,7 @@ def read_shared(data_dir: Path, name: str, passphrase: bytes | None) -> bytes:
     stored = path.read_bytes()
     if not name.endswith(".key"):
         return stored
-    return dump_private_key(_opened(path, stored, passphrase if is_sealed(stored) else None), None)
+    return dump_private_key(opened_key(str(path), stored, passphrase), None)
 
 
 def issuer_of_key(data_dir: Path, name: str) -> str | None:
@@ -78,15 +77,8 @@ def write_shared(data_dir: Path, contents: Mapping[str, bytes], passphrase: byte
 def _write_key(path: Path, private_key: PrivateKey, passphrase: bytes) -> None:
     if path.exists():
         stored = path.read_bytes()
-        present = _opened(path, stored, passphrase if is_sealed(stored) else None)
+        present = opened_key(str(path), stored, passphrase)
         if present.public_key() != private_key.public_key():
             raise AuthorityUnusable(f"{path} is not the key that the nodes of the database have: move it away")
         return
     write_durably(path, dump_private_key(private_key, passphrase), 0o600)
-
-
-def _opened(path: Path, stored: bytes, passphrase: bytes | None) -> PrivateKey:
-    try:
-        return load_private_key(stored, passphrase)
-    except PrivateKeyError as error:
-        raise AuthorityUnusable(f"{path}: {reason_of(error)}") from error

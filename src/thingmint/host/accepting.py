@@ -29,7 +29,7 @@ class Edge(Protocol):
 
     @property
     def has_no_room(self) -> bool:
-        """Whether another connection may come only in the place of one that is open."""
+        """Whether another connection can be accepted only if an open one is closed."""
         ...
 
     @property

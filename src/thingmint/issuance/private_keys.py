@@ -17,7 +17,6 @@ PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 # OWASP's figure for PBKDF2 with SHA-256; a guess costs 0.1 s, and so does each key at the start of the service.
 _KDF_ROUNDS = 600_000
 _PEM_START = b"-----BEGIN"
-_SEALING_BITS = 256
 
 # The kinds of keys that the service's authorities may have, by the names of the setting `ca_key_type`.
 KEY_TYPES: dict[str, Callable[[], PrivateKey]] = {
@@ -93,16 +92,6 @@ def load_private_key(stored: bytes, passphrase: bytes | None) -> PrivateKey:
     return private_key
 
 
-def sealing_key_material(private_key: PrivateKey) -> bytes:
-    """Return the 32 bytes of a P-256 key from which the sealing of secrets is derived.
-
-    Raises PrivateKeyUnreadable for a key of another kind.
-    """
-    if not isinstance(private_key, ec.EllipticCurvePrivateKey) or private_key.key_size != _SEALING_BITS:
-        raise PrivateKeyUnreadable("it is not a P-256 key")
-    return private_key.private_numbers().private_value.to_bytes(_SEALING_BITS // 8, "big")
-
-
 def _load_pem(stored: bytes, passphrase: bytes | None) -> object:
     try:
         return serialization.load_pem_private_key(stored, passphrase)
@@ -116,7 +105,7 @@ def _load_pem(stored: bytes, passphrase: bytes | None) -> object:
 
 def _load_pkcs12(stored: bytes, passphrase: bytes | None) -> object:
     if passphrase is None:
-        # PKCS#12 is a SEQUENCE; whatever else lies here is no key.
+        # PKCS#12 is a SEQUENCE; other content is no key.
         if stored.startswith(b"\x30"):
             raise PassphraseMissing("the private key is sealed, and no passphrase was given")
         raise _unreadable(passphrase)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from thingmint.data_directory.authorities import ROOT
-from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path, is_sealed
+from thingmint.data_directory.authorities import ROOT, sealing_key_material
+from thingmint.data_directory.certificate_files import certificate_path, is_sealed
 from thingmint.data_directory.files import make_directory, write_durably
 from thingmint.data_directory.sealing import Sealer
 from thingmint.data_directory.shared_files import issuer_of_key, read_shared, shared_names, write_shared
@@ -23,7 +23,6 @@ from thingmint.issuance.private_keys import (
     PrivateKeyError,
     dump_private_key,
     load_private_key,
-    sealing_key_material,
 )
 from thingmint.records import authority_copies as copy_table
 from thingmint.records import issuers as issuer_table
@@ -163,10 +162,7 @@ def _copy(sealer: SecretSealer, data_dir: Path, name: str, passphrase: bytes) ->
 
 
 def _sealer(sealing_key: PrivateKey) -> Sealer:
-    try:
-        return Sealer(sealing_key_material(sealing_key), os.urandom)
-    except PrivateKeyError as error:
-        raise AuthorityUnusable("the sealing key is not an ECDSA key") from error
+    return Sealer(sealing_key_material(SEALING_KEY, sealing_key), os.urandom)
 
 
 def _opens(stored: bytes, passphrase: bytes) -> bool:

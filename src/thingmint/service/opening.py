@@ -23,6 +23,7 @@ from thingmint.data_directory.buckets import Buckets, NoBuckets
 from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path
 from thingmint.data_directory.files import held, make_directory
 from thingmint.data_directory.sealing import Sealer
+from thingmint.data_directory.unfinished_restore import RestoreUnfinished, require_no_mark
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
 from thingmint.host.telemetry import Metrics
 from thingmint.host.words import in_words
@@ -104,6 +105,7 @@ async def open_registry(
 
     Only a process that holds the directory may create.
     """
+    _require_restored(config)
     files = AuthorityFiles(
         data_dir=config.data_dir,
         passphrase=read_passphrase(config.ca_passphrase_file, os.environ),
@@ -323,7 +325,15 @@ async def store_beside_service(config: Config) -> AsyncIterator[Store]:
         await store.close()
 
 
+def _require_restored(config: Config) -> None:
+    try:
+        require_no_mark(config.data_dir)
+    except RestoreUnfinished as error:
+        raise StartRefused(in_words(error)) from error
+
+
 def _require_registry(config: Config) -> None:
+    _require_restored(config)
     if not certificate_path(config.data_dir, ROOT).exists():
         raise StartRefused(f"{config.data_dir} holds no registry yet: `thingmint serve` makes it")
     require_same_storage(config)

@@ -1,4 +1,4 @@
-"""Owns the forms of settings that name a place: hosts and ports, brokers, URLs, paths and server names."""
+"""Owns the forms of settings that name a place: hosts and ports, URLs, paths and server names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,28 +42,6 @@ class HostAndPort:
     def shown(self, value: object) -> object:
         """Return ``host:port``."""
         return str(value)
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerAddress:
-    """The built-in broker, or the address of another one: ``local``, ``unix:/path`` or ``tcp:host:port``."""
-
-    metavar: str = "local|unix:PATH|tcp:HOST:PORT"
-    toml: object = str
-
-    def parse(self, name: str, value: object) -> str:
-        """Return the address as it is written."""
-        address = str(value)
-        kind, colon, rest = address.partition(":")
-        if kind == "tcp" and colon:
-            parse_address(rest, name)
-        elif address != "local" and not (kind == "unix" and rest.startswith("/")):
-            raise ConfigError(f"{name} must be local, unix:/path or tcp:host:port, not {address!r}")
-        return address
-
-    def shown(self, value: object) -> object:
-        """Return the address."""
-        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from thingmint.host.host_names import is_concrete, is_loopback
 from thingmint.host.words import in_words
+from thingmint.settings.broker_forms import BY_TABLE, LOCAL
 from thingmint.settings.file import FILE_NAME, read_file
 from thingmint.settings.forms import ConfigError
 from thingmint.settings.setting import Setting
@@ -142,7 +143,9 @@ def _require_agreement(config: Config) -> None:
         raise ConfigError("database_password_file is of no use without database_url")
     if (config.root_access_key_id is None) != (config.root_secret_access_key is None):
         raise ConfigError("root_access_key_id and root_secret_access_key must be given together")
-    if config.mqtt_data_plane != "local" and config.mqtt_broker_open_seconds >= config.mqtt_connect_seconds:
+    if (config.mqtt_data_plane == BY_TABLE) != bool(config.mqtt_brokers):
+        raise ConfigError("mqtt_data_plane must be brokers if the file has the table mqtt_brokers, and only then")
+    if config.mqtt_data_plane != LOCAL and config.mqtt_broker_open_seconds >= config.mqtt_connect_seconds:
         # Otherwise the device's own time ends first, and it is not told that the broker is not available.
         raise ConfigError(
             f"mqtt_broker_open_seconds ({config.mqtt_broker_open_seconds:g}) must be less than mqtt_connect_seconds "

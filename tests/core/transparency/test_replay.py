@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from thingmint.core.transparency.replay import Present, Replay, Subject
+from thingmint.core.transparency.replay import Present, Replay
+from thingmint.core.transparency.told import Subject
 
 ID = "ab" * 32
 SOURCE, TARGET = "111111111111", "222222222222"

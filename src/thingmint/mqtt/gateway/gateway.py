@@ -138,6 +138,7 @@ class Gateway:
         """Listen and serve; raise OSError if no address of the host can be bound."""
         loop = asyncio.get_running_loop()
         self._services = self._new_services(loop=loop, turns=Turns(loop), slow_turns=Turns(loop))
+        await self._data_plane.start()
         await self._listener.start()
         self._lag = LoopLag(loop, self._counters.observer.loop_lag)
         trim = glibc_trim()

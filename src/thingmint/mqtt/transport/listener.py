@@ -167,7 +167,7 @@ class Listener:
 
     @property
     def has_no_room(self) -> bool:
-        """Whether another connection may come only in the place of one that is open."""
+        """Whether another connection can be accepted only if an open one is closed."""
         return self._queue.is_full or self.open_connections >= self._acceptor.capacity
 
     @property

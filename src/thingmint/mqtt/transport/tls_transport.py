@@ -149,7 +149,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             self._say_last_words()
 
     def abort(self) -> None:
-        """Close at once, whatever is still unsent."""
+        """Close at once; unsent bytes are lost."""
         if self._state is not _State.LOST:
             self._state = _State.CLOSING
             if self._lower is not None:
@@ -254,7 +254,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             self._tell_end()
 
     def _work_on_records(self) -> bool:
-        """Deliver whole records; return whether more has come to light since, after all of them were delivered."""
+        """Deliver whole records; return whether more have arrived by the time all of them were delivered."""
         try:
             if self._state is _State.HANDSHAKE:
                 self._establish(self._records.shake_hands())

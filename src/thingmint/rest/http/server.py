@@ -153,7 +153,7 @@ class Server:
 
     @property
     def has_no_room(self) -> bool:
-        """Whether another connection may come only in the place of one that is open."""
+        """Whether another connection can be accepted only if an open one is closed."""
         return len(self._connections) >= self._acceptor.capacity
 
     @property
@@ -217,7 +217,7 @@ class Server:
             self._forget(connection)
 
     def _has_room(self) -> bool:
-        """Return whether one more request can be worked on, in the place of another one if necessary."""
+        """Return whether one more request can be worked on, in place of another one if necessary."""
         return len(self._state.tasks) < self._limits.max_requests or self._make_room()
 
     def _make_room(self) -> bool:

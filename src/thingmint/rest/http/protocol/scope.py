@@ -1,4 +1,4 @@
-"""Owns what an application is told of a request before its body: ASGI's scope."""
+"""Owns ASGI's scope: what an application learns of a request before its body."""
 
 import asyncio
 import urllib.parse
