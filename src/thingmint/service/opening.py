@@ -227,7 +227,7 @@ def registration_authority(
         require_validity(issuers.active, registry.clock.now())
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)
-        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer)), _log)
+        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer), registry.scope.account), _log)
         roles = read_role_policies(registry.config.roles, registry.config.data_dir)
     except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
         raise StartRefused(in_words(error)) from error
