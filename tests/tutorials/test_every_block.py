@@ -17,6 +17,7 @@ ROOT = DOCS.parent
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *ROOT.glob("packages/*/README.md")])
 # Pages whose commands need a running service and nothing else; each is followed in a shell of its own.
 BESIDE_A_SERVICE = (
+    "README.md",
     "reference/settings.md",
     "reference/events.md",
     "reference/audit.md",
@@ -73,7 +74,7 @@ class Block:
         folder, _, name = self.page.removeprefix("docs/").rpartition("/")
         beside = {page.name: page.read_text() for page in Path(__file__).parent.glob("test_*.py")}
         followed = f'"{name}"' if folder in ("tutorials", "how-to") else f'/ "{self.page}"'
-        return f"{folder}/{name}" in BESIDE_A_SERVICE or any(followed in text for text in beside.values())
+        return self.page.removeprefix("docs/") in BESIDE_A_SERVICE or any(followed in text for text in beside.values())
 
 
 def blocks() -> Iterator[Block]:
