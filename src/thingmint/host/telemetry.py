@@ -227,7 +227,7 @@ def configure_logging(log_format: str, level: str, stream: TextIO | None = None)
     )
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso" if log_format == "json" else "%Y-%m-%d %H:%M:%SZ", utc=True),
         structlog.processors.format_exc_info,
         mask_secrets,
     ]

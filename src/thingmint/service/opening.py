@@ -31,6 +31,7 @@ from thingmint.issuance.profile import ProfileError, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.issuance.trust_anchor import CertificateAuthority
 from thingmint.keys.engines import EngineUnavailable, choose_engine
+from thingmint.keys.generators import Engine
 from thingmint.keys.in_process import InProcessKeys
 from thingmint.keys.pool import KeyPool
 from thingmint.public.addresses import addresses_below
@@ -183,7 +184,9 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
         choice = choose_engine(config.key_engine)
     except EngineUnavailable as error:
         raise StartRefused(in_words(error)) from error
-    _log.info("key engine", engine=choice.engine.value, reason=choice.reason)
+    if config.key_engine != Engine.OPENSSL:
+        # Without the setting there is nothing to tell: the first start is quiet.
+        _log.info("key engine", engine=choice.engine.value, reason=choice.reason)
     pool = KeyPool(
         reserve,
         config.key_workers,
