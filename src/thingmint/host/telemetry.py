@@ -52,9 +52,16 @@ class Metrics:
             ("listener",),
             registry=registry,
         )
+        self._proxy_headers_refused = Counter(
+            "thingmint_proxy_headers_refused",
+            "Connections of networks in proxy_protocol without a valid header.",
+            ("listener",),
+            registry=registry,
+        )
         for listener in ("api", "devices", "public"):
             # A counter that is not there cannot be told from one that is zero.
             self._turned_away.labels(listener)
+            self._proxy_headers_refused.labels(listener)
         self._unserved = Counter(
             "thingmint_messages_not_served",
             "Messages of devices to topics that AWS IoT serves and this service does not.",
@@ -143,6 +150,10 @@ class Metrics:
     def device_connections_turned_away(self, count: int) -> None:
         """Count connections of devices that found no room or were closed in favour of others."""
         self._turned_away.labels("devices").inc(count)
+
+    def proxy_headers_refused(self, listener: str, count: int) -> None:
+        """Count connections of balancers that do not begin with a header of the PROXY protocol."""
+        self._proxy_headers_refused.labels(listener).inc(count)
 
     def unserved_messages(self, count: int) -> None:
         """Count messages to topics that AWS IoT serves and this service does not."""

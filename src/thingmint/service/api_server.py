@@ -14,6 +14,7 @@ from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
 from thingmint.api.wire.routing import Router
 from thingmint.console.application import PREFIX as CONSOLE_PREFIX
 from thingmint.console.application import Console
+from thingmint.host.proxied import TrustedProxies
 from thingmint.public.addresses import PREFIXES as PUBLIC_PREFIXES
 from thingmint.public.log_pages import LogPages
 from thingmint.registration.kernel.tags import stored_tags
@@ -72,6 +73,7 @@ def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> ApiSer
         limits=Limits(max_connections=max_connections, max_requests=config.max_requests),
         observe_connections=node.metrics.connections,
         observe_turned_away=node.metrics.api_connections_turned_away,
+        proxies=TrustedProxies(config.proxy_protocol, partial(node.metrics.proxy_headers_refused, "api")),
         spared=SPARED,
     )
     return ApiServer(server, _nothing if console is None else console.stop)

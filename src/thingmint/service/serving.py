@@ -73,7 +73,8 @@ async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
         stack.push_async_callback(server.stop, GRACE_SECONDS)
         public_port = None
         if node.config.public is not None:
-            public = public_server(node.publication, node.config.public, public_connections, node.metrics)
+            proxies = node.config.proxy_protocol
+            public = public_server(node.publication, node.config.public, public_connections, proxies, node.metrics)
             await public.start()
             stack.push_async_callback(public.stop, GRACE_SECONDS)
             public_port = public.port

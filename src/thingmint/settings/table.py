@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from thingmint.settings.address_forms import Address, FilePath, HostAndPort, ServerNames, URLWithPassword
+from thingmint.host.listening import Network
+from thingmint.settings.address_forms import (
+    Address,
+    FilePath,
+    HostAndPort,
+    Networks,
+    ServerNames,
+    URLWithPassword,
+)
 from thingmint.settings.broker_forms import BrokerPlace, BrokersOfAccounts, BrokerTable
 from thingmint.settings.forms import Choice, Hidden, Maybe, Number, Switch, Text, WholeNumber
 from thingmint.settings.setting import FILE_ONLY, NOT_IN_THE_FILE, SECRET, Group, Setting, row, setting_of
@@ -48,6 +56,12 @@ class Settings:
         ServerNames(),
         ("localhost", "127.0.0.1"),
         "A DNS name or IP address in the server's certificate; the first is the device endpoint.",
+        Group.SERVICE,
+    )
+    proxy_protocol: tuple[Network, ...] = row(
+        Networks(),
+        (),
+        "A network of balancers, whose connections must begin with a PROXY protocol header; from others none is read.",
         Group.SERVICE,
     )
     test_mode: bool = row(

@@ -5,6 +5,7 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import Final
 
+from thingmint.host.proxy_header import CarriedAddresses
 from thingmint.rest.asgi_messages import HTTPScope, Version
 from thingmint.rest.http.protocol.request_parser import RequestHead
 
@@ -21,9 +22,11 @@ class Ends:
     server: tuple[str, int | None] | None
 
     @classmethod
-    def of(cls, transport: asyncio.BaseTransport) -> "Ends":
-        """Return the ends of a transport."""
+    def of(cls, transport: asyncio.BaseTransport, carried: CarriedAddresses | None = None) -> "Ends":
+        """Return the ends of a transport, or those that a trusted balancer carried."""
         scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+        if carried is not None:
+            return cls(scheme, carried.source, carried.destination)
         return cls(scheme, _address(transport, "peername"), _address(transport, "sockname"))
 
     def scope_of(self, head: RequestHead) -> HTTPScope:
