@@ -47,9 +47,13 @@ _log = structlog.get_logger("thingmint")
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """The server, which does not listen yet, and what ends the streams of the console before it stops."""
+    """The server, which does not listen yet, and what ends the streams of the console before it stops.
+
+    ``calls`` is how callers' requests become operations, with one count of quotas for every port.
+    """
 
     server: Server
+    calls: Calls
     end_streams: Callable[[], None]
 
 
@@ -74,7 +78,7 @@ def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> ApiSer
         observe_turned_away=node.metrics.api_connections_turned_away,
         spared=SPARED,
     )
-    return ApiServer(server, _nothing if console is None else console.stop)
+    return ApiServer(server, calls, _nothing if console is None else console.stop)
 
 
 def _nothing() -> None:
