@@ -14,7 +14,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DATABASE_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
-_ISSUING = frozenset({"CreateKeysAndCertificate", "CreateCertificateFromCsr"})
+_ISSUING = frozenset(
+    {
+        "CreateKeysAndCertificate",
+        "CreateCertificateFromCsr",
+        "EstSimpleEnroll",
+        "EstSimpleReenroll",
+        "EstServerKeygen",
+    }
+)
 _SECRET_WORDS = ("secret", "private", "password", "passphrase", "token", "signature", "authorization", "credential")
 _MASKED = "[masked]"
 _OWN_LOGGERS = "thingmint"
@@ -58,7 +66,7 @@ class Metrics:
             ("listener",),
             registry=registry,
         )
-        for listener in ("api", "devices", "public"):
+        for listener in ("api", "devices", "public", "est"):
             # A counter that is not there cannot be told from one that is zero.
             self._turned_away.labels(listener)
             self._proxy_headers_refused.labels(listener)
@@ -146,6 +154,10 @@ class Metrics:
     def public_connections_turned_away(self, count: int) -> None:
         """Count connections of the public address that found no room or were closed in favour of others."""
         self._turned_away.labels("public").inc(count)
+
+    def est_connections_turned_away(self, count: int) -> None:
+        """Count connections of EST's address that found no room or were closed in favour of others."""
+        self._turned_away.labels("est").inc(count)
 
     def device_connections_turned_away(self, count: int) -> None:
         """Count connections of devices that found no room or were closed in favour of others."""

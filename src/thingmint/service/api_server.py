@@ -48,9 +48,13 @@ _log = structlog.get_logger("thingmint")
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """The server, which does not listen yet, and what ends the streams of the console before it stops."""
+    """The server, which does not listen yet, and what ends the streams of the console before it stops.
+
+    ``calls`` is how callers' requests become operations, with one count of quotas for every port.
+    """
 
     server: Server
+    calls: Calls
     end_streams: Callable[[], None]
 
 
@@ -76,7 +80,7 @@ def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> ApiSer
         proxies=TrustedProxies(config.proxy_protocol, partial(node.metrics.proxy_headers_refused, "api")),
         spared=SPARED,
     )
-    return ApiServer(server, _nothing if console is None else console.stop)
+    return ApiServer(server, calls, _nothing if console is None else console.stop)
 
 
 def _nothing() -> None:

@@ -111,6 +111,11 @@ class DeviceEdge:
         return self._gateway
 
     @property
+    def devices(self) -> RegisteredDevices:
+        """Who devices are by the registry, for every port on which they show certificates."""
+        return self._devices
+
+    @property
     def for_operators(self) -> OperatorEdges:
         """What the API does with messages and connections, for the devices of each account."""
         return self._for_operators

@@ -205,6 +205,19 @@ class Settings:
         WholeNumber(1, 10_080), 60, "Minutes for which clients may keep an OCSP response.", Group.PUBLIC
     )
 
+    est: Address | None = row(
+        Maybe(_ADDRESS),
+        None,
+        "Address and port of EST (RFC 7030), by which devices get and renew certificates; off where absent.",
+        Group.EST,
+    )
+    renewal_overlap_days: int = row(
+        WholeNumber(0, 3650),
+        7,
+        "Days for which a certificate stays ACTIVE after its device has renewed it; then it becomes INACTIVE.",
+        Group.EST,
+    )
+
     mqtt: Address = row(
         _ADDRESS,
         "127.0.0.1:8883",
