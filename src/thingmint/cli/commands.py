@@ -1,8 +1,9 @@
 """Owns the names of the commands and their flags; each command's work is in its own module."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 import click
 
@@ -10,6 +11,7 @@ from thingmint import __version__
 from thingmint.cli.account_commands import account, test_mode
 from thingmint.cli.audit_commands import audit
 from thingmint.cli.backup.commands import backup, restore
+from thingmint.cli.command_groups import CommandGroup
 from thingmint.cli.exchange_options import export_devices, import_devices
 from thingmint.cli.issue_options import issue_options
 from thingmint.cli.issuers.commands import issuer
@@ -22,8 +24,18 @@ from thingmint.core.certificates.revocation import GIVEN_BY_OPERATOR
 _INTERRUPTED = 130
 
 
-class _Commands(click.Group):
+class _Commands(CommandGroup):
     """Ends an interrupted command as shells expect it, also before the command has an own way to end."""
+
+    group_class = CommandGroup
+    headings: ClassVar[Mapping[str, Sequence[str]]] = {
+        "Service": ("serve", "env", "doctor", "settings", "seal", "node"),
+        "Devices": ("issue", "certificate", "import", "export", "fleet"),
+        "Authorities": ("issuer",),
+        "Callers": ("access-key", "account"),
+        "History": ("audit", "log"),
+        "Tests": ("test-mode",),
+    }
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 130 after Ctrl-C."""

@@ -4,11 +4,13 @@ import socket
 import time
 import uuid
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
 from thingmint import __version__
 from thingmint.core.identifiers import Scope
+from thingmint.host.proxied import TrustedProxies
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
@@ -44,6 +46,7 @@ def device_edge(node: OpenNode, limits: GatewayLimits) -> DeviceEdge:
         counters=counters,
         observe_refusal=metrics.device_refused,
         observe_turned_away=metrics.device_connections_turned_away,
+        proxies=TrustedProxies(config.proxy_protocol, partial(metrics.proxy_headers_refused, "devices")),
         observe_unserved=metrics.unserved_messages,
         membership=_membership(node),
     )

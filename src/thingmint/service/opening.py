@@ -33,6 +33,7 @@ from thingmint.issuance.profile import ProfileError, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.issuance.trust_anchor import CertificateAuthority
 from thingmint.keys.engines import EngineUnavailable, choose_engine
+from thingmint.keys.generators import Engine
 from thingmint.keys.in_process import InProcessKeys
 from thingmint.keys.pool import KeyPool
 from thingmint.public.addresses import addresses_below
@@ -211,7 +212,9 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
         choice = choose_engine(config.key_engine)
     except EngineUnavailable as error:
         raise StartRefused(in_words(error)) from error
-    _log.info("key engine", engine=choice.engine.value, reason=choice.reason)
+    if config.key_engine != Engine.OPENSSL:
+        # Without the setting there is nothing to tell: the first start is quiet.
+        _log.info("key engine", engine=choice.engine.value, reason=choice.reason)
     pool = KeyPool(
         reserve,
         config.key_workers,
@@ -255,7 +258,7 @@ def registration_authority(
         require_validity(issuers.active, registry.clock.now())
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)
-        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer)), _log)
+        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer), registry.scope.account), _log)
         roles = read_role_policies(registry.config.roles, registry.config.data_dir)
     except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
         raise StartRefused(in_words(error)) from error
@@ -270,6 +273,7 @@ def registration_authority(
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
         events=events or LoggedEvents(),
         thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
+        renewal_overlap=timedelta(days=registry.config.renewal_overlap_days),
         auto_register_any_usage=registry.config.auto_register_any_usage,
         sealer=registry.sealer,
         hooks=hooks,

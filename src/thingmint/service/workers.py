@@ -50,7 +50,8 @@ def reserve_ports(config: Config) -> Mapping[str, ReservedPort]:
 
     The port for devices may be another one if it is the default.
     """
-    wanted = {"api": config.api, "mqtt": config.mqtt, "mqtt_alpn": config.mqtt_alpn, "public": config.public}
+    wanted = {"api": config.api, "mqtt": config.mqtt, "mqtt_alpn": config.mqtt_alpn}
+    wanted |= {"public": config.public, "est": config.est}
     reserved: dict[str, ReservedPort] = {}
     for name, address in wanted.items():
         if address is None:
@@ -78,6 +79,7 @@ def settings_of_worker(config: Config, ports: Mapping[str, ReservedPort], passph
         mqtt=shared("mqtt", config.mqtt),
         mqtt_alpn=None if config.mqtt_alpn is None else shared("mqtt_alpn", config.mqtt_alpn),
         public=None if config.public is None else shared("public", config.public),
+        est=None if config.est is None else shared("est", config.est),
         ca_passphrase_file=passphrase_file,
         key_workers=config.key_workers or max(1, usable_cores() // config.workers),
         key_reserve=-(-config.key_reserve // config.workers),
