@@ -24,6 +24,11 @@ A_LOSS = "…: … (…)"
 # Written by a function that is chosen for the line.
 LEVEL_IS_CHOSEN = {"request", "recorded"}
 LONG = 12
+# Events whose text another function makes, by the call that logs them.
+MADE_ELSEWHERE = {
+    "_log.warning(warning)": "messages, passwords and certificate ids go to the broker … without encryption: "
+    "use tls: addresses, or a network that only these machines can read"
+}
 _PLACE = re.compile(r"%(?:\.\d+)?[sdrf]")
 
 
@@ -61,14 +66,12 @@ def logged(call: ast.Call, module: ast.Module) -> tuple[str, str] | None:
         return None
     if "log" not in ast.unparse(call.func.value).lower():
         return None
-    event = call.args[0]
-    if isinstance(event, ast.Name):
-        event = next(
-            node.value
-            for node in module.body
-            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == ast.unparse(event) and node.value
-        )
-    text = text_of(event)
+    constants = {
+        ast.unparse(node.target): text_of(node.value)
+        for node in module.body
+        if isinstance(node, ast.AnnAssign) and node.value
+    }
+    text = text_of(call.args[0]) or constants.get(ast.unparse(call.args[0])) or MADE_ELSEWHERE.get(ast.unparse(call))
     assert text is not None, f"{ast.unparse(call)}: the event is no text that can be read here"
     return call.func.attr, text
 

@@ -10,6 +10,7 @@ import click
 from thingmint import __version__
 from thingmint.cli.account_commands import account, test_mode
 from thingmint.cli.audit_commands import audit
+from thingmint.cli.backup.commands import backup, restore
 from thingmint.cli.command_groups import CommandGroup
 from thingmint.cli.exchange_options import export_devices, import_devices
 from thingmint.cli.issue_options import issue_options
@@ -290,3 +291,5 @@ def seal(new_passphrase_file: Path | None, remove: bool, **flags: object) -> Non
 
 
 main.add_command(issuer)
+main.add_command(backup)
+main.add_command(restore)

@@ -15,6 +15,7 @@ from thingmint.host.words import reason_of
 
 # Host, port and, with IPv6, more: the standard library types it per family.
 Address: TypeAlias = tuple[Any, ...]
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _BACKLOG = 1024
 _ANY_NUMBER = 2**31

@@ -14,6 +14,7 @@ from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
 from thingmint.api.wire.routing import Router
 from thingmint.console.application import PREFIX as CONSOLE_PREFIX
 from thingmint.console.application import Console
+from thingmint.host.proxied import TrustedProxies
 from thingmint.public.addresses import PREFIXES as PUBLIC_PREFIXES
 from thingmint.public.log_pages import LogPages
 from thingmint.registration.kernel.tags import stored_tags
@@ -47,9 +48,13 @@ _log = structlog.get_logger("thingmint")
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """The server, which does not listen yet, and what ends the streams of the console before it stops."""
+    """The server, which does not listen yet, and what ends the streams of the console before it stops.
+
+    ``calls`` is how callers' requests become operations, with one count of quotas for every port.
+    """
 
     server: Server
+    calls: Calls
     end_streams: Callable[[], None]
 
 
@@ -72,9 +77,10 @@ def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> ApiSer
         limits=Limits(max_connections=max_connections, max_requests=config.max_requests),
         observe_connections=node.metrics.connections,
         observe_turned_away=node.metrics.api_connections_turned_away,
+        proxies=TrustedProxies(config.proxy_protocol, partial(node.metrics.proxy_headers_refused, "api")),
         spared=SPARED,
     )
-    return ApiServer(server, _nothing if console is None else console.stop)
+    return ApiServer(server, calls, _nothing if console is None else console.stop)
 
 
 def _nothing() -> None:

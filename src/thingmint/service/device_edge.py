@@ -11,6 +11,7 @@ from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.core.registry.registry_event import RegistryEvent
+from thingmint.host.proxied import TrustedProxies
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.edges.device_calls import DeviceCalls
@@ -61,6 +62,7 @@ class DeviceEdge:
         counters: Counters | None = None,
         observe_refusal: Callable[[str, str], None] = lambda action, reason: None,
         observe_turned_away: Callable[[int], None] | None = None,
+        proxies: TrustedProxies | None = None,
         observe_unserved: Callable[[int], None] | None = None,
         membership: Membership | None = None,
     ) -> None:
@@ -73,6 +75,7 @@ class DeviceEdge:
         self._observe_connections = observe_connections
         self._counters = counters
         self._observe_turned_away = observe_turned_away
+        self._proxies = proxies
         self._calls = DeviceCalls(DeviceApi(authority))
         self._long_lived = LongLivedObjects()
         watch: ChangeWatch[CertificateTarget] = ChangeWatch(authority.store)
@@ -106,6 +109,11 @@ class DeviceEdge:
     def gateway(self) -> Gateway:
         """The gateway itself."""
         return self._gateway
+
+    @property
+    def devices(self) -> RegisteredDevices:
+        """Who devices are by the registry, for every port on which they show certificates."""
+        return self._devices
 
     @property
     def for_operators(self) -> OperatorEdges:
@@ -201,6 +209,7 @@ class DeviceEdge:
             observe_connections=self._observe_connections,
             counters=self._counters,
             observe_turned_away=self._observe_turned_away,
+            proxies=self._proxies,
         )
 
     def _tell(self, scope: Scope, topic: str, payload: bytes) -> None:

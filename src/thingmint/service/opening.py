@@ -21,6 +21,7 @@ from thingmint.data_directory.buckets import Buckets, NoBuckets
 from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path
 from thingmint.data_directory.files import held, make_directory
 from thingmint.data_directory.sealing import Sealer
+from thingmint.data_directory.unfinished_restore import RestoreUnfinished, require_no_mark
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
 from thingmint.host.telemetry import Metrics
 from thingmint.host.words import in_words
@@ -102,6 +103,7 @@ async def open_registry(
 
     Only a process that holds the directory may create.
     """
+    _require_restored(config)
     try:
         files = AuthorityFiles(
             data_dir=config.data_dir,
@@ -228,7 +230,7 @@ def registration_authority(
         require_validity(issuers.active, registry.clock.now())
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)
-        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer)), _log)
+        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer), registry.scope.account), _log)
         roles = read_role_policies(registry.config.roles, registry.config.data_dir)
     except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
         raise StartRefused(in_words(error)) from error
@@ -243,6 +245,7 @@ def registration_authority(
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
         events=events or LoggedEvents(),
         thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
+        renewal_overlap=timedelta(days=registry.config.renewal_overlap_days),
         auto_register_any_usage=registry.config.auto_register_any_usage,
         sealer=registry.sealer,
         hooks=hooks,
@@ -298,7 +301,15 @@ async def store_beside_service(config: Config) -> AsyncIterator[Store]:
         await store.close()
 
 
+def _require_restored(config: Config) -> None:
+    try:
+        require_no_mark(config.data_dir)
+    except RestoreUnfinished as error:
+        raise StartRefused(in_words(error)) from error
+
+
 def _require_registry(config: Config) -> None:
+    _require_restored(config)
     if not certificate_path(config.data_dir, ROOT).exists():
         raise StartRefused(f"{config.data_dir} holds no registry yet: `thingmint serve` makes it")
     require_same_storage(config)

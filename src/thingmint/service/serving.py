@@ -17,14 +17,16 @@ from thingmint.data_directory.handover import Endpoints, remove_endpoints, write
 from thingmint.registration.log.sequencing import Sequencer
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
 from thingmint.registration.provisioning.sweep import sweep
+from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.server import Server
-from thingmint.service.addresses import endpoints_of
+from thingmint.service.addresses import Ports, endpoints_of
 from thingmint.service.api_server import api_server
 from thingmint.service.background import BackgroundWork, purge_credentials
 from thingmint.service.clocks import SkewWatch, skew_watched
 from thingmint.service.connection_limits import shares_of
 from thingmint.service.device_edge import DeviceEdge
 from thingmint.service.device_port import device_edge
+from thingmint.service.est import est_server
 from thingmint.service.node import OpenNode, open_node
 from thingmint.service.publication import public_server
 from thingmint.service.server_identity import Rotation, ServerIdentity
@@ -59,32 +61,41 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
 @contextlib.asynccontextmanager
 async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
     """Listen on both ports and do the background work; yield where clients find the node, and end it afterwards."""
-    api_connections, limits, public_connections = shares_of(node.config)
-    edge = device_edge(node, limits)
+    shares = shares_of(node.config)
+    edge = device_edge(node, shares.devices)
     node.events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
         clock, metrics = node.registry.clock, node.metrics
         await stack.enter_async_context(skew_watched(SkewWatch(clock, _log, metrics.clock_skew)))
         await edge.start()
         stack.push_async_callback(edge.stop, GRACE_SECONDS)
-        api = api_server(node, edge, api_connections)
+        api = api_server(node, edge, shares.api)
         server = api.server
         await server.start()
         stack.push_async_callback(server.stop, GRACE_SECONDS)
         public_port = None
         if node.config.public is not None:
-            public = public_server(node.publication, node.config.public, public_connections, node.metrics)
+            proxies = node.config.proxy_protocol
+            public = public_server(node.publication, node.config.public, shares.public, proxies, node.metrics)
             await public.start()
             stack.push_async_callback(public.stop, GRACE_SECONDS)
             public_port = public.port
+        est = None
+        if node.config.est is not None:
+            # However many clients ask at once, operators find a place in the line for keys.
+            est_limits = Limits(max_connections=shares.est, max_requests=shares.devices.max_provisioning)
+            est = est_server(node, edge.devices, api.calls, node.config.est, est_limits)
+            await est.start()
+            stack.push_async_callback(est.stop, GRACE_SECONDS)
         stack.callback(api.end_streams)
         stack.callback(remove_endpoints, node.config.data_dir)
-        await stack.enter_async_context(_background_work(node, server, edge))
-        yield endpoints_of(node.config, server.port, edge.port, edge.alpn_port, public_port)
+        await stack.enter_async_context(_background_work(node, server, edge, est))
+        ports = Ports(server.port, edge.port, edge.alpn_port, public_port, None if est is None else est.port)
+        yield endpoints_of(node.config, ports)
 
 
-def _background_work(node: OpenNode, server: Server, edge: DeviceEdge) -> BackgroundWork:
-    rotation = Rotation(node.identities, node.identity, node.clock.check, partial(_use, node, server, edge), _log)
+def _background_work(node: OpenNode, server: Server, edge: DeviceEdge, est: Server | None) -> BackgroundWork:
+    rotation = Rotation(node.identities, node.identity, node.clock.check, partial(_use, node, server, edge, est), _log)
     works: list[Callable[[], Awaitable[None]]] = [
         # A name for this process that no other one has.
         BulkRunner(node.authority, str(uuid.uuid4())).run,
@@ -109,8 +120,10 @@ def _listening(node: OpenNode, edge: DeviceEdge) -> Sequence[Callable[[], Awaita
     return () if listener is None else (listener.run,)
 
 
-def _use(node: OpenNode, server: Server, edge: DeviceEdge, identity: ServerIdentity) -> None:
+def _use(node: OpenNode, server: Server, edge: DeviceEdge, est: Server | None, identity: ServerIdentity) -> None:
     if not node.config.insecure_http:
         server.use_tls_context(identity.context)
     edge.use_tls_context(identity.device_context)
+    if est is not None:
+        est.use_tls_context(identity.est_context)
     node.show_expiries(identity)

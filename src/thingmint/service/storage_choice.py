@@ -1,5 +1,7 @@
 """Owns whether the settings name the storage that the service on a data directory uses; opens none."""
 
+from pathlib import Path
+
 from thingmint.data_directory.handover import (
     POSTGRESQL,
     SQLITE,
@@ -10,7 +12,13 @@ from thingmint.data_directory.handover import (
 )
 from thingmint.host.words import in_words
 from thingmint.settings.config import Config, StartRefused
-from thingmint.storage import SQLITE_FILE_NAME, DatabaseOptions, parse_database_url
+from thingmint.storage import (
+    SQLITE_FILE_NAME,
+    DatabaseOptions,
+    DatabaseURL,
+    InvalidDatabaseURL,
+    parse_database_url,
+)
 
 
 def remember_storage(config: Config) -> None:
@@ -49,6 +57,16 @@ def require_same_storage(config: Config) -> None:
 def database_options(config: Config) -> DatabaseOptions:
     """Return how PostgreSQL is used by these settings; raise StartRefused if the password cannot be read."""
     return DatabaseOptions(read_database_password(config), config.database_pool, config.database_statement_cache)
+
+
+def database_place(config: Config) -> DatabaseURL | Path:
+    """Return where the registry is: a PostgreSQL database or a SQLite file; raise StartRefused."""
+    if config.database_url is None:
+        return config.data_dir / SQLITE_FILE_NAME
+    try:
+        return database_options(config).parsed(config.database_url)
+    except InvalidDatabaseURL as error:
+        raise StartRefused(in_words(error)) from error
 
 
 def read_database_password(config: Config) -> str | None:

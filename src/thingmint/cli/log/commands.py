@@ -52,7 +52,7 @@ def prove(certificate: str, as_json: bool, **flags: object) -> None:
     "--against",
     type=_FILE,
     multiple=True,
-    help="An earlier checkpoint, export, data directory or copy of its database; can be given more than once.",
+    help="An earlier checkpoint, backup, export, data directory or copy of its database; can be given more than once.",
 )
 @click.option(
     "--archive",

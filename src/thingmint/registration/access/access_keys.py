@@ -166,7 +166,7 @@ async def ensure_administrator(
     """Give the account its administrator's key unless it has it; return whether anything was stored.
 
     A key of the first start is stored only in a database without any access key: an operator who deletes it means it.
-    A key from the settings replaces whatever stands under its id with another secret, and any earlier key from the
+    A key from the settings replaces a stored key that has its id and another secret, and any earlier key from the
     settings. Raises ServiceUnavailable if the stored secret was sealed with another key.
     """
     now = clock.now()
