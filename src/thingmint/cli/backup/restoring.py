@@ -1,4 +1,4 @@
-"""`thingmint restore`: owns what an operator is told of a restore, of what is missing above all."""
+"""`thingmint restore`: owns what is shown of a restore, above all what is missing."""
 
 import asyncio
 from collections.abc import Iterator
