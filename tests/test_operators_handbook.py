@@ -132,6 +132,14 @@ def test_every_metric_has_its_line_for_operators() -> None:
     assert sorted(lines) == sorted(every)
 
 
+def test_every_alert_is_explained_and_exists() -> None:
+    rules = (ROOT / "deploy" / "monitoring" / "alerts.yaml").read_text()
+    alerts = re.findall(r"^ *- alert: (\w+)$", rules, re.MULTILINE)
+    assert len(alerts) > 10
+    explained = re.findall(r"`(Thingmint\w+)`", (OPERATE / "monitoring.md").read_text())
+    assert sorted(explained) == sorted(alerts)
+
+
 def messages_of_the_service() -> list[str]:
     """Return the headings of the page of symptoms whose message is Thingmint's own."""
     page = (OPERATE / "troubleshooting.md").read_text()
