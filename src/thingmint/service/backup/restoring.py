@@ -136,7 +136,13 @@ async def restore(config: Config, path: Path, given: RestoreInput, shown: Shown)
 
 
 async def _restore(
-    config: Config, reader: BackupReader, rows: int, opened: _Opened, mark: RestoreMark, given: RestoreInput, shown: Shown
+    config: Config,
+    reader: BackupReader,
+    rows: int,
+    opened: _Opened,
+    mark: RestoreMark,
+    given: RestoreInput,
+    shown: Shown,
 ) -> Restored:
     place = database_place(config)
     into = config.data_dir / RESTORING if isinstance(place, Path) else place
