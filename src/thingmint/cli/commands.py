@@ -305,3 +305,16 @@ def seal(new_passphrase_file: Path | None, remove: bool, **flags: object) -> Non
 main.add_command(issuer)
 main.add_command(backup)
 main.add_command(restore)
+
+
+@main.command()
+@settings_options(("data_dir", "database_url", "database_password_file"))
+def move(**flags: object) -> None:
+    """Move the registry of a stopped service from SQLite to the empty PostgreSQL database of database_url.
+
+    Every table is copied and compared. The SQLite database stays as it is, and a service does not start on it again. A
+    move that was cut off is finished by the same command.
+    """
+    from thingmint.cli.moving import move_to_postgresql
+
+    move_to_postgresql(config_of(flags))
