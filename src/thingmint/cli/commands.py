@@ -142,6 +142,13 @@ def fleet() -> None:
     "--publish", type=OrdinaryFloatRange(0, 1000), default=0.0, help="Messages a second of each device meanwhile."
 )
 @click.option("--reconnect", is_flag=True, help="At the end each device leaves and connects once more.")
+@click.option(
+    "--renew",
+    type=click.Choice(["now", "rotated"]),
+    default=None,
+    help="Each device renews its certificate by EST and comes back with it: now, or when another issuer is active.",
+)
+@click.option("--est", default=None, metavar="URL", help="EST.  [default: that of the service in the data directory]")
 @click.option("--template", default=None, help="Provisioning template to use.  [default: one is made]")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Parameter of the template.")
 @click.option("--topic", default="{thing}/simulated", show_default=True, help="Where devices publish and listen.")
