@@ -113,7 +113,7 @@ def _version_2(beginning: bytes) -> ProxyHeader | None:
         raise InvalidHeader(f"it is longer than {MOST_BYTES} bytes")
     if len(beginning) < length:
         return None
-    # Section 2.2: LOCAL is valid whatever family it names.
+    # Section 2.2: LOCAL is valid with any family.
     if command == _LOCAL or family in (_UNKNOWN, _UNIX_STREAM):
         return ProxyHeader(length, None)
     size = _ADDRESS_BYTES.get(family)

@@ -19,6 +19,7 @@ class Group(StrEnum):
     KEYS = "Keys and certificates"
     API = "API"
     PUBLIC = "Revocation lists and OCSP"
+    EST = "Enrollment over Secure Transport"
     DEVICES = "Device port"
     DEVICE_TIMES = "Device port: times"
     BROKER = "Built-in MQTT broker"

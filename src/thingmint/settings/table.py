@@ -58,6 +58,12 @@ class Settings:
         "A DNS name or IP address in the server's certificate; the first is the device endpoint.",
         Group.SERVICE,
     )
+    workers: int = row(
+        WholeNumber(1, 256),
+        1,
+        "Processes that serve API and devices on the same ports, each a node of its own; more than 1 needs PostgreSQL.",
+        Group.SERVICE,
+    )
     proxy_protocol: tuple[Network, ...] = row(
         Networks(),
         (),
@@ -203,6 +209,19 @@ class Settings:
     )
     ocsp_valid_minutes: int = row(
         WholeNumber(1, 10_080), 60, "Minutes for which clients may keep an OCSP response.", Group.PUBLIC
+    )
+
+    est: Address | None = row(
+        Maybe(_ADDRESS),
+        None,
+        "Address and port of EST (RFC 7030), by which devices get and renew certificates; off where absent.",
+        Group.EST,
+    )
+    renewal_overlap_days: int = row(
+        WholeNumber(0, 3650),
+        7,
+        "Days for which a certificate stays ACTIVE after its device has renewed it; then it becomes INACTIVE.",
+        Group.EST,
     )
 
     mqtt: Address = row(

@@ -12,7 +12,7 @@ SOURCE, TARGET = "111111111111", "222222222222"
 
 
 def leaf(action: str, account: str = SOURCE, subject: str = f"cert/{ID}", **facts: str) -> bytes:
-    told = {"account": account, "region": "eu-west-1", "action": action, "subject": subject, "facts": facts}
+    told = {"at": 7, "account": account, "region": "eu-west-1", "action": action, "subject": subject, "facts": facts}
     return json.dumps(told, separators=(",", ":")).encode()
 
 

@@ -39,7 +39,7 @@ class RetainedMessage:
     payload: bytes = field(repr=False)
     qos: int
     stored_at: datetime | None
-    """None if whatever keeps it does not tell."""
+    """None if the keeper does not tell."""
     user_properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 

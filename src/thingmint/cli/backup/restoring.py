@@ -1,4 +1,4 @@
-"""`thingmint restore`: owns what an operator is told of a restore, of what is missing above all."""
+"""`thingmint restore`: owns what is shown of a restore, above all what is missing."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from thingmint.registration.recovery.later_changes import Replayed
 from thingmint.service.backup.container import BackupDamaged
 from thingmint.service.backup.later import Later, LaterFound
 from thingmint.service.backup.log_tails import TailUnusable
-from thingmint.service.backup.restoring import Given, Restored, RestoreRefused, restore
+from thingmint.service.backup.restoring import Restored, RestoreInput, RestoreRefused, restore
 from thingmint.settings.config import Config, StartRefused
 from thingmint.storage.copying import TargetNotEmpty
 
@@ -65,13 +65,13 @@ def restore_service(config: Config, file: Path, options: RestoreOptions) -> None
         click.echo(line)
 
 
-def _given(options: RestoreOptions) -> Given:
+def _given(options: RestoreOptions) -> RestoreInput:
     def archive() -> Iterator[tuple[int, bytes]]:
         return leaves_of_lines(lines_of_archives(options.archives))
 
     checkpoints = tuple([checkpoint_of(path) for path in options.checkpoints])
     lists = tuple([(path, path.read_bytes()) for path in options.lists])
-    return Given(Later(checkpoints, lists, options.log_tail), archive)
+    return RestoreInput(Later(checkpoints, lists, options.log_tail), archive)
 
 
 def _told(config: Config, restored: Restored) -> Iterator[str]:

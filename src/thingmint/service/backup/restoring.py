@@ -85,7 +85,7 @@ class Restored:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class RestoreInput:
     """What an operator gives beside the backup: what is known of later changes, and archives of pruned entries."""
 
     later: Later = field(default_factory=Later)
@@ -100,7 +100,7 @@ class _Opened:
     sources: IssuerSources
 
 
-async def restore(config: Config, path: Path, given: Given, shown: Shown) -> Restored:
+async def restore(config: Config, path: Path, given: RestoreInput, shown: Shown) -> Restored:
     """Restore a backup; return when the service may be started.
 
     Raises StartRefused if the directory is not empty or the settings do not fit, TargetNotEmpty, DirectoryInUse,
@@ -136,7 +136,13 @@ async def restore(config: Config, path: Path, given: Given, shown: Shown) -> Res
 
 
 async def _restore(
-    config: Config, reader: BackupReader, rows: int, opened: _Opened, mark: RestoreMark, given: Given, shown: Shown
+    config: Config,
+    reader: BackupReader,
+    rows: int,
+    opened: _Opened,
+    mark: RestoreMark,
+    given: RestoreInput,
+    shown: Shown,
 ) -> Restored:
     place = database_place(config)
     into = config.data_dir / RESTORING if isinstance(place, Path) else place
