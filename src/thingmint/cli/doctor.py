@@ -10,6 +10,7 @@ import click
 
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import ThingmintError
+from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.core.issuer import IssuerStatus
 from thingmint.data_directory.authorities import ROOT
 from thingmint.data_directory.certificate_files import certificate_path
@@ -22,6 +23,7 @@ from thingmint.keys.generators import Engine
 from thingmint.records.certificates import issuers as issuer_table
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
 from thingmint.records.nodes.nodes import NodeRow, nodes
+from thingmint.service.brokers import findings_of_brokers
 from thingmint.service.clocks import MOST_SKEW
 from thingmint.service.findings import (
     Finding,
@@ -61,6 +63,10 @@ def findings_of(config: Config) -> Iterator[Finding]:
     yield from certificates
     yield space_left(data_dir)
     yield _key_engine(config.key_engine)
+    try:
+        yield from asyncio.run(findings_of_brokers(config, Scope(AccountId(config.account), Region(config.region))))
+    except StartRefused as error:
+        yield Finding(Verdict.WRONG, in_words(error))
     for registry in asyncio.run(_registry(config)):
         if registry not in certificates:
             yield registry

@@ -79,8 +79,16 @@ class Visit:
     @property
     def operations(self) -> Operations:
         """The operations, called by this caller."""
-        sent = Sent(self.request.url.scheme, self.request.headers.raw)
-        return Operations(self.services.calls, self.caller, sent)
+        return Operations(self.services.calls, self.caller, self._sent)
+
+    @property
+    def conditions(self) -> Mapping[str, tuple[str, ...]]:
+        """The condition keys of the request, with the present time."""
+        return self.services.calls.conditions(self._sent)
+
+    @property
+    def _sent(self) -> Sent:
+        return Sent(self.request.url.scheme, self.request.headers.raw)
 
     @property
     def is_partial(self) -> bool:
@@ -119,8 +127,7 @@ class Visit:
 
     async def require(self, action: str, resource: str = "*") -> None:
         """Return if the caller's policies allow an action that is no operation; raise AccessDenied otherwise."""
-        operations = self.operations
-        await self.services.calls.require(self.caller, [Permission(action, resource)], operations.sent)
+        await self.services.calls.require(self.caller, [Permission(action, resource)], self._sent)
 
     async def refusal_of(self, action: str, resource: str = "*") -> str | None:
         """Return why the caller may not do this, or None."""

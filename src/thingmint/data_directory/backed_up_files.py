@@ -81,7 +81,7 @@ def write_file_of_backup(data_dir: Path, name: str, content: bytes) -> None:
 
 
 def unseal_credentials(data_dir: Path, sealer: SecretSealer) -> None:
-    """Put the administrator's access key in the place of its sealed form; raise ServiceUnavailable, OSError."""
+    """Put the administrator's access key instead of its sealed form; raise ServiceUnavailable, OSError."""
     path = data_dir / CREDENTIALS
     if path.exists():
         write_durably(path, sealer.unseal(path.read_bytes(), _SEALED_AS), _SECRET_MODE)

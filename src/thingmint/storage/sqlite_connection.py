@@ -76,7 +76,7 @@ def connect(path: Path, *, vfs: str | None, reader: bool = False) -> apsw.Connec
 
 
 def close(connection: apsw.Connection) -> None:
-    """Close the connection whatever state it is in; an open transaction is rolled back."""
+    """Close the connection in any state; an open transaction is rolled back."""
     with contextlib.suppress(apsw.Error):
         connection.close(True)
 

@@ -35,7 +35,7 @@ def back_up(config: Config, file: Path, passphrase_file: Path | None, *, unseale
         if path.exists():
             click.echo(f"thingmint: {path} is of a backup that was cut off, unless it is running: remove it", err=True)
     if not made.head.keys_are_sealed:
-        click.echo(f"thingmint: warning: {file} holds the keys in the clear: whoever reads it can issue", err=True)
+        click.echo(f"thingmint: warning: {file} holds the keys in the clear: its readers can issue", err=True)
     size = made.head.signed_checkpoint().head.size
     click.echo(
         f"{file}: {made.size:,} bytes, {made.manifest.rows:,} rows, {size:,} leaves of the log, "

@@ -1,4 +1,4 @@
-"""`thingmint restore`: owns what an operator is told of a restore, of what is missing above all."""
+"""`thingmint restore`: owns what is shown of a restore, above all what is missing."""
 
 import asyncio
 from collections.abc import Iterator
@@ -61,8 +61,8 @@ def restore_service(config: Config, file: Path, options: RestoreOptions) -> None
         restored = asyncio.run(restore(config, file, _given(options), shown_progress))
     except RestoreRefused as error:
         fail(
-            f"{in_words(error)}\nthingmint: what the backup holds does not agree with itself, and nothing was restored: "
-            "restore an earlier backup, or accept rows as they are with --accept-findings"
+            f"{in_words(error)}\nthingmint: what the backup holds does not agree with itself, and nothing was "
+            "restored: take an earlier backup, or accept rows as they are with --accept-findings"
         )
     except _ERRORS as error:
         fail(in_words(error))

@@ -95,7 +95,7 @@ def list_der(name: ListName, number: int) -> Steps[bytes | None]:
 
 
 def replace_list(before: ListState | None, after: StoredList) -> Steps[bool]:
-    """Store a list in the place of the one before it; return False if another node has done so."""
+    """Store a list in place of the one before it; return False if another node has done so."""
     state = after.state
     content = (
         state.number,

@@ -69,7 +69,7 @@ def leftovers(file: Path) -> list[Path]:
 
 
 async def make_backup(config: Config, file: Path, sealing: KeySealing, progress: Progress) -> BackupMade:
-    """Write a backup of the service and return when it is durable; whatever fails leaves an earlier file as it was.
+    """Write a backup of the service and return when it is durable; a failure leaves an earlier file as it was.
 
     What was acknowledged before this was called is in the backup. Raises StartRefused if the directory or the
     database cannot be used or keys would lie in the clear, DirectoryInUse, AuthorityUnusable, ServiceUnavailable,
