@@ -48,7 +48,7 @@ class SigningRequest:
 def load_csr(pem: str) -> SigningRequest:
     """Return what the request asks for.
 
-    Raises MalformedCSR, SubjectRefused, WeakKey or CSRSignatureRefused, all of them InvalidRequest, whatever it holds.
+    Raises MalformedCSR, SubjectRefused, WeakKey or CSRSignatureRefused, all of them InvalidRequest, for any bytes.
     """
     return load_csr_der(_der(pem))
 
@@ -147,7 +147,7 @@ def _verify(csr: x509.CertificateSigningRequest) -> None:
 
 
 def _is_signed_with_sha1(csr: x509.CertificateSigningRequest) -> bool:
-    # The library's own answer is no, whatever the signature is.
+    # The library answers no for any signature.
     public_key, signed = csr.public_key(), csr.tbs_certrequest_bytes
     try:
         if csr.signature_algorithm_oid == SignatureAlgorithmOID.RSA_WITH_SHA1 and isinstance(

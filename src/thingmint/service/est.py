@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from cryptography import x509
@@ -10,6 +11,7 @@ from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
 from thingmint.core.errors import AccessDenied, CredentialsUnknown
 from thingmint.host.peer_tls import Peer
+from thingmint.host.proxied import TrustedProxies
 from thingmint.mqtt.edges.registered_devices import RegisteredDevice, RegisteredDevices
 from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceAuthorizer, DeviceRefusal, DeviceRefused
 from thingmint.registration.access.presented_secrets import SecretAuthenticator
@@ -115,7 +117,9 @@ def est_server(node: OpenNode, devices: RegisteredDevices, calls: Calls, address
         port=address.port,
         ssl_context=node.identity.est_context,
         limits=limits,
+        shares_port=node.worker is not None,
         observe_turned_away=node.metrics.est_connections_turned_away,
+        proxies=TrustedProxies(node.config.proxy_protocol, partial(node.metrics.proxy_headers_refused, "est")),
     )
 
 

@@ -79,7 +79,7 @@ class Setting:
     @property
     def default_text(self) -> str | None:
         """The default as help and documents show it; None if the setting is absent or off unless it is given."""
-        if self.default is None or self.default == {} or self.is_switch:
+        if self.default in (None, {}, ()) or self.is_switch:
             return None
         return ", ".join(self.default) if isinstance(self.default, tuple) else str(self.default)
 

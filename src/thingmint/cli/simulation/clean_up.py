@@ -37,7 +37,7 @@ def remove_devices(api: Api, devices: Sequence[SimulatedDevice], done: Callable[
                     troubles[in_words(error)] += 1
             done()
 
-    # Daemons: whoever interrupts the removal does not wait for answers that are under way.
+    # Daemons: an interrupted removal does not wait for answers that are under way.
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_CALLERS, len(waiting)))]
     for thread in threads:
         thread.start()

@@ -76,7 +76,7 @@ async def _in_turns(
     waiting = iter(devices)
 
     async def work() -> None:
-        # All workers take from one iterator: whoever is free takes the next device.
+        # All workers take from one iterator: a free worker takes the next device.
         for device in waiting:
             await act(device)
             done()

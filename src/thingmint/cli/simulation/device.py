@@ -60,7 +60,7 @@ class _Failed(Exception):
 
 
 class SimulatedDevice:
-    """One device. What it has become is left for whoever removes it."""
+    """One device. Its resources stay until the clean-up removes them."""
 
     def __init__(self, name: str, orders: Orders, measures: Measures) -> None:
         self.name = name
@@ -272,7 +272,7 @@ class SimulatedDevice:
 
     @contextlib.contextmanager
     def _step(self, step: Step) -> Iterator[None]:
-        """Take note of what fails inside as a failure of this step."""
+        """Count an error inside the block as a failure of this step."""
         try:
             yield
         except (BrokerRefused, ConnectionLost) as error:

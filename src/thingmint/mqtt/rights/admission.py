@@ -86,7 +86,7 @@ def connect_refused(
     client_id: str,
     scope: Scope | None,
 ) -> ConnectRefused:
-    """Return what operators are told of a CONNECT that was refused here, by its form, or by the data plane."""
+    """Return what operators learn of a CONNECT that was refused here, for its form, or by the data plane."""
     why, refused = refusal.message, to_connect(client_id).refused_for(refusal.reason_code.name)
     if isinstance(refusal, NotAdmitted):
         why, refused, scope = refusal.why, refusal.refused or refused, scope or refusal.scope

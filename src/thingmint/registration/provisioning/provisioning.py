@@ -71,7 +71,7 @@ class Provisioned:
 
 
 class Once(Protocol):
-    """A request that is carried out at most once, by whatever it shows for it."""
+    """A request that is carried out at most once for the credential that it shows."""
 
     def begin(self) -> Steps[Provisioned | None]:
         """Return what the same request came to before; None if it is the first, and the others wait for it."""

@@ -81,7 +81,7 @@ async def renew(
     *,
     may_provision: bool,
 ) -> Certificate:
-    """Issue a certificate in the place of the device's own; the same request again is answered with the same one.
+    """Issue a certificate that replaces the device's own; the same request again is answered with the same one.
 
     ``may_provision``: whether the certificate's policies let it ask for certificates of other devices. Such a
     certificate may be a claim that many devices share, and is renewed only if it has a thing.

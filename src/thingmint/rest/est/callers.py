@@ -1,7 +1,7 @@
 """Owns who asks for a certificate by EST: a device by the certificate of its connection, or an access key.
 
-RFC 7030, 3.3.2 and 3.2.3. An Authorization header is decided by itself: a client that sends one means it, whatever
-certificate its maker has given to it.
+RFC 7030, 3.3.2 and 3.2.3. An Authorization header is decided by itself: a client that sends one means it, also
+if its maker has given it a certificate.
 """
 
 import base64

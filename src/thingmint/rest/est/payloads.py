@@ -1,6 +1,6 @@
 """Owns how EST's payloads look: base64 around DER, PKCS#7, and two parts; knows neither callers nor the registry.
 
-RFC 8951, 3: bodies are base64 (RFC 4648, 4), with or without line breaks, whatever a Content-Transfer-Encoding says.
+RFC 8951, 3: bodies are base64 (RFC 4648, 4), with or without line breaks, for any Content-Transfer-Encoding.
 Answers are broken into lines of 64 characters, which end as `base64 -d` and `openssl base64 -d` both take them, and
 have that header, because clients of RFC 7030 look for it.
 """

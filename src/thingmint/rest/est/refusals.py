@@ -1,4 +1,4 @@
-"""Owns how EST's clients are told of errors: HTTP statuses and a line of text (RFC 7030, 4.2.3)."""
+"""Owns the form of EST's errors: HTTP statuses and a line of text (RFC 7030, 4.2.3)."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ _STATUSES: Final = {
     "CertificateStateException": 403,
     "LimitExceededException": 403,
 }
-# RFC 9110, 15.6.4: a request that was not carried out for want of the database, the issuer's key or a key pair.
+# RFC 9110, 15.6.4: a request that was not carried out because the database, the issuer's key or a key pair was missing.
 _RETRY_SECONDS: Final = 5
 _AS_THEY_ARE: Final = frozenset({400, 404, 408, 409, 413})
 

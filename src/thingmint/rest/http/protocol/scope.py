@@ -1,4 +1,4 @@
-"""Owns what an application is told of a request before its body: ASGI's scope."""
+"""Owns ASGI's scope: what an application learns of a request before its body."""
 
 import asyncio
 import urllib.parse
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from thingmint.host.peer_tls import Peer
+from thingmint.host.proxy_header import CarriedAddresses
 from thingmint.rest.asgi_messages import HTTPScope, Version
 from thingmint.rest.http.any_client import AnyClientConnection
 from thingmint.rest.http.protocol.request_parser import RequestHead
@@ -24,11 +25,13 @@ class Ends:
     peer: Peer | None = None
 
     @classmethod
-    def of(cls, transport: asyncio.BaseTransport) -> "Ends":
-        """Return the ends of a transport."""
+    def of(cls, transport: asyncio.BaseTransport, carried: CarriedAddresses | None = None) -> "Ends":
+        """Return the ends of a transport, or those that a trusted balancer carried."""
         scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
         tls = transport.get_extra_info("ssl_object")
         peer = tls.peer if isinstance(tls, AnyClientConnection) else None
+        if carried is not None:
+            return cls(scheme, carried.source, carried.destination, peer)
         return cls(scheme, _address(transport, "peername"), _address(transport, "sockname"), peer)
 
     def scope_of(self, head: RequestHead) -> HTTPScope:
