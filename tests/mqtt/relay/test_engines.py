@@ -13,7 +13,7 @@ import pytest
 from tests.support.broker_engines import ENGINES, BrokerCluster
 from tests.support.broker_faults import NodeLoss, lose_node
 from tests.support.broker_page import ENGINES as ON_THE_PAGE
-from tests.support.broker_page import KILLED, VERSION, cell, found_by, said
+from tests.support.broker_page import KILLED, PAGE, VERSION, cell, found_by, page, said
 from tests.support.broker_scenario import data_plane, offered, stage_of, tried
 from tests.support.device_gateway import live_gateway
 
@@ -24,8 +24,9 @@ FAULT_IN_EVERY_RUN = "NATS"
 SECONDS = 30.0 if IS_SOAK else 4.5
 
 
-def test_the_page_has_every_engine() -> None:
+def test_the_page_is_what_would_be_written() -> None:
     assert tuple(ENGINES) == ON_THE_PAGE
+    assert PAGE.read_text() == page(said()), "make brokers writes it anew"
 
 
 @pytest.mark.soak
