@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 TEST_WORKERS ?= 2
 IFMA = packages/thingmint-ifma
 
-.PHONY: help run install install-test test quick lint unit docs lower-bounds parity device-operations map bench soak clean
+.PHONY: help run install install-test test quick lint unit docs lower-bounds parity brokers device-operations map bench soak clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -68,6 +68,10 @@ parity: install-test ## Try every operation with AWS's SDK on running services, 
 
 map: install-test ## Write the generated parts of ARCHITECTURE.md: layers, packages, decisions
 	$(BIN)/python tools/house_map.py
+
+brokers: install-test ## Try real MQTT brokers behind the relay, write docs/reference/brokers.md by what they give devices
+	THINGMINT_BROKERS_RECORD=$(VENV)/brokers $(BIN)/python -m pytest -q tests/mqtt/relay/test_engines.py
+	$(BIN)/python -m tests.support.broker_page $(VENV)/brokers
 
 device-operations: install-test ## Write docs/reference/device-operations.md from the table of device operations
 	$(BIN)/python tools/device_operations.py > docs/reference/device-operations.md
