@@ -31,6 +31,8 @@ NOT_RUN = {
     ("README.md", "the tests have installed it"),
     ("docs/explanation/keys.md", "compiles an extension for a processor of its own; `make test` builds and tests it"),
     ("docs/how-to/aws.md", "needs an account of AWS"),
+    ("docs/operate/deploy.md", "an address of the reader's network"),
+    ("docs/operate/deploy.md", "it changes the machine"),
     ("docs/operate/troubleshooting.md", "names a host of yours"),
     ("docs/reference/hsm.md", "needs a token of yours; tests/signers runs the same with SoftHSM2"),
     ("docs/reference/hsm.md", "the tests have installed it"),
