@@ -72,9 +72,11 @@ class Acceptor:
         whose: str,
         max_connections: int,
         observe_turned_away: Callable[[int], None] | None = None,
+        shares_ports: bool = False,
         proxies: TrustedProxies | None = None,
     ) -> None:
         """Listen on the ports of these hosts; ``whose`` is the kind of connections in log lines."""
+        self._shares_ports = shares_ports
         self._edge = edge
         self._hosts = tuple(hosts)
         self._max_connections = max_connections
@@ -120,7 +122,8 @@ class Acceptor:
 
     async def _listen(self, host: str, port: int) -> int:
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        listeners = listen([(family, address) for family, _, _, _, address in dict.fromkeys(found)])
+        addresses = [(family, address) for family, _, _, _, address in dict.fromkeys(found)]
+        listeners = listen(addresses, shares_port=self._shares_ports)
         self._listeners.extend(listeners)
         own_port: int = listeners[0].getsockname()[1]
         return own_port

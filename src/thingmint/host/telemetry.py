@@ -240,8 +240,13 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-def configure_logging(log_format: str, level: str, stream: TextIO | None = None) -> None:
-    """Log to standard error, as JSON lines or for people; what the libraries log goes the same way."""
+def configure_logging(
+    log_format: str, level: str, stream: TextIO | None = None, *, facts: Mapping[str, object] | None = None
+) -> None:
+    """Log to standard error, as JSON lines or for people; what the libraries log goes the same way.
+
+    The facts stand in each line.
+    """
     stream = stream or sys.stderr
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(_as_json)
@@ -254,6 +259,8 @@ def configure_logging(log_format: str, level: str, stream: TextIO | None = None)
         structlog.processors.format_exc_info,
         mask_secrets,
     ]
+    if facts is not None:
+        shared.insert(0, lambda logger, method, event: {**event, **facts})
     if log_format != "json":
         # JSON escapes by itself; on a terminal a device must not write lines of its own.
         shared += [without_absent, escape_controls]

@@ -64,7 +64,7 @@ def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> ApiSer
     errors = ErrorMap(AccessDeniedName(config.access_denied_as))
     calls = Calls(
         router=_router(node, edge),
-        throttle=_throttle(config),
+        throttle=_throttle(config, lambda: edge.nodes_alive),
         clock=node.registry.clock,
         tags_of=partial(stored_tags, node.registry.store),
     )
@@ -79,6 +79,7 @@ def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> ApiSer
         observe_turned_away=node.metrics.api_connections_turned_away,
         proxies=TrustedProxies(config.proxy_protocol, partial(node.metrics.proxy_headers_refused, "api")),
         spared=SPARED,
+        shares_port=node.worker is not None,
     )
     return ApiServer(server, calls, _nothing if console is None else console.stop)
 
@@ -108,7 +109,7 @@ def _front(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap, con
         answering,
         check_ready=Readiness(registry.store.check, node.check).check,
         check_devices_ready=lambda: require_listening(edge.is_listening),
-        metrics=SharedPage(node.metrics.render).get,
+        metrics=SharedPage(node.render_metrics).get,
     )
 
     log = LogApplication(
@@ -152,8 +153,8 @@ def _router(node: OpenNode, edge: DeviceEdge) -> Router:
     return Router((*served, *own))
 
 
-def _throttle(config: Config) -> Throttle:
+def _throttle(config: Config, nodes: Callable[[], int]) -> Throttle:
     for name in () if isinstance(config.quota, str) else config.quota:
         if name != EVERY_OTHER_OPERATION and not is_operation(name):
             raise StartRefused(f"quota names {name}, which is no operation of AWS IoT")
-    return Throttle(config.quota, time.monotonic)
+    return Throttle(config.quota, time.monotonic, nodes=nodes)

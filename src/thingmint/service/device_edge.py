@@ -37,13 +37,15 @@ log = logging.getLogger(__name__)
 class DeviceAddress:
     """Where the gateway listens, and whether another port will do if this one is taken.
 
-    ``alpn`` is a second host and port, for SDKs that say MQTT by ALPN; one gateway listens on both.
+    ``alpn`` is a second host and port, for SDKs that say MQTT by ALPN; one gateway listens on both. Ports may be shared
+    with other workers.
     """
 
     host: str
     port: int
     is_default: bool
     alpn: tuple[str, int] | None = None
+    is_shared: bool = False
 
 
 class DeviceEdge:
@@ -85,6 +87,7 @@ class DeviceEdge:
         self._changes = DeviceChanges(authority, watch, self._devices.known, lambda: self._gateway, self._each_second)
         # Another gateway follows if the port is taken: it is asked for each time.
         self._gateway = self._new_gateway(address.port)
+        self._membership = membership
         self._nodes = None if membership is None else self._new_nodes(membership)
         others = None if self._nodes is None else self._nodes.reach
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock, others)
@@ -124,6 +127,11 @@ class DeviceEdge:
     def live(self) -> ConnectedDevices:
         """What operators see of the connections to this node."""
         return self._live
+
+    @property
+    def nodes_alive(self) -> int:
+        """How many nodes serve the database, this one included."""
+        return 1 if self._membership is None else 1 + len(self._membership.others)
 
     @property
     def wakers(self) -> Mapping[str, Callable[[], None]]:
@@ -209,6 +217,7 @@ class DeviceEdge:
             observe_connections=self._observe_connections,
             counters=self._counters,
             observe_turned_away=self._observe_turned_away,
+            shares_ports=self._address.is_shared,
             proxies=self._proxies,
         )
 

@@ -38,7 +38,7 @@ def device_edge(node: OpenNode, limits: GatewayLimits) -> DeviceEdge:
     return DeviceEdge(
         node.authority,
         scope,
-        address=_address(config),
+        address=_address(config, is_shared=node.worker is not None),
         tls_context=node.identity.device_context,
         data_plane=_data_plane(config, scope, counters),
         limits=limits,
@@ -58,8 +58,9 @@ def _membership(node: OpenNode) -> Membership | None:
     node.metrics.nodes(1)
     if config.database_url is None:
         return None
+    suffix = "" if node.worker is None else f" (worker {node.worker.number})"
     introduction = Introduction(
-        f"{socket.gethostname()}:{config.data_dir.resolve()}",
+        f"{socket.gethostname()}:{config.data_dir.resolve()}{suffix}",
         __version__,
         config.mqtt_data_plane,
         settings_told(config),
@@ -67,8 +68,11 @@ def _membership(node: OpenNode) -> Membership | None:
     return Membership(node.registry.store, introduction, lambda: str(uuid.uuid4()), _log, node.metrics.nodes)
 
 
-def _address(config: Config) -> DeviceAddress:
+def _address(config: Config, *, is_shared: bool) -> DeviceAddress:
     alpn = None if config.mqtt_alpn is None else (config.mqtt_alpn.host, config.mqtt_alpn.port)
+    if is_shared:
+        # The process that has started the workers has reserved the ports.
+        return DeviceAddress(config.mqtt.host, config.mqtt.port, is_default=False, alpn=alpn, is_shared=True)
     return DeviceAddress(config.mqtt.host, config.mqtt_port, not config.is_given("mqtt"), alpn)
 
 

@@ -117,6 +117,7 @@ def est_server(node: OpenNode, devices: RegisteredDevices, calls: Calls, address
         port=address.port,
         ssl_context=node.identity.est_context,
         limits=limits,
+        shares_port=node.worker is not None,
         observe_turned_away=node.metrics.est_connections_turned_away,
         proxies=TrustedProxies(node.config.proxy_protocol, partial(node.metrics.proxy_headers_refused, "est")),
     )

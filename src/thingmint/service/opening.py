@@ -8,8 +8,10 @@ import os
 import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -47,6 +49,7 @@ from thingmint.service.first_credentials import (
     require_own_database,
 )
 from thingmint.service.issuer_fit import require_validity
+from thingmint.service.joining import join, share
 from thingmint.service.known_issuers import IssuerSources, KnownIssuers, follow_on_disk, records_of_files
 from thingmint.service.logged_events import LoggedEvents
 from thingmint.service.nodes.event_outbox import NodeOutbox
@@ -104,32 +107,36 @@ async def open_registry(
     Only a process that holds the directory may create.
     """
     _require_restored(config)
-    try:
-        files = AuthorityFiles(
-            data_dir=config.data_dir,
-            passphrase=read_passphrase(config.ca_passphrase_file, os.environ),
-            key_type=config.ca_key_type,
-            serial_numbers=serial_numbers,
-            now=SystemClock().now,
-            may_create=may_create,
-        )
-        authorities = files.open()
-    except AuthorityUnusable as error:
-        raise StartRefused(in_words(error)) from error
+    files = AuthorityFiles(
+        data_dir=config.data_dir,
+        passphrase=read_passphrase(config.ca_passphrase_file, os.environ),
+        key_type=config.ca_key_type,
+        serial_numbers=serial_numbers,
+        now=SystemClock().now,
+        may_create=may_create,
+    )
+    if may_create:
+        make_directory(config.data_dir)
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
     require_named_storage(config)
     require_database(config)
     store = await _open_store(config, observe)
     tokens = Tokens(config)
     try:
+        shares_keys = may_create and config.database_url is not None
+        authorities = await _authorities(files, store, joins=shares_keys)
         sealer = Sealer(authorities.sealing_key_material, os.urandom)
         sources = IssuerSources(authorities, sealer, tokens, config.profile)
         clock = await _clock_of(config, store)
+        issuers = await _issuers(config, store, sources, clock, may_write=may_create)
+        if shares_keys:
+            # Not before the database was found to be of these keys, and destroyed keys were deleted here.
+            await _share(files, store, sealer)
         yield Registry(
             config=config,
             scope=Scope(AccountId(config.account), Region(config.region)),
             authorities=authorities,
-            issuers=await _issuers(config, store, sources, clock, may_write=may_create),
+            issuers=issuers,
             sources=sources,
             root_authority=files.root_authority,
             sealer=sealer,
@@ -139,6 +146,27 @@ async def open_registry(
     finally:
         await tokens.close()
         await store.close()
+
+
+async def _authorities(files: AuthorityFiles, store: Store, *, joins: bool) -> Authorities:
+    """Return the authorities of the data directory, which may get them from the database; raise StartRefused."""
+    try:
+        if joins:
+            await join(store, files.data_dir, files.passphrase, partial(_open_elsewhere, files))
+        return files.open()
+    except AuthorityUnusable as error:
+        raise StartRefused(in_words(error)) from error
+
+
+def _open_elsewhere(files: AuthorityFiles, data_dir: Path) -> Authorities:
+    return replace(files, data_dir=data_dir).open()
+
+
+async def _share(files: AuthorityFiles, store: Store, sealer: Sealer) -> None:
+    try:
+        await share(store, sealer, files.data_dir, files.passphrase)
+    except AuthorityUnusable as error:
+        raise StartRefused(in_words(error)) from error
 
 
 async def _open_store(config: Config, observe: Callable[[str, float], None]) -> Store:

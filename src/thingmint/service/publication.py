@@ -72,7 +72,13 @@ def publication_of(
 
 
 def public_server(
-    publication: Publication, address: Address, max_connections: int, proxies: Sequence[Network], metrics: Metrics
+    publication: Publication,
+    address: Address,
+    max_connections: int,
+    proxies: Sequence[Network],
+    metrics: Metrics,
+    *,
+    shares_port: bool,
 ) -> Server:
     """Return a server of plain HTTP on an address of its own, which does not listen yet."""
     return Server(
@@ -82,6 +88,7 @@ def public_server(
         ssl_context=None,
         limits=Limits(max_connections=max_connections, max_requests=max_connections),
         observe_turned_away=metrics.public_connections_turned_away,
+        shares_port=shares_port,
         proxies=TrustedProxies(proxies, partial(metrics.proxy_headers_refused, "public")),
     )
 

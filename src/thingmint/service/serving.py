@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import gc
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -31,6 +32,7 @@ from thingmint.service.node import OpenNode, open_node
 from thingmint.service.publication import public_server
 from thingmint.service.server_identity import Rotation, ServerIdentity
 from thingmint.service.storage_choice import database_options
+from thingmint.service.workers import Worker
 from thingmint.settings.config import Config
 from thingmint.storage import listener_of
 
@@ -44,18 +46,49 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
 
     Raises StartRefused, DirectoryInUse, ServiceUnavailable or OSError if the service cannot start.
     """
-    make_directory(config.data_dir)
-    with held(config.data_dir, "thingmint serve"):
-        remove_endpoints(config.data_dir)
-        async with open_node(config) as node, _running(node) as endpoints:
-            write_endpoints(config.data_dir, endpoints)
-            # What is there now stays for as long as the service runs. A full collection of garbage, which stops
-            # everything, does not look at it any more.
-            gc.freeze()
-            on_ready(endpoints)
-            await stop.wait()
-            _log.info("stopping")
+
+    def ready(endpoints: Endpoints) -> None:
+        write_endpoints(config.data_dir, endpoints)
+        on_ready(endpoints)
+
+    with directory_served(config.data_dir):
+        await _serve(config, None, on_ready=ready, stop=stop)
+
+
+@contextlib.contextmanager
+def directory_served(data_dir: Path) -> Iterator[None]:
+    """Hold a data directory for a service; raise DirectoryInUse or OSError."""
+    make_directory(data_dir)
+    with held(data_dir, "thingmint serve"):
+        remove_endpoints(data_dir)
+        try:
+            yield
+        finally:
+            remove_endpoints(data_dir)
     _log.info("stopped")
+
+
+async def serve_as_worker(
+    config: Config, worker: Worker, *, on_ready: Callable[[Endpoints], None], stop: asyncio.Event
+) -> None:
+    """Serve as one of several processes on a data directory, which another process holds and has prepared.
+
+    Raises StartRefused, ServiceUnavailable or OSError if the worker cannot start.
+    """
+    await _serve(config, worker, on_ready=on_ready, stop=stop)
+
+
+async def _serve(
+    config: Config, worker: Worker | None, *, on_ready: Callable[[Endpoints], None], stop: asyncio.Event
+) -> None:
+    async with open_node(config, worker) as node, _running(node) as endpoints:
+        # What is there now stays for as long as the service runs. A full collection of garbage, which stops
+        # everything, does not look at it any more.
+        gc.freeze()
+        on_ready(endpoints)
+        await stop.wait()
+        if worker is None:
+            _log.info("stopping")
 
 
 @contextlib.asynccontextmanager
@@ -75,8 +108,14 @@ async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
         stack.push_async_callback(server.stop, GRACE_SECONDS)
         public_port = None
         if node.config.public is not None:
-            proxies = node.config.proxy_protocol
-            public = public_server(node.publication, node.config.public, shares.public, proxies, node.metrics)
+            public = public_server(
+                node.publication,
+                node.config.public,
+                shares.public,
+                node.config.proxy_protocol,
+                node.metrics,
+                shares_port=node.worker is not None,
+            )
             await public.start()
             stack.push_async_callback(public.stop, GRACE_SECONDS)
             public_port = public.port
@@ -88,7 +127,8 @@ async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
             await est.start()
             stack.push_async_callback(est.stop, GRACE_SECONDS)
         stack.callback(api.end_streams)
-        stack.callback(remove_endpoints, node.config.data_dir)
+        if node.worker is None:
+            stack.callback(remove_endpoints, node.config.data_dir)
         await stack.enter_async_context(_background_work(node, server, edge, est))
         ports = Ports(server.port, edge.port, edge.alpn_port, public_port, None if est is None else est.port)
         yield endpoints_of(node.config, ports)
@@ -106,6 +146,7 @@ def _background_work(node: OpenNode, server: Server, edge: DeviceEdge, est: Serv
         node.issuer_watch.run,
         node.publication.publisher.run,
         rotation.run,
+        *(() if node.worker is None else (partial(node.worker.show, node.metrics.render),)),
         *_listening(node, edge),
     ]
     return BackgroundWork(works, _log)

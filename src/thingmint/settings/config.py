@@ -139,6 +139,8 @@ def _require_agreement(config: Config) -> None:
         and config.public in (config.api, config.mqtt, config.mqtt_alpn)
     ):
         raise ConfigError(f"public must be another address than those of the API and of devices, not {config.public}")
+    if config.workers > 1 and config.database_url is None:
+        raise ConfigError(f"workers = {config.workers} needs database_url: on SQLite, one process serves the registry")
     taken = (config.api, config.mqtt, config.mqtt_alpn, config.public)
     if config.est is not None and config.est.port and config.est in taken:
         raise ConfigError(f"est must be another address than those of the API, of devices and of public: {config.est}")

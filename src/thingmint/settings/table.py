@@ -58,6 +58,12 @@ class Settings:
         "A DNS name or IP address in the server's certificate; the first is the device endpoint.",
         Group.SERVICE,
     )
+    workers: int = row(
+        WholeNumber(1, 256),
+        1,
+        "Processes that serve API and devices on the same ports, each a node of its own; more than 1 needs PostgreSQL.",
+        Group.SERVICE,
+    )
     proxy_protocol: tuple[Network, ...] = row(
         Networks(),
         (),

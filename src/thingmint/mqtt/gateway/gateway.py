@@ -62,6 +62,7 @@ class Gateway:
         observe_connections: Callable[[int], None] | None = None,
         counters: Counters | None = None,
         observe_turned_away: Callable[[int], None] | None = None,
+        shares_ports: bool = False,
         proxies: TrustedProxies | None = None,
     ) -> None:
         self._limits = limits or GatewayLimits()
@@ -80,6 +81,7 @@ class Gateway:
             limits=self._limits,
             observe_connections=observe_connections,
             observe_turned_away=observe_turned_away,
+            shares_ports=shares_ports,
             proxies=proxies,
         )
         self._data_plane = data_plane

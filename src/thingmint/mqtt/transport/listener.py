@@ -58,6 +58,7 @@ class Listener:
         limits: GatewayLimits,
         observe_connections: Callable[[int], None] | None = None,
         observe_turned_away: Callable[[int], None] | None = None,
+        shares_ports: bool = False,
         proxies: TrustedProxies | None = None,
     ) -> None:
         """Serve the host's port, and ``also`` those of other hosts; the limits are for all of them together."""
@@ -79,6 +80,7 @@ class Listener:
             whose="device",
             max_connections=limits.max_connections,
             observe_turned_away=observe_turned_away,
+            shares_ports=shares_ports,
             proxies=proxies,
         )
 

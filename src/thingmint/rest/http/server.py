@@ -71,6 +71,7 @@ class Server:
         observe_connections: Callable[[int], None] | None = None,
         observe_turned_away: Callable[[int], None] | None = None,
         spared: Collection[bytes] = (),
+        shares_port: bool = False,
         proxies: TrustedProxies | None = None,
     ) -> None:
         """Serve the paths that are ``spared`` however many requests are in flight, and do not count them."""
@@ -88,6 +89,7 @@ class Server:
             whose="API",
             max_connections=self._limits.max_connections,
             observe_turned_away=observe_turned_away,
+            shares_ports=shares_port,
             proxies=proxies,
         )
 
