@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 TEST_WORKERS ?= 2
 IFMA = packages/thingmint-ifma
 
-.PHONY: help run install install-test test lint unit coverage lower-bounds parity device-operations map bench soak clean
+.PHONY: help run install install-test test lint unit coverage docs lower-bounds parity device-operations map bench soak clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,6 +57,17 @@ map: install-test ## Write the generated parts of ARCHITECTURE.md: layers, packa
 device-operations: install-test ## Write docs/reference/device-operations.md from the table of device operations
 	$(BIN)/python tools/device_operations.py > docs/reference/device-operations.md
 
+# In an environment of its own: Sphinx and the AWS CLI want different versions of docutils.
+docs: .docs-venv/.installed ## Build the documentation site in site/
+	.docs-venv/bin/sphinx-build -W --keep-going -q -c docs/site -b html -d .docs-venv/doctrees . site
+	.docs-venv/bin/python tools/site_addresses.py site
+
+.docs-venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .docs-venv
+	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['docs'], sep='\n')" > .docs-venv/requirements.txt
+	.docs-venv/bin/python -m pip install --quiet -r .docs-venv/requirements.txt
+	@touch $@
+
 bench: install-test ## Measure against named references and peers; prints a table of ratios, writes bench/results/latest.json
 	$(BIN)/python -m bench
 
@@ -64,7 +75,7 @@ soak: install-test ## Run the long forms of tests: faults, fuzzing, models
 	THINGMINT_SOAK=1 $(BIN)/python -m pytest -m soak -n $(TEST_WORKERS) --dist worksteal
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) .lower-bounds .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/console/node_modules tests/mqtt/javascript/node_modules $(IFMA)/build
+	rm -rf $(VENV) .docs-venv site .lower-bounds .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/console/node_modules tests/mqtt/javascript/node_modules $(IFMA)/build
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -30,6 +30,7 @@ from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.relay.spec import one_broker
 from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, DeviceAnswer, Requester
 from thingmint.mqtt.transport.tls import device_tls_context
 
@@ -122,7 +123,7 @@ async def serve(directory: Path, port: int, broker: str) -> None:
     if broker == LOCAL:
         data_plane = LocalDataPlane(BrokerLimits(), time.monotonic)
     else:
-        data_plane = RelayDataPlane(broker, SCOPE)
+        data_plane = RelayDataPlane(one_broker(broker, SCOPE))
     certificate = x509.load_pem_x509_certificate((directory / "server.pem").read_bytes())
     key = load_pem_private_key((directory / "server.key").read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)

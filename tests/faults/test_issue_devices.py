@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.faults.test_full_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 from tests.support.client import client_of, listed_ids
 from tests.support.service import Service, running_service, start_service, thingmint
 from tests.support.signing_requests import csr_pem
+from tests.support.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 
 from thingmint.cli.connection import SignedClient
 

@@ -103,7 +103,7 @@ async def test_retained_messages_stay_in_their_account(house: House, other: Scop
 
     foreign = await house.connect(other, "lamp", "a")
     assert foreign.payloads == []
-    assert house.plane.retained(other, "a") is None
+    assert await house.plane.retained(other, "a") is None
     assert list(house.plane.retained_after(other, "", 9)) == []
 
     await house.publish(foreign, "a", b"", retain=True)
@@ -160,7 +160,7 @@ async def test_accounts_without_anything_have_no_broker(house: House) -> None:
     assert house.plane.serves(OTHER)
     device = await house.connect(SCOPE, "lamp", expiry=60)
     await house.publish(device, "a", b"kept", retain=True)
-    house.plane.retained(OTHER, "a")
+    await house.plane.retained(OTHER, "a")
     with pytest.raises(PacketRefused):
         await house.connect(ANOTHER_REGION, "lamp", will=Will("$aws/x", b""))
     house.wait(1)

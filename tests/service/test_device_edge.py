@@ -401,8 +401,8 @@ async def test_operators_reach_the_topics_of_their_own_account(edge: DeviceEdge)
 
     await own.publish(DeviceMessage("a", b"own", retain=True))
 
-    assert own.retained("a") is not None
-    assert other.retained("a") is None
+    assert await own.retained("a") is not None
+    assert await other.retained("a") is None
 
 
 async def register_for_two_accounts(house: House) -> bytes:

@@ -23,7 +23,7 @@ class FakeDeviceEdge:
     async def publish(self, message: DeviceMessage) -> None:
         self.published.append(message)
 
-    def retained(self, topic: str) -> RetainedMessage | None:
+    async def retained(self, topic: str) -> RetainedMessage | None:
         return self.kept.get(topic)
 
     def retained_after(self, topic: str, count: int) -> Sequence[RetainedMessage]:

@@ -32,3 +32,9 @@ def test_aws(reader: Reader, tmp_path: Path) -> None:
     )
     reader.follow(tmp_path / "first.md")
     reader.follow(DOCS / "how-to" / "aws.md")
+
+
+def test_disaster_drill(reader: Reader) -> None:
+    for program in ("mosquitto_pub", "curl"):
+        required_program(program)
+    reader.follow(DOCS / "how-to" / "disaster-drill.md")

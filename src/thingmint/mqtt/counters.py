@@ -28,6 +28,7 @@ class Loss(StrEnum):
     EXPIRED = "dropped:expired"
     SESSION_ENDED = "dropped:session_ended"
     EVENT_UNSENT = "dropped:event_unsent"
+    PROPERTIES = "dropped:properties"
     ANSWER_TOO_LARGE = "dropped:answer_too_large"
     PUBLISH_WITHOUT_ROOM = "refused:publish_without_room"
     PUBLISH_QUEUES_FULL = "refused:publish_queues_full"

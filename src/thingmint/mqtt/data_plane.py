@@ -1,4 +1,4 @@
-"""Owns what the gateway asks of whatever carries messages between devices, and what that asks of a connection.
+"""Owns the interface between the gateway and the data plane that carries messages, and between that and a connection.
 
 A data plane sees no request for a certificate: the gateway keeps every topic and filter that starts with ``$aws/`` to
 itself, because an answer with a private key must not exist anywhere but on the connection that asked for it. The
@@ -95,7 +95,7 @@ class DeviceConnection(Protocol):
         ...
 
     def may_receive(self, topic: str) -> bool:
-        """Say whether its policies allow iot:Receive on the topic.
+        """Return whether its policies allow iot:Receive on the topic.
 
         ``$share/GROUP/TOPIC`` names a message of TOPIC that comes through a shared subscription of the group.
         """
@@ -120,20 +120,36 @@ class DeviceConnection(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What the data plane has of AWS IoT's features, as CONNACK tells it to devices of MQTT 5. Sizes are in bytes."""
+
+    has_retained: bool = True
+    has_shared_subscriptions: bool = True
+    has_wildcards: bool = True
+    has_qos_1: bool = True
+    maximum_packet_size: int | None = None
+    """None if it is not less than the gateway's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
-    """What CONNACK says of the session."""
+    """What CONNACK says of the session and of the data plane."""
 
     session_present: bool
     session_expiry_interval: int
     """In seconds, as granted: may be less than was asked for."""
+    offer: Offer = Offer()
 
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """A retained message, for how many seconds it has been one, and since when by the data plane's own clock."""
+    """A retained message, for how many seconds it has been one, and since when by the data plane's own clock.
+
+    ``age`` is None where that is not known.
+    """
 
     message: Publish
-    age: float
+    age: float | None
     stored_at: float = 0.0
 
 
@@ -153,7 +169,11 @@ class DataPlane(Protocol):
     """Carries messages between connections of one account. Of one connection, calls come one after the other."""
 
     def serves(self, scope: Scope) -> bool:
-        """Say whether devices of the account have a place here; who is not served must not be passed on."""
+        """Return whether the data plane serves devices of the account; a device that it does not serve is refused."""
+        ...
+
+    async def start(self) -> None:
+        """Find out what is needed before the first device connects. Called once, before all else but ``serves``."""
         ...
 
     async def open(self, connection: DeviceConnection, connect: Connect) -> Opened:
@@ -212,8 +232,8 @@ class DataPlane(Protocol):
         """
         ...
 
-    def retained(self, scope: Scope, topic: str) -> Retained | None:
-        """Return the retained message of the account's topic; raise NotReadable."""
+    async def retained(self, scope: Scope, topic: str) -> Retained | None:
+        """Return the retained message of the account's topic; raise PacketRefused if it cannot be had now."""
         ...
 
     def retained_after(self, scope: Scope, topic: str, count: int) -> Sequence[Retained]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from thingmint.host.host_names import is_concrete, is_loopback
 from thingmint.host.words import in_words
+from thingmint.settings.broker_forms import BY_TABLE, LOCAL
 from thingmint.settings.file import FILE_NAME, read_file
 from thingmint.settings.forms import ConfigError
 from thingmint.settings.setting import Setting
@@ -65,6 +66,8 @@ class Config(Settings):
             listening["api"] = self.api
         if self.mqtt_alpn is not None:
             listening["mqtt_alpn"] = self.mqtt_alpn
+        if self.est is not None:
+            listening["est"] = self.est
         bound = {
             name: address.host
             for name, address in listening.items()
@@ -136,11 +139,18 @@ def _require_agreement(config: Config) -> None:
         and config.public in (config.api, config.mqtt, config.mqtt_alpn)
     ):
         raise ConfigError(f"public must be another address than those of the API and of devices, not {config.public}")
+    if config.workers > 1 and config.database_url is None:
+        raise ConfigError(f"workers = {config.workers} needs database_url: on SQLite, one process serves the registry")
+    taken = (config.api, config.mqtt, config.mqtt_alpn, config.public)
+    if config.est is not None and config.est.port and config.est in taken:
+        raise ConfigError(f"est must be another address than those of the API, of devices and of public: {config.est}")
     if config.database_password_file is not None and config.database_url is None:
         raise ConfigError("database_password_file is of no use without database_url")
     if (config.root_access_key_id is None) != (config.root_secret_access_key is None):
         raise ConfigError("root_access_key_id and root_secret_access_key must be given together")
-    if config.mqtt_data_plane != "local" and config.mqtt_broker_open_seconds >= config.mqtt_connect_seconds:
+    if (config.mqtt_data_plane == BY_TABLE) != bool(config.mqtt_brokers):
+        raise ConfigError("mqtt_data_plane must be brokers if the file has the table mqtt_brokers, and only then")
+    if config.mqtt_data_plane != LOCAL and config.mqtt_broker_open_seconds >= config.mqtt_connect_seconds:
         # Otherwise the device's own time ends first, and it is not told that the broker is not available.
         raise ConfigError(
             f"mqtt_broker_open_seconds ({config.mqtt_broker_open_seconds:g}) must be less than mqtt_connect_seconds "
@@ -150,7 +160,7 @@ def _require_agreement(config: Config) -> None:
 
 def _require_fit_for_tests(config: Config) -> None:
     """Return if only this machine can reach the service and no other node shares its clock; raise ConfigError."""
-    addresses = {"api": config.api, "mqtt": config.mqtt, "mqtt_alpn": config.mqtt_alpn}
+    addresses = {"api": config.api, "mqtt": config.mqtt, "mqtt_alpn": config.mqtt_alpn, "est": config.est}
     for name, address in addresses.items():
         if address is not None and not is_loopback(address.host):
             raise ConfigError(f"test_mode is allowed on loopback addresses only, and {name} is {address.host}")

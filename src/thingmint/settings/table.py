@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from thingmint.settings.address_forms import Address, BrokerAddress, FilePath, HostAndPort, ServerNames, URLWithPassword
+from thingmint.host.listening import Network
+from thingmint.settings.address_forms import (
+    Address,
+    FilePath,
+    HostAndPort,
+    Networks,
+    ServerNames,
+    URLWithPassword,
+)
+from thingmint.settings.broker_forms import BrokerPlace, BrokersOfAccounts, BrokerTable
 from thingmint.settings.forms import Choice, Hidden, Maybe, Number, Switch, Text, WholeNumber
 from thingmint.settings.setting import FILE_ONLY, NOT_IN_THE_FILE, SECRET, Group, Setting, row, setting_of
 from thingmint.settings.table_forms import Quota, Table
@@ -47,6 +56,18 @@ class Settings:
         ServerNames(),
         ("localhost", "127.0.0.1"),
         "A DNS name or IP address in the server's certificate; the first is the device endpoint.",
+        Group.SERVICE,
+    )
+    workers: int = row(
+        WholeNumber(1, 256),
+        1,
+        "Processes that serve API and devices on the same ports, each a node of its own; more than 1 needs PostgreSQL.",
+        Group.SERVICE,
+    )
+    proxy_protocol: tuple[Network, ...] = row(
+        Networks(),
+        (),
+        "A network of balancers, whose connections must begin with a PROXY protocol header; from others none is read.",
         Group.SERVICE,
     )
     test_mode: bool = row(
@@ -126,7 +147,7 @@ class Settings:
     at_issuer_end: str = row(
         Choice(("refuse", "shorten")),
         "refuse",
-        "What becomes of certificates that would outlive their issuer: refuse, or shorten to its end.",
+        "What to do with a certificate that would outlive its issuer: refuse it, or shorten it to the issuer's end.",
         Group.KEYS,
     )
     pkcs11_module: Path | None = row(
@@ -190,6 +211,19 @@ class Settings:
         WholeNumber(1, 10_080), 60, "Minutes for which clients may keep an OCSP response.", Group.PUBLIC
     )
 
+    est: Address | None = row(
+        Maybe(_ADDRESS),
+        None,
+        "Address and port of EST (RFC 7030), by which devices get and renew certificates; off where absent.",
+        Group.EST,
+    )
+    renewal_overlap_days: int = row(
+        WholeNumber(0, 3650),
+        7,
+        "Days for which a certificate stays ACTIVE after its device has renewed it; then it becomes INACTIVE.",
+        Group.EST,
+    )
+
     mqtt: Address = row(
         _ADDRESS,
         "127.0.0.1:8883",
@@ -203,10 +237,18 @@ class Settings:
         Group.DEVICES,
     )
     mqtt_data_plane: str = row(
-        BrokerAddress(),
+        BrokerPlace(),
         "local",
-        "What carries messages between devices: local, or an MQTT broker at unix:/path or tcp:host:port.",
+        "What carries messages between devices: local, addresses (unix:/path, tcp:host:port, tls:host:port) of the "
+        "nodes of an MQTT broker separated by commas, or brokers for those of the table mqtt_brokers.",
         Group.DEVICES,
+    )
+    mqtt_brokers: Mapping[str, BrokerTable] = row(
+        BrokersOfAccounts(),
+        {},
+        "The MQTT broker of each account, by its id or default: see how-to/brokers.md.",
+        Group.DEVICES,
+        FILE_ONLY,
     )
     max_device_connections: int = row(
         _CONNECTIONS,

@@ -37,11 +37,14 @@ from thingmint.mqtt.data_plane import DataPlane, Retained
 from thingmint.mqtt.edges.operator_edge import OperatorEdges, StoringTimes
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
 from thingmint.mqtt.queues.limits import BrokerLimits
+from thingmint.mqtt.relay.credentials import SERVICE
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.service import USER_NAME
+from thingmint.mqtt.relay.spec import one_broker
 
-IMPATIENT = RelayLimits(answer_seconds=1.0, open_seconds=1.0, leave_seconds=0.2)
+IMPATIENT = RelayLimits(
+    answer_seconds=1.0, open_seconds=1.0, leave_seconds=0.2, first_retry_seconds=0.001, last_retry_seconds=0.001
+)
 FULL = DeviceMessage(
     "to/all",
     b"payload",
@@ -93,7 +96,7 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def relayed(tmp_path: Path, broker: Mosquitto) -> Iterator[Bench]:
-    with bench_on(tmp_path, RelayDataPlane(broker.address, SCOPE, IMPATIENT)) as bench:
+    with bench_on(tmp_path, RelayDataPlane(one_broker(broker.address, SCOPE), IMPATIENT)) as bench:
         yield bench
 
 
@@ -184,26 +187,35 @@ def test_retained_messages_are_read(local: Bench) -> None:
         local.publish(replace(FULL, topic=topic, retain=True))
 
     async def read() -> None:
-        one, page = local.edge.retained("a"), local.edge.retained_after("", 9)
+        one, page = await local.edge.retained("a"), local.edge.retained_after("", 9)
         assert one is not None
         assert (one.topic, one.payload, one.qos) == ("a", b"payload", 1)
         assert one.user_properties == FULL.user_properties
+        assert one.stored_at is not None
         assert before - timedelta(seconds=1) <= one.stored_at <= datetime.now(UTC)
         assert [each.topic for each in page] == ["a", "b"]
-        assert local.edge.retained("c") is None
+        assert await local.edge.retained("c") is None
 
     local.run(read())
     local.publish(DeviceMessage("a", b"", retain=True))
 
     async def read_again() -> None:
-        assert local.edge.retained("a") is None
+        assert await local.edge.retained("a") is None
 
     local.run(read_again())
 
 
-def test_retained_messages_of_a_broker_behind_the_relay_cannot_be_read(relayed: Bench) -> None:
-    with pytest.raises(InvalidRequest, match="kept by the broker behind this service"):
-        relayed.edge.retained("a")
+def test_a_retained_message_of_a_broker_behind_the_relay_is_read_and_there_is_no_list(relayed: Bench) -> None:
+    relayed.publish(DeviceMessage("kept/here", b"payload", 1, retain=True))
+
+    async def read() -> None:
+        found = await relayed.edge.retained("kept/here")
+        assert found is not None
+        assert (found.topic, found.payload, found.stored_at) == ("kept/here", b"payload", None)
+        assert await relayed.edge.retained("nothing/here") is None
+        assert await relayed.edge.retained("$SYS/broker/version") is None
+
+    relayed.run(read())
     with pytest.raises(InvalidRequest, match="kept by the broker behind this service"):
         relayed.edge.retained_after("", 1)
 
@@ -212,11 +224,11 @@ def test_retained_messages_of_a_broker_behind_the_relay_cannot_be_read(relayed: 
 
 
 def test_service_has_one_connection_of_its_own_and_leaves_politely(tmp_path: Path, broker: Mosquitto) -> None:
-    with bench_on(tmp_path, RelayDataPlane(broker.address, SCOPE)) as bench:
-        assert USER_NAME not in broker.log
+    with bench_on(tmp_path, RelayDataPlane(one_broker(broker.address, SCOPE))) as bench:
+        already = broker.log.count(f"u'{SERVICE}'")
         for _ in range(3):
             bench.publish(DeviceMessage("a", b"x", 1))
-        assert broker.log.count(f"u'{USER_NAME}'") == 1
+        assert broker.log.count(f"u'{SERVICE}'") == already + 1
     assert "Client $thingmint-" in broker.log
     assert "Received DISCONNECT from $thingmint-" in broker.log
 
@@ -258,7 +270,7 @@ def stuck(broker: Mosquitto) -> Iterator[None]:
 def test_messages_that_wait_for_a_stuck_broker_are_bounded(tmp_path: Path, broker: Mosquitto) -> None:
     # Each of them occupies a request: any number would leave no room for those that need no broker.
     message = DeviceMessage("a", b"x", 1)
-    with bench_on(tmp_path, RelayDataPlane(broker.address, SCOPE, RelayLimits(own_messages=3))) as bench:
+    with bench_on(tmp_path, RelayDataPlane(one_broker(broker.address, SCOPE), RelayLimits(own_messages=3))) as bench:
         bench.publish(message)
         with stuck(broker):
             waiting = [bench.begin(bench.edge.publish(message)) for _ in range(3)]
@@ -273,7 +285,7 @@ def test_messages_that_wait_for_a_stuck_broker_are_bounded(tmp_path: Path, broke
 def test_message_does_not_wait_long_behind_one_that_is_not_answered(tmp_path: Path, broker: Mosquitto) -> None:
     message = DeviceMessage("a", b"x", 1)
     limits = RelayLimits(open_seconds=0.5, answer_seconds=600.0)
-    with bench_on(tmp_path, RelayDataPlane(broker.address, SCOPE, limits)) as bench:
+    with bench_on(tmp_path, RelayDataPlane(one_broker(broker.address, SCOPE), limits)) as bench:
         bench.publish(message)
         with stuck(broker):
             first = bench.begin(bench.edge.publish(message))
@@ -285,7 +297,7 @@ def test_message_does_not_wait_long_behind_one_that_is_not_answered(tmp_path: Pa
 
 def test_stop_does_not_wait_for_a_broker_that_does_not_answer(tmp_path: Path, broker: Mosquitto) -> None:
     assert broker.popen is not None
-    with bench_on(tmp_path, RelayDataPlane(broker.address, SCOPE)) as bench:
+    with bench_on(tmp_path, RelayDataPlane(one_broker(broker.address, SCOPE))) as bench:
         bench.publish(DeviceMessage("a", b"x", 1))
         os.kill(broker.popen.pid, signal.SIGSTOP)
         waiting = bench.begin(bench.edge.publish(DeviceMessage("a", b"x", 1)))

@@ -24,6 +24,7 @@ from thingmint.mqtt.edges.life_cycle import life_cycle_event
 from thingmint.mqtt.edges.unserved_messages import UnservedMessages
 from thingmint.mqtt.events import ClientConnected, Link, MessageNotServed
 from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.relay.spec import one_broker
 
 SERVED_BY_AWS = [
     "$aws/things/lamp/shadow/get",
@@ -63,7 +64,7 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture(params=["local", "relay"])
 def live(request: pytest.FixtureRequest, tmp_path: Path, broker: Mosquitto) -> Iterator[LiveGateway]:
-    plane = None if request.param == "local" else RelayDataPlane(broker.address, SCOPE)
+    plane = None if request.param == "local" else RelayDataPlane(one_broker(broker.address, SCOPE))
     with live_gateway(tmp_path, data_plane=plane) as running:
         yield running
 

@@ -18,6 +18,7 @@ from thingmint.mqtt.codec.properties import ConnectProperties, WillProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
 from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.relay.spec import one_broker
 from thingmint.mqtt.rights.ports import DeviceRefusal
 
 LASTING = ConnectProperties(session_expiry_interval=600)
@@ -33,7 +34,7 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture(params=["local", "relay"])
 def live(request: pytest.FixtureRequest, tmp_path: Path, broker: Mosquitto) -> Iterator[LiveGateway]:
-    plane = None if request.param == "local" else RelayDataPlane(broker.address, SCOPE)
+    plane = None if request.param == "local" else RelayDataPlane(one_broker(broker.address, SCOPE))
     with live_gateway(tmp_path, data_plane=plane) as running:
         yield running
 

@@ -26,6 +26,7 @@ from thingmint.mqtt.codec.packets import (
 from thingmint.mqtt.codec.properties import ConnectProperties, DisconnectProperties, PublishProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.relay.spec import one_broker
 
 AT_LEAST_ONCE = QoS.AT_LEAST_ONCE
 LASTING = {V3: ConnectProperties(), V5: ConnectProperties(session_expiry_interval=600)}
@@ -39,7 +40,7 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def live(tmp_path: Path, broker: Mosquitto) -> Iterator[LiveGateway]:
-    with live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address, SCOPE)) as running:
+    with live_gateway(tmp_path, data_plane=RelayDataPlane(one_broker(broker.address, SCOPE))) as running:
         yield running
 
 

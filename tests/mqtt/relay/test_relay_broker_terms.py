@@ -36,6 +36,7 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.relay.spec import one_broker
 
 V3, V5 = ProtocolVersion.MQTT_3_1_1, ProtocolVersion.MQTT_5
 AT_LEAST_ONCE = QoS.AT_LEAST_ONCE
@@ -131,7 +132,7 @@ def play(scene: Scene, *, connack: Connack = ACCEPTED, connects: bool = True) ->
     async def played() -> None:
         async with scripted_broker() as broker:
             broker.connack = connack
-            relay, device = RelayDataPlane(f"unix:{broker.path}", SCOPE, LIMITS), Device("device")
+            relay, device = RelayDataPlane(one_broker(f"unix:{broker.path}", SCOPE, V5), LIMITS), Device("device")
             if connects:
                 await relay.open(device, Connect(V5, "device"))
                 relay.resume(device)
@@ -471,7 +472,7 @@ def test_device_that_nobody_opened_is_refused() -> None:
 
 def test_broker_that_is_away_refuses_at_once() -> None:
     async def scene() -> None:
-        relay = RelayDataPlane("unix:/nonexistent/broker", SCOPE, LIMITS)
+        relay = RelayDataPlane(one_broker("unix:/nonexistent/broker", SCOPE, V5), LIMITS)
         with pytest.raises(PacketRefused) as refused:
             await relay.open(Device("device"), Connect(V5, "device"))
         assert refused.value.reason_code is ReasonCode.SERVER_UNAVAILABLE
@@ -482,7 +483,7 @@ def test_broker_that_is_away_refuses_at_once() -> None:
 def test_many_devices_at_once_get_in_although_the_brokers_queue_is_short() -> None:
     async def scene() -> None:
         async with scripted_broker() as broker:
-            relay = RelayDataPlane(f"unix:{broker.path}", SCOPE, LIMITS)
+            relay = RelayDataPlane(one_broker(f"unix:{broker.path}", SCOPE, V5), LIMITS)
             devices = [Device(f"device-{number}") for number in range(300)]
             await asyncio.gather(*(relay.open(each, Connect(V5, each.client_id)) for each in devices))
             await asyncio.gather(*(relay.close(each, clean=True) for each in devices))

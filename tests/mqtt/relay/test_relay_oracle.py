@@ -31,6 +31,7 @@ from thingmint.mqtt.codec.packets import (
 from thingmint.mqtt.codec.properties import ConnectProperties
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.relay.spec import one_broker
 
 Seen: TypeAlias = list[tuple[str, bytes, int, bool]]
 LASTING = ConnectProperties(session_expiry_interval=600)
@@ -263,7 +264,7 @@ def stages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with (
         mosquitto() as broker,
         stage_on(directory / "local", None, request.param) as local,
-        stage_on(directory / "relay", RelayDataPlane(broker.address, SCOPE), request.param) as relayed,
+        stage_on(directory / "relay", RelayDataPlane(one_broker(broker.address, SCOPE)), request.param) as relayed,
     ):
         yield local, relayed
 

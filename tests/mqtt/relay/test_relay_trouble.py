@@ -30,6 +30,7 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.relay.spec import one_broker
 from thingmint.mqtt.transport.limits import GatewayLimits
 
 AT_LEAST_ONCE = QoS.AT_LEAST_ONCE
@@ -39,7 +40,9 @@ REASONS = (
     "The broker behind the service has closed the connection",
     "The broker behind the service does not answer",
 )
-IMPATIENT = RelayLimits(answer_seconds=1.0, open_seconds=1.0, leave_seconds=0.2)
+IMPATIENT = RelayLimits(
+    answer_seconds=1.0, open_seconds=1.0, leave_seconds=0.2, first_retry_seconds=0.001, last_retry_seconds=0.001
+)
 
 
 @pytest.fixture
@@ -50,14 +53,14 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def live(tmp_path: Path, broker: Mosquitto) -> Iterator[LiveGateway]:
-    with live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address, SCOPE, IMPATIENT)) as running:
+    with live_gateway(tmp_path, data_plane=RelayDataPlane(one_broker(broker.address, SCOPE), IMPATIENT)) as running:
         yield running
 
 
 @pytest.mark.parametrize("is_silent", [False, True], ids=["closes", "is silent"])
 def test_devices_whose_broker_is_lost_are_counted(tmp_path: Path, broker: Mosquitto, *, is_silent: bool) -> None:
     losses = Losses()
-    plane = RelayDataPlane(broker.address, SCOPE, IMPATIENT, Counters(losses))
+    plane = RelayDataPlane(one_broker(broker.address, SCOPE), IMPATIENT, Counters(losses))
     with live_gateway(tmp_path, data_plane=plane) as live, connected_peer(live, live.register(), V5) as device:
         if is_silent:
             os.kill(broker_pid(broker), signal.SIGSTOP)
@@ -141,7 +144,7 @@ def test_broker_that_does_not_answer_is_given_up(
 def test_gateway_stops_although_the_broker_is_deaf(tmp_path: Path, broker: Mosquitto) -> None:
     with contextlib.ExitStack() as devices:
         try:
-            with live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address, SCOPE)) as live:
+            with live_gateway(tmp_path, data_plane=RelayDataPlane(one_broker(broker.address, SCOPE))) as live:
                 thing = live.register()
                 for number in range(5):
                     device = devices.enter_context(connected_peer(live, thing, V5, f"device-{number}"))
@@ -285,7 +288,7 @@ def test_slow_device_stops_its_broker_connection_and_gets_everything_later(
     tmp_path: Path, broker: Mosquitto, version: ProtocolVersion
 ) -> None:
     limits = GatewayLimits(write_stall_seconds=60.0)
-    with live_gateway(tmp_path, limits=limits, data_plane=RelayDataPlane(broker.address, SCOPE)) as live:
+    with live_gateway(tmp_path, limits=limits, data_plane=RelayDataPlane(one_broker(broker.address, SCOPE))) as live:
         thing = live.register()
         count, size = 200, 100_000
         before = resident_bytes()
@@ -319,7 +322,9 @@ def test_lost_device_leaves_the_broker_although_messages_for_it_wait(
 def test_broker_on_a_loopback_port_serves_as_well(tmp_path: Path, loop_name: str) -> None:
     with (
         mosquitto(port=free_port()) as broker,
-        live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address, SCOPE), loop_name=loop_name) as live,
+        live_gateway(
+            tmp_path, data_plane=RelayDataPlane(one_broker(broker.address, SCOPE)), loop_name=loop_name
+        ) as live,
         connected_peer(live, live.register(), V5) as device,
     ):
         device.subscribe("over/tcp")

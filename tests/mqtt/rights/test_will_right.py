@@ -15,6 +15,7 @@ from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.codec.packets import Publish, QoS, Will
 from thingmint.mqtt.counters import Counters, NoObserver
 from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.relay.spec import one_broker
 from thingmint.mqtt.rights import will_right
 from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, DeviceAuthorizer, DeviceRefusal, DeviceRefused
 from thingmint.mqtt.rights.will_right import DeviceWillRight
@@ -109,7 +110,7 @@ async def test_a_registry_that_can_be_read_again_decides() -> None:
 def test_a_will_that_no_policy_allows_any_more_is_counted_by_each_broker(tmp_path: Path, kind: str) -> None:
     losses = Losses()
     with mosquitto() as broker:
-        plane = None if kind == "built-in" else RelayDataPlane(broker.address, SCOPE)
+        plane = None if kind == "built-in" else RelayDataPlane(one_broker(broker.address, SCOPE))
         with live_gateway(tmp_path, data_plane=plane, counters=Counters(losses)) as live:
             device = live.register()
             with connected_peer(live, device, V5, will=Will(MESSAGE.topic, b"gone")):

@@ -37,6 +37,7 @@ from thingmint.mqtt.codec.properties import ConnectProperties, DisconnectPropert
 from thingmint.mqtt.events import ClientConnected, ClientDisconnected, DisconnectReason
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.relay.spec import one_broker
 from thingmint.mqtt.transport.limits import GatewayLimits
 
 # More than the requests of one turn, and than one read of the socket.
@@ -389,7 +390,7 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def relayed(tmp_path: Path, broker: Mosquitto) -> Iterator[LiveGateway]:
-    with live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address, SCOPE)) as running:
+    with live_gateway(tmp_path, data_plane=RelayDataPlane(one_broker(broker.address, SCOPE))) as running:
         yield running
 
 
@@ -435,7 +436,7 @@ def test_broker_that_pauses_gets_what_was_sent_before_the_goodbye(tmp_path: Path
     with mosquitto("max_queued_messages 0") as broker:
         limits = RelayLimits(leave_seconds=0.1)
         with (
-            live_gateway(tmp_path, data_plane=RelayDataPlane(broker.address, SCOPE, limits)) as live,
+            live_gateway(tmp_path, data_plane=RelayDataPlane(one_broker(broker.address, SCOPE), limits)) as live,
             connected_peer(live, live.register(), V5, will=WILL) as sender,
             observed(broker) as observer,
         ):

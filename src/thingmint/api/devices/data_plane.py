@@ -38,7 +38,8 @@ class RetainedMessage:
     topic: str
     payload: bytes = field(repr=False)
     qos: int
-    stored_at: datetime
+    stored_at: datetime | None
+    """None if the keeper does not tell."""
     user_properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
@@ -71,19 +72,19 @@ class AccountDevices(Protocol):
     """What can be done with messages and connections of one account's devices, on behalf of its operators."""
 
     async def publish(self, message: DeviceMessage) -> None:
-        """Pass a message on to whoever receives it.
+        """Pass a message on to its receivers.
 
         Raises InvalidRequest for a topic or property that no message may have, Throttled if there is no room to retain
         it, ServiceUnavailable if the broker does not answer.
         """
         ...
 
-    def retained(self, topic: str) -> RetainedMessage | None:
-        """Return the topic's retained message; raise InvalidRequest if they cannot be read here."""
+    async def retained(self, topic: str) -> RetainedMessage | None:
+        """Return the topic's retained message; raise Throttled, AccessDenied or ServiceUnavailable."""
         ...
 
     def retained_after(self, topic: str, count: int) -> Sequence[RetainedMessage]:
-        """Return so many retained messages whose topics come after this one; raise InvalidRequest likewise."""
+        """Return so many retained messages whose topics come after this one; raise InvalidRequest without a list."""
         ...
 
     async def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:

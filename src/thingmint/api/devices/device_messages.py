@@ -93,7 +93,7 @@ class GetRetainedMessageResponse(Message, frozen=True, kw_only=True):
     topic: str
     payload: bytes
     qos: int
-    last_modified_time: int
+    last_modified_time: int | None = None
     user_properties: bytes | None = None
 
 
@@ -101,14 +101,14 @@ async def get_retained_message(
     devices: Devices, caller: Caller, request: GetRetainedMessageRequest
 ) -> GetRetainedMessageResponse:
     """Answer with the topic's retained message; raise ResourceNotFound if it has none."""
-    retained = devices.edge_of(caller.scope).retained(request.topic)
+    retained = await devices.edge_of(caller.scope).retained(request.topic)
     if retained is None:
         raise ResourceNotFound("The topic has no retained message")
     return GetRetainedMessageResponse(
         topic=retained.topic,
         payload=retained.payload,
         qos=retained.qos,
-        last_modified_time=epoch_milliseconds(retained.stored_at),
+        last_modified_time=_last_modified(retained),
         user_properties=encode_user_properties(retained.user_properties),
     )
 
@@ -122,7 +122,7 @@ class RetainedMessageSummary(Struct, frozen=True, kw_only=True, rename="camel"):
     topic: str
     payload_size: int
     qos: int
-    last_modified_time: int
+    last_modified_time: int | None = None
 
 
 class ListRetainedMessagesResponse(Message, frozen=True, kw_only=True):
@@ -151,5 +151,9 @@ def _summary(retained: RetainedMessage) -> RetainedMessageSummary:
         topic=retained.topic,
         payload_size=len(retained.payload),
         qos=retained.qos,
-        last_modified_time=epoch_milliseconds(retained.stored_at),
+        last_modified_time=_last_modified(retained),
     )
+
+
+def _last_modified(retained: RetainedMessage) -> int | None:
+    return None if retained.stored_at is None else epoch_milliseconds(retained.stored_at)

@@ -52,5 +52,5 @@ class Calls:
         await authorize_all(caller, needed, self.conditions(sent), self.tags_of)
 
     def conditions(self, sent: Sent) -> Mapping[str, tuple[str, ...]]:
-        """Return the condition keys that a request has whatever it asks for, but for those of its caller."""
+        """Return the condition keys that every request has, except those of its caller."""
         return request_conditions(sent.scheme, sent.headers, self.clock.now())

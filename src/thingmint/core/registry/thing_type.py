@@ -15,7 +15,7 @@ MAX_SEARCHABLE_ATTRIBUTES = 3
 # Not documented by AWS. A page of a list has up to 250 types with all of their attributes; a thing has 50 at most.
 MAX_PROPAGATING_ATTRIBUTES = 50
 DELETABLE_AFTER = timedelta(minutes=5)
-# AWS's words, whatever the wait is: Terraform's provider waits and tries again when it reads them.
+# AWS's words, for any length of the wait: Terraform's provider waits and tries again when it reads them.
 WAIT_BEFORE_DELETION = "Please wait for 5 minutes after deprecation and then retry deleting the thing type"
 
 _USER_PROPERTY_KEY = re.compile(r"[a-zA-Z0-9:$.]{1,128}")

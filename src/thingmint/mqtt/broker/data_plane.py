@@ -64,6 +64,9 @@ class LocalDataPlane:
         del scope
         return True
 
+    async def start(self) -> None:
+        """Return: everything is here."""
+
     async def open(self, connection: DeviceConnection, connect: Connect) -> Opened:
         """Begin or resume the client's session; raise PacketRefused if its will is for a reserved topic."""
         return self._broker_of(connection.scope).open(connection, connect, self._clock())
@@ -116,7 +119,7 @@ class LocalDataPlane:
         """Pass a message of the service on and return PUBACK's code."""
         return await self._publish(scope, None, message)
 
-    def retained(self, scope: Scope, topic: str) -> Retained | None:
+    async def retained(self, scope: Scope, topic: str) -> Retained | None:
         """Return the topic's retained message."""
         return self._broker_of(scope).retained(topic, self._clock())
 

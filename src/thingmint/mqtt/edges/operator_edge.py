@@ -56,8 +56,10 @@ class StoringTimes:
         self._clock = clock
         self._zero: datetime | None = None
 
-    def of(self, retained: Retained) -> datetime:
-        """Return when the message was stored; a wall clock that was set since moves all of them."""
+    def of(self, retained: Retained) -> datetime | None:
+        """Return when the message was stored, None if that is not known; a wall clock that was set since moves all."""
+        if retained.age is None:
+            return None
         zero = self._clock.now() - timedelta(seconds=retained.age + retained.stored_at)
         # Two clocks are never read at the same moment: without this, a time would differ by a little at every look.
         if self._zero is None or abs(zero - self._zero) > _CLOCK_WAS_SET:
@@ -124,12 +126,12 @@ class OperatorEdge:
             raise _refusal(code)
         await self._others.publish(self._scope, packet)
 
-    def retained(self, topic: str) -> RetainedMessage | None:
-        """Return the topic's retained message; raise InvalidRequest if the data plane cannot tell."""
+    async def retained(self, topic: str) -> RetainedMessage | None:
+        """Return the topic's retained message; raise Throttled, AccessDenied or ServiceUnavailable."""
         try:
-            found = self._data_plane.retained(self._scope, topic)
-        except NotReadable:
-            _cannot_be_read()
+            found = await self._data_plane.retained(self._scope, topic)
+        except PacketRefused as refused:
+            raise _refusal(refused.reason_code) from refused
         return None if found is None else self._shown(found)
 
     def retained_after(self, topic: str, count: int) -> Sequence[RetainedMessage]:
@@ -240,7 +242,7 @@ async def _acknowledgement(confirmed: "asyncio.Future[None]", within: float) -> 
 
 
 def _cannot_be_read() -> NoReturn:
-    raise InvalidRequest("Retained messages are kept by the broker behind this service, which cannot be asked for them")
+    raise InvalidRequest("Retained messages are kept by the broker behind this service, which has no list of them")
 
 
 def _packet(message: DeviceMessage) -> Publish:
@@ -289,7 +291,7 @@ def _refusal(code: ReasonCode) -> ThingmintError:
     if code in _INVALID:
         return InvalidRequest(_INVALID[code])
     if code is ReasonCode.NOT_AUTHORIZED:
-        return AccessDenied("The broker does not allow the service to publish on the topic")
+        return AccessDenied("The broker does not allow the service to use the topic")
     if code is ReasonCode.QUOTA_EXCEEDED:
         return Throttled("There is no room for the message now")
     return ServiceUnavailable("The broker is not available")

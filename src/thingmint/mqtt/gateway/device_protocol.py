@@ -1,5 +1,5 @@
 """Owns the protocol's state on one connection: bytes in, requests out; packets in, bytes out. Refuses to know sockets,
-policies, and what becomes of messages.
+policies, and what happens to messages.
 
 The limits are AWS IoT's. What breaks the protocol or a limit is PacketRefused, and the connection must end with it.
 """
@@ -177,18 +177,18 @@ class DeviceProtocol:
         self._reader.max_packet_size = MAX_PACKET_BYTES
         if not self.is_5:
             return encode(Connack(opened.session_present, ReasonCode.SUCCESS), connect.version)
-        self._aliases = TopicAliases(MAX_TOPIC_ALIASES)
+        self._aliases, offer = TopicAliases(MAX_TOPIC_ALIASES), opened.offer
         properties = ConnackProperties(
             session_expiry_interval=opened.session_expiry_interval,
             receive_maximum=MAX_IN_FLIGHT,
-            maximum_qos=QoS.AT_LEAST_ONCE,
-            retain_available=True,
-            maximum_packet_size=MAX_PACKET_BYTES,
+            maximum_qos=QoS.AT_LEAST_ONCE if offer.has_qos_1 else QoS.AT_MOST_ONCE,
+            retain_available=offer.has_retained,
+            maximum_packet_size=min(MAX_PACKET_BYTES, offer.maximum_packet_size or MAX_PACKET_BYTES),
             assigned_client_identifier=None if connect.client_id else self.client_id,
             topic_alias_maximum=MAX_TOPIC_ALIASES,
-            wildcard_subscription_available=True,
+            wildcard_subscription_available=offer.has_wildcards,
             subscription_identifiers_available=False,
-            shared_subscription_available=True,
+            shared_subscription_available=offer.has_shared_subscriptions,
             server_keep_alive=None if connect.keep_alive == self.keep_alive else self.keep_alive,
         )
         return encode(Connack(opened.session_present, ReasonCode.SUCCESS, properties), connect.version)

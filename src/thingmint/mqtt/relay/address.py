@@ -1,88 +1,122 @@
-"""Owns where the broker behind the relay listens; refuses every place that others could listen in on."""
+"""Owns where a broker listens, as it is written, and how a connection to it is opened."""
 
 import asyncio
 import ipaddress
 import re
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
-_TCP = re.compile(r"(\[(?P<v6>[^\]]+)\]|(?P<v4>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
+_PLACE = re.compile(r"(\[(?P<v6>[^\]]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
 _PORTS = range(1, 65_536)
+_HANDSHAKE_SECONDS = 5.0
 
 
 class InvalidBrokerAddress(ValueError):
-    """The address of the broker cannot be used; the message says why."""
+    """The address of a broker cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """A Unix socket: what the file system's permissions let in."""
+    """A Unix socket: the permissions of the file system decide who may connect."""
 
     path: str
 
     def __str__(self) -> str:
         return f"unix:{self.path}"
 
-    async def connect(self, new_protocol: Callable[[], P]) -> P:
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others than this machine can read what is sent."""
+        return False
+
+    async def connect(
+        self, new_protocol: Callable[[], P], context: ssl.SSLContext | None = None, server_name: str | None = None
+    ) -> P:
         """Open a connection; raise OSError if nobody listens."""
+        del context, server_name
         _, protocol = await asyncio.get_running_loop().create_unix_connection(new_protocol, self.path)
         return protocol
 
 
 @dataclass(frozen=True, slots=True)
-class LoopbackAddress:
-    """A TCP port of this machine."""
+class NetworkAddress:
+    """A TCP port of a host, with TLS or without."""
 
     host: str
     port: int
+    has_tls: bool
 
     def __str__(self) -> str:
-        return f"tcp:{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'tls' if self.has_tls else 'tcp'}:{host}:{self.port}"
 
-    async def connect(self, new_protocol: Callable[[], P]) -> P:
-        """Open a connection; raise OSError if nobody listens."""
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others than this machine can read what is sent."""
+        try:
+            is_here = ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            is_here = self.host == "localhost"
+        return not self.has_tls and not is_here
+
+    async def connect(
+        self, new_protocol: Callable[[], P], context: ssl.SSLContext | None = None, server_name: str | None = None
+    ) -> P:
+        """Open a connection; raise OSError if nobody listens, or ssl.SSLError if the server's certificate is not right.
+
+        ``context`` is used where the address has TLS; ``server_name`` is verified and sent instead of the host.
+        """
         loop = asyncio.get_running_loop()
-        transport, protocol = await loop.create_connection(new_protocol, self.host, self.port)
+        if self.has_tls:
+            transport, protocol = await loop.create_connection(
+                new_protocol,
+                self.host,
+                self.port,
+                ssl=context or ssl.create_default_context(),
+                server_hostname=server_name or self.host,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+            )
+        else:
+            transport, protocol = await loop.create_connection(new_protocol, self.host, self.port)
         # Otherwise a small packet waits until the one before it is acknowledged, which takes up to 40 ms.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return protocol
 
 
-BrokerAddress = UnixAddress | LoopbackAddress
+BrokerAddress = UnixAddress | NetworkAddress
 
 
 def parse_broker_address(text: str) -> BrokerAddress:
-    """Return the address, such as ``unix:/run/mosquitto.sock`` or ``tcp:127.0.0.1:1883``.
+    """Return the address: ``unix:/run/mosquitto.sock``, ``tcp:10.0.0.5:1883`` or ``tls:broker.example.com:8883``.
 
-    Raises InvalidBrokerAddress. What the relay says is neither encrypted nor signed, so it does not leave the machine.
+    Raises InvalidBrokerAddress.
     """
     kind, _, rest = text.partition(":")
     if kind == "unix":
         return _unix(rest)
-    if kind == "tcp":
-        return _loopback(rest)
-    raise InvalidBrokerAddress("The broker's address is unix:/PATH or tcp:127.0.0.1:PORT")
+    if kind in ("tcp", "tls"):
+        return _network(rest, has_tls=kind == "tls")
+    raise InvalidBrokerAddress("A broker's address is unix:/PATH, tcp:HOST:PORT or tls:HOST:PORT")
 
 
 def _unix(path: str) -> UnixAddress:
     if not path.startswith("/") or "\0" in path:
-        raise InvalidBrokerAddress("The path of the broker's Unix socket is absolute")
+        raise InvalidBrokerAddress("The path of a broker's Unix socket is absolute")
     return UnixAddress(path)
 
 
-def _loopback(rest: str) -> LoopbackAddress:
-    found = _TCP.fullmatch(rest)
+def _network(rest: str, *, has_tls: bool) -> NetworkAddress:
+    found = _PLACE.fullmatch(rest)
     if found is None or int(found["port"]) not in _PORTS:
-        raise InvalidBrokerAddress("The broker's address is tcp:HOST:PORT, with HOST in brackets if it is IPv6")
-    host = found["v6"] or found["v4"]
+        raise InvalidBrokerAddress("A broker's address is tcp:HOST:PORT or tls:HOST:PORT, an IPv6 HOST in brackets")
+    if found["v6"] is None:
+        return NetworkAddress(found["host"], int(found["port"]), has_tls)
     try:
-        is_here = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        # A name may stand for another address tomorrow.
-        is_here = False
-    if not is_here:
-        raise InvalidBrokerAddress("The broker listens on a loopback address, 127.0.0.1 or [::1], or a Unix socket")
-    return LoopbackAddress(host, int(found["port"]))
+        ipaddress.IPv6Address(found["v6"])
+    except ValueError as error:
+        raise InvalidBrokerAddress("What is in brackets is not an IPv6 address") from error
+    return NetworkAddress(found["v6"], int(found["port"]), has_tls)

@@ -1,8 +1,9 @@
-"""Owns the data plane of an existing broker: one connection to it for each device; refuses what is reserved.
+"""Owns the data plane of existing brokers: one connection for each device; refuses what is reserved.
 
-The broker has one space of topics and client ids, so it serves one account: that of the service.
+A broker has one space of topics and client ids, so each account has a broker, virtual host or broker's account of its
+own (`spec`).
 Sessions, retained messages, wills and shared subscriptions are the broker's. Nothing that starts with ``$`` reaches it,
-whoever asks, and nothing that it sends of such topics reaches a device.
+for any device, and nothing that it sends of such topics reaches a device.
 """
 
 import asyncio
@@ -14,15 +15,18 @@ from thingmint.core.identifiers import Scope
 from thingmint.core.topics.names import InvalidTopic, check_topic, is_reserved, parse_filter
 from thingmint.host.words import in_words
 from thingmint.mqtt.broker.session import will_message
-from thingmint.mqtt.codec.packets import Connect, Disconnect, Publish, QoS, Subscription
+from thingmint.mqtt.codec.packets import Connect, Disconnect, ProtocolVersion, Publish, QoS, Subscription
 from thingmint.mqtt.codec.properties import NO_DISCONNECT_PROPERTIES, DisconnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.counters import Counters
-from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, NotReadable, Opened, Retained
-from thingmint.mqtt.relay.address import BrokerAddress, parse_broker_address
+from thingmint.mqtt.counters import Counters, Loss
+from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, NotReadable, Offer, Opened, Retained
+from thingmint.mqtt.relay import older
+from thingmint.mqtt.relay.abilities import BrokerAbilities
+from thingmint.mqtt.relay.account_broker import AccountBroker, BrokerAway
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.service import ServiceLink
-from thingmint.mqtt.relay.terms import upstream_connect
+from thingmint.mqtt.relay.spec import Brokers
+from thingmint.mqtt.relay.terms import BrokerTerms, upstream_connect
 from thingmint.mqtt.relay.upstream import Upstream, new_read_buffer
 
 log = logging.getLogger(__name__)
@@ -33,49 +37,62 @@ class _Link:
     """What the relay has of one device."""
 
     upstream: Upstream
-    session_expiry: int
+    broker: AccountBroker
+    terms: BrokerTerms
     will: Publish | None
+    asked: Connect
     filters: set[str] = field(default_factory=set)
+
+    @property
+    def is_3_1_1(self) -> bool:
+        """Whether the broker cannot say what MQTT 5 has."""
+        return self.terms.abilities.version is ProtocolVersion.MQTT_3_1_1
 
 
 class RelayDataPlane:
-    """A DataPlane that passes on to a broker, whose address is such as ``unix:/run/mosquitto.sock``."""
+    """A DataPlane that passes on to the brokers of accounts."""
 
-    def __init__(
-        self, address: str, scope: Scope, limits: RelayLimits | None = None, counters: Counters | None = None
-    ) -> None:
-        """Serve the account's devices; connect to nobody yet. Raises InvalidBrokerAddress."""
-        self._address: BrokerAddress = parse_broker_address(address)
-        self._scope = scope
+    def __init__(self, brokers: Brokers, limits: RelayLimits | None = None, counters: Counters | None = None) -> None:
+        """Serve the devices of accounts that have a broker; connect to nobody yet."""
+        self._brokers = brokers
         self._limits = limits or RelayLimits()
         self._counters = counters or Counters()
         self._links: dict[DeviceConnection, _Link] = {}
-        self._of_client: dict[str, Upstream] = {}
+        self._of_client: dict[tuple[Scope, str], Upstream] = {}
         self._openings = asyncio.Semaphore(self._limits.openings_at_once)
         self._read_buffer = new_read_buffer()
-        self._service = ServiceLink(self._address, scope, self._limits, self._read_buffer)
+        self._services: dict[Scope, tuple[AccountBroker, ServiceLink]] = {}
 
     def serves(self, scope: Scope) -> bool:
-        """Return whether it is the account that the broker is for."""
-        return scope == self._scope
+        """Return whether the account has a broker."""
+        return self._brokers.of(scope) is not None
+
+    async def start(self) -> None:
+        """Find out what the brokers can do; those that do not answer are asked again."""
+        await asyncio.gather(*(self._broker_of(scope).start() for scope in self._brokers.named))
 
     async def open(self, connection: DeviceConnection, connect: Connect) -> Opened:
         """Connect to the broker as the device; raise PacketRefused if it does not answer or refuses."""
-        self._check_served(connection.scope)
+        broker = self._broker_of(connection.scope)
         if connect.will is not None and not _may_be_published(connect.will.topic):
             raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, "The will's topic is reserved or not valid")
+        login = broker.login(str(connection.certificate_id), connection.client_id)
         try:
             async with asyncio.timeout(self._limits.open_seconds), self._openings:
-                return await self._open(connection, upstream_connect(connection, connect, self._limits.sessions))
-        except (OSError, TimeoutError) as error:
-            log.warning("the broker at %s cannot be reached: %s", self._address, in_words(error))
+                asked = upstream_connect(connection, connect, self._limits.sessions, login)
+                return await self._open(broker, connection, asked)
+        except (BrokerAway, OSError, TimeoutError) as error:
+            log.warning("the broker %s cannot be reached: %s", broker, in_words(error))
             raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker is not available") from error
 
     async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
         """Pass a message on and return the broker's code; raise PacketRefused if it does not answer."""
         if not _may_be_published(message.topic):
             return ReasonCode.TOPIC_NAME_INVALID
-        upstream = self._upstream_of(connection)
+        link = self._link_of(connection)
+        upstream = link.upstream
+        if link.is_3_1_1 and older.loses(message):
+            self._counters.lost(Loss.PROPERTIES)
         packet_id = upstream.new_id() if message.qos else 0
         return await upstream.publish(replace(message, packet_id=packet_id, dup=False))
 
@@ -85,7 +102,8 @@ class RelayDataPlane:
         """Ask the broker for what it may be asked for, and return the codes."""
         link = self._link_of(connection)
         filters_before = set(link.filters)
-        codes = [self._refusal_of(connection, link, each) for each in subscriptions]
+        unsaid = older.refusals(subscriptions) if link.is_3_1_1 else {}
+        codes = [unsaid.get(each.topic_filter) or self._refusal_of(connection, link, each) for each in subscriptions]
         judged = list(zip(subscriptions, codes, strict=True))
         passed_on = tuple(replace(each, qos=min(each.qos, QoS.AT_LEAST_ONCE)) for each, code in judged if code is None)
         granted = iter(await link.upstream.subscribe(passed_on) if passed_on else ())
@@ -127,66 +145,97 @@ class RelayDataPlane:
         """Leave the broker: with a DISCONNECT, or as a device that was lost, so that its will is published."""
         link = self._links.pop(connection, None)
         if link is not None:
-            if self._of_client.get(connection.client_id) is link.upstream:
-                del self._of_client[connection.client_id]
+            client = (connection.scope, connection.client_id)
+            if self._of_client.get(client) is link.upstream:
+                del self._of_client[client]
             # The broker publishes the will by itself: what it may not publish must be taken back first.
             if not clean and link.will is not None:
                 clean = not await connection.will_right.allows(link.will)
             await link.upstream.leave(self._farewell(link, clean, session_expiry_interval))
+            if link.is_3_1_1 and (session_expiry_interval == 0 or older.is_resumed_and_ends(link.asked)):
+                await self._end_session(connection, link)
 
     def advance(self) -> None:
-        """Do what is due on each connection."""
+        """Do what is due on each connection, and with each broker."""
         now = asyncio.get_running_loop().time()
-        self._service.advance(now)
+        for broker, service in tuple(self._services.values()):
+            broker.advance(now)
+            service.advance(now)
         for link in tuple(self._links.values()):
             link.upstream.advance(now)
 
     async def publish_own(self, scope: Scope, message: Publish) -> ReasonCode:
         """Pass a message of the service on and return the broker's code; raise PacketRefused if it does not answer."""
-        self._check_served(scope)
+        service = self._service_of(scope)
         if not _may_be_published(message.topic):
             return ReasonCode.TOPIC_NAME_INVALID
-        return await self._service.publish(message)
+        return await service.publish(message)
 
-    def retained(self, scope: Scope, topic: str) -> Retained | None:
-        """Refuse: MQTT has no way to read what is retained without subscribing, nor to list it."""
-        raise NotReadable
+    async def retained(self, scope: Scope, topic: str) -> Retained | None:
+        """Return the topic's retained message, whose age the broker does not tell; raise PacketRefused."""
+        service = self._service_of(scope)
+        if not _may_be_published(topic):
+            return None
+        message = await service.retained(topic)
+        return None if message is None else Retained(message, None)
 
     def retained_after(self, scope: Scope, topic: str, count: int) -> Sequence[Retained]:
-        """Refuse likewise."""
+        """Refuse: MQTT has no way to list what is retained without reading all of it."""
         raise NotReadable
 
     async def stop(self) -> None:
-        """End the service's own connection."""
-        await self._service.close()
+        """End the service's own connections."""
+        for broker, service in self._services.values():
+            await broker.stop()
+            await service.close()
 
-    def _check_served(self, scope: Scope) -> None:
-        # The callers have asked `serves` before. This check keeps a mistake there from mixing up accounts.
-        if not self.serves(scope):
-            raise PacketRefused(ReasonCode.NOT_AUTHORIZED, "The broker is for another account")
+    def _broker_of(self, scope: Scope) -> AccountBroker:
+        return self._own_of(scope)[0]
 
-    async def _open(self, connection: DeviceConnection, connect: Connect) -> Opened:
-        earlier = self._of_client.get(connection.client_id)
-        upstream = await self._address.connect(
-            lambda: Upstream(connection, self._limits, self._read_buffer, self._counters)
-        )
+    def _service_of(self, scope: Scope) -> ServiceLink:
+        return self._own_of(scope)[1]
+
+    def _own_of(self, scope: Scope) -> tuple[AccountBroker, ServiceLink]:
+        found = self._services.get(scope)
+        if found is None:
+            spec = self._brokers.of(scope)
+            if spec is None:
+                # The callers have asked `serves` before. This check keeps a mistake there from mixing up accounts.
+                raise PacketRefused(ReasonCode.NOT_AUTHORIZED, "The account has no broker")
+            broker = AccountBroker(spec, scope, self._limits, self._read_buffer, self._counters)
+            found = self._services[scope] = broker, ServiceLink(broker, self._limits)
+        return found
+
+    async def _open(self, broker: AccountBroker, connection: DeviceConnection, asked: Connect) -> Opened:
+        client = (connection.scope, connection.client_id)
+        earlier = self._of_client.get(client)
         try:
             if earlier is not None:
                 earlier.has_successor = True
-            terms = await upstream.open(connect)
+            upstream, terms = await broker.open(connection, asked)
         except BaseException:
             if earlier is not None:
                 earlier.has_successor = False
-            upstream.abort()
             raise
         # The broker has closed the earlier connection, or will at once; another may have come up meanwhile.
-        taken_over = self._of_client.get(connection.client_id)
+        taken_over = self._of_client.get(client)
         if taken_over is not None:
             taken_over.lose(ReasonCode.SESSION_TAKEN_OVER)
-        will = None if connect.will is None else will_message(connect.will)
-        self._links[connection] = _Link(upstream, terms.session_expiry_interval, will)
-        self._of_client[connection.client_id] = upstream
-        return Opened(terms.session_present, terms.session_expiry_interval)
+        will = None if asked.will is None else will_message(asked.will)
+        # The password is not kept.
+        self._links[connection] = _Link(upstream, broker, terms, will, replace(asked, will=None, password=None))
+        self._of_client[client] = upstream
+        return Opened(terms.session_present, terms.session_expiry_interval, _offer_of(terms.abilities))
+
+    async def _end_session(self, connection: DeviceConnection, link: _Link) -> None:
+        login = link.broker.login(str(connection.certificate_id), connection.client_id)
+        asked = replace(link.asked, password=login.password)
+        try:
+            async with asyncio.timeout(self._limits.open_seconds):
+                if (connection.scope, connection.client_id) not in self._of_client:
+                    await link.broker.end_session(connection, asked)
+        except (BrokerAway, OSError, TimeoutError, PacketRefused) as error:
+            log.warning("a session could not be ended at the broker %s: %s", link.broker, in_words(error))
 
     def _link_of(self, connection: DeviceConnection) -> _Link:
         link = self._links.get(connection)
@@ -194,16 +243,13 @@ class RelayDataPlane:
             raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker is not available")
         return link
 
-    def _upstream_of(self, connection: DeviceConnection) -> Upstream:
-        return self._link_of(connection).upstream
-
     def _refusal_of(self, connection: DeviceConnection, link: _Link, subscription: Subscription) -> ReasonCode | None:
         if not _may_be_subscribed(subscription.topic_filter):
             return ReasonCode.TOPIC_FILTER_INVALID
         room = self._limits.sessions.subscriptions - connection.own_filters
         if subscription.topic_filter not in link.filters and len(link.filters) >= room:
             return ReasonCode.QUOTA_EXCEEDED
-        refusal = link.upstream.refusal_of_filter(parse_filter(subscription.topic_filter))
+        refusal = link.terms.refusal_of_filter(parse_filter(subscription.topic_filter))
         if refusal is None:
             link.filters.add(subscription.topic_filter)
         return refusal
@@ -211,12 +257,12 @@ class RelayDataPlane:
     def _farewell(self, link: _Link, clean: bool, session_expiry_interval: int | None) -> Disconnect | None:
         properties = NO_DISCONNECT_PROPERTIES
         # MQTT 5, 3.14.2.2.2: what was to end with its connection cannot be made to last.
-        if session_expiry_interval is not None and link.session_expiry:
+        if session_expiry_interval is not None and link.terms.session_expiry_interval:
             expiry = min(session_expiry_interval, self._limits.sessions.max_session_expiry)
             properties = DisconnectProperties(session_expiry_interval=expiry)
         if clean:
             return Disconnect(properties=properties)
-        if properties is not NO_DISCONNECT_PROPERTIES:
+        if not link.is_3_1_1 and properties is not NO_DISCONNECT_PROPERTIES:
             return Disconnect(ReasonCode.DISCONNECT_WITH_WILL_MESSAGE, properties)
         return None
 
@@ -235,3 +281,13 @@ def _may_be_subscribed(text: str) -> bool:
     except InvalidTopic:
         return False
     return not is_reserved(topic_filter.pattern)
+
+
+def _offer_of(abilities: BrokerAbilities) -> Offer:
+    return Offer(
+        has_retained=abilities.has_retained,
+        has_shared_subscriptions=abilities.has_shared_subscriptions,
+        has_wildcards=abilities.has_wildcards,
+        has_qos_1=abilities.has_qos_1,
+        maximum_packet_size=abilities.maximum_packet_size,
+    )

@@ -1,79 +1,35 @@
-"""Owns the service's own connection to the broker, by which operators' messages go; it subscribes to nothing.
+"""Owns the service's own connections to the broker of an account: operators' messages, and reading what is retained.
 
-It is opened by the first message, and again by the next one after it was lost. One message is under way at a time.
+The connection for messages is opened by the first one, and again by the next one after it was lost. One message is
+under way at a time. A retained message is read by a subscription on a connection that is opened for it.
 """
 
 import asyncio
 import logging
-import uuid
 from dataclasses import replace
 
-from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.host.words import in_words
-from thingmint.mqtt.codec.packets import Connect, Disconnect, ProtocolVersion, Publish
+from thingmint.mqtt.codec.packets import Disconnect, Publish, QoS, Subscription
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.codec.shared_publish import SharedPublish
-from thingmint.mqtt.data_plane import Delivery, NoWill
-from thingmint.mqtt.relay.address import BrokerAddress
+from thingmint.mqtt.relay.account_broker import AccountBroker, BrokerAway, new_own_id
 from thingmint.mqtt.relay.limits import RelayLimits
-from thingmint.mqtt.relay.terms import KEEP_ALIVE_SECONDS
+from thingmint.mqtt.relay.own_client import OwnClient
 from thingmint.mqtt.relay.upstream import Upstream
-
-# What the broker's own rules know the service by. No device has such a name: theirs are digests.
-USER_NAME = "thingmint"
 
 log = logging.getLogger(__name__)
 
 
-class _Service:
-    """What an upstream wants to know of a device, said of the service: nothing is delivered to it."""
-
-    version = ProtocolVersion.MQTT_5
-    is_over = False
-    will_right = NoWill()
-    receive_window = 1
-    own_filters = 0
-    certificate_id = CertificateId("")
-
-    def __init__(self, client_id: str, scope: Scope) -> None:
-        self.client_id = client_id
-        self.scope = scope
-        self.is_lost = False
-
-    def may_receive(self, topic: str) -> bool:
-        """Say that it may not."""
-        del topic
-        return False
-
-    def deliver(self, message: Publish) -> Delivery:
-        """Take what the broker was not asked for, and forget it."""
-        del message
-        return Delivery.WRITTEN
-
-    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
-        """Take what the broker was not asked for, and forget it."""
-        del message, packet_id
-        return Delivery.WRITTEN
-
-    def disconnect(self, reason_code: ReasonCode) -> None:
-        """Note that the broker is lost."""
-        log.warning("the broker has ended the service's own connection: %s", reason_code.name)
-        self.is_lost = True
-
-
 class ServiceLink:
-    """Publishes what comes from no device."""
+    """Publishes what comes from no device, and reads what is retained."""
 
-    def __init__(self, address: BrokerAddress, scope: Scope, limits: RelayLimits, read_buffer: memoryview) -> None:
-        self._address = address
-        self._scope = scope
+    def __init__(self, broker: AccountBroker, limits: RelayLimits) -> None:
+        self._broker = broker
         self._limits = limits
-        self._read_buffer = read_buffer
-        # No device can have it: their ids do not start with $, but for those that the gateway assigns.
-        self._client_id = f"$thingmint-{uuid.uuid4()}"
-        self._open: tuple[_Service, Upstream] | None = None
+        self._client_id = new_own_id()
+        self._open: tuple[OwnClient, Upstream] | None = None
         self._turn = asyncio.Lock()
         self._messages = 0
+        self._readers = 0
 
     async def publish(self, message: Publish) -> ReasonCode:
         """Pass a message on and return the broker's code, QUOTA_EXCEEDED if too many others wait.
@@ -91,6 +47,37 @@ class ServiceLink:
                 self._turn.release()
         finally:
             self._messages -= 1
+
+    async def retained(self, topic: str) -> Publish | None:
+        """Return the topic's retained message, or None if the broker has sent none for a while after its SUBACK.
+
+        Raises PacketRefused if the broker does not answer, or does not let the service subscribe.
+        """
+        if self._readers >= self._limits.own_messages:
+            raise PacketRefused(ReasonCode.QUOTA_EXCEEDED, "Too many retained messages are being read")
+        self._readers += 1
+        try:
+            return await self._read(topic)
+        finally:
+            self._readers -= 1
+
+    async def _read(self, topic: str) -> Publish | None:
+        client = OwnClient(new_own_id(), self._broker.scope, is_watched=False)
+        upstream = await self._connected(client)
+        try:
+            async with asyncio.timeout(self._limits.open_seconds):
+                (code,) = await upstream.subscribe((Subscription(topic, QoS.AT_LEAST_ONCE),))
+                if code.is_failure:
+                    raise PacketRefused(ReasonCode.NOT_AUTHORIZED, "The broker does not let the service read the topic")
+                upstream.resume()
+                while (message := await client.next_message(self._limits.retained_seconds)) is not None:
+                    if message.retain:
+                        return message
+                return None
+        except TimeoutError as error:
+            raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker does not answer") from error
+        finally:
+            await upstream.leave(Disconnect())
 
     def advance(self, now: float) -> None:
         """Show the broker that the service is there."""
@@ -128,24 +115,18 @@ class ServiceLink:
         if self._open is not None and not self._open[0].is_lost:
             return self._open[1]
         self._drop()
+        client = OwnClient(self._client_id, self._broker.scope)
+        upstream = await self._connected(client)
+        self._open = client, upstream
+        return upstream
+
+    async def _connected(self, client: OwnClient) -> Upstream:
         try:
             async with asyncio.timeout(self._limits.open_seconds):
-                self._open = await self._connect()
-        except (OSError, TimeoutError) as error:
-            log.warning("the broker at %s cannot be reached: %s", self._address, in_words(error))
+                return await self._broker.open_own(client)
+        except (BrokerAway, TimeoutError) as error:
+            log.warning("the broker %s cannot be reached: %s", self._broker, in_words(error))
             raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker is not available") from error
-        return self._open[1]
-
-    async def _connect(self) -> tuple[_Service, Upstream]:
-        service = _Service(self._client_id, self._scope)
-        upstream = await self._address.connect(lambda: Upstream(service, self._limits, self._read_buffer))
-        connect = Connect(ProtocolVersion.MQTT_5, self._client_id, keep_alive=KEEP_ALIVE_SECONDS, username=USER_NAME)
-        try:
-            await upstream.open(connect)
-        except BaseException:
-            upstream.abort()
-            raise
-        return service, upstream
 
     def _drop(self) -> None:
         if self._open is not None:

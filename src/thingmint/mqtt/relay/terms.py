@@ -1,19 +1,22 @@
 """Owns what the relay asks of the broker in CONNECT, what the broker's CONNACK allows, and its refusals in our words.
 
-The relay speaks MQTT 5 to the broker for every device: so the broker knows how many messages a device takes and how
-large, says why it refuses something, and sessions of MQTT 3.1.1 expire as they do at AWS.
+Where the broker speaks MQTT 5, the relay does so for every device: the broker learns how many messages a device takes
+and how large, says why it refuses something, and sessions of MQTT 3.1.1 expire as they do at AWS. Another broker is
+spoken to in MQTT 3.1.1, see `older`.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 from thingmint.core.topics.names import TopicFilter, has_wildcard
-from thingmint.mqtt.codec.packets import Connack, Connect, ProtocolVersion, Publish, QoS
-from thingmint.mqtt.codec.properties import ConnackProperties, ConnectProperties
+from thingmint.mqtt.codec.packets import Connack, Connect, ProtocolVersion, Publish
+from thingmint.mqtt.codec.properties import ConnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.queues.limits import BrokerLimits
+from thingmint.mqtt.relay.abilities import UNUSUAL_IN_TOPICS, BrokerAbilities
+from thingmint.mqtt.relay.credentials import Login
 
 KEEP_ALIVE_SECONDS: Final = 300
 # What a device may be told of its own CONNECT. The rest is between the relay and the broker.
@@ -44,8 +47,8 @@ _ENDED_BY_BROKER: Final = frozenset(
 )
 
 
-def upstream_connect(connection: DeviceConnection, connect: Connect, limits: BrokerLimits) -> Connect:
-    """Return the CONNECT that the broker gets; its user name is the certificate's id, for the broker's own rules."""
+def upstream_connect(connection: DeviceConnection, connect: Connect, limits: BrokerLimits, login: Login) -> Connect:
+    """Return the CONNECT that a broker of MQTT 5 gets."""
     properties = connect.properties
     return Connect(
         ProtocolVersion.MQTT_5,
@@ -53,7 +56,8 @@ def upstream_connect(connection: DeviceConnection, connect: Connect, limits: Bro
         connect.clean_start,
         KEEP_ALIVE_SECONDS,
         connect.will,
-        str(connection.certificate_id),
+        login.username,
+        login.password,
         properties=ConnectProperties(
             session_expiry_interval=limits.session_expiry(connect),
             receive_maximum=connection.receive_window,
@@ -76,43 +80,51 @@ def ending_of(code: ReasonCode) -> ReasonCode:
 
 @dataclass(frozen=True, slots=True)
 class BrokerTerms:
-    """What the broker grants this connection."""
+    """What the broker grants this connection. Times are in seconds; a ``keep_alive`` of 0 is none."""
 
     session_present: bool
     session_expiry_interval: int
-    properties: ConnackProperties
-
-    @property
-    def keep_alive(self) -> int:
-        """After how many seconds of silence the broker gives a client up; 0 for never."""
-        granted = self.properties.server_keep_alive
-        return KEEP_ALIVE_SECONDS if granted is None else granted
+    keep_alive: int
+    abilities: BrokerAbilities
 
     def refusal(self, message: Publish, size: int) -> ReasonCode | None:
         """Return why the broker would end the connection over the message, or None if it takes it."""
-        properties = self.properties
-        if message.qos and properties.maximum_qos == QoS.AT_MOST_ONCE:
+        abilities = self.abilities
+        if message.qos and not abilities.has_qos_1:
             return ReasonCode.QOS_NOT_SUPPORTED
-        if message.retain and properties.retain_available is False:
+        if message.retain and not abilities.has_retained:
             return ReasonCode.RETAIN_NOT_SUPPORTED
-        if properties.maximum_packet_size is not None and size > properties.maximum_packet_size:
+        if size > abilities.maximum_packet_size:
             return ReasonCode.PACKET_TOO_LARGE
+        if not (abilities.takes_any_topic or _is_usual(message.topic)):
+            return ReasonCode.TOPIC_NAME_INVALID
         return None
 
     def refusal_of_filter(self, topic_filter: TopicFilter) -> ReasonCode | None:
         """Return why the broker would end the connection over the filter, or None."""
-        properties = self.properties
-        if topic_filter.group is not None and properties.shared_subscription_available is False:
+        abilities = self.abilities
+        if topic_filter.group is not None and not abilities.has_shared_subscriptions:
             return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-        if has_wildcard(topic_filter.pattern) and properties.wildcard_subscription_available is False:
+        if has_wildcard(topic_filter.pattern) and not abilities.has_wildcards:
             return ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
+        if not (abilities.takes_any_topic or _is_usual(topic_filter.pattern)):
+            return ReasonCode.TOPIC_FILTER_INVALID
         return None
 
 
-def terms_of(connack: Connack, asked: Connect) -> BrokerTerms:
+def terms_of(connack: Connack, asked: Connect, abilities: BrokerAbilities) -> BrokerTerms:
     """Return what the broker has accepted; raise PacketRefused if it has not."""
     if connack.reason_code.is_failure:
         raise refusal_of_connect(connack.reason_code)
-    granted = connack.properties.session_expiry_interval
-    wanted = asked.properties.session_expiry_interval or 0
-    return BrokerTerms(connack.session_present, wanted if granted is None else granted, connack.properties)
+    properties = connack.properties
+    granted, wanted = properties.session_expiry_interval, asked.properties.session_expiry_interval or 0
+    return BrokerTerms(
+        connack.session_present,
+        wanted if granted is None else granted,
+        KEEP_ALIVE_SECONDS if properties.server_keep_alive is None else properties.server_keep_alive,
+        abilities.within(properties),
+    )
+
+
+def _is_usual(topic: str) -> bool:
+    return not any(each in topic for each in UNUSUAL_IN_TOPICS)

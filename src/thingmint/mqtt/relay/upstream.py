@@ -5,9 +5,9 @@ One request at a time, as the data plane is asked: so answers need no table, and
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
-from thingmint.core.topics.names import TopicFilter
 from thingmint.mqtt.codec.codec import decode_server_packet, encode
 from thingmint.mqtt.codec.framing import FrameReader
 from thingmint.mqtt.codec.packets import (
@@ -31,13 +31,13 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
+from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.deliveries import RelayDeliveries
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.output import RelayOutput
 from thingmint.mqtt.relay.patience import BrokerPatience
 from thingmint.mqtt.relay.terms import BrokerTerms, ending_of, terms_of
 
-_VERSION: Final = ProtocolVersion.MQTT_5
 _READ_BYTES: Final = 64 * 1024
 _LARGEST_ID: Final = 0xFFFF
 _UNAVAILABLE: Final = "The broker is not available"
@@ -71,7 +71,10 @@ class Upstream(asyncio.BufferedProtocol):
         limits: RelayLimits,
         read_buffer: memoryview,
         counters: Counters | None = None,
+        on_silence: Callable[[], object] = lambda: None,
     ) -> None:
+        """``on_silence`` is called if the broker does not answer in time."""
+        self._on_silence = on_silence
         self._counters = counters or Counters()
         self._connection = connection
         self._limits = limits
@@ -89,19 +92,21 @@ class Upstream(asyncio.BufferedProtocol):
         self.has_successor = False
         """Whether another connection of the client is about to take over."""
         self._last_id = 0
+        self._version = ProtocolVersion.MQTT_5
         self._patience = BrokerPatience(limits.answer_seconds, self._loop.time())
 
     # For the relay
 
-    async def open(self, connect: Connect) -> BrokerTerms:
-        """Return what the broker grants; raise PacketRefused if it does not accept the device."""
-        self._terms = terms_of(await self._ask(connect, Connack), connect)
+    async def open(self, connect: Connect, abilities: BrokerAbilities) -> BrokerTerms:
+        """Return what a broker of these abilities grants; raise PacketRefused if it does not accept the device."""
+        self._version = connect.version
+        self._terms = terms_of(await self._ask(connect, Connack), connect, abilities)
         self._is_open = True
         return self._terms
 
     async def publish(self, message: Publish) -> ReasonCode:
         """Pass a message on, its packet id a new one at QoS 1, and return the broker's code."""
-        encoded = encode(message, _VERSION)
+        encoded = encode(message, self._version)
         refusal = self._terms.refusal(message, len(encoded))
         if refusal is not None:
             return refusal
@@ -119,16 +124,15 @@ class Upstream(asyncio.BufferedProtocol):
     async def unsubscribe(self, topic_filters: tuple[str, ...]) -> tuple[ReasonCode, ...]:
         """Return the broker's codes."""
         answer = await self._ask(Unsubscribe(self.new_id(), topic_filters), Unsuback)
+        if self._version is ProtocolVersion.MQTT_3_1_1:
+            # Its UNSUBACK has no codes.
+            return (ReasonCode.SUCCESS,) * len(topic_filters)
         return self._one_for_each(answer.reason_codes, len(topic_filters))
 
     def new_id(self) -> int:
         """Return the next packet id towards the broker, which is free: one is in use at most."""
         self._last_id = self._last_id % _LARGEST_ID + 1
         return self._last_id
-
-    def refusal_of_filter(self, topic_filter: TopicFilter) -> ReasonCode | None:
-        """Return why the broker could not be asked for the filter, or None."""
-        return self._terms.refusal_of_filter(topic_filter)
 
     def acknowledge(self, packet_id: int) -> None:
         """Pass the device's acknowledgement on."""
@@ -172,7 +176,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._output.fail(self._lost)
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(self._lost)
-        if self._is_open:
+        if self._is_open and not self._connection.is_over:
             if reason is not ReasonCode.SESSION_TAKEN_OVER:
                 self._counters.lost(loss)
             self._connection.disconnect(reason)
@@ -187,11 +191,12 @@ class Upstream(asyncio.BufferedProtocol):
         waits = self._answer is not None or self._output.is_congested
         if self._patience.is_over(now, waits=waits, is_full=self._deliveries.is_full):
             log.warning("the broker does not answer")
+            self._on_silence()
             self.lose(ReasonCode.SERVER_BUSY, Loss.BROKER_SILENT)
             return
         has_written, self._output.has_written = self._output.has_written, False
         if self._patience.must_ping(now, self._terms.keep_alive, has_written=has_written):
-            self._output.write(encode(Pingreq(), _VERSION))
+            self._output.write(encode(Pingreq(), self._version))
 
     # For asyncio
 
@@ -233,8 +238,14 @@ class Upstream(asyncio.BufferedProtocol):
         self._ended.set_result(None)
         # Nothing more leaves the process, so nothing is waited for.
         self._output.resume()
-        # Not every broker says so: Mosquitto 2.0 merely closes.
-        self.lose(ReasonCode.SESSION_TAKEN_OVER if self.has_successor else ReasonCode.SERVER_UNAVAILABLE)
+        # Not every broker says so: Mosquitto 2.0 merely closes, and MQTT 3.1.1 has no words for it.
+        if self.has_successor:
+            self.lose(ReasonCode.SESSION_TAKEN_OVER)
+        elif self._is_open and self._limits.explain_seconds:
+            # If the client has connected to another node, that node tells it, and the device is told so.
+            self._loop.call_later(self._limits.explain_seconds, self.lose, ReasonCode.SERVER_UNAVAILABLE)
+        else:
+            self.lose(ReasonCode.SERVER_UNAVAILABLE)
 
     # From the broker
 
@@ -252,7 +263,7 @@ class Upstream(asyncio.BufferedProtocol):
     def _pump(self) -> None:
         try:
             while not self._must_wait and self._lost is None and (frame := self._reader.next_frame()) is not None:
-                self._heard(decode_server_packet(frame, _VERSION))
+                self._heard(decode_server_packet(frame, self._version))
         except PacketRefused as refusal:
             log.warning("the broker broke the protocol: %s", refusal.message)
             self.lose(ReasonCode.SERVER_UNAVAILABLE)
@@ -292,7 +303,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     async def _ask(self, packet: ClientPacket, kind: type[_Answer]) -> _Answer:
         packet_id = packet.packet_id if isinstance(packet, Subscribe | Unsubscribe) else 0
-        return await self._ask_encoded(encode(packet, _VERSION), kind, packet_id)
+        return await self._ask_encoded(encode(packet, self._version), kind, packet_id)
 
     async def _publish_at_least_once(self, encoded: bytes, packet_id: int) -> ReasonCode:
         try:
@@ -330,7 +341,7 @@ class Upstream(asyncio.BufferedProtocol):
             raise self._lost
 
     def _acknowledge(self, packet_id: int) -> None:
-        self._output.write(encode(Puback(packet_id), _VERSION))
+        self._output.write(encode(Puback(packet_id), self._version))
 
     # The end
 
@@ -340,7 +351,10 @@ class Upstream(asyncio.BufferedProtocol):
         if self._is_reading_paused:
             self._transport.resume_reading()
         if farewell is not None:
-            self._output.write(encode(farewell, _VERSION))
+            self._output.write(encode(farewell, self._version))
         self._output.flush()
-        if farewell is None:
+        if farewell is None and self._transport.can_write_eof():
             self._transport.write_eof()
+        elif farewell is None:
+            # TLS has no half of a connection to end: what was written still leaves.
+            self._transport.close()

@@ -147,7 +147,7 @@ def policy_for_update(scope: Scope, name: PolicyName) -> Steps[DevicePolicy | No
 
 
 def policy_kept(scope: Scope, name: PolicyName) -> Steps[bool]:
-    """Say whether the policy exists, and keep it from being deleted until this transaction ends."""
+    """Return whether the policy exists, and keep it from being deleted until this transaction ends."""
     row = yield from row_of(POLICY + FOR_KEY_SHARE, name, scope.account, scope.region)
     return row is not None
 

@@ -158,7 +158,7 @@ _CURRENT = (
     "WHERE policy.name = attached.policy_name AND policy.account || '' = $1 AND policy.region || '' = $2)"
 )
 
-# Both LIMITs are one above what is accepted: whoever reads the rows sees that there are too many, and no more is read.
+# Both LIMITs are one above what is accepted: the reader of the rows sees that there are too many, and no more is read.
 EFFECTIVE = (
     "SELECT arn, attached.policy_name, attached.position, generation_id, version, "  # noqa: S608  the constants above
     "(SELECT created_at FROM policy_version AS stored WHERE stored.account = $1 AND stored.region = $2 "
@@ -188,7 +188,7 @@ def count_policies(scope: Scope, target: str) -> Steps[int]:
 
 
 def is_policy_attached(scope: Scope, name: PolicyName) -> Steps[bool]:
-    """Say whether the policy is attached to anything."""
+    """Return whether the policy is attached to anything."""
     row = yield from row_of(ANY_TARGET, scope.account, scope.region, name)
     return row is not None
 

@@ -76,7 +76,7 @@ def _is_own(caller: Caller, resource: str) -> bool:
 
 
 def caller_conditions(caller: Caller) -> dict[str, tuple[str, ...]]:
-    """Return the condition keys that a caller's requests have whatever they ask for."""
+    """Return the condition keys that all requests of a caller have."""
     context: dict[str, tuple[str, ...]] = {
         "aws:PrincipalArn": (caller.principal.arn,),
         "aws:PrincipalAccount": (caller.account,),

@@ -45,7 +45,7 @@ class BoundDevice:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """Policies that are taken to be attached, or not to be, whatever the registry says."""
+    """Policies that a test adds to those in the registry, or leaves out."""
 
     added: Sequence[PolicyName] = ()
     skipped: Sequence[PolicyName] = ()

@@ -1,0 +1,63 @@
+"""Owns what a broker can do, of what devices may ask for; the probe finds it out, and CONNACK may say less."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from thingmint.mqtt.codec.packets import ProtocolVersion, QoS
+from thingmint.mqtt.codec.properties import ConnackProperties
+from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
+
+# Topics with one of these are what NATS before 2.10 ends connections for.
+UNUSUAL_IN_TOPICS = (".", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAbilities:
+    """What the relay asks a broker for. Sizes are in bytes."""
+
+    version: ProtocolVersion
+    has_retained: bool = True
+    has_shared_subscriptions: bool = True
+    has_wildcards: bool = True
+    has_qos_1: bool = True
+    takes_any_topic: bool = True
+    """Also topics with full stops and spaces."""
+    maximum_packet_size: int = MAX_PACKET_BYTES
+    """Of these, as many as AWS IoT takes."""
+
+    def within(self, properties: ConnackProperties) -> "BrokerAbilities":
+        """Return what is left of the abilities when an MQTT 5 broker grants no more than this."""
+        return replace(
+            self,
+            has_retained=self.has_retained and properties.retain_available is not False,
+            has_shared_subscriptions=self.has_shared_subscriptions
+            and properties.shared_subscription_available is not False,
+            has_wildcards=self.has_wildcards and properties.wildcard_subscription_available is not False,
+            has_qos_1=self.has_qos_1 and properties.maximum_qos != QoS.AT_MOST_ONCE,
+            maximum_packet_size=min(self.maximum_packet_size, properties.maximum_packet_size or MAX_PACKET_BYTES),
+        )
+
+    def __str__(self) -> str:
+        version = "MQTT 5" if self.version is ProtocolVersion.MQTT_5 else "MQTT 3.1.1"
+        return f"{version}; it is without {', '.join(self.missing)}" if self.missing else version
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What AWS IoT offers devices and the broker does not, in words."""
+        return tuple(self._missing())
+
+    def _missing(self) -> Iterator[str]:
+        if self.version is ProtocolVersion.MQTT_3_1_1:
+            yield "properties of messages and other features of MQTT 5"
+        if not self.has_retained:
+            yield "retained messages"
+        if not self.has_shared_subscriptions:
+            yield "shared subscriptions"
+        if not self.has_wildcards:
+            yield "wildcards in subscriptions"
+        if not self.has_qos_1:
+            yield "QoS 1"
+        if not self.takes_any_topic:
+            yield "topics with full stops or spaces"
+        if self.maximum_packet_size < MAX_PACKET_BYTES:
+            yield f"packets of more than {self.maximum_packet_size} bytes"

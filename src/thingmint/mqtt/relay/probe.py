@@ -1,0 +1,102 @@
+"""Owns how a broker's features are found out: the service tries each of them, as a client of its own.
+
+Nothing is left behind: sessions are clean, the retained message is taken back. Topics are below ``thingmint/probe/``;
+what the broker's own rules forbid the service there stays unknown, and counts as there.
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Final
+
+from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Subscription
+from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.relay.abilities import BrokerAbilities
+from thingmint.mqtt.relay.own_client import OwnClient
+from thingmint.mqtt.relay.upstream import Upstream
+
+TOPICS: Final = "thingmint/probe"
+# MQTT 5 brokers tell their limit. Of others, it is found out whether they take AWS IoT's largest payloads.
+_LARGE: Final = 128 * 1024
+_SMALLER: Final = 64 * 1024
+
+Session = Callable[[], AbstractAsyncContextManager[tuple[OwnClient, Upstream]]]
+
+
+async def probed(session: Session, granted: BrokerAbilities, seconds: float) -> BrokerAbilities:
+    """Return what a broker can do of what its CONNACK granted; ``session`` opens a connection for each attempt.
+
+    Raises PacketRefused or OSError if no connection can be opened.
+    """
+    is_3_1_1 = granted.version is ProtocolVersion.MQTT_3_1_1
+    base = f"{TOPICS}/{uuid.uuid4()}"
+    return BrokerAbilities(
+        granted.version,
+        has_retained=granted.has_retained and await _has_retained(session, f"{base}/retained", seconds),
+        has_shared_subscriptions=granted.has_shared_subscriptions
+        and await _tried(session, lambda client, upstream: _is_shared(client, upstream, f"{base}/shared", seconds)),
+        has_wildcards=granted.has_wildcards,
+        has_qos_1=granted.has_qos_1,
+        takes_any_topic=not is_3_1_1 or await _takes(session, Publish(f"{base}/full.stop and space", b"")),
+        maximum_packet_size=await _packet_size(session, f"{base}/large", granted.maximum_packet_size)
+        if is_3_1_1
+        else granted.maximum_packet_size,
+    )
+
+
+async def _tried(session: Session, attempt: Callable[[OwnClient, Upstream], Awaitable[bool]]) -> bool:
+    """Return what an attempt says; a broker that ends the connection over it has said no."""
+    async with session() as (client, upstream):
+        try:
+            return await attempt(client, upstream)
+        except PacketRefused:
+            return False
+
+
+async def _has_retained(session: Session, topic: str, seconds: float) -> bool:
+    async def found(client: OwnClient, upstream: Upstream) -> bool:
+        (code,) = await upstream.subscribe((Subscription(topic, QoS.AT_LEAST_ONCE),))
+        if code is ReasonCode.NOT_AUTHORIZED:
+            return True
+        upstream.resume()
+        message = await client.next_message(seconds)
+        return message is not None and message.retain
+
+    if not await _takes(session, Publish(topic, b"retained", retain=True)):
+        return False
+    try:
+        return await _tried(session, found)
+    finally:
+        await _takes(session, Publish(topic, b"", retain=True))
+
+
+async def _is_shared(client: OwnClient, upstream: Upstream, topic: str, seconds: float) -> bool:
+    # Brokers without shared subscriptions may take the filter for an ordinary one, which no message matches.
+    (code,) = await upstream.subscribe((Subscription(f"$share/probe/{topic}", QoS.AT_LEAST_ONCE),))
+    if code.is_failure:
+        return code is ReasonCode.NOT_AUTHORIZED
+    upstream.resume()
+    if not await _is_taken(upstream, Publish(topic, b"shared")):
+        return True
+    return await client.next_message(seconds) is not None
+
+
+async def _packet_size(session: Session, topic: str, granted: int) -> int:
+    if await _takes(session, Publish(topic, bytes(_LARGE))):
+        return granted
+    return _SMALLER + 1024 if await _takes(session, Publish(topic, bytes(_SMALLER))) else 8 * 1024
+
+
+async def _takes(session: Session, message: Publish) -> bool:
+    async def attempt(client: OwnClient, upstream: Upstream) -> bool:
+        del client
+        return await _is_taken(upstream, message)
+
+    return await _tried(session, attempt)
+
+
+async def _is_taken(upstream: Upstream, message: Publish) -> bool:
+    """Return whether the broker takes the message, or only the service may not send it."""
+    code = await upstream.publish(replace(message, qos=QoS.AT_LEAST_ONCE, packet_id=upstream.new_id()))
+    return code is ReasonCode.NOT_AUTHORIZED or not code.is_failure
