@@ -71,7 +71,7 @@ def hindrances(statements: Sequence[str]) -> list[str]:
 def test_migrations_only_add_so_that_nodes_of_the_version_before_can_go_on() -> None:
     for migration in migrations():
         if migration.version >= FIRST_THAT_ONLY_ADDS:
-            assert hindrances(list(migration.statements(POSTGRESQL))) == [], migration.version
+            assert hindrances(tuple(migration.statements(POSTGRESQL))) == [], migration.version
 
 
 def test_what_would_hinder_nodes_of_the_version_before_is_found() -> None:
