@@ -285,3 +285,13 @@ def test_the_conditions_of_a_policy_are_asked_before_a_topic_is_watched(live: Li
         answer = pages.get(path, **{"user-agent": "Forbidden/1"})
         assert "not authorized to perform: iot:Subscribe" in answer.text
     assert "not authorized" not in pages.get("/devices/watch?filter=secret/%23", **{"user-agent": "Allowed/1"}).text
+
+
+def test_an_administrator_of_another_account_sees_nothing_that_concerns_all_accounts(live: Live) -> None:
+    key = live.create_access_key(policy(allow("*")), "--account", "555555555555")
+    pages, owners = Pages(live).sign_in(key), Pages(live).sign_in(live.administrator)
+    assert pages.get("/settings").status == 403
+    assert owners.get("/settings").status == 200
+    # What a node counts and finds is of all accounts, too.
+    assert "is not of the service&#39;s own account" in pages.get("").text
+    assert "is not of the service" not in owners.get("").text

@@ -29,7 +29,7 @@ class _Commands(CommandGroup):
 
     group_class = CommandGroup
     headings: ClassVar[Mapping[str, Sequence[str]]] = {
-        "Service": ("serve", "env", "doctor", "settings", "seal", "node", "backup", "restore"),
+        "Service": ("serve", "env", "doctor", "settings", "seal", "node", "backup", "restore", "move"),
         "Devices": ("issue", "certificate", "import", "export", "fleet"),
         "Authorities": ("issuer",),
         "Callers": ("access-key", "account"),
@@ -142,6 +142,13 @@ def fleet() -> None:
     "--publish", type=OrdinaryFloatRange(0, 1000), default=0.0, help="Messages a second of each device meanwhile."
 )
 @click.option("--reconnect", is_flag=True, help="At the end each device leaves and connects once more.")
+@click.option(
+    "--renew",
+    type=click.Choice(["now", "rotated"]),
+    default=None,
+    help="Each device renews its certificate by EST and comes back with it: now, or when another issuer is active.",
+)
+@click.option("--est", default=None, metavar="URL", help="EST.  [default: that of the service in the data directory]")
 @click.option("--template", default=None, help="Provisioning template to use.  [default: one is made]")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Parameter of the template.")
 @click.option("--topic", default="{thing}/simulated", show_default=True, help="Where devices publish and listen.")
@@ -305,3 +312,16 @@ def seal(new_passphrase_file: Path | None, remove: bool, **flags: object) -> Non
 main.add_command(issuer)
 main.add_command(backup)
 main.add_command(restore)
+
+
+@main.command()
+@settings_options(("data_dir", "database_url", "database_password_file"))
+def move(**flags: object) -> None:
+    """Move the registry of a stopped service from SQLite to the empty PostgreSQL database of database_url.
+
+    Every table is copied and compared. The SQLite database stays as it is, and a service does not start on it again. A
+    move that was cut off is finished by the same command.
+    """
+    from thingmint.cli.moving import move_to_postgresql
+
+    move_to_postgresql(config_of(flags))

@@ -10,6 +10,7 @@ from thingmint.data_directory.handover import (
     read_storage,
     write_storage,
 )
+from thingmint.data_directory.moved_registry import RegistryMoved, require_not_moved
 from thingmint.host.words import in_words
 from thingmint.settings.config import Config, StartRefused
 from thingmint.storage import (
@@ -32,8 +33,13 @@ def remember_storage(config: Config) -> None:
 def require_named_storage(config: Config) -> None:
     """Return unless the registry is known to be in PostgreSQL and no URL is given; raise StartRefused then.
 
-    An empty SQLite database in its place would know no certificate that was revoked.
+    An empty SQLite database in its place, or that of before a move, would know no certificate that was revoked.
     """
+    if config.database_url is None:
+        try:
+            require_not_moved(config.data_dir)
+        except RegistryMoved as error:
+            raise StartRefused(in_words(error)) from error
     used = read_storage(config.data_dir)
     if config.database_url is None and used is not None and used.engine == POSTGRESQL:
         raise StartRefused(

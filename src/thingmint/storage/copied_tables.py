@@ -41,6 +41,9 @@ _AFTER_COPYING: Mapping[str, str] = {
     # Numbers of transactions of another database. Each node reads all revocations at its start.
     "revocation": "UPDATE revocation SET stamp = 1",
 }
+# What these statements make different from the source.
+CHANGED_TABLES = frozenset({"log_gap"})
+CHANGED_COLUMNS: Mapping[str, str] = {"revocation": "stamp"}
 
 
 class TargetNotEmpty(Exception):

@@ -23,6 +23,7 @@ class Step(StrEnum):
     PUBACK = "puback"
     ROUND_TRIP = "round trip"
     HOLD = "hold"
+    RENEW = "renew"
     RETURN = "return"
 
 
@@ -45,6 +46,8 @@ class Measures:
         self.errors: Counter[tuple[Step, str]] = Counter()
         self.throttled = 0
         """How often a device was told to come back later, and did."""
+        self.renewals: Counter[tuple[str, str]] = Counter()
+        """How many certificates were renewed, by the names of the old and of the new issuer."""
 
     def record(self, step: Step, seconds: float) -> None:
         """Count a step that succeeded."""
