@@ -49,6 +49,7 @@ class Plan:
     listed_revocations: int
     revocations: int
     node_devices: int
+    idle_connections: int
     issue_rounds: int
     issue_rows: int
     starts: int
@@ -93,6 +94,7 @@ FULL = Plan(
     listed_revocations=60,
     revocations=100,
     node_devices=5_000,
+    idle_connections=30_000,
     issue_rounds=6,
     issue_rows=600,
     starts=9,
@@ -134,6 +136,7 @@ QUICK = Plan(
     listed_revocations=12,
     revocations=20,
     node_devices=300,
+    idle_connections=1_000,
     issue_rounds=2,
     issue_rows=100,
     starts=3,

@@ -13,6 +13,7 @@ from bench.figures import (
     factory,
     footprint,
     handshakes,
+    idle_connections,
     keys,
     latency,
     log,
@@ -27,6 +28,7 @@ from bench.figures import (
     slow_clients,
     testing,
     things,
+    workers,
 )
 from bench.measurement import Measurement, Skipped
 from bench.plan import Run
@@ -53,6 +55,8 @@ GROUPS: Mapping[str, Callable[[Run], list[Measurement | Skipped]]] = {
     "slow-clients": slow_clients.measure,
     "revocation": revocation.measure,
     "nodes": nodes.measure,
+    "workers": workers.measure,
+    "idle-connections": idle_connections.measure,
     "factory": factory.measure,
     "footprint": footprint.measure,
     "testing": testing.measure,

@@ -97,7 +97,7 @@ def no_request_failed(service: Service) -> None:
 def live_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The session's service on SQLite."""
     folder = tmp_path_factory.mktemp("sqlite")
-    with running_service(folder / "data", *buckets(folder)) as service:
+    with running_service(folder / "data", "--est", "127.0.0.1:0", *buckets(folder)) as service:
         yield Live(service, None)
     no_request_failed(service)
 
@@ -107,7 +107,9 @@ def live_on_postgresql(request: pytest.FixtureRequest, tmp_path_factory: pytest.
     """The session's service on PostgreSQL."""
     for url in new_database(request.getfixturevalue("postgresql_server_url")):
         folder = tmp_path_factory.mktemp("postgresql")
-        with running_service(folder / "data", "--database-url", url, *buckets(folder)) as service:
+        with running_service(
+            folder / "data", "--database-url", url, "--est", "127.0.0.1:0", *buckets(folder)
+        ) as service:
             yield Live(service, url)
         no_request_failed(service)
 

@@ -97,4 +97,4 @@ def test_what_a_template_comes_to_has_a_bound(iot: IoT) -> None:
     }
     refused = refusal_of(iot.register_thing, templateBody=json.dumps(body), parameters={"Long": "x" * 4096})
     assert (refused.name, refused.status) == ("InvalidRequestException", 400)
-    assert "comes to more than 262144 characters" in refused.message
+    assert "have more than 262144 characters" in refused.message

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from tests.support.aws import IoT, Live
 from tests.support.live_devices import Fleet, new_fleet, unique
-from tests.support.service import thingmint
+from tests.support.published import until
+from tests.support.service import running_service, thingmint
 
 ENDS_WITHIN = 120.0
 TUTORIAL = Path(__file__).parents[2] / "docs/tutorials/sizing.md"
@@ -214,3 +215,24 @@ def test_what_cannot_be_tried_is_refused_before_anything_is_made(
     assert err.startswith("thingmint: ")
     assert why in err
     assert registered(iot) == before
+
+
+def test_a_fleet_renews_across_a_rotation_and_loses_no_device(tmp_path: Path) -> None:
+    """Devices of the old issuer stay connected while it is rotated, renew, and come back below the new one."""
+    with running_service(tmp_path / "data", "--est", "127.0.0.1:0") as service:
+        live = Live(service, None)
+        process = start(service.data_dir, "--json", "--devices", "4", "--csr", "--renew", "rotated", "--clean-up")
+        client = live.client()
+        try:
+            until(lambda: len(client.list_things()["things"]) == 4)
+            live.thingmint("issuer", "rotate")
+            out, err = process.communicate(timeout=ENDS_WITHIN)
+        finally:
+            client.close()
+        assert process.returncode == 0, err
+        shown = json.loads(out)
+        assert (shown["lost"], shown["failed"], shown["not_removed"]) == (0, 0, [])
+        assert counts(shown)["renew"] == counts(shown)["return"] == 4
+        crossed = [each["count"] for each in shown["renewals"] if each["old_issuer"] != each["new_issuer"]]
+        assert crossed == [4]
+    assert "request failed" not in service.log

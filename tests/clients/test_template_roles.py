@@ -158,6 +158,30 @@ def test_the_role_of_a_task_limits_what_its_lines_do(house: House) -> None:
     assert "with an explicit deny" in refused[3]
 
 
+def test_lines_are_done_with_the_role_that_the_caller_passes_and_not_with_its_own_rights(
+    house: House, client_of: ClientOf
+) -> None:
+    document = json.loads(body())
+    del document["Resources"]["certificate"], document["Parameters"]["AWS::IoT::Certificate::Id"]
+    write_input(house.live.registration_dir, [{"Serial": "sensor-30"}], house.live.account)
+    role = f"{ROLES}sensors"
+    task = {
+        "templateBody": json.dumps(document),
+        "inputFileBucket": BUCKET,
+        "inputFileKey": KEY,
+        "roleArn": role,
+    }
+    operator = (allow("iot:*"), deny("iot:CreateThing"), deny("iot:CreatePolicy"))
+    limited = client_of(house.live, house.live.create_access_key(policy(*operator)))
+    assert "iam:PassRole" in refusal_of(limited.start_thing_registration_task, **task).message
+
+    may_pass = policy(*operator, allow("iam:PassRole", resource=role))
+    passing = client_of(house.live, house.live.create_access_key(may_pass))
+    started = ended(house.iot, passing.start_thing_registration_task(**task)["taskId"])
+
+    assert (started["status"], started["successCount"], started["failureCount"]) == ("Completed", 1, 0)
+
+
 @pytest.mark.parametrize(("name", "is_provisioned"), [("sensor-20", True), ("lock-20", False)])
 def test_the_role_of_a_ca_limits_what_a_first_connection_does(house: House, name: str, *, is_provisioned: bool) -> None:
     ca = new_identity(unique("CA"), is_authority=True)

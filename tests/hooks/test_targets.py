@@ -13,14 +13,23 @@ import pytest
 from tests.support.provisioning import HOOK_ARN
 
 from thingmint.core.hooks import HookBusy, HookFailed
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import AccountId, CertificateId
 from thingmint.core.provisioning.hook import HookQuestion
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.hooks import Hooks, HookTargetRefused, hook_targets, python_callable
 from thingmint.hooks.python_callable import MAX_THREADS, python_hook
 from thingmint.hooks.webhook import Webhook
 
-QUESTION = HookQuestion(CertificateId("a"), CertificateId("b"), "pem", "arn", "client", {"Serial": "secret-17"})
+ACCOUNT, OTHER = AccountId("123456789012"), AccountId("222222222222")
+
+
+def question_of(account: AccountId) -> HookQuestion:
+    """Return what a device of the account's template asks."""
+    template = f"arn:aws:iot:eu-west-1:{account}:provisioningtemplate/fleet"
+    return HookQuestion(CertificateId("a"), CertificateId("b"), "pem", template, "client", {"Serial": "secret-17"})
+
+
+QUESTION = question_of(ACCOUNT)
 ALLOWED = {"allowProvisioning": True}
 
 
@@ -54,7 +63,12 @@ def operators_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     """A module with hooks of an operator."""
     module = types.ModuleType("operators_hooks")
     module.__dict__.update(
-        allow=allow, allow_later=allow_later, nothing=7, no_arguments=lambda: ALLOWED, Decision=type("Decision", (), {})
+        allow=allow,
+        allow_later=allow_later,
+        nothing=7,
+        none=lambda _: None,
+        no_arguments=lambda: ALLOWED,
+        Decision=type("Decision", (), {}),
     )
     sys.modules[module.__name__] = module
     (tmp_path / "leaving_hooks.py").write_text("raise SystemExit('no table')\n")
@@ -65,7 +79,7 @@ def operators_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 @pytest.mark.parametrize("name", ["allow", "allow_later"])
 async def test_a_python_callable_is_asked(operators_module: str, name: str) -> None:
-    hooks = Hooks(hook_targets({HOOK_ARN: f"python:{operators_module}:{name}"}))
+    hooks = Hooks(hook_targets({HOOK_ARN: f"python:{operators_module}:{name}"}), OTHER)
     assert await hooks.ask(PreProvisioningHook(HOOK_ARN), QUESTION) == {
         **ALLOWED,
         "parameterOverrides": {"Serial": "secret-17"},
@@ -74,7 +88,27 @@ async def test_a_python_callable_is_asked(operators_module: str, name: str) -> N
 
 async def test_an_arn_with_nothing_behind_it_is_a_failure() -> None:
     with pytest.raises(HookFailed, match=f"nothing for {HOOK_ARN}"):
-        await Hooks({}).ask(PreProvisioningHook(HOOK_ARN), QUESTION)
+        await Hooks({}, ACCOUNT).ask(PreProvisioningHook(HOOK_ARN), QUESTION)
+
+
+async def test_a_function_serves_its_own_account_and_the_services(operators_module: str) -> None:
+    hooks = Hooks(hook_targets({HOOK_ARN: f"python:{operators_module}:allow"}), AccountId("000000000000"))
+    hook = PreProvisioningHook(HOOK_ARN)
+    for account in (ACCOUNT, AccountId("000000000000")):
+        assert await hooks.ask(hook, question_of(account))
+    with pytest.raises(HookFailed, match=f"account {OTHER} asks for a function of another account"):
+        await hooks.ask(hook, question_of(OTHER))
+
+
+async def test_a_function_of_every_account_serves_each_of_them(operators_module: str) -> None:
+    of_any = HOOK_ARN.replace(ACCOUNT, "*")
+    targets = hook_targets({of_any: f"python:{operators_module}:allow", HOOK_ARN: f"python:{operators_module}:none"})
+    hooks = Hooks(targets, AccountId("000000000000"))
+    assert await hooks.ask(PreProvisioningHook(HOOK_ARN.replace(ACCOUNT, OTHER)), question_of(OTHER))
+    # The account's own entry comes before it, and another account's function is not asked by its way either.
+    assert await hooks.ask(PreProvisioningHook(HOOK_ARN), question_of(ACCOUNT)) is None
+    with pytest.raises(HookFailed, match="of another account"):
+        await hooks.ask(PreProvisioningHook(HOOK_ARN.replace(ACCOUNT, OTHER)), question_of(ACCOUNT))
 
 
 @pytest.mark.parametrize("function", [fail, fail_later, leave, leave_later])

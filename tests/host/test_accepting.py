@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import ipaddress
 import logging
 import socket
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import pytest
 from tests.support.loop_thread import GENEROUS, LOOPS, LoopThread, loop_thread
 
 from thingmint.host.accepting import Acceptor
+from thingmint.host.proxied import TrustedProxies
+from thingmint.host.proxy_header import CarriedAddresses
 
 
 @dataclass
@@ -22,6 +25,7 @@ class Edge:
     leaves_next_in_kernel: bool = False
     asked_for: list[str] = field(default_factory=list)
     taken: list[tuple[socket.socket, str, str]] = field(default_factory=list)
+    carried: list[CarriedAddresses | None] = field(default_factory=list)
 
     @property
     def has_no_room(self) -> bool:
@@ -34,8 +38,9 @@ class Edge:
             return True
         return False
 
-    def take(self, accepted: socket.socket, address: str, network: str) -> None:
+    def take(self, accepted: socket.socket, address: str, network: str, carried: CarriedAddresses | None) -> None:
         assert not accepted.getblocking()
+        self.carried.append(carried)
         self.taken.append((accepted, address, network))
 
 
@@ -43,19 +48,27 @@ class Door:
     """An acceptor that runs, with its edge."""
 
     def __init__(self, thread: LoopThread, edge: Edge) -> None:
-        self.thread, self.edge, self.turned_away = thread, edge, 0
+        self.thread, self.edge, self.turned_away, self.headers_refused = thread, edge, 0, 0
         hosts = (("127.0.0.1", 0), ("127.0.0.1", 0))
         self.acceptor = Acceptor(
-            edge, hosts, whose="test", max_connections=50, observe_turned_away=self._count_turned_away
+            edge,
+            hosts,
+            whose="test",
+            max_connections=50,
+            observe_turned_away=self._count_turned_away,
+            proxies=TrustedProxies((ipaddress.ip_network("127.0.7.0/24"),), self._count_refused_header),
         )
         thread.run(self.acceptor.start())
+
+    def _count_refused_header(self, count: int) -> None:
+        self.headers_refused += count
 
     def _count_turned_away(self, count: int) -> None:
         self.turned_away += count
 
-    def connect(self, stack: contextlib.ExitStack, which: int = 0) -> socket.socket:
+    def connect(self, stack: contextlib.ExitStack, which: int = 0, source: str = "127.0.0.1") -> socket.socket:
         address = ("127.0.0.1", self.acceptor.ports[which])
-        return stack.enter_context(socket.create_connection(address, timeout=GENEROUS))
+        return stack.enter_context(socket.create_connection(address, timeout=GENEROUS, source_address=(source, 0)))
 
     def wait_for(self, count: int) -> None:
         self.thread.wait_until(lambda: len(self.edge.taken) == count)
@@ -175,3 +188,67 @@ def test_hosts_that_cannot_all_be_bound_leave_nothing_open(edge: Edge) -> None:
         with pytest.raises(OSError, match="in use"):
             thread.run(acceptor.start())
         assert not acceptor.is_listening
+
+
+BALANCER = "127.0.7.1"
+HEADER = b"PROXY TCP4 192.0.2.9 192.0.2.1 50000 8883\r\n"
+CARRIED = CarriedAddresses(("192.0.2.9", 50000), ("192.0.2.1", 8883))
+
+
+def test_balancer_carries_the_clients_address_and_what_follows_its_header_is_left(door: Door, edge: Edge) -> None:
+    with contextlib.ExitStack() as stack:
+        client = door.connect(stack, source=BALANCER)
+        for piece in (HEADER[:3], HEADER[3:-1]):
+            client.sendall(piece)
+            # It is read, and nobody is admitted.
+            door.thread.wait_until(
+                lambda: any(each.received.endswith(piece[-1:]) for each in door.acceptor._headers._awaited)  # noqa: B023
+            )
+        assert not edge.taken
+        client.sendall(HEADER[-1:] + b"hello")
+        door.wait_for(1)
+        accepted, address, network = edge.taken[0]
+        assert (address, network, edge.carried) == ("192.0.2.9", "192.0.2.9", [CARRIED])
+        assert accepted.recv(100) == b"hello"
+        # A balancer's own check of the port carries no address.
+        door.connect(stack, source=BALANCER).sendall(b"PROXY UNKNOWN\r\n")
+        door.wait_for(2)
+        assert (edge.taken[1][1], edge.carried[1]) == (BALANCER, None)
+
+
+def test_balancer_without_header_is_closed_and_counted(
+    door: Door, edge: Edge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.ExitStack() as stack, caplog.at_level(logging.WARNING):
+        speaks_at_once = door.connect(stack, source=BALANCER)
+        speaks_at_once.sendall(b"GET / HTTP/1.1\r\n")
+        assert is_closed(speaks_at_once)
+        assert "test connections from networks of proxy_protocol were closed: 1" in caplog.text
+        monkeypatch.setattr("thingmint.host.proxied._HEADER_SECONDS", 0.01)
+        assert is_closed(door.connect(stack, source=BALANCER))
+        monkeypatch.setattr("thingmint.host.proxied._HEADER_SECONDS", 30)
+        monkeypatch.setattr("thingmint.host.proxied._MOST_AWAITED", 1)
+        oldest = door.connect(stack, source=BALANCER)
+        door.thread.wait_until(lambda: len(door.acceptor._headers._awaited) == 1)
+        newest = door.connect(stack, source=BALANCER)
+        assert is_closed(oldest)
+        newest.sendall(HEADER)
+        door.wait_for(1)
+        assert door.headers_refused == 3
+        # A port that is only tried is no error.
+        door.connect(stack, source=BALANCER).shutdown(socket.SHUT_WR)
+        door.thread.wait_until(lambda: not door.acceptor._headers._awaited)
+        assert door.headers_refused == 3
+        waits = door.connect(stack, source=BALANCER)
+        door.thread.wait_until(lambda: len(door.acceptor._headers._awaited) == 1)
+        door.thread.call(door.acceptor.stop)
+        assert is_closed(waits)
+
+
+def test_header_of_a_peer_that_is_no_balancer_is_left_to_the_edge(door: Door, edge: Edge) -> None:
+    with contextlib.ExitStack() as stack:
+        door.connect(stack).sendall(HEADER)
+        door.wait_for(1)
+        accepted, address, _ = edge.taken[0]
+        assert (address, edge.carried) == ("127.0.0.1", [None])
+        door.thread.wait_until(lambda: accepted.recv(100, socket.MSG_PEEK) == HEADER)

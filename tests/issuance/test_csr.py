@@ -12,9 +12,19 @@ from cryptography.x509.oid import NameOID
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.der import bits, context, integer, oid, sequence, set_of, tlv
+from tests.support.signing_requests import DEVICE, key_of
+from tests.support.soak import examples
 
 from thingmint.core.errors import InvalidRequest
-from thingmint.issuance.csr import CSRSignatureRefused, MalformedCSR, _subject, load_csr
+from thingmint.issuance.csr import (
+    CSRSignatureRefused,
+    MalformedCSR,
+    _subject,
+    asks_for_alternative_names,
+    load_csr,
+    load_csr_der,
+    require_no_key_encryption,
+)
 from thingmint.issuance.keys import WeakKey
 from thingmint.issuance.subject import SubjectRefused
 
@@ -271,7 +281,7 @@ def test_a_subject_that_would_be_written_in_another_way_is_refused(
         _subject(csr, sequence(attribute(b"another")))
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(40, 400))
 @given(where=st.integers(0, 10_000), octet=st.integers(0, 255), cut=st.booleans())
 def test_only_named_refusals_come_from_mutated_requests(
     where: int, octet: int, cut: bool, rsa_key: rsa.RSAPrivateKey, request_for: RequestFor
@@ -285,7 +295,7 @@ def test_only_named_refusals_come_from_mutated_requests(
         return
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(30, 300))
 @given(name=st.binary(max_size=60), tag=st.integers(0, 0x3F), kind=st.binary(min_size=1, max_size=4))
 @example(name=b"D\xc3\xa9", tag=UTF8, kind=b"\x55\x04\x06")
 def test_only_named_refusals_come_from_rightly_signed_requests_with_any_subject(
@@ -302,3 +312,43 @@ def test_only_named_refusals_come_from_rightly_signed_requests_with_any_subject(
 def test_only_named_refusals_come_from_any_text(text: str) -> None:
     with pytest.raises(InvalidRequest):
         load_csr(text)
+
+
+def der_with(*extensions: x509.ExtensionType, attributes: dict[str, bytes] | None = None, kind: str = "p-256") -> bytes:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(DEVICE)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    for kind_of, value in (attributes or {}).items():
+        builder = builder.add_attribute(x509.ObjectIdentifier(kind_of), value)
+    return builder.sign(key_of(kind), hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def test_a_request_in_der_is_the_same_one() -> None:
+    der = der_with()
+    assert load_csr_der(der) == load_csr(x509.load_der_x509_csr(der).public_bytes(serialization.Encoding.PEM).decode())
+
+
+def test_alternative_names_that_are_asked_for_are_seen() -> None:
+    assert not asks_for_alternative_names(der_with())
+    assert not asks_for_alternative_names(der_with(x509.BasicConstraints(ca=False, path_length=None)))
+    assert asks_for_alternative_names(der_with(x509.SubjectAlternativeName([x509.DNSName("lamp")])))
+    # PKCS#9's extensionRequest, whose value is no list of extensions.
+    with pytest.raises(MalformedCSR, match="extensions"):
+        asks_for_alternative_names(der_with(attributes={"1.2.840.113549.1.9.14": b"no extensions"}))
+
+
+@pytest.mark.parametrize("wanted", ["1.2.840.113549.1.9.16.2.37", "1.2.840.113549.1.9.16.2.54"])
+def test_a_key_is_not_promised_to_be_encrypted(wanted: str) -> None:
+    require_no_key_encryption(der_with(attributes={"1.2.840.113549.1.9.7": b"password"}))
+    with pytest.raises(InvalidRequest, match="protected by TLS alone"):
+        require_no_key_encryption(der_with(attributes={wanted: b"key"}))
+
+
+def test_attributes_that_cannot_be_read_are_refused() -> None:
+    two_values = sequence(tlv(0x06, b"\x2a\x03"), set_of(integer(1), integer(2)))
+    key = key_of("p-256")
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    signed = sequence(integer(0), sequence(), spki(key.public_key()), context(0, two_values))
+    algorithm = sequence(tlv(0x06, b"\x2a\x86\x48\xce\x3d\x04\x03\x02"))
+    with pytest.raises(MalformedCSR, match="attributes"):
+        require_no_key_encryption(sequence(signed, algorithm, bits(b"\x00")))

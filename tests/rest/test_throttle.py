@@ -166,3 +166,18 @@ def test_own_table_may_change_afterwards() -> None:
 
 def test_table_of_aws_has_a_default() -> None:
     assert AWS_QUOTAS["*"] == 10
+
+
+@pytest.mark.parametrize("rate", [1, 10, 350])
+def test_nodes_that_come_and_go_admit_the_rate_together(rate: float) -> None:
+    seconds, alive = Seconds(), 1
+    # A bucket for each node, and requests that are spread evenly.
+    throttles = [Throttle({"*": rate}, seconds, nodes=lambda: alive) for _ in range(3)]
+    for alive in (1, 3, 2):
+        for throttle in throttles:
+            admitted(throttle)
+        began, count = seconds.now, 0
+        while seconds.now < began + 10:
+            seconds.now += 0.02
+            count += sum(admitted(throttle, limit=10) for throttle in throttles[:alive])
+        assert 0.8 * 10 * rate <= count <= 1.2 * 10 * rate

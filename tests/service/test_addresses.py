@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from thingmint.core.identifiers import AccountId
-from thingmint.service.addresses import device_endpoint, endpoints_of, is_unnamed
+from thingmint.service.addresses import Ports, device_endpoint, endpoints_of, is_unnamed
 from thingmint.settings.config import Config, load_config
 
 OWN, OTHER = AccountId("111111111111"), AccountId("222222222222")
@@ -51,7 +51,7 @@ def test_devices_are_told_a_name_that_does_not_name_another_account(
 
 
 def test_endpoints_are_those_that_the_service_got(tmp_path: Path) -> None:
-    endpoints = endpoints_of(config(tmp_path), 1, 2, None)
+    endpoints = endpoints_of(config(tmp_path), Ports(1, 2, None))
 
     assert (endpoints.api, endpoints.api_port) == ("https://127.0.0.1:1", 1)
     assert (endpoints.mqtt, endpoints.mqtt_port) == ("127.0.0.1:2", 2)
@@ -61,19 +61,19 @@ def test_endpoints_are_those_that_the_service_got(tmp_path: Path) -> None:
 
 
 def test_the_second_port_is_told_by_a_name_that_the_certificate_proves(tmp_path: Path) -> None:
-    endpoints = endpoints_of(config(tmp_path, THINGMINT_MQTT_ALPN="0.0.0.0:443"), 1, 2, 443)
+    endpoints = endpoints_of(config(tmp_path, THINGMINT_MQTT_ALPN="0.0.0.0:443"), Ports(1, 2, 443))
 
     assert (endpoints.mqtt_alpn, endpoints.mqtt_alpn_port) == ("localhost:443", 443)
 
 
 def test_an_address_that_the_certificate_does_not_hold_is_told_by_name(tmp_path: Path) -> None:
-    told = endpoints_of(config(tmp_path, THINGMINT_API="0.0.0.0:1", THINGMINT_MQTT="0.0.0.0:2"), 1, 2, None)
+    told = endpoints_of(config(tmp_path, THINGMINT_API="0.0.0.0:1", THINGMINT_MQTT="0.0.0.0:2"), Ports(1, 2, None))
 
     assert (told.api, told.mqtt) == ("https://localhost:1", "localhost:2")
 
 
 def test_plain_http_needs_no_trust_anchor(tmp_path: Path) -> None:
-    told = endpoints_of(config(tmp_path, THINGMINT_INSECURE_HTTP="1"), 1, 2, None)
+    told = endpoints_of(config(tmp_path, THINGMINT_INSECURE_HTTP="1"), Ports(1, 2, None))
 
     assert (told.api, told.ca_file) == ("http://127.0.0.1:1", None)
 
@@ -102,4 +102,4 @@ def test_serving_other_machines_at_the_second_port_alone_needs_a_name_too(tmp_pa
 def test_an_address_of_the_second_port_is_told_and_in_the_certificate(tmp_path: Path) -> None:
     given = config(tmp_path, THINGMINT_MQTT_ALPN="10.0.0.7:443")
     assert "10.0.0.7" in given.server_names
-    assert endpoints_of(given, 1, 2, 443).mqtt_alpn == "10.0.0.7:443"
+    assert endpoints_of(given, Ports(1, 2, 443)).mqtt_alpn == "10.0.0.7:443"

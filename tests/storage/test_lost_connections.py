@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,21 +15,32 @@ from tests.support.authority import NOW, caller_with, new_authority
 from tests.support.bulk import BUCKET, KEY, TEMPLATE, device, report, write_input
 from tests.support.cutting_proxy import CuttingProxy, Fault, Loss, Side, cutting_proxy
 from tests.support.effects import Rows, Trials, judge
+from tests.support.entrances import CONNECTION, open_ca
 from tests.support.fleet import CLAIM_ID
+from tests.support.log import sealer_of
 from tests.support.mutations import BY_DEVICE, DEVICE_MUTATIONS, MUTATIONS, READING, Mutation
 from tests.support.provisioning import ROLE_ARN
 from tests.support.signing import SettableClock
 from tests.support.signing_requests import csr_pem
+from tests.support.soak import SOAK
 from tests.support.stores import Timings, sample_access_key
+from tests.support.user_ca import der_of, new_ca
 
 from thingmint.api.service import OPERATIONS
 from thingmint.api.wire.planes import Plane
-from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.caller import Caller
+from thingmint.core.errors import ResourceNotFound, ServiceUnavailable
 from thingmint.core.identifiers import AccountId
+from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace
 from thingmint.core.provisioning.registration_task import ReportType, TaskStatus
 from thingmint.data_directory.buckets import Buckets
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.steps import Steps
+from thingmint.registration.access.accounts import create_account, delete_account
+from thingmint.registration.certificates.auto_registration import auto_register
+from thingmint.registration.issuers.issuers import add, add_active, list_issuers
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.ports import Store
 from thingmint.registration.provisioning import bulk, device_provisioning
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
 from thingmint.registration.provisioning.ownership import sweep_unused_certificates
@@ -38,7 +49,6 @@ from thingmint.storage.database_url import parse_database_url
 from thingmint.storage.postgresql import PostgreSQLStore, open_postgresql
 from thingmint.storage.postgresql_session import OutcomeUnknown
 
-SOAK = os.environ.get("THINGMINT_SOAK") == "1"
 # One of each kind: creation, a further version, an optimistic update, keys, deletion, attachment, many rows.
 CHOSEN = (
     "CreatePolicy",
@@ -172,6 +182,132 @@ async def test_an_operation_whose_commit_is_not_answered_in_time_is_unavailable_
             assert outcome.changed in ({}, done.changed), mutation.operation
     await trials.failing.close()
     trials.failing = patient
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is done in other ways than by operations of AWS's API, and what must be there before it.
+
+    Both take a store and a caller whose account is this trial's alone.
+    """
+
+    before: Callable[[Store, Caller], Awaitable[object]]
+    do: Callable[[Store, Caller], Awaitable[object]]
+
+
+async def nothing(store: Store, caller: Caller) -> None:
+    """There need be nothing."""
+
+
+def other_account(caller: Caller) -> AccountId:
+    return AccountId(str(int(caller.account) + 500_000_000_000))
+
+
+async def account_is_made(store: Store, caller: Caller) -> object:
+    return await create_account(store, sealer_of(), SettableClock(NOW), os.urandom, caller, other_account(caller))
+
+
+async def account_is_deleted(store: Store, caller: Caller) -> object:
+    # It has many transactions. A caller who is told that one of them is not known calls again.
+    try:
+        return await delete_account(store, SettableClock(NOW), caller, other_account(caller))
+    except ResourceNotFound:
+        return None
+
+
+def authority_of(store: Store) -> RegistrationAuthority:
+    return replace(new_authority(), store=store)
+
+
+DEVICES_CA = new_ca()
+DEVICE = der_of(DEVICES_CA.issue())
+
+
+async def ca_is_open(store: Store, caller: Caller) -> object:
+    return await open_ca(authority_of(store), DEVICES_CA, caller, default=False)
+
+
+async def device_registers_itself(store: Store, caller: Caller) -> object:
+    return await auto_register(authority_of(store), replace(CONNECTION, account=caller.account), DEVICE)
+
+
+def issuer_record(caller: Caller, status: IssuerStatus) -> IssuerRecord:
+    return IssuerRecord(
+        reference=f"{int(caller.account):032x}",
+        issuer_id=f"{int(caller.account):064x}",
+        status=status,
+        key_type="ecdsa-p256",
+        key_place=KeyPlace.DATABASE,
+        sealed_key=b"sealed",
+        token_uri=None,
+        public_key="PEM",
+        chain_pem="PEM",
+        profile="{}",
+        created_at=NOW,
+        activated_at=NOW if status is IssuerStatus.ACTIVE else None,
+    )
+
+
+async def issuer_is_active(store: Store, caller: Caller) -> None:
+    if not [each for each in await list_issuers(store) if each.status is IssuerStatus.ACTIVE]:
+        await add(
+            store, caller, NOW, None, [issuer_record(caller_with(account=AccountId("0" * 12)), IssuerStatus.ACTIVE)]
+        )
+
+
+async def issuer_is_rotated(store: Store, caller: Caller) -> object:
+    (active,) = [each for each in await list_issuers(store) if each.status is IssuerStatus.ACTIVE]
+    return await add_active(store, caller, NOW, issuer_record(caller, IssuerStatus.READY), active)
+
+
+CHANGES = {
+    "an account is made": Change(nothing, account_is_made),
+    "an account is deleted": Change(account_is_made, account_is_deleted),
+    "a device registers itself": Change(ca_is_open, device_registers_itself),
+    "an issuer takes the place of another": Change(issuer_is_active, issuer_is_rotated),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_what_is_no_operation_is_done_once_or_not_at_all_wherever_the_connection_is_lost(
+    trials: Trials, proxy: CuttingProxy, name: str
+) -> None:
+    change, numbers = CHANGES[name], itertools.count(1)
+
+    async def tried(fault: Fault | None) -> tuple[str, Rows]:
+        caller = caller_with(account=AccountId(f"{next(numbers):012d}"))
+        accounts = (caller.account, other_account(caller))
+        await change.before(trials.direct, caller)
+        before = await trials.rows(*accounts)
+        issuers = len(await list_issuers(trials.direct))
+        proxy.fault = fault
+        try:
+            await change.do(trials.failing, caller)
+            told = "done"
+        except ServiceUnavailable:
+            told = "unavailable"
+        finally:
+            proxy.fault = None
+        after = await trials.rows(*accounts)
+        after["issuer"], before["issuer"] = len(await list_issuers(trials.direct)), issuers
+        if told == "unavailable" and name == "an account is deleted":
+            await change.do(trials.direct, caller)
+            after = await trials.rows(*accounts)
+        return told, {
+            table: after[table] - before.get(table, 0) for table in after if after[table] != before.get(table, 0)
+        }
+
+    told, expected = await tried(None)
+    assert told == "done"
+    assert expected
+    # A deletion goes through every table, in some two hundred statements that are alike.
+    for place in itertools.count(0, 1 if SOAK or name != "an account is deleted" else 19):
+        fault = Fault(Side.SERVER, Loss.SWALLOWED, place)
+        told, changed = await tried(fault)
+        assert changed == expected or (told, changed) == ("unavailable", {}), place
+        if not fault.fired:
+            assert place, "the connection was never lost"
+            return
 
 
 async def test_a_bulk_registration_registers_and_reports_each_line_once_wherever_the_connection_is_lost(

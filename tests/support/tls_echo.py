@@ -9,9 +9,10 @@ from OpenSSL import SSL
 from tests.support.device_identities import Identity, server_identity
 from tests.support.loop_thread import LoopThread, loop_thread
 
+from thingmint.host.peer_tls import Peer
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.listener import Listener
-from thingmint.mqtt.transport.tls import Peer, device_tls_context
+from thingmint.mqtt.transport.tls import device_tls_context
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 
 

@@ -79,11 +79,14 @@ def list_all(config: Config, *, all_accounts: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_shown(key) for key in keys], indent=2))
         return
-    rows = [
-        (key.access_key_id, key.account, key.user_name, key.origin, _time(key.created_at), _time(key.expires_at))
-        for key in keys
-    ]
-    for line in table([_HEADING, *rows] if rows else [], terminal_width()):
+    width = terminal_width()
+    rows = [_HEADING, *(_cells(key, is_short=width is not None) for key in keys)] if keys else []
+    if width is not None and not all_accounts:
+        # The account is the one that was asked for.
+        rows = [(row[0], *row[2:]) for row in rows]
+    if width is not None and not any(key.expires_at for key in keys):
+        rows = [row[:-1] for row in rows]
+    for line in table(rows, width, whole=1):
         click.echo(line)
 
 
@@ -125,8 +128,15 @@ def _credential_process(created: NewAccessKey) -> dict[str, object]:
     return fields
 
 
-def _time(at: datetime | None) -> str:
-    return "" if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}"
+def _cells(key: AccessKey, *, is_short: bool) -> tuple[str, ...]:
+    times = [_time(at, is_short=is_short) for at in (key.created_at, key.expires_at)]
+    return (key.access_key_id, key.account, key.user_name, key.origin, *times)
+
+
+def _time(at: datetime | None, *, is_short: bool) -> str:
+    if at is None:
+        return ""
+    return f"{at:%Y-%m-%d %H:%M}" if is_short else f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _shown(key: AccessKey) -> dict[str, object]:

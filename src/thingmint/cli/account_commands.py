@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from thingmint.cli.command_groups import CommandGroup
 from thingmint.cli.settings import STORE_SETTINGS, config_of, settings_options
 from thingmint.cli.times import Duration
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def account() -> None:
     """Create, list and delete accounts that share the service."""
 
@@ -50,7 +51,7 @@ def delete_account(number: str, **flags: object) -> None:
     delete(config_of(flags), number)
 
 
-@click.group("test-mode")
+@click.group("test-mode", cls=CommandGroup)
 def test_mode() -> None:
     """Control a running service that was started with --test-mode or --ephemeral."""
 

@@ -7,7 +7,7 @@ import click
 
 from thingmint.cli.audit_lines import FIELDS, cells_of, csv_line, json_line
 from thingmint.cli.audit_pages import newest_entries
-from thingmint.cli.columns import lines_of, printable, table, terminal_width, widths_of
+from thingmint.cli.columns import lines_of, printable, table, table_rows, terminal_width, widths_of
 from thingmint.cli.settings import fail
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
@@ -24,7 +24,11 @@ _POLL_SECONDS = 1.0
 _OVERLAP = 200
 _HEADING = ("time (UTC)", "action", "resource", "by", "from", "detail")
 # Of entries that follow, those to come are not known when the widths are chosen.
-_USUAL = ("2026-01-31T12:00:00Z", "CreateKeysAndCertificate", "c" * 36, "u" * 24, "255.255.255.255", "d" * 60)
+_USUAL = ("2026-01-31 12:00:00", "CreateKeysAndCertificate", "c" * 36, "u" * 24, "255.255.255.255", "d" * 60)
+# On narrower terminals, only so many columns stand side by side, and the others below them.
+_WIDE, _SIDE_BY_SIDE = 120, 4
+# The time stays in one piece.
+_WHOLE = 1
 
 
 def show(config: Config, wanted: AuditFilter, *, limit: int, form: str, follow: bool) -> None:
@@ -51,15 +55,15 @@ async def _print_newest(config: Config, wanted: AuditFilter, limit: int, form: s
             _print(entry, form, None)
         return
     width = terminal_width()
-    rows = [_cells(entry, is_short=width is not None) for entry in entries]
-    for line in table([_HEADING, *rows] if rows else [], width):
+    rows = [_HEADING, *(_cells(entry, is_short=width is not None) for entry in entries)] if entries else []
+    for line in _table(rows, width):
         click.echo(line)
 
 
 async def _follow(config: Config, wanted: AuditFilter, limit: int, form: str) -> None:
     """Print the newest entries, then each new one until the command is interrupted; a lost database is waited for."""
     width = terminal_width()
-    widths = None if width is None else widths_of([_USUAL], width)
+    widths = None if width is None else widths_of([_USUAL[: _beside(width)]], width, whole=_WHOLE)
     async with registry_beside_service(config) as registry:
         # Read before the entries that are shown: what becomes visible in between is new, and not lost.
         known = {listed.key.position for listed in await _page(registry, PageRequest(_OVERLAP, None, ascending=False))}
@@ -108,21 +112,49 @@ def _print(entry: AuditEntry, form: str, widths: Sequence[int] | None) -> None:
             click.echo(line)
 
 
+def _beside(width: int) -> int:
+    """Return how many columns stand side by side."""
+    return len(_HEADING) if width >= _WIDE else _SIDE_BY_SIDE
+
+
+def _table(rows: Sequence[Sequence[str]], width: int | None) -> Iterator[str]:
+    if width is None:
+        yield from table(rows, None)
+        return
+    columns = _beside(width)
+    lines = table_rows([row[:columns] for row in rows], width, whole=_WHOLE)
+    for row, beside in zip(rows, lines, strict=True):
+        yield from beside
+        if row is not _HEADING:
+            yield from _below(row[columns:], width)
+
+
+def _below(cells: Sequence[str], width: int) -> Iterator[str]:
+    """Yield the lines of what has no column."""
+    text = "  ".join(filter(None, map(printable, cells)))
+    indent = "  "
+    if text:
+        yield from (indent + line for line in table([[text]], width - len(indent)))
+
+
 def _lines(entry: AuditEntry, widths: Sequence[int] | None) -> Iterator[str]:
     cells = [printable(cell) for cell in _cells(entry, is_short=widths is not None)]
     if widths is None:
         yield "  ".join(cells).rstrip()
     else:
-        yield from lines_of(cells, widths)
+        yield from lines_of(cells[: len(widths)], widths)
+        yield from _below(cells[len(widths) :], sum(widths) + 2 * len(widths) - 2)
 
 
 def _cells(entry: AuditEntry, *, is_short: bool) -> tuple[str, ...]:
     """Return the columns of an entry; short names leave out what all ARNs of an account have in common."""
     detail = " ".join(f"{name}={value}" for name, value in sorted(entry.detail.items()))
     resource, principal = entry.resource, entry.principal_arn
+    at = f"{entry.at:%Y-%m-%dT%H:%M:%SZ}"
     if is_short:
-        resource, principal = _short(resource, entry), _short(principal, entry)
-    return f"{entry.at:%Y-%m-%dT%H:%M:%SZ}", entry.action, resource, principal, entry.source_address, detail
+        # The heading says that times are UTC.
+        at, resource, principal = f"{entry.at:%Y-%m-%d %H:%M:%S}", _short(resource, entry), _short(principal, entry)
+    return at, entry.action, resource, principal, entry.source_address, detail
 
 
 def _short(arn: str, entry: AuditEntry) -> str:

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from thingmint.cli.command_groups import CommandGroup
 from thingmint.cli.settings import STORE_SETTINGS, config_of, settings_options
 from thingmint.cli.times import Moment
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @settings_options(STORE_SETTINGS)
 @click.option("--since", type=Moment(), default=None, help="Entries from then on: 30m, 2h, 7d ago, or ISO 8601.")
 @click.option("--until", type=Moment(), default=None, help="Entries before then.")

@@ -1,13 +1,15 @@
 """Owns how rows are printed in columns: as wide as they need in a pipe, and within the width of a terminal."""
 
+import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 _GAP = "  "
 _NARROWEST = 8
+# Where a cell is cut: at a space, or else behind a mark or between the words of a name such as UpdateCertificate.
+_CUTS = (re.compile(r"(?=\s)"), re.compile(r"(?<=[/:=,_])|(?<=[a-z])(?=[A-Z])"))
 
 
 def terminal_width() -> int | None:
@@ -22,17 +24,28 @@ def printable(text: str) -> str:
     )
 
 
-def widths_of(rows: Sequence[Sequence[str]], width: int | None) -> list[int]:
-    """Return the widths of the columns; where they do not fit, the widest ones are narrowed until they do."""
-    widths = [max(map(len, column), default=0) for column in zip_longest(*rows, fillvalue="")]
+def widths_of(rows: Sequence[Sequence[str]], width: int | None, *, whole: int = 0) -> list[int]:
+    """Return the widths of the columns; where they do not fit, the widest ones are narrowed until they do.
+
+    Columns are narrowed to their longest word first. The first ``whole`` columns keep their widths.
+    """
+    columns = list(zip_longest(*rows, fillvalue=""))
+    widths = [max(map(len, column), default=0) for column in columns]
     if width is None:
         return widths
-    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
-    while excess > 0 and max(widths, default=0) > _NARROWEST:
-        widest = widths.index(max(widths))
-        widths[widest] -= 1
-        excess -= 1
+    words = [max((len(word) for cell in column for word in cell.split()), default=0) for column in columns]
+    for least in (words, [_NARROWEST] * len(columns)):
+        _narrow(widths, [*widths[:whole], *least[whole:]], width - len(_GAP) * (len(widths) - 1))
     return widths
+
+
+def _narrow(widths: list[int], least: Sequence[int], room: int) -> None:
+    """Narrow the widest columns until all fit or have their least widths."""
+    while sum(widths) > room:
+        wide = [number for number, width in enumerate(widths) if width > least[number]]
+        if not wide:
+            return
+        widths[max(wide, key=lambda number: widths[number])] -= 1
 
 
 def lines_of(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
@@ -42,13 +55,25 @@ def lines_of(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
         yield _GAP.join(piece.ljust(width) for piece, width in zip(pieces, widths, strict=True)).rstrip()
 
 
-def table(rows: Sequence[Sequence[str]], width: int | None) -> Iterator[str]:
+def table(rows: Sequence[Sequence[str]], width: int | None, *, whole: int = 0) -> Iterator[str]:
     """Yield the lines of a table, whose first row may be a heading."""
+    return chain.from_iterable(table_rows(rows, width, whole=whole))
+
+
+def table_rows(rows: Sequence[Sequence[str]], width: int | None, *, whole: int = 0) -> Iterator[list[str]]:
+    """Yield the lines of each row of a table."""
     escaped = [[printable(cell) for cell in row] for row in rows]
-    widths = widths_of(escaped, width)
+    widths = widths_of(escaped, width, whole=whole)
     for row in escaped:
-        yield from lines_of(row, widths)
+        yield list(lines_of(row, widths))
 
 
 def _folded(cell: str, width: int) -> list[str]:
-    return textwrap.wrap(cell, max(width, 1), break_on_hyphens=False) or [""]
+    """Return the pieces of a cell, cut between words if a word ends in the second half of the column."""
+    width, pieces = max(width, 1), list[str]()
+    while len(cell) > width:
+        ends = ([end.start() for end in cut.finditer(cell, 0, width + 1)] for cut in _CUTS)
+        cut = next((places[-1] for places in ends if places and places[-1] > width // 2), width)
+        pieces.append(cell[:cut].rstrip())
+        cell = cell[cut:].lstrip()
+    return [*pieces, cell]

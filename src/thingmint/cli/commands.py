@@ -1,14 +1,17 @@
 """Owns the names of the commands and their flags; each command's work is in its own module."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 import click
 
 from thingmint import __version__
 from thingmint.cli.account_commands import account, test_mode
 from thingmint.cli.audit_commands import audit
+from thingmint.cli.backup.commands import backup, restore
+from thingmint.cli.command_groups import CommandGroup
 from thingmint.cli.exchange_options import export_devices, import_devices
 from thingmint.cli.issue_options import issue_options
 from thingmint.cli.issuers.commands import issuer
@@ -21,8 +24,18 @@ from thingmint.core.certificates.revocation import GIVEN_BY_OPERATOR
 _INTERRUPTED = 130
 
 
-class _Commands(click.Group):
+class _Commands(CommandGroup):
     """Ends an interrupted command as shells expect it, also before the command has an own way to end."""
+
+    group_class = CommandGroup
+    headings: ClassVar[Mapping[str, Sequence[str]]] = {
+        "Service": ("serve", "env", "doctor", "settings", "seal", "node", "backup", "restore", "move"),
+        "Devices": ("issue", "certificate", "import", "export", "fleet"),
+        "Authorities": ("issuer",),
+        "Callers": ("access-key", "account"),
+        "History": ("audit", "log"),
+        "Tests": ("test-mode",),
+    }
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 130 after Ctrl-C."""
@@ -129,6 +142,13 @@ def fleet() -> None:
     "--publish", type=OrdinaryFloatRange(0, 1000), default=0.0, help="Messages a second of each device meanwhile."
 )
 @click.option("--reconnect", is_flag=True, help="At the end each device leaves and connects once more.")
+@click.option(
+    "--renew",
+    type=click.Choice(["now", "rotated"]),
+    default=None,
+    help="Each device renews its certificate by EST and comes back with it: now, or when another issuer is active.",
+)
+@click.option("--est", default=None, metavar="URL", help="EST.  [default: that of the service in the data directory]")
 @click.option("--template", default=None, help="Provisioning template to use.  [default: one is made]")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Parameter of the template.")
 @click.option("--topic", default="{thing}/simulated", show_default=True, help="Where devices publish and listen.")
@@ -230,7 +250,7 @@ def revoke_certificate(certificate_id: str, reason: str, **flags: object) -> Non
 
 @main.group()
 def node() -> None:
-    """Look at the nodes that serve one database."""
+    """Look at the nodes that serve one database, and at what they share."""
 
 
 @node.command("list")
@@ -241,6 +261,18 @@ def list_nodes(as_json: bool, **flags: object) -> None:
     from thingmint.cli.node import list_nodes as show
 
     show(config_of(flags), as_json=as_json)
+
+
+@node.command("remove-root-key")
+@settings_options(("data_dir", "database_url", "database_password_file"))
+def remove_root_key(**flags: object) -> None:
+    """Remove the root's private key from the database, so that nodes that join do not get it.
+
+    Keep a copy of keys/root-ca.key in a safe place: new authorities need it. Delete it on each node afterwards.
+    """
+    from thingmint.cli.node import remove_root_key as remove
+
+    remove(config_of(flags))
 
 
 @main.command()
@@ -260,7 +292,7 @@ main.add_command(log)
 
 
 @main.command()
-@settings_options(("data_dir", "ca_passphrase_file"))
+@settings_options(("data_dir", "ca_passphrase_file", "database_url", "database_password_file"))
 @click.option(
     "--new-passphrase-file",
     type=click.Path(path_type=Path),
@@ -268,9 +300,9 @@ main.add_command(log)
 )
 @click.option("--remove", is_flag=True, help="Store the keys without a passphrase from now on.")
 def seal(new_passphrase_file: Path | None, remove: bool, **flags: object) -> None:
-    """Add, change or remove the passphrase of the keys in a data directory.
+    """Add, change or remove the passphrase of the keys in a data directory, and of their copies in its database.
 
-    ca_passphrase_file is the present one.
+    ca_passphrase_file is the present one. Nodes that join need the passphrase of the copies.
     """
     from thingmint.cli.seal import seal_keys
 
@@ -278,3 +310,18 @@ def seal(new_passphrase_file: Path | None, remove: bool, **flags: object) -> Non
 
 
 main.add_command(issuer)
+main.add_command(backup)
+main.add_command(restore)
+
+
+@main.command()
+@settings_options(("data_dir", "database_url", "database_password_file"))
+def move(**flags: object) -> None:
+    """Move the registry of a stopped service from SQLite to the empty PostgreSQL database of database_url.
+
+    Every table is copied and compared. The SQLite database stays as it is, and a service does not start on it again. A
+    move that was cut off is finished by the same command.
+    """
+    from thingmint.cli.moving import move_to_postgresql
+
+    move_to_postgresql(config_of(flags))

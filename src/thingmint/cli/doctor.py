@@ -1,6 +1,7 @@
 """`thingmint doctor`: owns the checks of a data directory and its machine, and what is said of each."""
 
 import asyncio
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_te
 from thingmint.keys.generators import Engine
 from thingmint.records.certificates import issuers as issuer_table
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
+from thingmint.records.clock import postgresql_engine
 from thingmint.records.nodes.nodes import NodeRow, nodes
 from thingmint.service.brokers import findings_of_brokers
 from thingmint.service.clocks import MOST_SKEW
@@ -39,6 +41,8 @@ from thingmint.service.nodes.membership import CROSSES_NOT
 from thingmint.service.opening import registry_beside_service
 from thingmint.settings.config import Config, StartRefused
 
+# Engines that speak its protocol name themselves, or add something: PostgreSQL 15.2-YB-2.21.0.0-b0.
+_POSTGRESQL = re.compile(r"PostgreSQL [0-9]+(\.[0-9]+)*( \([^)]*\))?")
 _SILENT_FOR = timedelta(seconds=10)
 
 
@@ -94,6 +98,7 @@ async def _registry(config: Config) -> list[Finding]:
             skew = registry.clock.skew
             twice = await registry.store.read(lambda: signed_certificate_table.other_encodings())
             issuers = await registry.store.read(lambda: issuer_table.issuer_ids())
+            engine = None if config.database_url is None else await registry.store.read(postgresql_engine)
             alive = () if config.database_url is None else await registry.store.read(nodes)
             now = registry.clock.now()
     except (StartRefused, ThingmintError, OSError) as error:
@@ -101,7 +106,7 @@ async def _registry(config: Config) -> list[Finding]:
     lives = _lives(registry.issuers, registry.clock.now())
     sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
     lost = [_lost_issuer(config.data_dir, issuer) for issuer in issuers if issuer not in registry.issuer_ids]
-    clocks = [] if config.database_url is None else [_clock(skew)]
+    clocks = [] if engine is None else [engine_finding(engine), _clock(skew)]
     return [sound, *clocks, *lives, *_nodes(config, alive, now), *lost, *map(_registered_twice, twice)]
 
 
@@ -143,6 +148,14 @@ def _lost_issuer(data_dir: Path, issuer_id: str) -> Finding:
         f"what verifies devices by device-ca.pem refuses them. Put its certificate at "
         f"{certificate_path(data_dir, name_of(issuer_id))}",
     )
+
+
+def engine_finding(version: str) -> Finding:
+    """Return what is said of an engine by its version(): what only speaks PostgreSQL's protocol is not tested."""
+    name, _, _ = version.partition(" on ")
+    if _POSTGRESQL.fullmatch(name):
+        return Finding(Verdict.OK, f"the database is {name}")
+    return Finding(Verdict.WARNING, f"the database is {name}: Thingmint is tested with PostgreSQL alone")
 
 
 def _clock(skew: timedelta) -> Finding:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from thingmint.cli.command_groups import CommandGroup
 from thingmint.cli.settings import config_of, settings_options
 
 
@@ -37,7 +38,7 @@ def import_devices(source: tuple[str, ...], trusted: tuple[str, ...], **flags: o
         import_station(data_dir, folder, trusted, is_named=is_named)
 
 
-@click.group("export")
+@click.group("export", cls=CommandGroup)
 def export_devices() -> None:
     """Write the devices for other registries."""
 

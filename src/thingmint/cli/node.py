@@ -1,4 +1,4 @@
-"""`thingmint node`: owns how the nodes of a database are shown to an operator."""
+"""`thingmint node`: owns how the nodes of a database are shown to an operator, and what they need not share."""
 
 import asyncio
 import json
@@ -10,10 +10,12 @@ import click
 from thingmint.cli.columns import table, terminal_width
 from thingmint.cli.settings import fail
 from thingmint.core.errors import ThingmintError
+from thingmint.data_directory.shared_files import ROOT_KEY
 from thingmint.host.words import in_words
+from thingmint.records.authority_copies import take_out
 from thingmint.records.nodes.nodes import NodeRow, nodes
 from thingmint.service.nodes.alike import differences, settings_told
-from thingmint.service.opening import registry_beside_service
+from thingmint.service.opening import registry_beside_service, store_beside_service
 from thingmint.settings.config import Config, StartRefused
 
 _HEADING = ("name", "version", "messages", "started (UTC)", "seen", "other settings")
@@ -35,6 +37,25 @@ def list_nodes(config: Config, *, as_json: bool) -> None:
     rows = [_cells(node, own, now - node.seen_at) for node in found]
     for line in table([_HEADING, *rows] if rows else [], terminal_width()):
         click.echo(line)
+
+
+def remove_root_key(config: Config) -> None:
+    """Remove the root's key from what the database gives to nodes that join."""
+    if config.database_url is None:
+        fail("the registry is in SQLite: the root's key is only in the data directory")
+    try:
+        removed = asyncio.run(_remove_root_key(config))
+    except (StartRefused, ThingmintError, OSError) as error:
+        fail(in_words(error))
+    click.echo("the root's key is removed from the database" if removed else "the root's key is not in the database")
+    path = config.data_dir / ROOT_KEY
+    if path.exists():
+        click.echo(f"{path} is still here: keep a copy in a safe place, then delete it on each node", err=True)
+
+
+async def _remove_root_key(config: Config) -> bool:
+    async with store_beside_service(config) as store:
+        return await store.write(lambda: take_out(ROOT_KEY))
 
 
 async def _nodes(config: Config) -> tuple[Sequence[NodeRow], datetime]:

@@ -1,16 +1,24 @@
-"""`thingmint seal`: owns the change of the passphrase that seals the keys of a data directory."""
+"""`thingmint seal`: owns the change of the passphrase that seals the keys of a data directory and of its database.
 
+The files come first: a command that was cut off after them finds them as they should be when it is given again, and
+goes on with the database.
+"""
+
+import asyncio
 import os
 from pathlib import Path
 
 import click
 
 from thingmint.cli.settings import fail
+from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse, held
 from thingmint.data_directory.resealing import reseal
 from thingmint.host.words import in_words
 from thingmint.issuance.private_keys import PrivateKeyError
+from thingmint.service.joining import reseal_copy
+from thingmint.service.opening import store_beside_service
 from thingmint.service.passphrases import read_passphrase, read_passphrase_source
 from thingmint.settings.config import Config, StartRefused
 
@@ -27,12 +35,21 @@ def seal_keys(config: Config, new_passphrase_file: Path | None, *, remove: bool)
         wanted = read_passphrase_source(new_passphrase_file, "--new-passphrase-file")
         with held(keys, "thingmint seal"):
             changed = reseal(config.data_dir, present, wanted)
-    except (StartRefused, DirectoryInUse, AuthorityUnusable, PrivateKeyError, OSError) as error:
+            click.echo(
+                f"{changed} keys are {'stored without a passphrase' if remove else 'sealed by the new passphrase'}"
+            )
+            if config.database_url is not None:
+                click.echo(asyncio.run(_reseal_copy(config, present, wanted)))
+    except (StartRefused, DirectoryInUse, AuthorityUnusable, PrivateKeyError, ThingmintError, OSError) as error:
         fail(in_words(error))
-    click.echo(f"{changed} keys are {'stored without a passphrase' if remove else 'sealed by the new passphrase'}")
     if changed and not remove:
         click.echo(
             "Give the new passphrase with ca_passphrase_file from now on, and delete copies and backups of the keys "
             "from before.",
             err=True,
         )
+
+
+async def _reseal_copy(config: Config, present: bytes | None, wanted: bytes | None) -> str:
+    async with store_beside_service(config) as store:
+        return await reseal_copy(store, present, wanted)

@@ -8,7 +8,8 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TextIO, TypeAlias
 
@@ -18,6 +19,7 @@ import structlog
 from thingmint import __version__
 from thingmint.cli.env import environment_lines
 from thingmint.cli.settings import fail
+from thingmint.cli.worker_service import serve_with_workers
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.data_directory.handover import Endpoints, read_credentials
@@ -49,11 +51,15 @@ def serve_until_stopped(config: Config, *, stop_with_stdin: bool = False, prints
     log_format = _log_format(config)
     configure_logging(log_format, config.log_level)
     stdout = sys.stdout
-    # People read what hooks print where it is printed; programs that read the log need it as lines of the log.
-    printed = printed_to(_log_printed) if log_format == "json" else contextlib.nullcontext()
+
+    def on_ready(endpoints: Endpoints) -> None:
+        _greet(config, endpoints, words, stdout, log_format)
+
     try:
-        with printed, asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(config, words, stdout, log_format, stop_with_stdin=stop_with_stdin))
+        if config.workers > 1:
+            serve_with_workers(config, log_format, on_ready, partial(_run, log_format), stop_with_stdin=stop_with_stdin)
+        else:
+            _run(log_format, partial(_serve, config, on_ready, stop_with_stdin=stop_with_stdin))
     except (StartRefused, DirectoryInUse, ServiceUnavailable, OSError) as error:
         fail(in_words(error))
 
@@ -62,14 +68,28 @@ def _log_printed(line: str) -> None:
     structlog.get_logger("thingmint").info("printed", line=line)
 
 
-async def _serve(config: Config, words: Words, stdout: TextIO, log_format: str, *, stop_with_stdin: bool) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+def _run(log_format: str, service: Callable[[asyncio.Event], Coroutine[object, object, None]]) -> None:
+    """Run a service in a loop of its own; SIGTERM and SIGINT set its event. Raises what it raises."""
+    # People read what hooks print where it is printed; programs that read the log need it as lines of the log.
+    printed = printed_to(_log_printed) if log_format == "json" else contextlib.nullcontext()
+
+    async def until_stopped() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await service(stop)
+
+    with printed, asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(until_stopped())
+
+
+async def _serve(
+    config: Config, on_ready: Callable[[Endpoints], None], stop: asyncio.Event, *, stop_with_stdin: bool
+) -> None:
     if stop_with_stdin:
+        loop = asyncio.get_running_loop()
         threading.Thread(target=_stop_at_end, args=(sys.stdin.buffer, loop, stop), daemon=True).start()
-    await serve(config, on_ready=lambda endpoints: _greet(config, endpoints, words, stdout, log_format), stop=stop)
+    await serve(config, on_ready=on_ready, stop=stop)
 
 
 def _stop_at_end(stdin: BinaryIO, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

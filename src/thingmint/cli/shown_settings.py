@@ -6,7 +6,7 @@ from itertools import groupby
 
 import click
 
-from thingmint.cli.columns import table, terminal_width
+from thingmint.cli.columns import table_rows, terminal_width
 from thingmint.settings.config import Config, Origin, Source
 from thingmint.settings.file import nearest
 from thingmint.settings.setting import Places, Setting
@@ -37,12 +37,15 @@ def unread_variables(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _lines(config: Config, settings: list[Setting]) -> Iterator[str]:
-    rows = []
+    heading = ("  setting", "value", "from")
+    rows = [(f"  {each.name}", _text(_value(config, each)), _place(config.origins[each.name])) for each in settings]
+    # The names of groups stand between the rows: they make no column wider.
+    lines = table_rows([heading, *rows], terminal_width())
+    yield from next(lines)
     for group, members in groupby(settings, key=lambda setting: setting.group):
-        rows.append([f"{group}:", "", ""])
-        rows += [[f"  {each.name}", _text(_value(config, each)), _place(config.origins[each.name])] for each in members]
-    # A heading is no reason to make the column of names wider.
-    yield from table([["  setting", "value", "from"], *rows], terminal_width())
+        yield f"{group}:"
+        for _ in members:
+            yield from next(lines)
 
 
 def _fields(config: Config, setting: Setting) -> dict[str, object]:

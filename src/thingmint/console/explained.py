@@ -168,5 +168,5 @@ def _read(value: Callable[[], str]) -> str:
     """Return a value, or that it cannot be read: a foreign certificate may hold anything."""
     try:
         return value()
-    except Exception:  # noqa: BLE001 - whatever the library makes of it, the other rows are shown
+    except Exception:  # noqa: BLE001 - if the library cannot read it, the other rows are shown
         return _UNREADABLE

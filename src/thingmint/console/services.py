@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from thingmint.api.devices.live_devices import LiveDevices
 from thingmint.api.wire.calls import Calls, Throttle
 from thingmint.console.live import Live
+from thingmint.core.identifiers import AccountId
 from thingmint.registration.access.console_sessions import ConsoleSessions
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
@@ -106,8 +107,9 @@ class Log(Protocol):
 class ConsoleServices:
     """What the pages work with.
 
-    ``sign_in_limits`` are asked with an address, or an access key id, in place of an account. ``observe`` counts a
-    request by its error, which is empty for success, and the seconds that it took.
+    ``own_account`` is the service's: its callers see what concerns all accounts. ``sign_in_limits`` are asked with an
+    address, or an access key id, in place of an account. ``observe`` counts a request by its error, which is empty for
+    success, and the seconds that it took.
     """
 
     calls: Calls
@@ -115,6 +117,7 @@ class ConsoleServices:
     sessions: ConsoleSessions
     devices: LiveDevices
     node: NodeFacts
+    own_account: AccountId
     sign_in_limits: Throttle
     log: Log
     observe: Callable[[str, float], None] = field(repr=False)

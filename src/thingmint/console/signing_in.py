@@ -27,7 +27,7 @@ async def show(services: ConsoleServices, pages: Templates, request: Request) ->
 
 
 async def sign_in(services: ConsoleServices, pages: Templates, request: Request) -> Response:
-    """Begin a session with a token of its own, whatever token the browser has shown."""
+    """Begin a session with a token of its own; a token that the browser has shown is not used."""
     if not is_same_origin(request):
         raise InvalidRequest("The form comes from another site.")
     form, _ = as_fields(await read_form(request))

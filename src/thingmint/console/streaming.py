@@ -33,11 +33,12 @@ async def _bounded(
     try:
         async with contextlib.aclosing(events()) as made:
             async for event in made:
-                yield event
-                if time.monotonic() >= ends_at:
-                    return
+                # The session may have ended while there was nothing to send.
                 if await visit.services.sessions.find(visit.signed_in.token, is_use=False) is None:
                     yield written("ended", "")
+                    return
+                yield event
+                if time.monotonic() >= ends_at:
                     return
     finally:
         streams.give_back()

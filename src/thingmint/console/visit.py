@@ -1,6 +1,6 @@
 """Owns one request to a page: who is signed in, what the form holds, what the caller may do, and the answer."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
@@ -14,7 +14,7 @@ from thingmint.console.guard import form_token
 from thingmint.console.rendering import Templates
 from thingmint.console.services import ConsoleServices
 from thingmint.core.caller import Caller
-from thingmint.core.errors import InvalidRequest, ResourceNotFound, ThingmintError
+from thingmint.core.errors import AccessDenied, InvalidRequest, ResourceNotFound, ThingmintError
 from thingmint.core.identifiers import Scope
 from thingmint.registration.access.console_sessions import SignedIn
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -79,8 +79,16 @@ class Visit:
     @property
     def operations(self) -> Operations:
         """The operations, called by this caller."""
-        sent = Sent(self.request.url.scheme, self.request.headers.raw)
-        return Operations(self.services.calls, self.caller, sent)
+        return Operations(self.services.calls, self.caller, self._sent)
+
+    @property
+    def conditions(self) -> Mapping[str, tuple[str, ...]]:
+        """The condition keys of the request, with the present time."""
+        return self.services.calls.conditions(self._sent)
+
+    @property
+    def _sent(self) -> Sent:
+        return Sent(self.request.url.scheme, self.request.headers.raw)
 
     @property
     def is_partial(self) -> bool:
@@ -111,24 +119,29 @@ class Visit:
 
     async def why_not(self, name: str, **members: object) -> str | None:
         """Return why the caller may not call an operation so, or None."""
-        try:
-            await self.operations.require(name, **members)
-        except ThingmintError as error:
-            return error.message
-        return None
+        return await _refusal(self.operations.require(name, **members))
 
     async def require(self, action: str, resource: str = "*") -> None:
         """Return if the caller's policies allow an action that is no operation; raise AccessDenied otherwise."""
-        operations = self.operations
-        await self.services.calls.require(self.caller, [Permission(action, resource)], operations.sent)
+        await self.services.calls.require(self.caller, [Permission(action, resource)], self._sent)
 
-    async def refusal_of(self, action: str, resource: str = "*") -> str | None:
+    async def require_of_service(self, action: str) -> None:
+        """Return if the caller may see what concerns all accounts; raise AccessDenied otherwise.
+
+        Beside the permission this takes an access key of the service's own account: an administrator of another one
+        is not one of the service.
+        """
+        await self.require(action)
+        if self.caller.account != self.services.own_account:
+            raise AccessDenied(f"{self.caller.principal.arn} is not of the service's own account")
+
+    async def refusal_of(self, action: str) -> str | None:
         """Return why the caller may not do this, or None."""
-        try:
-            await self.require(action, resource)
-        except ThingmintError as error:
-            return error.message
-        return None
+        return await _refusal(self.require(action))
+
+    async def refusal_of_service(self, action: str) -> str | None:
+        """Return why the caller may not see what concerns all accounts, or None."""
+        return await _refusal(self.require_of_service(action))
 
     def page(self, template: str, status: int = 200, /, **values: object) -> HTMLResponse:
         """Return the page that the template makes of the values."""
@@ -153,6 +166,14 @@ class Visit:
 def in_path(name: str) -> str:
     """Return a name as a part of a path of the console."""
     return quote(name, safe="")
+
+
+async def _refusal(required: Awaitable[None]) -> str | None:
+    try:
+        await required
+    except ThingmintError as error:
+        return error.message
+    return None
 
 
 async def read_form(request: Request) -> list[tuple[str, str]]:

@@ -72,7 +72,7 @@ def parse_certificate_id(text: str) -> CertificateId:
 
 
 def parse_thing_name(text: str) -> ThingName:
-    """Return the name; raise InvalidRequest unless a thing may bear it."""
+    """Return the name; raise InvalidRequest unless a thing may have it."""
     return ThingName(_named("a thing", _REGISTRY_NAME, text))
 
 
@@ -82,37 +82,37 @@ def is_thing_name(text: str) -> bool:
 
 
 def parse_thing_type_name(text: str) -> ThingTypeName:
-    """Return the name; raise InvalidRequest unless a thing type may bear it."""
+    """Return the name; raise InvalidRequest unless a thing type may have it."""
     return ThingTypeName(_named("a thing type", _REGISTRY_NAME, text))
 
 
 def parse_thing_group_name(text: str) -> ThingGroupName:
-    """Return the name; raise InvalidRequest unless a thing group may bear it."""
+    """Return the name; raise InvalidRequest unless a thing group may have it."""
     return ThingGroupName(_named("a thing group", _REGISTRY_NAME, text))
 
 
 def parse_billing_group_name(text: str) -> BillingGroupName:
-    """Return the name; raise InvalidRequest unless a billing group may bear it."""
+    """Return the name; raise InvalidRequest unless a billing group may have it."""
     return BillingGroupName(_named("a billing group", _REGISTRY_NAME, text))
 
 
 def parse_policy_name(text: str) -> PolicyName:
-    """Return the name; raise InvalidRequest unless a policy may bear it."""
+    """Return the name; raise InvalidRequest unless a policy may have it."""
     return PolicyName(_named("a policy", _POLICY_NAME, text))
 
 
 def parse_template_name(text: str) -> TemplateName:
-    """Return the name; raise InvalidRequest unless a provisioning template may bear it."""
+    """Return the name; raise InvalidRequest unless a provisioning template may have it."""
     return TemplateName(_named("a provisioning template", _TEMPLATE_NAME, text))
 
 
 def parse_role_alias_name(text: str) -> RoleAliasName:
-    """Return the name; raise InvalidRequest unless a role alias may bear it."""
+    """Return the name; raise InvalidRequest unless a role alias may have it."""
     return RoleAliasName(_named("a role alias", _ALIAS_NAME, text))
 
 
 def parse_certificate_provider_name(text: str) -> CertificateProviderName:
-    """Return the name; raise InvalidRequest unless a certificate provider may bear it."""
+    """Return the name; raise InvalidRequest unless a certificate provider may have it."""
     return CertificateProviderName(_named("a certificate provider", _ALIAS_NAME, text))
 
 

@@ -47,7 +47,7 @@ def glob(tokens: tuple[Fixed, ...]) -> Predicate:
             return False
         offset = first.length
         for segment in between:
-            # The leftmost place is as good as any: whatever follows has the most room then.
+            # The leftmost place is as good as any: it leaves the most text for the segments that follow.
             offset = segment.find(text, offset, end)
             if offset < 0:
                 return False

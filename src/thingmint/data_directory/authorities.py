@@ -209,22 +209,35 @@ class AuthorityFiles:
         except FileNotFoundError as error:
             raise AuthorityUnusable(f"{path} is missing") from error
         try:
-            # A key from before a passphrase was given lies in the clear; `doctor` reports it.
-            return load_private_key(stored, self.passphrase if is_sealed(stored) else None)
+            return opened_key(str(path), stored, self.passphrase)
         except PassphraseMissing as error:
             raise AuthorityUnusable(
                 f"{path}: {reason_of(error)}: name its file with --ca-passphrase-file, THINGMINT_CA_PASSPHRASE_FILE or "
                 f"ca_passphrase_file in {self.data_dir / 'thingmint.toml'}"
             ) from error
-        except PrivateKeyError as error:
-            raise AuthorityUnusable(f"{path}: {reason_of(error)}") from error
 
     def _require_creation(self, path: Path) -> None:
         if not self.may_create:
             raise AuthorityUnusable(f"{path} is missing")
 
     def _sealing_key_material(self) -> bytes:
-        private_key = self._key(SEALING, "ecdsa-p256")
-        if not isinstance(private_key, ec.EllipticCurvePrivateKey):
-            raise AuthorityUnusable(f"{key_path(self.data_dir, SEALING)} is not an ECDSA key")
-        return private_key.private_numbers().private_value.to_bytes(32, "big")
+        path = key_path(self.data_dir, SEALING)
+        return sealing_key_material(str(path), self._key(SEALING, "ecdsa-p256"))
+
+
+def opened_key(name: str, stored: bytes, passphrase: bytes | None) -> PrivateKey:
+    """Return a stored key; raise PassphraseMissing, or AuthorityUnusable, which has the name, for all else."""
+    try:
+        # A key from before a passphrase was given lies in the clear; `doctor` reports it.
+        return load_private_key(stored, passphrase if is_sealed(stored) else None)
+    except PassphraseMissing:
+        raise
+    except PrivateKeyError as error:
+        raise AuthorityUnusable(f"{name}: {reason_of(error)}") from error
+
+
+def sealing_key_material(name: str, private_key: PrivateKey | None) -> bytes:
+    """Return what secrets are sealed by; raise AuthorityUnusable, which has the name, if the key is none for that."""
+    if not isinstance(private_key, ec.EllipticCurvePrivateKey):
+        raise AuthorityUnusable(f"{name} is not an ECDSA key")
+    return private_key.private_numbers().private_value.to_bytes(32, "big")

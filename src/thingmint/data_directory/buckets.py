@@ -19,7 +19,7 @@ from thingmint.core.provisioning.registration_task import MAX_LINE_BYTES, InputF
 from thingmint.host.words import reason_of
 
 REPORTS = "registration-reports"
-# So much is read at once at most, whatever the number of lines.
+# At most this much is read at once, for any number of lines.
 _MAX_BATCH_BYTES = 1_048_576
 _SKIPPED_AT_ONCE = 65_536
 _ACCOUNT = re.compile(r"[0-9]{12}")

@@ -95,7 +95,7 @@ def held(path: Path, holder: str) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Say whether a process holds the directory."""
+    """Return whether a process holds the directory."""
     try:
         descriptor = os.open(path / "lock", os.O_RDWR | _OWN_BYTES)
     except FileNotFoundError:

@@ -38,6 +38,8 @@ class Endpoints(msgspec.Struct, frozen=True):
     mqtt_alpn_port: int | None = None
     public: str | None = None
     public_port: int | None = None
+    est: str | None = None
+    est_port: int | None = None
 
 
 class UsedStorage(msgspec.Struct, frozen=True):

@@ -1,21 +1,42 @@
-"""Owns the asking of hooks by their ARNs; implements `registration.kernel.ports.HookClient`."""
+"""Owns which account may ask which function, and the asking; implements `registration.kernel.ports.HookClient`."""
 
 from collections.abc import Mapping
 
 from thingmint.core.hooks import HookFailed, Question
+from thingmint.core.identifiers import AccountId
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
-from thingmint.hooks.target import HookTarget
+from thingmint.hooks.target import ANY_ACCOUNT, HookTarget
+
+_ACCOUNT = 4
 
 
 class Hooks:
-    """Asks what the settings put behind a hook's ARN."""
+    """Asks what the settings put behind a hook's ARN.
 
-    def __init__(self, targets: Mapping[str, HookTarget]) -> None:
+    A function is asked for the account in its ARN and for the service's own account. An ARN with ANY_ACCOUNT in the
+    settings stands for the functions of that name of all accounts that have none of their own there.
+    """
+
+    def __init__(self, targets: Mapping[str, HookTarget], own_account: AccountId) -> None:
         self._targets = targets
+        self._own_account = own_account
 
     async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
         """Return the hook's answer as it came; raise HookFailed if there is none."""
-        target = self._targets.get(hook.target_arn)
+        asking = _account_of(question.asked_for)
+        if asking not in (_account_of(hook.target_arn), self._own_account):
+            # Names can be guessed, and what a certificate provider signs is trusted by its owner.
+            raise HookFailed(f"account {asking} asks for a function of another account, {hook.target_arn}")
+        target = self._targets.get(hook.target_arn) or self._targets.get(_of_any_account(hook.target_arn))
         if target is None:
             raise HookFailed(f"the setting hooks has nothing for {hook.target_arn}")
         return await target(question.as_json())
+
+
+def _account_of(arn: str) -> str:
+    return arn.split(":")[_ACCOUNT]
+
+
+def _of_any_account(arn: str) -> str:
+    parts = arn.split(":")
+    return ":".join((*parts[:_ACCOUNT], ANY_ACCOUNT, *parts[_ACCOUNT + 1 :]))

@@ -60,7 +60,7 @@ def is_coroutine_handler(found: Callable[..., object]) -> bool:
 
 
 def _signature(found: Callable[..., object], *, is_inner: bool) -> inspect.Signature:
-    # A decorator that passes on whatever it gets says nothing; what it wraps does. Both must take the arguments.
+    # A decorator that passes on all arguments shows nothing; the function inside does. Both must take the arguments.
     try:
         return inspect.signature(found, follow_wrapped=is_inner)
     except (TypeError, ValueError) as error:

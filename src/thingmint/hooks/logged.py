@@ -1,4 +1,4 @@
-"""Owns what is told of hooks that fail: their operator must learn why, and the device must not."""
+"""Owns the log lines of failed hooks: their operator learns the reason, the device does not."""
 
 import asyncio
 from typing import Protocol

@@ -62,7 +62,7 @@ def python_hook(function: Callable[..., object], arn: str) -> Callable[[Mapping[
 
 
 async def _awaited(answer: object, question: Mapping[str, object]) -> object:
-    """Await the answer until it is none to await; raise HookFailed for whatever is raised meanwhile."""
+    """Await the answer until it is not awaitable; raise HookFailed for any exception on the way."""
     try:
         while inspect.isawaitable(answer):
             answer = await answer
@@ -92,7 +92,7 @@ def _run(
     try:
         # A copy: handlers change their event, and the question is still needed to know what an exception must not say.
         answer = handler(copy.deepcopy(question), context)
-    except BaseException as error:  # noqa: BLE001  whatever ends the thread, the one who waits must hear of it
+    except BaseException as error:  # noqa: BLE001  the waiting task must learn of every error that ends the thread
         failure = HookFailed(f"{_CALL} {told(error, question)}")
 
     def tell() -> None:

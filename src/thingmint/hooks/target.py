@@ -20,7 +20,11 @@ from thingmint.host.words import in_words
 HookTarget: TypeAlias = Callable[[Mapping[str, object]], Awaitable[object]]
 """Takes the question as JSON objects are in Python, returns the answer in the same form, raises HookFailed."""
 
+ANY_ACCOUNT = "*"
+"""Stands for the account in an ARN of the settings."""
+
 _CALLABLE = re.compile(r"python:([A-Za-z_][\w.]*):([A-Za-z_]\w*)", re.ASCII)
+_SOME_ACCOUNT = "0" * 12
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -39,7 +43,7 @@ def hook_targets(settings: Mapping[str, str], signer: QuestionSigner | None = No
 
 def _target(arn: str, text: str, signer: QuestionSigner | None, trust: MachineTrust) -> HookTarget:
     try:
-        PreProvisioningHook(arn)
+        PreProvisioningHook(arn.replace(f":{ANY_ACCOUNT}:", f":{_SOME_ACCOUNT}:", 1))
     except InvalidRequest as error:
         raise HookTargetRefused(f"hooks.{arn}: the name is not the ARN of a Lambda function") from error
     match = _CALLABLE.fullmatch(text)

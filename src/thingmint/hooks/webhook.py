@@ -58,7 +58,7 @@ class Webhook:
 
 @dataclass(slots=True)
 class _Answer:
-    """What the parser tells of an answer: the first that is final, whatever comes behind it."""
+    """The first final answer that the parser reports; bytes after it are ignored."""
 
     body: bytearray = field(default_factory=bytearray)
     status: int = 0

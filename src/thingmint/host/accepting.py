@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from thingmint.host.listening import TurnedAway, descriptors_for_connections, listen, network_of
+from thingmint.host.proxied import ProxyHeaders, TrustedProxies
+from thingmint.host.proxy_header import CarriedAddresses
 from thingmint.host.words import in_words
 
 # What makes way for them closes one or two turns later: so many more descriptors are open meanwhile.
@@ -29,7 +31,7 @@ class Edge(Protocol):
 
     @property
     def has_no_room(self) -> bool:
-        """Whether another connection may come only in the place of one that is open."""
+        """Whether another connection can be accepted only if an open one is closed."""
         ...
 
     @property
@@ -44,8 +46,12 @@ class Edge(Protocol):
         """
         ...
 
-    def take(self, accepted: socket.socket, address: str, network: str) -> None:
-        """Take a connection, for which there is room now; its socket does not block."""
+    def take(self, accepted: socket.socket, address: str, network: str, carried: CarriedAddresses | None) -> None:
+        """Take a connection, for which there is room now; its socket does not block.
+
+        Address and network are the client's. The addresses that a balancer carried are those of both ends; None where
+        the ends of the socket are the ends of the connection.
+        """
         ...
 
 
@@ -55,6 +61,7 @@ class Acceptor:
     - Where the edge has no room and nobody makes way, the connection is closed, or left in the kernel's queue if the
       edge prefers that.
     - Where descriptors are exhausted, the edge ends a connection, and the next attempt is made a moment later.
+    - A connection from a balancer counts as one of the client's network, once its PROXY protocol header was read.
     """
 
     def __init__(
@@ -65,14 +72,18 @@ class Acceptor:
         whose: str,
         max_connections: int,
         observe_turned_away: Callable[[int], None] | None = None,
+        shares_ports: bool = False,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         """Listen on the ports of these hosts; ``whose`` is the kind of connections in log lines."""
+        self._shares_ports = shares_ports
         self._edge = edge
         self._hosts = tuple(hosts)
         self._max_connections = max_connections
         self._listeners: list[socket.socket] = []
         self._paused: list[asyncio.TimerHandle] = []
         self._full_since: float | None = None
+        self._headers = ProxyHeaders(proxies or TrustedProxies(), whose, self._admit)
         self.turned_away = TurnedAway(log, whose, observe_turned_away)
         self.addresses: tuple[tuple[str, int], ...] = ()
         self.ports: tuple[int, ...] = ()
@@ -103,6 +114,7 @@ class Acceptor:
         """Accept nothing more; what is open stays open."""
         for timer in self._paused:
             timer.cancel()
+        self._headers.stop()
         for listener in self._listeners:
             self._loop.remove_reader(listener)
             listener.close()
@@ -110,7 +122,8 @@ class Acceptor:
 
     async def _listen(self, host: str, port: int) -> int:
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        listeners = listen([(family, address) for family, _, _, _, address in dict.fromkeys(found)])
+        addresses = [(family, address) for family, _, _, _, address in dict.fromkeys(found)]
+        listeners = listen(addresses, shares_port=self._shares_ports)
         self._listeners.extend(listeners)
         own_port: int = listeners[0].getsockname()[1]
         return own_port
@@ -132,9 +145,13 @@ class Acceptor:
                 log.warning("cannot accept a connection: %s", in_words(error))
                 self._pause(listener)
                 return
-            self._admit(accepted, address[0])
+            if self._headers.expected_from(address[0]):
+                self._headers.take(accepted, address[0])
+            else:
+                self._admit(accepted, address[0], None)
 
-    def _admit(self, accepted: socket.socket, address: str) -> None:
+    def _admit(self, accepted: socket.socket, peer: str, carried: CarriedAddresses | None) -> None:
+        address = peer if carried is None else carried.source[0]
         network = network_of(address)
         if self._edge.has_no_room:
             # Either another connection makes way, or this one is closed: one client is turned away.
@@ -143,7 +160,7 @@ class Acceptor:
                 accepted.close()
                 return
         accepted.setblocking(False)
-        self._edge.take(accepted, address, network)
+        self._edge.take(accepted, address, network, carried)
 
     def _looks_at_all(self) -> bool:
         """Return whether it is time to see if other networks have come, although there is no room."""

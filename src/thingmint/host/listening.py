@@ -15,6 +15,7 @@ from thingmint.host.words import reason_of
 
 # Host, port and, with IPv6, more: the standard library types it per family.
 Address: TypeAlias = tuple[Any, ...]
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _BACKLOG = 1024
 _ANY_NUMBER = 2**31
@@ -87,8 +88,10 @@ class TurnedAway:
             self._unsaid, self._say_after = 0, self._monotonic() + _SAY_EVERY_SECONDS
 
 
-def listen(addresses: Sequence[tuple[int, Address]]) -> list[socket.socket]:
+def listen(addresses: Sequence[tuple[int, Address]], *, shares_port: bool = False) -> list[socket.socket]:
     """Return a listening socket for each address that can be bound, on one port.
+
+    If the port is shared, the kernel spreads connections evenly over the processes that listen on it.
 
     Raises OSError if none can be bound, with the address in it: an operator must know which one is taken.
     """
@@ -98,7 +101,7 @@ def listen(addresses: Sequence[tuple[int, Address]]) -> list[socket.socket]:
         # With port 0 the first address chooses, and the others (localhost has two) follow.
         port = listeners[0].getsockname()[1] if listeners else address[1]
         try:
-            listeners.append(_listening_socket(family, (address[0], port, *address[2:])))
+            listeners.append(_listening_socket(family, (address[0], port, *address[2:]), shares_port=shares_port))
         except OSError as error:
             refusal = _named(error, address[0], port)
     if not listeners:
@@ -106,19 +109,49 @@ def listen(addresses: Sequence[tuple[int, Address]]) -> list[socket.socket]:
     return listeners
 
 
-def _listening_socket(family: int, address: Address) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+@dataclass(frozen=True, slots=True)
+class ReservedPort:
+    """A port that only processes of this user can listen on that share it, for as long as the sockets are open."""
+
+    number: int
+    sockets: Sequence[socket.socket]
+
+
+def reserve_port(host: str, port: int) -> ReservedPort:
+    """Return a port of the host for processes that share it, without listening; raise OSError if it is taken."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # Without sharing, this fails where anybody listens, also another service that shares the port among its own.
+    listeners = listen([(family, address) for family, _, _, _, address in dict.fromkeys(found)])
+    names = [(each.family, each.getsockname()) for each in listeners]
+    for each in listeners:
+        each.close()
+    return ReservedPort(names[0][1][1], [_bound_socket(family, name, shares_port=True) for family, name in names])
+
+
+def _listening_socket(family: int, address: Address, *, shares_port: bool) -> socket.socket:
+    listener = _bound_socket(family, address, shares_port=shares_port)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
         listener.listen(_BACKLOG)
         listener.setblocking(False)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def _bound_socket(family: int, address: Address, *, shares_port: bool) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _named(error: OSError, host: str, port: int) -> OSError:

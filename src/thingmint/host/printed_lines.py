@@ -1,6 +1,6 @@
 """Owns what is printed inside the service while its log is JSON: each line becomes a line of the log.
 
-Hooks are the operator's code, and print. Between the lines of a JSON log that text would stop whatever reads the log.
+Hooks are the operator's code, and print. Between the lines of a JSON log that text would stop readers of the log.
 What programs write that a hook starts goes past it.
 """
 

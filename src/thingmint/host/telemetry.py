@@ -14,7 +14,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DATABASE_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
-_ISSUING = frozenset({"CreateKeysAndCertificate", "CreateCertificateFromCsr"})
+_ISSUING = frozenset(
+    {
+        "CreateKeysAndCertificate",
+        "CreateCertificateFromCsr",
+        "EstSimpleEnroll",
+        "EstSimpleReenroll",
+        "EstServerKeygen",
+    }
+)
 _SECRET_WORDS = ("secret", "private", "password", "passphrase", "token", "signature", "authorization", "credential")
 _MASKED = "[masked]"
 _OWN_LOGGERS = "thingmint"
@@ -52,9 +60,16 @@ class Metrics:
             ("listener",),
             registry=registry,
         )
-        for listener in ("api", "devices", "public"):
+        self._proxy_headers_refused = Counter(
+            "thingmint_proxy_headers_refused",
+            "Connections of networks in proxy_protocol without a valid header.",
+            ("listener",),
+            registry=registry,
+        )
+        for listener in ("api", "devices", "public", "est"):
             # A counter that is not there cannot be told from one that is zero.
             self._turned_away.labels(listener)
+            self._proxy_headers_refused.labels(listener)
         self._unserved = Counter(
             "thingmint_messages_not_served",
             "Messages of devices to topics that AWS IoT serves and this service does not.",
@@ -140,9 +155,17 @@ class Metrics:
         """Count connections of the public address that found no room or were closed in favour of others."""
         self._turned_away.labels("public").inc(count)
 
+    def est_connections_turned_away(self, count: int) -> None:
+        """Count connections of EST's address that found no room or were closed in favour of others."""
+        self._turned_away.labels("est").inc(count)
+
     def device_connections_turned_away(self, count: int) -> None:
         """Count connections of devices that found no room or were closed in favour of others."""
         self._turned_away.labels("devices").inc(count)
+
+    def proxy_headers_refused(self, listener: str, count: int) -> None:
+        """Count connections of balancers that do not begin with a header of the PROXY protocol."""
+        self._proxy_headers_refused.labels(listener).inc(count)
 
     def unserved_messages(self, count: int) -> None:
         """Count messages to topics that AWS IoT serves and this service does not."""
@@ -217,8 +240,13 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-def configure_logging(log_format: str, level: str, stream: TextIO | None = None) -> None:
-    """Log to standard error, as JSON lines or for people; what the libraries log goes the same way."""
+def configure_logging(
+    log_format: str, level: str, stream: TextIO | None = None, *, facts: Mapping[str, object] | None = None
+) -> None:
+    """Log to standard error, as JSON lines or for people; what the libraries log goes the same way.
+
+    The facts stand in each line.
+    """
     stream = stream or sys.stderr
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(_as_json)
@@ -227,10 +255,12 @@ def configure_logging(log_format: str, level: str, stream: TextIO | None = None)
     )
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso" if log_format == "json" else "%Y-%m-%d %H:%M:%SZ", utc=True),
         structlog.processors.format_exc_info,
         mask_secrets,
     ]
+    if facts is not None:
+        shared.insert(0, lambda logger, method, event: {**event, **facts})
     if log_format != "json":
         # JSON escapes by itself; on a terminal a device must not write lines of its own.
         shared += [without_absent, escape_controls]

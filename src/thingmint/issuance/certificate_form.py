@@ -18,7 +18,7 @@ _IDENTIFIER_BYTES = 20
 
 
 class CertificateForm:
-    """The constant parts of an issuer's certificates, and a constant in the place of their signature."""
+    """The constant parts of an issuer's certificates, and a constant in place of their signature."""
 
     def __init__(self, sample: x509.Certificate) -> None:
         """Take the parts from a sample whose second extension is the subject key identifier."""

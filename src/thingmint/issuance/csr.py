@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.x509.oid import SignatureAlgorithmOID
+from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.host.words import in_words
@@ -25,6 +25,8 @@ _NOT_PKCS10 = "The certificate signing request is not a PKCS#10 request"
 # SHA-1 is what old tools sign requests with. The signature proves that the sender has the key, and nothing else: who
 # asks is known by other means, and nothing else in the request is used but its subject.
 _SIGNATURE_HASHES = ("sha1", "sha256", "sha384", "sha512")
+# RFC 7030, 4.4.1.1 and 4.4.1.2: DecryptKeyIdentifier and AsymmetricDecryptKeyIdentifier.
+_KEY_ENCRYPTION = frozenset({"1.2.840.113549.1.9.16.2.37", "1.2.840.113549.1.9.16.2.54"})
 
 
 class MalformedCSR(InvalidRequest):
@@ -46,9 +48,13 @@ class SigningRequest:
 def load_csr(pem: str) -> SigningRequest:
     """Return what the request asks for.
 
-    Raises MalformedCSR, SubjectRefused, WeakKey or CSRSignatureRefused, all of them InvalidRequest, whatever it holds.
+    Raises MalformedCSR, SubjectRefused, WeakKey or CSRSignatureRefused, all of them InvalidRequest, for any bytes.
     """
-    der = _der(pem)
+    return load_csr_der(_der(pem))
+
+
+def load_csr_der(der: bytes) -> SigningRequest:
+    """Return what a request in DER asks for; raise what `load_csr` raises."""
     subject_der, public_key_der = _parts(der)
     # Before anything else reads the names: this says what is wrong with them, and where.
     check_subject(subject_der)
@@ -56,6 +62,35 @@ def load_csr(pem: str) -> SigningRequest:
     public_key = _public_key(csr, public_key_der)
     _verify(csr)
     return SigningRequest(_subject(csr, subject_der), public_key)
+
+
+def require_no_key_encryption(der: bytes) -> None:
+    """Return unless the request wants the private key that is made for it encrypted beyond TLS.
+
+    ``der`` is a request that `load_csr_der` has read. Raises MalformedCSR, and InvalidRequest: a key must not be sent
+    with less protection than was asked for (RFC 7030, 4.4.2).
+    """
+    try:
+        wanted = {attribute.oid.dotted_string for attribute in x509.load_der_x509_csr(der).attributes}
+    except ValueError as error:
+        raise MalformedCSR("The attributes of the certificate signing request are malformed") from error
+    if wanted & _KEY_ENCRYPTION:
+        raise InvalidRequest(
+            "The private key cannot be encrypted for a key of the client: it is protected by TLS alone"
+        )
+
+
+def asks_for_alternative_names(der: bytes) -> bool:
+    """Return whether the request has a subjectAltName.
+
+    ``der`` is a request that `load_csr_der` has read. Raises MalformedCSR.
+    """
+    try:
+        with odd_names_allowed():
+            extensions = x509.load_der_x509_csr(der).extensions
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise MalformedCSR("The extensions of the certificate signing request are malformed") from error
+    return any(extension.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME for extension in extensions)
 
 
 def _der(pem: str) -> bytes:
@@ -112,7 +147,7 @@ def _verify(csr: x509.CertificateSigningRequest) -> None:
 
 
 def _is_signed_with_sha1(csr: x509.CertificateSigningRequest) -> bool:
-    # The library's own answer is no, whatever the signature is.
+    # The library answers no for any signature.
     public_key, signed = csr.public_key(), csr.tbs_certrequest_bytes
     try:
         if csr.signature_algorithm_oid == SignatureAlgorithmOID.RSA_WITH_SHA1 and isinstance(

@@ -27,11 +27,11 @@ class ValidityExhausted(ThingmintError):
 
 
 class IssuerNotValid(ValidityExhausted, ServiceUnavailable):
-    """The clock is outside of the issuer's own validity: it is wrong, or the issuer has come to its end."""
+    """The clock is outside of the issuer's own validity: it is wrong, or the issuer has ended."""
 
 
 class ProfileExhausted(ValidityExhausted, IssuanceImpossible):
-    """The profile has come to its end or goes past the issuer's, and will until an operator changes the settings."""
+    """The profile has ended or goes past the issuer's, and will until an operator changes the settings."""
 
 
 class KeyUsageUnfit(InvalidRequest):
@@ -114,7 +114,7 @@ class Issuer:
         """Return a certificate that was linted with a constant in place of the signature and may be issued once.
 
         Without a subject, the profile's is used. Raises KeyUsageUnfit if the profile's usages do not fit the key,
-        IssuerNotValid if the issuer is not valid at this time, ProfileExhausted if the profile has come to its end or
+        IssuerNotValid if the issuer is not valid at this time, ProfileExhausted if the profile has ended or
         goes past the issuer's, LintFailed if a rule is broken.
         """
         _check_usages_fit(self.profile.key_usage, public_key)

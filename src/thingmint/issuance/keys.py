@@ -42,6 +42,18 @@ class KeyPair:
     private_key_pem: bytes = field(repr=False)
 
 
+def as_pkcs8(key_pair: KeyPair) -> bytes:
+    """Return the private key in PKCS#8 (RFC 5958), in DER."""
+    private_key = serialization.load_pem_private_key(
+        key_pair.private_key_pem,
+        None,
+        unsafe_skip_rsa_key_validation=True,  # It was checked when it was made.
+    )
+    return private_key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
 def generate_key_pair() -> KeyPair:
     """Return a new RSA-2048 key pair; raise DefectiveKeyPair if its numbers break a rule of FIPS 186-5."""
     private_key = rsa.generate_private_key(_PUBLIC_EXPONENT, _GENERATED_BITS)

@@ -105,7 +105,7 @@ def _load_pem(stored: bytes, passphrase: bytes | None) -> object:
 
 def _load_pkcs12(stored: bytes, passphrase: bytes | None) -> object:
     if passphrase is None:
-        # PKCS#12 is a SEQUENCE; whatever else lies here is no key.
+        # PKCS#12 is a SEQUENCE; other content is no key.
         if stored.startswith(b"\x30"):
             raise PassphraseMissing("the private key is sealed, and no passphrase was given")
         raise _unreadable(passphrase)

@@ -148,7 +148,7 @@ def create_server_certificate(
 def server_certificate_is_due(
     certificate: x509.Certificate, service_ca: x509.Certificate, names: Sequence[str], at: datetime
 ) -> bool:
-    """Say whether a server needs another certificate.
+    """Return whether a server needs another certificate.
 
     It does if less than a third of the lifetime is left, the time is before its beginning, the names are others, or
     another authority issued it. Raises ServerNameRefused for names that no certificate can have.

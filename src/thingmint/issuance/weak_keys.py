@@ -84,19 +84,19 @@ def publication_of(number: int) -> str | None:
 
 
 def has_small_factor(modulus: int) -> bool:
-    """Say whether a prime below 752 divides the modulus (baseline requirements, 6.1.6)."""
+    """Return whether a prime below 752 divides the modulus (baseline requirements, 6.1.6)."""
     product = _product_of_small_primes()
     return math.gcd(modulus % product, product) != 1
 
 
 def is_biased(modulus: int) -> bool:
-    """Say whether fewer than 40 or more than 60 in 100 bits are set, nine standard deviations from chance."""
+    """Return whether fewer than 40 or more than 60 in 100 bits are set, nine standard deviations from chance."""
     share = modulus.bit_count() / modulus.bit_length()
     return not 0.4 < share < 0.6
 
 
 def has_roca_fingerprint(modulus: int) -> bool:
-    """Say whether the modulus is a power of 65537 modulo each of the primes up to 167.
+    """Return whether the modulus is a power of 65537 modulo each of the primes up to 167.
 
     Infineon's generator made primes that way (Nemec and others, 2017, section 3.2); one modulus in 2^27 of the others
     looks the same.
@@ -107,7 +107,7 @@ def has_roca_fingerprint(modulus: int) -> bool:
 
 
 def has_close_primes(modulus: int) -> bool:
-    """Say whether a hundred rounds of Fermat's factorisation find the primes (baseline requirements, 6.1.1.3)."""
+    """Return whether a hundred rounds of Fermat's factorisation find the primes (baseline requirements, 6.1.1.3)."""
     mean = math.isqrt(modulus - 1) + 1
     small_mean = mean % (_SECOND_SIEVE * _THIRD_SIEVE)
     small_modulus = modulus % (_SECOND_SIEVE * _THIRD_SIEVE)

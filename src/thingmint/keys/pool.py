@@ -1,7 +1,7 @@
 """Owns the queue for key pairs: who gets the next one, how many are asked of the workers, and when to refuse.
 
 A key pair belongs to nobody until it is handed to a waiter, and to that waiter alone from then on. What the workers owe
-is not tied to a waiter: whichever worker is first serves whoever has waited longest.
+is not tied to a waiter: the first worker to finish serves the waiter that has waited longest.
 """
 
 import asyncio
@@ -43,15 +43,15 @@ class PoolObserver(EngineObserver, Protocol):
     """Hears of the pool's levels and waits; must neither fail nor wait."""
 
     def reserve_level(self, level: int) -> None:
-        """Take note of how many key pairs are in the reserve."""
+        """Record how many key pairs are in the reserve."""
         ...
 
     def observe_reserve_wait(self, seconds: float) -> None:
-        """Take note of how long a caller waited for its key pair."""
+        """Record how long a caller waited for its key pair."""
         ...
 
     def waiting(self, count: int) -> None:
-        """Take note of how many callers wait."""
+        """Record how many callers wait."""
         ...
 
 
@@ -133,7 +133,7 @@ class KeyPool:
         return key_pair
 
     async def close(self) -> None:
-        """Refuse whoever waits, forget the reserve and end the workers, in bounded time."""
+        """Refuse waiting callers, discard the reserve and end the workers, in bounded time."""
         self._owner = 0
         self._refuse_waiters()
         for task in self._tasks:
@@ -190,7 +190,7 @@ class KeyPool:
     # Key pairs in, credits out
 
     def _accept(self, key_pair: KeyPair) -> None:
-        """Give the key pair to whoever has waited longest, or to the reserve; forget it if it may exist twice."""
+        """Give the key pair to the longest waiting caller or to the reserve; discard it if it may exist twice."""
         self._silent_ticks = 0
         if self._reserve.drop_unusable():
             return

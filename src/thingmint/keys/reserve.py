@@ -1,6 +1,6 @@
 """Owns the key pairs that were generated in advance: how many, how old, and when none of them may be used any more.
 
-They are in this process's memory only. Whatever could make a second process hold the same keys empties the reserve:
+They are in this process's memory only. An event that could give a second process the same keys empties the reserve:
 a fork, a machine that was suspended to disk or copied while it ran, a boot that is not the one it was filled in. A copy
 whose clocks go on as if nothing had happened cannot be told from the original here.
 """

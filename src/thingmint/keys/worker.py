@@ -54,7 +54,7 @@ def serve_lane(lane: socket.socket, generate: Callable[[], KeyPair]) -> None:
         for _ in credits_received:
             try:
                 key_pair = generate()
-            except Exception as error:  # noqa: BLE001 - whatever the cause (no entropy, a weak key): no key leaves here
+            except Exception as error:  # noqa: BLE001 - with any error (no entropy, a weak key) no key leaves here
                 announce_failure(lane, error)
                 return
             frame = encode_frame(key_pair.public_key_der, key_pair.private_key_pem)
@@ -109,7 +109,7 @@ def _generators(engine: Engine, demand_lane: int) -> list[Callable[[], KeyPair]]
     signal.setitimer(signal.ITIMER_VIRTUAL, SELF_TEST_WITHIN)
     try:
         return generators(engine, 2)
-    except Exception as error:  # noqa: BLE001 - an engine that fails its self-test makes no key, whatever the error is
+    except Exception as error:  # noqa: BLE001 - an engine that fails its self-test with any error makes no key
         with contextlib.suppress(OSError), socket.socket(fileno=demand_lane) as lane:
             announce_failure(lane, error)
         os._exit(1)

@@ -1,4 +1,4 @@
-"""Owns what the gateway asks of whatever carries messages between devices, and what that asks of a connection.
+"""Owns the interface between the gateway and the data plane that carries messages, and between that and a connection.
 
 A data plane sees no request for a certificate: the gateway keeps every topic and filter that starts with ``$aws/`` to
 itself, because an answer with a private key must not exist anywhere but on the connection that asked for it. The
@@ -95,7 +95,7 @@ class DeviceConnection(Protocol):
         ...
 
     def may_receive(self, topic: str) -> bool:
-        """Say whether its policies allow iot:Receive on the topic.
+        """Return whether its policies allow iot:Receive on the topic.
 
         ``$share/GROUP/TOPIC`` names a message of TOPIC that comes through a shared subscription of the group.
         """
@@ -169,7 +169,7 @@ class DataPlane(Protocol):
     """Carries messages between connections of one account. Of one connection, calls come one after the other."""
 
     def serves(self, scope: Scope) -> bool:
-        """Say whether devices of the account have a place here; who is not served must not be passed on."""
+        """Return whether the data plane serves devices of the account; a device that it does not serve is refused."""
         ...
 
     async def start(self) -> None:

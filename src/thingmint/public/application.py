@@ -1,7 +1,7 @@
 """Owns the ASGI application that serves certificates, lists and OCSP to anyone; signs nothing and asks for no key.
 
-Every response is public and can be cached. OCSP comes by GET and POST (RFC 6960, appendix A.1; RFC 5019, 5); whatever
-is wrong with a request is told by OCSP itself, with status 200.
+Every response is public and can be cached. OCSP comes by GET and POST (RFC 6960, appendix A.1; RFC 5019, 5); an
+error in a request is answered by an OCSP response with status 200.
 """
 
 import base64

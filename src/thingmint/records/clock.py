@@ -1,4 +1,4 @@
-"""Owns how the database is asked what time it is; knows no table."""
+"""Owns how the database is asked what time it is and which engine it is; knows no table."""
 
 from datetime import datetime
 
@@ -15,3 +15,10 @@ def postgresql_time() -> Steps[datetime]:
     row = yield from row_of(_POSTGRESQL_TIME)
     assert row is not None
     return time_of_column(row[0])
+
+
+def postgresql_engine() -> Steps[str]:
+    """Return the name and version of the engine that speaks PostgreSQL's protocol, as it tells them (version())."""
+    row = yield from row_of("SELECT version()")
+    assert row is not None
+    return str(row[0])

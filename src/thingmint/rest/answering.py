@@ -68,7 +68,7 @@ class Record:
 
 
 class Answering:
-    """Answers requests, whatever becomes of them."""
+    """Answers every request, also if its handling fails."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Answering:
             return self._refusal(error, record)
         except RequestAborted:
             raise
-        except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the client gets AWS's form of a 500
+        except Exception as error:  # noqa: BLE001 - the last resort: any error is a 500 in AWS's form
             self._log.error(
                 "request failed", request_id=record.request_id, operation=record.operation, traceback=trace_of(error)
             )

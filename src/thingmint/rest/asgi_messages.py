@@ -6,6 +6,8 @@ https://asgi.readthedocs.io/en/latest/specs/www.html
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+from thingmint.host.peer_tls import Peer
+
 HeaderFields: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 
@@ -14,6 +16,12 @@ class Version(TypedDict):
 
     version: str
     spec_version: str
+
+
+class PeerState(TypedDict):
+    """What the server adds where clients may show certificates."""
+
+    peer: Peer
 
 
 class HTTPScope(TypedDict):
@@ -31,6 +39,7 @@ class HTTPScope(TypedDict):
     headers: HeaderFields
     client: tuple[str, int] | None
     server: tuple[str, int | None] | None
+    state: NotRequired[PeerState]
 
 
 class RequestMessage(TypedDict):

@@ -1,6 +1,6 @@
 """Owns the pages for those who watch the service: alive, ready, metrics. They need no signature and tell no secret."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -21,7 +21,13 @@ PREFIXES: Final = (_ALIVE, b"/readyz", _METRICS)
 # These are served even when there is no room for other requests, and take no place of others. The first only shows that
 # the process answers, to supervisors that end processes that do not. Those that ask for the second wait for each other.
 SPARED: Final = frozenset({_ALIVE, _METRICS})
-_NAMES = {_ALIVE: "healthz", b"/readyz": "readyz", b"/readyz/devices": "readyz/devices", _METRICS: "metrics"}
+PAGES: Final[Mapping[bytes, str]] = {
+    _ALIVE: "healthz",
+    b"/readyz": "readyz",
+    b"/readyz/devices": "readyz/devices",
+    _METRICS: "metrics",
+}
+"""The names of the pages, by their paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class Pages:
         await self.answering.answer(scope, send, partial(self._serve, scope))
 
     async def _serve(self, scope: HTTPScope, record: Record) -> Answer:
-        name = _NAMES.get(scope["raw_path"]) if scope["method"] in ("GET", "HEAD") else None
+        name = PAGES.get(scope["raw_path"]) if scope["method"] in ("GET", "HEAD") else None
         if name is None:
             raise OperationUnknown("No operation answers to this method and path")
         record.operation, record.is_page = name, True

@@ -51,13 +51,20 @@ class Throttle:
     """Admits requests at the rate of their operation; a burst of one second's worth is free, or what ``burst`` says.
 
     ``quota`` is a profile (``none``, ``aws``) or requests per second by operation, with ``*`` for all others; what has
-    no rate is not limited. ``monotonic`` tells seconds that never run backwards.
+    no rate is not limited. ``monotonic`` tells seconds that never run backwards. ``nodes`` is among how many the rates
+    are divided at this time: each gives as much of them.
     """
 
     def __init__(
-        self, quota: Mapping[str, float] | str, monotonic: Callable[[], float], *, burst: float | None = None
+        self,
+        quota: Mapping[str, float] | str,
+        monotonic: Callable[[], float],
+        *,
+        burst: float | None = None,
+        nodes: Callable[[], int] = lambda: 1,
     ) -> None:
         """Raise ValueError if the profile does not exist or a number cannot be a rate."""
+        self._nodes = nodes
         self._rates = _rates(quota)
         if burst is not None and not 1 <= burst < math.inf:
             raise ValueError(f"a burst is at least one request, not {burst}")
@@ -70,6 +77,7 @@ class Throttle:
         rate = self._rates.get(operation, self._rates.get(EVERY_OTHER_OPERATION))
         if rate is None:
             return
+        rate /= self._nodes()
         capacity = self._burst or max(1.0, rate)
         now = self._monotonic()
         bucket = self._bucket((account, operation), capacity, now)

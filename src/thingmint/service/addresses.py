@@ -1,6 +1,7 @@
 """Owns how the running service names itself to others: its endpoints file, and the address that devices are told."""
 
 import os
+from dataclasses import dataclass
 
 from thingmint.core.identifiers import AccountId, named_account
 from thingmint.data_directory.authorities import TRUST_ANCHOR
@@ -24,31 +25,42 @@ def device_endpoint(config: Config, port: int, account: AccountId) -> str:
     return host if port == MQTT_PORT else _authority(host, port)
 
 
-def endpoints_of(
-    config: Config, api_port: int, mqtt_port: int, mqtt_alpn_port: int | None, public_port: int | None = None
-) -> Endpoints:
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports that a node got; None where it does not listen."""
+
+    api: int
+    mqtt: int
+    mqtt_alpn: int | None = None
+    public: int | None = None
+    est: int | None = None
+
+
+def endpoints_of(config: Config, ports: Ports) -> Endpoints:
     """Return where the service can be reached with the ports that it got."""
     api_host = config.api.host if config.insecure_http else _proven(config.api.host, config)
     return Endpoints(
-        api=f"{'http' if config.insecure_http else 'https'}://{_authority(api_host, api_port)}",
-        api_port=api_port,
-        mqtt=_authority(_proven(config.mqtt.host, config), mqtt_port),
-        mqtt_port=mqtt_port,
+        api=f"{'http' if config.insecure_http else 'https'}://{_authority(api_host, ports.api)}",
+        api_port=ports.api,
+        mqtt=_authority(_proven(config.mqtt.host, config), ports.mqtt),
+        mqtt_port=ports.mqtt,
         ca_file=None if config.insecure_http else str((config.data_dir / TRUST_ANCHOR).resolve()),
         account=config.account,
         region=config.region,
         pid=os.getpid(),
-        mqtt_alpn=_alpn_address(config, mqtt_alpn_port),
-        mqtt_alpn_port=mqtt_alpn_port,
-        public=None if config.public is None or public_port is None else _public_url(config.public.host, public_port),
-        public_port=public_port,
+        mqtt_alpn=_alpn_address(config, ports.mqtt_alpn),
+        mqtt_alpn_port=ports.mqtt_alpn,
+        public=None if config.public is None or ports.public is None else _public_url(config.public.host, ports.public),
+        public_port=ports.public,
+        est=None if config.est is None or ports.est is None else _est_url(config.est.host, ports.est, config),
+        est_port=ports.est,
     )
 
 
 def is_unnamed(config: Config) -> bool:
     """Return whether other machines are served, and no name or address of this one is in the server's certificate."""
-    alpn_hosts = [] if config.mqtt_alpn is None else [config.mqtt_alpn.host]
-    serves_others = not all(map(is_concrete, (config.api.host, config.mqtt.host, *alpn_hosts)))
+    further = [each.host for each in (config.mqtt_alpn, config.est) if each is not None]
+    serves_others = not all(map(is_concrete, (config.api.host, config.mqtt.host, *further)))
     return serves_others and all(map(is_loopback, config.server_names))
 
 
@@ -60,6 +72,10 @@ def _alpn_address(config: Config, port: int | None) -> str | None:
 
 def _public_url(host: str, port: int) -> str:
     return f"http://{_authority(host, port)}"
+
+
+def _est_url(host: str, port: int, config: Config) -> str:
+    return f"https://{_authority(_proven(host, config), port)}/.well-known/est"
 
 
 def _proven(host: str, config: Config) -> str:

@@ -14,6 +14,7 @@ from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
 from thingmint.api.wire.routing import Router
 from thingmint.console.application import PREFIX as CONSOLE_PREFIX
 from thingmint.console.application import Console
+from thingmint.host.proxied import TrustedProxies
 from thingmint.public.addresses import PREFIXES as PUBLIC_PREFIXES
 from thingmint.public.log_pages import LogPages
 from thingmint.registration.kernel.tags import stored_tags
@@ -47,9 +48,13 @@ _log = structlog.get_logger("thingmint")
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """The server, which does not listen yet, and what ends the streams of the console before it stops."""
+    """The server, which does not listen yet, and what ends the streams of the console before it stops.
+
+    ``calls`` is how callers' requests become operations, with one count of quotas for every port.
+    """
 
     server: Server
+    calls: Calls
     end_streams: Callable[[], None]
 
 
@@ -59,7 +64,7 @@ def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> ApiSer
     errors = ErrorMap(AccessDeniedName(config.access_denied_as))
     calls = Calls(
         router=_router(node, edge),
-        throttle=_throttle(config),
+        throttle=_throttle(config, lambda: edge.nodes_alive),
         clock=node.registry.clock,
         tags_of=partial(stored_tags, node.registry.store),
     )
@@ -72,9 +77,11 @@ def api_server(node: OpenNode, edge: DeviceEdge, max_connections: int) -> ApiSer
         limits=Limits(max_connections=max_connections, max_requests=config.max_requests),
         observe_connections=node.metrics.connections,
         observe_turned_away=node.metrics.api_connections_turned_away,
+        proxies=TrustedProxies(config.proxy_protocol, partial(node.metrics.proxy_headers_refused, "api")),
         spared=SPARED,
+        shares_port=node.worker is not None,
     )
-    return ApiServer(server, _nothing if console is None else console.stop)
+    return ApiServer(server, calls, _nothing if console is None else console.stop)
 
 
 def _nothing() -> None:
@@ -102,7 +109,7 @@ def _front(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap, con
         answering,
         check_ready=Readiness(registry.store.check, node.check).check,
         check_devices_ready=lambda: require_listening(edge.is_listening),
-        metrics=SharedPage(node.metrics.render).get,
+        metrics=SharedPage(node.render_metrics).get,
     )
 
     log = LogApplication(
@@ -146,8 +153,8 @@ def _router(node: OpenNode, edge: DeviceEdge) -> Router:
     return Router((*served, *own))
 
 
-def _throttle(config: Config) -> Throttle:
+def _throttle(config: Config, nodes: Callable[[], int]) -> Throttle:
     for name in () if isinstance(config.quota, str) else config.quota:
         if name != EVERY_OTHER_OPERATION and not is_operation(name):
             raise StartRefused(f"quota names {name}, which is no operation of AWS IoT")
-    return Throttle(config.quota, time.monotonic)
+    return Throttle(config.quota, time.monotonic, nodes=nodes)

@@ -54,7 +54,7 @@ class BackgroundWork:
         while True:
             try:
                 await work()
-            except Exception as error:  # noqa: BLE001  whatever it is, the service goes on
+            except Exception as error:  # noqa: BLE001  the service goes on after any error
                 # By type alone: the texts of foreign errors may quote what they were given.
                 self._log.error("background work failed", cause=type(error).__name__)
             await asyncio.sleep(self._pause_seconds)

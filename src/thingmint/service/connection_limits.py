@@ -1,7 +1,7 @@
 """Owns what the settings and this machine allow devices, operators and the broker to occupy; enforces none of it."""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -14,16 +14,26 @@ from thingmint.settings.config import Config
 
 # Requests of devices for a key that are carried out at once: more would keep those of other claims waiting longer.
 _FEWEST_KEYS_AT_ONCE = 4
-# Clients of the public address ask once and go.
+# Clients of the public address, and of EST, ask once and go.
 _MOST_PUBLIC_CONNECTIONS = 1024
+_MOST_EST_CONNECTIONS = 1024
 # A setting is named after the limit that it sets, behind one of these.
 _DEVICE_PORT, _OTHER_BROKER = "mqtt_", "mqtt_broker_"
 
 _log = structlog.get_logger("thingmint")
 
 
-def shares_of(config: Config) -> tuple[int, GatewayLimits, int]:
-    """Return how many connections the API may have, what devices may take, and connections of the public address.
+class Shares(NamedTuple):
+    """Connections that the API may have, what devices may take, and connections of the public address and of EST."""
+
+    api: int
+    devices: GatewayLimits
+    public: int
+    est: int
+
+
+def shares_of(config: Config) -> Shares:
+    """Return what each listener may occupy.
 
     All of them share the descriptors that the process may have.
     """
@@ -31,9 +41,9 @@ def shares_of(config: Config) -> tuple[int, GatewayLimits, int]:
     descriptors = 1 if config.mqtt_data_plane == "local" else 2
     alone = GatewayLimits()
     wanted = [Demand(config.max_connections), Demand(config.max_device_connections, descriptors)]
-    if config.public is not None:
-        wanted.append(Demand(_MOST_PUBLIC_CONNECTIONS))
-    operators, devices, *public = granted = shares(wanted)
+    wanted.append(Demand(0 if config.public is None else _MOST_PUBLIC_CONNECTIONS))
+    wanted.append(Demand(0 if config.est is None else _MOST_EST_CONNECTIONS))
+    operators, devices, public, est = granted = shares(wanted)
     if list(granted) != [each.connections for each in wanted]:
         _log.warning("descriptors are scarce: raise `ulimit -n`", api_connections=operators, device_connections=devices)
     # However many devices ask for keys at once, operators find a place in the line.
@@ -47,7 +57,7 @@ def shares_of(config: Config) -> tuple[int, GatewayLimits, int]:
         max_provisioning_keys_at_once=max(_FEWEST_KEYS_AT_ONCE, 2 * (config.key_workers or usable_cores())),
         **_named(config, _DEVICE_PORT, GatewayLimits),
     )
-    return operators, limits, sum(public)
+    return Shares(operators, limits, public, est)
 
 
 def broker_limits(config: Config) -> BrokerLimits:

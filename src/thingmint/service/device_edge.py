@@ -11,6 +11,7 @@ from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.core.registry.registry_event import RegistryEvent
+from thingmint.host.proxied import TrustedProxies
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.edges.device_calls import DeviceCalls
@@ -36,13 +37,15 @@ log = logging.getLogger(__name__)
 class DeviceAddress:
     """Where the gateway listens, and whether another port will do if this one is taken.
 
-    ``alpn`` is a second host and port, for SDKs that say MQTT by ALPN; one gateway listens on both.
+    ``alpn`` is a second host and port, for SDKs that say MQTT by ALPN; one gateway listens on both. Ports may be shared
+    with other workers.
     """
 
     host: str
     port: int
     is_default: bool
     alpn: tuple[str, int] | None = None
+    is_shared: bool = False
 
 
 class DeviceEdge:
@@ -61,6 +64,7 @@ class DeviceEdge:
         counters: Counters | None = None,
         observe_refusal: Callable[[str, str], None] = lambda action, reason: None,
         observe_turned_away: Callable[[int], None] | None = None,
+        proxies: TrustedProxies | None = None,
         observe_unserved: Callable[[int], None] | None = None,
         membership: Membership | None = None,
     ) -> None:
@@ -73,6 +77,7 @@ class DeviceEdge:
         self._observe_connections = observe_connections
         self._counters = counters
         self._observe_turned_away = observe_turned_away
+        self._proxies = proxies
         self._calls = DeviceCalls(DeviceApi(authority))
         self._long_lived = LongLivedObjects()
         watch: ChangeWatch[CertificateTarget] = ChangeWatch(authority.store)
@@ -82,6 +87,7 @@ class DeviceEdge:
         self._changes = DeviceChanges(authority, watch, self._devices.known, lambda: self._gateway, self._each_second)
         # Another gateway follows if the port is taken: it is asked for each time.
         self._gateway = self._new_gateway(address.port)
+        self._membership = membership
         self._nodes = None if membership is None else self._new_nodes(membership)
         others = None if self._nodes is None else self._nodes.reach
         self._for_operators = OperatorEdges(lambda: self._gateway, data_plane, authority.clock, others)
@@ -108,6 +114,11 @@ class DeviceEdge:
         return self._gateway
 
     @property
+    def devices(self) -> RegisteredDevices:
+        """Who devices are by the registry, for every port on which they show certificates."""
+        return self._devices
+
+    @property
     def for_operators(self) -> OperatorEdges:
         """What the API does with messages and connections, for the devices of each account."""
         return self._for_operators
@@ -116,6 +127,11 @@ class DeviceEdge:
     def live(self) -> ConnectedDevices:
         """What operators see of the connections to this node."""
         return self._live
+
+    @property
+    def nodes_alive(self) -> int:
+        """How many nodes serve the database, this one included."""
+        return 1 if self._membership is None else 1 + len(self._membership.others)
 
     @property
     def wakers(self) -> Mapping[str, Callable[[], None]]:
@@ -201,6 +217,8 @@ class DeviceEdge:
             observe_connections=self._observe_connections,
             counters=self._counters,
             observe_turned_away=self._observe_turned_away,
+            shares_ports=self._address.is_shared,
+            proxies=self._proxies,
         )
 
     def _tell(self, scope: Scope, topic: str, payload: bytes) -> None:

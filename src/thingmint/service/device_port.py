@@ -4,11 +4,13 @@ import socket
 import time
 import uuid
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
 from thingmint import __version__
 from thingmint.core.identifiers import Scope
+from thingmint.host.proxied import TrustedProxies
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
@@ -36,7 +38,7 @@ def device_edge(node: OpenNode, limits: GatewayLimits) -> DeviceEdge:
     return DeviceEdge(
         node.authority,
         scope,
-        address=_address(config),
+        address=_address(config, is_shared=node.worker is not None),
         tls_context=node.identity.device_context,
         data_plane=_data_plane(config, scope, counters),
         limits=limits,
@@ -44,6 +46,7 @@ def device_edge(node: OpenNode, limits: GatewayLimits) -> DeviceEdge:
         counters=counters,
         observe_refusal=metrics.device_refused,
         observe_turned_away=metrics.device_connections_turned_away,
+        proxies=TrustedProxies(config.proxy_protocol, partial(metrics.proxy_headers_refused, "devices")),
         observe_unserved=metrics.unserved_messages,
         membership=_membership(node),
     )
@@ -55,8 +58,9 @@ def _membership(node: OpenNode) -> Membership | None:
     node.metrics.nodes(1)
     if config.database_url is None:
         return None
+    suffix = "" if node.worker is None else f" (worker {node.worker.number})"
     introduction = Introduction(
-        f"{socket.gethostname()}:{config.data_dir.resolve()}",
+        f"{socket.gethostname()}:{config.data_dir.resolve()}{suffix}",
         __version__,
         config.mqtt_data_plane,
         settings_told(config),
@@ -64,8 +68,11 @@ def _membership(node: OpenNode) -> Membership | None:
     return Membership(node.registry.store, introduction, lambda: str(uuid.uuid4()), _log, node.metrics.nodes)
 
 
-def _address(config: Config) -> DeviceAddress:
+def _address(config: Config, *, is_shared: bool) -> DeviceAddress:
     alpn = None if config.mqtt_alpn is None else (config.mqtt_alpn.host, config.mqtt_alpn.port)
+    if is_shared:
+        # The process that has started the workers has reserved the ports.
+        return DeviceAddress(config.mqtt.host, config.mqtt.port, is_default=False, alpn=alpn, is_shared=True)
     return DeviceAddress(config.mqtt.host, config.mqtt_port, not config.is_given("mqtt"), alpn)
 
 

@@ -16,12 +16,14 @@ from thingmint.host.platform_modules import pwd
 from thingmint.host.words import in_words
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.access import database_keys
-from thingmint.registration.access.access_keys import delete_access_key, ensure_administrator
+from thingmint.registration.access.access_keys import delete_access_key, ensure_administrator, sealing_name
 from thingmint.registration.access.database_keys import ForeignDatabase
 from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
 from thingmint.settings.config import Config, StartRefused
 from thingmint.storage import SQLITE_FILE_NAME
 
+CREDENTIALS_WANTED = "credentials.wanted"
+"""A file in the data directory of a node that has joined and does not have the administrator's key yet."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
@@ -50,6 +52,7 @@ async def ensure_credentials(
 ) -> None:
     """Make sure that an administrator can call, and that the credentials file holds that key.
 
+    A node that has joined gets the key that another one has stored. An operator may delete the file afterwards.
     Raises StartRefused if the database turns out to be another service's.
     """
     stored = await _stored_credentials(store, sealer, clock, scope, config)
@@ -60,6 +63,11 @@ async def ensure_credentials(
         if stored is not None:
             await delete_access_key(store, clock, operator(scope), stored.access_key_id)
         raise
+    wanted = config.data_dir / CREDENTIALS_WANTED
+    if wanted.exists():
+        if stored is None and config.root_access_key_id is None:
+            await _take_credentials(store, sealer, scope, config.data_dir)
+        wanted.unlink()
 
 
 async def _stored_credentials(
@@ -87,6 +95,16 @@ async def _stored_credentials(
     return credentials if is_stored else None
 
 
+async def _take_credentials(store: Store, sealer: SecretSealer, scope: Scope, data_dir: Path) -> None:
+    """Write the administrator's key that another node has stored to the credentials file, unless it was deleted."""
+    made = (AccessKeyOrigin.FIRST_START, AccessKeyOrigin.PRESET)
+    for each in await store.read(lambda: access_key_table.access_keys(None)):
+        if each.origin in made and each.account == scope.account:
+            secret = sealer.unseal(each.sealed_secret, sealing_name(each.access_key_id)).decode()
+            write_credentials(data_dir, OperatorCredentials(each.access_key_id, secret))
+            return
+
+
 async def require_own_database(store: Store, sealer: SecretSealer, issuer_ids: Collection[str], data_dir: Path) -> None:
     """Return if the database belongs to the keys of the data directory; raise StartRefused, saying what to do."""
     try:
@@ -98,9 +116,9 @@ async def require_own_database(store: Store, sealer: SecretSealer, issuer_ids: C
 def foreign_database(data_dir: Path, shown_by: str) -> StartRefused:
     """Return the refusal of a database that was filled with other keys, and what shows it."""
     return StartRefused(
-        f"the database does not belong to the keys in {data_dir}: {shown_by}. Services that share a database share the "
-        f"keys: copy keys/, certificates/ and credentials of the service that filled it to {data_dir}, or use another "
-        "database"
+        f"the database does not belong to the keys in {data_dir}: {shown_by}. Nodes that share a database share the "
+        "keys: give a new directory and the passphrase of the node that filled it, or copy keys/, certificates/ and "
+        f"credentials of that node to {data_dir}, or use another database"
     )
 
 

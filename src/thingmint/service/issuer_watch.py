@@ -73,6 +73,11 @@ class IssuerWatch:
         await self._check_key()
         self._show_lives()
 
+    @property
+    def known(self) -> KnownIssuers:
+        """The issuers as they were when they were last read."""
+        return self._known
+
     def check(self) -> None:
         """Return if the active issuer's key can be used; raise ServiceUnavailable otherwise."""
         if self._is_away or self._refused is not None:

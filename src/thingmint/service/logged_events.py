@@ -26,21 +26,21 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvents:
-    """Writes a log line for every committed mutation, and passes on whatever happens to whoever listens."""
+    """Writes a log line for every committed mutation, and passes every event on to the listeners."""
 
     listeners: list[EventSink] = field(default_factory=list)
     # Bound once: the lazy one would be made anew for every line.
     log: Log = field(default_factory=_log.bind)
 
     def recorded(self, entry: AuditEntry) -> None:
-        """Take note of a committed mutation."""
+        """Receive a committed mutation."""
         line = {
             "action": entry.action,
             "resource": entry.resource,
             "principal": entry.principal_arn,
             "request_id": entry.request_id,
         }
-        # A detail may bear any name. The change is committed: a line that cannot be written must not spoil the answer.
+        # A detail may have any name. The change is committed: a line that cannot be written must not spoil the answer.
         taken = {"event", *line}
         detail = {f"detail_{name}" if name in taken else name: value for name, value in entry.detail.items()}
         write = self.log.warning if NEVER_PRESENT in entry.detail else self.log.info

@@ -24,6 +24,7 @@ from thingmint.service.readiness import ClockWatch
 from thingmint.service.server_identity import ServerIdentities, ServerIdentity, new_rsa_key
 from thingmint.service.storage_choice import remember_storage
 from thingmint.service.transparency import open_log_of
+from thingmint.service.workers import Worker
 from thingmint.settings.config import Config
 
 _log = structlog.get_logger("thingmint")
@@ -43,6 +44,8 @@ class OpenNode:
     metrics: Metrics
     publication: Publication
     log: LogIdentity
+    worker: Worker | None = None
+    """Which of several processes of one data directory this is; None if it is the only one."""
 
     def check(self) -> None:
         """Return if certificates can be issued now; raise ServiceUnavailable otherwise."""
@@ -53,6 +56,11 @@ class OpenNode:
     def config(self) -> Config:
         """The settings in force."""
         return self.registry.config
+
+    def render_metrics(self) -> bytes:
+        """Return the metrics of this node, and of the other workers of its data directory."""
+        own = self.metrics.render()
+        return own if self.worker is None else self.worker.with_others(own)
 
     def show_expiries(self, identity: ServerIdentity) -> None:
         """Show in the metrics when the authorities and this identity of the server end."""
@@ -70,22 +78,20 @@ class OpenNode:
 
 
 @contextlib.asynccontextmanager
-async def open_node(config: Config) -> AsyncIterator[OpenNode]:
+async def open_node(config: Config, worker: Worker | None = None) -> AsyncIterator[OpenNode]:
     """Yield a node whose registry is open and whose workers for keys run, and close both afterwards.
 
-    The caller holds the data directory. Raises StartRefused, ServiceUnavailable or OSError if the node cannot start.
+    The caller holds the data directory; for one of several workers, `prepare` was called before. Raises StartRefused,
+    ServiceUnavailable or OSError if the node cannot start.
     """
     metrics = Metrics(__version__)
     async with (
         _rsa_key_made_meanwhile() as rsa_key,
-        open_registry(config, metrics) as registry,
+        open_registry(config, metrics, may_create=worker is None) as registry,
         key_pool_of(config, reserve=config.key_reserve, metrics=metrics) as keys,
     ):
-        await require_own_database(registry.store, registry.sealer, registry.issuer_ids, config.data_dir)
-        remember_storage(config)
-        await ensure_credentials(
-            registry.store, registry.sealer, registry.issuer_ids, registry.clock, registry.scope, config
-        )
+        if worker is None:
+            await _prepare(registry)
         events = LoggedEvents()
         revocation_metrics = RevocationMetrics(metrics.registry)
         lists = PublishedLists(revocation_metrics.list_given_out)
@@ -110,10 +116,28 @@ async def open_node(config: Config) -> AsyncIterator[OpenNode]:
         issuer_watch = IssuerWatch(registry, authority, metrics, _log)
         await issuer_watch.turn()
         node = OpenNode(
-            registry, authority, events, identities, identity, clock, issuer_watch, metrics, publication, log
+            registry, authority, events, identities, identity, clock, issuer_watch, metrics, publication, log, worker
         )
         node.show_expiries(identity)
         yield node
+
+
+async def prepare(config: Config) -> None:
+    """Make what is missing in a data directory and its database, before several workers serve it.
+
+    The caller holds the data directory. Raises StartRefused, ServiceUnavailable or OSError if they cannot start.
+    """
+    async with open_registry(config) as registry:
+        await _prepare(registry)
+
+
+async def _prepare(registry: Registry) -> None:
+    config = registry.config
+    await require_own_database(registry.store, registry.sealer, registry.issuer_ids, config.data_dir)
+    remember_storage(config)
+    await ensure_credentials(
+        registry.store, registry.sealer, registry.issuer_ids, registry.clock, registry.scope, config
+    )
 
 
 @contextlib.asynccontextmanager

@@ -8,8 +8,10 @@ import os
 import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -21,6 +23,7 @@ from thingmint.data_directory.buckets import Buckets, NoBuckets
 from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path
 from thingmint.data_directory.files import held, make_directory
 from thingmint.data_directory.sealing import Sealer
+from thingmint.data_directory.unfinished_restore import RestoreUnfinished, require_no_mark
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
 from thingmint.host.telemetry import Metrics
 from thingmint.host.words import in_words
@@ -30,6 +33,7 @@ from thingmint.issuance.profile import ProfileError, claim_profile
 from thingmint.issuance.serial_number import random_serial_number
 from thingmint.issuance.trust_anchor import CertificateAuthority
 from thingmint.keys.engines import EngineUnavailable, choose_engine
+from thingmint.keys.generators import Engine
 from thingmint.keys.in_process import InProcessKeys
 from thingmint.keys.pool import KeyPool
 from thingmint.public.addresses import addresses_below
@@ -45,6 +49,7 @@ from thingmint.service.first_credentials import (
     require_own_database,
 )
 from thingmint.service.issuer_fit import require_validity
+from thingmint.service.joining import join, share
 from thingmint.service.known_issuers import IssuerSources, KnownIssuers, follow_on_disk, records_of_files
 from thingmint.service.logged_events import LoggedEvents
 from thingmint.service.nodes.event_outbox import NodeOutbox
@@ -101,32 +106,37 @@ async def open_registry(
 
     Only a process that holds the directory may create.
     """
-    try:
-        files = AuthorityFiles(
-            data_dir=config.data_dir,
-            passphrase=read_passphrase(config.ca_passphrase_file, os.environ),
-            key_type=config.ca_key_type,
-            serial_numbers=serial_numbers,
-            now=SystemClock().now,
-            may_create=may_create,
-        )
-        authorities = files.open()
-    except AuthorityUnusable as error:
-        raise StartRefused(in_words(error)) from error
+    _require_restored(config)
+    files = AuthorityFiles(
+        data_dir=config.data_dir,
+        passphrase=read_passphrase(config.ca_passphrase_file, os.environ),
+        key_type=config.ca_key_type,
+        serial_numbers=serial_numbers,
+        now=SystemClock().now,
+        may_create=may_create,
+    )
+    if may_create:
+        make_directory(config.data_dir)
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
     require_named_storage(config)
     require_database(config)
     store = await _open_store(config, observe)
     tokens = Tokens(config)
     try:
+        shares_keys = may_create and config.database_url is not None
+        authorities = await _authorities(files, store, joins=shares_keys)
         sealer = Sealer(authorities.sealing_key_material, os.urandom)
         sources = IssuerSources(authorities, sealer, tokens, config.profile)
         clock = await _clock_of(config, store)
+        issuers = await _issuers(config, store, sources, clock, may_write=may_create)
+        if shares_keys:
+            # Not before the database was found to be of these keys, and destroyed keys were deleted here.
+            await _share(files, store, sealer)
         yield Registry(
             config=config,
             scope=Scope(AccountId(config.account), Region(config.region)),
             authorities=authorities,
-            issuers=await _issuers(config, store, sources, clock, may_write=may_create),
+            issuers=issuers,
             sources=sources,
             root_authority=files.root_authority,
             sealer=sealer,
@@ -136,6 +146,27 @@ async def open_registry(
     finally:
         await tokens.close()
         await store.close()
+
+
+async def _authorities(files: AuthorityFiles, store: Store, *, joins: bool) -> Authorities:
+    """Return the authorities of the data directory, which may get them from the database; raise StartRefused."""
+    try:
+        if joins:
+            await join(store, files.data_dir, files.passphrase, partial(_open_elsewhere, files))
+        return files.open()
+    except AuthorityUnusable as error:
+        raise StartRefused(in_words(error)) from error
+
+
+def _open_elsewhere(files: AuthorityFiles, data_dir: Path) -> Authorities:
+    return replace(files, data_dir=data_dir).open()
+
+
+async def _share(files: AuthorityFiles, store: Store, sealer: Sealer) -> None:
+    try:
+        await share(store, sealer, files.data_dir, files.passphrase)
+    except AuthorityUnusable as error:
+        raise StartRefused(in_words(error)) from error
 
 
 async def _open_store(config: Config, observe: Callable[[str, float], None]) -> Store:
@@ -181,7 +212,9 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
         choice = choose_engine(config.key_engine)
     except EngineUnavailable as error:
         raise StartRefused(in_words(error)) from error
-    _log.info("key engine", engine=choice.engine.value, reason=choice.reason)
+    if config.key_engine != Engine.OPENSSL:
+        # Without the setting there is nothing to tell: the first start is quiet.
+        _log.info("key engine", engine=choice.engine.value, reason=choice.reason)
     pool = KeyPool(
         reserve,
         config.key_workers,
@@ -225,7 +258,7 @@ def registration_authority(
         require_validity(issuers.active, registry.clock.now())
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)
-        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer)), _log)
+        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer), registry.scope.account), _log)
         roles = read_role_policies(registry.config.roles, registry.config.data_dir)
     except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
         raise StartRefused(in_words(error)) from error
@@ -240,6 +273,7 @@ def registration_authority(
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
         events=events or LoggedEvents(),
         thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
+        renewal_overlap=timedelta(days=registry.config.renewal_overlap_days),
         auto_register_any_usage=registry.config.auto_register_any_usage,
         sealer=registry.sealer,
         hooks=hooks,
@@ -295,7 +329,15 @@ async def store_beside_service(config: Config) -> AsyncIterator[Store]:
         await store.close()
 
 
+def _require_restored(config: Config) -> None:
+    try:
+        require_no_mark(config.data_dir)
+    except RestoreUnfinished as error:
+        raise StartRefused(in_words(error)) from error
+
+
 def _require_registry(config: Config) -> None:
+    _require_restored(config)
     if not certificate_path(config.data_dir, ROOT).exists():
         raise StartRefused(f"{config.data_dir} holds no registry yet: `thingmint serve` makes it")
     require_same_storage(config)

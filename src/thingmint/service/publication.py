@@ -1,14 +1,18 @@
 """Owns what a node publishes: who writes revocation lists and answers OCSP, and the servers on which anyone asks."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from thingmint.api.wire.errors import RequestTooLarge
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
+from thingmint.host.listening import Network
+from thingmint.host.proxied import TrustedProxies
 from thingmint.host.telemetry import Metrics
 from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.issuing_ca import IssuingCA
@@ -67,7 +71,15 @@ def publication_of(
     return Publication(publisher, PublicApplication(registry.clock, revokers, lists, status))
 
 
-def public_server(publication: Publication, address: Address, max_connections: int, metrics: Metrics) -> Server:
+def public_server(
+    publication: Publication,
+    address: Address,
+    max_connections: int,
+    proxies: Sequence[Network],
+    metrics: Metrics,
+    *,
+    shares_port: bool,
+) -> Server:
     """Return a server of plain HTTP on an address of its own, which does not listen yet."""
     return Server(
         Front((publication.mounted(),), new_request_id),
@@ -76,6 +88,8 @@ def public_server(publication: Publication, address: Address, max_connections: i
         ssl_context=None,
         limits=Limits(max_connections=max_connections, max_requests=max_connections),
         observe_turned_away=metrics.public_connections_turned_away,
+        shares_port=shares_port,
+        proxies=TrustedProxies(proxies, partial(metrics.proxy_headers_refused, "public")),
     )
 
 

@@ -125,7 +125,7 @@ class Readiness:
     async def _ask(self) -> None:
         try:
             await self.check_store()
-        except Exception as error:  # noqa: BLE001  whatever it is, the database cannot be used
+        except Exception as error:  # noqa: BLE001  with any error the database cannot be used
             self._found = ServiceUnavailable("The database cannot be used")
             self._found.__cause__ = error.with_traceback(None)
         else:

@@ -22,14 +22,16 @@ from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.authorities import SERVER, Authorities
 from thingmint.data_directory.certificate_files import certificate_path, pem_of, write_where_different
 from thingmint.host.memory_files import in_memory
+from thingmint.host.peer_tls import ServerIdentityPair, ServerKey, peer_tls_context
 from thingmint.issuance.trust_anchor import (
     CertificateAuthority,
     create_server_certificate,
     server_certificate_is_due,
 )
-from thingmint.mqtt.transport.tls import ServerKey, device_tls_context
+from thingmint.mqtt.transport.tls import device_tls_context
 from thingmint.registration.kernel.ports import SerialNumbers
-from thingmint.rest.http.tls import server_tls_context
+from thingmint.rest.http.any_client import AnyClientContext
+from thingmint.rest.http.tls import HTTP_ALPN, server_tls_context
 
 # How often the wall clock is compared with the server certificate's end.
 ROTATION_CHECK_SECONDS = 5.0
@@ -39,11 +41,12 @@ ServerPublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """A server certificate, and the TLS contexts that prove it to callers of the API and to devices."""
+    """A server certificate, and the TLS contexts that prove it to callers of the API, devices, and clients of EST."""
 
     certificate: x509.Certificate
     context: ssl.SSLContext
     device_context: SSL.Context
+    est_context: AnyClientContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class ServerIdentities:
         The RSA key is made by the caller, because that takes long; it is for clients that cannot verify ECDSA.
         """
         private_key = ec.generate_private_key(ec.SECP256R1())
-        identities: list[tuple[tuple[x509.Certificate, ...], ServerKey]] = [
+        identities: list[ServerIdentityPair] = [
             (self._chain(self.authorities.service, private_key.public_key()), private_key)
         ]
         if self.authorities.rsa_service is not None:
@@ -70,7 +73,8 @@ class ServerIdentities:
         for name, (chain, _) in zip((SERVER, RSA_SERVER), identities, strict=False):
             write_where_different(certificate_path(self.data_dir, name), pem_of(*chain))
         (first, key), *others = identities
-        return ServerIdentity(first[0], _context(identities), device_tls_context(first, key, *others))
+        est_context = AnyClientContext(peer_tls_context(identities, HTTP_ALPN, requires_certificate=False))
+        return ServerIdentity(first[0], _context(identities), device_tls_context(first, key, *others), est_context)
 
     def _chain(self, issuer: CertificateAuthority, public_key: ServerPublicKey) -> tuple[x509.Certificate, ...]:
         """Return a server certificate and its issuer, which clients have if it is an anchor."""
@@ -136,7 +140,7 @@ class Rotation:
             await self.turn()
 
 
-def _context(identities: Sequence[tuple[Sequence[x509.Certificate], ServerKey]]) -> ssl.SSLContext:
+def _context(identities: Sequence[ServerIdentityPair]) -> ssl.SSLContext:
     """Return a context with all identities; the first is preferred."""
     with contextlib.ExitStack() as stack:
         paths = [Path(stack.enter_context(in_memory(pem_of(*chain) + _pem_of_key(key)))) for chain, key in identities]

@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import gc
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -17,18 +18,21 @@ from thingmint.data_directory.handover import Endpoints, remove_endpoints, write
 from thingmint.registration.log.sequencing import Sequencer
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
 from thingmint.registration.provisioning.sweep import sweep
+from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.server import Server
-from thingmint.service.addresses import endpoints_of
+from thingmint.service.addresses import Ports, endpoints_of
 from thingmint.service.api_server import api_server
 from thingmint.service.background import BackgroundWork, purge_credentials
 from thingmint.service.clocks import SkewWatch, skew_watched
 from thingmint.service.connection_limits import shares_of
 from thingmint.service.device_edge import DeviceEdge
 from thingmint.service.device_port import device_edge
+from thingmint.service.est import est_server
 from thingmint.service.node import OpenNode, open_node
 from thingmint.service.publication import public_server
 from thingmint.service.server_identity import Rotation, ServerIdentity
 from thingmint.service.storage_choice import database_options
+from thingmint.service.workers import Worker
 from thingmint.settings.config import Config
 from thingmint.storage import listener_of
 
@@ -42,49 +46,96 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
 
     Raises StartRefused, DirectoryInUse, ServiceUnavailable or OSError if the service cannot start.
     """
-    make_directory(config.data_dir)
-    with held(config.data_dir, "thingmint serve"):
-        remove_endpoints(config.data_dir)
-        async with open_node(config) as node, _running(node) as endpoints:
-            write_endpoints(config.data_dir, endpoints)
-            # What is there now stays for as long as the service runs. A full collection of garbage, which stops
-            # everything, does not look at it any more.
-            gc.freeze()
-            on_ready(endpoints)
-            await stop.wait()
-            _log.info("stopping")
+
+    def ready(endpoints: Endpoints) -> None:
+        write_endpoints(config.data_dir, endpoints)
+        on_ready(endpoints)
+
+    with directory_served(config.data_dir):
+        await _serve(config, None, on_ready=ready, stop=stop)
+
+
+@contextlib.contextmanager
+def directory_served(data_dir: Path) -> Iterator[None]:
+    """Hold a data directory for a service; raise DirectoryInUse or OSError."""
+    make_directory(data_dir)
+    with held(data_dir, "thingmint serve"):
+        remove_endpoints(data_dir)
+        try:
+            yield
+        finally:
+            remove_endpoints(data_dir)
     _log.info("stopped")
+
+
+async def serve_as_worker(
+    config: Config, worker: Worker, *, on_ready: Callable[[Endpoints], None], stop: asyncio.Event
+) -> None:
+    """Serve as one of several processes on a data directory, which another process holds and has prepared.
+
+    Raises StartRefused, ServiceUnavailable or OSError if the worker cannot start.
+    """
+    await _serve(config, worker, on_ready=on_ready, stop=stop)
+
+
+async def _serve(
+    config: Config, worker: Worker | None, *, on_ready: Callable[[Endpoints], None], stop: asyncio.Event
+) -> None:
+    async with open_node(config, worker) as node, _running(node) as endpoints:
+        # What is there now stays for as long as the service runs. A full collection of garbage, which stops
+        # everything, does not look at it any more.
+        gc.freeze()
+        on_ready(endpoints)
+        await stop.wait()
+        if worker is None:
+            _log.info("stopping")
 
 
 @contextlib.asynccontextmanager
 async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
     """Listen on both ports and do the background work; yield where clients find the node, and end it afterwards."""
-    api_connections, limits, public_connections = shares_of(node.config)
-    edge = device_edge(node, limits)
+    shares = shares_of(node.config)
+    edge = device_edge(node, shares.devices)
     node.events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
         clock, metrics = node.registry.clock, node.metrics
         await stack.enter_async_context(skew_watched(SkewWatch(clock, _log, metrics.clock_skew)))
         await edge.start()
         stack.push_async_callback(edge.stop, GRACE_SECONDS)
-        api = api_server(node, edge, api_connections)
+        api = api_server(node, edge, shares.api)
         server = api.server
         await server.start()
         stack.push_async_callback(server.stop, GRACE_SECONDS)
         public_port = None
         if node.config.public is not None:
-            public = public_server(node.publication, node.config.public, public_connections, node.metrics)
+            public = public_server(
+                node.publication,
+                node.config.public,
+                shares.public,
+                node.config.proxy_protocol,
+                node.metrics,
+                shares_port=node.worker is not None,
+            )
             await public.start()
             stack.push_async_callback(public.stop, GRACE_SECONDS)
             public_port = public.port
+        est = None
+        if node.config.est is not None:
+            # However many clients ask at once, operators find a place in the line for keys.
+            est_limits = Limits(max_connections=shares.est, max_requests=shares.devices.max_provisioning)
+            est = est_server(node, edge.devices, api.calls, node.config.est, est_limits)
+            await est.start()
+            stack.push_async_callback(est.stop, GRACE_SECONDS)
         stack.callback(api.end_streams)
-        stack.callback(remove_endpoints, node.config.data_dir)
-        await stack.enter_async_context(_background_work(node, server, edge))
-        yield endpoints_of(node.config, server.port, edge.port, edge.alpn_port, public_port)
+        if node.worker is None:
+            stack.callback(remove_endpoints, node.config.data_dir)
+        await stack.enter_async_context(_background_work(node, server, edge, est))
+        ports = Ports(server.port, edge.port, edge.alpn_port, public_port, None if est is None else est.port)
+        yield endpoints_of(node.config, ports)
 
 
-def _background_work(node: OpenNode, server: Server, edge: DeviceEdge) -> BackgroundWork:
-    rotation = Rotation(node.identities, node.identity, node.clock.check, partial(_use, node, server, edge), _log)
+def _background_work(node: OpenNode, server: Server, edge: DeviceEdge, est: Server | None) -> BackgroundWork:
+    rotation = Rotation(node.identities, node.identity, node.clock.check, partial(_use, node, server, edge, est), _log)
     works: list[Callable[[], Awaitable[None]]] = [
         # A name for this process that no other one has.
         BulkRunner(node.authority, str(uuid.uuid4())).run,
@@ -95,6 +146,7 @@ def _background_work(node: OpenNode, server: Server, edge: DeviceEdge) -> Backgr
         node.issuer_watch.run,
         node.publication.publisher.run,
         rotation.run,
+        *(() if node.worker is None else (partial(node.worker.show, node.metrics.render),)),
         *_listening(node, edge),
     ]
     return BackgroundWork(works, _log)
@@ -109,8 +161,10 @@ def _listening(node: OpenNode, edge: DeviceEdge) -> Sequence[Callable[[], Awaita
     return () if listener is None else (listener.run,)
 
 
-def _use(node: OpenNode, server: Server, edge: DeviceEdge, identity: ServerIdentity) -> None:
+def _use(node: OpenNode, server: Server, edge: DeviceEdge, est: Server | None, identity: ServerIdentity) -> None:
     if not node.config.insecure_http:
         server.use_tls_context(identity.context)
     edge.use_tls_context(identity.device_context)
+    if est is not None:
+        est.use_tls_context(identity.est_context)
     node.show_expiries(identity)

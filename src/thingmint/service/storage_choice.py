@@ -1,5 +1,7 @@
 """Owns whether the settings name the storage that the service on a data directory uses; opens none."""
 
+from pathlib import Path
+
 from thingmint.data_directory.handover import (
     POSTGRESQL,
     SQLITE,
@@ -8,9 +10,16 @@ from thingmint.data_directory.handover import (
     read_storage,
     write_storage,
 )
+from thingmint.data_directory.moved_registry import RegistryMoved, require_not_moved
 from thingmint.host.words import in_words
 from thingmint.settings.config import Config, StartRefused
-from thingmint.storage import SQLITE_FILE_NAME, DatabaseOptions, parse_database_url
+from thingmint.storage import (
+    SQLITE_FILE_NAME,
+    DatabaseOptions,
+    DatabaseURL,
+    InvalidDatabaseURL,
+    parse_database_url,
+)
 
 
 def remember_storage(config: Config) -> None:
@@ -24,8 +33,13 @@ def remember_storage(config: Config) -> None:
 def require_named_storage(config: Config) -> None:
     """Return unless the registry is known to be in PostgreSQL and no URL is given; raise StartRefused then.
 
-    An empty SQLite database in its place would know no certificate that was revoked.
+    An empty SQLite database in its place, or that of before a move, would know no certificate that was revoked.
     """
+    if config.database_url is None:
+        try:
+            require_not_moved(config.data_dir)
+        except RegistryMoved as error:
+            raise StartRefused(in_words(error)) from error
     used = read_storage(config.data_dir)
     if config.database_url is None and used is not None and used.engine == POSTGRESQL:
         raise StartRefused(
@@ -49,6 +63,16 @@ def require_same_storage(config: Config) -> None:
 def database_options(config: Config) -> DatabaseOptions:
     """Return how PostgreSQL is used by these settings; raise StartRefused if the password cannot be read."""
     return DatabaseOptions(read_database_password(config), config.database_pool, config.database_statement_cache)
+
+
+def database_place(config: Config) -> DatabaseURL | Path:
+    """Return where the registry is: a PostgreSQL database or a SQLite file; raise StartRefused."""
+    if config.database_url is None:
+        return config.data_dir / SQLITE_FILE_NAME
+    try:
+        return database_options(config).parsed(config.database_url)
+    except InvalidDatabaseURL as error:
+        raise StartRefused(in_words(error)) from error
 
 
 def read_database_password(config: Config) -> str | None:

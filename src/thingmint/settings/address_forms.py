@@ -1,9 +1,12 @@
 """Owns the forms of settings that name a place: hosts and ports, URLs, paths and server names."""
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
 from thingmint.host.host_names import is_server_name
+from thingmint.host.listening import Network
+from thingmint.host.words import in_words
 from thingmint.settings.forms import ConfigError
 
 
@@ -42,6 +45,32 @@ class HostAndPort:
     def shown(self, value: object) -> object:
         """Return ``host:port``."""
         return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """IP networks: a repeated flag, a list in the file, separated by commas in the variable."""
+
+    metavar: str = "NETWORK"
+    toml: object = list[str]
+
+    def parse(self, name: str, value: object) -> tuple[Network, ...]:
+        """Return the networks in their order; an address alone is a network of one."""
+        texts = value.split(",") if isinstance(value, str) else map(str, value)  # type: ignore[call-overload]  # a list
+        return tuple([_network(name, text) for text in texts])
+
+    def shown(self, value: object) -> object:
+        """Return the networks."""
+        return list(map(str, value))  # type: ignore[call-overload]  # the networks that `parse` returned
+
+
+def _network(name: str, text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{name} must be an IP network such as 10.0.0.0/24, not {text!r}: {in_words(error)}"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class Config(Settings):
             listening["api"] = self.api
         if self.mqtt_alpn is not None:
             listening["mqtt_alpn"] = self.mqtt_alpn
+        if self.est is not None:
+            listening["est"] = self.est
         bound = {
             name: address.host
             for name, address in listening.items()
@@ -137,6 +139,11 @@ def _require_agreement(config: Config) -> None:
         and config.public in (config.api, config.mqtt, config.mqtt_alpn)
     ):
         raise ConfigError(f"public must be another address than those of the API and of devices, not {config.public}")
+    if config.workers > 1 and config.database_url is None:
+        raise ConfigError(f"workers = {config.workers} needs database_url: on SQLite, one process serves the registry")
+    taken = (config.api, config.mqtt, config.mqtt_alpn, config.public)
+    if config.est is not None and config.est.port and config.est in taken:
+        raise ConfigError(f"est must be another address than those of the API, of devices and of public: {config.est}")
     if config.database_password_file is not None and config.database_url is None:
         raise ConfigError("database_password_file is of no use without database_url")
     if (config.root_access_key_id is None) != (config.root_secret_access_key is None):
@@ -153,7 +160,7 @@ def _require_agreement(config: Config) -> None:
 
 def _require_fit_for_tests(config: Config) -> None:
     """Return if only this machine can reach the service and no other node shares its clock; raise ConfigError."""
-    addresses = {"api": config.api, "mqtt": config.mqtt, "mqtt_alpn": config.mqtt_alpn}
+    addresses = {"api": config.api, "mqtt": config.mqtt, "mqtt_alpn": config.mqtt_alpn, "est": config.est}
     for name, address in addresses.items():
         if address is not None and not is_loopback(address.host):
             raise ConfigError(f"test_mode is allowed on loopback addresses only, and {name} is {address.host}")

@@ -19,6 +19,7 @@ class Group(StrEnum):
     KEYS = "Keys and certificates"
     API = "API"
     PUBLIC = "Revocation lists and OCSP"
+    EST = "Enrollment over Secure Transport"
     DEVICES = "Device port"
     DEVICE_TIMES = "Device port: times"
     BROKER = "Built-in MQTT broker"
@@ -78,7 +79,7 @@ class Setting:
     @property
     def default_text(self) -> str | None:
         """The default as help and documents show it; None if the setting is absent or off unless it is given."""
-        if self.default is None or self.default == {} or self.is_switch:
+        if self.default in (None, {}, ()) or self.is_switch:
             return None
         return ", ".join(self.default) if isinstance(self.default, tuple) else str(self.default)
 

@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from thingmint.settings.address_forms import Address, FilePath, HostAndPort, ServerNames, URLWithPassword
+from thingmint.host.listening import Network
+from thingmint.settings.address_forms import (
+    Address,
+    FilePath,
+    HostAndPort,
+    Networks,
+    ServerNames,
+    URLWithPassword,
+)
 from thingmint.settings.broker_forms import BrokerPlace, BrokersOfAccounts, BrokerTable
 from thingmint.settings.forms import Choice, Hidden, Maybe, Number, Switch, Text, WholeNumber
 from thingmint.settings.setting import FILE_ONLY, NOT_IN_THE_FILE, SECRET, Group, Setting, row, setting_of
@@ -48,6 +56,18 @@ class Settings:
         ServerNames(),
         ("localhost", "127.0.0.1"),
         "A DNS name or IP address in the server's certificate; the first is the device endpoint.",
+        Group.SERVICE,
+    )
+    workers: int = row(
+        WholeNumber(1, 256),
+        1,
+        "Processes that serve API and devices on the same ports, each a node of its own; more than 1 needs PostgreSQL.",
+        Group.SERVICE,
+    )
+    proxy_protocol: tuple[Network, ...] = row(
+        Networks(),
+        (),
+        "A network of balancers, whose connections must begin with a PROXY protocol header; from others none is read.",
         Group.SERVICE,
     )
     test_mode: bool = row(
@@ -127,7 +147,7 @@ class Settings:
     at_issuer_end: str = row(
         Choice(("refuse", "shorten")),
         "refuse",
-        "What becomes of certificates that would outlive their issuer: refuse, or shorten to its end.",
+        "What to do with a certificate that would outlive its issuer: refuse it, or shorten it to the issuer's end.",
         Group.KEYS,
     )
     pkcs11_module: Path | None = row(
@@ -189,6 +209,19 @@ class Settings:
     )
     ocsp_valid_minutes: int = row(
         WholeNumber(1, 10_080), 60, "Minutes for which clients may keep an OCSP response.", Group.PUBLIC
+    )
+
+    est: Address | None = row(
+        Maybe(_ADDRESS),
+        None,
+        "Address and port of EST (RFC 7030), by which devices get and renew certificates; off where absent.",
+        Group.EST,
+    )
+    renewal_overlap_days: int = row(
+        WholeNumber(0, 3650),
+        7,
+        "Days for which a certificate stays ACTIVE after its device has renewed it; then it becomes INACTIVE.",
+        Group.EST,
     )
 
     mqtt: Address = row(

@@ -47,7 +47,7 @@ def main() -> None:
                 answer = {"octets": ""}
             else:
                 answer = {"octets": _WORK[question["do"]](opened, question).hex()}
-        except Exception as error:  # noqa: BLE001  whatever it is, the service is told of it by name
+        except Exception as error:  # noqa: BLE001  the service learns every error by its name
             # By type alone: texts of foreign errors may quote what they were given.
             print(json.dumps({"error": type(error).__name__}), flush=True)  # noqa: T201  the answer
             return

@@ -20,6 +20,7 @@ __all__ = [
     "SQLITE_FILE_NAME",
     "DatabaseOptions",
     "DatabaseTooNew",
+    "DatabaseURL",
     "InvalidDatabaseURL",
     "has_password",
     "listener_of",

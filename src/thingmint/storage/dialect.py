@@ -22,7 +22,7 @@ from thingmint.records.tokens import (
 # These stand in migrations only.
 PRIMARY_KEY = "{PK}"
 BLOB = "{BLOB}"
-# Compared byte by byte whatever the language of the database: in another order, what starts alike is not in one place.
+# Compared byte by byte for any language of the database: in another order, texts with one prefix are not neighbours.
 ORDERED_TEXT = "{ORDERED_TEXT}"
 # What a list's index carries beside its key. SQLite then answers a list from the index and never touches the pages that
 # hold DER; PostgreSQL reads the heap for visibility in any case, and would pay for the columns at each new status.

@@ -103,7 +103,7 @@ class GroupCommit:
             outcomes, commit_seconds = await self._commit(jobs) if jobs else ([], None)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001  whatever it is, somebody waits for an answer
+        except BaseException as error:  # noqa: BLE001  a caller waits for the result, or for the error
             self._connection.distrust()
             _logger.warning("a batch of %d writes failed: %s", len(jobs), in_words(error))
             outcomes = [ProgramOutcome(None, _unavailable(error)) for _ in jobs]

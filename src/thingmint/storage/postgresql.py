@@ -179,7 +179,7 @@ async def _leave_session(_connection: object) -> None:
 
 
 async def _migrate(url: DatabaseURL) -> None:
-    connection = await _first_connection(url)
+    connection = await first_connection(url)
     try:
         # A database that is up to date is recognised within the time limits of requests, without the lock and without
         # the right to create tables. A migration of a large table may take minutes, so it has no limits.
@@ -199,7 +199,8 @@ def _is_current() -> Steps[bool]:
     return is_current(POSTGRESQL, migrations())
 
 
-async def _first_connection(url: DatabaseURL) -> "asyncpg.Connection[asyncpg.Record]":
+async def first_connection(url: DatabaseURL) -> "asyncpg.Connection[asyncpg.Record]":
+    """Return a connection of its own; raise ServiceUnavailable, which names the server, or InvalidDatabaseURL."""
     try:
         return await asyncpg.connect(
             url.dsn,

@@ -1,6 +1,6 @@
 """Owns a connection on which PostgreSQL tells what was committed: LISTEN, kept up; what is told is read elsewhere.
 
-Nothing depends on it but the delay: whatever is told is also asked for again and again.
+Only the delay depends on it: what a notification announces is also polled.
 """
 
 import asyncio

@@ -21,7 +21,7 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 CONNECT_SECONDS = 3.0
 COMMAND_SECONDS = 5.0
 
-# SET LOCAL ends with the transaction, so it is right behind any pooler, and whatever the role's defaults are. With
+# SET LOCAL ends with the transaction, so it is right behind any pooler, and for any defaults of the role. With
 # synchronous_commit off, a commit is acknowledged before it is durable; every other value is the operator's choice.
 _LIMITS = (
     "SET LOCAL lock_timeout = '3s'; "

@@ -57,7 +57,7 @@ def create(path: Path, known: tuple[Migration, ...], *, vfs: str | None) -> None
         finally:
             close(connection)
         # Closing the last connection copied the log that an earlier process left: group_commit.py says why.
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except (apsw.Error, OSError) as error:
         raise ServiceUnavailable(f"The database {path} cannot be opened: {in_words(error)}") from error
 
@@ -76,7 +76,7 @@ def connect(path: Path, *, vfs: str | None, reader: bool = False) -> apsw.Connec
 
 
 def close(connection: apsw.Connection) -> None:
-    """Close the connection whatever state it is in; an open transaction is rolled back."""
+    """Close the connection in any state; an open transaction is rolled back."""
     with contextlib.suppress(apsw.Error):
         connection.close(True)
 
@@ -150,10 +150,11 @@ def _create_file(path: Path) -> None:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, flags, 0o600))
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
     # A file whose directory entry was never synced is gone after a power cut, however often the file itself was.
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

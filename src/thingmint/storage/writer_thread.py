@@ -39,7 +39,7 @@ class WriterThread:
             result, error = None, None
             try:
                 result = errand.work()
-            except BaseException as raised:  # noqa: BLE001  whatever it is, somebody waits for it
+            except BaseException as raised:  # noqa: BLE001  a caller waits for the result, or for the error
                 error = raised
             # A loop that was closed meanwhile has nobody left to tell.
             with contextlib.suppress(RuntimeError):

@@ -106,6 +106,17 @@ async def test_refusals(api: Api) -> None:
         await api.call("POST", "/thing-types/heater", b'{"tags": [{"Key": "a"}, {"Key": "a", "Value": "1"}]}')
 
 
+async def test_a_type_has_fifty_propagating_attributes_at_most(api: Api) -> None:
+    sources = [{"userPropertyKey": f"k{number}", "thingAttribute": f"a{number}"} for number in range(51)]
+    await create(api, mqtt5Configuration={"propagatingAttributes": sources[1:]})
+    many = {"mqtt5Configuration": {"propagatingAttributes": sources}}
+    for method, name in (("POST", "heater"), ("PATCH", "light")):
+        with pytest.raises(InvalidRequest, match="at most 50 propagating attributes"):
+            await api.call(method, f"/thing-types/{name}", json.dumps({"thingTypeProperties": many}).encode())
+    properties = (await api.call("GET", "/thing-types/light"))["thingTypeProperties"]
+    assert properties["mqtt5Configuration"] == {"propagatingAttributes": sources[1:]}
+
+
 async def test_types_are_listed(api: Api) -> None:
     for name in ("light", "heater", "fan"):
         await api.call("POST", f"/thing-types/{name}")

@@ -169,3 +169,13 @@ def test_a_body_is_decoded_once() -> None:
     for _ in range(2):
         with pytest.raises(InvalidRequest):
             _ = broken.members
+
+
+@pytest.mark.parametrize(("added", "removed"), [(200, 0), (0, 200), (150, 150), (4_900, 4_900)])
+async def test_policies_are_not_asked_about_any_number_of_resources(api: Api, added: int, removed: int) -> None:
+    groups = [f"g{number}" for number in range(added)]
+    body = {"thingName": "lamp", "thingGroupsToAdd": groups, "thingGroupsToRemove": ["h"] * removed}
+    target = "/thing-groups/updateThingGroupsForThing"
+    with pytest.raises(InvalidRequest, match=f"needs {added + removed + 1} permissions, and 200 is the maximum"):
+        needed(api, "PUT", target, body)
+    assert len(needed(api, "PUT", target, {**body, "thingGroupsToAdd": groups[:90], "thingGroupsToRemove": []}))

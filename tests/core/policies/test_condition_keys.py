@@ -10,7 +10,7 @@ from thingmint.core.policies.condition_keys import CALLER_KEYS, DEVICE_ACTIONS, 
 from thingmint.core.policies.language import parse_policy
 
 PAGE = Path(__file__).parents[3] / "docs/reference/policies.md"
-ACTIONS = ("iot:ListThings", "iot:SendDirectMessage", "iot:GetConnection", "iam:PassRole")
+ACTIONS = ("iot:ListThings", "iot:SendDirectMessage", "iot:GetConnection", "iot:TagResource", "iam:PassRole")
 
 
 def callers(*statements: dict[str, Json]) -> tuple[str, ...]:
@@ -51,6 +51,7 @@ def test_keys_that_no_request_has_are_named(key: str) -> None:
 def test_a_key_of_another_action_is_never_present() -> None:
     assert callers(when("iot:Topic", Action="iot:ListThings")) == ("iot:topic",)
     assert callers(when("iot:Topic", Action="iot:Send*")) == ()
+    assert callers(when("aws:RequestTag/team", Action="iot:List*")) == ("aws:requesttag/team",)
     assert callers(when("iot:IncludeSocketInformation", Action=["iot:SendDirectMessage", "iot:GetConnection"])) == ()
 
 

@@ -373,12 +373,12 @@ def nested(depth: int, width: int) -> str:
 
 def test_substitutions_inside_substitutions_are_bounded() -> None:
     assert planned(nested(3, 3), A="a").device_configuration == {"it": "a" * 27}
-    assert refusal(nested(6, 100), A="a" * 4096) == f"the template comes to more than {MAX_CHARACTERS} characters"
+    assert refusal(nested(6, 100), A="a" * 4096) == f"the template's values have more than {MAX_CHARACTERS} characters"
 
 
 def test_long_delimiters_are_bounded() -> None:
     text = template("A", DeviceConfiguration={"it": {"Fn::Join": ["x" * 5000, {"Fn::Split": [",", {"Ref": "A"}]}]}})
-    assert refusal(text, A="," * 4000) == f"the template comes to more than {MAX_CHARACTERS} characters"
+    assert refusal(text, A="," * 4000) == f"the template's values have more than {MAX_CHARACTERS} characters"
 
 
 @given(st.text(max_size=20), st.text(max_size=20))

@@ -7,7 +7,7 @@ import pytest
 from thingmint.core.errors import InvalidParameters
 from thingmint.core.provisioning.values import MAX_CHARACTERS, Resolution
 
-TOO_LONG = "the template comes to more than 262144 characters"
+TOO_LONG = "the template's values have more than 262144 characters"
 
 
 def with_left(characters: int) -> Resolution:

@@ -4,14 +4,15 @@ import json
 
 import pytest
 
-from thingmint.core.transparency.replay import Present, Replay, Subject
+from thingmint.core.transparency.replay import Present, Replay
+from thingmint.core.transparency.told import Subject
 
 ID = "ab" * 32
 SOURCE, TARGET = "111111111111", "222222222222"
 
 
 def leaf(action: str, account: str = SOURCE, subject: str = f"cert/{ID}", **facts: str) -> bytes:
-    told = {"account": account, "region": "eu-west-1", "action": action, "subject": subject, "facts": facts}
+    told = {"at": 7, "account": account, "region": "eu-west-1", "action": action, "subject": subject, "facts": facts}
     return json.dumps(told, separators=(",", ":")).encode()
 
 

@@ -124,6 +124,22 @@ async def test_groups_do_not_count_for_a_client_that_is_no_thing_of_the_certific
     assert await registry.decision(client_id, "Lamps") is AuthDecision.IMPLICIT_DENY
 
 
+class NeverSearched(list[PolicyName]):
+    """Ten thousand names, with thousands of policies in force, must not be gone through for each policy."""
+
+    def __contains__(self, name: object) -> bool:
+        raise AssertionError(f"the list was searched for {name}")
+
+
+async def test_policies_that_are_skipped_count_for_nothing(registry: Registry) -> None:
+    await with_policies(registry)
+    requests = [AuthRequest(ActionType.PUBLISH, (topic("own"),))]
+    for skipped, decision in ((["own"], AuthDecision.IMPLICIT_DENY), (["House", "unknown"], AuthDecision.ALLOWED)):
+        what_if = WhatIf(skipped=NeverSearched(map(PolicyName, skipped)))
+        results = await simulated(registry.authority, SCOPE, CERTIFICATE, "lamp", requests, what_if)
+        assert results[0].decision is decision
+
+
 async def test_the_thing_of_another_certificate_counts_for_that_one_alone(registry: Registry) -> None:
     await with_policies(registry)
     await registry.attach_thing("lamp")

@@ -17,8 +17,14 @@ from thingmint.core.policies.stored_policy import PolicySummary
 from thingmint.core.policies.target import PolicyTarget, ThingGroupTarget, parse_policy_target
 from thingmint.records import changes as change_table
 from thingmint.records.paging import Page, PageRequest
-from thingmint.records.policies.policy_attachments import AttachedTarget, EffectivePolicies, EffectivePolicy
-from thingmint.records.steps import Steps
+from thingmint.records.policies.policies import MOST_DOCUMENTS
+from thingmint.records.policies.policy_attachments import (
+    MAX_REACHED,
+    AttachedTarget,
+    EffectivePolicies,
+    EffectivePolicy,
+)
+from thingmint.records.steps import Program, Steps
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.changes import MAX_RESOURCES, changes_from
@@ -344,3 +350,52 @@ async def test_stamps_of_another_history_and_too_many_changes_are_told_as_anythi
     await store.write(program)
     assert (await changes_from(store, stamp)).resources is None
     assert len((await changes_from(store, stamp + 1)).resources or ()) == MAX_RESOURCES
+
+
+async def test_the_documents_of_many_policies_are_read_a_few_at_a_time(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    target = await house(authority, store)
+    own = [f"policy-{number}" for number in range(MOST_DOCUMENTS)]
+    for number, name in enumerate(own):
+        await policies.create(authority, CALLER, PolicyName(name), document(statement(Sid=f"S{number}")), {})
+        await attach(authority, name, group(("House", "Garden")[number % 2]))
+    asked: list[int] = []
+    read = store.read
+
+    async def counted(program: Program[object]) -> object:
+        asked.append(1)
+        if len(asked) == 3:
+            # A version that is deleted between the statements is left out.
+            store.execute("DELETE FROM policy_version WHERE policy_name = 'policy-15'")
+        return await read(program)
+
+    store.read = counted  # type: ignore[method-assign,assignment]
+    found = await policies_for(authority, SCOPE, target, None)
+
+    assert len(asked) == 3
+    documents: dict[str, str] = {each.name: each.document for each in found}
+    assert list(documents) == ["House", "All", "Floor", "Room", "Garden", "Own", *own[:-1]]
+    assert [documents[name] for name in own[:-1]] == [
+        document(statement(Sid=f"S{number}")) for number in range(MOST_DOCUMENTS - 1)
+    ]
+
+
+async def test_what_is_too_much_to_be_searched_is_neither_listed_nor_answered(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
+    target = await house(authority, store)
+    store.execute(
+        "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < $1) "
+        "INSERT INTO thing_group_member (account, region, thing_name, group_name, path) "
+        "SELECT account, region, 'lamp', 'group-' || n, 'group-' || n FROM number, thing WHERE name = 'lamp'",
+        MAX_REACHED,
+    )
+    for refused in (
+        attached(authority, target, inherited=True),
+        policies_for(authority, SCOPE, target, None),
+        policies_for(authority, SCOPE, None, ThingName("lamp")),
+    ):
+        with pytest.raises(LimitExceeded, match="More than 4096"):
+            await refused
+    assert await attached(authority, target) == ["Own"]

@@ -34,7 +34,7 @@ from thingmint.issuance.pem import certificate_pem
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning import claims, device_provisioning, provisioning_templates
+from thingmint.registration.provisioning import claims, device_provisioning, hooks, provisioning_templates
 from thingmint.registration.provisioning.provisioning import Provisioned
 
 HOOKED = PreProvisioningHook(HOOK_ARN)
@@ -554,7 +554,7 @@ async def test_a_hook_that_does_not_answer_is_given_up(
                 self.cancelled = True
                 raise
 
-    monkeypatch.setattr(device_provisioning, "HOOK_SECONDS", 0.01)
+    monkeypatch.setattr(hooks, "HOOK_SECONDS", 0.01)
     silent = Silent()
     authority = replace(authority, hooks=silent)
     await create_template(authority, hook=HOOKED)

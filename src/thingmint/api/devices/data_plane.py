@@ -39,7 +39,7 @@ class RetainedMessage:
     payload: bytes = field(repr=False)
     qos: int
     stored_at: datetime | None
-    """None if whatever keeps it does not tell."""
+    """None if the keeper does not tell."""
     user_properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
@@ -72,7 +72,7 @@ class AccountDevices(Protocol):
     """What can be done with messages and connections of one account's devices, on behalf of its operators."""
 
     async def publish(self, message: DeviceMessage) -> None:
-        """Pass a message on to whoever receives it.
+        """Pass a message on to its receivers.
 
         Raises InvalidRequest for a topic or property that no message may have, Throttled if there is no room to retain
         it, ServiceUnavailable if the broker does not answer.

@@ -113,7 +113,7 @@ def topic_context(scope: Scope, request: RawRequest) -> Context:
 
 
 def socket_context(scope: Scope, request: RawRequest) -> Context:
-    """Tell whether addresses and ports are asked for (iot:IncludeSocketInformation); they are not by default."""
+    """Return whether addresses and ports are asked for (iot:IncludeSocketInformation); they are not by default."""
     del scope
     asked = (request.first("includeSocketInformation") or "").lower() == "true"
     return {"iot:IncludeSocketInformation": (str(asked).lower(),)}

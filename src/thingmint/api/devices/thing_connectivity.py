@@ -102,7 +102,7 @@ def _disconnected(found: EndedConnection) -> GetThingConnectivityDataResponse:
 
 
 def sockets_asked_for(scope: Scope, request: RawRequest) -> Context:
-    """Tell whether addresses and ports are asked for in the body (iot:IncludeSocketInformation)."""
+    """Return whether addresses and ports are asked for in the body (iot:IncludeSocketInformation)."""
     del scope
     asked = request.unchecked_members.get("includeSocketInformation") is True
     return {"iot:IncludeSocketInformation": (str(asked).lower(),)}

@@ -53,7 +53,7 @@ async def register_thing(
 def registration_steps(scope: Scope, raw: RawRequest) -> Sequence[Permission]:
     """Name what the template would do for the caller: none of it may be denied, and none must be allowed by itself.
 
-    A request that makes no plan is refused when it is carried out, whatever policies say.
+    A request that makes no plan is refused when it is carried out, also if policies allow it.
     """
     body = raw.unchecked_members
     text, parameters = body.get("templateBody"), body.get("parameters") or {}

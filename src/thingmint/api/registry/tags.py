@@ -65,7 +65,7 @@ async def list_tags_for_resource(
 
 
 async def _is_untagged(authority: RegistrationAuthority, caller: Caller, arn: str) -> bool:
-    """Say whether the ARN is of a kind without tags; raise ResourceNotFound if it is, and there is no such resource."""
+    """Return whether the ARN's kind has no tags; raise ResourceNotFound if so and there is no such resource."""
     certificate, thing = iot_arn(caller.scope, "cert/"), iot_arn(caller.scope, "thing/")
     if arn.startswith(certificate):
         await certificates.describe(authority, caller, parse_certificate_id(arn.removeprefix(certificate)))

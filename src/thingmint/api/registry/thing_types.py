@@ -14,7 +14,13 @@ from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Tag, Timestamp, tags_of
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_thing_type_name
-from thingmint.core.registry.thing_type import PropagatingAttribute, ThingType, ThingTypeProperties, ThingTypeUpdate
+from thingmint.core.registry.thing_type import (
+    PropagatingAttribute,
+    ThingType,
+    ThingTypeProperties,
+    ThingTypeUpdate,
+    ensure_few_propagating_attributes,
+)
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.registry import thing_types
 
@@ -203,6 +209,7 @@ def _update(message: ThingTypePropertiesMessage | None) -> ThingTypeUpdate:
 def _propagating(message: Mqtt5Configuration | None) -> tuple[PropagatingAttribute, ...] | None:
     if message is None or message.propagating_attributes is None:
         return None
+    ensure_few_propagating_attributes(len(message.propagating_attributes))
     return tuple(
         PropagatingAttribute(source.user_property_key or "", source.thing_attribute, source.connection_attribute)
         for source in message.propagating_attributes

@@ -62,7 +62,7 @@ class RawRequest:
     def unchecked_members(self) -> dict[str, object]:
         """What policies are asked about: the object that the body holds, an empty one for what is refused later.
 
-        A caller who may not call an operation learns that first, whatever the body.
+        A caller who may not call an operation learns that first, for any body.
         """
         decoded = self._decode()
         return {} if isinstance(decoded, InvalidRequest) else decoded

@@ -49,7 +49,8 @@ class Calls:
 
     async def require(self, caller: Caller, needed: Sequence[Permission], sent: Sent) -> None:
         """Return if the caller's policies allow all of it; raise AccessDenied otherwise."""
-        await authorize_all(caller, needed, self._conditions(sent), self.tags_of)
+        await authorize_all(caller, needed, self.conditions(sent), self.tags_of)
 
-    def _conditions(self, sent: Sent) -> Mapping[str, tuple[str, ...]]:
+    def conditions(self, sent: Sent) -> Mapping[str, tuple[str, ...]]:
+        """Return the condition keys that every request has, except those of its caller."""
         return request_conditions(sent.scheme, sent.headers, self.clock.now())

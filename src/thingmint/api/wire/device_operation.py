@@ -1,4 +1,4 @@
-"""Owns the form of a device operation: a row that says on which topics devices ask, and what becomes of it.
+"""Owns the form of a device operation: a row that says on which topics devices ask, and what handles the request.
 
 A family of operations is a tuple of rows in its own module. The gateway, the answers, the log and the reference
 page follow from the rows.

@@ -1,6 +1,6 @@
 """Owns the markers of lists: opaque text for the place where the next page starts; knows no list's content.
 
-A marker belongs to one place: a list of one account and region in one direction, and whatever filters it. Its digest
+A marker belongs to one place: a list of one account and region in one direction, and its filters. Its digest
 notices damage and strangers; it is no secret and needs none, because what a list shows is decided by the caller's scope
 and never by the marker.
 """

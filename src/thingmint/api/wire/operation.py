@@ -19,7 +19,7 @@ from thingmint.api.wire.planes import DATA_ROUTES, OWN_ROUTES, Plane
 from thingmint.api.wire.resources import ResourceOf, ResourcesOf, any_resource
 from thingmint.api.wire.routes import ROUTES
 from thingmint.core.caller import Caller
-from thingmint.core.errors import not_implemented
+from thingmint.core.errors import InvalidRequest, not_implemented
 from thingmint.core.identifiers import Scope
 from thingmint.registration.policies.authorization import Permission
 
@@ -28,6 +28,9 @@ BackendT = TypeVar("BackendT")
 
 ContextOf: TypeAlias = Callable[[Scope, RawRequest], Mapping[str, tuple[str, ...]]]
 """Tells the condition keys that only this operation has; works on the unchecked request, too."""
+
+# A thing belongs to ten groups, and a template that can be carried out has a few dozen steps.
+_MOST_PERMISSIONS = 200
 
 _OTHER_ROUTES: Mapping[Plane, Mapping[str, str]] = {Plane.DATA: DATA_ROUTES, Plane.OWN: OWN_ROUTES}
 
@@ -77,7 +80,10 @@ class Operation:
         return (self.resource(scope, raw), *others)
 
     def permissions(self, scope: Scope, raw: RawRequest) -> tuple[Permission, ...]:
-        """Return all that policies must allow: the operation on its resources, setting tags, and what else it needs."""
+        """Return all that policies must allow: the operation on its resources, setting tags, and what else it needs.
+
+        Raises InvalidRequest for more of it than any request needs, because policies are asked about each.
+        """
         resources = self.resources(scope, raw)
         own = {} if self.context is None else self.context(scope, raw)
         tags = tag_context(raw) if self.speaks_of_tags else {}
@@ -87,6 +93,11 @@ class Operation:
             needed.append(Permission(TAG_RESOURCE, resources[0], context))
         if self.further is not None:
             needed.extend(self.further(scope, raw))
+        if len(needed) > _MOST_PERMISSIONS:
+            raise InvalidRequest(
+                f"The request names too many resources: it needs {len(needed)} permissions, "
+                f"and {_MOST_PERMISSIONS} is the maximum"
+            )
         return tuple(needed)
 
 

@@ -1,6 +1,6 @@
 """Owns what an operation needs of the caller's policies beside its own name: condition keys, tags, and roles passed on.
 
-Works on the unchecked request, because policies are asked before anything else of it is looked at: whatever it holds,
+Works on the unchecked request, because policies are asked before anything else of it is read: for any content,
 nothing here fails but what has hundreds of tags. What has the wrong form counts as absent, and the request is refused
 when it is bound.
 """

@@ -39,7 +39,7 @@ NOT_SERVED = frozenset(
         "iotwireless",
     }
 )
-"""Names that requests to AWS IoT's other services are signed for: none of them is here, whatever the path is."""
+"""Service names in the signatures of requests to AWS IoT's other services. None of them is here, for any path."""
 
 DATA_ROUTES: Mapping[str, str] = {
     "DeleteConnection": "DELETE /connections/{clientId}",

@@ -245,7 +245,7 @@ def _present(reader: Reader, value: object, path: str, violations: Violations) -
 
 
 def is_required(field: FieldInfo) -> bool:
-    """Say whether the request is refused without the member."""
+    """Return whether the request is refused without the member."""
     return field.default is NODEFAULT and field.default_factory is NODEFAULT
 
 

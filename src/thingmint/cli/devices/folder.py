@@ -2,7 +2,7 @@
 
 For each device: first the private key, durable in `work/` before any request names its public key; then every file but
 that key; then a line of the journal, which makes the device complete; then the key gets its own name. A device with a
-line is complete, whatever else a crash has left; a key without one is used again.
+line is complete, also after a crash; a key without one is used again.
 """
 
 import contextlib

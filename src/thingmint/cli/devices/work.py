@@ -1,7 +1,7 @@
 """Owns the work on a list of devices: each device once, through interruptions, lost answers and refusals.
 
 One request makes certificate, thing and attachments in one transaction, and it fails for a thing that exists. So a
-request may be repeated at any time: the first that is served makes the device, and all others are told of a conflict.
+request may be repeated at any time: the first that is served makes the device, and all others get a conflict.
 After a conflict the thing's certificate is looked at: if it has the key of this device, the answer was only lost.
 """
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from thingmint.cli.command_groups import CommandGroup
 from thingmint.cli.settings import STORE_SETTINGS, config_of, settings_options
 from thingmint.settings.table import CA_KEY_TYPES
 
@@ -25,7 +26,7 @@ def _of_new_issuers(command: F) -> F:
     return command
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def issuer() -> None:
     """Look at the certificate authorities; create, certify, rotate and retire issuers of device certificates."""
 

@@ -32,6 +32,7 @@ from thingmint.service.opening import store_beside_service
 from thingmint.settings.config import Config, StartRefused
 
 _HEADING = ("issuer", "status", "key", "private key", "from", "until", "life left", "profile")
+_SHORT_ID = 12
 _NAMES = {"rsa": "RSA", "ecdsa": "ECDSA"}
 
 
@@ -59,7 +60,12 @@ def show_list(config: Config, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_issuer_row(config.data_dir, each) for each in records], indent=2))
         return
-    for line in table([_HEADING, *(_line(each, now) for each in records)], terminal_width()):
+    width = terminal_width()
+    rows = [_line(each, now) for each in records]
+    if width is not None:
+        # The first characters of an id name the issuer, too.
+        rows = [(row[0][:_SHORT_ID], *row[1:]) for row in rows]
+    for line in table([_HEADING, *rows], width, whole=1):
         click.echo(line)
 
 

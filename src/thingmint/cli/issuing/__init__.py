@@ -1,1 +1,1 @@
-"""Owns `thingmint issue`: identities in bulk, each of them exactly once, whatever interrupts the work."""
+"""Owns `thingmint issue`: identities in bulk, each of them exactly once, also if the work is interrupted."""

@@ -181,5 +181,5 @@ def _registered(answer: Mapping[str, object]) -> Registered:
     try:
         return Registered(str(answer["certificateArn"]), ssl.PEM_cert_to_DER_cert(str(answer["certificatePem"])))
     except (KeyError, ValueError) as error:
-        # Whatever stands between, the request may have reached the service.
+        # The answer may be a proxy's: the request may have reached the service.
         raise ServiceUnreachable("the answer holds no certificate") from error

@@ -155,7 +155,7 @@ class Work:
             await asyncio.sleep(self.pauses.retry)
             await self._left.keep_trying(self._find_lost)
         if self._in_doubt:
-            # Durable before they are asked for again: whoever resumes must know that there may be two of them.
+            # Durable before they are asked for again: a run that resumes must know that there may be two of them.
             asked_again = tuple(sorted({*self.job.asked_again, *self._in_doubt}))
             self._record(structs.replace(self.job, asked_again=asked_again))
         self._queue.extendleft(sorted(self._in_doubt, reverse=True))

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
+from thingmint.cli.command_groups import CommandGroup
 from thingmint.cli.settings import STORE_SETTINGS, config_of, settings_options
 
 _LOG_SETTINGS = (*STORE_SETTINGS, "log_origin", "server_name")
 _FILE = click.Path(path_type=Path, exists=True)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def log() -> None:
     """Show, prove and verify what the service has done.
 
@@ -51,7 +52,7 @@ def prove(certificate: str, as_json: bool, **flags: object) -> None:
     "--against",
     type=_FILE,
     multiple=True,
-    help="An earlier checkpoint, export, data directory or copy of its database; can be given more than once.",
+    help="An earlier checkpoint, backup, export, data directory or copy of its database; can be given more than once.",
 )
 @click.option(
     "--archive",

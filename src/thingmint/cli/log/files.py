@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from thingmint.core.transparency.checkpoint import CheckpointInvalid
+from thingmint.host.words import in_words
+from thingmint.service.backup.container import BackupDamaged
+from thingmint.service.backup.reading import checkpoint_of_backup
 from thingmint.storage import SQLITE_FILE_NAME
 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -45,7 +48,7 @@ def lines_of_archives(archives: Sequence[Path]) -> Iterator[str]:
 
 
 def checkpoint_of(path: Path) -> str:
-    """Return the checkpoint in a file, an export, a data directory or a copy of a SQLite database.
+    """Return the checkpoint in a file, a backup, an export, a data directory or a copy of a SQLite database.
 
     Raises CheckpointInvalid if there is none, or OSError.
     """
@@ -54,6 +57,12 @@ def checkpoint_of(path: Path) -> str:
         if not inside:
             raise CheckpointInvalid(f"{path} holds neither a checkpoint nor {SQLITE_FILE_NAME}")
         return checkpoint_of(inside[0])
+    try:
+        of_backup = checkpoint_of_backup(path)
+    except BackupDamaged as error:
+        raise CheckpointInvalid(f"{path}: {in_words(error)}") from error
+    if of_backup is not None:
+        return of_backup
     with path.open("rb") as file:
         begin = file.read(_MAX_CHECKPOINT_BYTES)
     if begin.startswith(_SQLITE_MAGIC):

@@ -37,7 +37,7 @@ def remove_devices(api: Api, devices: Sequence[SimulatedDevice], done: Callable[
                     troubles[in_words(error)] += 1
             done()
 
-    # Daemons: whoever interrupts the removal does not wait for answers that are under way.
+    # Daemons: an interrupted removal does not wait for answers that are under way.
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_CALLERS, len(waiting)))]
     for thread in threads:
         thread.start()
@@ -50,15 +50,21 @@ def _remove(api: Api, device: SimulatedDevice) -> None:
     path = f"/certificates/{device.certificate_id}"
     arn = _arn(api, path)
     things = [device.thing_name] if device.thing_name is not None else _things(api, arn)
+    for former in (f"/certificates/{each}" for each in device.former_ids):
+        _remove_certificate(api, former, _arn(api, former), things)
+    _remove_certificate(api, path, arn, things)
+    for thing in things:
+        # A template may give its devices a thing that was there before: that one is not this run's to delete.
+        if device.name in thing:
+            _ensure_gone(api, _path(thing))
+
+
+def _remove_certificate(api: Api, path: str, arn: str | None, things: Sequence[str]) -> None:
     if arn is not None:
         for thing in things:
             _ensure_gone(api, f"{_path(thing)}/principals", arn)
         with _gone_is_well():
             remove_certificate(api, path)
-    for thing in things:
-        # A template may give its devices a thing that was there before: that one is not this run's to delete.
-        if device.name in thing:
-            _ensure_gone(api, _path(thing))
 
 
 def _things(api: Api, arn: str | None) -> list[str]:

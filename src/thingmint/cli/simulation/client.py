@@ -46,7 +46,7 @@ class ConnectionLost(Exception):
 
 
 class Client(asyncio.Protocol):
-    """A connected device. Whatever waits for an answer when the connection ends is raised ConnectionLost."""
+    """A connected device. When the connection ends, every wait for an answer raises ConnectionLost."""
 
     _transport: asyncio.Transport
 
@@ -61,7 +61,7 @@ class Client(asyncio.Protocol):
         self._farewell: str | None = None
         self._lost: str | None = None
         self.ended: asyncio.Future[None] = loop.create_future()
-        """Done when the connection has ended, for whatever reason."""
+        """Done when the connection has ended, for any reason."""
 
     @classmethod
     async def connect(cls, target: Target, context: ssl.SSLContext, client_id: str) -> "Client":
@@ -99,7 +99,7 @@ class Client(asyncio.Protocol):
         _require((await self._ask(message, Puback, packet_id)).reason_code)
 
     def expect(self, is_it: Callable[[Publish], bool]) -> "asyncio.Future[Publish]":
-        """Return what will be the next message of which this is true; whoever asks waits for it or cancels it."""
+        """Return a future of the next message that satisfies the condition; the caller awaits it or cancels it."""
         future: asyncio.Future[Publish] = self._loop.create_future()
         if self._lost is not None:
             future.set_exception(ConnectionLost(self._lost))
@@ -117,7 +117,7 @@ class Client(asyncio.Protocol):
         await self.abort()
 
     async def abort(self) -> None:
-        """End the connection at once, whatever is under way."""
+        """End the connection at once, without waiting for anything."""
         if hasattr(self, "_transport"):
             self._transport.abort()
             await asyncio.wait([self.ended])
@@ -145,7 +145,7 @@ class Client(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell whoever waits that nothing will come."""
+        """Tell every waiting caller that no message will come."""
         self._lost = self._farewell or (type(error).__name__ if error else "closed by the service")
         if self._ping is not None:
             self._ping.cancel()

@@ -14,8 +14,10 @@ from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.settings import fail
 from thingmint.cli.simulation import crowd
 from thingmint.cli.simulation.clean_up import remove_devices
+from thingmint.cli.simulation.client import BrokerRefused, ConnectionLost
 from thingmint.cli.simulation.crowd import Schedule
 from thingmint.cli.simulation.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.est import EstBusy, EstTarget, find_est
 from thingmint.cli.simulation.identity import Identity
 from thingmint.cli.simulation.measures import Measures
 from thingmint.cli.simulation.preparation import Made, make_claim, make_template, parameters_of
@@ -27,9 +29,12 @@ from thingmint.host.hardening import harden_process
 from thingmint.host.open_files import most_open_files
 from thingmint.host.words import in_words
 
+ROTATED = "rotated"
+"""The value of ``renew`` that waits for another issuer."""
+
 _INTERRUPTED = 130
 _SPARE_DESCRIPTORS = 64
-_REFUSALS = (LookupError, ServiceRefused, ServiceUnreachable, TargetRefused)
+_REFUSALS = (BrokerRefused, ConnectionLost, EstBusy, LookupError, ServiceRefused, ServiceUnreachable, TargetRefused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,8 @@ class Options:
     duration: float
     publish: float
     reconnect: bool
+    renew: str | None
+    est: str | None
     template: str | None
     parameters: tuple[str, ...]
     topic: str
@@ -81,10 +88,18 @@ def simulate_fleet(data_dir: Path, options: Options, *, is_named: bool) -> None:
 
 
 def _simulate(run: str, made: Made, options: Options, service: Service) -> RunOutcome:
+    est = None if options.renew is None else _est(options, service)
     orders = _prepared(run, made, options, service)
     measures = Measures()
     devices = [SimulatedDevice(f"{run}-{number:05}", orders, measures) for number in range(1, options.devices + 1)]
-    schedule = Schedule(options.concurrency, options.duration, options.publish, options.reconnect)
+    schedule = Schedule(
+        options.concurrency,
+        options.duration,
+        options.publish,
+        options.reconnect,
+        est,
+        options.renew == ROTATED,
+    )
     troubles: list[str] = []
     began = perf_counter()
     with progress(options.devices, measures) as advance:
@@ -102,6 +117,7 @@ def _simulate(run: str, made: Made, options: Options, service: Service) -> RunOu
         measures=measures,
         kept=[*made.names, *_kept(run, devices, options)],
         troubles=troubles,
+        renews=options.renew is not None,
     )
 
 
@@ -140,6 +156,11 @@ def _target(options: Options, service: Service) -> Target:
     return find_target(authority, options.ca_file or service.ca_file(), allow_remote=options.allow_remote)
 
 
+def _est(options: Options, service: Service) -> EstTarget:
+    ca_file = options.ca_file or service.ca_file()
+    return find_est(options.est or service.est(), ca_file, allow_remote=options.allow_remote)
+
+
 def _claim_context(claim: Identity, target: Target) -> ssl.SSLContext:
     try:
         return claim.tls_context(target)
@@ -164,7 +185,7 @@ def _parameters(options: Options) -> Mapping[str, str]:
 
 
 def _require_descriptors(options: Options) -> None:
-    stays = options.duration > 0 or options.reconnect
+    stays = options.duration > 0 or options.reconnect or options.renew is not None
     wanted = (options.devices if stays else min(options.devices, options.concurrency)) + _SPARE_DESCRIPTORS
     most = most_open_files()
     if most is not None and most < wanted:

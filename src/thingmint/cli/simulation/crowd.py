@@ -4,31 +4,56 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from thingmint.cli.simulation.client import BrokerRefused, ConnectionLost
 from thingmint.cli.simulation.device import SimulatedDevice
+from thingmint.cli.simulation.est import EstBusy, EstTarget
+
+ROTATION_SECONDS = 600.0
+"""How long devices wait for another issuer."""
+
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How many devices are busy at a time, how long they stay, how often each publishes, whether they come back."""
+    """How many devices are busy at a time, how long they stay, how often each publishes, whether they come back.
+
+    With ``renew``, they renew their certificates there before they come back; ``after_rotation``, as soon as another
+    issuer is there.
+    """
 
     concurrency: int
     duration: float = 0.0
     publish_per_second: float = 0.0
     reconnect: bool = False
+    renew: EstTarget | None = None
+    after_rotation: bool = False
 
     @property
     def stays(self) -> bool:
         """Whether devices stay connected when they have been provisioned."""
-        return self.duration > 0 or self.reconnect
+        return self.duration > 0 or self.comes_back
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether devices leave and connect again."""
+        return self.reconnect or self.renew is not None
 
 
 async def run(devices: Sequence[SimulatedDevice], schedule: Schedule, advance: Callable[[str], None]) -> None:
     """Let the devices live; tell of each that has ended a phase. However this ends, none is connected afterwards."""
+    known = None
+    if schedule.renew is not None and schedule.after_rotation:
+        known = await asyncio.to_thread(schedule.renew.authorities)
     try:
         await _in_turns(devices, schedule, lambda device: _begin(device, schedule), lambda: advance("begin"))
         if schedule.duration:
             await _hold(_well(devices), schedule, lambda: advance("hold"))
-        if schedule.reconnect:
+        if schedule.renew is not None:
+            if known is not None:
+                await _rotation(schedule.renew, known)
+            await _renew(_well(devices), schedule, schedule.renew, lambda: advance("renew"))
+        if schedule.comes_back:
             await _in_turns(_well(devices), schedule, SimulatedDevice.come_back, lambda: advance("come back"))
         await _in_turns(devices, schedule, SimulatedDevice.leave, lambda: None)
     finally:
@@ -51,7 +76,7 @@ async def _in_turns(
     waiting = iter(devices)
 
     async def work() -> None:
-        # All workers take from one iterator: whoever is free takes the next device.
+        # All workers take from one iterator: a free worker takes the next device.
         for device in waiting:
             await act(device)
             done()
@@ -74,6 +99,30 @@ async def _hold(devices: Sequence[SimulatedDevice], schedule: Schedule, done: Ca
     async with asyncio.TaskGroup() as group:
         for place, device in enumerate(devices):
             group.create_task(hold(device, place))
+
+
+async def _rotation(est: EstTarget, known: frozenset[str]) -> None:
+    """Return when the service has another issuer; raise LookupError if that takes too long."""
+    try:
+        async with asyncio.timeout(ROTATION_SECONDS):
+            while await _authorities(est) in (None, known):  # noqa: ASYNC110  another process changes it
+                await asyncio.sleep(_LOOK_SECONDS)
+    except TimeoutError as error:
+        raise LookupError(f"the service has had no other issuer for {ROTATION_SECONDS:.0f} seconds") from error
+
+
+async def _authorities(est: EstTarget) -> frozenset[str] | None:
+    try:
+        return await asyncio.to_thread(est.authorities)
+    except (BrokerRefused, ConnectionLost, EstBusy, OSError):
+        # A service that is restarted meanwhile is asked again.
+        return None
+
+
+async def _renew(
+    devices: Sequence[SimulatedDevice], schedule: Schedule, est: EstTarget, done: Callable[[], None]
+) -> None:
+    await _in_turns(devices, schedule, lambda device: device.renew(est), done)
 
 
 def _well(devices: Sequence[SimulatedDevice]) -> list[SimulatedDevice]:

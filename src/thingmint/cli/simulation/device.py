@@ -13,9 +13,12 @@ from time import perf_counter
 from typing import Any
 
 import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from thingmint.cli.simulation.client import ANSWER_SECONDS, BrokerRefused, Client, ConnectionLost
-from thingmint.cli.simulation.identity import Identity, new_signing_request
+from thingmint.cli.simulation.est import EstBusy, EstTarget, issuer_of, pem_and_id
+from thingmint.cli.simulation.identity import Identity, new_renewal_request, new_signing_request
 from thingmint.cli.simulation.measures import Measures, Step
 from thingmint.cli.simulation.target import Target
 from thingmint.core.topics.patterns import (
@@ -57,16 +60,19 @@ class _Failed(Exception):
 
 
 class SimulatedDevice:
-    """One device. What it has become is left for whoever removes it."""
+    """One device. Its resources stay until the clean-up removes them."""
 
     def __init__(self, name: str, orders: Orders, measures: Measures) -> None:
         self.name = name
         self.certificate_id: str | None = None
         self.thing_name: str | None = None
+        self.former_ids: list[str] = []
+        """The certificates that were renewed."""
         self.is_registered = False
         self.has_failed = False
         self._orders = orders
         self._measures = measures
+        self._identity: Identity | None = None
         self._context: SSLContext | None = None
         self._client: Client | None = None
         self._sent = 0
@@ -76,7 +82,7 @@ class SimulatedDevice:
         began = perf_counter()
         with self._lasting():
             private_key_pem, given = await self._claim()
-            identity = Identity(given["certificatePem"], private_key_pem)
+            self._identity = identity = Identity(given["certificatePem"], private_key_pem)
             with self._step(Step.RECONNECT):
                 self._context = identity.tls_context(self._orders.target)
                 await self._connect(Step.RECONNECT)
@@ -97,6 +103,37 @@ class SimulatedDevice:
                 # What could not be sent in time is not made up for: devices measure once, not twice.
                 while next_at <= loop.time():
                     next_at += interval
+
+    async def renew(self, est: EstTarget) -> None:
+        """Get a certificate for a new key that replaces the own one, which is in use meanwhile."""
+        identity = self._identity
+        assert identity is not None, "only devices that have begun well renew"
+        with self._lasting(), self._step(Step.RENEW):
+            request = new_renewal_request(identity)
+            csr = x509.load_pem_x509_csr(request.csr_pem.encode()).public_bytes(serialization.Encoding.DER)
+            for attempt in range(_MOST_ATTEMPTS):
+                began = perf_counter()
+                try:
+                    # The same request again, if its answer is lost, is answered with the same certificate.
+                    issued = await asyncio.to_thread(est.renewed, identity, csr)
+                except EstBusy:
+                    self._measures.throttled += 1
+                    await asyncio.sleep(min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS))
+                    continue
+                self._take(issued, request.private_key_pem, perf_counter() - began)
+                return
+            raise BrokerRefused("EST is busy")
+
+    def _take(self, issued: x509.Certificate, private_key_pem: str, seconds: float) -> None:
+        assert self._identity is not None
+        assert self.certificate_id is not None
+        pem, certificate_id = pem_and_id(issued)
+        self._measures.record(Step.RENEW, seconds)
+        self._measures.renewals[issuer_of(self._identity.certificate_pem), issuer_of(pem)] += 1
+        self.former_ids.append(self.certificate_id)
+        self.certificate_id = certificate_id
+        self._identity = Identity(pem, private_key_pem)
+        self._context = self._identity.tls_context(self._orders.target)
 
     async def come_back(self) -> None:
         """Leave, and connect again with the same identity."""
@@ -235,7 +272,7 @@ class SimulatedDevice:
 
     @contextlib.contextmanager
     def _step(self, step: Step) -> Iterator[None]:
-        """Take note of what fails inside as a failure of this step."""
+        """Count an error inside the block as a failure of this step."""
         try:
             yield
         except (BrokerRefused, ConnectionLost) as error:

@@ -21,7 +21,11 @@ class Identity:
 
     def tls_context(self, target: Target) -> ssl.SSLContext:
         """Return a context that shows this identity to the target; raise OSError if certificate and key are no pair."""
-        context = ssl.create_default_context(cafile=target.ca_file)
+        return self.tls_context_for(target.ca_file)
+
+    def tls_context_for(self, ca_file: str) -> ssl.SSLContext:
+        """Return a context that shows this identity to servers of a CA; raise what `tls_context` raises."""
+        context = ssl.create_default_context(cafile=ca_file)
         with in_memory(f"{self.certificate_pem.rstrip()}\n{self.private_key_pem}".encode()) as path:
             context.load_cert_chain(path, password=_no_password)
         return context
@@ -37,8 +41,16 @@ class DeviceKeyRequest:
 
 def new_signing_request(common_name: str) -> DeviceKeyRequest:
     """Return a request for a new P-256 key, as devices make them that cannot afford RSA."""
+    return _new_request(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
+
+
+def new_renewal_request(identity: Identity) -> DeviceKeyRequest:
+    """Return a request for a new key with the subject of an identity."""
+    return _new_request(x509.load_pem_x509_certificate(identity.certificate_pem.encode()).subject)
+
+
+def _new_request(subject: x509.Name) -> DeviceKeyRequest:
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     private_key_pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

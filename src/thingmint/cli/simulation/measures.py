@@ -23,6 +23,7 @@ class Step(StrEnum):
     PUBACK = "puback"
     ROUND_TRIP = "round trip"
     HOLD = "hold"
+    RENEW = "renew"
     RETURN = "return"
 
 
@@ -45,20 +46,22 @@ class Measures:
         self.errors: Counter[tuple[Step, str]] = Counter()
         self.throttled = 0
         """How often a device was told to come back later, and did."""
+        self.renewals: Counter[tuple[str, str]] = Counter()
+        """How many certificates were renewed, by the names of the old and of the new issuer."""
 
     def record(self, step: Step, seconds: float) -> None:
-        """Take note of a step that succeeded."""
+        """Count a step that succeeded."""
         self._seconds.setdefault(step, array("d")).append(seconds)
 
     @contextmanager
     def timing(self, step: Step) -> Iterator[None]:
-        """Take note of how long the block took, unless it fails."""
+        """Record how long the block took, unless it fails."""
         began = perf_counter()
         yield
         self.record(step, perf_counter() - began)
 
     def fail(self, step: Step, kind: str) -> None:
-        """Take note of a step that failed."""
+        """Count a step that failed."""
         self.errors[step, kind] += 1
 
     def count(self, step: Step) -> int:

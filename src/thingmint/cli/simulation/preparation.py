@@ -32,13 +32,13 @@ class Made:
     _removals: list[Callable[[], object]] = field(default_factory=list, repr=False)
 
     def add(self, name: str, removal: Callable[[], object]) -> None:
-        """Take note of something that was made."""
+        """Record a resource that was made."""
         self.names.append(name)
         self._removals.append(removal)
 
     @contextmanager
     def adding(self, name: str, removal: Callable[[], object]) -> Iterator[None]:
-        """Take note of what the block makes, unless it is refused: without an answer it may have been made."""
+        """Record what the block makes, unless it is refused: without an answer it may have been made."""
         try:
             yield
         except ServiceRefused:
@@ -152,5 +152,5 @@ def _claim_statements(template: str) -> list[dict[str, object]]:
 
 
 def _allow(action: str, resource: str) -> dict[str, object]:
-    # Whatever account and region the service calls its own: the certificate is of no other.
+    # The service's own account and region, as the certificate's ARN names them.
     return {"Effect": "Allow", "Action": action, "Resource": f"arn:aws:iot:*:*:{resource}"}

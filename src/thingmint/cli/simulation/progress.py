@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator
 
 from thingmint.cli.simulation.measures import Measures
 
-PHASES = {"begin": "Provisioning", "hold": "Holding", "come back": "Coming back", "remove": "Cleaning up"}
+PHASES = {
+    "begin": "Provisioning",
+    "hold": "Holding",
+    "renew": "Renewing",
+    "come back": "Coming back",
+    "remove": "Cleaning up",
+}
 """The phases of a run, and how people call them."""
 
 

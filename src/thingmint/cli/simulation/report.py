@@ -22,11 +22,17 @@ class RunOutcome:
     measures: Measures
     kept: Sequence[str]
     troubles: Sequence[str]
+    renews: bool = False
 
     @property
     def provisioned(self) -> int:
         """How many devices came back with an identity of their own."""
         return self.measures.count(Step.PROVISIONED)
+
+    @property
+    def lost(self) -> int:
+        """How many devices had an identity, were to renew it, and did not come back."""
+        return self.provisioned - self.measures.count(Step.RETURN)
 
 
 def print_report(outcome: RunOutcome) -> None:
@@ -62,6 +68,7 @@ def print_json(outcome: RunOutcome) -> None:
         "throttled": measures.throttled,
         "latencies_ms": {step: _rounded(asdict(latency)) for step, latency in measures.latencies().items()},
         "errors": [{"step": step, "kind": kind, "count": count} for (step, kind), count in measures.errors.items()],
+        **({"renewals": _renewals(measures), "lost": outcome.lost} if outcome.renews else {}),
         "kept": list(outcome.kept),
         "not_removed": list(outcome.troubles),
     }
@@ -75,10 +82,21 @@ def _lines(outcome: RunOutcome) -> list[str]:
     lines = ["", f"{provisioned}, {messages} messages, in {outcome.seconds:.1f} s (run {outcome.run})"]
     if measures.throttled:
         lines.append(f"told to come back later {measures.throttled} times, which is not in the times of single steps")
+    for (before, after), count in measures.renewals.items():
+        lines.append(f"renewed: {count} certificates of {before} by {after}")
+    if outcome.renews:
+        lines.append(f"lost: {outcome.lost} devices")
     lines += [f"failed: {count} × {step}: {kind}" for (step, kind), count in measures.errors.most_common()]
     lines += [f"kept: {name}" for name in outcome.kept]
     lines += [f"not removed: {trouble}" for trouble in outcome.troubles]
     return lines
+
+
+def _renewals(measures: Measures) -> list[dict[str, object]]:
+    return [
+        {"old_issuer": before, "new_issuer": after, "count": count}
+        for (before, after), count in measures.renewals.items()
+    ]
 
 
 def _rounded(members: dict[str, float]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from thingmint.cli.connection import Connection, SignedClient, find_connection
 from thingmint.cli.simulation.api import Api
 from thingmint.cli.simulation.target import require_loopback_url
+from thingmint.data_directory.handover import read_endpoints
 
 
 class Service:
@@ -34,6 +35,13 @@ class Service:
         if ca_file is None:
             raise LookupError("nothing says what vouches for the gateway's certificate: name the file with --ca")
         return ca_file
+
+    def est(self) -> str:
+        """Return the URL of EST; raise LookupError if the service of the data directory does not serve it."""
+        endpoints = read_endpoints(self._data_dir)
+        if endpoints is None or endpoints.est is None:
+            raise LookupError("the service does not serve EST: start it with --est ADDRESS, or name the URL with --est")
+        return endpoints.est
 
     def close(self) -> None:
         """End what is under way, in other threads too."""

@@ -1,6 +1,6 @@
 """Owns where simulated devices connect to; refuses to know what they do there.
 
-A fleet's load is an attack on whoever did not ask for it: other machines than this one have to be asked for.
+A simulated fleet can overload a service. Machines other than this one need an explicit option.
 """
 
 import ipaddress

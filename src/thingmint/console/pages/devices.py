@@ -79,18 +79,18 @@ async def act(visit: Visit) -> Response:
 async def watch(visit: Visit) -> Response:
     """Return the page that watches a topic filter."""
     topic_filter = visit.query("filter")
-    refusal = _refusal_of_watch(visit, topic_filter) if topic_filter else None
+    refusal = await _refusal_of_watch(visit, topic_filter) if topic_filter else None
     return visit.page("watch.html", filter=topic_filter, refusal=refusal)
 
 
 async def watched(visit: Visit) -> Response:
     """Send the messages of a topic filter as they come; each of them once its topic is allowed."""
     topic_filter = visit.query("filter")
-    _require_watch(visit, topic_filter)
+    await _require_watch(visit, topic_filter)
 
     def may_see(topic: str) -> bool:
         try:
-            authorize(visit.caller, "iot:Receive", iot_arn(visit.scope, f"topic/{topic}"), {})
+            authorize(visit.caller, "iot:Receive", iot_arn(visit.scope, f"topic/{topic}"), visit.conditions)
         except AccessDenied:
             return False
         return True
@@ -126,18 +126,18 @@ def _row(visit: Visit, message: WatchedMessage, dropped: int) -> str:
     return visit.pages.render("watched_part.html", {**values, "at": visit.authority.clock.now()})
 
 
-def _refusal_of_watch(visit: Visit, topic_filter: str) -> str | None:
+async def _refusal_of_watch(visit: Visit, topic_filter: str) -> str | None:
     try:
-        _require_watch(visit, topic_filter)
+        await _require_watch(visit, topic_filter)
     except ThingmintError as error:
         return error.message
     return None
 
 
-def _require_watch(visit: Visit, topic_filter: str) -> None:
+async def _require_watch(visit: Visit, topic_filter: str) -> None:
     if not topic_filter:
         raise InvalidRequest("Give a topic filter")
-    authorize(visit.caller, "iot:Subscribe", iot_arn(visit.scope, f"topicfilter/{topic_filter}"), {})
+    await visit.require("iot:Subscribe", iot_arn(visit.scope, f"topicfilter/{topic_filter}"))
 
 
 def _client(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Fleets: owns templates with a preview of what they come to, claims, own CAs, bulk tasks, and why devices failed."""
+"""Fleets: owns templates with a preview of their plans, claims, own CAs, bulk tasks, and why devices failed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -97,7 +97,7 @@ async def change(visit: Visit) -> Response:
 
 
 async def preview(visit: Visit) -> Response:
-    """Show what the template comes to with these parameters. Nothing is stored."""
+    """Show the template's plan with these parameters. Nothing is stored."""
     name = visit.named("template")
     template = await visit.call("DescribeProvisioningTemplate", templateName=name)
     given = {key.removeprefix("parameter:"): value for key, value in visit.form.items() if key.startswith("parameter:")}

@@ -63,7 +63,7 @@ async def events(visit: Visit) -> Response:
 
 async def _shown(visit: Visit) -> Shown:
     counts_refusal = await visit.refusal_of(_LIST_CERTIFICATES)
-    status_refusal = await visit.refusal_of(READ_STATUS)
+    status_refusal = await visit.refusal_of_service(READ_STATUS)
     changes_refusal = await visit.refusal_of(READ_AUDIT)
     node, live = visit.services.node, visit.services.live
     may_see_node = status_refusal is None

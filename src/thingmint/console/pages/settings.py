@@ -10,7 +10,7 @@ from thingmint.console.visit import Visit
 
 async def show(visit: Visit) -> Response:
     """Return the page."""
-    await visit.require(READ_SETTINGS)
+    await visit.require_of_service(READ_SETTINGS)
     found = visit.services.node.settings()
     groups = [(group, list(members)) for group, members in groupby(found, key=lambda each: each.group)]
     return visit.page("settings.html", groups=groups)

@@ -28,7 +28,7 @@ class AutoRegistrationStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RegistrationConfig:
-    """What becomes of a device whose certificate was registered at its first connection.
+    """What happens to a device whose certificate was registered at its first connection.
 
     Its template is given by its text or by its name, and ``role_arn`` is kept as it was given.
     """

@@ -39,7 +39,7 @@ class CertificateProvider:
         return certificate_provider_arn(self.scope, self.name)
 
     def is_retry_of(self, present: "CertificateProvider") -> bool:
-        """Say whether this one asks for what the present one was made by: the same token, in the same words."""
+        """Return whether this one asks for what the present one was made by: the same token, in the same words."""
         same = replace(self, created_at=present.created_at, modified_at=present.modified_at)
         return self.client_token is not None and same == present
 

@@ -80,7 +80,7 @@ def offered_to(account: AccountId, candidates: Sequence[Certificate], certificat
     """Return the certificate that waits for the account to accept or to reject it.
 
     The candidates are all certificates with the id in the region: several accounts may have registered the same one.
-    Raises TransferCompleted if the account's transfer has come to its end, InvalidRequest if the account may not do
+    Raises TransferCompleted if the account's transfer has ended, InvalidRequest if the account may not do
     this, ResourceNotFound if it has nothing to do with the certificate.
     """
     for certificate in candidates:

@@ -49,6 +49,18 @@ def _of(name: str, *actions: str) -> ConditionKey:
     return ConditionKey(name, frozenset(actions))
 
 
+_CREATING_WITH_TAGS = (
+    "iot:CreateBillingGroup",
+    "iot:CreateCertificateProvider",
+    "iot:CreatePolicy",
+    "iot:CreateProvisioningTemplate",
+    "iot:CreateRoleAlias",
+    "iot:CreateThingGroup",
+    "iot:CreateThingType",
+    "iot:RegisterCACertificate",
+)
+
+# Held against what operations give, and these against AWS's reference: tests/contract/test_authorization_reference.py.
 CALLER_KEYS: tuple[ConditionKey, ...] = (
     _of("aws:CurrentTime"),
     _of("aws:EpochTime"),
@@ -59,12 +71,12 @@ CALLER_KEYS: tuple[ConditionKey, ...] = (
     _of("aws:PrincipalType"),
     _of("aws:Referer"),
     _of("aws:RequestedRegion"),
-    _of(f"aws:RequestTag/{_TAG_KEY}"),
+    _of(f"aws:RequestTag/{_TAG_KEY}", *_CREATING_WITH_TAGS, "iot:TagResource"),
     _of("aws:ResourceAccount"),
     _of(f"aws:ResourceTag/{_TAG_KEY}"),
     _of("aws:SecureTransport"),
     _of("aws:SourceIp"),
-    _of("aws:TagKeys"),
+    _of("aws:TagKeys", *_CREATING_WITH_TAGS, "iot:TagResource", "iot:UntagResource"),
     _of("aws:TokenIssueTime"),
     _of("aws:UserAgent"),
     _of("aws:userid"),

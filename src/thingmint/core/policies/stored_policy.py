@@ -88,7 +88,7 @@ def parse_document(text: str) -> Policy:
 
 
 def parse_version_id(name: PolicyName, text: str) -> int:
-    """Return the number of a version id; raise ResourceNotFound if no version bears such an id."""
+    """Return the number of a version id; raise ResourceNotFound if no version has this id."""
     number = int(text) if _VERSION_ID.fullmatch(text) else 0
     if not FIRST_VERSION <= number <= _MAX_VERSION:
         raise version_not_found(name, text)

@@ -23,5 +23,5 @@ class ClaimCertificate:
     expires_at: datetime
 
     def is_valid_at(self, at: datetime) -> bool:
-        """Say whether the claim may still be used. RFC 5280, 4.1.2.5: the period includes its last second."""
+        """Return whether the claim may still be used. RFC 5280, 4.1.2.5: the period includes its last second."""
         return at < self.expires_at + timedelta(seconds=1)

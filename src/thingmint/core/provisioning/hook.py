@@ -12,9 +12,13 @@ from thingmint.core.identifiers import CertificateId
 
 @dataclass(frozen=True, slots=True)
 class HookQuestion:
-    """Who wants to be provisioned with which template and parameters."""
+    """Who wants to be provisioned with which template and parameters.
 
-    claim_certificate_id: CertificateId
+    ``claim_certificate_id`` is the certificate that the device asks with. It is empty where the caller has an access
+    key, and so is ``client_id`` where there is no MQTT connection.
+    """
+
+    claim_certificate_id: str
     certificate_id: CertificateId
     certificate_pem: str
     template_arn: str

@@ -32,7 +32,7 @@ class Ownership:
     expires_at: datetime
 
     def is_valid_at(self, at: datetime) -> bool:
-        """Say whether the token may still be used."""
+        """Return whether the token may still be used."""
         return at < self.expires_at
 
 

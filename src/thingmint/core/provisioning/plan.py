@@ -1,4 +1,4 @@
-"""Owns what a provisioning template comes to for one device: which thing, certificate and policies there shall be.
+"""Owns the plan of a provisioning template for one device: which thing, certificate and policies there shall be.
 
 A pure function of template, parameters and certificate; what exists already is for those who carry the plan out.
 """
@@ -56,7 +56,7 @@ class CertificateFacts:
 
 @dataclass(frozen=True, slots=True)
 class ThingPlan:
-    """A thing that shall be, and what becomes of it if it is already; None where the template says nothing."""
+    """A thing that shall exist, and what to do if it exists already; None where the template says nothing."""
 
     logical_id: str
     name: ThingName
@@ -120,7 +120,7 @@ class PolicyPlan:
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningPlan:
-    """All that a template comes to."""
+    """The whole plan of a template."""
 
     thing: ThingPlan | None
     certificate: CertificatePlan | None
@@ -141,7 +141,7 @@ class ProvisioningPlan:
 def plan(
     template: Template, parameters: Mapping[str, str], certificate: CertificateFacts | None = None
 ) -> ProvisioningPlan:
-    """Return what the template comes to; raise InvalidParameters if it comes to nothing with these parameters.
+    """Return the template's plan; raise InvalidParameters if there is none with these parameters.
 
     Parameters that the template does not declare are ignored, and so are those that only the service may set. At a
     first connection every declared parameter needs a value, used or not.

@@ -1,4 +1,4 @@
-"""Owns policies whose text depends on the device: what a template's functions inside a PolicyDocument come to.
+"""Owns policies whose text depends on the device: the results of a template's functions inside a PolicyDocument.
 
 A device's values are put inside JSON strings only, and only where they name something: in resources and in the values
 of conditions. They have no character with a meaning in policies, topics or JSON, and are never empty, so that no value
@@ -33,7 +33,7 @@ _MEANING = "letters, digits and any of _.:=@,-"
 
 
 class NotAPolicy(InvalidParameters):
-    """What a document comes to with these values is no policy."""
+    """With these values the document is not a policy."""
 
 
 class Document(Protocol):
@@ -70,7 +70,7 @@ class ChosenDocument:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A function in the place of a text or, where its value is a list, of a list of texts."""
+    """A function in place of a text or, where its value is a list, of a list of texts."""
 
     path: str
     value: TextValue | Split
@@ -181,7 +181,7 @@ def _substituted(
 def _text(path: str, value: TextValue, resolution: Resolution) -> str:
     if isinstance(value, Substitution):
         node = _put(path, value, resolution)
-        assert isinstance(node.value, str), "a substitution comes to a text"
+        assert isinstance(node.value, str), "a substitution results in a text"
         return node.value
     text = value.text(resolution)
     what = f"the value of {value.name}" if isinstance(value, Reference) else "what is selected"

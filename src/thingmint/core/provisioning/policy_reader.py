@@ -1,6 +1,6 @@
 """Owns how the PolicyDocument of a template is written: text, object, or either with functions inside.
 
-Whatever does not depend on the device is checked here with samples of what devices may give, before any device comes.
+What does not depend on the device is checked here with samples of what devices may give, before any device comes.
 """
 
 import re
@@ -136,7 +136,7 @@ class PolicyReader:
         return Put(path, value)
 
     def _try(self, document: Document, path: str, text: str | None = None) -> None:
-        """Raise InvalidRequest if the document is no policy whatever a device gives."""
+        """Raise InvalidRequest if the document is not a policy for any values from devices."""
         try:
             document.text(_Samples(self._defaults, self._mappings))
         except NotAPolicy as error:

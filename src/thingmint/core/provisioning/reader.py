@@ -96,7 +96,7 @@ class ValueReader:
         }
 
     def text(self, node: Node, path: str) -> TextValue:
-        """Return a value that comes to one text; raise InvalidRequest if it is malformed."""
+        """Return a value whose result is one text; raise InvalidRequest if it is malformed."""
         if not isinstance(node.value, Members):
             return Literal(plain_text(node, path))
         name, argument = _function(node.value, path)
@@ -106,7 +106,7 @@ class ValueReader:
         return read(argument, f"{path}.{name}")
 
     def listing(self, node: Node, path: str) -> ListValue:
-        """Return a value that comes to a list of texts; raise InvalidRequest if it is malformed."""
+        """Return a value whose result is a list of texts; raise InvalidRequest if it is malformed."""
         if isinstance(node.value, tuple):
             return Items(tuple(self.text(each, f"{path}[{index}]") for index, each in enumerate(node.value)))
         if not isinstance(node.value, Members):

@@ -1,4 +1,4 @@
-"""Owns which registration configurations a CA certificate can have: what becomes of devices that first connect."""
+"""Owns which registration configurations a CA certificate can have: what happens when its devices first connect."""
 
 import re
 

@@ -154,7 +154,7 @@ def failed(task: RegistrationTask, message: str, at: datetime) -> RegistrationTa
 def stopped(task: RegistrationTask, at: datetime) -> RegistrationTask:
     """Return the task as one that is to stop; the same task if it is to stop or has stopped already.
 
-    Raises InvalidRequest for a task that has come to its end.
+    Raises InvalidRequest for a task that has ended.
     """
     if task.status in (TaskStatus.CANCELLING, TaskStatus.CANCELLED):
         return task
@@ -250,5 +250,5 @@ def report_lines(outcomes: Sequence[LineOutcome], kind: ReportType) -> bytes:
 
 
 def _report(line: InputLine, **members: object) -> str:
-    # In ASCII: whatever a message quotes, a report is text that every store and every reader takes.
+    # In ASCII: a report is text that every store and every reader takes, also if a message quotes other characters.
     return json.dumps({"lineNumber": line.number, "offset": line.offset, **members}, separators=(",", ":"))

@@ -1,6 +1,6 @@
 """Owns how provisioning templates declare resources: their properties and override settings; names what is wrong where.
 
-Whatever does not depend on parameters is checked here, before any device comes.
+Everything that does not depend on parameters is checked here, before any device comes.
 """
 
 from collections.abc import Callable, Iterable, Mapping

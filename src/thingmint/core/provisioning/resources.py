@@ -1,6 +1,6 @@
 """Owns the resources that provisioning templates declare, and the words for what shall become of them.
 
-Refuses to know how templates are written; what one comes to for one device is worked out in the plan.
+Does not know how templates are written; the plan works out the result of one for one device.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class ResourceType(StrEnum):
 
 
 class Override(StrEnum):
-    """What becomes of a property of a resource that exists already."""
+    """What to do with a property of a resource that exists already."""
 
     DO_NOTHING = "DO_NOTHING"
     REPLACE = "REPLACE"
@@ -99,7 +99,7 @@ def derived_policy_name(document: str) -> PolicyName:
 
 
 def parse_status(text: str) -> CertificateStatus:
-    """Return the status, in whatever case it is written; raise InvalidRequest unless a template may ask for it."""
+    """Return the status, written in upper or lower case; raise InvalidRequest unless a template may ask for it."""
     return _choice(text, _STATUSES)
 
 

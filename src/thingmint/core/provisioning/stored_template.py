@@ -72,7 +72,7 @@ class TemplateVersionEntry:
 class ProvisioningTemplate:
     """A provisioning template in the registry; name and type never change, ``last_version`` only grows.
 
-    ``generation_id`` is its identity: no template before or after it has the same, whatever its name.
+    ``generation_id`` is its identity: no template before or after it has the same, also under the same name.
     """
 
     scope: Scope

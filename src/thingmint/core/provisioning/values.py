@@ -1,6 +1,6 @@
-"""Owns the values of provisioning templates: texts, references to parameters and functions, and what they come to.
+"""Owns the values of provisioning templates: texts, references to parameters and functions, and their results.
 
-Refuses to know which resources a template declares. Every value is worked out once, and all that one template comes to
+Refuses to know which resources a template declares. Every value is worked out once, and the results of one template
 has a bound, so that functions inside functions cannot blow it up.
 """
 
@@ -52,18 +52,18 @@ class Resolution:
         """Count text that has come up; raise InvalidParameters beyond the bound."""
         self._left -= characters
         if self._left < 0:
-            raise InvalidParameters(f"the template comes to more than {MAX_CHARACTERS} characters")
+            raise InvalidParameters(f"the template's values have more than {MAX_CHARACTERS} characters")
 
 
 class TextValue(Protocol):
-    """A value that comes to one text."""
+    """A value whose result is one text."""
 
     def text(self, resolution: Resolution) -> str:
         """Return the text; raise InvalidParameters if the parameters do not give it."""
 
 
 class ListValue(Protocol):
-    """A value that comes to a list of texts."""
+    """A value whose result is a list of texts."""
 
     def texts(self, resolution: Resolution) -> tuple[str, ...]:
         """Return the texts; raise InvalidParameters if the parameters do not give them."""

@@ -15,7 +15,7 @@ _VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
 
 
 def ensure_attribute_name(name: str) -> None:
-    """Raise InvalidRequest unless an attribute may bear the name."""
+    """Raise InvalidRequest unless an attribute may have the name."""
     if not _NAME.fullmatch(name):
         raise InvalidRequest(f"the name of an attribute matches {_NAME.pattern}; {name!r} does not")
 

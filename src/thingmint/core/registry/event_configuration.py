@@ -31,5 +31,5 @@ class EventConfigurations:
     modified_at: datetime | None = None
 
     def is_enabled(self, event_type: EventType) -> bool:
-        """Say whether events of this type are wanted; as at AWS, none is until it was asked for."""
+        """Return whether events of this type are wanted; as at AWS, none is until it was asked for."""
         return self.switched.get(event_type, False)

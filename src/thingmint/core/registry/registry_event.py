@@ -26,7 +26,7 @@ class EventOperation(StrEnum):
     REMOVED = "REMOVED"
 
 
-# What becomes of a group's place below its parent.
+# What happened to a group's place below its parent.
 _OF_PLACE = {EventOperation.CREATED: EventOperation.ADDED, EventOperation.DELETED: EventOperation.REMOVED}
 
 

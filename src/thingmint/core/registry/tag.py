@@ -47,7 +47,7 @@ def taggable(scope: Scope, arn: str) -> Taggable | None:
     kind, slash, name = arn.removeprefix(iot_arn(scope, "")).partition("/")
     if not slash or kind not in _KINDS:
         return None
-    # Ids are looked up in lower case, whatever the case in which they were sent.
+    # Ids are looked up in lower case, whichever case they were sent in.
     return Taggable(scope, TaggableKind(kind), name.lower() if kind == TaggableKind.CA_CERTIFICATE else name)
 
 

@@ -49,7 +49,7 @@ class Thing:
         return self.name
 
     def has_configuration_of(self, other: "Thing") -> bool:
-        """Say whether both were asked for in the same words, so that creating one again changes nothing."""
+        """Return whether both were asked for in the same words, so that creating one again changes nothing."""
         return (
             self.name == other.name
             and self.type_name == other.type_name

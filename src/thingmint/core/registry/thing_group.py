@@ -58,7 +58,7 @@ class ThingGroup:
         return GroupPath((*self.ancestors, self.name))
 
     def has_configuration_of(self, other: "ThingGroup") -> bool:
-        """Say whether both were asked for in the same words, so that creating one again changes nothing."""
+        """Return whether both were asked for in the same words, so that creating one again changes nothing."""
         return self.path == other.path and self.description == other.description and self.attributes == other.attributes
 
 
@@ -83,7 +83,7 @@ class BillingGroup:
         return billing_group_arn(self.scope, self.name)
 
     def has_configuration_of(self, other: "BillingGroup") -> bool:
-        """Say whether both were asked for in the same words, so that creating one again changes nothing."""
+        """Return whether both were asked for in the same words, so that creating one again changes nothing."""
         return self.name == other.name and self.description == other.description
 
 

@@ -12,8 +12,10 @@ from thingmint.core.registry.description import ensure_description
 # AWS's developer guide, "Thing types": at most three searchable attributes, which a change cannot reach, and five
 # minutes between deprecation and deletion.
 MAX_SEARCHABLE_ATTRIBUTES = 3
+# Not documented by AWS. A page of a list has up to 250 types with all of their attributes; a thing has 50 at most.
+MAX_PROPAGATING_ATTRIBUTES = 50
 DELETABLE_AFTER = timedelta(minutes=5)
-# AWS's words, whatever the wait is: Terraform's provider waits and tries again when it reads them.
+# AWS's words, for any length of the wait: Terraform's provider waits and tries again when it reads them.
 WAIT_BEFORE_DELETION = "Please wait for 5 minutes after deprecation and then retry deleting the thing type"
 
 _USER_PROPERTY_KEY = re.compile(r"[a-zA-Z0-9:$.]{1,128}")
@@ -42,6 +44,15 @@ class PropagatingAttribute:
             raise InvalidRequest(
                 f"a connectionAttribute matches {_CONNECTION_ATTRIBUTE.pattern}; {self.connection_attribute!r} does not"
             )
+
+
+def ensure_few_propagating_attributes(count: int) -> None:
+    """Raise InvalidRequest if a request gives a thing type more propagating attributes than it may have.
+
+    A type that an earlier version stored may have more.
+    """
+    if count > MAX_PROPAGATING_ATTRIBUTES:
+        raise InvalidRequest(f"a thing type has at most {MAX_PROPAGATING_ATTRIBUTES} propagating attributes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,11 @@ def note_of(key: LogKey, body: bytes, signature: bytes) -> str:
     return f"{body.decode()}\n— {key.origin} {_base64(key.key_id + signature)}\n"
 
 
+def origin_of(note: str) -> str:
+    """Return the origin that the first line of a checkpoint names."""
+    return note.partition("\n")[0]
+
+
 def read_checkpoint(note: str, key: LogKey) -> SignedCheckpoint:
     """Return the checkpoint of the note, its signatures by the key unverified.
 

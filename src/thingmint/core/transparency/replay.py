@@ -1,24 +1,10 @@
 """Owns what the registry must hold according to the leaves of the log; knows neither tables nor the tree."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-REVOKED = "REVOKED"
-_DELETIONS = frozenset({"DeleteCertificate", "DeleteCACertificate"})
-_ACCEPTED = "AcceptCertificateTransfer"
-_DECODER = json.JSONDecoder()
-# Every leaf that decides over a certificate says its status, and no other leaf needs to be read.
-_TELLS_STATUS = b'"status":"'
-
-
-class Subject(NamedTuple):
-    """A certificate or CA certificate of an account: ``cert/ID`` or ``cacert/ID``."""
-
-    account: str
-    region: str
-    name: str
+from thingmint.core.transparency.told import REVOKED, Subject, told_by
 
 
 class Logged(NamedTuple):
@@ -51,19 +37,17 @@ class Replay:
 
     def apply(self, index: int | None, leaf: bytes) -> None:
         """Take the next leaf; without an index it is of an entry that has no place yet."""
-        if _TELLS_STATUS not in leaf:
+        told = told_by(leaf)
+        if told is None:
             return
-        told, _ = _DECODER.raw_decode(leaf.decode("ascii"))
-        facts, action = told["facts"], told["action"]
-        certificate_id = facts.get("certificate_id")
-        name = f"cert/{certificate_id}" if certificate_id else told["subject"]
-        if not name or "status" not in facts:
-            return
-        subject = Subject(told["account"], told["region"], name)
-        if action in _DELETIONS or _has_left(action, facts, subject):
-            self._logged.pop(subject, None)
-        elif "source_account" not in facts or _belongs(action, facts, subject):
-            self._set(subject, index, facts)
+        if told.is_gone:
+            self._logged.pop(told.subject, None)
+        elif told.is_of_owner:
+            self._set(told.subject, index, told.facts)
+
+    def knows(self, subject: Subject) -> bool:
+        """Return whether a leaf has told of the certificate."""
+        return subject in self._logged
 
     def compare(self, present: Present, *, is_whole: bool = True) -> Iterator[str]:
         """Yield what of a row does not agree with the log; without all of its leaves, a row may have none."""
@@ -100,16 +84,6 @@ class Replay:
             facts.get("serial_number") or (before.serial_number if before else None),
             facts.get("issuer_id") or (before.issuer_id if before else None),
         )
-
-
-def _has_left(action: str, facts: dict[str, str], subject: Subject) -> bool:
-    return action == _ACCEPTED and subject.account == facts.get("source_account")
-
-
-def _belongs(action: str, facts: dict[str, str], subject: Subject) -> bool:
-    # A transfer has a leaf for each of its two accounts; until it is accepted the first one has the certificate.
-    owner = "target_account" if action == _ACCEPTED else "source_account"
-    return subject.account == facts.get(owner)
 
 
 def _row(subject: Subject) -> str:

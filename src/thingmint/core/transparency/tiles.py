@@ -97,3 +97,15 @@ def split_hashes(tile: bytes) -> list[bytes]:
 def bundle_of(entries: list[bytes]) -> bytes:
     """Return the entries as a bundle; raise OverflowError if one is longer than 65,535 bytes."""
     return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
+
+
+def split_bundle(bundle: bytes) -> list[bytes]:
+    """Return the entries of a bundle; raise ValueError if it is none."""
+    entries, at = [], 0
+    while at < len(bundle):
+        end = at + 2 + int.from_bytes(bundle[at : at + 2], "big")
+        if end > len(bundle) or at + 2 > len(bundle):
+            raise ValueError("a bundle of entries ends inside of an entry")
+        entries.append(bundle[at + 2 : end])
+        at = end
+    return entries

@@ -1,6 +1,6 @@
 """Owns reading certificates that somebody else issued, and what is asked of each of them; knows no registry, no clock.
 
-Nothing of such a certificate is trusted before it was checked, and whatever its bytes hold ends in CertificateInvalid.
+No part of such a certificate is trusted before it was checked. Bytes that are not acceptable raise CertificateInvalid.
 """
 
 import hashlib

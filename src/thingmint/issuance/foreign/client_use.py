@@ -1,6 +1,6 @@
 """Owns whether a foreign certificate may be used by a TLS client, and its CA's for such; knows no registry, no clock.
 
-An operator may register a certificate whatever it is for. These rules are for what registers itself: a CA that signs
+An operator may register a certificate for any use. These rules are for what registers itself: a CA that signs
 web servers, too, must not make every one of them a device.
 """
 

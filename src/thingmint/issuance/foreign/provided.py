@@ -20,7 +20,7 @@ _EMPTY_NAME = b"\x30\x00"
 def load_provided_pem(pem: str, request: SigningRequest, at: datetime) -> ForeignCertificate:
     """Return the certificate if it is valid at this time and has the request's key and subject.
 
-    Raises CertificateInvalid: whoever signed it may have answered another request.
+    Raises CertificateInvalid: the provider may have answered another request.
     """
     certificate = load_foreign_pem(pem, "certificate of the certificate provider")
     ensure_acceptable(certificate, at)

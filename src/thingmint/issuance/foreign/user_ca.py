@@ -66,7 +66,7 @@ def ensure_issued_by(certificate: ForeignCertificate, ca_certificate: ForeignCer
 
 
 def is_issued_by(certificate: ForeignCertificate, ca_certificate: ForeignCertificate) -> bool:
-    """Say whether the certificate names the CA as its issuer and is signed with the CA's key."""
+    """Return whether the certificate names the CA as its issuer and is signed with the CA's key."""
     try:
         ensure_issued_by(certificate, ca_certificate)
     except CertificateInvalid:
@@ -75,7 +75,7 @@ def is_issued_by(certificate: ForeignCertificate, ca_certificate: ForeignCertifi
 
 
 def carries_code(verification: ForeignCertificate, code: str) -> bool:
-    """Say whether the only common name of the verification certificate is the code.
+    """Return whether the only common name of the verification certificate is the code.
 
     With the CA's signature this proves that the caller, who was given the code, has the CA's key.
     """

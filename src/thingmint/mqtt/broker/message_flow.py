@@ -1,4 +1,4 @@
-"""Owns what becomes of a published message in one account: who gets it, whether there is room for it, what makes room.
+"""Owns the way of a message in one account: which sessions get it, whether it fits, which messages are dropped for it.
 
 A message of QoS 1 is either taken for all of its receivers or refused before anyone has it: room for it is taken first.
 Afterwards a receiver loses it only by its own bounds. Where room is short, the account that takes most gives up the

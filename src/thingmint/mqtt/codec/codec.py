@@ -1,7 +1,7 @@
 """Owns the way between frames and packets, for servers and for clients; refuses to know connections and sessions.
 
-Decoding is strict: what MQTT calls malformed or a protocol error is PacketRefused, and nothing else is ever raised,
-whatever the bytes. Three judgements are left to the caller, who answers them in other ways than by ending the
+Decoding is strict: what MQTT calls malformed or a protocol error is PacketRefused, and nothing else is raised for
+any bytes. Three judgements are left to the caller, who answers them in other ways than by ending the
 connection: whether a topic filter is valid, whether a client id is acceptable, and that QoS 2 is not served.
 """
 

@@ -1,7 +1,7 @@
 """Owns the cutting of a stream of bytes into MQTT packets; refuses to know what is in them.
 
 A packet that is too large is refused by its first bytes, before any of its body is kept. What is fed is kept until it
-is taken: whoever feeds stops reading from the socket while packets remain to be taken.
+is taken: the caller stops reading from the socket while packets remain to be taken.
 """
 
 from typing import Final, NamedTuple

@@ -126,7 +126,7 @@ class PropertyBytes(Generic[_Properties]):
             return self.none
         if cursor.offset + length > len(cursor.body):
             raise malformed("The properties are longer than the packet")
-        # A cursor of their own: what reaches beyond their end is malformed (MQTT 5, 4.13), whatever its value.
+        # A cursor of their own: a property that reaches beyond their end is malformed for any value (MQTT 5, 4.13).
         block = Cursor(cursor.take(length))
         values: dict[str, object] = {}
         # Lists: tuples would be copied for each of the thousands of user properties that fit in a packet.

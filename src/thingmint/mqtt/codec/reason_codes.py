@@ -1,4 +1,4 @@
-"""Owns MQTT 5's reason codes and the one refusal of whatever breaks the protocol; knows no packet."""
+"""Owns MQTT 5's reason codes and the refusal of bytes that violate the protocol; knows no packet."""
 
 from enum import IntEnum
 

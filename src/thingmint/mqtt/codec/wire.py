@@ -23,7 +23,7 @@ def violation(message: str) -> PacketRefused:
 
 
 class Cursor:
-    """Reads a packet's body from its start to its end; whatever is wrong is PacketRefused."""
+    """Reads a packet's body from its start to its end; raises PacketRefused for every error."""
 
     __slots__ = ("body", "offset")
 
@@ -32,7 +32,7 @@ class Cursor:
         self.offset = offset
 
     def at_end(self) -> bool:
-        """Say whether nothing is left."""
+        """Return whether nothing is left."""
         return self.offset == len(self.body)
 
     def take(self, count: int) -> bytes:

@@ -9,6 +9,7 @@ import logging
 from datetime import datetime
 
 from thingmint.core.identifiers import certificate_id_of
+from thingmint.host.peer_tls import Peer
 from thingmint.mqtt.codec.packets import Connect, Disconnect, Pingreq, Pingresp, Puback, Publish, Subscribe, Unsubscribe
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconnected, DisconnectReason, Refused
@@ -23,7 +24,6 @@ from thingmint.mqtt.gateway.request_turns import next_in_turn, take_acknowledgem
 from thingmint.mqtt.gateway.roster import Roster
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import connect_refused
-from thingmint.mqtt.transport.tls import Peer
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 from thingmint.mqtt.transport.writer import Writer
 

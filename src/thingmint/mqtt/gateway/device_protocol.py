@@ -1,5 +1,5 @@
 """Owns the protocol's state on one connection: bytes in, requests out; packets in, bytes out. Refuses to know sockets,
-policies, and what becomes of messages.
+policies, and what happens to messages.
 
 The limits are AWS IoT's. What breaks the protocol or a limit is PacketRefused, and the connection must end with it.
 """

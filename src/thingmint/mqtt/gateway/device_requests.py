@@ -1,4 +1,4 @@
-"""Owns what becomes of PUBLISH, SUBSCRIBE and UNSUBSCRIBE: refused, kept on the connection, or given to the data plane.
+"""Owns the handling of PUBLISH, SUBSCRIBE and UNSUBSCRIBE: refused, kept on the connection, or given to the data plane.
 
 MQTT 3.1.1 has no way to refuse a message or to say why, so AWS IoT ends the connection there. MQTT 5 has, for all but
 messages of QoS 0.

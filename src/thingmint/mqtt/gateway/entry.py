@@ -4,6 +4,7 @@ import uuid
 from typing import Protocol, TypeVar
 
 from thingmint.core.identifiers import Scope
+from thingmint.host.peer_tls import Peer
 from thingmint.mqtt.codec.packets import Connect
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Loss
@@ -13,7 +14,6 @@ from thingmint.mqtt.gateway.roster import Roster, RosterEntry
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import Admitted, NotAdmitted, admit
 from thingmint.mqtt.rights.will_right import DeviceWillRight
-from thingmint.mqtt.transport.tls import Peer
 
 
 class Entering(RosterEntry, Protocol):

@@ -54,6 +54,6 @@ class EventListeners:
 
     def tell(self, scope: Scope, topic: str, payload: bytes) -> None:
         """Tell an event of an account to each of its devices that listens to it."""
-        # As of now: whoever is told may end of it.
+        # A copy: a listener may end while it is notified.
         for device in tuple(self._by_account.get(scope, ())):
             device.told(topic, payload)

@@ -15,6 +15,7 @@ from OpenSSL import SSL
 
 from thingmint.core.identifiers import Scope
 from thingmint.core.policies.target import CertificateTarget
+from thingmint.host.proxied import TrustedProxies
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DataPlane
@@ -61,6 +62,8 @@ class Gateway:
         observe_connections: Callable[[int], None] | None = None,
         counters: Counters | None = None,
         observe_turned_away: Callable[[int], None] | None = None,
+        shares_ports: bool = False,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self._limits = limits or GatewayLimits()
         self._counters = counters or Counters()
@@ -78,6 +81,8 @@ class Gateway:
             limits=self._limits,
             observe_connections=observe_connections,
             observe_turned_away=observe_turned_away,
+            shares_ports=shares_ports,
+            proxies=proxies,
         )
         self._data_plane = data_plane
         self._new_services = functools.partial(

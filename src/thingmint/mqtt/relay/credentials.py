@@ -9,7 +9,7 @@ from thingmint.core.identifiers import AccountId
 from thingmint.host.words import in_words
 
 PLACEHOLDERS: Final = ("{certificate_id}", "{client_id}", "{account}")
-# What the service itself has in the place of a certificate id and a client id. No device has such a certificate id.
+# What the service itself has instead of a certificate id and a client id. No device has such a certificate id.
 SERVICE: Final = "thingmint"
 # RabbitMQ takes the part of a user name before a colon as its virtual host.
 _UNFIT: Final = re.compile(r"[:\x00-\x1f\x7f]")

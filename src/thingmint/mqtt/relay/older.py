@@ -15,7 +15,7 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 def in_3_1_1(connect: Connect) -> Connect:
     """Return the CONNECT for a broker of MQTT 3.1.1: of the properties, the session's expiry becomes its flag.
 
-    A will is published at once, whatever its delay, and without its properties.
+    A will is published at once, also with a delay, and without its properties.
     """
     will = None if connect.will is None else replace(connect.will, properties=NO_WILL_PROPERTIES)
     return replace(

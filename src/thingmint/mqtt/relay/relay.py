@@ -3,7 +3,7 @@
 A broker has one space of topics and client ids, so each account has a broker, virtual host or broker's account of its
 own (`spec`).
 Sessions, retained messages, wills and shared subscriptions are the broker's. Nothing that starts with ``$`` reaches it,
-whoever asks, and nothing that it sends of such topics reaches a device.
+for any device, and nothing that it sends of such topics reaches a device.
 """
 
 import asyncio

@@ -7,13 +7,13 @@ from typing import Final
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.core.topics.names import is_reserved
+from thingmint.host.peer_tls import Peer
 from thingmint.mqtt.codec.packets import Connect
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import ConnectRefused, Refused
 from thingmint.mqtt.rights.permissions import attributes_of, of_connect, to_connect
 from thingmint.mqtt.rights.ports import ConnectionFacts, Device, DeviceAuthorizer, DeviceRefused, DeviceRegistry
-from thingmint.mqtt.transport.tls import Peer
 
 _NOT_AUTHORIZED: Final = "Not authorized"
 
@@ -86,7 +86,7 @@ def connect_refused(
     client_id: str,
     scope: Scope | None,
 ) -> ConnectRefused:
-    """Return what operators are told of a CONNECT that was refused here, by its form, or by the data plane."""
+    """Return what operators learn of a CONNECT that was refused here, for its form, or by the data plane."""
     why, refused = refusal.message, to_connect(client_id).refused_for(refusal.reason_code.name)
     if isinstance(refusal, NotAdmitted):
         why, refused, scope = refusal.why, refusal.refused or refused, scope or refusal.scope

@@ -8,10 +8,13 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from OpenSSL import SSL
 
 from thingmint.host.accepting import Acceptor
+from thingmint.host.proxied import TrustedProxies
+from thingmint.host.proxy_header import CarriedAddresses
 from thingmint.host.words import in_words
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.plain_speakers import PlainSpeakers
@@ -32,6 +35,15 @@ _LONGEST_SWEEP_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A connection without a place; the addresses are the client's."""
+
+    socket: socket.socket
+    address: str
+    carried: CarriedAddresses | None
+
+
 class Listener:
     """Accepts TLS connections within limits and hands each to a protocol of its own."""
 
@@ -46,6 +58,8 @@ class Listener:
         limits: GatewayLimits,
         observe_connections: Callable[[int], None] | None = None,
         observe_turned_away: Callable[[int], None] | None = None,
+        shares_ports: bool = False,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         """Serve the host's port, and ``also`` those of other hosts; the limits are for all of them together."""
         self._new_protocol = new_protocol
@@ -55,7 +69,7 @@ class Listener:
         self._read_buffer = new_read_buffer()
         self._connections: set[TLSTransport] = set()
         self._strangers: Strangers[TLSTransport] = Strangers(limits.max_strangers, limits.silent_seconds)
-        self._queue: QueueOfNetworks[tuple[socket.socket, str]] = QueueOfNetworks(limits.max_waiting)
+        self._queue: QueueOfNetworks[_Waiting] = QueueOfNetworks(limits.max_waiting)
         self._plain_speakers = PlainSpeakers()
         self._stalled: dict[TLSTransport, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,6 +80,8 @@ class Listener:
             whose="device",
             max_connections=limits.max_connections,
             observe_turned_away=observe_turned_away,
+            shares_ports=shares_ports,
+            proxies=proxies,
         )
 
     @property
@@ -118,8 +134,8 @@ class Listener:
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
         while self._queue:
-            (accepted, _), _ = self._queue.take()
-            accepted.close()
+            waiting, _ = self._queue.take()
+            waiting.socket.close()
         self._acceptor.turned_away.close()
         for transport in tuple(self._connections):
             transport.abort()
@@ -165,7 +181,7 @@ class Listener:
 
     @property
     def has_no_room(self) -> bool:
-        """Whether another connection may come only in the place of one that is open."""
+        """Whether another connection can be accepted only if an open one is closed."""
         return self._queue.is_full or self.open_connections >= self._acceptor.capacity
 
     @property
@@ -181,7 +197,7 @@ class Listener:
         """End one connection in favour of one of the network; return whether there was one to end."""
         waiting = self._queue.take_back(network)
         if waiting is not None:
-            waiting[0].close()
+            waiting.socket.close()
             return True
         now = self._loop.time()
         return self._end(self._strangers.gives_way_to(network, now)) or (
@@ -189,12 +205,12 @@ class Listener:
             network != "" and self._end(self._strangers.silent(now - _FIRST_BYTES_SECONDS))
         )
 
-    def take(self, accepted: socket.socket, address: str, network: str) -> None:
+    def take(self, accepted: socket.socket, address: str, network: str, carried: CarriedAddresses | None) -> None:
         """Give the connection a place, or let it wait for one."""
-        self._queue.put((accepted, address), network)
+        self._queue.put(_Waiting(accepted, address, carried), network)
         self._fill_places()
         if self._queue.of(network) and self._turn_away(self._strangers.gives_way_to(network, self._loop.time())):
-            self._begin(*self._queue.take_of(network), network)
+            self._begin(self._queue.take_of(network), network)
         self._observe_connections(self.open_connections)
 
     def _fill_places(self) -> None:
@@ -202,22 +218,22 @@ class Listener:
         while self._queue:
             if self._strangers.is_full and not self._turn_away(self._strangers.stalled(self._loop.time())):
                 return
-            (accepted, address), network = self._queue.take()
-            self._begin(accepted, address, network)
+            self._begin(*self._queue.take())
 
-    def _begin(self, accepted: socket.socket, address: str, network: str) -> None:
+    def _begin(self, waiting: _Waiting, network: str) -> None:
         transport = TLSTransport(
             self._tls_context,
             self._new_protocol,
-            address=address,
+            address=waiting.address,
             limits=self._limits,
             owner=self,
             read_buffer=self._read_buffer,
             loop=self._loop,
+            carried=waiting.carried,
         )
         self._connections.add(transport)
         self._strangers.add(transport, network, self._loop.time())
-        task = self._loop.create_task(self._serve(transport, accepted))
+        task = self._loop.create_task(self._serve(transport, waiting.socket))
         # The loop itself holds tasks weakly.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

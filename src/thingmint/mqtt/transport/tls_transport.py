@@ -16,9 +16,10 @@ from typing import cast
 
 from OpenSSL import SSL
 
+from thingmint.host.peer_tls import Peer
+from thingmint.host.proxy_header import CarriedAddresses
 from thingmint.host.words import in_words
 from thingmint.mqtt.transport.limits import GatewayLimits
-from thingmint.mqtt.transport.tls import Peer
 from thingmint.mqtt.transport.tls_records import OUTPUT_BYTES, RECORD_BYTES, TLSRecords
 from thingmint.mqtt.transport.tls_roles import Owner, TLSProtocol
 from thingmint.mqtt.transport.unread_bytes import UnreadBytes
@@ -40,6 +41,7 @@ class TLSTransport(asyncio.BufferedProtocol):
     """One connection: below it a TCP transport, above it a `TLSProtocol`."""
 
     __slots__ = (
+        "_carried",
         "_deadline",
         "_discarded",
         "_has_eof",
@@ -72,10 +74,12 @@ class TLSTransport(asyncio.BufferedProtocol):
         owner: Owner["TLSTransport"],
         read_buffer: memoryview,
         loop: asyncio.AbstractEventLoop,
+        carried: CarriedAddresses | None = None,
     ) -> None:
         self._records = TLSRecords(context)
         self._new_upper = new_upper
         self.address = address
+        self._carried = carried
         self._limits = limits
         self._owner = owner
         self._read_buffer = read_buffer
@@ -84,7 +88,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._upper: TLSProtocol[TLSTransport] | None = None
         self.is_admitted = False
         self.sockets = ((address, 0), ("", 0))
-        """The addresses and ports of the peer and of this end."""
+        """The addresses and ports of the peer and of this end, or those that a balancer carried."""
         self._state = _State.HANDSHAKE
         self._peer_is_done = False
         self._has_eof = False
@@ -149,7 +153,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             self._say_last_words()
 
     def abort(self) -> None:
-        """Close at once, whatever is still unsent."""
+        """Close at once; unsent bytes are lost."""
         if self._state is not _State.LOST:
             self._state = _State.CLOSING
             if self._lower is not None:
@@ -167,7 +171,9 @@ class TLSTransport(asyncio.BufferedProtocol):
             lower.abort()
             return
         peer, own = (lower.get_extra_info(name) for name in ("peername", "sockname"))
-        if peer is not None and own is not None:
+        if self._carried is not None:
+            self.sockets = self._carried.source, self._carried.destination
+        elif peer is not None and own is not None:
             self.sockets = (peer[0], peer[1]), (own[0], own[1])
         high = self._limits.write_high_bytes
         lower.set_write_buffer_limits(high=high, low=high // _LOW_WATER_DIVISOR)
@@ -254,7 +260,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             self._tell_end()
 
     def _work_on_records(self) -> bool:
-        """Deliver whole records; return whether more has come to light since, after all of them were delivered."""
+        """Deliver whole records; return whether more have arrived by the time all of them were delivered."""
         try:
             if self._state is _State.HANDSHAKE:
                 self._establish(self._records.shake_hands())

@@ -65,6 +65,7 @@ CERTIFICATES: Final = Content("certificate", "position")
 CONTENTS: Final = (
     CERTIFICATES,
     Content("claim_certificate", "certificate_id"),
+    Content("certificate_renewal", "position"),
     Content("ca_certificate", "position"),
     Content("ca_subject", "account, region, subject_digest"),
     Content("registration_code", "account, region"),

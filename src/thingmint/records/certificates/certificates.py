@@ -37,6 +37,9 @@ COLUMNS = (
 SUMMARY_COLUMNS = "certificate_id, status, mode, created_at, position"
 
 
+ISSUED_CERTIFICATE = f"SELECT {COLUMNS} FROM certificate WHERE issuer_id = $1 AND serial_number = $2"  # noqa: S608  constants above
+
+
 # One certificate is looked for by its id; the expressions keep the planner from any index by account and region. Until
 # PostgreSQL has statistics it takes both for equally selective, and may read every certificate of the account.
 def _one_certificate(first: int) -> str:
@@ -122,6 +125,12 @@ def accounts_of_certificate(region: Region, certificate_id: CertificateId) -> St
     """Return accounts of the region that have the certificate, in any mode and status; two if there are several."""
     found = yield from rows_of(ACCOUNTS_OF_CERTIFICATE, certificate_id, region)
     return tuple(AccountId(account) for (account,) in found)
+
+
+def issued_certificate(issuer_id: str, serial_number: SerialNumber) -> Steps[Certificate | None]:
+    """Return the certificate of one of the service's issuers with this serial number, or None."""
+    row = yield from row_of(ISSUED_CERTIFICATE, issuer_id, f"{serial_number:x}")
+    return None if row is None else certificate_of_row(row)
 
 
 def certificate_for_update(scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:

@@ -55,6 +55,11 @@ REPLACE_LIST = (
     "der = $6 WHERE issuer_id = $7 AND shards = $8 AND shard = $9 AND number = $10 RETURNING position"
 )
 
+# Without the digest of its entries, the next list is written at once.
+RAISE_NUMBERS = (
+    "UPDATE revocation_list SET number = $1, content_digest = '' WHERE issuer_id = $2 AND number < $3 RETURNING number"
+)
+
 LEASE = "SELECT owner, ends_at FROM revocation_list_lease WHERE id = 1"
 
 TAKE_LEASE = (
@@ -90,7 +95,7 @@ def list_der(name: ListName, number: int) -> Steps[bytes | None]:
 
 
 def replace_list(before: ListState | None, after: StoredList) -> Steps[bool]:
-    """Store a list in the place of the one before it; return False if another node has done so."""
+    """Store a list in place of the one before it; return False if another node has done so."""
     state = after.state
     content = (
         state.number,
@@ -103,6 +108,11 @@ def replace_list(before: ListState | None, after: StoredList) -> Steps[bool]:
     if before is None:
         return (yield from row_of(INSERT_LIST, *state.name, *content)) is not None
     return (yield from row_of(REPLACE_LIST, *content, *state.name, before.number)) is not None
+
+
+def raise_numbers(issuer_id: str, number: int) -> Steps[None]:
+    """Have every later list of the issuer get a number above this one."""
+    yield from rows_of(RAISE_NUMBERS, number, issuer_id, number)
 
 
 def take_lease(owner: str, at: datetime, until: datetime) -> Steps[bool]:

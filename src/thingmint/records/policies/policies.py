@@ -1,6 +1,6 @@
 """Owns the tables of policies and their versions; knows no engine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -93,6 +93,18 @@ DOCUMENT = (
     "AND policy.account || '' = $1 AND policy.region || '' = $2) = $6"
 )
 
+MOST_DOCUMENTS = 16
+"""For so many documents a statement can ask; each has up to some 400,000 characters."""
+
+_ONE_VERSION = "(account = $1 AND region = $2 AND policy_name = ${name} AND version = ${version})"
+
+DOCUMENTS = (
+    "SELECT policy_name, (SELECT generation_id FROM policy WHERE policy.name = stored.policy_name "  # noqa: S608  constants
+    "AND policy.account || '' = $1 AND policy.region || '' = $2), version, created_at, document "
+    "FROM policy_version AS stored WHERE "
+    + " OR ".join([_ONE_VERSION.format(name=3 + 2 * place, version=4 + 2 * place) for place in range(MOST_DOCUMENTS)])
+)
+
 DELETE_VERSIONS = "DELETE FROM policy_version WHERE account = $1 AND region = $2 AND policy_name = $3"
 
 
@@ -115,6 +127,19 @@ def policy_document(key: VersionKey) -> Steps[str | None]:
     return None if row is None else str(row[0])
 
 
+def policy_documents(scope: Scope, keys: Sequence[VersionKey]) -> Steps[Mapping[VersionKey, str]]:
+    """Return the documents of up to MOST_DOCUMENTS versions; those that do not exist any more are left out."""
+    # The last one again, in the places that are left.
+    asked = [*keys, *[keys[-1]] * (MOST_DOCUMENTS - len(keys))]
+    places = [part for key in asked for part in (key.name, key.version)]
+    found = yield from rows_of(DOCUMENTS, scope.account, scope.region, *places)
+    read = {
+        VersionKey(scope, PolicyName(name), generation_id, version, time_of_column(created_at)): str(document)
+        for name, generation_id, version, created_at, document in found
+    }
+    return {key: read[key] for key in keys if key in read}
+
+
 def policy_for_update(scope: Scope, name: PolicyName) -> Steps[DevicePolicy | None]:
     """Return the policy and keep others from changing it until this transaction ends."""
     row = yield from row_of(POLICY + FOR_UPDATE, name, scope.account, scope.region)
@@ -122,7 +147,7 @@ def policy_for_update(scope: Scope, name: PolicyName) -> Steps[DevicePolicy | No
 
 
 def policy_kept(scope: Scope, name: PolicyName) -> Steps[bool]:
-    """Say whether the policy exists, and keep it from being deleted until this transaction ends."""
+    """Return whether the policy exists, and keep it from being deleted until this transaction ends."""
     row = yield from row_of(POLICY + FOR_KEY_SHARE, name, scope.account, scope.region)
     return row is not None
 

@@ -34,10 +34,14 @@ class AttachedTarget:
 
 @dataclass(frozen=True, slots=True)
 class EffectivePolicy:
-    """A policy's default version, and the targets through which it is in force; its document where it was read."""
+    """A policy's default version, and the targets through which it is in force; its document where it was read.
+
+    ``position`` is that of the first of the attachments.
+    """
 
     key: VersionKey
     targets: tuple[str, ...]
+    position: int
     document: str = ""
 
     @property
@@ -70,7 +74,10 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True)
 class EffectivePolicies:
-    """The policies in force, and the ARNs of everything that decided so: policies, principal, things and groups."""
+    """The policies in force, and the ARNs of everything that decided so: policies, principal, things and groups.
+
+    The policies are in the order of their first attachment.
+    """
 
     policies: tuple[EffectivePolicy, ...]
     depends_on: frozenset[str]
@@ -78,6 +85,8 @@ class EffectivePolicies:
 
 MAX_THINGS = 1000
 """Of a principal: more of them are too much work for each of its connections."""
+MAX_REACHED = 4096
+"""Of the attachments that are found, and of the things and groups that have none, together."""
 
 ATTACH = (
     "INSERT INTO policy_attachment (account, region, policy_name, target) "
@@ -110,14 +119,20 @@ _OF_POLICY = (
 OF_POLICY_LATEST_FIRST = f"{_OF_POLICY} < $4 ORDER BY position DESC LIMIT $5"
 OF_POLICY_EARLIEST_FIRST = f"{_OF_POLICY} > $4 ORDER BY position ASC LIMIT $5"
 
+# A LIMIT belongs to the whole of a UNION, and so to a SELECT of its own. One thing more tells that there are too many.
+_SOME_THINGS = (
+    "SELECT thing_name FROM (SELECT thing_name FROM thing_principal "  # noqa: S608  a constant
+    f"WHERE account = $1 AND region = $2 AND principal = $3 LIMIT {MAX_THINGS + 1}) AS of_principal"
+)
+
 # From a principal ($3), a thing ($4) and a group ($5) to the ARNs of all of them, of the principal's things, of the
 # groups of the things, and of every group above. UNION among groups: it ends even if they ever formed a circle. UNION
 # ALL among things: SQLite would read every principal of the account in the order of their things, to merge them.
 # PostgreSQL cannot guess how few groups these are and would read whole tables to join them; what stands in a SELECT of
 # its own is looked up row by row.
 _REACHED = (
-    "(WITH RECURSIVE reached_thing (name) AS ("
-    "{things} "
+    "(WITH RECURSIVE reached_thing (name) AS ("  # noqa: S608  the constant above
+    f"{_SOME_THINGS} "
     "UNION ALL "
     "SELECT name FROM thing WHERE name = $4 AND account || '' = $1 AND region || '' = $2"
     "), reached_group (name) AS ("
@@ -133,35 +148,25 @@ _REACHED = (
     "UNION ALL SELECT CAST($6 AS TEXT) || name FROM reached_thing "
     "UNION ALL SELECT CAST($7 AS TEXT) || name FROM reached_group WHERE name IS NOT NULL) AS reached"
 )
-_THINGS = "SELECT thing_name FROM thing_principal WHERE account = $1 AND region = $2 AND principal = $3"
-# A LIMIT belongs to the whole of a UNION, and so to a SELECT of its own. One thing more tells that there are too many.
-_SOME_THINGS = f"SELECT thing_name FROM ({_THINGS} LIMIT {MAX_THINGS + 1}) AS of_principal"  # noqa: S608  a constant
 _ATTACHED = (
     "policy_attachment AS attached "
     "ON attached.account || '' = $1 AND attached.region || '' = $2 AND attached.target = arn"
 )
 
-_OF_POLICY = (
+_CURRENT = (
     "(SELECT {} FROM policy "
     "WHERE policy.name = attached.policy_name AND policy.account || '' = $1 AND policy.region || '' = $2)"
 )
 
+# Both LIMITs are one above what is accepted: the reader of the rows sees that there are too many, and no more is read.
 EFFECTIVE = (
-    "SELECT arn, attached.policy_name, generation_id, version, "  # noqa: S608  the constants above
+    "SELECT arn, attached.policy_name, attached.position, generation_id, version, "  # noqa: S608  the constants above
     "(SELECT created_at FROM policy_version AS stored WHERE stored.account = $1 AND stored.region = $2 "
     "AND stored.policy_name = attached.policy_name AND stored.version = attached.version) "
-    f"FROM (SELECT arn, policy_name, attached.position, {_OF_POLICY.format('default_version')} AS version, "
-    f"{_OF_POLICY.format('generation_id')} AS generation_id "
-    f"FROM {_REACHED.format(things=_SOME_THINGS)} LEFT JOIN {_ATTACHED}) AS attached ORDER BY attached.position"
+    f"FROM (SELECT arn, policy_name, attached.position, {_CURRENT.format('default_version')} AS version, "
+    f"{_CURRENT.format('generation_id')} AS generation_id "
+    f"FROM {_REACHED} LEFT JOIN {_ATTACHED} LIMIT {MAX_REACHED + 1}) AS attached ORDER BY attached.position"
 )
-
-_INHERITED = (
-    "SELECT attached.policy_name, min(attached.position) AS first "  # noqa: S608  the constants above
-    f"FROM {_REACHED.format(things=_THINGS)} JOIN {_ATTACHED} "
-    "GROUP BY attached.policy_name HAVING min(attached.position)"
-)
-INHERITED_LATEST_FIRST = f"{_INHERITED} < $8 ORDER BY first DESC LIMIT $9"
-INHERITED_EARLIEST_FIRST = f"{_INHERITED} > $8 ORDER BY first ASC LIMIT $9"
 
 
 def attach_policy(scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
@@ -183,7 +188,7 @@ def count_policies(scope: Scope, target: str) -> Steps[int]:
 
 
 def is_policy_attached(scope: Scope, name: PolicyName) -> Steps[bool]:
-    """Say whether the policy is attached to anything."""
+    """Return whether the policy is attached to anything."""
     row = yield from row_of(ANY_TARGET, scope.account, scope.region, name)
     return row is not None
 
@@ -193,14 +198,6 @@ def attached_policies(scope: Scope, target: str, page: PageRequest) -> Steps[Seq
     sql = OF_TARGET_EARLIEST_FIRST if page.ascending else OF_TARGET_LATEST_FIRST
     position = position_after(page.after, ascending=page.ascending)
     found = yield from rows_of(sql, scope.account, scope.region, target, position, page.size)
-    return tuple([summary_of_row(scope, row) for row in found])
-
-
-def inherited_policies(scope: Scope, beginning: Beginning, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
-    """Return up to ``page.size`` policies in force from the beginning on, by their first attachment."""
-    sql = INHERITED_EARLIEST_FIRST if page.ascending else INHERITED_LATEST_FIRST
-    position = position_after(page.after, ascending=page.ascending)
-    found = yield from rows_of(sql, *_columns_of_beginning(scope, beginning), position, page.size)
     return tuple([summary_of_row(scope, row) for row in found])
 
 
@@ -215,7 +212,8 @@ def policy_targets(scope: Scope, name: PolicyName, page: PageRequest) -> Steps[S
 def effective_policies(scope: Scope, beginning: Beginning) -> Steps[EffectivePolicies]:
     """Return the policies in force from the beginning on, in one statement, in the order of their attachment.
 
-    Raises LimitExceeded if the principal is attached to more than `MAX_THINGS` things.
+    Raises LimitExceeded if the principal is attached to more than `MAX_THINGS` things, or if there are more than
+    `MAX_REACHED` attachments, and things and groups without any.
     """
     found = yield from rows_of(EFFECTIVE, *_columns_of_beginning(scope, beginning))
     return _effective(scope, found)
@@ -234,15 +232,19 @@ def _columns_of_beginning(scope: Scope, beginning: Beginning) -> tuple[str, ...]
 
 
 def _effective(scope: Scope, rows: Sequence[Row]) -> EffectivePolicies:
-    targets: dict[str, list[str]] = {}
-    keys: dict[str, VersionKey] = {}
-    for arn, name, generation_id, version, created_at in rows:
-        if name is not None:
-            targets.setdefault(name, []).append(arn)
-            keys[name] = VersionKey(scope, PolicyName(name), generation_id, version, time_of_column(created_at))
-    policies = tuple(EffectivePolicy(keys[name], tuple(reached)) for name, reached in targets.items())
     arns = {arn for arn, *_ in rows if arn}
     things = thing_arn(scope, ThingName(""))
     if sum(arn.startswith(things) for arn in arns) > MAX_THINGS:
         raise LimitExceeded(f"The principal is attached to more than {MAX_THINGS} things: detach those that are gone")
+    if len(rows) > MAX_REACHED:
+        raise LimitExceeded(f"More than {MAX_REACHED} attached policies, things and groups are in force together")
+    targets: dict[str, list[str]] = {}
+    keys: dict[str, VersionKey] = {}
+    positions: dict[str, int] = {}
+    for arn, name, position, generation_id, version, created_at in rows:
+        if name is not None:
+            targets.setdefault(name, []).append(arn)
+            keys[name] = VersionKey(scope, PolicyName(name), generation_id, version, time_of_column(created_at))
+            positions.setdefault(name, position)
+    policies = tuple(EffectivePolicy(keys[name], tuple(reached), positions[name]) for name, reached in targets.items())
     return EffectivePolicies(policies, frozenset(arns | {policy_arn(scope, policy.name) for policy in policies}))

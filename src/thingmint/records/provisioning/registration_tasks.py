@@ -126,7 +126,7 @@ def update_registration_task(task: RegistrationTask) -> Steps[None]:
 
 
 def has_free_registration_task(at: datetime) -> Steps[bool]:
-    """Say whether a task runs whose lease has ended."""
+    """Return whether a task runs whose lease has ended."""
     row = yield from row_of(FREE_TASK, column_of_time(at))
     return row is not None
 
@@ -144,7 +144,7 @@ def own_registration_task(task: RegistrationTask, owner: str, until: datetime) -
 
 
 def owns_registration_task(task: RegistrationTask, owner: str) -> Steps[bool]:
-    """Say whether the task is the owner's, and keep it so until this transaction ends."""
+    """Return whether the task is the owner's, and keep it so until this transaction ends."""
     row = yield from row_of(OWNS_TASK + FOR_SHARE, *_key(task), owner)
     return row is not None
 

@@ -27,6 +27,8 @@ DETACH_POLICIES = (
     "DELETE FROM policy_attachment WHERE account = $1 AND region = $2 AND target = $3 RETURNING policy_name"
 )
 
+DETACH_THINGS = "DELETE FROM thing_principal WHERE account = $1 AND region = $2 AND principal = $3 RETURNING thing_name"
+
 
 def principal_attachments(scope: Scope, principal: str) -> Steps[Attachments]:
     """Return what is attached to the principal. Whoever attaches anything locks the principal first."""
@@ -38,4 +40,10 @@ def principal_attachments(scope: Scope, principal: str) -> Steps[Attachments]:
 def detach_policies(scope: Scope, principal: str) -> Steps[tuple[str, ...]]:
     """Detach every policy from the principal and return their names."""
     rows = yield from rows_of(DETACH_POLICIES, scope.account, scope.region, principal)
+    return tuple(sorted(str(name) for (name,) in rows))
+
+
+def detach_things(scope: Scope, principal: str) -> Steps[tuple[str, ...]]:
+    """Detach the principal from every thing and return their names."""
+    rows = yield from rows_of(DETACH_THINGS, scope.account, scope.region, principal)
     return tuple(sorted(str(name) for (name,) in rows))

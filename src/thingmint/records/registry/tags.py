@@ -37,12 +37,12 @@ DELETE_TAGS = "DELETE FROM tag WHERE resource = $1"
 
 
 def has_taggable(resource: Taggable) -> Steps[bool]:
-    """Say whether the resource exists."""
+    """Return whether the resource exists."""
     return (yield from _exists(TAGGABLES[resource.kind], resource))
 
 
 def hold_taggable(resource: Taggable) -> Steps[bool]:
-    """Say whether the resource exists, and keep others from deleting or tagging it until this transaction ends."""
+    """Return whether the resource exists, and keep others from deleting or tagging it until this transaction ends."""
     return (yield from _exists(TAGGABLES[resource.kind] + FOR_UPDATE, resource))
 
 

@@ -60,7 +60,7 @@ def things_in_group(
 ) -> Steps[Sequence[Listed[ThingName]]]:
     """Return the names of up to ``page.size`` things in the group, or also in those below it, group by group."""
     column, after = column_of_path(path), page.after
-    # Whatever a page key from outside says, the page stays below the group: policies allowed no other.
+    # A page key comes from outside. The page stays below the group for any key: policies allowed no other group.
     here = max(column, after.text) if recursive and after is not None else column
     position = position_after(after, ascending=True)
     found = yield from rows_of(MEMBERS, scope.account, scope.region, here, position, page.size)

@@ -20,6 +20,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import AccountId, Region, Scope, partition_of, user_arn
 from thingmint.core.policies.language import parse_new_policy
+from thingmint.records import authority_copies as copy_table
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.mutation import UNHEARD, Change, change_of_callers
@@ -166,7 +167,7 @@ async def ensure_administrator(
     """Give the account its administrator's key unless it has it; return whether anything was stored.
 
     A key of the first start is stored only in a database without any access key: an operator who deletes it means it.
-    A key from the settings replaces whatever stands under its id with another secret, and any earlier key from the
+    A key from the settings replaces a stored key that has its id and another secret, and any earlier key from the
     settings. Raises ServiceUnavailable if the stored secret was sealed with another key.
     """
     now = clock.now()
@@ -183,6 +184,8 @@ async def ensure_administrator(
     )
 
     def program() -> Steps[Change[bool]]:
+        # Of several nodes that start for the first time, one stores its key, and the others find it.
+        yield from copy_table.lock()
         present = yield from access_key_table.access_keys(None)
         if origin is AccessKeyOrigin.FIRST_START:
             outdated, is_present = [], bool(present)

@@ -30,5 +30,5 @@ class Principals:
         try:
             return self._policy(access_key.policy_text)
         except MalformedPolicy as error:
-            # It could be read when it was stored; whatever it allowed, nothing is allowed now.
+            # It could be read when it was stored. Without a readable policy nothing is allowed.
             raise AccessDenied(f"The policy of {arn} cannot be read.") from error

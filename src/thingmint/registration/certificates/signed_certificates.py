@@ -1,7 +1,7 @@
 """Owns when two certificates are the same one: when their issuer signed the same; knows neither HTTP nor SQL.
 
-A certificate's id is the digest of all its octets, and its holder can encode the signature in other ways. Whatever is
-registered or refused is therefore looked for by what was signed, which nobody but the issuer can change.
+A certificate's id is the digest of all its octets, and its holder can encode the signature in other ways. Certificates
+are therefore looked up by what the issuer signed, which only the issuer can change.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def ensure_only_encoding(certificate: Certificate, ca_certificate: CACertificate
     """Return the certificate as it is to be stored, unless a device could mean another encoding of it, in any status.
 
     Raises CertificateInvalid, also if the account has transferred the certificate to another one, which has it still:
-    that one decides what becomes of it.
+    that one decides about it.
     """
     alike = yield from signed_alike(certificate)
     for present in _same(alike, ca_certificate):

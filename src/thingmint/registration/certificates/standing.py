@@ -1,4 +1,4 @@
-"""Owns that others see what becomes of the service's own certificates: every change of status goes through here.
+"""Owns changes of status of the service's own certificates: all go through here, so that CRLs and OCSP follow them.
 
 A certificate that is not in the registry any more is refused by the gateway, and so it is shown as revoked until its
 own end: a relying party that knows its issuer would accept it otherwise.

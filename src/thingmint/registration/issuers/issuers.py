@@ -13,6 +13,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, UpdateConflict
 from thingmint.core.identifiers import iot_arn
 from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace
+from thingmint.records import authority_copies as copy_table
 from thingmint.records import issuers as issuer_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.mutation import UNHEARD, Change, change_of_callers
@@ -147,6 +148,7 @@ async def destroy_key(store: Store, caller: Caller, at: datetime, record: Issuer
             raise InvalidRequest(f"Issuer {issuer_id} has issued a certificate that ends at {end:%Y-%m-%dT%H:%M:%SZ}")
         if not (yield from issuer_table.update_issuer(record, after)):
             raise _changed(record)
+        yield from copy_table.take_out_issuer(issuer_id)
         return Change(None, (_entry(caller, at, "DestroyIssuerKey", after),))
 
     await change_of_callers(store, UNHEARD, program)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from thingmint.core.certificates.renewal import DEFAULT_OVERLAP
 from thingmint.core.policies.role_policies import RolePolicies
 from thingmint.core.registry.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuers import Issuers
@@ -47,6 +48,8 @@ class RegistrationAuthority:
     """Returns if this node may issue and sweep; raises ServiceUnavailable if its clock cannot be trusted."""
     roles: RolePolicies = field(default_factory=RolePolicies)
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
+    renewal_overlap: timedelta = DEFAULT_OVERLAP
+    """How long a certificate stays ACTIVE beside the one that its device has renewed it with."""
     compiled_policies: CompiledPolicies = field(default_factory=CompiledPolicies)
     computations: Computations = field(default_factory=Computations)
     auto_register_any_usage: bool = False

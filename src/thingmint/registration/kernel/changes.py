@@ -1,7 +1,7 @@
 """Owns how a gateway hears that something which decides over its devices has changed; knows neither SQL nor MQTT.
 
 A change notes the resources it touches in its own transaction (`mutation.Change.touched`), so there is no change
-without its note and no note without its change. A reader that asks from the returned stamp on is told of every change
+without its note and no note without its change. A reader that asks from the returned stamp on gets every change
 that was committed since, on any number of nodes: perhaps twice, never not at all.
 
 `ChangeWatch` keeps track of what depends on which resource.

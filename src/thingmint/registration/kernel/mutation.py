@@ -25,7 +25,7 @@ class Change(Generic[T]):
 
     ``touched`` holds the ARNs of the resources whose change may change what devices may do: certificates, things, thing
     groups, policies. `registration.kernel.changes` tells its followers of them. ``events`` is what happened to things,
-    types and groups of one registry; its account is told of what it wants.
+    types and groups of one registry; its account gets the events that it has enabled.
     """
 
     result: T

@@ -56,7 +56,7 @@ class EventSink(Protocol):
     """Hears of what was recorded and of what happened, after the commit; must neither fail nor wait."""
 
     def recorded(self, entry: AuditEntry) -> None:
-        """Take note of a committed mutation."""
+        """Receive a committed mutation."""
         ...
 
     def happened(self, event: RegistryEvent) -> None:

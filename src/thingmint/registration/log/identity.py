@@ -77,6 +77,14 @@ def unsealed(state: LogState, sealer: SecretSealer, signer_of: SignerOf) -> LogI
     return identity
 
 
+def successor(
+    identity: LogIdentity, sealer: SecretSealer, signer_of: SignerOf, origin: str, random_bytes: Callable[[int], bytes]
+) -> tuple[LogIdentity, bytes]:
+    """Return an identity with another name and key for the same leaves, and its sealed secrets."""
+    secrets = random_bytes(_SEED_BYTES) + identity.salt_secret
+    return _identity_of(secrets, origin, signer_of), sealer.seal(secrets, _SEALED_AS)
+
+
 def _identity_of(secrets: bytes, origin: str, signer_of: SignerOf) -> LogIdentity:
     signer = signer_of(secrets[:_SEED_BYTES])
     return LogIdentity(LogKey(origin, signer.public_key), signer, secrets[_SEED_BYTES:])

@@ -79,10 +79,10 @@ def sequence(identity: LogIdentity) -> Steps[Passed | None]:
 def _append(identity: LogIdentity, state: LogState, tree: GrowingTree) -> Steps[tuple[int, list[int]]]:
     """Add the leaves of new entries; return the last position that was seen, and those of the leaves in their order."""
     open_now = yield from entry_table.open_transactions()
-    gaps: Sequence[int] = ()
     if open_now is not None:
         yield from entry_table.set_ceilings(open_now.ceiling, open_now.time - _CEILING_AFTER_MICROSECONDS)
-        gaps = yield from entry_table.gaps()
+    # On an engine without overlapping transactions, those of another engine whose registry was copied.
+    gaps = yield from entry_table.gaps()
     position, positions, known_gaps = state.position, list[int](), set(gaps)
     while len(positions) < LEAVES_OF_A_PASS:
         entries = yield from entry_table.new_entries(position, _SLICE)

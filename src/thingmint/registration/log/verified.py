@@ -24,13 +24,17 @@ Archive = Callable[[], Iterator[tuple[int, bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a verification takes besides the database. ``earlier`` are checkpoints that the tree must go on from."""
+    """What a verification takes besides the database. ``earlier`` are checkpoints that the tree must go on from.
+
+    Unless it ``needs_all_leaves``, certificates whose leaves were pruned and are not in the archive are counted only.
+    """
 
     secret: bytes = field(repr=False)
     is_signed: IsSigned
     archive: Archive = lambda: iter(())
     earlier: Sequence[str] = ()
     progress: Callable[[int, int], None] = lambda _done, _all: None
+    needs_all_leaves: bool = True
 
     def checkpoint(self, note: str, key: LogKey) -> SignedCheckpoint:
         """Return the checkpoint, whose signature is right; raise CheckpointInvalid otherwise."""
@@ -48,13 +52,15 @@ class Evidence:
 class Verified:
     """What was verified. Without findings, all of it agrees.
 
-    ``pruned`` leaves have no entry any more; ``certificates`` were compared; ``waiting`` entries have no leaf yet.
+    ``pruned`` leaves have no entry any more; ``certificates`` were compared, ``unknown`` ones of them could not be;
+    ``waiting`` entries have no leaf yet.
     """
 
     key: LogKey
     head: TreeHead
     pruned: int
     certificates: int = 0
+    unknown: int = 0
     waiting: int = 0
     findings: list[str] = field(default_factory=list)
     reactivations: list[str] = field(default_factory=list)

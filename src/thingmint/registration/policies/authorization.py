@@ -60,7 +60,7 @@ def authorize(caller: Caller, action: str, resource: str, context: Mapping[str, 
 
 def _require(caller: Caller, permission: Permission, context: Mapping[str, tuple[str, ...]]) -> None:
     action, resource = permission.action, permission.resource
-    own = {**_caller_context(caller), "aws:ResourceAccount": (_account_of(resource) or caller.account,)}
+    own = {**caller_conditions(caller), "aws:ResourceAccount": (_account_of(resource) or caller.account,)}
     decision = evaluate(caller.principal.policies, action, resource, {**context, **own})
     is_refused = decision.effect is DecisionEffect.EXPLICIT_DENY or (
         decision.effect is DecisionEffect.IMPLICIT_DENY and not permission.need_not_be_allowed
@@ -75,7 +75,8 @@ def _is_own(caller: Caller, resource: str) -> bool:
     return resource.startswith(iot_arn(caller.scope, "")) and "\0" not in resource
 
 
-def _caller_context(caller: Caller) -> dict[str, tuple[str, ...]]:
+def caller_conditions(caller: Caller) -> dict[str, tuple[str, ...]]:
+    """Return the condition keys that all requests of a caller have."""
     context: dict[str, tuple[str, ...]] = {
         "aws:PrincipalArn": (caller.principal.arn,),
         "aws:PrincipalAccount": (caller.account,),

@@ -45,7 +45,7 @@ class BoundDevice:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """Policies that are taken to be attached, or not to be, whatever the registry says."""
+    """Policies that a test adds to those in the registry, or leaves out."""
 
     added: Sequence[PolicyName] = ()
     skipped: Sequence[PolicyName] = ()
@@ -99,7 +99,8 @@ async def simulated(
         attached = {policy.name: policy for policy in device.policies}
         for name in added:
             attached[name] = yield from _policy(versions, scope, name)
-        kept = tuple(policy for name, policy in attached.items() if name not in what_if.skipped)
+        skipped = frozenset(what_if.skipped)
+        kept = tuple(policy for name, policy in attached.items() if name not in skipped)
         return replace(device, policies=kept)
 
     device = await read_with_policies(authority.store, authority.compiled_policies, program)

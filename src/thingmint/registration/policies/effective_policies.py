@@ -9,12 +9,14 @@ from thingmint.core.identifiers import Scope, ThingName
 from thingmint.core.policies.target import CertificateTarget, PolicyTarget
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies import policy_attachments as policy_attachment_table
+from thingmint.records.policies.policies import MOST_DOCUMENTS
 from thingmint.records.policies.policy_attachments import Beginning, EffectivePolicies, EffectivePolicy
 from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.compiled_policies import Versions, read_with_policies
 from thingmint.registration.kernel.ports import Store
+from thingmint.registration.kernel.turns import Pace
 from thingmint.registration.policies.in_force import in_force
 from thingmint.registration.policies.policy_attachments import beginning_of, require_target
 
@@ -27,12 +29,8 @@ async def effective_policies(store: Store, scope: Scope, principal: str) -> Effe
 
     With it come the ARNs that `registration.kernel.changes` tells of when the answer is no longer true.
     """
-
-    def program() -> Steps[EffectivePolicies]:
-        found = yield from policy_attachment_table.effective_policies(scope, Beginning(principal))
-        return replace(found, policies=(yield from _with_documents(found.policies)))
-
-    return await store.read(program)
+    found = await store.read(lambda: policy_attachment_table.effective_policies(scope, Beginning(principal)))
+    return replace(found, policies=await _with_documents(store, scope, found.policies))
 
 
 async def policies_for(
@@ -43,7 +41,7 @@ async def policies_for(
     A certificate and a thing together are a client whose ID is the thing's name, and the answer is the gateway's. A
     certificate alone stands for all its clients: the answer is what is in force for one of them at least. Raises
     InvalidRequest if neither is named, ResourceNotFound if what is named does not exist, LimitExceeded if the documents
-    are too long for one answer.
+    are too long for one answer, or if what the principal belongs to is too much to be searched.
     """
     if target is None and thing_name is None:
         raise InvalidRequest("A principal or a thing name is required")
@@ -53,10 +51,10 @@ async def policies_for(
             yield from require_target(target)
         if thing_name is not None and (yield from thing_table.thing(scope, thing_name)) is None:
             raise ResourceNotFound(f"The thing given in the request does not exist (name={thing_name})")
-        found = yield from _effective(versions, scope, target, thing_name)
-        return (yield from _with_documents(found))
+        return (yield from _effective(versions, scope, target, thing_name))
 
-    return await read_with_policies(authority.store, authority.compiled_policies, program)
+    found = await read_with_policies(authority.store, authority.compiled_policies, program)
+    return await _with_documents(authority.store, scope, found)
 
 
 def _effective(
@@ -78,13 +76,19 @@ def _effective(
     return (yield from policy_attachment_table.effective_policies(scope, beginning)).policies
 
 
-def _with_documents(found: tuple[EffectivePolicy, ...]) -> Steps[tuple[EffectivePolicy, ...]]:
-    policies: tuple[EffectivePolicy, ...] = ()
-    room = MAX_CHARACTERS
-    for each in found:
-        document = (yield from policy_table.policy_document(each.key)) or ""
-        room -= len(document)
+async def _with_documents(
+    store: Store, scope: Scope, found: tuple[EffectivePolicy, ...]
+) -> tuple[EffectivePolicy, ...]:
+    """Return the policies with their documents, without those whose version was deleted since they were found."""
+    policies: list[EffectivePolicy] = []
+    room, pace = MAX_CHARACTERS, Pace()
+    for start in range(0, len(found), MOST_DOCUMENTS):
+        asked = found[start : start + MOST_DOCUMENTS]
+        keys = [each.key for each in asked]
+        documents = await store.read(lambda keys=keys: policy_table.policy_documents(scope, keys))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        room -= sum(map(len, documents.values()))
         if room < 0:
             raise LimitExceeded(f"The documents of the effective policies have more than {MAX_CHARACTERS} characters")
-        policies += (replace(each, document=document),)
-    return policies
+        policies += [replace(each, document=documents[each.key]) for each in asked if each.key in documents]
+        await pace.rest()
+    return tuple(policies)

@@ -6,11 +6,13 @@ change. Every program that needs several of them takes them in this order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import InvalidRequest
-from thingmint.core.identifiers import PolicyName
+from thingmint.core.identifiers import PolicyName, Scope
 from thingmint.core.policies.stored_policy import PolicySummary, ensure_room_for_policy, policy_not_found
 from thingmint.core.policies.target import (
     CertificateTarget,
@@ -20,6 +22,7 @@ from thingmint.core.policies.target import (
 )
 from thingmint.records import changes as change_table
 from thingmint.records.certificates import certificates as certificate_table
+from thingmint.records.columns import position_after
 from thingmint.records.paging import Page, PageRequest, read_page
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies import policy_attachments as policy_attachment_table
@@ -87,18 +90,14 @@ async def list_attached(
 ) -> Page[PolicySummary]:
     """Return a page of the policies attached to the target and, if inherited are asked for, to what it belongs to.
 
-    They are in the order of attachment, latest first unless ascending. Raises ResourceNotFound.
+    They are in the order of their first attachment, latest first unless ascending. Raises ResourceNotFound, and
+    LimitExceeded if what the target belongs to is too much to be searched.
     """
 
     def program() -> Steps[Page[PolicySummary]]:
         yield from require_target(target)
         if inherited:
-            beginning = beginning_of(target)
-            return (
-                yield from read_page(
-                    request, lambda page: policy_attachment_table.inherited_policies(caller.scope, beginning, page)
-                )
-            )
+            return (yield from read_page(request, lambda page: _inherited(caller.scope, target, page)))
         return (
             yield from read_page(
                 request, lambda page: policy_attachment_table.attached_policies(caller.scope, target.name, page)
@@ -158,6 +157,16 @@ def _lock(caller: Caller, name: PolicyName, target: PolicyTarget) -> Steps[Certi
     if not exists:
         raise target_not_found(target.name)
     return certificate
+
+
+def _inherited(scope: Scope, target: PolicyTarget, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
+    found = yield from policy_attachment_table.effective_policies(scope, beginning_of(target))
+    listed = [PolicySummary(scope, each.name, each.position) for each in found.policies]
+    if not page.ascending:
+        listed.reverse()
+    after = position_after(page.after, ascending=page.ascending)
+    ahead = [each for each in listed if (each.position > after if page.ascending else each.position < after)]
+    return ahead[: page.size]
 
 
 def _require_policy(caller: Caller, name: PolicyName) -> Steps[None]:

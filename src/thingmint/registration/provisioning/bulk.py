@@ -62,7 +62,7 @@ async def start(
 async def stop(authority: RegistrationAuthority, caller: Caller, task_id: str) -> None:
     """Let the task end after the lines that are under way; do nothing if that was asked for before.
 
-    Raises ResourceNotFound, InvalidRequest for a task that has come to its end.
+    Raises ResourceNotFound, InvalidRequest for a task that has ended.
     """
     now = authority.clock.now()
 

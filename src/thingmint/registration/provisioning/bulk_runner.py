@@ -51,7 +51,7 @@ _ENDED = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TaskTaken(Exception):
-    """Another process has the task now; whatever this one was about to write for it must not be written."""
+    """Another process has the task now; this process must not write its results."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,21 +4,18 @@ Both edges of fleet provisioning end here. What a device may ask for at all was 
 certificate has none, and may use its own template alone.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
-from thingmint.core.errors import AccessDenied, Throttled
-from thingmint.core.hooks import HOOK_SECONDS, HookBusy, HookFailed
+from thingmint.core.errors import AccessDenied
 from thingmint.core.identifiers import CertificateId, TemplateName
 from thingmint.core.provisioning.claim import ClaimCertificate
-from thingmint.core.provisioning.hook import HookQuestion, hook_answer
+from thingmint.core.provisioning.hook import HookQuestion
 from thingmint.core.provisioning.ownership import request_digest
 from thingmint.core.provisioning.plan import CertificateFacts, plan
 from thingmint.core.provisioning.stored_template import (
-    PreProvisioningHook,
     ProvisioningTemplate,
     TemplateType,
     ensure_usable,
@@ -33,6 +30,7 @@ from thingmint.registration.certificates.issuing import issue
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import provisioning_templates
 from thingmint.registration.provisioning.claims import kept_claim, require_claim
+from thingmint.registration.provisioning.hooks import overrides_of_hook
 from thingmint.registration.provisioning.ownership import (
     note_ownership,
     ownership_of_new,
@@ -41,9 +39,6 @@ from thingmint.registration.provisioning.ownership import (
 )
 from thingmint.registration.provisioning.provisioning import Provisioned, parsed_template, provision
 from thingmint.registration.provisioning.redemption import Redemption
-
-# The same for every reason: what a hook says and how it fails is its operator's business, not the device's.
-_NOT_ALLOWED = "The pre-provisioning hook did not allow the device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +138,7 @@ async def register_thing(
             client_id=client_id,
             parameters=parameters,
         )
-        parameters = {**parameters, **await _overrides(authority, template.hook, question)}
+        parameters = {**parameters, **await overrides_of_hook(authority, template.hook, question)}
     if earlier is not None:
         return earlier
     facts = CertificateFacts(certificate.certificate_id)
@@ -153,21 +148,6 @@ async def register_thing(
 
 def _identity(authority: RegistrationAuthority, certificate: Certificate) -> IssuedIdentity:
     return IssuedIdentity(certificate, ownership_token(authority, ownership_of_new(certificate)))
-
-
-async def _overrides(
-    authority: RegistrationAuthority, hook: PreProvisioningHook, question: HookQuestion
-) -> Mapping[str, str]:
-    try:
-        async with asyncio.timeout(HOOK_SECONDS):
-            answer = hook_answer(await authority.hooks.ask(hook, question))
-    except HookBusy as error:
-        raise Throttled from error
-    except (HookFailed, TimeoutError) as error:
-        raise AccessDenied(_NOT_ALLOWED) from error
-    if not answer.allow_provisioning:
-        raise AccessDenied(_NOT_ALLOWED)
-    return answer.parameter_overrides
 
 
 def _beside(device: FleetDevice) -> Callable[[Certificate], Steps[None]]:

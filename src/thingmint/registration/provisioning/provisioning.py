@@ -71,7 +71,7 @@ class Provisioned:
 
 
 class Once(Protocol):
-    """A request that is carried out at most once, by whatever it shows for it."""
+    """A request that is carried out at most once for the credential that it shows."""
 
     def begin(self) -> Steps[Provisioned | None]:
         """Return what the same request came to before; None if it is the first, and the others wait for it."""
@@ -132,13 +132,15 @@ async def provision(
     role_arn: str | None = None,
     once: Once | None = None,
     production: Mapping[str, str] | None = None,
+    given: GivenCertificate | None = None,
 ) -> Provisioned:
     """Carry out the plan and return what it came to.
 
-    The role of the template, or the one that is given, must allow it. Raises AccessDenied if it does not,
-    InvalidRequest for what cannot be, UpdateConflict where the plan forbids a change, RegistrationFailed if something
-    that it names does not exist or does not allow it, TemplateNotFound if the template was deleted meanwhile. Nothing
-    of the plan has happened then.
+    ``given`` is the plan's certificate if it was issued for the plan and is to be recorded with it. The role of the
+    template, or the one that is given, must allow it. Raises AccessDenied if it does not, InvalidRequest for what
+    cannot be, UpdateConflict where the plan forbids a change, RegistrationFailed if something that it names does not
+    exist or does not allow it, TemplateNotFound if the template was deleted meanwhile. Nothing of the plan has
+    happened then.
     """
 
     def program(run: Run) -> Steps[Change[Provisioned]]:
@@ -153,7 +155,8 @@ async def provision(
         return done
 
     try:
-        run = await prepared_run(authority, caller, planned, role_arn if template is None else template.role_arn)
+        role = role_arn if template is None else template.role_arn
+        run = await prepared_run(authority, caller, planned, role, given)
         run = replace(run, production=production or {})
         return await change(authority, lambda: program(run))
     except TemplateNotFound:
@@ -163,13 +166,18 @@ async def provision(
 
 
 async def prepared_run(
-    authority: RegistrationAuthority, caller: Caller, planned: ProvisioningPlan, role_arn: str | None = None
+    authority: RegistrationAuthority,
+    caller: Caller,
+    planned: ProvisioningPlan,
+    role_arn: str | None = None,
+    given: GivenCertificate | None = None,
 ) -> Run:
     """Return what the transaction needs, all signing done and the role asked.
 
     Raises what `given_certificate` raises, AccessDenied if the role does not allow all of the plan.
     """
-    given = None if planned.certificate is None else await given_certificate(authority, caller, planned.certificate)
+    if given is None and planned.certificate is not None:
+        given = await given_certificate(authority, caller, planned.certificate)
     await require_role(authority, caller, role_arn, planned, given)
     return Run(
         caller=caller,

@@ -1,4 +1,6 @@
-"""Owns when what has ended is swept: claims, certificates that nobody used, bulk registrations, numbers."""
+"""Owns when what has ended is swept: claims, certificates that nobody used or that were renewed, bulk registrations,
+numbers.
+"""
 
 import asyncio
 
@@ -10,6 +12,7 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning.bulk import sweep_tasks
 from thingmint.registration.provisioning.claims import sweep_claims
 from thingmint.registration.provisioning.ownership import sweep_unused_certificates
+from thingmint.registration.provisioning.renewals import end_overlaps
 
 SWEEP_SECONDS = 30.0
 # A batch is one transaction, and others wait for it on SQLite.
@@ -21,6 +24,7 @@ _SWEEPS = (
     sweep_revoked_certificates,
     sweep_serial_reservations,
     sweep_revocations,
+    end_overlaps,
 )
 
 

@@ -131,7 +131,7 @@ class Publisher:
 
     async def _write(self, now: datetime) -> None:
         await self._parts.refresh(self.authority.store, now)
-        # Whatever fails below is tried again in the next turn, although no part is stale any more.
+        # If a step below fails, the next turn repeats it, although no part is stale any more.
         self._has_unwritten = True
         are_written = [await self._write_lists(revoker, now) for revoker in self._signing(now)]
         self._has_unwritten = not all(are_written)

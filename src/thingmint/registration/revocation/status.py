@@ -83,7 +83,7 @@ class StatusService:
         return found.answer
 
     async def answer(self, request: bytes) -> StatusAnswer:
-        """Return the answer to the request; whatever is wrong with it, or here, is an answer of OCSP, too."""
+        """Return the answer to the request. An error in the request or in this service is an OCSP response, too."""
         answer = self.cached(request)
         if answer is not None:
             return answer

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from thingmint.host.accepting import Acceptor
+from thingmint.host.proxied import TrustedProxies
+from thingmint.host.proxy_header import CarriedAddresses
 from thingmint.host.words import in_words
 from thingmint.rest.asgi_messages import ASGIApplication
 from thingmint.rest.http.eviction import gives_way, has_received, longest_stalled
@@ -34,6 +36,7 @@ class _Accepted:
     socket: socket.socket
     accepted_at: float
     network: str
+    carried: CarriedAddresses | None = None
     protocol: HTTPConnection | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
     _has_spoken: bool = False
@@ -68,6 +71,8 @@ class Server:
         observe_connections: Callable[[int], None] | None = None,
         observe_turned_away: Callable[[int], None] | None = None,
         spared: Collection[bytes] = (),
+        shares_port: bool = False,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         """Serve the paths that are ``spared`` however many requests are in flight, and do not count them."""
         self._spared = spared
@@ -84,6 +89,8 @@ class Server:
             whose="API",
             max_connections=self._limits.max_connections,
             observe_turned_away=observe_turned_away,
+            shares_ports=shares_port,
+            proxies=proxies,
         )
 
     @property
@@ -151,7 +158,7 @@ class Server:
 
     @property
     def has_no_room(self) -> bool:
-        """Whether another connection may come only in the place of one that is open."""
+        """Whether another connection can be accepted only if an open one is closed."""
         return len(self._connections) >= self._acceptor.capacity
 
     @property
@@ -166,10 +173,10 @@ class Server:
             self._drop(connection)
         return connection is not None
 
-    def take(self, accepted: socket.socket, address: str, network: str) -> None:
+    def take(self, accepted: socket.socket, address: str, network: str, carried: CarriedAddresses | None) -> None:
         """Begin the handshake, or the first request."""
         del address
-        connection = _Accepted(accepted, time.monotonic(), network)
+        connection = _Accepted(accepted, time.monotonic(), network, carried)
         self._connections[connection] = None
         self._observe_connections(len(self._connections))
         connection.task = self._loop.create_task(self._establish(connection))
@@ -178,7 +185,7 @@ class Server:
 
     async def _establish(self, connection: _Accepted) -> None:
         def new_protocol() -> HTTPConnection:
-            connection.protocol = HTTPConnection(self._state, lambda: self._forget(connection))
+            connection.protocol = HTTPConnection(self._state, lambda: self._forget(connection), connection.carried)
             return connection.protocol
 
         context = self._ssl_context
@@ -215,7 +222,7 @@ class Server:
             self._forget(connection)
 
     def _has_room(self) -> bool:
-        """Return whether one more request can be worked on, in the place of another one if necessary."""
+        """Return whether one more request can be worked on, in place of another one if necessary."""
         return len(self._state.tasks) < self._limits.max_requests or self._make_room()
 
     def _make_room(self) -> bool:

@@ -2,7 +2,7 @@
 
 Two phases, because the secret is known only after the access key id is: `read_signature` takes a request apart, then
 `require_current`, `require_scope` and `require_signature` hold it against time, service and key, in AWS's order.
-Whatever a request holds, nothing but AuthenticationFailure and its kinds is raised.
+Raises only AuthenticationFailure and its subclasses, for any content of a request.
 """
 
 import hmac

@@ -1,6 +1,6 @@
 """Owns the taking apart of a signature: from the Authorization header, or from the query of a presigned URL.
 
-Pure. Whatever a request holds, nothing but AuthenticationMissing and SignatureIncomplete is raised.
+Pure. Raises only AuthenticationMissing and SignatureIncomplete, for any content of a request.
 """
 
 import base64

@@ -200,7 +200,7 @@ async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await work()
-        except Exception as error:  # noqa: BLE001  whatever it is, the node goes on
+        except Exception as error:  # noqa: BLE001  the node goes on after any error
             # By type alone: the texts of foreign errors may quote what they were given.
             _log.error("the work of a node among others failed", cause=type(error).__name__)
         await asyncio.sleep(BEAT_SECONDS)

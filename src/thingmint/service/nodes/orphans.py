@@ -1,4 +1,4 @@
-"""Owns what becomes of connections whose node is gone: their ends are told, and their wills published, each once.
+"""Owns connections whose node is gone: announces their ends and publishes their wills, each once.
 
 Every node may do it. Whichever removes a connection from the database tells of its end and publishes its will in the
 same transaction, as messages to all nodes.

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from thingmint.host.proxy_header import CarriedAddresses
 from thingmint.rest.http.protocol import head as http_head
 from thingmint.rest.http.protocol.exchange import Exchange, refuse_overload
 from thingmint.rest.http.protocol.flow import Flow
@@ -37,7 +38,11 @@ class HTTPConnection(asyncio.Protocol):
     _flow: Flow
     _ends: Ends
 
-    def __init__(self, state: ServerState, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self, state: ServerState, on_lost: Callable[[], None], carried: CarriedAddresses | None = None
+    ) -> None:
+        """Serve a connection; a balancer may have carried the addresses of its ends."""
+        self._carried = carried
         self._state = state
         self._loop = state.loop
         self._on_lost = on_lost
@@ -126,7 +131,7 @@ class HTTPConnection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]  # see above
         self.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         self._flow = Flow(self.transport, self._loop, self._state.limits.write_stall_seconds)
-        self._ends = Ends.of(transport)
+        self._ends = Ends.of(transport, self._carried)
         self.is_established = True
         self._enter(Phase.ACCEPTED)
 

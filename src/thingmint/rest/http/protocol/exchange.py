@@ -155,7 +155,7 @@ class Exchange:
         """Let the application answer; answer for one that fails, in AWS's form and without the error's text."""
         try:
             await application(self.scope, self.receive, self.send)
-        except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the client gets AWS's form of a 500
+        except Exception as error:  # noqa: BLE001 - the last resort: any error is a 500 in AWS's form
             if not self.is_disconnected:
                 log.error("the application failed: %s", trace_of(error))  # noqa: TRY400 - an error's text may quote secrets
         else:

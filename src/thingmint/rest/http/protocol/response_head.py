@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from thingmint.rest.asgi_messages import ResponseStart
 
-# RFC 9110, 6.4.1: responses without content, whatever their header fields are.
+# RFC 9110, 6.4.1: responses without content, for any header fields.
 _WITHOUT_CONTENT = frozenset({204, 304})
 
 

@@ -1,11 +1,14 @@
-"""Owns what an application is told of a request before its body: ASGI's scope."""
+"""Owns ASGI's scope: what an application learns of a request before its body."""
 
 import asyncio
 import urllib.parse
 from dataclasses import dataclass
 from typing import Final
 
+from thingmint.host.peer_tls import Peer
+from thingmint.host.proxy_header import CarriedAddresses
 from thingmint.rest.asgi_messages import HTTPScope, Version
+from thingmint.rest.http.any_client import AnyClientConnection
 from thingmint.rest.http.protocol.request_parser import RequestHead
 
 # An application that does not hear of a disconnect through an error of ``send`` (2.4) waits for ``http.disconnect``.
@@ -19,17 +22,22 @@ class Ends:
     scheme: str
     client: tuple[str, int] | None
     server: tuple[str, int | None] | None
+    peer: Peer | None = None
 
     @classmethod
-    def of(cls, transport: asyncio.BaseTransport) -> "Ends":
-        """Return the ends of a transport."""
+    def of(cls, transport: asyncio.BaseTransport, carried: CarriedAddresses | None = None) -> "Ends":
+        """Return the ends of a transport, or those that a trusted balancer carried."""
         scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
-        return cls(scheme, _address(transport, "peername"), _address(transport, "sockname"))
+        tls = transport.get_extra_info("ssl_object")
+        peer = tls.peer if isinstance(tls, AnyClientConnection) else None
+        if carried is not None:
+            return cls(scheme, carried.source, carried.destination, peer)
+        return cls(scheme, _address(transport, "peername"), _address(transport, "sockname"), peer)
 
     def scope_of(self, head: RequestHead) -> HTTPScope:
         """Return the scope of a request; its path is decoded, its raw path and its query are as they were sent."""
         path, _, query = head.target.partition(b"?")
-        return {
+        scope: HTTPScope = {
             "type": "http",
             "asgi": _ASGI,
             "http_version": head.version,
@@ -43,6 +51,9 @@ class Ends:
             "client": self.client,
             "server": self.server,
         }
+        if self.peer is not None:
+            scope["state"] = {"peer": self.peer}
+        return scope
 
 
 def _address(transport: asyncio.BaseTransport, which: str) -> tuple[str, int] | None:

@@ -1,0 +1,35 @@
+"""Owns how the help of a group lists its commands: under headings, each with its whole summary."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import click
+
+# Longer than any first sentence: click cuts what is longer.
+_WHOLE = 1000
+_OTHERS = "Commands"
+
+
+class CommandGroup(click.Group):
+    """A group whose help shows the first sentence of each command's, however long it is."""
+
+    headings: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """Headings, and the names of the commands below each; commands that have none come last."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, each below its heading."""
+        under = {name: heading for heading, names in self.headings.items() for name in names}
+        sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in (*self.headings, _OTHERS)}
+        for name in sorted(self.list_commands(ctx), key=self._place):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                sections[under.get(name, _OTHERS)].append((name, command.get_short_help_str(_WHOLE)))
+        for heading, lines in sections.items():
+            if lines:
+                with formatter.section(heading):
+                    formatter.write_dl(lines)
+
+    def _place(self, name: str) -> tuple[int, str]:
+        """Return the order of a command: as its heading lists it, the others by name."""
+        listed = [each for names in self.headings.values() for each in names]
+        return (listed.index(name) if name in listed else len(listed), name)

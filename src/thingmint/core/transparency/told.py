@@ -1,0 +1,59 @@
+"""Owns what a leaf of the log tells of a certificate; knows neither tables nor the tree."""
+
+import json
+from typing import NamedTuple
+
+REVOKED = "REVOKED"
+_DELETIONS = frozenset({"DeleteCertificate", "DeleteCACertificate"})
+_ACCEPTED = "AcceptCertificateTransfer"
+_DECODER = json.JSONDecoder()
+# Every leaf that decides over a certificate says its status, and no other leaf needs to be read.
+_TELLS_STATUS = b'"status":"'
+
+
+class Subject(NamedTuple):
+    """A certificate or CA certificate of an account: ``cert/ID`` or ``cacert/ID``."""
+
+    account: str
+    region: str
+    name: str
+
+
+class Told(NamedTuple):
+    """What a leaf tells of a certificate of its account. ``at`` is in microseconds since 1970."""
+
+    subject: Subject
+    action: str
+    at: int
+    facts: dict[str, str]
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the account does not have the certificate any more."""
+        facts = self.facts
+        has_left = self.action == _ACCEPTED and self.subject.account == facts.get("source_account")
+        return self.action in _DELETIONS or has_left
+
+    @property
+    def is_of_owner(self) -> bool:
+        """Whether the account has the certificate.
+
+        A transfer has a leaf for each of its two accounts; until it is accepted the first one has the certificate.
+        """
+        if "source_account" not in self.facts:
+            return True
+        owner = "target_account" if self.action == _ACCEPTED else "source_account"
+        return self.subject.account == self.facts.get(owner)
+
+
+def told_by(leaf: bytes) -> Told | None:
+    """Return what the leaf tells of a certificate; None if it does not decide over one."""
+    if _TELLS_STATUS not in leaf:
+        return None
+    told, _ = _DECODER.raw_decode(leaf.decode("ascii"))
+    facts = told["facts"]
+    certificate_id = facts.get("certificate_id")
+    name = f"cert/{certificate_id}" if certificate_id else told["subject"]
+    if not name or "status" not in facts:
+        return None
+    return Told(Subject(told["account"], told["region"], name), told["action"], told["at"], facts)

@@ -1,0 +1,84 @@
+"""Owns which files of a data directory all nodes of a database have, and how they come into another directory.
+
+They are the authorities' certificates and keys, and the key that seals secrets. Contents are keyed by their path below
+the data directory; keys are PKCS#8 PEM in the clear while they are in memory, and sealed by the passphrase on disk.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography import x509
+
+from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SEALING, SERVICE, opened_key
+from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path, key_path
+from thingmint.data_directory.files import make_directory, write_durably
+from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, destroy_key_files, destroyed_path
+from thingmint.issuance.issuing_ca import issuer_id_of
+from thingmint.issuance.private_keys import PrivateKey, dump_private_key, load_private_key
+
+_CERTIFICATES = (ROOT, ISSUING, SERVICE, RSA_SERVICE)
+_KEYS = (*_CERTIFICATES, SEALING)
+ROOT_KEY = f"keys/{ROOT}.key"
+_ROOT_CERTIFICATE = f"certificates/{ROOT}.pem"
+_ISSUING_KEY = f"keys/{ISSUING}.key"
+_ISSUING_CERTIFICATE = f"certificates/{ISSUING}.pem"
+
+
+def shared_names(data_dir: Path) -> list[str]:
+    """Return the paths of the files that are there, below the data directory."""
+    paths = [certificate_path(data_dir, name) for name in _CERTIFICATES]
+    paths += [key_path(data_dir, name) for name in _KEYS]
+    paths += sorted((data_dir / "certificates" / RETIRED_ISSUERS).glob("[!.]*.pem"))
+    paths += sorted((data_dir / "keys" / RETIRED_ISSUERS).glob("[!.]*.key"))
+    return [path.relative_to(data_dir).as_posix() for path in paths if path.exists()]
+
+
+def read_shared(data_dir: Path, name: str, passphrase: bytes | None) -> bytes:
+    """Return the content of a shared file; raise AuthorityUnusable if a key cannot be opened, or OSError."""
+    path = data_dir / name
+    stored = path.read_bytes()
+    if not name.endswith(".key"):
+        return stored
+    return dump_private_key(opened_key(str(path), stored, passphrase), None)
+
+
+def issuer_of_key(data_dir: Path, name: str) -> str | None:
+    """Return the id of the issuer whose key this shared file is; None if it is another one's."""
+    if name == _ISSUING_KEY:
+        return issuer_id_of(x509.load_pem_x509_certificate((data_dir / _ISSUING_CERTIFICATE).read_bytes()))
+    return Path(name).stem if name.startswith(f"keys/{RETIRED_ISSUERS}/") else None
+
+
+def write_shared(data_dir: Path, contents: Mapping[str, bytes], passphrase: bytes) -> None:
+    """Write the files of a service into a directory that has no root yet; a key without content is not written.
+
+    The root's certificate comes last: what a crash leaves before is completed by the next call. Raises
+    AuthorityUnusable if there is another key already, OSError if the disk refuses.
+    """
+    for folder in ("keys", "certificates"):
+        make_directory(data_dir / folder / RETIRED_ISSUERS)
+    for name, content in contents.items():
+        if name == _ROOT_CERTIFICATE or not content:
+            continue
+        if name.endswith(".key"):
+            _write_key(data_dir / name, load_private_key(content, None), passphrase)
+        else:
+            write_durably(data_dir / name, content, 0o644)
+    if _ROOT_CERTIFICATE not in contents:
+        raise AuthorityUnusable(f"the database has no copy of {_ROOT_CERTIFICATE}")
+    if _ISSUING_CERTIFICATE not in contents:
+        write_durably(destroyed_path(data_dir), b"", 0o644)
+    elif not contents.get(_ISSUING_KEY):
+        own = x509.load_pem_x509_certificate(contents[_ISSUING_CERTIFICATE])
+        destroy_key_files(data_dir, own, own)
+    write_durably(data_dir / _ROOT_CERTIFICATE, contents[_ROOT_CERTIFICATE], 0o644)
+
+
+def _write_key(path: Path, private_key: PrivateKey, passphrase: bytes) -> None:
+    if path.exists():
+        stored = path.read_bytes()
+        present = opened_key(str(path), stored, passphrase)
+        if present.public_key() != private_key.public_key():
+            raise AuthorityUnusable(f"{path} is not the key that the nodes of the database have: move it away")
+        return
+    write_durably(path, dump_private_key(private_key, passphrase), 0o600)

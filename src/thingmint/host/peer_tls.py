@@ -1,0 +1,116 @@
+"""Owns the TLS contexts that ask clients for certificates of any issuer; refuses to judge them, and knows no sockets.
+
+AWS IoT admits certificates of any issuer, because it knows devices by the fingerprint of the certificate that was
+registered. The standard library's `ssl` cannot ask for a certificate and accept an unknown issuer; pyOpenSSL can. What
+the handshake proves is that the peer holds the private key of the certificate it shows. Whose certificate that is, and
+what it may do, is the registry's answer.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from OpenSSL import SSL, crypto
+
+from thingmint.host.memory_files import in_memory
+
+# Forward secrecy and AEAD first. CBC and RSA are for devices that have nothing else, as in AWS's security policy.
+_TLS_1_2_CIPHERS = (
+    b"ECDHE+aECDSA+AESGCM:ECDHE+aECDSA+CHACHA20:ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384"
+    b":ECDHE+aRSA+AESGCM:ECDHE+aRSA+CHACHA20:ECDHE-RSA-AES128-SHA256:ECDHE-RSA-AES256-SHA384"
+)
+# RFC 8446 leaves the length open. A device shows its own certificate and at most a few issuers.
+_MAX_CHAIN_DEPTH = 8
+_CHAIN_TOO_LONG: Final[int] = SSL.X509VerificationCodes.ERR_CERT_CHAIN_TOO_LONG
+
+ServerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+ServerIdentityPair: TypeAlias = tuple[Sequence[x509.Certificate], ServerKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What a handshake proved and told: DER certificates, the leaf first, and the name that the peer called.
+
+    Without a certificate, ``chain`` is empty.
+    """
+
+    chain: tuple[bytes, ...] = field(repr=False)
+    server_name: str | None
+    alpn: str | None
+
+    @property
+    def leaf(self) -> bytes:
+        """The certificate whose key the peer has proved to hold."""
+        return self.chain[0]
+
+
+def peer_tls_context(
+    identities: Sequence[ServerIdentityPair], alpn: bytes, *, requires_certificate: bool
+) -> SSL.Context:
+    """Return a context that asks for a certificate and admits any; raise ValueError unless chains and keys are pairs.
+
+    ``identities`` are chains and keys of several algorithms, the preferred one first.
+    """
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(_TLS_1_2_CIPHERS)
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    # An idle connection should not hold buffers for records.
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    _never_resume(context)
+    required = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if requires_certificate else 0
+    context.set_verify(SSL.VERIFY_PEER | required, _admit)
+    context.set_verify_depth(_MAX_CHAIN_DEPTH)
+    context.set_alpn_select_callback(_selecting(alpn))
+    for chain, key in identities:
+        _identify_as(context, chain, key)
+    return context
+
+
+def peer_of(connection: SSL.Connection) -> Peer:
+    """Return what the finished handshake told of the peer."""
+    leaf = connection.get_peer_certificate()
+    # On the server's side OpenSSL leaves the leaf out of the chain.
+    certificates = () if leaf is None else (leaf, *(connection.get_peer_cert_chain() or ()))
+    name = connection.get_servername()
+    alpn = connection.get_alpn_proto_negotiated()
+    return Peer(
+        chain=tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in certificates),
+        server_name=None if name is None else name.decode("ascii", "replace"),
+        alpn=alpn.decode("ascii") if alpn else None,
+    )
+
+
+def _never_resume(context: SSL.Context) -> None:
+    """Make every handshake a full one: a resumed session would show no chain, and outlive what was revoked since."""
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET)
+    # Without a session id context OpenSSL fails a client that tries to resume instead of refusing the resumption.
+    context.set_session_id(b"thingmint")
+
+
+def _identify_as(context: SSL.Context, chain: Sequence[x509.Certificate], private_key: ServerKey) -> None:
+    if not chain or chain[0].public_key() != private_key.public_key():
+        raise ValueError("the private key does not belong to the first certificate of the chain")
+    # OpenSSL keeps a chain for each algorithm only if it reads it from a file.
+    with in_memory(b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain)) as path:
+        context.use_certificate_chain_file(path)
+    context.use_privatekey(private_key)
+
+
+def _admit(_connection: SSL.Connection, _certificate: crypto.X509, error: int, _depth: int, _ok: int) -> bool:
+    """Accept every fault but a chain so long that checking its signatures would be an attack."""
+    return error != _CHAIN_TOO_LONG
+
+
+def _selecting(
+    protocol: bytes,
+) -> Callable[[SSL.Connection, list[bytes]], bytes | SSL._NoOverlappingProtocols]:
+    def select(_connection: SSL.Connection, offered: list[bytes]) -> bytes | SSL._NoOverlappingProtocols:
+        # Clients that offer other protocols (SDKs do, on every port) go on without one.
+        return protocol if protocol in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+
+    return select

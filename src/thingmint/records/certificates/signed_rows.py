@@ -1,0 +1,42 @@
+"""Owns how certificates of all accounts are read to have their signatures verified; knows no engine."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from thingmint.records.statement import rows_of
+from thingmint.records.steps import Steps
+
+SIGNED_ROWS = (
+    "SELECT position, certificate_id, der, issuer_id, ca_certificate_id FROM certificate "
+    "WHERE position > $1 ORDER BY position LIMIT $2"
+)
+
+CA_DERS = "SELECT der FROM ca_certificate ORDER BY position"
+
+COUNT = "SELECT count(*) FROM certificate"
+
+
+class SignedRow(NamedTuple):
+    """A certificate, and who signed it: an issuer of the service's own, a registered CA, or neither of them."""
+
+    position: int
+    certificate_id: str
+    der: bytes
+    issuer_id: str | None
+    ca_certificate_id: str | None
+
+
+def signed_rows(position: int, limit: int) -> Steps[Sequence[SignedRow]]:
+    """Return up to ``limit`` certificates behind the position."""
+    return [SignedRow(*row) for row in (yield from rows_of(SIGNED_ROWS, position, limit))]
+
+
+def ca_ders() -> Steps[Sequence[bytes]]:
+    """Return the DER of every registered CA certificate."""
+    return [bytes(der) for (der,) in (yield from rows_of(CA_DERS))]
+
+
+def count_certificates() -> Steps[int]:
+    """Count the certificates of all accounts."""
+    ((count,),) = yield from rows_of(COUNT)
+    return int(count)

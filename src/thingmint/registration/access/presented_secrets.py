@@ -1,0 +1,64 @@
+"""Owns who calls with an access key and its secret themselves, instead of a signature made with them.
+
+EST's clients know HTTP Basic (RFC 7030, 3.2.3). An access key counts as long as the store has it.
+"""
+
+import hmac
+from dataclasses import dataclass, field
+
+from thingmint.core.access_key import AccessKey
+from thingmint.core.caller import Caller
+from thingmint.core.errors import CredentialsExpired, CredentialsUnknown
+from thingmint.core.identifiers import Region
+from thingmint.records.access import access_keys as access_key_table
+from thingmint.records.steps import Steps
+from thingmint.registration.access.access_keys import sealing_name
+from thingmint.registration.access.principals import Principals
+from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedSecret:
+    """An access key's id and secret as a caller sent them; no repr shows the secret."""
+
+    access_key_id: str
+    secret: str = field(repr=False)
+
+
+class SecretAuthenticator:
+    """Finds out who sent an access key with its secret."""
+
+    def __init__(self, store: Store, sealer: SecretSealer, clock: Clock, region: Region) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._clock = clock
+        self._region = region
+        self._principals = Principals(region)
+
+    async def authenticate(self, presented: PresentedSecret, request_id: str, source_address: str) -> Caller:
+        """Return the caller.
+
+        Raises CredentialsUnknown, for the same reason in the same words whether the key or the secret is wrong, and for
+        temporary credentials, which need a session token; CredentialsExpired; AccessDenied if the stored policy cannot
+        be read.
+        """
+
+        def program() -> Steps[AccessKey | None]:
+            return access_key_table.access_key(presented.access_key_id)
+
+        # PostgreSQL has no text with NUL.
+        access_key = None if "\0" in presented.access_key_id else await self._store.read(program)
+        if (
+            access_key is None
+            or access_key.session_token_sha256 is not None
+            or not self._is_secret(access_key, presented)
+        ):
+            raise CredentialsUnknown("The access key or its secret is wrong.")
+        if access_key.expires_at is not None and access_key.expires_at <= self._clock.now():
+            raise CredentialsExpired("The access key is expired")
+        principal = self._principals.principal_of(access_key)
+        return Caller(access_key.account, self._region, principal, request_id, source_address)
+
+    def _is_secret(self, access_key: AccessKey, presented: PresentedSecret) -> bool:
+        secret = self._sealer.unseal(access_key.sealed_secret, sealing_name(access_key.access_key_id))
+        return hmac.compare_digest(secret, presented.secret.encode())

@@ -1,0 +1,101 @@
+"""Owns who asks for a certificate by EST: a device by the certificate of its connection, or an access key.
+
+RFC 7030, 3.3.2 and 3.2.3. An Authorization header is decided by itself: a client that sends one means it, also
+if its maker has given it a certificate.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from thingmint.core.caller import Caller
+from thingmint.core.errors import AuthenticationMissing, CredentialsUnknown
+from thingmint.host.peer_tls import Peer
+from thingmint.registration.access.presented_secrets import PresentedSecret
+from thingmint.registration.provisioning.enrollment import Enrollee
+
+_BASIC: Final = b"basic"
+
+
+class IdentifiedDevice(Protocol):
+    """A device whose certificate is registered, ACTIVE and not expired, or a claim."""
+
+    @property
+    def enrollee(self) -> Enrollee:
+        """Who it is as an author of requests."""
+        ...
+
+    async def may_publish(self, topic: str) -> bool:
+        """Return whether its policies allow iot:Publish on the topic; raise AccessDenied if they cannot be asked."""
+        ...
+
+    async def require_publish(self, topics: Iterable[str]) -> None:
+        """Return if its policies allow iot:Publish on the topics; raise AccessDenied."""
+        ...
+
+
+class KnownDevices(Protocol):
+    """Knows devices by their certificates, as the MQTT port does."""
+
+    async def identify(self, peer: Peer, source_address: str) -> IdentifiedDevice:
+        """Return the device; raise CredentialsUnknown if its certificate is not known, AccessDenied if it may not."""
+        ...
+
+
+class AccessKeys(Protocol):
+    """Knows callers by their access keys."""
+
+    async def authenticate(self, presented: PresentedSecret, request_id: str, source_address: str) -> Caller:
+        """Return the caller; raise an AuthenticationFailure."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCredentials:
+    """What a request came with."""
+
+    peer: Peer | None
+    authorization: bytes | None
+    source_address: str
+    request_id: str
+
+    @property
+    def shows_certificate(self) -> bool:
+        """Whether the connection's client has shown a certificate."""
+        return self.peer is not None and bool(self.peer.chain)
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Finds out who asks."""
+
+    devices: KnownDevices
+    access_keys: AccessKeys
+
+    async def author(self, credentials: ShownCredentials) -> IdentifiedDevice | Caller:
+        """Return who asks; raise a kind of AuthenticationFailure, or AccessDenied."""
+        if credentials.authorization is not None:
+            presented = _presented(credentials.authorization)
+            return await self.access_keys.authenticate(presented, credentials.request_id, credentials.source_address)
+        return await self.device(credentials)
+
+    async def device(self, credentials: ShownCredentials) -> IdentifiedDevice:
+        """Return the device of the connection; raise what `author` raises."""
+        if credentials.peer is None or not credentials.shows_certificate:
+            raise AuthenticationMissing("Show a client certificate, or, to enroll, an access key by HTTP Basic")
+        return await self.devices.identify(credentials.peer, credentials.source_address)
+
+
+def _presented(authorization: bytes) -> PresentedSecret:
+    """Return user and password of a header of RFC 7617; raise CredentialsUnknown if it is none."""
+    scheme, _, credentials = authorization.partition(b" ")
+    try:
+        text = base64.b64decode(credentials.strip(), validate=True).decode() if scheme.lower() == _BASIC else ""
+    except (binascii.Error, UnicodeDecodeError):
+        text = ""
+    access_key_id, colon, secret = text.partition(":")
+    if not colon:
+        raise CredentialsUnknown("The Authorization header is not HTTP Basic with an access key and its secret")
+    return PresentedSecret(access_key_id, secret)

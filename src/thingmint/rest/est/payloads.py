@@ -1,0 +1,78 @@
+"""Owns how EST's payloads look: base64 around DER, PKCS#7, and two parts; knows neither callers nor the registry.
+
+RFC 8951, 3: bodies are base64 (RFC 4648, 4), with or without line breaks, for any Content-Transfer-Encoding.
+Answers are broken into lines of 64 characters, which end as `base64 -d` and `openssl base64 -d` both take them, and
+have that header, because clients of RFC 7030 look for it.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs7
+
+from thingmint.core.errors import InvalidRequest
+from thingmint.rest.answers import Answer
+
+PKCS10 = b"application/pkcs10"
+_PKCS7 = b"application/pkcs7-mime; smime-type=certs-only"
+_PKCS8 = b"application/pkcs8"
+_CSR_ATTRIBUTES = b"application/csrattrs"
+_BASE64 = ((b"content-transfer-encoding", b"base64"),)
+_LINE = 64
+_WHITESPACE = b" \t\r\n"
+# RFC 7030, 4.5.2: what the service would like best. An ECDSA key on P-256 (RFC 5480, 2.1.1), and the request signed
+# with SHA-256 (RFC 5758, 3.2). Other keys that the certificate profile accepts are as good.
+_WANTED = bytes.fromhex(
+    "3021"
+    "301506072a8648ce3d0201310a06082a8648ce3d030107"
+    "06082a8648ce3d040302"
+)  # fmt: skip
+
+
+def decoded(body: bytes) -> bytes:
+    """Return the DER of a request's body; raise InvalidRequest if it is not base64."""
+    try:
+        found = base64.b64decode(body.translate(None, _WHITESPACE), validate=True)
+    except binascii.Error as error:
+        raise InvalidRequest("The body is not base64 (RFC 8951, 3.2): send the DER of the request in base64") from error
+    if not found:
+        raise InvalidRequest("The body is empty: send the DER of the request in base64")
+    return found
+
+
+def encoded(der: bytes) -> bytes:
+    """Return DER as base64 in lines."""
+    text = base64.b64encode(der)
+    return b"".join(text[start : start + _LINE] + b"\n" for start in range(0, len(text), _LINE))
+
+
+def certificates_answer(certificates: Sequence[x509.Certificate]) -> Answer:
+    """Return certificates as a certs-only message (RFC 7030, 4.1.3 and 4.2.3)."""
+    return Answer(200, encoded(_certs_only(certificates)), _PKCS7, _BASE64)
+
+
+def csr_attributes_answer() -> Answer:
+    """Return what the service would like to find in requests (RFC 7030, 4.5.2)."""
+    return Answer(200, encoded(_WANTED), _CSR_ATTRIBUTES, _BASE64)
+
+
+def key_and_certificate_answer(pkcs8: bytes, certificate: x509.Certificate, boundary: str) -> Answer:
+    """Return a private key, in PKCS#8, and its certificate as two parts (RFC 7030, 4.4.2).
+
+    The boundary must not be in base64.
+    """
+    parts = ((_PKCS8, pkcs8), (_PKCS7, _certs_only((certificate,))))
+    delimiter = b"--" + boundary.encode("ascii")
+    body = b"".join(
+        delimiter + b"\r\nContent-Type: " + kind + b"\r\nContent-Transfer-Encoding: base64\r\n\r\n" + encoded(der)
+        for kind, der in parts
+    )
+    content_type = b'multipart/mixed; boundary="' + boundary.encode("ascii") + b'"'
+    return Answer(200, body + delimiter + b"--\r\n", content_type)
+
+
+def _certs_only(certificates: Sequence[x509.Certificate]) -> bytes:
+    return pkcs7.serialize_certificates(list(certificates), serialization.Encoding.DER)

@@ -1,0 +1,86 @@
+"""Owns what makes a process one of several workers on a data directory: its number, its settings, and what it shows.
+
+Each worker is a node of the database. They share the ports and the files of the data directory, which one of them
+never creates: the process that starts them does that before.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from thingmint.host.listening import ReservedPort, reserve_port
+from thingmint.host.shared_texts import SharedTexts
+from thingmint.keys.child import usable_cores
+from thingmint.public.merged_metrics import merged
+from thingmint.settings.address_forms import Address
+from thingmint.settings.config import Config
+
+_SHOW_SECONDS: Final = 2.0
+
+_log = structlog.get_logger("thingmint")
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One of several processes that serve a data directory; the first is number 1."""
+
+    number: int
+    metrics: SharedTexts
+
+    def with_others(self, own: bytes) -> bytes:
+        """Return metrics of this worker, and those that the others have shown, each with its number as a label."""
+        return merged({self.number: own, **dict(self.metrics.others(self.number))})
+
+    async def show(self, render: Callable[[], bytes]) -> None:
+        """Show the metrics of this worker to the others, again and again until cancelled."""
+        has_told = False
+        while True:
+            if not self.metrics.write(self.number, render()) and not has_told:
+                _log.error("the metrics are too long for other workers to show them")
+                has_told = True
+            await asyncio.sleep(_SHOW_SECONDS)
+
+
+def reserve_ports(config: Config) -> Mapping[str, ReservedPort]:
+    """Return the ports for all workers by the names of their settings; raise OSError if one is taken.
+
+    The port for devices may be another one if it is the default.
+    """
+    wanted = {"api": config.api, "mqtt": config.mqtt, "mqtt_alpn": config.mqtt_alpn}
+    wanted |= {"public": config.public, "est": config.est}
+    reserved: dict[str, ReservedPort] = {}
+    for name, address in wanted.items():
+        if address is None:
+            continue
+        port = config.mqtt_port if name == "mqtt" else address.port
+        try:
+            reserved[name] = reserve_port(address.host, port)
+        except OSError:
+            if name != "mqtt" or config.is_given("mqtt"):
+                raise
+            _log.warning("the port is taken: devices connect to another one", port=port)
+            reserved[name] = reserve_port(address.host, 0)
+    return reserved
+
+
+def settings_of_worker(config: Config, ports: Mapping[str, ReservedPort], passphrase_file: Path | None) -> Config:
+    """Return the settings of each worker: the ports that were reserved, and its part of the work on keys."""
+
+    def shared(name: str, address: Address) -> Address:
+        return Address(address.host, ports[name].number) if name in ports else address
+
+    return replace(
+        config,
+        api=shared("api", config.api),
+        mqtt=shared("mqtt", config.mqtt),
+        mqtt_alpn=None if config.mqtt_alpn is None else shared("mqtt_alpn", config.mqtt_alpn),
+        public=None if config.public is None else shared("public", config.public),
+        est=None if config.est is None else shared("est", config.est),
+        ca_passphrase_file=passphrase_file,
+        key_workers=config.key_workers or max(1, usable_cores() // config.workers),
+        key_reserve=-(-config.key_reserve // config.workers),
+    )

@@ -1,0 +1,129 @@
+"""Owns how a PostgreSQL database is read as one snapshot, and how an empty one is filled; knows no table by name."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import asyncpg
+
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.host.words import in_words
+from thingmint.records.steps import Program
+from thingmint.storage.copied_tables import (
+    CopiedTable,
+    TargetNotEmpty,
+    copied_tables,
+    migrations_to,
+    newest_version,
+    require_empty,
+    settle,
+)
+from thingmint.storage.database_url import DatabaseURL
+from thingmint.storage.dialect import POSTGRESQL
+from thingmint.storage.postgresql import first_connection
+from thingmint.storage.postgresql_ending import end_politely
+from thingmint.storage.postgresql_session import COMMAND_SECONDS, drive, is_outage
+from thingmint.storage.schema import SCHEMA_VERSION, DatabaseTooNew, migrate, migrations
+from thingmint.storage.transaction_store import TransactionStore
+
+T = TypeVar("T")
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+_BATCH = 500
+# A copy of a large registry takes longer than any limit that a role has for requests.
+_NO_LIMITS = (
+    "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; "
+    "SET LOCAL synchronous_commit = on"
+)
+_SEQUENCE = "SELECT pg_get_serial_sequence($1, $2)"
+
+
+class PostgreSQLSnapshot:
+    """Implements `copying.CopySource`."""
+
+    def __init__(self, connection: Connection, schema_version: int) -> None:
+        self._connection = connection
+        self.schema_version = schema_version
+
+    async def rows(self, table: CopiedTable) -> AsyncIterator[Sequence[Sequence[Any]]]:
+        """Yield the rows of a table in batches, in the order of their key."""
+        cursor = await self._connection.cursor(table.rows_in_order)
+        while rows := await cursor.fetch(_BATCH):
+            yield [tuple(row) for row in rows]
+
+    async def last_number(self, table: CopiedTable) -> int:
+        """Return the highest number that a numbered table has ever given, or a higher one; 0 if it gave none."""
+        # A sequence is read as it is now, not as it was at the snapshot's moment.
+        sequence = await self._connection.fetchval(_SEQUENCE, table.name, table.key[0])
+        number = await self._connection.fetchval(f"SELECT last_value FROM {sequence} WHERE is_called")  # noqa: S608  quoted by PostgreSQL
+        return 0 if number is None else int(number)
+
+    async def read(self, program: Program[T]) -> T:
+        """Run a program that changes nothing."""
+        return await drive(self._connection, program, read_only=True)
+
+
+class PostgreSQLTarget:
+    """Implements `copying.CopyTarget`."""
+
+    def __init__(self, connection: Connection, schema_version: int) -> None:
+        self._connection = connection
+        self._schema_version = schema_version
+        self.store = TransactionStore(self._drive)
+
+    async def add(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows to a table."""
+        await self._connection.copy_records_to_table(table.name, columns=table.columns, records=rows)
+
+    async def go_on_after(self, table: CopiedTable, number: int) -> None:
+        """Have a numbered table give only numbers above this one."""
+        if number:
+            sequence = await self._connection.fetchval(_SEQUENCE, table.name, table.key[0])
+            await self._connection.fetchval("SELECT setval($1::text::regclass, $2)", sequence, number)
+
+    async def complete(self) -> None:
+        """Make the copied rows those of this database, and bring its schema up to date."""
+        await drive(self._connection, lambda: settle(self._schema_version))
+        await drive(self._connection, lambda: migrate(POSTGRESQL, migrations()))
+        # Without statistics, the first requests would read whole tables.
+        names = ", ".join(table.name for table in copied_tables(newest_version()))
+        await self._connection.execute(f"ANALYZE {names}")
+
+    async def _drive(self, program: Program[T], *, read_only: bool) -> T:
+        return await drive(self._connection, program, read_only=read_only)
+
+
+@contextlib.asynccontextmanager
+async def postgresql_snapshot(url: DatabaseURL) -> AsyncIterator[PostgreSQLSnapshot]:
+    """Yield the database as it is now; others may write to it meanwhile."""
+    async with _connection(url) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(_NO_LIMITS)
+        # The first statement that reads a table decides which moment the snapshot is of.
+        yield PostgreSQLSnapshot(connection, await connection.fetchval(SCHEMA_VERSION))
+
+
+@contextlib.asynccontextmanager
+async def postgresql_target(url: DatabaseURL, schema_version: int) -> AsyncIterator[PostgreSQLTarget]:
+    """Yield the empty database; nothing is in it unless the context is left without an exception."""
+    async with _connection(url) as connection, connection.transaction():
+        await connection.execute(_NO_LIMITS)
+        try:
+            await drive(connection, lambda: migrate(POSTGRESQL, migrations_to(schema_version)))
+        except DatabaseTooNew as error:
+            raise TargetNotEmpty("the database has the tables of a later version: use one without tables") from error
+        await drive(connection, lambda: require_empty(schema_version))
+        yield PostgreSQLTarget(connection, schema_version)
+
+
+@contextlib.asynccontextmanager
+async def _connection(url: DatabaseURL) -> AsyncIterator[Connection]:
+    connection = await first_connection(url)
+    try:
+        yield connection
+    except Exception as error:
+        if not is_outage(error) and not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+            raise
+        raise ServiceUnavailable(f"The database at {url.servers} cannot be copied: {in_words(error)}") from error
+    finally:
+        await end_politely(connection, COMMAND_SECONDS)
