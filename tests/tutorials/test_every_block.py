@@ -33,6 +33,7 @@ NOT_RUN = {
     ("docs/how-to/aws.md", "needs an account of AWS"),
     ("docs/operate/deploy.md", "an address of the reader's network"),
     ("docs/operate/deploy.md", "it changes the machine"),
+    ("docs/operate/move.md", "tests/faults/test_move.py runs these commands"),
     ("docs/operate/troubleshooting.md", "names a host of yours"),
     ("docs/reference/hsm.md", "needs a token of yours; tests/signers runs the same with SoftHSM2"),
     ("docs/reference/hsm.md", "the tests have installed it"),

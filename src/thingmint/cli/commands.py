@@ -29,7 +29,7 @@ class _Commands(CommandGroup):
 
     group_class = CommandGroup
     headings: ClassVar[Mapping[str, Sequence[str]]] = {
-        "Service": ("serve", "env", "doctor", "settings", "seal", "node", "backup", "restore"),
+        "Service": ("serve", "env", "doctor", "settings", "seal", "node", "backup", "restore", "move"),
         "Devices": ("issue", "certificate", "import", "export", "fleet"),
         "Authorities": ("issuer",),
         "Callers": ("access-key", "account"),

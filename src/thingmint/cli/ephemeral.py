@@ -1,12 +1,17 @@
 """`thingmint serve --ephemeral`: owns the settings of a service for one test run, and its directory."""
 
 import contextlib
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from thingmint.cli.settings import fail
+from thingmint.host.file_locks import AlreadyHeld, folder_held
+
+_PREFIX = "thingmint-ephemeral-"
 
 # The service is ready sooner if it makes few keys before anybody asks; a test seldom wants many at once.
 _DEFAULTS: Mapping[str, object] = {"api": "127.0.0.1:0", "mqtt": "127.0.0.1:0", "key_reserve": "8", "key_workers": "1"}
@@ -20,9 +25,30 @@ def temporary_flags(flags: Mapping[str, object]) -> Iterator[dict[str, object]]:
     """
     if flags.get("data_dir") is not None:
         fail("--ephemeral has a data directory of its own, which is removed at the end: leave --data-dir out")
-    directory = Path(tempfile.mkdtemp(prefix="thingmint-"))
+    remove_left_behind(Path(tempfile.gettempdir()))
     given = {name: value for name, value in flags.items() if value is not None}
-    try:
-        yield {**flags, **_DEFAULTS, **given, "data_dir": str(directory / "data"), "test_mode": True}
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(prefix="thingmint-"))
+    # The lock belongs to the directory, not to its name: under the name that others look for it is always held.
+    with folder_held(new):
+        directory = new.rename(new.with_name(f"{_PREFIX}{new.name.removeprefix('thingmint-')}"))
+        try:
+            yield {**flags, **_DEFAULTS, **given, "data_dir": str(directory / "data"), "test_mode": True}
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_left_behind(folder: Path) -> None:
+    """Remove the directories of services that were killed; those of running services are locked, and stay.
+
+    Directories of other users, links, and what cannot be read or removed stay as well.
+    """
+    for path in folder.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError, AlreadyHeld):
+            if _is_own_directory(path):
+                with folder_held(path):
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_own_directory(path: Path) -> bool:
+    found = path.lstat()
+    return stat.S_ISDIR(found.st_mode) and hasattr(os, "getuid") and found.st_uid == os.getuid()
