@@ -8,6 +8,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from tests.support.processes import children_of
 from tests.support.quick_folder import quick_folder
 
 from thingmint.storage import open_store
@@ -83,6 +85,21 @@ class PostgreSQLCluster:
         self._server.send_signal(3)
         self._server.wait(_START_SECONDS)
         self._server = None
+
+    def freeze(self) -> None:
+        """Let the server and all its processes stand still: connections stay open, and nothing answers."""
+        for pid in self._pids():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        for pid in self._pids():
+            os.kill(pid, signal.SIGCONT)
+
+    def _pids(self) -> list[int]:
+        assert self._server is not None
+        # The postmaster first: it starts no further process then.
+        return [self._server.pid, *children_of(self._server.pid, "postgres")]
 
     async def _answers(self) -> None:
         deadline = asyncio.get_running_loop().time() + _START_SECONDS
