@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.support import der as asn1
 from tests.support.api import Api, new_api
 from tests.support.authority import ACCOUNT, NOW, REGION, caller_with, new_authority
+from tests.support.soak import examples
 from tests.support.user_ca import CA_EXTENSION, UserCA, key_usage, new_ca
 
 from thingmint.api.wire.errors import ErrorMap
@@ -75,7 +76,7 @@ async def describe_or_refuse(
 
 # The validity is the fifth part, after version, serial number, algorithm and issuer, which must fit the CA.
 @given(contents(LEAF.tbs_certificate_bytes, 4))
-@settings(max_examples=600)
+@settings(max_examples=examples(50, 600))
 async def test_anything_that_a_ca_signed_is_registered_or_refused(shared_api: Api, tbs: bytes) -> None:
     account, pem = AccountId(f"{next(_accounts):012d}"), certificate_pem(signed_again(tbs))
     body: dict[str, object] = {"caCertificate": CA.pem, "certificateMode": "SNI_ONLY"}
@@ -85,7 +86,7 @@ async def test_anything_that_a_ca_signed_is_registered_or_refused(shared_api: Ap
 
 
 @given(contents(CA.certificate.tbs_certificate_bytes, 0))
-@settings(max_examples=600)
+@settings(max_examples=examples(50, 600))
 async def test_anything_is_registered_as_a_ca_or_refused(shared_api: Api, tbs: bytes) -> None:
     account, pem = AccountId(f"{next(_accounts):012d}"), certificate_pem(signed_again(tbs))
     body: dict[str, object] = {"caCertificate": pem, "certificateMode": "SNI_ONLY"}
@@ -105,7 +106,7 @@ async def open_authority() -> RegistrationAuthority:
 
 
 @given(contents(LEAF.tbs_certificate_bytes, 4))
-@settings(max_examples=600)
+@settings(max_examples=examples(50, 600))
 async def test_anything_that_a_device_presents_is_registered_or_refused(
     open_authority: RegistrationAuthority, tbs: bytes
 ) -> None:
@@ -121,7 +122,7 @@ async def test_anything_that_a_device_presents_is_registered_or_refused(
 
 @pytest.mark.parametrize("member", ["caCertificate", "verificationCertificate"])
 @given(text=st.text(max_size=100))
-@settings(max_examples=50)
+@settings(max_examples=examples(10, 50))
 async def test_any_text_is_refused(shared_api: Api, member: str, text: str) -> None:
     body = {"caCertificate": CA.pem, "verificationCertificate": "x", member: text}
     with pytest.raises(ThingmintError) as refusal:

@@ -1,7 +1,12 @@
 """`thingmint backup` and `thingmint restore`: what comes back, what is refused, and what is told to be missing."""
 
+import gzip
+import hashlib
+import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,16 +15,22 @@ import pytest
 from tests.support.backup import PASSPHRASE, failed, issued, list_of, run, succeeded, with_service
 from tests.support.database import tables_of
 
+from thingmint.core.audit_entry import audit_entry
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import SerialNumber
+from thingmint.core.transparency.checkpoint import TreeHead
 from thingmint.data_directory.handover import read_credentials
+from thingmint.host.file_locks import lock
+from thingmint.records.audit import append_audit
+from thingmint.records.steps import Steps
 from thingmint.registration.certificates.certificates import delete, revoke, update_status
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.service.backup.container import BackupDamaged
+from thingmint.service.backup.container import BackupDamaged, Member, members, write_end, write_member
 from thingmint.service.backup.reading import check_backup
 from thingmint.service.first_credentials import operator
 from thingmint.service.opening import Registry
+from thingmint.service.transparency import open_log_of
 from thingmint.storage import SQLITE_FILE_NAME
 
 # What a restore writes itself, beside what was in the backup.
@@ -290,3 +301,89 @@ def test_a_backup_that_was_cut_off_is_named_and_a_second_one_at_once_is_refused(
     before = (tmp_path / "today").read_bytes()
     failed(data_dir, "backup", str(tmp_path / "today"), "--unsealed-keys")
     assert (tmp_path / "today").read_bytes() == before
+
+
+def test_a_checkpoint_of_another_history_is_refused(service: Service, tmp_path: Path) -> None:
+    async def forked(registry: Registry, _authority: RegistrationAuthority) -> str:
+        return (await open_log_of(registry)).checkpoint(TreeHead(3, bytes(32)))
+
+    file = tmp_path / "checkpoint"
+    file.write_text(with_service(service.data_dir, forked))
+    assert "its history is another one" in refused(service, tmp_path / "new", "--checkpoint", str(file))
+    file.write_text("no checkpoint")
+    assert "is not a checkpoint" in refused(service, tmp_path / "new", "--checkpoint", str(file))
+
+
+def test_a_registry_that_was_changed_behind_the_service_is_not_restored(service: Service, tmp_path: Path) -> None:
+    data_dir, file = Path(shutil.copytree(service.data_dir, tmp_path / "data")), tmp_path / "changed.backup"
+    with closing(sqlite3.connect(data_dir / SQLITE_FILE_NAME)) as database, database:
+        database.execute("UPDATE certificate SET status = 'ACTIVE' WHERE status = 'REVOKED'")
+        database.execute("UPDATE certificate SET der = x'00' WHERE status = 'INACTIVE'")
+    succeeded(data_dir, "backup", str(file), "--unsealed-keys")
+    told = failed(tmp_path / "new", "restore", str(file))
+    assert f"certificate {service.revoked.certificate_id} of account" in told
+    assert "its status is ACTIVE" in told
+    finding = f"certificate {service.deactivated.certificate_id}: it is another certificate than its id says"
+    assert finding in told
+    assert "a restore into" in failed(tmp_path / "new", "log", "checkpoint")
+    # After a disaster, a service with a changed row may be better than none.
+    assert f"accepted: {finding}\n" in succeeded(tmp_path / "new", "restore", str(file), "--accept-findings")
+
+
+@pytest.mark.parametrize("spoilt", ["policy", "path"])
+def test_a_backup_that_somebody_without_the_keys_has_made_is_refused(
+    service: Service, tmp_path: Path, spoilt: str
+) -> None:
+    with service.backup.open("rb") as file:
+        found = list(members(file))
+    *contents, manifest, sealed, _ = found
+    (place,) = [number for number, each in enumerate(contents) if each.name == "tables/access_key/00000001.jsonl.gz"]
+    if spoilt == "policy":
+        text = gzip.decompress(contents[place].content).replace(b"Allow", b"Allou")
+        contents[place] = Member(contents[place].name, gzip.compress(text))
+        before = json.loads(manifest.content)
+        (table,) = [each for each in before["tables"] if each["name"] == "access_key"]
+        table["sha256"] = hashlib.sha256(contents[place].content).hexdigest()
+        manifest = Member(manifest.name, json.dumps(before).encode())
+    else:
+        contents.insert(place, Member("keys/../../escaped.key", b"key"))
+    digest = hashlib.sha256(manifest.content + sealed.content).hexdigest()
+    file_name = tmp_path / "forged.backup"
+    with file_name.open("wb") as file:
+        for each in (*contents, manifest, sealed, Member("manifest.sha256", f"{digest}\n".encode())):
+            write_member(file, each)
+        write_end(file)
+    told = failed(tmp_path / "new", "restore", str(file_name))
+    assert ("manifest.sealed is of another backup" if spoilt == "policy" else "is not a file that a backup") in told
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_second_backup_to_one_file_is_refused_while_the_first_one_runs(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "thingmint.backup"
+    with (tmp_path / f".{file.name}.backup-unfinished").open("wb") as running:
+        lock(running.fileno())
+        assert "is running" in failed(service.data_dir, "backup", str(file), "--unsealed-keys")
+    assert not file.exists()
+
+
+def test_a_registry_whose_entries_were_archived_is_restored_with_and_without_the_archive(
+    service: Service, tmp_path: Path
+) -> None:
+    data_dir, file, archive = tmp_path / "data", tmp_path / "pruned.backup", tmp_path / "archive.jsonl"
+    shutil.copytree(service.data_dir, data_dir)
+
+    async def work(registry: Registry, _authority: RegistrationAuthority) -> None:
+        def program() -> Steps[None]:
+            for number in range(260):
+                arn = f"arn:aws:iot:us-east-1:000000000000:thing/lamp-{number}"
+                yield from append_audit(audit_entry(operator(registry.scope), registry.clock.now(), "CreateThing", arn))
+
+        await registry.store.write(program)
+
+    with_service(data_dir, work)
+    succeeded(data_dir, "audit", "prune", "--before", "2100-01-01", "--archive", str(archive))
+    succeeded(data_dir, "backup", str(file), "--unsealed-keys")
+    told = succeeded(tmp_path / "one", "restore", str(file))
+    assert "note: 4 certificates have no leaf that can be read" in told
+    told = succeeded(tmp_path / "two", "restore", str(file), "--archive", str(archive))
+    assert "no leaf that can be read" not in told

@@ -17,6 +17,7 @@ from tests.cli.test_device_files import recipient
 from tests.support.authority import EVERYTHING, caller_with
 from tests.support.registrar import Fate, FaultyRegistrar, Killed
 from tests.support.signing_requests import csr_pem
+from tests.support.soak import examples
 
 from thingmint.cli.connection import ServiceRefused
 from thingmint.cli.devices.delivered import Openers
@@ -161,7 +162,7 @@ async def test_no_fate_of_a_request_loses_or_doubles_a_device(
         await job.assert_exactly()
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(10, 50))
 @given(fates=st.lists(st.sampled_from(list(Fate)), max_size=12), concurrency=st.integers(1, 3))
 async def test_no_order_of_fates_loses_or_doubles_a_device(
     new_job: Callable[..., Any], fates: list[Fate], concurrency: int

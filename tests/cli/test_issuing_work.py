@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.authority import EVERYTHING, caller_with
 from tests.support.registrar import Fate, FaultyRegistrar, Killed
+from tests.support.soak import examples
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.issuing.begin import Making, begin
@@ -139,7 +140,7 @@ async def test_no_fate_of_a_request_loses_or_doubles_an_identity(
         await job.assert_exactly()
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(20, 150))
 @given(fates=st.lists(st.sampled_from(list(Fate)), max_size=12), concurrency=st.integers(1, 3))
 @example(fates=[Fate.SERVED_LATE, Fate.KILLED_AFTER, Fate.KILLED_BEFORE], concurrency=1)
 @example(fates=[Fate.SERVED_LATE, Fate.SERVED_LATE, Fate.ANSWERED, Fate.KILLED_AFTER], concurrency=1)

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import os
 import random
 import re
 import ssl
@@ -17,8 +16,8 @@ from tests.clients.test_bad_requests import WRITTEN_BY_ITSELF
 from tests.support.aws import AccessKey, IoT, Live
 from tests.support.database import tables_of
 from tests.support.est import EstAnswer, EstClient, certificates_of, run
+from tests.support.soak import examples
 
-SOAK = bool(os.environ.get("THINGMINT_SOAK"))
 PROVISIONING = {
     "Parameters": {"ThingName": {"Type": "String"}, "SerialNumber": {"Type": "String"}},
     "Resources": {
@@ -288,7 +287,7 @@ def test_no_malformed_request_fails_or_changes_anything(
     before = contents(live)
     headers = {"Authorization": authorization(live.administrator), "Content-Type": "application/pkcs10"}
     segments = ["simpleenroll", "simplereenroll", "serverkeygen", "cacerts", "csrattrs", "%00", "..", "est", "%c3%a9"]
-    for _ in range(10_000 if SOAK else 300):
+    for _ in range(examples(300, 10_000)):
         der = bytearray(good)
         for _ in range(chance.randint(1, 4)):
             der[chance.randrange(len(der))] ^= chance.randrange(1, 256)

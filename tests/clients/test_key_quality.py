@@ -1,7 +1,6 @@
 """Judges of keys that others wrote: badkeys, common divisors of moduli, the spread of serial numbers."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.support.aws import Live
+from tests.support.soak import SOAK
 
 # badkeys's blocklist is a download of its own, and looks for keys that others have published.
 CHECKS = [check for check in badkeys.allchecks if check != "blocklist"]
@@ -84,7 +84,7 @@ def test_serial_numbers_are_spread_over_159_bits(identities: tuple[dict[str, Any
 
 
 @pytest.mark.soak
-@pytest.mark.skipif(not os.environ.get("THINGMINT_SOAK"), reason="hundreds of keys take minutes: `make soak`")
+@pytest.mark.skipif(not SOAK, reason="hundreds of keys take minutes: `make soak`")
 def test_hundreds_of_keys_are_sound(live_on_sqlite: Live, administrators: Callable[[Live], Any]) -> None:
     client = administrators(live_on_sqlite)
     answers = [client.create_keys_and_certificate() for _ in range(SOAK_KEYS)]

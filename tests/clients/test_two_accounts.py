@@ -5,7 +5,6 @@ left half done, which the tables are also asked at the end of every live service
 """
 
 import itertools
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from tests.support.aws import AccessKey, Live, allow, policy
 from tests.support.fleet_clients import Call, FleetClients, facts
 from tests.support.fleet_model import OK, PENDING, FleetModel, ModelCertificate
+from tests.support.soak import examples
 
 OTHER = "888888888888"
 pytestmark = pytest.mark.soak
-IS_SOAK = bool(os.environ.get("THINGMINT_SOAK"))
 _examples = itertools.count()
 
 accounts = st.integers(0, 1)
@@ -142,7 +141,7 @@ def test_whatever_two_accounts_do_at_once_could_have_happened_in_some_order(clie
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=60 if IS_SOAK else 8,
-            stateful_step_count=40 if IS_SOAK else 20,
+            max_examples=examples(3, 60),
+            stateful_step_count=examples(20, 40),
         ),
     )

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.reference_glob import expression_of, reference_glob, reference_tokens
+from tests.support.soak import examples
 from tests.support.work import calls_of
 
 from thingmint.core.policies.patterns import fixed_tokens, parse_tokens, resolved
@@ -20,7 +21,7 @@ VALUES = st.lists(st.sampled_from([*LETTERS, "*", "?"]), max_size=3).map("".join
 
 
 @given(PATTERNS, st.lists(TEXTS, min_size=1, max_size=4), VALUES)
-@settings(max_examples=1000)
+@settings(max_examples=examples(80, 1000))
 def test_patterns_match_what_the_reference_matches(pattern: str, texts: list[str], value: str) -> None:
     variables = {"iot:X": value, "iot:Empty": ""}
     tokens = resolved(parse_tokens(pattern, wildcards=True, variables=True), variables.get)
@@ -36,11 +37,12 @@ SEGMENTED = st.lists(st.one_of(RUNS, st.sampled_from(list(Wildcard))), max_size=
 
 
 @given(SEGMENTED, st.text(st.sampled_from("ab"), max_size=60))
-@settings(max_examples=1000)
+@settings(max_examples=examples(80, 1000))
 def test_repetitive_patterns_match_what_the_reference_matches(tokens: list[Fixed], text: str) -> None:
     assert glob(tuple(tokens))(text) is reference_glob(tuple(tokens))(text)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("length", range(7))
 def test_short_patterns_match_what_the_regular_expression_matches(length: int) -> None:
     texts = ["".join(letters) for size in range(7) for letters in product("ab", repeat=size)]

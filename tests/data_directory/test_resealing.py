@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.support.soak import examples
 
 from thingmint.data_directory.authorities import AuthorityFiles
 from thingmint.data_directory.certificate_files import AuthorityUnusable, is_sealed
@@ -19,7 +20,7 @@ from thingmint.issuance.serial_number import random_serial_number
 
 OLD, NEW = b"the old passphrase", b"the new passphrase"
 # Each step is a process of its own; the long form takes every step.
-STRIDE = 1 if os.environ.get("THINGMINT_SOAK") else 5
+STRIDE = examples(5, 1)
 CHANGES = [(None, NEW), (OLD, NEW), (OLD, None)]
 
 # Changes the passphrase, and is killed when it has made so many calls that change a name or a file durably.

@@ -1,6 +1,5 @@
 """Whatever is sent, the answer is AWS-shaped and no failure of the service, which is healthy afterwards."""
 
-import os
 import re
 import urllib.request
 from collections.abc import Iterator
@@ -13,13 +12,13 @@ from tests.support.client import client_of, create_keys
 from tests.support.fuzz import Target, garbage, requests, routes
 from tests.support.service import Service, running_service
 from tests.support.signing_requests import csr_pem
+from tests.support.soak import SOAK, examples
 from tests.support.wire import WireAnswer, answers, exchange
 
 from thingmint.data_directory.handover import read_credentials
 from thingmint.rest.sigv4.signature import Credentials
 
 pytestmark = pytest.mark.soak
-SOAK = bool(os.environ.get("THINGMINT_SOAK"))
 # The same requests each time in continuous integration; others each time in a soak run.
 FUZZ = settings(
     derandomize=not SOAK,
@@ -95,13 +94,13 @@ def check(service: Service, sent: bytes) -> None:
         assert_aws_shaped(answer, sent)
 
 
-@settings(FUZZ, max_examples=50_000 if SOAK else 1500)
+@settings(FUZZ, max_examples=examples(300, 50_000))
 @given(data=st.data())
 def test_no_request_makes_the_service_fail(service: Service, target: Target, data: st.DataObject) -> None:
     check(service, data.draw(requests(target)))
 
 
-@settings(FUZZ, max_examples=20_000 if SOAK else 500)
+@settings(FUZZ, max_examples=examples(150, 20_000))
 @given(sent=garbage())
 def test_nothing_that_is_hardly_http_makes_the_service_fail(service: Service, sent: bytes) -> None:
     check(service, sent)

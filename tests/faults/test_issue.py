@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives import serialization
 from tests.support.client import client_of, create_keys, listed_ids
 from tests.support.service import Service, running_service, start_service, thingmint
 from tests.support.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
+from tests.support.soak import examples
 
 from thingmint.core.identifiers import certificate_id_of
 
 pytestmark = pytest.mark.soak
-COUNT = 400 if os.environ.get("THINGMINT_SOAK") else 20
-KILLS = 40 if os.environ.get("THINGMINT_SOAK") else 4
+COUNT = examples(20, 400)
+KILLS = examples(4, 40)
 ENDS_WITHIN = 120.0
 
 

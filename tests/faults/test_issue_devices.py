@@ -14,12 +14,13 @@ from tests.support.client import client_of, listed_ids
 from tests.support.service import Service, running_service, start_service, thingmint
 from tests.support.signing_requests import csr_pem
 from tests.support.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
+from tests.support.soak import examples
 
 from thingmint.cli.connection import SignedClient
 
 pytestmark = pytest.mark.soak
-COUNT = 300 if os.environ.get("THINGMINT_SOAK") else 24
-KILLS = 30 if os.environ.get("THINGMINT_SOAK") else 4
+COUNT = examples(24, 300)
+KILLS = examples(4, 30)
 ENDS_WITHIN = 180.0
 DOCUMENT = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}'
 LABELS = ("--batch", "B-17", "--operator", "ann", "--station", "line-2")

@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.client import Created, client_of, create_from_csr, create_keys, describe, listed_ids
 from tests.support.service import Service, running_service, start_service, thingmint
+from tests.support.soak import examples
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 
 pytestmark = pytest.mark.soak
-ROUNDS = 20 if os.environ.get("THINGMINT_SOAK") else 3
+ROUNDS = examples(3, 20)
 CLIENTS = 6
 
 

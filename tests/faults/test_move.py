@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -21,10 +20,11 @@ from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     postgresql_url,
 )
 from tests.support.service import ended_start, running_service, thingmint
+from tests.support.soak import examples
 
 from thingmint.storage import SQLITE_FILE_NAME
 
-ROWS = 1_000_000 if os.environ.get("THINGMINT_SOAK") else 4_000
+ROWS = examples(4_000, 1_000_000)
 
 
 def run_move(data_dir: Path, url: str) -> "subprocess.CompletedProcess[str]":

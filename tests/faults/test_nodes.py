@@ -22,13 +22,13 @@ from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     postgresql_server_url,
     postgresql_url,
 )
+from tests.support.soak import examples
 
 from thingmint.mqtt.codec.packets import Disconnect
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 
-SOAK = bool(os.environ.get("THINGMINT_SOAK"))
-CLIENTS, CONNECTS = 200, 20_000 if SOAK else 2_000
-DEVICES = 400 if SOAK else 20
+CLIENTS, CONNECTS = 200, examples(600, 20_000)
+DEVICES = examples(20, 400)
 
 
 def is_connected(node: Live, client_id: str) -> bool:

@@ -15,6 +15,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.mqtt.broker.test_broker_model import BrokerAgainstModel
 from tests.support.packets import V3, V5, frame_of
+from tests.support.soak import SOAK, examples
 
 from thingmint.mqtt.codec import packets as p
 from thingmint.mqtt.codec.codec import decode_client_packet, decode_server_packet, encode
@@ -32,8 +33,7 @@ from thingmint.mqtt.codec.properties import (
 )
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 
-SOAK = bool(os.environ.get("THINGMINT_SOAK"))
-ROUNDS = 1_000_000 if SOAK else 5_000
+ROUNDS = examples(1_500, 1_000_000)
 SEED = int(os.environ.get("THINGMINT_FUZZ_SEED") or (random.SystemRandom().getrandbits(32) if SOAK else 1))
 LIMIT = 4096
 

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.der import bits, context, integer, oid, sequence, set_of, tlv
 from tests.support.signing_requests import DEVICE, key_of
+from tests.support.soak import examples
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.csr import (
@@ -280,7 +281,7 @@ def test_a_subject_that_would_be_written_in_another_way_is_refused(
         _subject(csr, sequence(attribute(b"another")))
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(40, 400))
 @given(where=st.integers(0, 10_000), octet=st.integers(0, 255), cut=st.booleans())
 def test_only_named_refusals_come_from_mutated_requests(
     where: int, octet: int, cut: bool, rsa_key: rsa.RSAPrivateKey, request_for: RequestFor
@@ -294,7 +295,7 @@ def test_only_named_refusals_come_from_mutated_requests(
         return
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(30, 300))
 @given(name=st.binary(max_size=60), tag=st.integers(0, 0x3F), kind=st.binary(min_size=1, max_size=4))
 @example(name=b"D\xc3\xa9", tag=UTF8, kind=b"\x55\x04\x06")
 def test_only_named_refusals_come_from_rightly_signed_requests_with_any_subject(

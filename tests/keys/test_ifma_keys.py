@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.clients.test_key_quality import shared_factors
 from tests.keys.test_key_pool import Observer
 from tests.support.ifma import require_ifma
+from tests.support.soak import SOAK, examples
 
 from thingmint.issuance.keys import KeyPair, public_key_pem
 from thingmint.keys import pool as pool_module
@@ -21,8 +21,8 @@ from thingmint.keys.generators import Engine
 from thingmint.keys.pool import KeyPool
 
 pytestmark = pytest.mark.soak
-COUNT = 10_000 if os.environ.get("THINGMINT_SOAK") else 100
-FULLY_VALIDATED = 100 if os.environ.get("THINGMINT_SOAK") else 8
+COUNT = examples(100, 10_000)
+FULLY_VALIDATED = examples(8, 100)
 AT_ONCE = 64
 BADKEYS = ["fermat", "roca", "rsainvalid", "rsapoly", "smalld", "smallfactors", "rsawarnings", "rsabias", "pattern",
            "xzbackdoor"]  # fmt: skip
@@ -31,7 +31,7 @@ IMPROBABLE = 7.0
 # Of a hundred keys, so many that each class is expected at least five times.
 MODULI = [3, 4, 5, 7, 8, 11, 13, 16, 17, 19, 23, 29, 31, 32]
 BINS = [8, 32]
-if os.environ.get("THINGMINT_SOAK"):
+if SOAK:
     MODULI += [37, 64, 101, 251, 256, 509]
     BINS += [256]
 

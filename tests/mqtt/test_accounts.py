@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.broker import AT_LEAST_ONCE, OTHER, SCOPE, Device
+from tests.support.soak import examples
 
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
@@ -368,7 +369,7 @@ async def history_of(scopes: tuple[Scope, ...], steps: list[Any], told: Callable
     return {scope: account.seen for scope, account in accounts.items()}
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(20, 150))
 @given(st.lists(st.tuples(st.integers(0, len(ACCOUNTS) - 1), STEPS) | WAIT, max_size=60))
 async def test_an_account_sees_what_it_would_see_if_there_were_no_other(steps: list[Any]) -> None:
     together = await history_of(ACCOUNTS, steps, lambda scope: True)

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,12 +12,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from structlog.testing import capture_logs
 from tests.support.api import Api
-from tests.support.authority import ACCOUNT, REGION, Listener, new_authority
+from tests.support.authority import ACCOUNT, REGION, Listener, caller_with, new_authority
 from tests.support.device_edge import new_data_plane
 from tests.support.device_identities import server_identity
 from tests.support.memory_store import MemoryStore
 from tests.support.policies import document, statement
 from tests.support.provisioning import JITP_BODY, ROLE_ARN
+from tests.support.signing_requests import csr_pem
 from tests.support.stores import sample_access_key
 from tests.support.tls_echo import tls_context_of
 from tests.support.turn_watch import TurnSelector, begin, run_watched
@@ -30,6 +31,7 @@ from thingmint.core.identifiers import AccountId, CertificateId, Scope, ThingNam
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.core.registry.registry_event import EventOperation, ThingEvent
 from thingmint.core.registry.thing import Thing
+from thingmint.issuance.csr import load_csr
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
 from thingmint.mqtt.events import ClientConnected, ConnectRefused, Link, MessageNotServed
 from thingmint.mqtt.queues.limits import BrokerLimits
@@ -38,6 +40,7 @@ from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.records import changes as change_table
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.kernel import turns
+from thingmint.registration.provisioning.renewals import end_overlaps, renew
 from thingmint.service import device_changes, device_edge, device_news
 from thingmint.service.device_edge import DeviceAddress, DeviceEdge
 
@@ -183,6 +186,18 @@ async def test_a_port_that_was_asked_for_is_had_or_nothing_starts(
 async def test_a_certificate_that_leaves_active_is_told_at_once(house: House, edge: DeviceEdge) -> None:
     target = await known(edge, await house.certificate())
     await house.set_status(target, "INACTIVE")
+    nudge(edge, house)
+
+    await told_of(edge, "certificate", target)
+
+
+async def test_a_certificate_whose_overlap_ends_is_told(house: House, edge: DeviceEdge) -> None:
+    der = await house.certificate()
+    target = await known(edge, der)
+    authority = replace(house.authority, renewal_overlap=timedelta())
+    request = load_csr(csr_pem("p-384", x509.load_der_x509_certificate(der).subject))
+    await renew(authority, caller_with(), target.certificate_id, request, may_provision=False)
+    assert await end_overlaps(authority, 10) == 1
     nudge(edge, house)
 
     await told_of(edge, "certificate", target)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.soak import examples
 
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.data_directory import authorities as authority_files
@@ -40,7 +41,7 @@ from thingmint.settings.config import StartRefused, load_config
 from thingmint.storage import open_store
 
 SCOPE = Scope(AccountId("000000000000"), Region("us-east-1"))
-STRIDE = 1 if os.environ.get("THINGMINT_SOAK") else 6
+STRIDE = examples(6, 1)
 PASSPHRASE, OTHER = b"the passphrase of the keys", b"another passphrase"
 
 

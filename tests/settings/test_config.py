@@ -133,6 +133,8 @@ def test_secrets_do_not_show_in_the_repr(tmp_path: Path) -> None:
         ({"THINGMINT_API": ":8443"}, "api"),
         ({"THINGMINT_MQTT_ALPN": "443"}, "mqtt_alpn"),
         ({"THINGMINT_MQTT_ALPN": "127.0.0.1:8883"}, "mqtt_alpn must be another address"),
+        ({"THINGMINT_EST": "127.0.0.1:8443"}, "est must be another address"),
+        ({"THINGMINT_EST": "0.0.0.0:9443", "THINGMINT_TEST_MODE": "1"}, "est is 0.0.0.0"),
         ({"THINGMINT_ACCOUNT": "123"}, "account"),
         ({"THINGMINT_REGION": "moon"}, "region"),
         ({"THINGMINT_SERVER_NAME": "not a name"}, "server_name"),

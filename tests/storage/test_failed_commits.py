@@ -1,6 +1,5 @@
 """Every operation that changes the registry happens once or not at all, wherever SQLite's disk fails."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,12 +11,12 @@ from tests.support.bulk import write_input
 from tests.support.effects import Rows, Trials, judge
 from tests.support.faulty_disk import FaultyDisk
 from tests.support.mutations import MUTATIONS
+from tests.support.soak import SOAK
 from tests.support.stores import Timings
 
 from thingmint.storage.sqlite import open_sqlite
 from thingmint.storage.sqlite_connection import connect
 
-SOAK = os.environ.get("THINGMINT_SOAK") == "1"
 # Every third one, but for the long run: all of them share one writer.
 _TABLES = (
     "SELECT t.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c ON c.name = 'account' WHERE t.type = 'table'"

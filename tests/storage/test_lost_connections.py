@@ -22,6 +22,7 @@ from tests.support.mutations import BY_DEVICE, DEVICE_MUTATIONS, MUTATIONS, READ
 from tests.support.provisioning import ROLE_ARN
 from tests.support.signing import SettableClock
 from tests.support.signing_requests import csr_pem
+from tests.support.soak import SOAK
 from tests.support.stores import Timings, sample_access_key
 from tests.support.user_ca import der_of, new_ca
 
@@ -48,7 +49,6 @@ from thingmint.storage.database_url import parse_database_url
 from thingmint.storage.postgresql import PostgreSQLStore, open_postgresql
 from thingmint.storage.postgresql_session import OutcomeUnknown
 
-SOAK = os.environ.get("THINGMINT_SOAK") == "1"
 # One of each kind: creation, a further version, an optimistic update, keys, deletion, attachment, many rows.
 CHOSEN = (
     "CreatePolicy",

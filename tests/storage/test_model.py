@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.soak import examples
 from tests.support.stores import SCOPE, changed, delete, fetch, insert, page, sample_certificate
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
@@ -94,7 +95,7 @@ class Model:
 
 @given(steps=steps, size=st.integers(1, 4))
 # One store serves all examples: each of them has a region to itself.
-@settings(max_examples=40)
+@settings(max_examples=examples(10, 40))
 async def test_the_store_knows_what_a_dictionary_knows(store: Store, steps: list[Step], size: int) -> None:
     model = Model(Scope(SCOPE.account, Region(f"region-{next(_examples)}")), {})
     for step in steps:

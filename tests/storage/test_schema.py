@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+from collections.abc import Sequence
 
 import pytest
 
@@ -38,6 +39,56 @@ def test_lists_never_read_the_certificate_itself() -> None:
 
 def test_migrations_are_numbered_without_gaps() -> None:
     assert [migration.version for migration in migrations()] == list(range(1, len(migrations()) + 1))
+
+
+FIRST_THAT_ONLY_ADDS = 20
+"""From this migration on, nodes of the version before go on while a newer node has migrated the database."""
+ADDITIONS = (
+    r"CREATE (\{UNLOGGED\})?TABLE (?P<made>\w+) ",
+    r"CREATE INDEX \w+ ON \w+ ",
+    # A rule about rows that the version before does not know can only be one of a table that it does not know.
+    r"CREATE UNIQUE INDEX \w+ ON (?P<ruled>\w+) ",
+    r"ALTER TABLE \w+ ADD COLUMN \w+ \S+( NOT NULL)?( DEFAULT \S+)?$",
+    # Rows that the migration itself needs in what it has made.
+    r"INSERT INTO (?P<filled>\w+) ",
+)
+
+
+def hindrances(statements: Sequence[str]) -> list[str]:
+    """Return the statements after which a node of the version before could not go on."""
+    made, refused = set[str](), []
+    for statement in (" ".join(text.split()) for text in statements):
+        found = next((match for each in ADDITIONS if (match := re.match(each, statement))), None)
+        named = {} if found is None else found.groupdict()
+        made.add(named.get("made", ""))
+        is_new = (named.get("ruled") or named.get("filled") or "") in {"", *made}
+        without_default = "ADD COLUMN" in statement and "NOT NULL" in statement and "DEFAULT" not in statement
+        if found is None or not is_new or without_default:
+            refused.append(statement)
+    return refused
+
+
+def test_migrations_only_add_so_that_nodes_of_the_version_before_can_go_on() -> None:
+    for migration in migrations():
+        if migration.version >= FIRST_THAT_ONLY_ADDS:
+            assert hindrances(tuple(migration.statements(POSTGRESQL))) == [], migration.version
+
+
+def test_what_would_hinder_nodes_of_the_version_before_is_found() -> None:
+    fine = ("CREATE TABLE a (b TEXT)", "CREATE UNIQUE INDEX c ON a (b)", "INSERT INTO a (b) VALUES ('1')")
+    assert hindrances((*fine, "CREATE INDEX d ON thing (name)", "ALTER TABLE thing ADD COLUMN e TEXT")) == []
+    assert hindrances(("ALTER TABLE thing ADD COLUMN e BIGINT NOT NULL DEFAULT 0",)) == []
+    refused = (
+        "DROP TABLE thing",
+        "ALTER TABLE thing ADD COLUMN e TEXT NOT NULL",
+        "ALTER TABLE thing DROP COLUMN name",
+        "ALTER TABLE thing RENAME TO other",
+        "CREATE UNIQUE INDEX f ON thing (name)",
+        "UPDATE thing SET name = ''",
+        "DELETE FROM thing",
+        "INSERT INTO thing (name) VALUES ('1')",
+    )
+    assert hindrances(refused) == list(refused)
 
 
 @pytest.mark.parametrize("dialect", [SQLITE, POSTGRESQL], ids=["sqlite", "postgresql"])

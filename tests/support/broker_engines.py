@@ -6,11 +6,13 @@ port mapper are the test's own, and processes are ended by their groups.
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +21,15 @@ from tests.support.loop_thread import GENEROUS
 from tests.support.mosquitto import mosquitto
 from tests.support.required import require
 
+from thingmint.mqtt.codec.codec import encode
+from thingmint.mqtt.codec.packets import Connect, Disconnect, ProtocolVersion
 from thingmint.mqtt.relay.address import parse_broker_address
 from thingmint.mqtt.relay.credentials import BrokerCredentials
 from thingmint.mqtt.relay.spec import BrokerSpec
 
 _LOCAL = "127.0.0.1"
+# Below those of net.ipv4.ip_local_port_range.
+_PORTS = range(12_000, 32_000)
 _ELSEWHERE = ("/usr/sbin", "/usr/local/sbin", "/usr/lib/rabbitmq/bin")
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), *_ELSEWHERE))
 USER, PASSWORD = "fleet", "of-the-fleet"  # of brokers that live as long as a test
@@ -38,10 +44,16 @@ def program(name: str, package: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server((_LOCAL, 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+    """Return ports that nobody listens on now.
+
+    The system gives no connection one of them: engines take a while until they listen.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.create_server((_LOCAL, port)):
+            found.append(port)
+    return found
 
 
 @dataclass
@@ -81,21 +93,27 @@ class BrokerNode:
         return (self.directory / "output").read_text(errors="replace")[-3000:]
 
     def wait(self, condition: Callable[[], bool] | None = None) -> None:
-        """Wait until it listens, or the condition holds."""
+        """Wait until it serves, or the condition holds."""
         deadline = time.monotonic() + 2 * GENEROUS
-        while not (condition or self.listens)():
+        while not (condition or self.serves)():
             assert self.popen is not None
             assert self.popen.poll() is None, self.output
             assert time.monotonic() < deadline, self.output
             time.sleep(0.05)
 
-    def listens(self) -> bool:
-        """Return whether its port for MQTT accepts connections."""
+    def serves(self) -> bool:
+        """Return whether it accepts a client: some engines listen before their cluster is ready."""
+        connect = Connect(
+            ProtocolVersion.MQTT_3_1_1, f"ready-{uuid.uuid4()}", username=USER, password=PASSWORD.encode()
+        )
         try:
-            socket.create_connection((_LOCAL, self.port), timeout=GENEROUS).close()
+            with socket.create_connection((_LOCAL, self.port), timeout=GENEROUS) as connection:
+                connection.sendall(encode(connect, connect.version))
+                answer = connection.recv(4)
+                connection.sendall(encode(Disconnect(), connect.version))
         except OSError:
             return False
-        return True
+        return answer == b"\x20\x02\x00\x00"
 
 
 @dataclass
@@ -229,6 +247,7 @@ def rabbitmq_cluster(base: Path) -> Iterator[BrokerCluster]:
                         f"mqtt.listeners.tcp.1 = {_LOCAL}:{mqtts[number]}",
                         "mqtt.allow_anonymous = false",
                         "mqtt.exchange = amq.topic",
+                        "mqtt.durable_queue_type = quorum",
                         f"default_user = {USER}",
                         f"default_pass = {PASSWORD}",
                         "cluster_formation.peer_discovery_backend = classic_config",

@@ -9,6 +9,13 @@ from thingmint.issuance.der import children, only_element
 
 # The order of the group of P-256 (SEC 2, 2.4.2).
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+# Those of P-384 and P-521 (2.5.1 and 2.6.1).
+P384_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
+P521_ORDER = int(
+    "01FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFA"
+    "51868783BF2F966B7FCC0148F709A5D03BB5C9B8899C47AEBB6FB71E91386409",
+    16,
+)
 
 
 def parts_of(der: bytes) -> tuple[bytes, bytes, bytes]:
@@ -27,14 +34,44 @@ def with_signature(der: bytes, change: Callable[[bytes], bytes]) -> bytes:
     return asn1.sequence(tbs, algorithm, asn1.bits(change(signature)))
 
 
-def negated(der: bytes) -> bytes:
-    """Return the certificate with s replaced by n - s in its signature by a key on P-256, which is as valid."""
+def negated(der: bytes, order: int = P256_ORDER) -> bytes:
+    """Return the certificate with s replaced by n - s in its signature by a key on P-256, which is as valid.
+
+    ``order`` is that of another curve's group.
+    """
 
     def negate(signature: bytes) -> bytes:
         r, s = decode_dss_signature(signature)
-        return encode_dss_signature(r, P256_ORDER - s)
+        return encode_dss_signature(r, order - s)
 
     return with_signature(der, negate)
+
+
+def with_larger_number(der: bytes, order: int) -> bytes:
+    """Return the certificate with n added to r in its signature by ECDSA: the same number to who reduces it first."""
+
+    def add(signature: bytes) -> bytes:
+        r, s = decode_dss_signature(signature)
+        return encode_dss_signature(r + order, s)
+
+    return with_signature(der, add)
+
+
+def with_larger_rsa_number(der: bytes, modulus: int) -> bytes:
+    """Return the certificate with the modulus added to its signature by RSA."""
+    return with_signature(
+        der, lambda signature: (int.from_bytes(signature) + modulus).to_bytes(len(signature) + 1, "big")
+    )
+
+
+def with_leading_zero(der: bytes) -> bytes:
+    """Return the certificate with a zero before its signature by RSA."""
+    return with_signature(der, lambda signature: b"\0" + signature)
+
+
+def without_leading_zeros(der: bytes) -> bytes:
+    """Return the certificate without the zeros before its signature by RSA, if there are any."""
+    return with_signature(der, lambda signature: signature.lstrip(b"\0"))
 
 
 def padded(der: bytes) -> bytes:

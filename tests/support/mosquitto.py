@@ -39,6 +39,8 @@ class Mosquitto:
     directory: Path
     port: int | None
     popen: subprocess.Popen[bytes] | None = None
+    tls_port: int | None = None
+    """Of a second listener, if the test has configured one."""
 
     @property
     def socket_path(self) -> str:

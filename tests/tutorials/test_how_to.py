@@ -24,6 +24,12 @@ def test_offline_station(reader: Reader) -> None:
     reader.follow(DOCS / "how-to" / "offline-station.md")
 
 
+def test_est(reader: Reader) -> None:
+    required_program("curl")
+    reader.replaced = {"127.0.0.1:9443": "127.0.0.1:0"}
+    reader.follow(DOCS / "how-to" / "est.md")
+
+
 def test_aws(reader: Reader, tmp_path: Path) -> None:
     reader.serve()
     (tmp_path / "first.md").write_text(

@@ -1,6 +1,7 @@
 """`thingmint serve --workers N`: owns the process that starts several workers, and what each of them does."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -21,7 +22,7 @@ from thingmint.host.telemetry import configure_logging
 from thingmint.host.words import in_words
 from thingmint.host.worker_processes import Lifeline, WorkerFailed, Workers, run_apart
 from thingmint.service.node import prepare
-from thingmint.service.passphrases import read_passphrase
+from thingmint.service.passphrases import DESCRIPTOR, read_passphrase
 from thingmint.service.serving import GRACE_SECONDS, directory_served, serve_as_worker
 from thingmint.service.workers import Worker, reserve_ports, settings_of_worker
 from thingmint.settings.config import Config, StartRefused
@@ -67,7 +68,7 @@ def serve_with_workers(
         def work(number: int, lifeline: Lifeline) -> int:
             configure_logging(log_format, config.log_level, facts={"worker": number})
             worker = Worker(number, metrics)
-            _work(config, ports, passphrase, worker, lifeline, run)
+            _work(config, ports, _newest(config, passphrase), worker, lifeline, run)
             return 0
 
         try:
@@ -114,6 +115,18 @@ def _work(
     run(serve)
 
 
+def _newest(config: Config, passphrase: bytes | None) -> bytes | None:
+    """Return the passphrase as it is now: `thingmint seal` may have changed it since the service was started.
+
+    What can be read once only, or is not there any more, is what it was.
+    """
+    if str(config.ca_passphrase_file).startswith(DESCRIPTOR):
+        return passphrase
+    with contextlib.suppress(StartRefused):
+        return read_passphrase(config.ca_passphrase_file, os.environ)
+    return passphrase
+
+
 def _handed_down(passphrase: bytes | None) -> Path | None:
     """Return where this process finds the passphrase once: the file that named it can be read by its parent alone."""
     if passphrase is None:
@@ -121,4 +134,4 @@ def _handed_down(passphrase: bytes | None) -> Path | None:
     descriptor = os.memfd_create("thingmint", os.MFD_CLOEXEC)
     os.write(descriptor, passphrase)
     os.lseek(descriptor, 0, os.SEEK_SET)
-    return Path(f"fd:{descriptor}")
+    return Path(f"{DESCRIPTOR}{descriptor}")

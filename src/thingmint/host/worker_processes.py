@@ -183,7 +183,7 @@ class Workers:
             code = self.work(number, Lifeline(self._life[0], ready))
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
-        except Exception as error:  # noqa: BLE001  whatever it is, the worker ends, and says so
+        except Exception as error:  # noqa: BLE001  with any error the worker ends, and says so
             self.log.error("a worker has failed", worker=number, cause=type(error).__name__)  # noqa: TRY400  the type alone
         finally:
             # Nothing of the parent's is to run here.
@@ -210,7 +210,7 @@ class Workers:
             worker.reader = -1
 
     def _reap(self) -> None:
-        """Take note of the workers that have ended."""
+        """Record the workers that have ended."""
         for worker in self._workers.values():
             if not worker.pid:
                 continue

@@ -63,7 +63,4 @@ def read_list(content: bytes, issuers: Sequence[x509.Certificate]) -> Revocation
 def _has_signed(issuer: x509.Certificate, parsed: x509.CertificateRevocationList) -> bool:
     public_key = issuer.public_key()
     assert isinstance(public_key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey), "an issuer has such a key"
-    try:
-        return parsed.is_signature_valid(public_key)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return False
+    return parsed.is_signature_valid(public_key)

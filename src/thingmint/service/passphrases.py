@@ -8,7 +8,8 @@ from thingmint.host.words import in_words
 from thingmint.settings.config import StartRefused
 
 CREDENTIAL = "thingmint-ca-passphrase"
-_DESCRIPTOR = "fd:"
+DESCRIPTOR = "fd:"
+"""Begins the name of a descriptor from which a passphrase can be read once."""
 _MOST_BYTES = 65_536
 
 
@@ -41,8 +42,8 @@ def read_passphrase_source(path: Path | None, named_by: str) -> bytes | None:
 
 
 def _read(path: str) -> bytes:
-    if not path.startswith(_DESCRIPTOR):
+    if not path.startswith(DESCRIPTOR):
         return Path(path).read_bytes()
     # Closed afterwards: nothing that the service starts is to inherit it.
-    with os.fdopen(int(path.removeprefix(_DESCRIPTOR)), "rb") as opened:
+    with os.fdopen(int(path.removeprefix(DESCRIPTOR)), "rb") as opened:
         return opened.read(_MOST_BYTES)

@@ -18,8 +18,10 @@ from thingmint.storage.schema import Migration, migrate, migrations
 from thingmint.storage.sqlite_connection import drive
 
 # What tells of processes that run, of their waiting for each other, or of sessions in a browser: all of it begins anew.
+# Copies of the keys for nodes that join are sealed by the passphrase of a directory; the next start makes them again.
 NOT_COPIED = frozenset(
     {
+        "authority_copy",
         "client_ending",
         "console_session",
         "node",

@@ -197,3 +197,8 @@ async def test_a_token_belongs_to_its_filters(api: Api) -> None:
 )
 def test_policies_are_asked_about_the_thing(api: Api, method: str, path: str, resources: tuple[str, ...]) -> None:
     assert api.resources_of(method, path) == resources
+
+
+def test_policies_are_asked_about_the_billing_group_of_a_new_thing(api: Api) -> None:
+    body = b'{"billingGroupName": "ward"}'
+    assert api.resources_of("POST", "/things/lamp", body) == (f"{OURS}:thing/lamp", f"{OURS}:billinggroup/ward")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.policies import Json, document, statement
+from tests.support.soak import examples
 
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.policies.iot_policy import parse_iot_policy
@@ -136,14 +137,14 @@ def test_brackets_close_at_the_end_of_a_variable(variable: str) -> None:
 
 
 @given(st.text(max_size=60) | st.text(st.sampled_from('{}[]":,\\ \n0-1.eEtruefalsn$*'), max_size=60))
-@settings(max_examples=500)
+@settings(max_examples=examples(40, 500))
 def test_any_text_is_a_policy_or_malformed(text: str) -> None:
     with suppress(MalformedPolicy):
         parse_iot_policy(text)
 
 
 @given(st.text(max_size=30))
-@settings(max_examples=500)
+@settings(max_examples=examples(40, 500))
 def test_any_variable_is_read_or_refused(inner: str) -> None:
     elements: Json = f"{ARN}topic/${{{inner}}}"
     with suppress(MalformedPolicy):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.policies import Json, document, statement
+from tests.support.soak import examples
 
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.identifiers import PolicyName
@@ -110,7 +111,7 @@ TEXTS = st.one_of(
 
 
 @given(TEXTS, st.text(max_size=10), st.text(max_size=10))
-@settings(max_examples=1500)
+@settings(max_examples=examples(100, 1500))
 def test_any_text_is_a_policy_or_malformed(text: str, action: str, resource: str) -> None:
     with suppress(MalformedPolicy):
         evaluate([parse_policy(text)], action, resource, {"aws:username": (action,)})
@@ -132,7 +133,7 @@ def simply_matches(tokens: list[str | Wildcard], text: str) -> bool:
 
 
 @given(TOKENS, st.text(st.sampled_from("abc"), max_size=10))
-@settings(max_examples=2000)
+@settings(max_examples=examples(100, 2000))
 def test_wildcards_match_as_they_are_defined(tokens: list[str | Wildcard], text: str) -> None:
     assert glob(tuple(tokens))(text) is simply_matches(tokens, text)
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.policies import Json
+from tests.support.soak import examples
 from tests.support.templates import CERTIFICATE_ID, POLICY_DOCUMENT, certificate, policy, template, thing
 
 from thingmint.core.errors import InvalidParameters, InvalidRequest
@@ -384,7 +385,7 @@ TEXTS = st.one_of(
 
 
 @given(TEXTS, st.sampled_from(TemplateKind), st.dictionaries(st.sampled_from(WORDS), st.text(max_size=5), max_size=3))
-@settings(max_examples=1500)
+@settings(max_examples=examples(100, 1500))
 def test_any_text_is_a_template_or_refused_and_comes_to_a_plan_or_not(
     text: str, kind: TemplateKind, parameters: dict[str, str]
 ) -> None:

@@ -142,6 +142,15 @@ def test_a_consistency_proof_to_another_new_root_is_refused() -> None:
         verify_consistency(3, mth(entries[:3]), 7, mth(entries_of(8)), proof)
 
 
+def test_a_proof_that_leads_to_another_root_is_refused() -> None:
+    entries = entries_of(7)
+    proof = path(2, entries)
+    with pytest.raises(ProofInvalid, match="from leaf 2 to the root"):
+        verify_inclusion(leaf_hash(entries[2]), 2, 7, [*proof[:-1], b"another"], mth(entries))
+    with pytest.raises(ProofInvalid, match="old tree"):
+        verify_consistency(3, mth(entries_of(2)), 7, mth(entries), subproof(3, entries, is_whole=True))
+
+
 def test_proofs_of_the_wrong_length_are_refused() -> None:
     entries = entries_of(7)
     with pytest.raises(ProofInvalid, match="has 2 hashes instead of 3"):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.support import der as asn1
 from tests.support.authority import NOW
 from tests.support.signing_requests import key_of
+from tests.support.soak import examples
 from tests.support.user_ca import CA_EXTENSION, Extension, UserCA, der_of, device_key, key_usage, new_ca, pem_of
 
 from thingmint.core.errors import CertificateInvalid
@@ -196,7 +197,7 @@ def examine_or_refuse(der: bytes) -> None:
 
 
 @given(mutations())
-@settings(max_examples=400)
+@settings(max_examples=examples(40, 400))
 def test_damaged_certificates_are_refused_and_break_nothing(der: bytes) -> None:
     examine_or_refuse(der)
 

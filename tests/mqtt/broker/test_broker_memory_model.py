@@ -4,6 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.support.broker import Device, Losses, charged_bytes, reachable_bytes
+from tests.support.soak import examples
 
 from thingmint.mqtt.broker.broker import LocalBroker
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, QoS, Subscription, Will
@@ -192,4 +193,4 @@ class SmallRooms(RuleBasedStateMachine):
 
 
 TestSmallRooms = SmallRooms.TestCase
-TestSmallRooms.settings = settings(max_examples=100, stateful_step_count=40)
+TestSmallRooms.settings = settings(max_examples=examples(15, 100), stateful_step_count=40)

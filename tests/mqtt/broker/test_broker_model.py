@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.support.broker import Bench, Device, charged_bytes, reachable_bytes
+from tests.support.soak import examples
 
 from thingmint.core.topics.names import matches
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Subscription, Will
@@ -233,4 +234,4 @@ class BrokerAgainstModel(RuleBasedStateMachine):
 
 
 TestBrokerAgainstModel = BrokerAgainstModel.TestCase
-TestBrokerAgainstModel.settings = settings(max_examples=100, stateful_step_count=30)
+TestBrokerAgainstModel.settings = settings(max_examples=examples(15, 100), stateful_step_count=30)

@@ -21,6 +21,7 @@ from tests.support.memberships import Memberships, store_memberships
 from tests.support.memory_store import MemoryStore
 from tests.support.mqtt_peer import V5, connected_peer, peer
 from tests.support.policies import document
+from tests.support.soak import examples
 
 from thingmint.api.service import build_router
 from thingmint.core.identifiers import Scope, ThingName
@@ -246,7 +247,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @example(World("lamp", frozenset({"pump"}), True, frozenset({("pump", LAMPS)}), (LET_IN, OF_HOUSE)))
 @example(World("lamp", frozenset(THINGS), False, frozenset({("lamp", LAMPS)}), (LET_IN, OF_HOUSE)))
 @example(World("radio", frozenset(THINGS), False, frozenset({("lamp", LAMPS)}), (ALL, DENIED_TO_HOUSE)))
-@settings(max_examples=150)
+@settings(max_examples=examples(20, 150))
 def test_the_simulation_decides_as_the_gateway_does(stage: Stage, world: World) -> None:
     registry = stage.set_up(world)
 
@@ -276,7 +277,7 @@ def test_the_simulation_decides_as_the_gateway_does(stage: Stage, world: World) 
 @example(
     World("x", frozenset(), False, frozenset(), (ALL, Said(OWN, "Deny", "iot:Receive", PLAIN_TOPIC))), "$share/g/lamp"
 )
-@settings(max_examples=150)
+@settings(max_examples=examples(20, 150))
 def test_messages_reach_a_device_as_the_simulation_says(stage: Stage, world: World, topic_filter: str) -> None:
     world = replace(
         world,

@@ -14,13 +14,14 @@ import pytest
 from tests.support.device_identities import Identity, new_identity, rsa_key
 from tests.support.loop_thread import GENEROUS
 from tests.support.required import require
+from tests.support.soak import examples
 
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, QoS, Subscribe, Subscription
 
 V3 = ProtocolVersion.MQTT_3_1_1
 pytestmark = pytest.mark.soak
-DEVICES = 5000 if os.environ.get("THINGMINT_SOAK") else 400
+DEVICES = examples(400, 5000)
 # The first connections also pay for what all share.
 WARM_UP = 50
 KIB_PER_DEVICE = 60

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import resource
 import socket
 import ssl
@@ -14,6 +13,7 @@ import pytest
 from tests.support.device_identities import client_context, new_identity
 from tests.support.loop_thread import GENEROUS
 from tests.support.slow_devices import bring_all_in
+from tests.support.soak import SOAK, examples
 from tests.support.tls_echo import EchoServer, echo_server
 
 from thingmint.mqtt.transport.limits import GatewayLimits
@@ -21,7 +21,6 @@ from thingmint.mqtt.transport.limits import GatewayLimits
 ADMIT = b"A"
 FEW_PLACES = GatewayLimits(max_strangers=20, max_waiting=400, silent_seconds=0.5)
 FLOOD = 120
-SOAK = "THINGMINT_SOAK" in os.environ
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def test_fleet_comes_in_at_the_first_attempt(
 @pytest.mark.soak
 @pytest.mark.parametrize("thinking", [1.0, 5.0] if SOAK else [0.5])
 def test_fleet_behind_one_address_needs_hardly_a_second_attempt(device: ssl.SSLContext, thinking: float) -> None:
-    count = 2000 if SOAK else 300
+    count = examples(300, 2000)
     with enough_descriptors(), echo_server() as server:
         tries = asyncio.run(bring_all_in(server.port, device, count=count, thinking=thinking, first_bytes=ADMIT))
     assert tries.connected == count

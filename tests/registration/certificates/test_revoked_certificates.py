@@ -1,11 +1,26 @@
 """What was revoked and deleted stays away until its own end, unless an operator brings it back."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.support.authority import NOW, new_authority
-from tests.support.encodings import negated
+from tests.support.encodings import (
+    P384_ORDER,
+    P521_ORDER,
+    negated,
+    with_larger_number,
+    with_larger_rsa_number,
+    with_leading_zero,
+    with_long_length,
+    with_parameters,
+    with_trailing_octet,
+    with_unused_bits,
+    without_leading_zeros,
+)
 from tests.support.entrances import (
     CALLER,
     CONNECTION,
@@ -20,11 +35,10 @@ from tests.support.entrances import (
     without_ca,
 )
 from tests.support.memory_store import MemoryStore
-from tests.support.user_ca import der_of, new_ca, pem_of
+from tests.support.user_ca import CAKey, UserCA, der_of, new_ca, pem_of
 
-from thingmint.core.errors import (
-    CertificateInvalid,
-)
+from thingmint.core.certificates.certificate import CertificateStatus
+from thingmint.core.errors import CertificateInvalid
 from thingmint.issuance.pem import certificate_pem
 from thingmint.registration.certificates import certificates
 from thingmint.registration.certificates.auto_registration import auto_register
@@ -56,6 +70,46 @@ async def test_what_was_revoked_and_deleted_does_not_come_back_by_itself(
             await auto_register(authority, CONNECTION, der)
     assert store.tables.dump() == before
     assert await auto_register(authority, CONNECTION, der_of(ca.issue())) is not None
+
+
+def other_spellings(ca: UserCA, der: bytes) -> Iterator[bytes]:
+    """Yield what the certificate's holder can make of the CA's signature, each as valid or nearly so."""
+    if isinstance(ca.key, rsa.RSAPrivateKey):
+        yield with_larger_rsa_number(der, ca.key.public_key().public_numbers().n)
+        yield from (with_leading_zero(der), without_leading_zeros(der))
+        yield from filter(None, [with_unused_bits(der)])
+    elif isinstance(ca.key, ec.EllipticCurvePrivateKey):
+        order = {"secp384r1": P384_ORDER, "secp521r1": P521_ORDER}[ca.key.curve.name]
+        yield from (negated(der, order), with_larger_number(der, order))
+    yield from (with_parameters(der), with_long_length(der), with_trailing_octet(der))
+
+
+@pytest.mark.parametrize("kind", ["P-384", "P-521", "RSA", "RSA-PSS"])
+@pytest.mark.parametrize("fate", ["REVOKED", "INACTIVE", "deleted"])
+async def test_no_spelling_of_any_signature_brings_a_device_back(
+    authority: RegistrationAuthority, store: MemoryStore, kind: str, fate: str
+) -> None:
+    key: CAKey = (
+        ec.generate_private_key(ec.SECP384R1() if kind == "P-384" else ec.SECP521R1())
+        if kind.startswith("P-")
+        else rsa.generate_private_key(65537, 2048)
+    )
+    ca = new_ca(key=key)
+    await open_ca(authority, ca)
+    issued = ca.issue(pss=kind == "RSA-PSS")
+    certificate = await with_ca(authority, pem_of(issued))
+    if fate == "deleted":
+        await revoked_and_deleted(authority, certificate)
+    else:
+        status = CertificateStatus(fate)
+        await certificates.update_status(authority, CALLER, certificate.certificate_id, status)
+    before = store.tables.dump()
+    for der in other_spellings(ca, der_of(issued)):
+        if der != der_of(issued):
+            # None: the signature is not the CA's any more.
+            with contextlib.suppress(CertificateInvalid):
+                assert await auto_register(authority, CONNECTION, der) is None
+    assert store.tables.dump() == before
 
 
 async def test_what_was_revoked_for_one_account_alone_is_no_others_matter(authority: RegistrationAuthority) -> None:

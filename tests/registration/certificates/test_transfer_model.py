@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.authority import caller_with, new_authority
 from tests.support.memory_store import MemoryStore
+from tests.support.soak import examples
 from tests.support.stores import sample_access_key
 
 from thingmint.core.certificates.certificate import CertificateStatus
@@ -157,7 +158,7 @@ async def attempt(authority: RegistrationAuthority, certificate_id: CertificateI
 
 
 @given(steps)
-@settings(max_examples=150)
+@settings(max_examples=examples(20, 150))
 async def test_three_accounts_and_the_registry_agree(taken: list[Step]) -> None:
     store, model = MemoryStore(), Model()
     for number, caller in enumerate(CALLERS):

@@ -9,6 +9,7 @@ from tests.support.memory_store import MemoryStore
 from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.identifiers import AccountId, Scope
 from thingmint.records import audit as audit_table
+from thingmint.records.log.terms import term_of_action, term_of_principal, term_of_resource
 from thingmint.records.paging import PageKey
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.audit_filter import AuditFilter
@@ -54,6 +55,19 @@ async def test_pages_follow_each_other_newest_first() -> None:
 async def test_only_what_is_wanted_is_returned() -> None:
     store = await filled(entry(1), entry(2, "DeleteThing"), entry(3))
     assert await read(store, AuditFilter(action="delete*"), 10) == [["arn:thing/2"]]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "term"),
+    [
+        (AuditFilter(resource="arn:thing/1", action="CreateThing"), term_of_resource("arn:thing/1")),
+        (AuditFilter(resource="thing/1", principal="arn:user/1"), term_of_principal("arn:user/1")),
+        (AuditFilter(principal="arn:user/*", action="CreateThing"), term_of_action("CreateThing")),
+        (AuditFilter(action="Create*"), None),
+    ],
+)
+def test_an_index_is_used_for_what_is_named_as_a_whole(wanted: AuditFilter, term: str | None) -> None:
+    assert wanted.term == term
 
 
 @pytest.mark.parametrize("wanted", ["arn:thing/0", "arn:nothing"])

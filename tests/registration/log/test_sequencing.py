@@ -23,6 +23,7 @@ from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.core.transparency.tiles import TILE_WIDTH
 from thingmint.records.log.entries import gaps
+from thingmint.records.log.state import newest_position
 from thingmint.records.log.tiles import index_of_entry
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.reading import head_of
@@ -251,3 +252,16 @@ async def test_a_node_leaves_the_log_to_another_one_that_holds_it(postgresql_url
             await asyncio.gather(work, return_exceptions=True)
         assert await other.write(lambda: sequence(log)) == Passed(TILE_WIDTH, TILE_WIDTH)
         await connection.close()
+
+
+async def test_a_gap_that_was_copied_from_another_engine_is_closed_by_its_entry(store: Store) -> None:
+    log = await log_on(store)
+    await append(store, range(2))
+    await sequenced(store, log)
+    # A backup had seen a later position than that of an entry without a leaf.
+    await append(store, range(2, 3))
+    position = await store.read(newest_position)
+    await execute(store, "UPDATE log_state SET position = $1", position)
+    await execute(store, "INSERT INTO log_gap (position, noted_at) VALUES ($1, 0)", position)
+    assert (await sequenced(store, log)).size == 3
+    assert await store.read(gaps) == []

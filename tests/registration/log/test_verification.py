@@ -298,6 +298,15 @@ async def test_pruning_removes_whole_bundles_of_old_entries_once(store: Store, t
     assert await prunable(store, column_of_time(CREATED_AT) + 10**15) == range(1, 1)
 
 
+async def test_the_record_of_a_pruning_is_written_once_for_all_bundles(store: Store) -> None:
+    log = await log_on(store)
+    await append(store, range(600))
+    await sequenced(store, log)
+    await prune(store, range(2), sample_audit_entry(1000))
+    assert (await state_of(store)).pruned == 512
+    assert (await sequenced(store, log)).size == 601
+
+
 async def test_an_entry_that_was_changed_is_not_archived(store: Store, tmp_path: Path) -> None:
     log, _, _ = await filled(store, tmp_path)
     await execute(store, "UPDATE audit SET request_id = 'another' WHERE position = 3")

@@ -9,6 +9,7 @@ from tests.support.authority import REGION, caller_with, new_authority
 from tests.support.memberships import Memberships, store_memberships
 from tests.support.memory_store import MemoryStore
 from tests.support.policies import document, statement
+from tests.support.soak import examples
 from tests.support.stores import insert, sample_certificate
 
 from thingmint.core.errors import (
@@ -219,7 +220,7 @@ versioned: list[Step] = [
 
 
 @given(beginning=st.sampled_from([list[Step](), full, versioned]), chosen=st.lists(steps, max_size=30))
-@settings(max_examples=150)
+@settings(max_examples=examples(20, 150))
 async def test_the_registry_answers_and_knows_what_the_model_does(beginning: list[Step], chosen: list[Step]) -> None:
     store, model = await new_registry(), Model()
     authority = new_authority(store)

@@ -11,6 +11,7 @@ from tests.support.authority import NOW, Listener, caller_with, new_authority
 from tests.support.fleet import DEVICE, OPERATOR, waiting_certificate
 from tests.support.memory_store import MemoryStore
 from tests.support.signing import SettableClock
+from tests.support.soak import examples
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.identifiers import AccountId, CertificateId, Region
@@ -98,7 +99,7 @@ def test_a_token_of_another_service_is_refused() -> None:
         redeemed_token(AUTHORITY, OPERATOR, ownership_token(other, OWNERSHIP))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(30, 300))
 @given(st.data())
 def test_no_change_of_a_token_passes(data: st.DataObject) -> None:
     """Whatever is changed in the text or in the bytes, the token proves nothing any more."""

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.authority import caller_with, new_authority
 from tests.support.provisioning import BODY, ROLE_ARN
+from tests.support.soak import examples
 
 from thingmint.core.errors import (
     DeletionRefused,
@@ -122,7 +123,7 @@ async def carried_out(authority: RegistrationAuthority, operation: str, name: Te
     return None
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(12, 60))
 @given(operations)
 async def test_templates_are_what_a_dictionary_would_hold(steps: list[tuple[str, ...]]) -> None:
     """The invariant: every answer is the model's, and so is everything that can be read after the last of them."""

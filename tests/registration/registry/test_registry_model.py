@@ -15,6 +15,7 @@ from tests.support.authority import Listener, new_authority
 from tests.support.event_mirror import EventMirror
 from tests.support.registry import ALL, Registry
 from tests.support.registry_model import RegistryModel
+from tests.support.soak import examples
 
 from thingmint.core.errors import DeletionRefused, ThingmintError
 from thingmint.core.identifiers import CertificateId, ThingTypeName
@@ -287,6 +288,6 @@ class PrincipalMachine(BothMachine):
             assert self.runner.run(self.registry.principals(name)) == self.model.principals(name)
 
 
-PROFILE = settings(max_examples=40, stateful_step_count=40)
+PROFILE = settings(max_examples=examples(10, 40), stateful_step_count=examples(30, 40))
 TestThings, TestGroups, TestPrincipals = ThingMachine.TestCase, GroupMachine.TestCase, PrincipalMachine.TestCase
 TestThings.settings = TestGroups.settings = TestPrincipals.settings = PROFILE

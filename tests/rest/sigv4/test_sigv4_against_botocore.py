@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.signing import AT, HOST, KEY, REGION, TEMPORARY_KEY, by_botocore, header, unsigned, with_header
+from tests.support.soak import examples
 
 from thingmint.core.errors import AuthenticationFailure
 from thingmint.rest.sigv4.canonical import canonical_path, canonical_query
@@ -60,13 +61,13 @@ def signed_by_botocore(request: HttpRequest, credentials: Credentials, expires: 
 
 
 @given(REQUESTS, CREDENTIALS, EXPIRES)
-@settings(max_examples=600)
+@settings(max_examples=examples(50, 600))
 def test_what_botocore_signs_is_accepted(request: HttpRequest, credentials: Credentials, expires: int | None) -> None:
     verify(signed_by_botocore(request, credentials, expires), credentials)
 
 
 @given(REQUESTS, CREDENTIALS, EXPIRES, st.data())
-@settings(max_examples=600)
+@settings(max_examples=examples(50, 600))
 def test_what_is_changed_after_signing_is_refused(
     request: HttpRequest, credentials: Credentials, expires: int | None, data: st.DataObject
 ) -> None:
@@ -96,7 +97,7 @@ def flip_signature(signed: HttpRequest) -> HttpRequest:
 
 
 @given(REQUESTS, CREDENTIALS)
-@settings(max_examples=300)
+@settings(max_examples=examples(30, 300))
 def test_own_signature_is_botocores(request: HttpRequest, credentials: Credentials) -> None:
     own = replace(request, headers=[(b"host", HOST.encode()), *request.headers])
     added = sign(own, credentials, REGION, AT)
@@ -140,7 +141,7 @@ HEADER_GARBAGE = st.lists(
 
 
 @given(st.text(max_size=5), st.binary(max_size=20), QUERY_GARBAGE, HEADER_GARBAGE, st.none() | AUTHORIZATIONS)
-@settings(max_examples=1500)
+@settings(max_examples=examples(100, 1500))
 def test_garbage_raises_nothing_but_a_failure_of_authentication(
     method: str, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], authorization: bytes | None
 ) -> None:

@@ -61,12 +61,18 @@ def backup(file: Path, passphrase_file: Path | None, unsealed_keys: bool, verify
     multiple=True,
     help="What `audit prune` has archived, the oldest file first; can be given more than once.",
 )
+@click.option(
+    "--accept-findings",
+    is_flag=True,
+    help="Restore rows as they are that do not agree with their signatures or the log, and list them.",
+)
 def restore(
     file: Path,
     checkpoints: tuple[Path, ...],
     lists: tuple[Path, ...],
     log_tail: Path | None,
     archives: tuple[Path, ...],
+    accept_findings: bool,
     **flags: object,
 ) -> None:
     """Restore a backup into an empty data directory and an empty database.
@@ -76,4 +82,4 @@ def restore(
     """
     from thingmint.cli.backup.restoring import RestoreOptions, restore_service
 
-    restore_service(config_of(flags), file, RestoreOptions(checkpoints, lists, log_tail, archives))
+    restore_service(config_of(flags), file, RestoreOptions(checkpoints, lists, log_tail, archives, accept_findings))

@@ -35,7 +35,6 @@ _ERRORS = (
     LineUnreadable,
     ListUnusable,
     OSError,
-    RestoreRefused,
     RestoreUnfinished,
     StartRefused,
     TailUnusable,
@@ -53,12 +52,18 @@ class RestoreOptions:
     lists: tuple[Path, ...] = ()
     log_tail: Path | None = None
     archives: tuple[Path, ...] = ()
+    accepts_findings: bool = False
 
 
 def restore_service(config: Config, file: Path, options: RestoreOptions) -> None:
     """Restore the backup, and tell what was verified, what was made again, and what is missing or not known."""
     try:
         restored = asyncio.run(restore(config, file, _given(options), shown_progress))
+    except RestoreRefused as error:
+        fail(
+            f"{in_words(error)}\nthingmint: what the backup holds does not agree with itself, and nothing was "
+            "restored: take an earlier backup, or accept rows as they are with --accept-findings"
+        )
     except _ERRORS as error:
         fail(in_words(error))
     for line in _told(config, restored):
@@ -71,7 +76,7 @@ def _given(options: RestoreOptions) -> RestoreInput:
 
     checkpoints = tuple([checkpoint_of(path) for path in options.checkpoints])
     lists = tuple([(path, path.read_bytes()) for path in options.lists])
-    return RestoreInput(Later(checkpoints, lists, options.log_tail), archive)
+    return RestoreInput(Later(checkpoints, lists, options.log_tail), archive, options.accepts_findings)
 
 
 def _told(config: Config, restored: Restored) -> Iterator[str]:
@@ -80,6 +85,7 @@ def _told(config: Config, restored: Restored) -> Iterator[str]:
         yield f"{config.data_dir}: the restore that was cut off is complete"
         return
     yield f"{config.data_dir}: {restored.rows:,} rows of the backup that was begun {head.began_at}"
+    yield from (f"accepted: {finding}" for finding in restored.findings)
     signatures = restored.signatures
     yield f"verified: {signatures.right} signatures of certificates, {log.head.size} leaves of the log, every key"
     if signatures.without_issuer:

@@ -105,7 +105,7 @@ class SimulatedDevice:
                     next_at += interval
 
     async def renew(self, est: EstTarget) -> None:
-        """Get a certificate for a new key in the place of the own one, which is in use meanwhile."""
+        """Get a certificate for a new key that replaces the own one, which is in use meanwhile."""
         identity = self._identity
         assert identity is not None, "only devices that have begun well renew"
         with self._lasting(), self._step(Step.RENEW):

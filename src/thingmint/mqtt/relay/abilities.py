@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from thingmint.mqtt.codec.packets import ProtocolVersion, QoS
+from thingmint.core.topics.names import TopicFilter, has_wildcard
+from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS
 from thingmint.mqtt.codec.properties import ConnackProperties
+from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 
-# Topics with one of these are what NATS before 2.10 ends connections for.
+# NATS before 2.10 ends connections for topics with one of these; RabbitMQ makes slashes of full stops.
 UNUSUAL_IN_TOPICS = (".", " ")
 
 
@@ -21,7 +23,7 @@ class BrokerAbilities:
     has_wildcards: bool = True
     has_qos_1: bool = True
     takes_any_topic: bool = True
-    """Also topics with full stops and spaces."""
+    """Also topics with full stops and spaces, and gives them back as they were."""
     maximum_packet_size: int = MAX_PACKET_BYTES
     """Of these, as many as AWS IoT takes."""
 
@@ -37,8 +39,35 @@ class BrokerAbilities:
             maximum_packet_size=min(self.maximum_packet_size, properties.maximum_packet_size or MAX_PACKET_BYTES),
         )
 
+    def refusal(self, message: Publish, size: int) -> ReasonCode | None:
+        """Return why the broker would end the connection over the message, or None if it takes it."""
+        if message.qos and not self.has_qos_1:
+            return ReasonCode.QOS_NOT_SUPPORTED
+        if message.retain and not self.has_retained:
+            return ReasonCode.RETAIN_NOT_SUPPORTED
+        if size > self.maximum_packet_size:
+            return ReasonCode.PACKET_TOO_LARGE
+        if not (self.takes_any_topic or _is_usual(message.topic)):
+            return ReasonCode.TOPIC_NAME_INVALID
+        return None
+
+    def refusal_of_filter(self, topic_filter: TopicFilter) -> ReasonCode | None:
+        """Return why the broker would end the connection over the filter, or None."""
+        if topic_filter.group is not None and not self.has_shared_subscriptions:
+            return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
+        if has_wildcard(topic_filter.pattern) and not self.has_wildcards:
+            return ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
+        if not (self.takes_any_topic or _is_usual(topic_filter.pattern)):
+            return ReasonCode.TOPIC_FILTER_INVALID
+        return None
+
+    @property
+    def version_in_words(self) -> str:
+        """The version of MQTT that is spoken with the broker."""
+        return "MQTT 5" if self.version is ProtocolVersion.MQTT_5 else "MQTT 3.1.1"
+
     def __str__(self) -> str:
-        version = "MQTT 5" if self.version is ProtocolVersion.MQTT_5 else "MQTT 3.1.1"
+        version = self.version_in_words
         return f"{version}; it is without {', '.join(self.missing)}" if self.missing else version
 
     @property
@@ -61,3 +90,7 @@ class BrokerAbilities:
             yield "topics with full stops or spaces"
         if self.maximum_packet_size < MAX_PACKET_BYTES:
             yield f"packets of more than {self.maximum_packet_size} bytes"
+
+
+def _is_usual(topic: str) -> bool:
+    return not any(each in topic for each in UNUSUAL_IN_TOPICS)

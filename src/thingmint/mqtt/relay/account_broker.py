@@ -5,14 +5,17 @@ Devices' connections are opened through it: one that a node of the broker does n
 
 import asyncio
 import logging
+import math
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 from thingmint.core.identifiers import Scope
 from thingmint.host.words import in_words
+from thingmint.mqtt.broker.session import will_message
 from thingmint.mqtt.codec.packets import Connect, Disconnect, ProtocolVersion
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters
@@ -57,11 +60,13 @@ class AccountBroker:
         self._read_buffer = read_buffer
         self._counters = counters
         self._health = AddressHealth(spec.addresses, limits)
+        # Before `start`, nothing but the version is asked for.
         self._abilities = None if spec.version is None else BrokerAbilities(spec.version)
         self._context: ssl.SSLContext | None = None
         self._context_of: tuple[int, ...] = ()
         self._tls_context()
-        self._is_to_be_examined = False
+        self._examine_at: float | None = None
+        self._told: BrokerAbilities | None = None
         self._looking = asyncio.Lock()
         self._trials: set[asyncio.Task[None]] = set()
 
@@ -92,6 +97,9 @@ class AccountBroker:
         Raises PacketRefused if the broker refuses the device, BrokerAway if no node answers in time.
         """
         abilities = await self._known()
+        refusal = None if asked.will is None else abilities.refusal(will_message(asked.will), 0)
+        if refusal is not None:
+            raise PacketRefused(refusal, "The broker does not take the will")
         return await self._anywhere(lambda address: self._open_at(address, connection, asked, abilities))
 
     async def end_session(self, connection: DeviceConnection, asked: Connect) -> None:
@@ -125,8 +133,16 @@ class AccountBroker:
                 found = await probed(lambda: sessions(granted), granted, self._limits.probe_seconds)
         except TimeoutError as error:
             raise BrokerAway("it does not answer the service's questions") from error
-        log.info("the broker %s speaks %s", self, found)
-        self._abilities, self._is_to_be_examined = found, False
+        except PacketRefused as refused:
+            if refused.reason_code not in _REFUSED_AS_A_USER:
+                raise
+            found = granted
+        if found != self._told:
+            log.info("the broker %s speaks %s", self, found)
+        self._abilities = self._told = found
+        # A cluster that has just begun may do later what it did not do now.
+        later = self._limits.examine_again_seconds if found.missing else math.inf
+        self._examine_at = asyncio.get_running_loop().time() + later
         return found
 
     def advance(self, now: float) -> None:
@@ -135,12 +151,17 @@ class AccountBroker:
             return
         for address in self._health.due(now):
             self._begin(self._try(address))
-        if self._is_to_be_examined and not self._trials and len(self._health.failed) < len(self.spec.addresses):
+        if (
+            self._examine_at is not None
+            and now >= self._examine_at
+            and not self._trials
+            and len(self._health.failed) < len(self.spec.addresses)
+        ):
             self._begin(self._examine_quietly())
 
     async def start(self) -> None:
         """Find out what the broker can do, now or as soon as it answers."""
-        self._is_to_be_examined = True
+        self._examine_at, self._abilities = 0.0, None
         await self._examine_quietly()
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
@@ -191,7 +212,8 @@ class AccountBroker:
             ending = older.ending_of_session(asked)
             earlier, _ = await self._dial_and_open(address, connection, ending, abilities)
             await earlier.leave(Disconnect())
-        return await self._dial_and_open(address, connection, older.in_3_1_1(asked), abilities)
+        upstream, terms = await self._dial_and_open(address, connection, older.in_3_1_1(asked), abilities)
+        return upstream, replace(terms, session_expiry_interval=asked.properties.session_expiry_interval or 0)
 
     async def _dial_and_open(
         self, address: BrokerAddress, connection: DeviceConnection, connect: Connect, abilities: BrokerAbilities
@@ -228,16 +250,24 @@ class AccountBroker:
             self._failed(address, in_words(error))
             return
         if self._abilities is not None and found.version is not self._abilities.version:
-            self._abilities, self._is_to_be_examined = found, True
+            self._abilities, self._examine_at = found, 0.0
         self._answered(address)
 
     # Versions and features
 
     async def _known(self) -> BrokerAbilities:
-        if self._abilities is None:
-            async with self._looking:
-                if self._abilities is None:
-                    self._abilities = await self._look()
+        if self._abilities is not None:
+            return self._abilities
+        async with self._looking:
+            return await self._find_out()
+
+    async def _find_out(self) -> BrokerAbilities:
+        if self._abilities is not None:
+            # Another device has asked meanwhile.
+            return self._abilities
+        if self._examine_at is not None:
+            return await self.examine()
+        self._abilities = await self._look()
         return self._abilities
 
     async def _look(self) -> BrokerAbilities:

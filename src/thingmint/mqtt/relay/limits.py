@@ -26,7 +26,9 @@ class RelayLimits:
     # Until an address that did not answer is tried again: doubled each time, up to the other one, and up to half less.
     first_retry_seconds: float = 0.25
     last_retry_seconds: float = 3.0
-    # For a message or an acknowledgement in the probe of a broker's features, and behind SUBACK for a retained message.
+    # Until a broker that lacks features is examined again.
+    examine_again_seconds: float = 300.0
+    # For a message in the probe of a broker's features, and behind SUBACK for a retained message.
     probe_seconds: float = 1.0
     retained_seconds: float = 0.5
 

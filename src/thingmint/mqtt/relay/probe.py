@@ -4,6 +4,7 @@ Nothing is left behind: sessions are clean, the retained message is taken back. 
 what the broker's own rules forbid the service there stays unknown, and counts as there.
 """
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -12,6 +13,7 @@ from typing import Final
 
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Subscription
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.own_client import OwnClient
 from thingmint.mqtt.relay.upstream import Upstream
@@ -20,6 +22,9 @@ TOPICS: Final = "thingmint/probe"
 # MQTT 5 brokers tell their limit. Of others, it is found out whether they take AWS IoT's largest payloads.
 _LARGE: Final = 128 * 1024
 _SMALLER: Final = 64 * 1024
+_SMALL: Final = 8 * 1024
+
+_ATTEMPTS: Final = 3
 
 Session = Callable[[], AbstractAsyncContextManager[tuple[OwnClient, Upstream]]]
 
@@ -31,18 +36,25 @@ async def probed(session: Session, granted: BrokerAbilities, seconds: float) -> 
     """
     is_3_1_1 = granted.version is ProtocolVersion.MQTT_3_1_1
     base = f"{TOPICS}/{uuid.uuid4()}"
-    return BrokerAbilities(
-        granted.version,
-        has_retained=granted.has_retained and await _has_retained(session, f"{base}/retained", seconds),
-        has_shared_subscriptions=granted.has_shared_subscriptions
-        and await _tried(session, lambda client, upstream: _is_shared(client, upstream, f"{base}/shared", seconds)),
-        has_wildcards=granted.has_wildcards,
-        has_qos_1=granted.has_qos_1,
-        takes_any_topic=not is_3_1_1 or await _takes(session, Publish(f"{base}/full.stop and space", b"")),
-        maximum_packet_size=await _packet_size(session, f"{base}/large", granted.maximum_packet_size)
-        if is_3_1_1
-        else granted.maximum_packet_size,
+    has_retained, has_shared, takes_any, size = await asyncio.gather(
+        _has_retained(session, f"{base}/retained", seconds) if granted.has_retained else _no(),
+        _tried(session, lambda client, upstream: _is_shared(client, upstream, f"{base}/shared", seconds))
+        if granted.has_shared_subscriptions
+        else _no(),
+        _tried(session, lambda client, upstream: _is_kept(client, upstream, f"{base}/full.stop and space", seconds)),
+        _packet_size(session, f"{base}/large", granted.maximum_packet_size if not is_3_1_1 else None),
     )
+    return replace(
+        granted,
+        has_retained=has_retained,
+        has_shared_subscriptions=has_shared,
+        takes_any_topic=takes_any,
+        maximum_packet_size=size,
+    )
+
+
+async def _no() -> bool:
+    return False
 
 
 async def _tried(session: Session, attempt: Callable[[OwnClient, Upstream], Awaitable[bool]]) -> bool:
@@ -56,12 +68,16 @@ async def _tried(session: Session, attempt: Callable[[OwnClient, Upstream], Awai
 
 async def _has_retained(session: Session, topic: str, seconds: float) -> bool:
     async def found(client: OwnClient, upstream: Upstream) -> bool:
-        (code,) = await upstream.subscribe((Subscription(topic, QoS.AT_LEAST_ONCE),))
-        if code is ReasonCode.NOT_AUTHORIZED:
-            return True
-        upstream.resume()
-        message = await client.next_message(seconds)
-        return message is not None and message.retain
+        # Nodes of a cluster may learn of it after the acknowledgement.
+        for _ in range(_ATTEMPTS):
+            (code,) = await upstream.subscribe((Subscription(topic, QoS.AT_LEAST_ONCE),))
+            if code is ReasonCode.NOT_AUTHORIZED:
+                return True
+            upstream.resume()
+            message = await client.next_message(seconds)
+            if message is not None and message.retain:
+                return True
+        return False
 
     if not await _takes(session, Publish(topic, b"retained", retain=True)):
         return False
@@ -82,10 +98,24 @@ async def _is_shared(client: OwnClient, upstream: Upstream, topic: str, seconds:
     return await client.next_message(seconds) is not None
 
 
-async def _packet_size(session: Session, topic: str, granted: int) -> int:
-    if await _takes(session, Publish(topic, bytes(_LARGE))):
+async def _is_kept(client: OwnClient, upstream: Upstream, topic: str, seconds: float) -> bool:
+    # RabbitMQ makes slashes of full stops: a message would come to those who may read another topic.
+    (code,) = await upstream.subscribe((Subscription(topic, QoS.AT_LEAST_ONCE),))
+    if code.is_failure:
+        return code is ReasonCode.NOT_AUTHORIZED
+    upstream.resume()
+    if not await _is_taken(upstream, Publish(topic, b"topic")):
+        return False
+    message = await client.next_message(seconds)
+    return message is not None and message.topic == topic
+
+
+async def _packet_size(session: Session, topic: str, granted: int | None) -> int:
+    if granted is not None:
         return granted
-    return _SMALLER + 1024 if await _takes(session, Publish(topic, bytes(_SMALLER))) else 8 * 1024
+    if await _takes(session, Publish(topic, bytes(_LARGE))):
+        return MAX_PACKET_BYTES
+    return _SMALLER if await _takes(session, Publish(topic, bytes(_SMALLER))) else _SMALL
 
 
 async def _takes(session: Session, message: Publish) -> bool:

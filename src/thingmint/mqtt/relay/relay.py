@@ -67,6 +67,11 @@ class RelayDataPlane:
         """Return whether the account has a broker."""
         return self._brokers.of(scope) is not None
 
+    def abilities(self, scope: Scope) -> BrokerAbilities | None:
+        """Return what the account's broker can do; None while that is not known, or if it has none."""
+        found = self._services.get(scope)
+        return None if found is None else found[0].abilities
+
     async def start(self) -> None:
         """Find out what the brokers can do; those that do not answer are asked again."""
         await asyncio.gather(*(self._broker_of(scope).start() for scope in self._brokers.named))
@@ -249,7 +254,7 @@ class RelayDataPlane:
         room = self._limits.sessions.subscriptions - connection.own_filters
         if subscription.topic_filter not in link.filters and len(link.filters) >= room:
             return ReasonCode.QUOTA_EXCEEDED
-        refusal = link.terms.refusal_of_filter(parse_filter(subscription.topic_filter))
+        refusal = link.terms.abilities.refusal_of_filter(parse_filter(subscription.topic_filter))
         if refusal is None:
             link.filters.add(subscription.topic_filter)
         return refusal

@@ -8,14 +8,13 @@ spoken to in MQTT 3.1.1, see `older`.
 from dataclasses import dataclass
 from typing import Final
 
-from thingmint.core.topics.names import TopicFilter, has_wildcard
-from thingmint.mqtt.codec.packets import Connack, Connect, ProtocolVersion, Publish
+from thingmint.mqtt.codec.packets import Connack, Connect, ProtocolVersion
 from thingmint.mqtt.codec.properties import ConnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.queues.limits import BrokerLimits
-from thingmint.mqtt.relay.abilities import UNUSUAL_IN_TOPICS, BrokerAbilities
+from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.credentials import Login
 
 KEEP_ALIVE_SECONDS: Final = 300
@@ -87,30 +86,6 @@ class BrokerTerms:
     keep_alive: int
     abilities: BrokerAbilities
 
-    def refusal(self, message: Publish, size: int) -> ReasonCode | None:
-        """Return why the broker would end the connection over the message, or None if it takes it."""
-        abilities = self.abilities
-        if message.qos and not abilities.has_qos_1:
-            return ReasonCode.QOS_NOT_SUPPORTED
-        if message.retain and not abilities.has_retained:
-            return ReasonCode.RETAIN_NOT_SUPPORTED
-        if size > abilities.maximum_packet_size:
-            return ReasonCode.PACKET_TOO_LARGE
-        if not (abilities.takes_any_topic or _is_usual(message.topic)):
-            return ReasonCode.TOPIC_NAME_INVALID
-        return None
-
-    def refusal_of_filter(self, topic_filter: TopicFilter) -> ReasonCode | None:
-        """Return why the broker would end the connection over the filter, or None."""
-        abilities = self.abilities
-        if topic_filter.group is not None and not abilities.has_shared_subscriptions:
-            return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-        if has_wildcard(topic_filter.pattern) and not abilities.has_wildcards:
-            return ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
-        if not (abilities.takes_any_topic or _is_usual(topic_filter.pattern)):
-            return ReasonCode.TOPIC_FILTER_INVALID
-        return None
-
 
 def terms_of(connack: Connack, asked: Connect, abilities: BrokerAbilities) -> BrokerTerms:
     """Return what the broker has accepted; raise PacketRefused if it has not."""
@@ -124,7 +99,3 @@ def terms_of(connack: Connack, asked: Connect, abilities: BrokerAbilities) -> Br
         KEEP_ALIVE_SECONDS if properties.server_keep_alive is None else properties.server_keep_alive,
         abilities.within(properties),
     )
-
-
-def _is_usual(topic: str) -> bool:
-    return not any(each in topic for each in UNUSUAL_IN_TOPICS)

@@ -40,6 +40,7 @@ from thingmint.mqtt.relay.terms import BrokerTerms, ending_of, terms_of
 
 _READ_BYTES: Final = 64 * 1024
 _LARGEST_ID: Final = 0xFFFF
+_BROKEN: Final = "the broker broke the protocol: %s"
 _UNAVAILABLE: Final = "The broker is not available"
 _Answer = TypeVar("_Answer", Connack, Puback, Suback, Unsuback)
 
@@ -107,7 +108,7 @@ class Upstream(asyncio.BufferedProtocol):
     async def publish(self, message: Publish) -> ReasonCode:
         """Pass a message on, its packet id a new one at QoS 1, and return the broker's code."""
         encoded = encode(message, self._version)
-        refusal = self._terms.refusal(message, len(encoded))
+        refusal = self._terms.abilities.refusal(message, len(encoded))
         if refusal is not None:
             return refusal
         if message.packet_id:
@@ -265,7 +266,8 @@ class Upstream(asyncio.BufferedProtocol):
             while not self._must_wait and self._lost is None and (frame := self._reader.next_frame()) is not None:
                 self._heard(decode_server_packet(frame, self._version))
         except PacketRefused as refusal:
-            log.warning("the broker broke the protocol: %s", refusal.message)
+            # Before CONNACK, it may only speak another version.
+            log.log(logging.WARNING if self._is_open else logging.DEBUG, _BROKEN, refusal.message)
             self.lose(ReasonCode.SERVER_UNAVAILABLE)
         if self._deliveries.is_crowded and self._answer is not None and not self._answer.done():
             # The answer is behind messages that wait for the device, whose acknowledgements wait for the answer.

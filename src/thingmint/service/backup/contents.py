@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from thingmint.core.transparency.checkpoint import CheckpointInvalid, LogKey, SignedCheckpoint, key_of_text
+from thingmint.host.words import in_words
 from thingmint.registration.log.verified import Evidence
 from thingmint.service.backup.container import MAX_MEMBER_BYTES, BackupDamaged, Member
 from thingmint.signers.log_key import is_signed
@@ -53,14 +54,14 @@ class BackupHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             return key_of_text(self.log_key)
         except CheckpointInvalid as error:
-            raise BackupDamaged(f"{HEAD}: {error}") from error
+            raise BackupDamaged(f"{HEAD}: {in_words(error)}") from error
 
     def signed_checkpoint(self) -> SignedCheckpoint:
         """Return the checkpoint, whose signature is right; raise BackupDamaged otherwise."""
         try:
             return Evidence(b"", is_signed).checkpoint(self.checkpoint, self.key)
         except CheckpointInvalid as error:
-            raise BackupDamaged(f"{HEAD}: {error}") from error
+            raise BackupDamaged(f"{HEAD}: {in_words(error)}") from error
 
 
 class TableDigest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -74,7 +74,10 @@ class RestoreRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore has done. ``later`` is None if an earlier run had done all of it but for removing the mark."""
+    """What a restore has done. ``later`` is None if an earlier run had done all of it but for removing the mark.
+
+    ``findings`` are what does not agree, and was accepted.
+    """
 
     head: BackupHead
     rows: int = 0
@@ -82,6 +85,7 @@ class Restored:
     log: Verified | None = None
     later: LaterFound | None = None
     tokens: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class RestoreInput:
 
     later: Later = field(default_factory=Later)
     archive: Archive = lambda: iter(())
+    accepts_findings: bool = False
+    """Whether rows that do not agree with their signatures or the log are restored as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +156,7 @@ async def _restore(
         with shown("rows restored", rows) as progress:
             await _fill(reader, target, progress)
         await target.complete()
-        restored = await _verified(config, target.store, opened, reader.head, given.archive, shown)
+        restored = await _verified(config, target.store, opened, reader.head, given, shown)
         found = await _replayed(config, target.store, opened, reader.head, mark, given.later)
     if isinstance(into, Path) and isinstance(place, Path):
         into.replace(place)
@@ -203,7 +209,7 @@ def _open_keys(config: Config, passphrase: bytes | None, tokens: Tokens) -> _Ope
 
 
 async def _verified(
-    config: Config, store: Store, opened: _Opened, head: BackupHead, archive: Archive, shown: Shown
+    config: Config, store: Store, opened: _Opened, head: BackupHead, given: RestoreInput, shown: Shown
 ) -> Restored:
     records = await list_issuers(store)
     known = _known(opened.sources, records)
@@ -220,14 +226,15 @@ async def _verified(
         evidence = Evidence(
             log.salt_secret,
             is_signed,
-            archive,
+            given.archive,
             progress=lambda done, _all: progress(done),
             needs_all_leaves=False,
         )
         verified = await store.read(lambda: verify(evidence))
-    if findings := [*signatures.findings, *verified.findings]:
+    findings = (*signatures.findings, *verified.findings)
+    if findings and not given.accepts_findings:
         raise RestoreRefused("\n".join(findings))
-    return Restored(head, signatures=signatures, log=verified, tokens=_tokens(records))
+    return Restored(head, signatures=signatures, log=verified, tokens=_tokens(records), findings=findings)
 
 
 def _known(sources: IssuerSources, records: Sequence[IssuerRecord]) -> KnownIssuers:

@@ -19,6 +19,8 @@ def settings_told(config: Config) -> str:
         "hooks": _digest(config.hooks),
         "registration_dir": None if config.registration_dir is None else str(config.registration_dir),
         "mqtt_data_plane": config.mqtt_data_plane,
+        "renewal_overlap_days": config.renewal_overlap_days,
+        "mqtt_brokers": _digest(config.mqtt_brokers),
     }
     return json.dumps(told, sort_keys=True)
 
