@@ -19,7 +19,7 @@ T = TypeVar("T")
 # The reference computation takes about a millisecond on a machine of 2026.
 _REFERENCE_ROUNDS = 12_000
 _SAMPLES = 7
-_ATTEMPTS = 3
+_ATTEMPTS = 5
 
 
 class TurnSelector(selectors.DefaultSelector):
@@ -60,7 +60,7 @@ def run_watched(work: Callable[[TurnSelector], Coroutine[Any, Any, T]], *, budge
     """Run the work in a loop of its own; raise LongTurn if a turn takes more work than so many references.
 
     The work is given the selector, for `begin`. What else the machine does can only make a turn longer (caches, page
-    faults), so that the shortest of three runs is nearest to what the work itself takes.
+    faults), so that the shortest of several runs is nearest to what the work itself takes.
     """
     for _ in range(_ATTEMPTS - 1):
         with contextlib.suppress(LongTurn):
