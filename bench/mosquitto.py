@@ -44,8 +44,7 @@ def running() -> Iterator[Broker]:
     # The path of a Unix socket has 107 bytes at most.
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         directory, port = Path(name), free_port()
-        for identity in ("server", "device"):
-            _write_identity(directory, identity)
+        write_identities(directory)
         (directory / "conf").write_text(_configuration(directory, port))
         server = Server([program, "-c", str(directory / "conf")], directory / "log")
         try:
@@ -53,6 +52,12 @@ def running() -> Iterator[Broker]:
             yield Broker(server, directory, port)
         finally:
             server.stop()
+
+
+def write_identities(directory: Path) -> None:
+    """Write certificate and key of a server and of a device, each its own trust anchor."""
+    for identity in ("server", "device"):
+        _write_identity(directory, identity)
 
 
 def answers(port: int) -> bool:

@@ -28,16 +28,19 @@ TYPE_BITS = 0xF0
 class Client:
     """One device: it subscribes to its own topic and publishes to it at QoS 0."""
 
-    def __init__(self, port: int, context: ssl.SSLContext, number: int, batch: int, payload_bytes: int) -> None:
+    def __init__(self, job: dict[str, Any], context: ssl.SSLContext | None, number: int) -> None:
+        port, batch, payload_bytes = job["port"], job["batch"], job["payload_bytes"]
         plain = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT_S)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket = context.wrap_socket(plain, server_hostname="localhost")
+        self.socket = plain if context is None else context.wrap_socket(plain, server_hostname="localhost")
         self._reader = FrameReader(LARGEST)
         topic = f"bench/{number}"
         self._batch = encode(Publish(topic, bytes(payload_bytes)), VERSION) * batch
         self._batch_size = batch
         self._missing = 0
-        self._ask(Connect(VERSION, f"bench-{number}"))
+        password = job.get("password")
+        secret = None if password is None else password.encode()
+        self._ask(Connect(VERSION, f"bench-{number}", username=job.get("username"), password=secret))
         self._ask(Subscribe(1, (Subscription(topic, QoS.AT_MOST_ONCE),)))
         self.socket.setblocking(False)
 
@@ -78,8 +81,10 @@ class Client:
             self._reader.feed(received)
 
 
-def context_of(job: dict[str, Any]) -> ssl.SSLContext:
-    """Return the TLS context of all clients."""
+def context_of(job: dict[str, Any]) -> ssl.SSLContext | None:
+    """Return the TLS context of all clients; None if they go without."""
+    if "server_pem" not in job:
+        return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(job["server_pem"])
     context.load_cert_chain(job["device_pem"], job["device_key"])
@@ -89,7 +94,7 @@ def context_of(job: dict[str, Any]) -> ssl.SSLContext:
 def load(job: dict[str, Any]) -> dict[str, Any]:
     """Run the job and return how many messages came back in how many seconds."""
     context = context_of(job)
-    clients = [Client(job["port"], context, n, job["batch"], job["payload_bytes"]) for n in range(job["clients"])]
+    clients = [Client(job, context, number) for number in range(job["clients"])]
     selector = selectors.DefaultSelector()
     for client in clients:
         selector.register(client.socket, selectors.EVENT_READ, client)

@@ -6,11 +6,12 @@ CONNECT only, which is not what is measured.
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,8 +30,9 @@ from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.queues.limits import BrokerLimits
+from thingmint.mqtt.relay.credentials import BrokerCredentials
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import one_broker
+from thingmint.mqtt.relay.spec import Brokers, one_broker
 from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, DeviceAnswer, Requester
 from thingmint.mqtt.transport.tls import device_tls_context
 
@@ -117,13 +119,17 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-async def serve(directory: Path, port: int, broker: str) -> None:
+async def serve(directory: Path, port: int, broker: str, username: str | None, password: str | None) -> None:
     """Serve until SIGTERM, with the broker at this address or with the built-in one (``local``)."""
     data_plane: DataPlane
     if broker == LOCAL:
         data_plane = LocalDataPlane(BrokerLimits(), time.monotonic)
     else:
-        data_plane = RelayDataPlane(one_broker(broker, SCOPE))
+        spec = one_broker(broker, SCOPE).default
+        assert spec is not None, "it is the one"
+        if username is not None:
+            spec = replace(spec, credentials=BrokerCredentials(username, password=password))
+        data_plane = RelayDataPlane(Brokers(SCOPE, spec))
     certificate = x509.load_pem_x509_certificate((directory / "server.pem").read_bytes())
     key = load_pem_private_key((directory / "server.key").read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
@@ -145,4 +151,5 @@ async def serve(directory: Path, port: int, broker: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
+    user, secret = os.environ.get("BENCH_BROKER_USER"), os.environ.get("BENCH_BROKER_PASSWORD")
+    uvloop.run(serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], user, secret))

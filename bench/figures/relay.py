@@ -74,16 +74,17 @@ def _measure(run: Run) -> Measurement:
         parts={
             "gateway_per_s": statistics.median(rates[GATEWAY]),
             "mosquitto_per_s": statistics.median(rates[DIRECT]),
-            "gateway_us_per_message": _median(loads[GATEWAY], "gateway_us"),
-            "broker_us_per_message_behind_gateway": _median(loads[GATEWAY], "broker_us"),
-            "broker_us_per_message_alone": _median(loads[DIRECT], "broker_us"),
-            "client_us_per_message": _median(loads[DIRECT], "client_us"),
+            "gateway_us_per_message": median_of(loads[GATEWAY], "gateway_us"),
+            "broker_us_per_message_behind_gateway": median_of(loads[GATEWAY], "broker_us"),
+            "broker_us_per_message_alone": median_of(loads[DIRECT], "broker_us"),
+            "client_us_per_message": median_of(loads[DIRECT], "client_us"),
         },
         foreign_share=share,
     )
 
 
-def _median(loads: list[dict[str, Any]], name: str) -> float:
+def median_of(loads: list[dict[str, Any]], name: str) -> float:
+    """Return the median of a part over the rounds."""
     return float(statistics.median(load[name] for load in loads))
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -111,6 +112,12 @@ async def test_a_retained_message_is_read(api: Api) -> None:
     answer = await api.call("GET", "/retainedMessage/a%2Fb")
 
     assert answer == {"topic": "a/b", "payload": "////", "qos": 1, "lastModifiedTime": 1767323045678}
+
+
+async def test_a_time_of_storing_that_is_not_known_is_left_out(api: Api) -> None:
+    api.edge.kept["a"] = replace(retained("a"), stored_at=None)
+
+    assert await api.call("GET", "/retainedMessage/a") == {"topic": "a", "payload": "/w==", "qos": 1}
 
 
 async def test_a_topic_without_a_retained_message_is_not_found(api: Api) -> None:

@@ -89,7 +89,8 @@ class RelayDeliveries:
         outcome = Delivery.TOO_LARGE
         packet_id = self._id_for(message.packet_id)
         if self._may_be_given(message):
-            outcome = self._connection.deliver(replace(message, packet_id=packet_id))
+            own = message if packet_id == message.packet_id else replace(message, packet_id=packet_id)
+            outcome = self._connection.deliver(own)
         if outcome is Delivery.FULL:
             self.is_full = True
             return

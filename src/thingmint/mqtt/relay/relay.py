@@ -10,6 +10,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Final
 
 from thingmint.core.identifiers import Scope
 from thingmint.core.topics.names import InvalidTopic, check_topic, is_reserved, parse_filter
@@ -28,6 +30,9 @@ from thingmint.mqtt.relay.service import ServiceLink
 from thingmint.mqtt.relay.spec import Brokers
 from thingmint.mqtt.relay.terms import BrokerTerms, upstream_connect
 from thingmint.mqtt.relay.upstream import Upstream, new_read_buffer
+
+# Devices publish to the same few topics again and again.
+_TOPICS: Final = 4096
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +103,10 @@ class RelayDataPlane:
         upstream = link.upstream
         if link.is_3_1_1 and older.loses(message):
             self._counters.lost(Loss.PROPERTIES)
-        packet_id = upstream.new_id() if message.qos else 0
-        return await upstream.publish(replace(message, packet_id=packet_id, dup=False))
+        if message.qos:
+            # At QoS 0 there is neither, and the message is passed on as it is.
+            message = replace(message, packet_id=upstream.new_id(), dup=False)
+        return await upstream.publish(message)
 
     async def subscribe(
         self, connection: DeviceConnection, subscriptions: Sequence[Subscription]
@@ -272,6 +279,7 @@ class RelayDataPlane:
         return None
 
 
+@lru_cache(_TOPICS)
 def _may_be_published(topic: str) -> bool:
     try:
         check_topic(topic)
