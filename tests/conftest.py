@@ -12,6 +12,7 @@ from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     postgresql_cluster,
     postgresql_server_url,
     postgresql_url,
+    stoppable_postgresql_url,
 )
 from tests.support.quick_folder import quick_folder
 from tests.support.soak import examples

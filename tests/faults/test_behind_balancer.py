@@ -32,21 +32,16 @@ from tests.support.aws import IoT, Live
 from tests.support.haproxy import BALANCER, haproxy
 from tests.support.live_devices import Credentials, new_credentials
 from tests.support.nodes import Wire, client_of, connected_wire, context_of
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    PostgreSQLCluster,
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
+from tests.support.postgresql import PostgreSQLCluster
 from tests.support.service import Service, running_service, start_service
 from tests.support.signing_requests import csr_pem
 from tests.support.small_disk import fill, small_disk  # noqa: F401  the fixture is found by name
+from tests.support.soak import examples
 
 from thingmint.mqtt.codec.packets import Puback, Publish, QoS
 
-SOAK = bool(os.environ.get("THINGMINT_SOAK"))
-SECONDS, LASTS = (1200.0, 5.0) if SOAK else (0.0, 1.0)
-CALLERS, DEVICES = (4, 8) if SOAK else (2, 2)
+SECONDS, LASTS = examples((0.0, 1.0), (1200.0, 5.0))
+CALLERS, DEVICES = examples((2, 2), (4, 8))
 PATIENCE = 180.0
 ANY = frozenset({"ACTIVE", "INACTIVE"})
 
@@ -332,19 +327,19 @@ async def healed(seen: Seen, names: list[str]) -> float:
 async def test_no_fault_loses_what_was_acknowledged_and_each_one_heals(
     tmp_path: Path,
     small_disk: Path,  # noqa: F811  the fixture
-    postgresql_cluster: PostgreSQLCluster,  # noqa: F811  the fixture
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_cluster: PostgreSQLCluster,
+    stoppable_postgresql_url: str,
 ) -> None:
     seen, ends = Seen(), threading.Event()
     with (
-        three_nodes(tmp_path, small_disk, postgresql_cluster, postgresql_url) as at,
+        three_nodes(tmp_path, small_disk, postgresql_cluster, stoppable_postgresql_url) as at,
         haproxy(tmp_path, at.nodes) as balancer,
     ):
         one = at.nodes[0]
         endpoints = msgspec.structs.replace(
             one.service.endpoints, api=f"https://127.0.0.1:{balancer.api_port}", mqtt_port=balancer.mqtt_port
         )
-        through = Live(dataclasses.replace(one.service, endpoints=endpoints, closers=[]), postgresql_url)
+        through = Live(dataclasses.replace(one.service, endpoints=endpoints, closers=[]), stoppable_postgresql_url)
         credentials: Credentials = new_credentials(client_of(one))
         context = context_of(one, credentials, tmp_path)
         operators = [

@@ -19,10 +19,10 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 def test_devices_stay_connected_while_the_database_is_away_and_are_known_afterwards(
     tmp_path: Path,
     postgresql_cluster: PostgreSQLCluster,
-    postgresql_url: str,
+    stoppable_postgresql_url: str,
     crashes: bool,
 ) -> None:
-    with nodes(tmp_path, postgresql_url, 2) as (one, two):
+    with nodes(tmp_path, stoppable_postgresql_url, 2) as (one, two):
         iot = client_of(one)
         credentials, doomed = new_credentials(iot), new_credentials(iot)
         with (

@@ -238,6 +238,12 @@ def postgresql_cluster() -> Iterator[PostgreSQLCluster]:
     yield from new_cluster()
 
 
+@pytest.fixture
+def stoppable_postgresql_url(postgresql_cluster: PostgreSQLCluster) -> Iterator[str]:
+    """The URL of a fresh, empty database on the cluster that may be stopped; it must run when the test ends."""
+    yield from new_database(postgresql_cluster.url)
+
+
 @pytest.fixture(scope="session")
 def _shared_cluster() -> Iterator[PostgreSQLCluster]:
     yield from new_cluster()

@@ -1,10 +1,10 @@
 """What is kept for a while takes no more room the longer a service runs: changes for nodes, pruned audit entries."""
 
-import os
 from functools import partial
 
 import pytest
 from tests.support.log import append, log_on, sequenced
+from tests.support.soak import SOAK, examples
 from tests.support.stores import CREATED_AT, sample_audit_entry
 
 from thingmint.records import changes as change_table
@@ -17,8 +17,7 @@ from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.pruning import prunable, prune
 from thingmint.storage.sqlite import SQLiteStore
 
-SOAK = bool(os.environ.get("THINGMINT_SOAK"))
-ROUNDS, CHANGES = (60, 10_000) if SOAK else (4, 60)
+ROUNDS, CHANGES = examples((4, 60), (60, 10_000))
 BUNDLE = 256
 AFTER_ALL = column_of_time(CREATED_AT) + 10**15
 
