@@ -56,7 +56,7 @@ NOT_RUN = {
 }
 COMMANDS = {"console", "python"}
 # What is shown, and not typed: messages, grammars, and configurations of other programs.
-SHOWN = {"text", "nginx", "yaml", "terraform", "ini", "promql"}
+SHOWN = {"text", "xml", "nginx", "yaml", "terraform", "ini", "promql"}
 _BLOCK = re.compile(
     r"(?:^[ ]*<!-- not run: (?P<reason>.+?) -->\n)?^(?P<indent>[ ]*)```(?P<kind>[\w-]*)\n(?P<text>.*?)^(?P=indent)```",
     re.MULTILINE | re.DOTALL,
