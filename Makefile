@@ -52,12 +52,15 @@ LIVE_TESTS = tests/clients/test_boto3.py tests/clients/test_boto3_data_plane.py 
   tests/rest/http/test_request_bytes.py tests/rest/http/test_streams.py tests/storage/test_store.py \
   tests/hooks/test_webhook.py tests/data_directory/test_sealing.py
 
-lower-bounds: ## Install exactly the declared lower bounds of the dependencies, and run live tests with them
+lower-bounds: .lower-bounds/.installed ## Install exactly the declared lower bounds of the dependencies, and run live tests with them
+	.lower-bounds/bin/python -m pytest -q -n $(TEST_WORKERS) --dist worksteal $(LIVE_TESTS)
+
+.lower-bounds/.installed: pyproject.toml tools/lower_bounds.py
 	$(PYTHON) -m venv --clear .lower-bounds
 	$(PYTHON) tools/lower_bounds.py > .lower-bounds/exact.txt
 	.lower-bounds/bin/python -m pip install --quiet --constraint .lower-bounds/exact.txt --editable . \
 	  pytest pytest-asyncio pytest-randomly pytest-xdist hypothesis boto3 awscli paho-mqtt
-	.lower-bounds/bin/python -m pytest -q -n $(TEST_WORKERS) --dist worksteal $(LIVE_TESTS)
+	@touch $@
 
 # With PARITY_TESTS=FILE, operations that other tests prove stay as they are.
 PARITY_TESTS ?= tests/clients/test_boto3*.py

@@ -1,9 +1,20 @@
 """Makes a test run the same whoever started it, and however busy the machine is."""
 
+import os
 import signal
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
+from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
+    _migrated_template,
+    _shared_cluster,
+    migrated_postgresql_url,
+    postgresql_cluster,
+    postgresql_server_url,
+    postgresql_url,
+    stoppable_postgresql_url,
+)
+from tests.support.quick_folder import quick_folder
 from tests.support.soak import examples
 
 # How long an example takes tells how busy the machine is, and nothing of the code: the loops around the examples are
@@ -23,8 +34,14 @@ settings.load_profile("thingmint")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hear Ctrl-C again: a shell's background jobs ignore it, and so would every process that the tests interrupt."""
+    """Keep temporary files in memory; hear Ctrl-C again.
+
+    A shell's background jobs ignore it, and so would every process that the tests interrupt.
+    """
     del config
+    folder = quick_folder()
+    if folder is not None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

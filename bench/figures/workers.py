@@ -1,15 +1,17 @@
 """Owns the figures of one machine on PostgreSQL: two workers against one, and PostgreSQL against SQLite."""
 
+import os
 import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from tests.support.postgresql import find_programs, new_cluster, new_database
 
 from bench import service
 from bench.certificates import csr_pems
 from bench.load import Load, LoadGenerator
-from bench.machine import ForeignLoad
+from bench.machine import ForeignLoad, tree_cpu_s
 from bench.measurement import Bound, Measurement, Skipped, Target, ratios
 from bench.plan import CLIENTS, Run, rotated
 from bench.service import Service, csr_request
@@ -26,7 +28,7 @@ def measure(run: Run) -> list[Measurement | Skipped]:
     """Measure three services in turns; client, service and PostgreSQL are on this machine."""
     if find_programs() is None:
         return [Skipped(figure, title, "PostgreSQL is not installed") for figure, title in TITLES.items()]
-    loads: dict[str, list[Load]] = {ONE: [], TWO: [], SQLITE: []}
+    loads: dict[str, list[_Slice]] = {ONE: [], TWO: [], SQLITE: []}
     requests = [csr_request(pem) for pem in csr_pems()]
     with _services(run) as sides, LoadGenerator() as generator:
         for side in sides.values():
@@ -36,10 +38,26 @@ def measure(run: Run) -> list[Measurement | Skipped]:
             for name in rotated(list(sides), round_number):
                 # The kernel spreads connections over the workers when they are opened: each slice opens its own.
                 slice_s = run.plan.csr_slice_s
-                load = generator.load(sides[name].endpoint, requests, clients=CLIENTS, seconds=slice_s)
-                loads[name].append(load)
+                side, own, everything = sides[name], tree_cpu_s(sides[name].server.pid), tree_cpu_s(os.getpid())
+                load = generator.load(side.endpoint, requests, clients=CLIENTS, seconds=slice_s)
+                used = tree_cpu_s(side.server.pid) - own, tree_cpu_s(os.getpid()) - everything
+                loads[name].append(_Slice(load, *used))
         share = foreign.share()
     return [_figure(WORKERS, loads, TWO, ONE, 1.25, share), _figure(ENGINES, loads, ONE, SQLITE, 0.7, share)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """What came of a slice of load, and the processor time of the service and of all processes of the benchmark."""
+
+    load: Load
+    service_s: float
+    all_s: float
+
+    @property
+    def per_s(self) -> float:
+        """Answers a second."""
+        return self.load.per_s
 
 
 @contextmanager
@@ -59,7 +77,7 @@ _OPTIONS = ("--key-reserve", "0", "--mqtt", "127.0.0.1:0")
 
 
 def _figure(
-    figure: str, loads: Mapping[str, list[Load]], mine: str, theirs: str, bound: float, share: float
+    figure: str, loads: Mapping[str, list[_Slice]], mine: str, theirs: str, bound: float, share: float
 ) -> Measurement:
     rounds = ratios([load.per_s for load in loads[mine]], [load.per_s for load in loads[theirs]])
     return Measurement(
@@ -69,18 +87,18 @@ def _figure(
         unit="×",
         target=Target(Bound.AT_LEAST, bound),
         rounds=rounds,
-        n=f"{len(rounds)} rounds, {sum(load.count for load in loads[mine])} CSRs, {CLIENTS} clients",
+        n=f"{len(rounds)} rounds, {sum(each.load.count for each in loads[mine])} CSRs, {CLIENTS} clients",
         sides="the service, its clients and PostgreSQL (fsync) share the cores of this machine",
-        parts={
-            f"{mine}_per_s": statistics.median(load.per_s for load in loads[mine]),
-            f"{theirs}_per_s": statistics.median(load.per_s for load in loads[theirs]),
-            f"{mine}_client_cores": _client_cores(loads[mine]),
-            f"{theirs}_client_cores": _client_cores(loads[theirs]),
-        },
+        parts={**_parts(mine, loads[mine]), **_parts(theirs, loads[theirs])},
         foreign_share=share,
     )
 
 
-def _client_cores(loads: list[Load]) -> float:
-    """Return how many cores the clients took."""
-    return statistics.median(load.cpu_s / load.elapsed_s for load in loads)
+def _parts(name: str, slices: list[_Slice]) -> dict[str, float]:
+    """Return the rate, and the processor time of a CSR: in the service, its clients, and everywhere."""
+    return {
+        f"{name}_per_s": statistics.median(each.per_s for each in slices),
+        f"{name}_service_us": statistics.median(each.service_s * 1e6 / each.load.count for each in slices),
+        f"{name}_client_us": statistics.median(each.load.client_ms * 1000 for each in slices),
+        f"{name}_all_us": statistics.median(each.all_s * 1e6 / each.load.count for each in slices),
+    }

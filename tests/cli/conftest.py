@@ -1,11 +1,6 @@
 """Owns the keys that tests of the command line share: RSA keys take long to make."""
 
 import pytest
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 
 from thingmint.issuance.keys import KeyPair, generate_key_pair
 

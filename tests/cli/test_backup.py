@@ -387,3 +387,13 @@ def test_a_registry_whose_entries_were_archived_is_restored_with_and_without_the
     assert "note: 4 certificates have no leaf that can be read" in told
     told = succeeded(tmp_path / "two", "restore", str(file), "--archive", str(archive))
     assert "no leaf that can be read" not in told
+
+
+def test_a_key_in_a_token_is_named_and_not_needed_for_the_restore(service: Service, tmp_path: Path) -> None:
+    data_dir, file = Path(shutil.copytree(service.data_dir, tmp_path / "data")), tmp_path / "token.backup"
+    uri = "pkcs11:token=factory;object=issuer;id=%01"
+    with closing(sqlite3.connect(data_dir / SQLITE_FILE_NAME)) as database, database:
+        database.execute("UPDATE issuer SET key_place = 'TOKEN', token_uri = ? WHERE status = 'ACTIVE'", (uri,))
+    succeeded(data_dir, "backup", str(file), "--unsealed-keys")
+    told = succeeded(tmp_path / "new", "restore", str(file))
+    assert f"note: the key of an issuer is in a token, which must be there at the start: {uri}" in told

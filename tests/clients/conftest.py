@@ -12,11 +12,7 @@ import pytest
 from tests.support.aws import SUCCEEDED, AccessKey, ClientOf, IoT, Live
 from tests.support.mosquitto import mosquitto
 from tests.support.parity import PAGE, proofs
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    new_database,
-    postgresql_cluster,
-    postgresql_server_url,
-)
+from tests.support.postgresql import new_database
 from tests.support.service import Service, running_service
 
 IDENTITIES = 36

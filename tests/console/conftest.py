@@ -48,9 +48,12 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     assert failures == []
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The test's browser. Playwright keeps an event loop in this thread, in which no other test could run its own."""
+    """The module's browser, in which each test has a profile of its own.
+
+    Playwright keeps an event loop in this thread: a module that asks for a browser cannot have asynchronous tests.
+    """
     with chromium() as opened:
         yield opened
 

@@ -14,11 +14,6 @@ from pathlib import Path
 
 import pytest
 from tests.support.aws import Live
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.service import ended_start, running_service, thingmint
 
 PASSWORD = "open-sesame"
@@ -91,7 +86,7 @@ def test_a_profile_that_cannot_be_used_does_not_start(tmp_path: Path, profile: s
 
 def test_commands_and_later_starts_know_that_the_registry_is_in_postgresql(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     data_dir = tmp_path / "data"
     with running_service(data_dir, "--database-url", postgresql_url, key_reserve=0):
@@ -120,7 +115,7 @@ def test_commands_and_later_starts_know_that_the_registry_is_in_postgresql(
 
 def test_commands_look_into_no_other_database_than_the_services(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     with running_service(tmp_path / "data", key_reserve=0) as service:
         for command in ("doctor", "audit"):

@@ -14,11 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.backup import failed, issued, run, succeeded, with_service
 from tests.support.client import client_of, create_from_csr
 from tests.support.database import tables_of
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.service import running_service
 from tests.support.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 
@@ -166,7 +161,7 @@ def test_a_restore_into_postgresql_that_was_committed_is_only_completed(
     data_dir: Path,
     backup: Path,
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  a fixture
+    postgresql_url: str,
 ) -> None:
     new, options = tmp_path / "new", ("--database-url", postgresql_url)
     killed(RESTORING, "verify_signatures", 1, new, "restore", str(backup), *options)

@@ -22,11 +22,6 @@ from tests.support.aws import Live
 from tests.support.client import Created, client_of, create_from_csr
 from tests.support.database import tables_of
 from tests.support.live_devices import Device, new_credentials
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.required import required_program
 from tests.support.service import Service, running_service, thingmint
 from tests.support.softhsm import new_softhsm

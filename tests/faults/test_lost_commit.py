@@ -16,11 +16,6 @@ from tests.support.cutting_proxy import CuttingProxy, Fault, Loss, Side, cutting
 from tests.support.database import tables_of
 from tests.support.loop_thread import LoopThread, loop_thread
 from tests.support.policies import document, statement
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.service import Service, assert_consistent, running_service
 
 POLICY = document(statement())
@@ -57,7 +52,7 @@ def audit_of(tmp_path: Path, url: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("loss", [Loss.SWALLOWED, Loss.SWALLOWED_RESET], ids=["closed", "reset"])
 def test_a_commit_whose_answer_is_lost_is_told_once_as_unavailable_and_never_repeated(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
     loss: Loss,
 ) -> None:
     with loop_thread("asyncio") as thread, proxy_of(postgresql_url, thread) as proxy:
@@ -95,7 +90,7 @@ def test_a_commit_whose_answer_is_lost_is_told_once_as_unavailable_and_never_rep
 
 def test_readiness_is_answered_at_once_while_the_database_hangs_and_devices_are_told_apart(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     with loop_thread("asyncio") as thread, proxy_of(postgresql_url, thread) as proxy:
         options = ("--database-url", proxy.url, "--insecure-http")

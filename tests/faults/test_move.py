@@ -14,11 +14,6 @@ from bench.filling import fill
 from tests.support.aws import Live
 from tests.support.live_devices import device, new_credentials
 from tests.support.nodes import client_of
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.service import ended_start, running_service, thingmint
 from tests.support.soak import examples
 
@@ -63,7 +58,7 @@ def digest_of_file(path: Path) -> str:
 @pytest.mark.soak
 async def test_registry_is_moved_whole_although_the_move_is_killed_and_the_source_is_not_used_again(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     data_dir = tmp_path / "node"
     # One certificate, which the filling copies, before there are others.

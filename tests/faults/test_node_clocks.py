@@ -18,11 +18,6 @@ from tests.faults.test_shared_database import copy_keys
 from tests.support.aws import AccessKey, IoT, Live
 from tests.support.database import tables_of
 from tests.support.live_devices import Credentials, is_admitted, new_credentials, new_fleet
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.service import running_service, thingmint
 from tests.support.signing_requests import csr_pem
 
@@ -75,7 +70,7 @@ def three_nodes(tmp_path: Path, url: str, clock_file: Path) -> Iterator[tuple[Li
 @WRONG
 def test_a_node_with_a_wrong_clock_serves_by_the_right_time_and_leaves_to_others_what_needs_a_clock(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
     wrong: timedelta,
 ) -> None:
     clock_file = tmp_path / "clock"
@@ -131,7 +126,7 @@ def test_a_node_with_a_wrong_clock_serves_by_the_right_time_and_leaves_to_others
 @WRONG
 def test_a_node_that_starts_with_a_wrong_clock_sweeps_nothing(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
     wrong: timedelta,
 ) -> None:
     options, clock_file = ("--database-url", postgresql_url), tmp_path / "clock"

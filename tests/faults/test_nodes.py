@@ -17,11 +17,6 @@ from botocore.exceptions import ClientError
 from tests.support.aws import Live
 from tests.support.live_devices import Device, device, new_credentials, unique
 from tests.support.nodes import Wire, client_of, connected_wire, context_of, eventually, nodes
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.soak import examples
 
 from thingmint.mqtt.codec.packets import Disconnect
@@ -47,7 +42,7 @@ def topic_of(listener: Device) -> str:
 
 def test_clients_of_other_nodes_are_shown_reached_disconnected_and_taken_over(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     with nodes(tmp_path, postgresql_url, 2) as (one, two):
         credentials = new_credentials(client_of(one))
@@ -91,7 +86,7 @@ def test_clients_of_other_nodes_are_shown_reached_disconnected_and_taken_over(
 @pytest.mark.soak
 def test_the_connections_of_a_node_that_is_killed_are_given_up_and_each_will_is_published_once(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     with nodes(tmp_path, postgresql_url, 3) as (one, two, dying):
         credentials = new_credentials(client_of(one))
@@ -130,7 +125,7 @@ def test_the_connections_of_a_node_that_is_killed_are_given_up_and_each_will_is_
 
 def test_a_node_that_was_frozen_for_too_long_ends_its_connections_and_begins_anew(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     with nodes(tmp_path, postgresql_url, 2) as (one, frozen):
         credentials = new_credentials(client_of(one))
@@ -157,7 +152,7 @@ def test_a_node_that_was_frozen_for_too_long_ends_its_connections_and_begins_ane
 
 def test_events_of_a_registry_reach_the_listeners_of_every_node_once_though_their_node_is_killed_after_the_commit(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     with nodes(tmp_path, postgresql_url, 3) as (one, two, dying):
         iot = client_of(one)
@@ -224,7 +219,7 @@ async def clients_with_two_connections(
 @pytest.mark.soak
 def test_a_second_after_random_connects_to_three_nodes_no_client_has_two_connections(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     with nodes(tmp_path, postgresql_url, 3) as cluster:
         credentials = new_credentials(client_of(cluster[0]))

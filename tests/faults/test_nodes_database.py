@@ -9,12 +9,7 @@ from tests.faults.test_nodes import is_connected
 from tests.support.live_devices import device, is_admitted, new_credentials
 from tests.support.nodes import another_node, client_of, eventually, nodes
 from tests.support.pgbouncer import pgbouncer
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    PostgreSQLCluster,
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
+from tests.support.postgresql import PostgreSQLCluster
 
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 
@@ -23,11 +18,11 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 @pytest.mark.parametrize("crashes", [False, True], ids=["stopped", "crashed"])
 def test_devices_stay_connected_while_the_database_is_away_and_are_known_afterwards(
     tmp_path: Path,
-    postgresql_cluster: PostgreSQLCluster,  # noqa: F811  the fixture
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_cluster: PostgreSQLCluster,
+    stoppable_postgresql_url: str,
     crashes: bool,
 ) -> None:
-    with nodes(tmp_path, postgresql_url, 2) as (one, two):
+    with nodes(tmp_path, stoppable_postgresql_url, 2) as (one, two):
         iot = client_of(one)
         credentials, doomed = new_credentials(iot), new_credentials(iot)
         with (
@@ -58,7 +53,7 @@ def test_devices_stay_connected_while_the_database_is_away_and_are_known_afterwa
 
 def test_nodes_behind_a_pooler_by_transaction_are_one_service(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     with (
         pgbouncer(postgresql_url) as pooled,
@@ -79,7 +74,7 @@ def test_nodes_behind_a_pooler_by_transaction_are_one_service(
 
 def test_nodes_with_other_settings_are_listed_and_reported(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     with nodes(tmp_path, postgresql_url, 1) as (one,):
         buckets = tmp_path / "buckets"

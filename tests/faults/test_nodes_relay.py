@@ -8,11 +8,6 @@ from tests.faults.test_nodes import is_connected
 from tests.support.live_devices import device, new_credentials
 from tests.support.mosquitto import mosquitto
 from tests.support.nodes import client_of, eventually, nodes
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.service import thingmint
 
 from thingmint.mqtt.codec.reason_codes import ReasonCode
@@ -20,7 +15,7 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 
 def test_device_taken_over_on_another_node_is_told_so_though_the_broker_merely_closes(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     with (
         mosquitto() as broker,

@@ -8,11 +8,6 @@ import pytest
 from cryptography import x509
 from tests.support.aws import Live
 from tests.support.live_devices import Credentials, is_admitted, new_credentials
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.required import required_program
 from tests.support.service import ended_start, running_service, thingmint
 

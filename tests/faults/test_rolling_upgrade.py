@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import threading
 import time
 from pathlib import Path
@@ -11,14 +10,10 @@ import asyncpg
 import pytest
 from tests.support.live_devices import device, new_credentials, unique
 from tests.support.nodes import client_of, nodes
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.service import ended_start
+from tests.support.soak import examples
 
-SECONDS_OF_LOAD = 120 if os.environ.get("THINGMINT_SOAK") else 2
+SECONDS_OF_LOAD = examples(2, 120)
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
 
 
@@ -49,7 +44,7 @@ async def add_to_every_table(url: str) -> None:
 @pytest.mark.soak
 async def test_nodes_work_on_the_next_schema_until_they_are_stopped(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     with nodes(tmp_path, postgresql_url, 2) as started:
         one, two = started

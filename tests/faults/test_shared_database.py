@@ -9,11 +9,6 @@ from pathlib import Path
 import pytest
 from tests.support.bulk import BUCKET, KEY, TEMPLATE, write_input
 from tests.support.client import client_of, create_keys, describe
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.provisioning import ROLE_ARN
 from tests.support.service import Service, ended_start, running_service, start_service, thingmint
 
@@ -33,7 +28,7 @@ def copy_keys(source: Path, target: Path) -> None:
 
 def test_service_with_other_keys_refuses_a_database_that_is_not_its_own(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     options = ("--database-url", postgresql_url)
     with running_service(tmp_path / "first", *options) as first:
@@ -83,7 +78,7 @@ def test_service_with_other_keys_refuses_a_database_that_is_not_its_own(
 
 def test_first_starts_at_the_same_time_leave_one_authority_or_none(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     options = ("--database-url", postgresql_url)
 
@@ -115,7 +110,7 @@ def test_first_starts_at_the_same_time_leave_one_authority_or_none(
 
 def test_first_starts_at_the_same_time_with_one_passphrase_are_one_service(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("the passphrase of the keys")
@@ -159,7 +154,7 @@ def test_new_keys_for_an_old_database_are_refused(tmp_path: Path) -> None:
 
 def test_nodes_without_a_directory_leave_bulk_registrations_to_those_with_one(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     options, root = ("--database-url", postgresql_url), tmp_path / "buckets"
     write_input(root, [{"Name": "sensor"}], "000000000000")

@@ -17,11 +17,6 @@ from botocore.exceptions import ClientError
 from tests.support.aws import Live
 from tests.support.live_devices import device, new_credentials
 from tests.support.nodes import client_of, eventually
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.service import ended_start, running_service, thingmint
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux")
@@ -71,7 +66,7 @@ def names_of(node: Live, url: str) -> Sequence[str]:
 
 def test_workers_share_ports_and_metrics_are_started_again_and_end_with_their_parent(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("the passphrase of the keys")
@@ -126,7 +121,7 @@ def test_workers_share_ports_and_metrics_are_started_again_and_end_with_their_pa
 
 def test_workers_that_cannot_be_had_are_refused(
     tmp_path: Path,
-    postgresql_url: str,  # noqa: F811  the fixture
+    postgresql_url: str,
 ) -> None:
     said = ended_start(tmp_path / "sqlite", "--workers", "2")
     assert "workers = 2 needs database_url: on SQLite, one process serves the registry" in said

@@ -18,7 +18,16 @@ def timings() -> Timings:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str | None:
-    """Each engine in turn."""
+    """Each engine in turn, with the tables of this version if it is PostgreSQL."""
+    if request.param == "sqlite":
+        return None
+    url: str = request.getfixturevalue("migrated_postgresql_url")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest) -> str | None:
+    """Each engine in turn, without tables."""
     if request.param == "sqlite":
         return None
     url: str = request.getfixturevalue("postgresql_url")

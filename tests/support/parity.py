@@ -43,10 +43,10 @@ Without a signature, for those who watch the service:
 | `GET /readyz/devices` | the device port accepts connections | sending it devices (ports of `mqtt` and `mqtt_alpn`) |
 | `GET /metrics` | – | Prometheus |
 
-Both checks of readiness answer within a second however many ask and whatever the database does: one check of the
-database is under way at a time, success is believed for a second, and a check that takes longer counts as a failure.
-Do not use `/readyz` for the device ports: while the database is away, connected devices stay connected and exchange
-messages, and only new ones are refused.
+Both checks of readiness answer within a second for any number of callers and any state of the database: one check of
+the database is under way at a time, success is believed for a second, and a check that takes longer counts as a
+failure. Do not use `/readyz` for the device ports: while the database is away, connected devices stay connected and
+exchange messages, and only new ones are refused.
 """
 
 

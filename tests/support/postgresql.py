@@ -1,4 +1,4 @@
-"""Owns a throw-away PostgreSQL cluster for tests, and a fresh database for each test; knows nothing of Thingmint.
+"""Owns a throw-away PostgreSQL cluster for tests, and a fresh database for each test.
 
 ``THINGMINT_TEST_POSTGRESQL_URL`` names an existing server instead, whose role may create databases.
 """
@@ -8,6 +8,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -18,6 +19,10 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from tests.support.processes import children_of
+from tests.support.quick_folder import quick_folder
+
+from thingmint.storage import open_store
 
 T = TypeVar("T")
 
@@ -50,13 +55,15 @@ class PostgreSQLCluster:
             "listen_addresses": "",
             "unix_socket_directories": str(self._directory),
             "port": str(_PORT),
-            "max_connections": "100",
-            "fsync": "on" if self._durable else "off",
+            "max_connections": "300",
         }
+        if not self._durable:
+            # What the server has acknowledged survives its own end, but not that of the machine.
+            settings |= {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
         arguments = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
         with (self._directory / "log").open("ab") as log:
             self._server = self._spawn("postgres", "-D", str(self._directory / "cluster"), *arguments, log=log.fileno())
-        _run_apart(self._answers())
+        run_apart(self._answers())
 
     def stop(self) -> None:
         """End the server's connections and stop it."""
@@ -78,6 +85,21 @@ class PostgreSQLCluster:
         self._server.send_signal(3)
         self._server.wait(_START_SECONDS)
         self._server = None
+
+    def freeze(self) -> None:
+        """Let the server and all its processes stand still: connections stay open, and nothing answers."""
+        for pid in self._pids():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        for pid in self._pids():
+            os.kill(pid, signal.SIGCONT)
+
+    def _pids(self) -> list[int]:
+        assert self._server is not None
+        # The postmaster first: it starts no further process then.
+        return [self._server.pid, *children_of(self._server.pid, "postgres")]
 
     async def _answers(self) -> None:
         deadline = asyncio.get_running_loop().time() + _START_SECONDS
@@ -143,7 +165,7 @@ def _unprivileged_account() -> pwd.struct_passwd | None:
     pytest.fail("PostgreSQL refuses to run as root, and there is no unprivileged account to run it")
 
 
-def _run_apart(coroutine: Coroutine[object, object, T]) -> T:
+def run_apart(coroutine: Coroutine[object, object, T]) -> T:
     """Run the coroutine on a loop of its own thread, whatever loop the test has."""
     results: list[T] = []
     errors: list[BaseException] = []
@@ -176,7 +198,9 @@ def new_cluster(*, durable: bool = False) -> Iterator[PostgreSQLCluster]:
         _missing()
         return
     # A short path: the name of a Unix socket has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="thingmint-postgresql-", dir="/tmp") as directory:
+    with tempfile.TemporaryDirectory(
+        prefix="thingmint-postgresql-", dir=None if durable else quick_folder()
+    ) as directory:
         cluster = PostgreSQLCluster(programs, Path(directory), durable=durable)
         cluster.start()
         try:
@@ -193,12 +217,12 @@ async def _execute(url: str, statement: str) -> None:
         await connection.close()
 
 
-def new_database(server_url: str) -> Iterator[str]:
-    """Yield the URL of a fresh database on the server and drop it afterwards."""
+def new_database(server_url: str, template: str = "template1") -> Iterator[str]:
+    """Yield the URL of a fresh copy of the template on the server, and drop it afterwards."""
     name = f"thingmint_test_{secrets.token_hex(8)}"
-    _run_apart(_execute(server_url, f"CREATE DATABASE {name}"))
+    run_apart(_execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
     yield _with_database(server_url, name)
-    _run_apart(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    run_apart(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 def _with_database(url: str, name: str) -> str:
@@ -208,19 +232,30 @@ def _with_database(url: str, name: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/{name}{query}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def postgresql_cluster() -> Iterator[PostgreSQLCluster]:
-    """A cluster that tests may stop and start again."""
+    """A cluster that the tests of a module may stop and start again."""
+    yield from new_cluster()
+
+
+@pytest.fixture
+def stoppable_postgresql_url(postgresql_cluster: PostgreSQLCluster) -> Iterator[str]:
+    """The URL of a fresh, empty database on the cluster that may be stopped; it must run when the test ends."""
+    yield from new_database(postgresql_cluster.url)
+
+
+@pytest.fixture(scope="session")
+def _shared_cluster() -> Iterator[PostgreSQLCluster]:
     yield from new_cluster()
 
 
 @pytest.fixture(scope="session")
 def postgresql_server_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a server whose role may create databases."""
+    """The URL of a server whose role may create databases: the session's, which all tests share."""
     url = os.environ.get("THINGMINT_TEST_POSTGRESQL_URL")
     if url:
         return url
-    cluster: PostgreSQLCluster = request.getfixturevalue("postgresql_cluster")
+    cluster: PostgreSQLCluster = request.getfixturevalue("_shared_cluster")
     return cluster.url
 
 
@@ -228,3 +263,21 @@ def postgresql_server_url(request: pytest.FixtureRequest) -> str:
 def postgresql_url(postgresql_server_url: str) -> Iterator[str]:
     """The URL of a fresh, empty database."""
     yield from new_database(postgresql_server_url)
+
+
+@pytest.fixture(scope="session")
+def _migrated_template(postgresql_server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    for url in new_database(postgresql_server_url):
+        run_apart(_open_and_close(url, tmp_path_factory.mktemp("template")))
+        yield urlsplit(url).path.removeprefix("/")
+
+
+async def _open_and_close(url: str, folder: Path) -> None:
+    store = await open_store(url, folder, observe=lambda _kind, _seconds: None)
+    await store.close()
+
+
+@pytest.fixture
+def migrated_postgresql_url(postgresql_server_url: str, _migrated_template: str) -> Iterator[str]:
+    """The URL of a fresh database with Thingmint's tables, which are empty."""
+    yield from new_database(postgresql_server_url, _migrated_template)

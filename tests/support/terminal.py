@@ -23,7 +23,12 @@ class Terminal:
 
     popen: subprocess.Popen[bytes]
     descriptor: int
-    shown: str = field(default="")
+    written: bytearray = field(default_factory=bytearray)
+
+    @property
+    def shown(self) -> str:
+        """What was written, as text; a character of which a part has come is left out."""
+        return self.written.decode(errors="ignore").replace("\r\n", "\n")
 
     @property
     def lines(self) -> list[str]:
@@ -57,7 +62,7 @@ class Terminal:
         except OSError:
             # Linux says so when nobody has the other end any more.
             return False
-        self.shown += read.decode().replace("\r\n", "\n")
+        self.written += read
         return bool(read)
 
 

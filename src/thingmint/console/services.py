@@ -16,6 +16,7 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 READ_STATUS: Final = "thingmint:ReadStatus"
 READ_AUDIT: Final = "thingmint:ReadAudit"
 READ_SETTINGS: Final = "thingmint:ReadSettings"
+READ_LOG: Final = "thingmint:ReadLog"
 LIST_CONNECTIONS: Final = "thingmint:ListConnections"
 
 
@@ -53,6 +54,28 @@ class AuthorityShown:
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationListShown:
+    """The newest revocation list of an issuer, and the path below which anyone fetches it (DER)."""
+
+    issuer_id: str
+    part: str
+    number: int
+    entries: int
+    this_update: datetime
+    next_update: datetime
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogShown:
+    """The verifiable log: its signed checkpoint, the leaves that this counts, and the key that verifies it."""
+
+    checkpoint: str
+    size: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFinding:
     """One finding about the data directory and its machine: ``ok``, ``warning`` or ``wrong``."""
 
@@ -80,6 +103,18 @@ class NodeFacts(Protocol):
 
     def authorities(self) -> Sequence[AuthorityShown]:
         """Return the service's own certificates: roots, issuers, the server's."""
+        ...
+
+    async def revocation_lists(self) -> Sequence[RevocationListShown]:
+        """Return the newest list of each issuer and part."""
+        ...
+
+    async def log(self) -> LogShown:
+        """Return the state of the verifiable log; raise ResourceNotFound if it was not begun."""
+        ...
+
+    async def proofs(self, arn: str) -> str:
+        """Return a proof for each leaf of a resource, as text; raise ResourceNotFound if the log has none."""
         ...
 
     async def findings(self) -> Sequence[NodeFinding]:

@@ -40,6 +40,7 @@ PAGES: tuple[PageOf, ...] = (
     PageOf("GET", "/console/certificates/{certificate}", certificates.show),
     PageOf("POST", "/console/certificates/{certificate}/attach", certificate_actions.attach),
     PageOf("POST", "/console/certificates/{certificate}/detach", certificate_actions.detach),
+    PageOf("GET", "/console/certificates/{certificate}/proof", certificates.proofs),
     PageOf("GET", "/console/certificates/{certificate}/{action}", certificate_actions.confirm),
     PageOf("POST", "/console/certificates/{certificate}/{action}", certificate_actions.act),
     PageOf("GET", "/console/create", creating.show),

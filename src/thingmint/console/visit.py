@@ -12,10 +12,10 @@ from thingmint.api.wire.calls import Sent
 from thingmint.console.calling import OperationAnswer, Operations
 from thingmint.console.guard import form_token
 from thingmint.console.rendering import Templates
-from thingmint.console.services import ConsoleServices
+from thingmint.console.services import READ_LOG, ConsoleServices
 from thingmint.core.caller import Caller
 from thingmint.core.errors import AccessDenied, InvalidRequest, ResourceNotFound, ThingmintError
-from thingmint.core.identifiers import Scope
+from thingmint.core.identifiers import Scope, iot_arn
 from thingmint.registration.access.console_sessions import SignedIn
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.policies.authorization import Permission
@@ -132,8 +132,20 @@ class Visit:
         is not one of the service.
         """
         await self.require(action)
+        self._require_own_account()
+
+    def _require_own_account(self) -> None:
         if self.caller.account != self.services.own_account:
             raise AccessDenied(f"{self.caller.principal.arn} is not of the service's own account")
+
+    async def require_log(self) -> None:
+        """Return if the caller may read the verifiable log, which is of all accounts; raise AccessDenied otherwise."""
+        await self.require(READ_LOG, iot_arn(self.scope, "log"))
+        self._require_own_account()
+
+    async def refusal_of_log(self) -> str | None:
+        """Return why the caller may not read the verifiable log, or None."""
+        return await _refusal(self.require_log())
 
     async def refusal_of(self, action: str) -> str | None:
         """Return why the caller may not do this, or None."""

@@ -9,9 +9,21 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from thingmint.console.services import AuthorityShown, Labelled, NodeFinding, NodeNumbers, SettingShown
+from thingmint.console.services import (
+    AuthorityShown,
+    Labelled,
+    LogShown,
+    NodeFinding,
+    NodeNumbers,
+    RevocationListShown,
+    SettingShown,
+)
+from thingmint.core.transparency.proof import proof_text
 from thingmint.data_directory.certificate_files import pem_of
 from thingmint.host.telemetry import Metrics
+from thingmint.public.addresses import list_path
+from thingmint.records.certificates.revocation_lists import list_states
+from thingmint.registration.log.reading import present_state, proven_resource
 from thingmint.service.findings import findings_of_directory
 from thingmint.service.node import OpenNode
 from thingmint.settings.config import Source
@@ -51,6 +63,32 @@ class NodeReport:
         if own.rsa_service is not None:
             named.append(("rsa-service", own.rsa_service.certificate))
         return [_shown(name, each) for name, each in (*named, *(("retired", each.certificate) for each in retired))]
+
+    async def revocation_lists(self) -> Sequence[RevocationListShown]:
+        """Return the newest list of each issuer and part."""
+        return [
+            RevocationListShown(
+                issuer_id=each.name.issuer_id,
+                part="" if each.name.shards == 1 else f"{each.name.shard} of {each.name.shards}",
+                number=each.number,
+                entries=each.entries,
+                this_update=each.this_update,
+                next_update=each.next_update,
+                path=list_path(each.name),
+            )
+            for each in await self._node.registry.store.read(list_states)
+        ]
+
+    async def log(self) -> LogShown:
+        """Return the state of the verifiable log; raise ResourceNotFound if it was not begun."""
+        state = await self._node.registry.store.read(present_state)
+        return LogShown(state.checkpoint, state.size, state.key.text)
+
+    async def proofs(self, arn: str) -> str:
+        """Return a proof for each leaf of a resource, as text; raise ResourceNotFound if the log has none."""
+        secret = self._node.log.salt_secret
+        state, proofs = await self._node.registry.store.read(lambda: proven_resource(arn, secret))
+        return "\n".join(proof_text(each.leaf, each.index, each.hashes, state.checkpoint) for each in proofs)
 
     async def findings(self) -> Sequence[NodeFinding]:
         """Return the findings about the data directory, looked for once a minute and beside the event loop."""

@@ -5,6 +5,7 @@ from functools import partial
 
 from thingmint.api.wire.planes import Plane
 from thingmint.api.wire.request_conditions import request_conditions
+from thingmint.console.services import READ_LOG
 from thingmint.core.errors import AccessDenied, OperationUnknown
 from thingmint.core.identifiers import iot_arn
 from thingmint.public.log_pages import LogPages
@@ -19,7 +20,6 @@ from thingmint.rest.sigv4.signature import HttpRequest
 from thingmint.service.opening import Registry
 from thingmint.signers.log_key import LogKeySigner
 
-READ_LOG = "thingmint:ReadLog"
 _PATH = "/log"
 
 

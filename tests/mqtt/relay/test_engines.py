@@ -16,12 +16,12 @@ from tests.support.broker_page import ENGINES as ON_THE_PAGE
 from tests.support.broker_page import KILLED, PAGE, VERSION, cell, found_by, page, said
 from tests.support.broker_scenario import data_plane, offered, stage_of, tried
 from tests.support.device_gateway import live_gateway
+from tests.support.soak import SOAK, examples
 
 RECORD = os.environ.get("THINGMINT_BROKERS_RECORD")
-IS_SOAK = os.environ.get("THINGMINT_SOAK") == "1"
 # It is the fastest to begin and to elect others.
 FAULT_IN_EVERY_RUN = "NATS"
-SECONDS = 30.0 if IS_SOAK else 4.5
+SECONDS = examples(4.5, 30.0)
 
 
 def test_the_page_is_what_would_be_written() -> None:
@@ -34,7 +34,7 @@ def test_the_page_is_what_would_be_written() -> None:
 def test_engine_gives_devices_what_the_page_says(tmp_path: Path, name: str) -> None:
     with ENGINES[name](tmp_path) as cluster:
         found = scenario(tmp_path, cluster)
-        if cluster.nodes and (name == FAULT_IN_EVERY_RUN or IS_SOAK or RECORD):
+        if cluster.nodes and (name == FAULT_IN_EVERY_RUN or SOAK or RECORD):
             after = node_lost(tmp_path, cluster)
             found[KILLED] = cell(not after.lost and after.all_are_back)
     if RECORD:

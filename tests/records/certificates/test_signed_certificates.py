@@ -198,9 +198,9 @@ class Earlier:
 
 
 @pytest.fixture
-async def earlier(database_url: str | None, tmp_path: Path) -> Earlier:
+async def earlier(empty_database_url: str | None, tmp_path: Path) -> Earlier:
     """An empty database of the version before."""
-    database = Earlier(database_url, tmp_path)
+    database = Earlier(empty_database_url, tmp_path)
     await database.create()
     return database
 
@@ -221,7 +221,7 @@ async def migrated(database_url: str | None, folder: Path) -> dict[str, Certific
 
 
 async def test_a_database_of_before_gets_its_digests_and_opens_with_its_pairs(
-    earlier: Earlier, database_url: str | None, tmp_path: Path
+    earlier: Earlier, empty_database_url: str | None, tmp_path: Path
 ) -> None:
     ca = new_ca()
     pair, single, elsewhere = (der_of(ca.issue()) for _ in range(3))
@@ -237,7 +237,7 @@ async def test_a_database_of_before_gets_its_digests_and_opens_with_its_pairs(
     in_default = await earlier.certificate(default, mode="DEFAULT")
     await earlier.certificate(negated(default), scope=OTHER.scope, mode="DEFAULT")
 
-    found = await migrated(database_url, tmp_path)
+    found = await migrated(empty_database_url, tmp_path)
 
     by_id = {each.certificate_id: each for each in found.values()}
     assert by_id[first].signed_digest == signed_digest(pair)
@@ -251,7 +251,7 @@ async def test_a_database_of_before_gets_its_digests_and_opens_with_its_pairs(
 
 
 async def test_of_a_pair_of_before_the_revoked_one_counts_whichever_came_first(
-    earlier: Earlier, database_url: str | None, tmp_path: Path
+    earlier: Earlier, empty_database_url: str | None, tmp_path: Path
 ) -> None:
     ca = new_ca()
     expected = {}
@@ -262,24 +262,24 @@ async def test_of_a_pair_of_before_the_revoked_one_counts_whichever_came_first(
             for encoding, status in zip((der, negated(der)), statuses, strict=True)
         }
         expected[ids[ACTIVE]] = ids[REVOKED]
-    found = (await migrated(database_url, tmp_path)).values()
+    found = (await migrated(empty_database_url, tmp_path)).values()
     assert {each.certificate_id: each.other_encoding_of for each in found if each.other_encoding_of} == expected
 
 
 async def test_of_a_database_of_before_many_certificates_get_their_digests(
-    earlier: Earlier, database_url: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    earlier: Earlier, empty_database_url: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("thingmint.storage.migration_code._BATCH", 3)
     ca = new_ca()
     ders = [der_of(ca.issue()) for _ in range(9)]
     for der in ders:
         await earlier.certificate(der)
-    found = await migrated(database_url, tmp_path)
+    found = await migrated(empty_database_url, tmp_path)
     assert sorted(each.signed_digest or "" for each in found.values()) == sorted(map(signed_digest, ders))
 
 
 async def test_what_two_cas_of_one_name_signed_stays_two_certificates(
-    earlier: Earlier, database_url: str | None, tmp_path: Path
+    earlier: Earlier, empty_database_url: str | None, tmp_path: Path
 ) -> None:
     cas = [new_ca(), new_ca()]
     ids = [await earlier.ca(ca) for ca in cas]
@@ -289,7 +289,7 @@ async def test_what_two_cas_of_one_name_signed_stays_two_certificates(
         await earlier.certificate(der, ca_id=ca_id)
     other = await earlier.certificate(negated(ders[1]), ca_id=ids[1])
     unknown = await earlier.certificate(negated(ders[0]), ca_id="cd" * 32)
-    found = {each.certificate_id: each for each in (await migrated(database_url, tmp_path)).values()}
+    found = {each.certificate_id: each for each in (await migrated(empty_database_url, tmp_path)).values()}
     assert {key: each.other_encoding_of for key, each in found.items() if each.other_encoding_of is not None} == {
         other: certificate_id_of(ders[1]),
         unknown: certificate_id_of(ders[0]),

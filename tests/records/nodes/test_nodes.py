@@ -6,11 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.stores import OTHER_SCOPE, SCOPE, Timings
 
 from thingmint.core.identifiers import CertificateId, Scope
@@ -29,7 +24,7 @@ CERTIFICATE = CertificateId("a" * 64)
 
 
 @pytest.fixture
-async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Store]:  # noqa: F811  the fixture
+async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Store]:
     opened = await open_store(postgresql_url, tmp_path, observe=Timings())
     yield opened
     await opened.close()

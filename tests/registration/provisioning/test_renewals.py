@@ -12,6 +12,7 @@ from tests.support.authority import NOW, Listener, new_authority, with_own_ids
 from tests.support.entrances import without_ca
 from tests.support.fleet import FLEET, OPERATOR, USUAL, create_template
 from tests.support.memory_store import MemoryStore
+from tests.support.signers import authority_with, signing_process
 from tests.support.signing import SettableClock
 from tests.support.signing_requests import DEVICE as OTHER_NAME
 from tests.support.signing_requests import csr_pem
@@ -226,6 +227,36 @@ async def test_two_requests_at_once_come_to_one_certificate(renewing: Renewing) 
     raced = Between(renewing.authority, other).authority
     second = await renew(raced, OPERATOR, old.certificate_id, request("p-384"), may_provision=False)
     assert first == [second]
+    assert len(renewing.store.tables.certificates) == 2
+
+
+async def test_a_commit_that_is_lost_leaves_nothing_and_the_request_may_come_again(renewing: Renewing) -> None:
+    old = await renewing.device()
+    before = renewing.store.tables.dump()
+    renewing.store.lose_commit_with = ServiceUnavailable()
+    with pytest.raises(ServiceUnavailable):
+        await renewing.renew(old.certificate_id)
+    assert renewing.store.tables.dump() == before
+    renewing.store.lose_commit_with = None
+    new = await renewing.renew(old.certificate_id)
+
+    renewing.clock.at = NOW + OVERLAP
+    renewing.store.lose_commit_with = ServiceUnavailable()
+    with pytest.raises(ServiceUnavailable):
+        await end_overlaps(renewing.authority, 10)
+    renewing.store.lose_commit_with = None
+    assert await renewing.status(old.certificate_id) is ACTIVE
+    assert await end_overlaps(renewing.authority, 10) == 1
+    assert [await renewing.status(each.certificate_id) for each in (old, new)] == [INACTIVE, ACTIVE]
+
+
+async def test_a_key_in_another_process_leaves_no_reserved_number(renewing: Renewing) -> None:
+    with signing_process() as signer:
+        authority = replace(authority_with(signer, renewing.store), clock=renewing.clock)
+        await create_template(authority, USUAL)
+        old = await enroll(authority, Enrollee(OPERATOR), request("p-256"), FLEET)
+        await renew(authority, OPERATOR, old.certificate_id, request("p-384"), may_provision=False)
+    assert renewing.store.tables.rows("serial_reservation") == []
     assert len(renewing.store.tables.certificates) == 2
 
 

@@ -6,11 +6,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.stores import SCOPE, Timings
 
 from thingmint.core.errors import ServiceUnavailable
@@ -50,7 +45,7 @@ class Forgetful:
 
 
 @pytest.fixture
-async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Forgetful]:  # noqa: F811  the fixture
+async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Forgetful]:
     opened = await open_store(postgresql_url, tmp_path, observe=Timings())
     for node_id in ("one", "two"):
         await opened.write(lambda each=node_id: node_table.add_node(each, each, "1", "local", "{}"))  # type: ignore[misc]  # mypy cannot infer a lambda with a default

@@ -7,11 +7,6 @@ from pathlib import Path
 import pytest
 import structlog
 from structlog.testing import capture_logs
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
-    postgresql_cluster,
-    postgresql_server_url,
-    postgresql_url,
-)
 from tests.support.stores import Timings
 
 from thingmint.registration.kernel.ports import Store
@@ -56,7 +51,7 @@ class Member:
 
 
 @pytest.fixture
-async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Store]:  # noqa: F811  the fixture
+async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Store]:
     opened = await open_store(postgresql_url, tmp_path, observe=Timings())
     yield opened
     await opened.close()

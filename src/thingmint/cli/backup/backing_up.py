@@ -66,6 +66,7 @@ def verify_backup(file: Path, passphrase_file: Path | None) -> None:
 def _open_keys(reader: BackupReader, passphrase: bytes | None) -> bool:
     if passphrase is None and reader.head.keys_are_sealed:
         return False
+    reader.require_keys_open(passphrase)
     reader.require_sealed_by(reader.sealer(passphrase))
     return True
 

@@ -16,13 +16,14 @@ from thingmint.core.errors import InvalidRequest, ThingmintError
 from thingmint.core.identifiers import CertificateId, certificate_arn, certificate_id_of
 from thingmint.core.transparency.checkpoint import CheckpointInvalid
 from thingmint.core.transparency.growing_tree import TreeDamaged
-from thingmint.core.transparency.merkle import ProofInvalid, leaf_hash, verify_inclusion
+from thingmint.core.transparency.merkle import ProofInvalid
+from thingmint.core.transparency.proof import proof_text
 from thingmint.host.words import in_words
 from thingmint.issuance.foreign.certificate import load_foreign_pem
 from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
 from thingmint.registration.log.exporting import export
 from thingmint.registration.log.identity import LogIdentity
-from thingmint.registration.log.reading import LeafProof, head_of, present_state, prove_resource
+from thingmint.registration.log.reading import LeafProof, present_state, proven_resource
 from thingmint.registration.log.sequencing import sequence_all
 from thingmint.registration.log.verification import verify
 from thingmint.registration.log.verified import Evidence, Verified
@@ -34,7 +35,6 @@ from thingmint.signers.log_key import is_signed
 T = TypeVar("T")
 _ERRORS = (StartRefused, ThingmintError, OSError, CheckpointInvalid, TreeDamaged, LineUnreadable, ProofInvalid)
 _CERTIFICATE_ID = frozenset("0123456789abcdef")
-_PROOF = "c2sp.org/tlog-proof@v1"
 
 
 def show_checkpoint(config: Config, *, only_key: bool) -> None:
@@ -54,14 +54,11 @@ def show_proofs(config: Config, certificate: str, *, as_json: bool) -> None:
     async def work(registry: Registry, log: LogIdentity) -> tuple[str, list[LeafProof]]:
         arn = certificate_arn(registry.scope, _certificate_id(certificate))
         await sequence_all(registry.store, log)
-        state, proofs = await registry.store.read(lambda: prove_resource(arn, log.salt_secret))
-        head = head_of(state)
-        for proof in proofs:
-            verify_inclusion(leaf_hash(proof.leaf), proof.index, head.size, proof.hashes, head.root)
+        state, proofs = await registry.store.read(lambda: proven_resource(arn, log.salt_secret))
         return state.checkpoint, proofs
 
     checkpoint, proofs = _with_log(config, work)
-    texts = [_proof_text(proof, checkpoint) for proof in proofs]
+    texts = [proof_text(proof.leaf, proof.index, proof.hashes, checkpoint) for proof in proofs]
     if as_json:
         shown = [
             {"index": proof.index, "leaf": json.loads(proof.leaf), "proof": text}
@@ -114,13 +111,6 @@ def _certificate_id(given: str) -> CertificateId:
     if not path.is_file():
         raise InvalidRequest(f"{given} is neither the id of a certificate nor a file with one")
     return certificate_id_of(load_foreign_pem(path.read_text(encoding="utf-8", errors="replace"), given).der)
-
-
-def _proof_text(proof: LeafProof, checkpoint: str) -> str:
-    """Return the proof as C2SP's tlog-proof writes it; what is proven, the leaf, is its extra data."""
-    hashes = [base64.b64encode(each).decode() for each in proof.hashes]
-    extra = base64.b64encode(proof.leaf).decode()
-    return "\n".join([_PROOF, f"extra {extra}", f"index {proof.index}", *hashes, "", checkpoint])
 
 
 def _progress() -> Callable[[int, int], None]:

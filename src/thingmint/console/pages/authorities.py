@@ -1,4 +1,4 @@
-"""Authorities: owns the time line of the service's own certificates, and the CAs that the account has registered."""
+"""Authorities: owns the time line of the service's certificates, its revocation lists, its log and own CAs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +36,9 @@ async def show(visit: Visit) -> Response:
         now_at=_at(now, shown),
         width=_WIDTH,
         refusal=refusal,
+        lists=() if refusal else await visit.services.node.revocation_lists(),
+        log_refusal=(log_refusal := await visit.refusal_of_log()),
+        log=None if log_refusal else await visit.services.node.log(),
         own=await visit.attempt("ListCACertificates", pageSize=PAGE_SIZE, marker=visit.query("after") or None),
     )
 

@@ -11,8 +11,12 @@ from starlette.responses import Response
 
 from thingmint.console.certificate_actions import ACTIONS, Action
 from thingmint.console.visit import Visit
+from thingmint.core.certificates.revocation import GIVEN_BY_OPERATOR, revocation_reason
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, ThingmintError
+from thingmint.core.identifiers import parse_certificate_id
+from thingmint.registration.certificates.certificates import revoke
 
+_REVOKE: Final = "revoke"
 _STEP: Final = 10
 _MOST: Final = 500
 _SHOWN_REFUSALS: Final = 20
@@ -35,13 +39,23 @@ async def confirm(visit: Visit) -> Response:
     action, certificate_id = _action(visit.named("action")), visit.named("certificate").lower()
     described = (await visit.call("DescribeCertificate", certificateId=certificate_id))["certificateDescription"]
     refusal = await visit.why_not(action.operation, **action.members(certificate_id, {}))
-    return visit.page("confirm.html", action=action, certificate=described, refusal=refusal)
+    # Others see the reasons of certificates that the service has issued, and of no others.
+    has_reasons = action.name == _REVOKE and not described.get("caCertificateId")
+    reasons = [reason.word for reason in GIVEN_BY_OPERATOR] if has_reasons else []
+    return visit.page("confirm.html", action=action, certificate=described, refusal=refusal, reasons=reasons)
 
 
 async def act(visit: Visit) -> Response:
     """Make the change that was confirmed."""
     action, certificate_id = _action(visit.named("action")), visit.named("certificate").lower()
-    await visit.call(action.operation, **action.members(certificate_id, visit.form))
+    reason = visit.form.get("reason", "")
+    if action.name == _REVOKE and reason:
+        # The operation has no reason: its permission and quota decide, and the change is the same one with a reason.
+        await visit.operations.require(action.operation, **action.members(certificate_id, visit.form))
+        visit.services.calls.throttle.admit(visit.caller.account, action.operation)
+        await revoke(visit.authority, visit.caller, parse_certificate_id(certificate_id), revocation_reason(reason))
+    else:
+        await visit.call(action.operation, **action.members(certificate_id, visit.form))
     if action.name in ("delete", "reject"):
         return visit.to("/certificates", action.done)
     return visit.to(f"/certificates/{certificate_id}", action.done)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from thingmint.api.devices.live_devices import ConnectionFilter, LiveConnection, RecentRefusal
 from thingmint.console.calling import OperationAnswer
@@ -107,8 +107,19 @@ async def show(visit: Visit) -> Response:
         things=await visit.attempt("ListPrincipalThings", **{"x-amzn-principal": arn}, maxResults=250),
         connections=await _connections(visit, certificate_id),
         history=await _history(visit, arn),
+        proof_refusal=await visit.refusal_of_log(),
         actions=await _possible(visit, described, is_own=is_own),
     )
+
+
+async def proofs(visit: Visit) -> Response:
+    """Return the proofs that what happened to the certificate is in the verifiable log, as a file."""
+    await visit.require_log()
+    certificate_id = visit.named("certificate").lower()
+    described = (await visit.call("DescribeCertificate", certificateId=certificate_id))["certificateDescription"]
+    text = await visit.services.node.proofs(described["certificateArn"])
+    name = {"content-disposition": f'attachment; filename="{described["certificateId"]}.tlog-proof"'}
+    return PlainTextResponse(text, headers=name)
 
 
 async def _chain(visit: Visit, described: dict[str, object]) -> PartOfPage:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from thingmint.core.errors import ResourceNotFound
 from thingmint.core.transparency.checkpoint import TreeHead, read_checkpoint
 from thingmint.core.transparency.leaf import LoggedEntry, leaf_of, salt_of
-from thingmint.core.transparency.merkle import HASH_BYTES, Span, full_subtrees, inclusion_spans, span_hash
+from thingmint.core.transparency.merkle import (
+    HASH_BYTES,
+    Span,
+    full_subtrees,
+    inclusion_spans,
+    leaf_hash,
+    span_hash,
+    verify_inclusion,
+)
 from thingmint.core.transparency.tiles import TILE_WIDTH, Tile, bundle_of, subtree_hash, tile_of_subtree
 from thingmint.records.log.entries import entries_between
 from thingmint.records.log.state import LogState, log_state
@@ -90,6 +98,15 @@ def prove_resource(arn: str, secret: bytes) -> Steps[tuple[LogState, list[LeafPr
             proofs.append(LeafProof(index, entries[0], leaf_of(entries[0], salt_of(secret, position)), tuple(hashes)))
     if not proofs:
         raise ResourceNotFound(f"The log has no leaf of {arn}, or its entries were removed from the audit trail")
+    return state, proofs
+
+
+def proven_resource(arn: str, secret: bytes) -> Steps[tuple[LogState, list[LeafProof]]]:
+    """Return what `prove_resource` returns, after each proof was verified; raise ProofInvalid for one that is wrong."""
+    state, proofs = yield from prove_resource(arn, secret)
+    head = head_of(state)
+    for proof in proofs:
+        verify_inclusion(leaf_hash(proof.leaf), proof.index, head.size, proof.hashes, head.root)
     return state, proofs
 
 

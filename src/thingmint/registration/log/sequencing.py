@@ -24,7 +24,14 @@ from thingmint.core.transparency.merkle import leaf_hash
 from thingmint.core.transparency.tiles import TILE_WIDTH
 from thingmint.records.log import entries as entry_table
 from thingmint.records.log import tiles as tile_table
-from thingmint.records.log.state import LogState, advance, has_new_entries, log_state_unless_locked
+from thingmint.records.log.state import (
+    LogState,
+    advance,
+    has_new_entries,
+    log_state,
+    log_state_unless_locked,
+    newest_position,
+)
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.identity import LogIdentity
@@ -132,10 +139,15 @@ def _store(
 
 
 async def sequence_all(store: Store, identity: LogIdentity) -> None:
-    """Give places to all entries that have none; return when a pass has found nothing, or another node does it."""
+    """Give places to all entries that have none now; those that come meanwhile keep nobody here.
+
+    Returns also when a pass has found nothing, or another node does it.
+    """
+    newest = await store.read(newest_position)
     while await store.read(has_new_entries):
         passed = await store.write(lambda: sequence(identity))
-        if passed is None or not passed.added:
+        state = await store.read(log_state)
+        if passed is None or not passed.added or state is None or state.position >= newest:
             return
 
 

@@ -70,7 +70,7 @@ class _Present:
     certificate: Certificate
     bonds: _Bonds
     renewed_as: Certificate | None
-    """What the same request came to before."""
+    """The certificate that was issued for the same request before, None if there is none."""
 
 
 async def renew(

@@ -64,13 +64,19 @@ class BackupReader:
         raise BackupDamaged(f"{MANIFEST} is missing: the backup is not whole")
 
     def sealer(self, passphrase: bytes | None) -> Sealer:
-        """Return what seals and unseals with the backup's own key, after every key in it was opened.
+        """Return what seals and unseals with the backup's own key.
 
         Raises AuthorityUnusable, which names the key, if the passphrase is wrong or missing.
         """
-        keys = {name: content for name, content in self.files.items() if name.endswith(KEY_SUFFIX)}
-        opened = {name: _opened(name, content, passphrase) for name, content in keys.items()}
-        return Sealer(sealing_key_material(SEALING_KEY, opened.get(SEALING_KEY)), os.urandom)
+        content = self.files.get(SEALING_KEY)
+        opened = None if content is None else _opened(SEALING_KEY, content, passphrase)
+        return Sealer(sealing_key_material(SEALING_KEY, opened), os.urandom)
+
+    def require_keys_open(self, passphrase: bytes | None) -> None:
+        """Return if the passphrase opens every key; raise AuthorityUnusable, which names the key."""
+        for name, content in self.files.items():
+            if name.endswith(KEY_SUFFIX):
+                _opened(name, content, passphrase)
 
     def require_sealed_by(self, sealer: SecretSealer) -> None:
         """Return if who made the backup had the service's sealing key; raise BackupDamaged, ServiceUnavailable."""
