@@ -105,7 +105,10 @@ def test_factory(reader: Reader) -> None:
 
 def test_sizing(reader: Reader) -> None:
     reader.serve()
-    reader.replaced = {"--devices 200 --duration 10": "--devices 3 --duration 0.1"}
+    reader.replaced = {
+        "--devices 200 --duration 10": "--devices 3 --duration 0.1",
+        "--devices 200 --csr": "--devices 3 --csr",
+    }
     reader.follow(TUTORIALS / "sizing.md")
 
 

@@ -149,6 +149,12 @@ def fleet() -> None:
     help="Each device renews its certificate by EST and comes back with it: now, or when another issuer is active.",
 )
 @click.option("--est", default=None, metavar="URL", help="EST.  [default: that of the service in the data directory]")
+@click.option(
+    "--storm",
+    type=click.Choice(["reconnect", "fan-out", "fan-in", "wills", "policy-change"]),
+    default=None,
+    help="What all devices do at once when they are connected, with a bystander beside it.",
+)
 @click.option("--template", default=None, help="Provisioning template to use.  [default: one is made]")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Parameter of the template.")
 @click.option("--topic", default="{thing}/simulated", show_default=True, help="Where devices publish and listen.")

@@ -22,6 +22,7 @@ from thingmint.mqtt.codec.packets import (
     Suback,
     Subscribe,
     Subscription,
+    Will,
 )
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
@@ -60,11 +61,15 @@ class Client(asyncio.Protocol):
         self._last_id = 0
         self._farewell: str | None = None
         self._lost: str | None = None
+        self.arrived: Callable[[Publish], None] | None = None
+        """Told of every message, if there is one."""
         self.ended: asyncio.Future[None] = loop.create_future()
         """Done when the connection has ended, for any reason."""
 
     @classmethod
-    async def connect(cls, target: Target, context: ssl.SSLContext, client_id: str) -> "Client":
+    async def connect(
+        cls, target: Target, context: ssl.SSLContext, client_id: str, will: Will | None = None
+    ) -> "Client":
         """Return a connected client; raise Refused, ConnectionLost, TimeoutError, or OSError where nobody answers."""
         client = cls()
         try:
@@ -78,7 +83,7 @@ class Client(asyncio.Protocol):
                     ssl_handshake_timeout=ANSWER_SECONDS,
                     ssl_shutdown_timeout=_LEAVE_SECONDS,
                 )
-                await client._open(client_id)
+                await client._open(client_id, will)
         except BaseException:
             await client.abort()
             raise
@@ -160,8 +165,8 @@ class Client(asyncio.Protocol):
 
     # Inside
 
-    async def _open(self, client_id: str) -> None:
-        answer = await self._ask(Connect(_VERSION, client_id, keep_alive=_KEEP_ALIVE), Connack, 0)
+    async def _open(self, client_id: str, will: Will | None) -> None:
+        answer = await self._ask(Connect(_VERSION, client_id, keep_alive=_KEEP_ALIVE, will=will), Connack, 0)
         _require(answer.reason_code)
         self._ping = self._loop.call_later(_PING_SECONDS, self._stay_alive)
 
@@ -198,6 +203,8 @@ class Client(asyncio.Protocol):
     def _hear(self, message: Publish) -> None:
         if message.qos is QoS.AT_LEAST_ONCE:
             self._send(Puback(message.packet_id))
+        if self.arrived is not None:
+            self.arrived(message)
         self._expected = [entry for entry in self._expected if not entry[1].done()]
         for at, (is_it, future) in enumerate(self._expected):
             if is_it(message):

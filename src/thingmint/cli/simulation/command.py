@@ -13,6 +13,7 @@ from typing import TextIO
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.settings import fail
 from thingmint.cli.simulation import crowd
+from thingmint.cli.simulation.bystander import BystanderOrders
 from thingmint.cli.simulation.clean_up import remove_devices
 from thingmint.cli.simulation.client import BrokerRefused, ConnectionLost
 from thingmint.cli.simulation.crowd import Schedule
@@ -20,10 +21,18 @@ from thingmint.cli.simulation.device import Orders, SimulatedDevice
 from thingmint.cli.simulation.est import EstBusy, EstTarget, find_est
 from thingmint.cli.simulation.identity import Identity
 from thingmint.cli.simulation.measures import Measures
-from thingmint.cli.simulation.preparation import Made, make_claim, make_template, parameters_of
+from thingmint.cli.simulation.preparation import (
+    Made,
+    SharedPolicy,
+    make_bystander,
+    make_claim,
+    make_template,
+    parameters_of,
+)
 from thingmint.cli.simulation.progress import progress
 from thingmint.cli.simulation.report import RunOutcome, print_json, print_report
 from thingmint.cli.simulation.service import Service
+from thingmint.cli.simulation.storm import FEWEST_DEVICES, Storm, StormKind, will_topic_of_storms
 from thingmint.cli.simulation.target import Target, TargetRefused, find_target
 from thingmint.host.hardening import harden_process
 from thingmint.host.open_files import most_open_files
@@ -49,6 +58,7 @@ class Options:
     reconnect: bool
     renew: str | None
     est: str | None
+    storm: str | None
     template: str | None
     parameters: tuple[str, ...]
     topic: str
@@ -89,6 +99,7 @@ def simulate_fleet(data_dir: Path, options: Options, *, is_named: bool) -> None:
 
 def _simulate(run: str, made: Made, options: Options, service: Service) -> RunOutcome:
     est = None if options.renew is None else _est(options, service)
+    storm_kind = None if options.storm is None else _storm_kind(options.storm, options)
     orders = _prepared(run, made, options, service)
     measures = Measures()
     devices = [SimulatedDevice(f"{run}-{number:05}", orders, measures) for number in range(1, options.devices + 1)]
@@ -99,15 +110,18 @@ def _simulate(run: str, made: Made, options: Options, service: Service) -> RunOu
         options.reconnect,
         est,
         options.renew == ROTATED,
+        None if storm_kind is None else _storm(storm_kind, run, made, orders, measures, service),
     )
     troubles: list[str] = []
     began = perf_counter()
     with progress(options.devices, measures) as advance:
-        is_interrupted = _lived(devices, schedule, advance)
-        seconds = perf_counter() - began
-        if options.clean_up:
-            troubles += remove_devices(service.api(), devices, lambda: advance("remove"))
-            troubles += made.remove()
+        try:
+            is_interrupted = _lived(devices, schedule, advance)
+            seconds = perf_counter() - began
+        finally:
+            if options.clean_up:
+                troubles += remove_devices(service.api(), devices, lambda: advance("remove"))
+                troubles += made.remove()
     return RunOutcome(
         run=run,
         devices=options.devices,
@@ -118,6 +132,7 @@ def _simulate(run: str, made: Made, options: Options, service: Service) -> RunOu
         kept=[*made.names, *_kept(run, devices, options)],
         troubles=troubles,
         renews=options.renew is not None,
+        storm=storm_kind,
     )
 
 
@@ -143,7 +158,15 @@ def _prepared(run: str, made: Made, options: Options, service: Service) -> Order
         template = options.template or make_template(service.api(), made, run)
         parameters = parameters or parameters_of(service.api(), template)
         claim = given or make_claim(service.api(), made, run, template)
-        return Orders(target, _claim_context(claim, target), template, parameters, options.topic, not options.keys)
+        return Orders(
+            target,
+            _claim_context(claim, target),
+            template,
+            parameters,
+            options.topic,
+            not options.keys,
+            will_topic_of_storms(run) if options.storm == StormKind.WILLS else None,
+        )
     except BaseException:
         made.remove()
         raise
@@ -159,6 +182,25 @@ def _target(options: Options, service: Service) -> Target:
 def _est(options: Options, service: Service) -> EstTarget:
     ca_file = options.ca_file or service.ca_file()
     return find_est(options.est or service.est(), ca_file, allow_remote=options.allow_remote)
+
+
+def _storm_kind(kind: str, options: Options) -> StormKind:
+    if options.template or options.claim_certificate or options.claim_key:
+        raise LookupError("a storm needs a policy that is the run's own: leave --template and --claim-… out")
+    if options.devices < FEWEST_DEVICES:
+        raise LookupError(f"a storm needs {FEWEST_DEVICES} devices or more")
+    return StormKind(kind)
+
+
+def _storm(kind: StormKind, run: str, made: Made, orders: Orders, measures: Measures, service: Service) -> Storm:
+    api, name = service.api(), f"{run}-bystander"
+    try:
+        certificate = make_bystander(api, made, name)
+    except BaseException:
+        made.remove()
+        raise
+    watch = BystanderOrders(service.connection(), orders.target, name, certificate)
+    return Storm(kind, watch, SharedPolicy(api, run), measures)
 
 
 def _claim_context(claim: Identity, target: Target) -> ssl.SSLContext:
@@ -185,7 +227,7 @@ def _parameters(options: Options) -> Mapping[str, str]:
 
 
 def _require_descriptors(options: Options) -> None:
-    stays = options.duration > 0 or options.reconnect or options.renew is not None
+    stays = options.duration > 0 or options.reconnect or bool(options.renew or options.storm)
     wanted = (options.devices if stays else min(options.devices, options.concurrency)) + _SPARE_DESCRIPTORS
     most = most_open_files()
     if most is not None and most < wanted:

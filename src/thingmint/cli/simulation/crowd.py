@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from thingmint.cli.simulation.client import BrokerRefused, ConnectionLost
 from thingmint.cli.simulation.device import SimulatedDevice
 from thingmint.cli.simulation.est import EstBusy, EstTarget
+from thingmint.cli.simulation.storm import Storm
 
 ROTATION_SECONDS = 600.0
 """How long devices wait for another issuer."""
@@ -19,7 +20,7 @@ class Schedule:
     """How many devices are busy at a time, how long they stay, how often each publishes, whether they come back.
 
     With ``renew``, they renew their certificates there before they come back; ``after_rotation``, as soon as another
-    issuer is there.
+    issuer is there. With ``storm``, it comes over them before that.
     """
 
     concurrency: int
@@ -28,11 +29,12 @@ class Schedule:
     reconnect: bool = False
     renew: EstTarget | None = None
     after_rotation: bool = False
+    storm: Storm | None = None
 
     @property
     def stays(self) -> bool:
         """Whether devices stay connected when they have been provisioned."""
-        return self.duration > 0 or self.comes_back
+        return self.duration > 0 or self.comes_back or self.storm is not None
 
     @property
     def comes_back(self) -> bool:
@@ -49,6 +51,8 @@ async def run(devices: Sequence[SimulatedDevice], schedule: Schedule, advance: C
         await _in_turns(devices, schedule, lambda device: _begin(device, schedule), lambda: advance("begin"))
         if schedule.duration:
             await _hold(_well(devices), schedule, lambda: advance("hold"))
+        if schedule.storm is not None:
+            await schedule.storm.run(_well(devices))
         if schedule.renew is not None:
             if known is not None:
                 await _rotation(schedule.renew, known)

@@ -4,11 +4,10 @@ A device that fails takes note of what failed, and does nothing more.
 """
 
 import asyncio
-import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ssl import SSLContext, SSLError
+from ssl import SSLContext
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 
 from thingmint.cli.simulation.client import ANSWER_SECONDS, BrokerRefused, Client, ConnectionLost
 from thingmint.cli.simulation.est import EstBusy, EstTarget, issuer_of, pem_and_id
+from thingmint.cli.simulation.failing import Failing
 from thingmint.cli.simulation.identity import Identity, new_renewal_request, new_signing_request
 from thingmint.cli.simulation.measures import Measures, Step
 from thingmint.cli.simulation.target import Target
@@ -31,7 +31,7 @@ from thingmint.core.topics.patterns import (
     PayloadFormat,
     answer_topic,
 )
-from thingmint.host.words import in_words
+from thingmint.mqtt.codec.packets import Publish, Will
 
 _JSON = {FORMAT: PayloadFormat.JSON.value}
 _KEYS_TOPIC = CREATE_KEYS_AND_CERTIFICATE.topic(_JSON)
@@ -53,25 +53,22 @@ class Orders:
     parameters: Mapping[str, str]
     topic: str = "{thing}/simulated"
     with_csr: bool = False
+    will_topic: str | None = None
+    """Where each device leaves a will with its own name, if it does."""
 
 
-class _Failed(Exception):
-    """The device has failed; note of it is taken."""
-
-
-class SimulatedDevice:
+class SimulatedDevice(Failing):
     """One device. Its resources stay until the clean-up removes them."""
 
     def __init__(self, name: str, orders: Orders, measures: Measures) -> None:
+        super().__init__(measures)
         self.name = name
         self.certificate_id: str | None = None
         self.thing_name: str | None = None
         self.former_ids: list[str] = []
         """The certificates that were renewed."""
         self.is_registered = False
-        self.has_failed = False
         self._orders = orders
-        self._measures = measures
         self._identity: Identity | None = None
         self._context: SSLContext | None = None
         self._client: Client | None = None
@@ -80,10 +77,10 @@ class SimulatedDevice:
     async def begin(self) -> None:
         """Get an identity with the claim, return with it, and try it."""
         began = perf_counter()
-        with self._lasting():
+        with self.lasting():
             private_key_pem, given = await self._claim()
             self._identity = identity = Identity(given["certificatePem"], private_key_pem)
-            with self._step(Step.RECONNECT):
+            with self.step(Step.RECONNECT):
                 self._context = identity.tls_context(self._orders.target)
                 await self._connect(Step.RECONNECT)
             self._measures.record(Step.PROVISIONED, perf_counter() - began)
@@ -93,7 +90,7 @@ class SimulatedDevice:
     async def hold(self, until: float, interval: float | None, first_at: float) -> None:
         """Stay connected until then, on the loop's clock; publish at each interval if there is one."""
         loop = asyncio.get_running_loop()
-        with self._lasting():
+        with self.lasting():
             next_at = until if interval is None else first_at
             while True:
                 await self._wait_until(min(next_at, until))
@@ -108,7 +105,7 @@ class SimulatedDevice:
         """Get a certificate for a new key that replaces the own one, which is in use meanwhile."""
         identity = self._identity
         assert identity is not None, "only devices that have begun well renew"
-        with self._lasting(), self._step(Step.RENEW):
+        with self.lasting(), self.step(Step.RENEW):
             request = new_renewal_request(identity)
             csr = x509.load_pem_x509_csr(request.csr_pem.encode()).public_bytes(serialization.Encoding.DER)
             for attempt in range(_MOST_ATTEMPTS):
@@ -137,7 +134,7 @@ class SimulatedDevice:
 
     async def come_back(self) -> None:
         """Leave, and connect again with the same identity."""
-        with self._lasting():
+        with self.lasting():
             await self.leave()
             await self._connect(Step.RETURN)
             await self._listen()
@@ -155,11 +152,39 @@ class SimulatedDevice:
         if client is not None:
             await client.abort()
 
+    # In storms
+
+    @property
+    def tag(self) -> bytes:
+        """What the device says in storms, and what its will says: its name."""
+        return self.name.encode()
+
+    async def hear(self, topic_filter: str, arrived: Callable[[Publish], None]) -> None:
+        """Subscribe, and tell of every message that comes."""
+        with self.lasting(), self.step(Step.SUBSCRIBE):
+            self._connected.arrived = arrived
+            await self._connected.subscribe(topic_filter)
+
+    async def say(self, topic: str, payload: bytes) -> None:
+        """Publish, and time the acknowledgement."""
+        with self.lasting(), self.step(Step.STORM_PUBACK), self._measures.timing(Step.STORM_PUBACK):
+            await self._connected.publish(topic, payload)
+
+    async def connect_again(self) -> None:
+        """Connect with the own identity, and listen; raise what `Client.connect` and `Client.subscribe` raise."""
+        assert self._context is not None
+        self._client = await self._opened(self._context)
+        await self._client.subscribe(self._topic)
+
+    async def ended(self) -> None:
+        """Wait until the connection has ended."""
+        await asyncio.wait([self._connected.ended])
+
     # Steps
 
     async def _claim(self) -> tuple[str, dict[str, str]]:
         orders = self._orders
-        with self._step(Step.CONNECT), self._measures.timing(Step.CONNECT):
+        with self.step(Step.CONNECT), self._measures.timing(Step.CONNECT):
             self._client = await Client.connect(orders.target, orders.claim, self.name)
         given, private_key_pem = await (self._ask_with_csr() if orders.with_csr else self._ask_for_keys())
         members = {
@@ -170,7 +195,7 @@ class SimulatedDevice:
         registered = await self._request(Step.REGISTER, topic, members)
         self.is_registered = True
         self.thing_name = registered.get("thingName") or None
-        with self._step(Step.REGISTER):
+        with self.step(Step.REGISTER):
             await self.leave()
         return private_key_pem, given
 
@@ -191,7 +216,7 @@ class SimulatedDevice:
     ) -> dict[str, Any]:
         """Ask the provisioning API, and again if it is busy; time the attempt that succeeds with what is wanted."""
         accepted, rejected = (answer_topic(topic, outcome) for outcome in AnswerOutcome)
-        with self._step(step):
+        with self.step(step):
             await self._connected.subscribe(accepted, rejected)
             for attempt in range(_MOST_ATTEMPTS):
                 began = perf_counter()
@@ -221,11 +246,15 @@ class SimulatedDevice:
 
     async def _connect(self, step: Step) -> None:
         assert self._context is not None
-        with self._step(step), self._measures.timing(step):
-            self._client = await Client.connect(self._orders.target, self._context, self.thing_name or self.name)
+        with self.step(step), self._measures.timing(step):
+            self._client = await self._opened(self._context)
+
+    async def _opened(self, context: SSLContext) -> Client:
+        will = None if self._orders.will_topic is None else Will(self._in_topic(self._orders.will_topic), self.tag)
+        return await Client.connect(self._orders.target, context, self.thing_name or self.name, will)
 
     async def _listen(self) -> None:
-        with self._step(Step.SUBSCRIBE):
+        with self.step(Step.SUBSCRIBE):
             await self._connected.subscribe(self._topic)
 
     async def _exchange(self) -> None:
@@ -236,9 +265,9 @@ class SimulatedDevice:
         back = client.expect(lambda message: message.payload == payload)
         began = perf_counter()
         try:
-            with self._step(Step.PUBACK), self._measures.timing(Step.PUBACK):
+            with self.step(Step.PUBACK), self._measures.timing(Step.PUBACK):
                 await client.publish(self._topic, payload)
-            with self._step(Step.ROUND_TRIP):
+            with self.step(Step.ROUND_TRIP):
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await back
                 self._measures.record(Step.ROUND_TRIP, perf_counter() - began)
@@ -247,7 +276,7 @@ class SimulatedDevice:
 
     async def _wait_until(self, moment: float) -> None:
         client = self._connected
-        with self._step(Step.HOLD):
+        with self.step(Step.HOLD):
             delay = moment - asyncio.get_running_loop().time()
             await asyncio.wait([client.ended], timeout=max(0.0, delay))
             if client.ended.done():
@@ -255,38 +284,12 @@ class SimulatedDevice:
 
     @property
     def _topic(self) -> str:
-        return self._orders.topic.replace("{thing}", self.thing_name or self.name).replace("{device}", self.name)
+        return self._in_topic(self._orders.topic)
+
+    def _in_topic(self, topic: str) -> str:
+        return topic.replace("{thing}", self.thing_name or self.name).replace("{device}", self.name)
 
     @property
     def _connected(self) -> Client:
         assert self._client is not None
         return self._client
-
-    # Failures
-
-    @contextlib.contextmanager
-    def _lasting(self) -> Iterator[None]:
-        """Let the device end, not the run, if something fails inside."""
-        with contextlib.suppress(_Failed):
-            yield
-
-    @contextlib.contextmanager
-    def _step(self, step: Step) -> Iterator[None]:
-        """Count an error inside the block as a failure of this step."""
-        try:
-            yield
-        except (BrokerRefused, ConnectionLost) as error:
-            raise self._fail(step, in_words(error)) from error
-        except TimeoutError as error:
-            raise self._fail(step, "no answer in time") from error
-        except SSLError as error:
-            raise self._fail(step, f"TLS: {error.reason or type(error).__name__}") from error
-        except OSError as error:
-            raise self._fail(step, type(error).__name__) from error
-        except ValueError as error:  # msgspec's errors are some
-            raise self._fail(step, "an answer that is none") from error
-
-    def _fail(self, step: Step, kind: str) -> _Failed:
-        self.has_failed = True
-        self._measures.fail(step, kind)
-        return _Failed(kind)

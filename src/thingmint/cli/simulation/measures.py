@@ -24,7 +24,17 @@ class Step(StrEnum):
     ROUND_TRIP = "round trip"
     HOLD = "hold"
     RENEW = "renew"
+    BACK = "back"
+    STORM_PUBACK = "puback, in the storm"
+    DELIVERY = "delivery"
+    POLICY_CHANGE = "policy change"
+    CUT_OFF = "cut off"
     RETURN = "return"
+    # Of the bystander of a storm, before it and beside it.
+    QUIET_API = "bystander: API, before"
+    QUIET_MQTT = "bystander: MQTT, before"
+    API = "bystander: API"
+    MQTT = "bystander: MQTT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +52,19 @@ class Measures:
     """Takes note of what all devices of a run do."""
 
     def __init__(self) -> None:
-        self._seconds: dict[Step, array[float]] = {}
+        self.seconds: dict[Step, array[float]] = {}
+        """How long each step took, each time that it succeeded."""
         self.errors: Counter[tuple[Step, str]] = Counter()
         self.throttled = 0
         """How often a device was told to come back later, and did."""
         self.renewals: Counter[tuple[str, str]] = Counter()
         """How many certificates were renewed, by the names of the old and of the new issuer."""
+        self.attempts = 0
+        """How often devices tried to come back in a storm."""
 
     def record(self, step: Step, seconds: float) -> None:
         """Count a step that succeeded."""
-        self._seconds.setdefault(step, array("d")).append(seconds)
+        self.seconds.setdefault(step, array("d")).append(seconds)
 
     @contextmanager
     def timing(self, step: Step) -> Iterator[None]:
@@ -64,13 +77,19 @@ class Measures:
         """Count a step that failed."""
         self.errors[step, kind] += 1
 
+    def add(self, other: "Measures") -> None:
+        """Add the steps of others, and their failures."""
+        for step, seconds in other.seconds.items():
+            self.seconds.setdefault(step, array("d")).extend(seconds)
+        self.errors.update(other.errors)
+
     def count(self, step: Step) -> int:
         """Return how often the step has succeeded."""
-        return len(self._seconds.get(step, ()))
+        return len(self.seconds.get(step, ()))
 
     def latencies(self) -> Mapping[Step, Latency]:
         """Return what each step took, in the order of steps."""
-        return {step: _latency(self._seconds[step]) for step in Step if step in self._seconds}
+        return {step: _latency(self.seconds[step]) for step in Step if step in self.seconds}
 
 
 def _latency(seconds: Sequence[float]) -> Latency:

@@ -20,6 +20,7 @@ from thingmint.core.topics.patterns import (
 from thingmint.host.words import in_words
 
 PARAMETER = "Device"
+_THING = "${iot:Connection.Thing.ThingName}"
 # Stored and not used: there is no other AWS service here to act on.
 _ROLE = "arn:aws:iam::000000000000:role/thingmint-fleet-simulate"
 
@@ -63,9 +64,57 @@ class Made:
         return troubles
 
 
+@dataclass(frozen=True, slots=True)
+class SharedPolicy:
+    """The policy that all devices of a run share, and what changes of it may say. Its methods wait for answers."""
+
+    api: Api = field(repr=False)
+    run: str
+
+    def change_harmlessly(self) -> None:
+        """Allow something more that no device does."""
+        self._set([*_device_statements(self.run), _allow("iot:Publish", f"topic/{self.run}/harmless")])
+
+    def forbid_connections(self) -> None:
+        """Take iot:Connect away."""
+        self._set(_device_statements(self.run)[1:])
+
+    def restore(self) -> None:
+        """Say again what it said at first."""
+        self._set(_device_statements(self.run))
+
+    def _set(self, statements: list[dict[str, object]]) -> None:
+        path = f"/policies/{policy_of_devices(self.run)}"
+        former = self.api.text("GET", path, "defaultVersionId")
+        self.api.call("POST", f"{path}/version", {"setAsDefault": "true"}, {"policyDocument": _document(statements)})
+        # A policy has five versions at most, and is deleted with its default version only.
+        self.api.call("DELETE", f"{path}/version/{former}")
+
+
+@dataclass(frozen=True, slots=True)
+class MadeCertificate:
+    """A certificate that the service has made for a run."""
+
+    certificate_id: str
+    identity: Identity = field(repr=False)
+
+
+def policy_of_devices(run: str) -> str:
+    """Return the name of the policy of the run's devices."""
+    return f"{run}-device"
+
+
+def storm_topic(run: str) -> str:
+    """Return the topic below which devices of a run may speak to each other."""
+    return f"{run}/storm"
+
+
 def make_template(api: Api, made: Made, run: str) -> str:
-    """Return the name of a new template whose devices may publish and subscribe below their own name only."""
-    policy = _make_policy(api, made, f"{run}-device", _device_statements())
+    """Return the name of a new template.
+
+    Its devices may publish and subscribe below their own name and below the topic of the run's storms only.
+    """
+    policy = _make_policy(api, made, policy_of_devices(run), _device_statements(run))
     body = {
         "Parameters": {PARAMETER: {"Type": "String"}},
         "Resources": {
@@ -91,13 +140,29 @@ def make_template(api: Api, made: Made, run: str) -> str:
 def make_claim(api: Api, made: Made, run: str, template: str) -> Identity:
     """Return a new claim certificate that may provision devices by this template, and nothing else."""
     policy = _make_policy(api, made, f"{run}-claim", _claim_statements(template))
+    return _make_certificate(api, made, "claim", policy).identity
+
+
+def make_bystander(api: Api, made: Made, name: str) -> MadeCertificate:
+    """Return a new certificate that may connect by this name, and publish and subscribe to the topic of that name."""
+    statements = [
+        _allow("iot:Connect", f"client/{name}"),
+        _allow("iot:Publish", f"topic/{name}"),
+        _allow("iot:Receive", f"topic/{name}"),
+        _allow("iot:Subscribe", f"topicfilter/{name}"),
+    ]
+    return _make_certificate(api, made, "bystander", _make_policy(api, made, name, statements))
+
+
+def _make_certificate(api: Api, made: Made, purpose: str, policy: str) -> MadeCertificate:
     created = api.call("POST", "/keys-and-certificate", {"setAsActive": "true"})
     certificate_id, arn = str(created["certificateId"]), str(created["certificateArn"])
-    made.add(f"claim certificate {certificate_id}", lambda: remove_certificate(api, f"/certificates/{certificate_id}"))
+    path = f"/certificates/{certificate_id}"
+    made.add(f"{purpose} certificate {certificate_id}", lambda: remove_certificate(api, path))
     api.call("PUT", f"/target-policies/{policy}", body={"target": arn})
     key_pair = created["keyPair"]
     assert isinstance(key_pair, dict)
-    return Identity(str(created["certificatePem"]), str(key_pair["PrivateKey"]))
+    return MadeCertificate(certificate_id, Identity(str(created["certificatePem"]), str(key_pair["PrivateKey"])))
 
 
 def parameters_of(api: Api, template: str) -> Mapping[str, str]:
@@ -119,10 +184,13 @@ def parameters_of(api: Api, template: str) -> Mapping[str, str]:
 
 
 def _make_policy(api: Api, made: Made, name: str, statements: list[dict[str, object]]) -> str:
-    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
     with made.adding(f"policy {name}", lambda: api.call("DELETE", f"/policies/{name}")):
-        api.call("POST", f"/policies/{name}", body={"policyDocument": document})
+        api.call("POST", f"/policies/{name}", body={"policyDocument": _document(statements)})
     return name
+
+
+def _document(statements: list[dict[str, object]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
 def remove_certificate(api: Api, path: str) -> None:
@@ -131,13 +199,14 @@ def remove_certificate(api: Api, path: str) -> None:
     api.call("DELETE", path, {"forceDelete": "true"})
 
 
-def _device_statements() -> list[dict[str, object]]:
-    thing = "${iot:Connection.Thing.ThingName}"
+def _device_statements(run: str) -> list[dict[str, object]]:
     return [
-        _allow("iot:Connect", f"client/{thing}"),
-        _allow("iot:Publish", f"topic/{thing}/*"),
-        _allow("iot:Receive", f"topic/{thing}/*"),
-        _allow("iot:Subscribe", f"topicfilter/{thing}/*"),
+        _allow("iot:Connect", f"client/{_THING}"),
+        *(
+            _allow(action, f"{kind}/{topic}/*")
+            for topic in (_THING, storm_topic(run))
+            for action, kind in (("iot:Publish", "topic"), ("iot:Receive", "topic"), ("iot:Subscribe", "topicfilter"))
+        ),
     ]
 
 

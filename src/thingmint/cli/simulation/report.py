@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from thingmint.cli.simulation.measures import Measures, Step
+from thingmint.cli.simulation.storm import StormKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class RunOutcome:
     kept: Sequence[str]
     troubles: Sequence[str]
     renews: bool = False
+    storm: StormKind | None = None
 
     @property
     def provisioned(self) -> int:
@@ -69,6 +71,8 @@ def print_json(outcome: RunOutcome) -> None:
         "latencies_ms": {step: _rounded(asdict(latency)) for step, latency in measures.latencies().items()},
         "errors": [{"step": step, "kind": kind, "count": count} for (step, kind), count in measures.errors.items()],
         **({"renewals": _renewals(measures), "lost": outcome.lost} if outcome.renews else {}),
+        **({"storm": outcome.storm} if outcome.storm else {}),
+        **({"attempts": measures.attempts} if outcome.storm is StormKind.RECONNECT else {}),
         "kept": list(outcome.kept),
         "not_removed": list(outcome.troubles),
     }
@@ -86,6 +90,9 @@ def _lines(outcome: RunOutcome) -> list[str]:
         lines.append(f"renewed: {count} certificates of {before} by {after}")
     if outcome.renews:
         lines.append(f"lost: {outcome.lost} devices")
+    if outcome.storm is StormKind.RECONNECT:
+        back = f"{measures.count(Step.BACK)} devices came back"
+        lines.append(f"{back} after {measures.attempts} attempts to connect")
     lines += [f"failed: {count} × {step}: {kind}" for (step, kind), count in measures.errors.most_common()]
     lines += [f"kept: {name}" for name in outcome.kept]
     lines += [f"not removed: {trouble}" for trouble in outcome.troubles]

@@ -23,11 +23,15 @@ class Service:
     def api(self) -> Api:
         """Return its API; raise TargetRefused if it is on another machine and that is not allowed."""
         if self._client is None:
-            connection = self._connection()
-            if not self._allow_remote:
-                require_loopback_url(connection.endpoint)
-            self._client = SignedClient(connection)
+            self._client = SignedClient(self.connection())
         return Api(self._client)
+
+    def connection(self) -> Connection:
+        """Return how its API is called; raise TargetRefused if it is on another machine and that is not allowed."""
+        connection = self._connection()
+        if not self._allow_remote:
+            require_loopback_url(connection.endpoint)
+        return connection
 
     def ca_file(self) -> str:
         """Return what vouches for its certificate."""

@@ -1,0 +1,52 @@
+"""Owns how a device fails: it takes note of the step and the reason, and ends without ending the run."""
+
+import contextlib
+from collections.abc import Iterator
+from ssl import SSLError
+
+from thingmint.cli.simulation.client import BrokerRefused, ConnectionLost
+from thingmint.cli.simulation.measures import Measures, Step
+from thingmint.host.words import in_words
+
+
+class _Failed(Exception):
+    """The device has failed; note of it is taken."""
+
+
+class Failing:
+    """What may fail once, and does nothing more then."""
+
+    def __init__(self, measures: Measures) -> None:
+        self.has_failed = False
+        self._measures = measures
+
+    def fail(self, step: Step, kind: str) -> None:
+        """Count a failure of this step."""
+        self.has_failed = True
+        self._measures.fail(step, kind)
+
+    @contextlib.contextmanager
+    def lasting(self) -> Iterator[None]:
+        """Let the device end, not the run, if something fails inside."""
+        with contextlib.suppress(_Failed):
+            yield
+
+    @contextlib.contextmanager
+    def step(self, step: Step) -> Iterator[None]:
+        """Count an error inside the block as a failure of this step; leave the block of `lasting`."""
+        try:
+            yield
+        except (BrokerRefused, ConnectionLost) as error:
+            raise self._failed(step, in_words(error)) from error
+        except TimeoutError as error:
+            raise self._failed(step, "no answer in time") from error
+        except SSLError as error:
+            raise self._failed(step, f"TLS: {error.reason or type(error).__name__}") from error
+        except OSError as error:
+            raise self._failed(step, type(error).__name__) from error
+        except ValueError as error:  # msgspec's errors are some
+            raise self._failed(step, "an answer that is none") from error
+
+    def _failed(self, step: Step, kind: str) -> _Failed:
+        self.fail(step, kind)
+        return _Failed(kind)
