@@ -12,7 +12,7 @@ from typing import TypeAlias
 from thingmint.hooks.lambda_context import LambdaContext
 
 Handler: TypeAlias = Callable[[Mapping[str, object], LambdaContext], object]
-"""Takes the question and the context; returns the answer, or something to await for it."""
+"""Takes the question and the context; returns the answer, or an awaitable of it."""
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _CONTEXT_NAMES = ("context", "ctx")

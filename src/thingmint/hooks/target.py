@@ -18,7 +18,7 @@ from thingmint.hooks.webhook import Webhook
 from thingmint.host.words import in_words
 
 HookTarget: TypeAlias = Callable[[Mapping[str, object]], Awaitable[object]]
-"""Takes the question as JSON objects are in Python, returns the answer in the same form, raises HookFailed."""
+"""Takes the question and returns the answer, both as decoded JSON; raises HookFailed."""
 
 ANY_ACCOUNT = "*"
 """Stands for the account in an ARN of the settings."""

@@ -14,7 +14,7 @@ SocketAddress: TypeAlias = tuple[str, int]
 """An IP address without a zone, and a port."""
 
 MOST_BYTES: Final = 4096
-"""A header of version 2 may carry more than addresses; balancers write a few hundred bytes at most."""
+"""The longest header that is read. One of version 2 may have further fields; balancers write a few hundred bytes."""
 
 _VERSION_1: Final = b"PROXY "
 # Section 2.1: the longest line, its CRLF included.

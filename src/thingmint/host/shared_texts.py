@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from struct import Struct
 
 _HEADER = Struct("@QQ")
-"""Checksum and length of a text; a length of zero is none."""
+"""Checksum and length of a text; length zero means no text."""
 _WHICH = Struct("@Q")
 _MOST_BYTES = 4 * 1024 * 1024
 _READS = 3

@@ -89,7 +89,7 @@ class Workers:
     log: Log
     patience: float
     stdin: int | None = None
-    """Ends them when it ends, if there is one."""
+    """If given, the workers are ended when this descriptor reaches its end."""
     _workers: dict[int, _Worker] = field(default_factory=dict)
     # Standard input may be a file, which epoll does not accept.
     _selector: selectors.BaseSelector = field(default_factory=selectors.PollSelector)
