@@ -1,4 +1,4 @@
-"""Owns who is cut off because of messages that it does not take; looks at some clients in each turn of the loop."""
+"""Owns the detection of clients that do not accept their messages, some clients in each turn of the event loop."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ _BETWEEN_LOOKS: Final = 64
 
 
 class StuckClients:
-    """Ends connections of clients whose queue is full, or room short, and which make no progress."""
+    """Ends connections of clients that make no progress while their queue is full or memory is short."""
 
     def __init__(
         self,
@@ -26,13 +26,13 @@ class StuckClients:
         self._seconds = seconds
         self._counters = counters
         self._end_connection = end_connection
-        # Those that are still to be looked at, since room was short.
+        # The sessions that are still to be examined after memory was short.
         self._suspects: deque[Session] = deque()
 
     def advance(self, now: float, sessions: Iterable[Session], is_over: Callable[[], bool]) -> bool:
-        """Look at the clients that may be stuck; return whether that is done, or has to go on in the next turn.
+        """Examine the clients that may be stuck; return whether all are done. If not, continue in the next turn.
 
-        ``sessions`` are asked for only after room was short: then every client that has something may be the reason.
+        ``sessions`` is called only after memory was short: then each client with waiting messages may be the cause.
         """
         flow = self._flow
         for session in tuple(flow.overflowing):

@@ -45,7 +45,8 @@ class FairLine(Generic[T]):
         largest = max(waiting, key=lambda name: (waiting[name], name == account))
         members = self._accounts[largest]
         most = max(members, key=lambda name: (len(members[name]), name == member))
-        # With its new item the other one must still have fewer, so that two of the same size do not evict each other.
+        # With the new item, its owner must still have fewer items. Otherwise two of the same size would evict each
+        # other.
         if largest == account:
             has_less = len(members.get(member, ())) + 1 < len(members[most])
         else:
