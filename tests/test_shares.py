@@ -8,7 +8,7 @@ from thingmint.host.listening import descriptors_for_connections
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.transport.limits import GatewayLimits
-from thingmint.service.connection_limits import broker_limits, relay_limits, shares_of
+from thingmint.service.devices.connection_limits import broker_limits, relay_limits, shares_of
 from thingmint.settings.config import load_config
 from thingmint.settings.setting import Group
 from thingmint.settings.table import SETTINGS

@@ -28,9 +28,9 @@ from bench.service import Service, csr_request
 from bench.wire import Request
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import SerialNumber
-from thingmint.issuance.crl import ListTerms, encode_entries, sign_list
-from thingmint.issuance.issuing_ca import IssuingCA
-from thingmint.issuance.trust_anchor import create_root_ca
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
+from thingmint.issuance.authorities.trust_anchor import create_root_ca
+from thingmint.issuance.revocation.crl import ListTerms, encode_entries, sign_list
 from thingmint.signers.file_key import FileKeySigner
 
 _HASH = hashes.SHA256()

@@ -23,8 +23,8 @@ from thingmint.api.wire.errors import ErrorMap
 from thingmint.core.certificates.certificate import CertificateMode
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId
-from thingmint.issuance.der import children, only_element
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.encoding.der import children, only_element
+from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.registration.certificates import ca_certificates
 from thingmint.registration.certificates.auto_registration import FirstConnection, auto_register
 from thingmint.registration.certificates.ca_certificates import CARegistration

@@ -2,7 +2,7 @@
 
 import pytest
 
-from thingmint.issuance.keys import KeyPair, generate_key_pair
+from thingmint.issuance.keys.key_pairs import KeyPair, generate_key_pair
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from tests.support.aws import Live
 from tests.support.service import running_service, thingmint
 
 from thingmint.cli import main as commands
-from thingmint.cli.times import Duration
+from thingmint.cli.terminal.times import Duration
 
 
 @pytest.fixture(scope="module")

@@ -28,9 +28,9 @@ from thingmint.registration.certificates.certificates import delete, revoke, upd
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.service.backup.container import BackupDamaged, Member, members, write_end, write_member
 from thingmint.service.backup.reading import check_backup
-from thingmint.service.first_credentials import operator
 from thingmint.service.opening import Registry
-from thingmint.service.transparency import open_log_of
+from thingmint.service.public.transparency import open_log_of
+from thingmint.service.start.first_credentials import operator
 from thingmint.storage import SQLITE_FILE_NAME
 
 # What a restore writes itself, beside what was in the backup.

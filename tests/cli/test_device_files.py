@@ -17,8 +17,8 @@ from thingmint.cli.devices.file_names import check_pattern, file_stem
 from thingmint.cli.devices.formats import FORMATS, DeviceIdentity, files_of
 from thingmint.cli.devices.recipients import enveloped, opened, read_recipient
 from thingmint.cli.issuing.station_keys import CurveKeys, load_station_key, signing_request
-from thingmint.cli.tables import table
-from thingmint.issuance.keys import KeyPair
+from thingmint.cli.terminal.tables import table
+from thingmint.issuance.keys.key_pairs import KeyPair
 
 PASSPHRASE = b"a passphrase of the line"
 

@@ -14,7 +14,7 @@ from tests.support.signers import at_once
 
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job
 from thingmint.core.identifiers import SerialNumber, certificate_id_of
-from thingmint.issuance.keys import KeyPair, load_public_key
+from thingmint.issuance.keys.key_pairs import KeyPair, load_public_key
 
 PREFIX = "arn:aws:iot:us-east-1:000000000000:cert/"
 JOB = Job(2, active=True, fence=("ab" * 32,), arn_prefix=PREFIX, batch="B-17", operator="ann", station="line 2")

@@ -26,7 +26,7 @@ from thingmint.cli.issuing.patience import WorkStopped
 from thingmint.cli.issuing.registrar import Registered
 from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work
 from thingmint.core.identifiers import AccountId
-from thingmint.issuance.keys import KeyPair
+from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates.certificates import list_certificates
 

@@ -21,13 +21,13 @@ from thingmint.core.audit_entry import audit_entry
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.transparency.checkpoint import key_of_text, read_checkpoint
 from thingmint.core.transparency.merkle import leaf_hash, verify_inclusion
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.keys.pool import KeyPool
 from thingmint.records.audit import append_audit
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import issue
-from thingmint.service.first_credentials import operator
 from thingmint.service.opening import open_registry, registration_authority, registry_beside_service
+from thingmint.service.start.first_credentials import operator
 from thingmint.storage import SQLITE_FILE_NAME
 
 

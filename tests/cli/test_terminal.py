@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from tests.support.terminal import WIDTH, Terminal, on_terminal
 
 from thingmint.cli import main
-from thingmint.cli.command_groups import CommandGroup
+from thingmint.cli.terminal.command_groups import CommandGroup
 
 PROGRAM = (sys.executable, "-m", "thingmint")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")

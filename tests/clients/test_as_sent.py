@@ -10,7 +10,7 @@ from tests.support.device_identities import Identity, new_identity
 from tests.support.live_devices import GENEROUS, ROLE, unique
 from tests.support.templates import template, template_of_pem
 
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.encoding.pem import certificate_pem
 
 BAG = "Bag Attributes\n    localKeyID: 01 02 03\nsubject=CN = Größe\n\nissuer=CN = 設備\n\n"
 OPENSSL = "Certificate:\n    Data:\n        Version: 3 (0x2)\n        Serial Number: 7\n"

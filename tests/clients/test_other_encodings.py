@@ -33,7 +33,7 @@ from tests.support.service import running_service
 from tests.support.templates import certificate, policy, template_of_pem
 
 from thingmint.core.identifiers import certificate_id_of
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.encoding.pem import certificate_pem
 
 JITP = json.dumps(
     {

@@ -15,8 +15,8 @@ from thingmint.data_directory.authorities import AuthorityFiles
 from thingmint.data_directory.certificate_files import AuthorityUnusable, is_sealed
 from thingmint.data_directory.files import held
 from thingmint.data_directory.resealing import reseal
-from thingmint.issuance.private_keys import PrivateKeyError, load_private_key
-from thingmint.issuance.serial_number import random_serial_number
+from thingmint.issuance.keys.private_keys import PrivateKeyError, load_private_key
+from thingmint.issuance.profiles.serial_number import random_serial_number
 
 OLD, NEW = b"the old passphrase", b"the new passphrase"
 # Each step is a process of its own; the long form takes every step.
@@ -28,7 +28,7 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from thingmint.data_directory import resealing
-from thingmint.issuance import private_keys
+from thingmint.issuance.keys import private_keys
 private_keys._KDF_ROUNDS = 1000
 left = int(sys.argv[2])
 def counted(call):
@@ -49,7 +49,7 @@ resealing.reseal(Path(sys.argv[1]), of(sys.argv[3]), of(sys.argv[4]))
 @pytest.fixture(autouse=True)
 def _cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tested here is not how long a guess takes."""
-    monkeypatch.setattr("thingmint.issuance.private_keys._KDF_ROUNDS", 1000)
+    monkeypatch.setattr("thingmint.issuance.keys.private_keys._KDF_ROUNDS", 1000)
 
 
 def text_of(passphrase: bytes | None) -> str:

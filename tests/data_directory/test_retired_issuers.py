@@ -15,12 +15,12 @@ from thingmint.data_directory.certificate_files import AuthorityUnusable, certif
 from thingmint.data_directory.files import make_directory
 from thingmint.data_directory.retired_issuers import destroy_key_files, name_of
 from thingmint.data_directory.sealing import Sealer
-from thingmint.issuance.issuing_ca import issuer_id_of
-from thingmint.issuance.private_keys import dump_private_key, generate_private_key
-from thingmint.issuance.serial_number import random_serial_number
-from thingmint.issuance.trust_anchor import create_root_ca
-from thingmint.service.known_issuers import IssuerSources, follow_on_disk, records_of_files
-from thingmint.service.tokens import Tokens
+from thingmint.issuance.authorities.issuing_ca import issuer_id_of
+from thingmint.issuance.authorities.trust_anchor import create_root_ca
+from thingmint.issuance.keys.private_keys import dump_private_key, generate_private_key
+from thingmint.issuance.profiles.serial_number import random_serial_number
+from thingmint.service.issuers.known_issuers import IssuerSources, follow_on_disk, records_of_files
+from thingmint.service.issuers.tokens import Tokens
 from thingmint.settings.config import load_config
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -13,7 +13,7 @@ from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.authorities import AuthorityFiles
 from thingmint.data_directory.certificate_files import key_path
 from thingmint.data_directory.files import make_directory
-from thingmint.issuance.serial_number import random_serial_number
+from thingmint.issuance.profiles.serial_number import random_serial_number
 
 HASH = hashes.SHA256()
 

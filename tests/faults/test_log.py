@@ -25,7 +25,7 @@ from thingmint.records.steps import Steps
 from thingmint.registration.log.reading import head_of
 from thingmint.registration.log.sequencing import sequence
 from thingmint.service.opening import open_registry, registry_beside_service
-from thingmint.service.transparency import open_log_of
+from thingmint.service.public.transparency import open_log_of
 from thingmint.storage import SQLITE_FILE_NAME
 from thingmint.storage.sqlite import open_sqlite
 

@@ -14,7 +14,7 @@ from tests.support.service import ended_start, running_service, thingmint
 from thingmint.data_directory.certificate_files import certificate_path, key_path
 from thingmint.data_directory.files import make_directory
 from thingmint.data_directory.retired_issuers import name_of
-from thingmint.issuance.issuing_ca import issuer_id_of
+from thingmint.issuance.authorities.issuing_ca import issuer_id_of
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -20,7 +20,7 @@ from thingmint.core.identifiers import SerialNumber
 from thingmint.hooks.signature import QuestionSigner
 from thingmint.hooks.trust import BELIEVED_SECONDS, MachineTrust
 from thingmint.hooks.webhook import MAX_ANSWER_BYTES, Webhook
-from thingmint.issuance.trust_anchor import (
+from thingmint.issuance.authorities.trust_anchor import (
     CertificateAuthority,
     create_root_ca,
     create_server_certificate,

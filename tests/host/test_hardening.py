@@ -35,7 +35,7 @@ with open(sys.argv[1], "w") as file:
 GENERATE = """
 import os, sys
 from thingmint.host.hardening import _wipe_freed_memory
-from thingmint.issuance.keys import generate_key_pair
+from thingmint.issuance.keys.key_pairs import generate_key_pair
 if sys.argv[1] == "wiped":
     assert _wipe_freed_memory()
 for _ in range(12):

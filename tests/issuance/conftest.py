@@ -12,10 +12,15 @@ from cryptography.x509.oid import NameOID
 from tests.support.signers import issuer_of
 
 from thingmint.core.identifiers import SerialNumber
+from thingmint.issuance.authorities.trust_anchor import (
+    CertificateAuthority,
+    create_issuing_ca,
+    create_root_ca,
+    create_service_ca,
+)
 from thingmint.issuance.issuer import Issuer
-from thingmint.issuance.keys import KeyPair, generate_key_pair
-from thingmint.issuance.profile import default_profile
-from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca, create_service_ca
+from thingmint.issuance.keys.key_pairs import KeyPair, generate_key_pair
+from thingmint.issuance.profiles.profile import default_profile
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 RequestFor = Callable[..., str]

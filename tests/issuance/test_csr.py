@@ -25,8 +25,8 @@ from thingmint.issuance.csr import (
     load_csr_der,
     require_no_key_encryption,
 )
-from thingmint.issuance.keys import WeakKey
-from thingmint.issuance.subject import SubjectRefused
+from thingmint.issuance.keys.key_pairs import WeakKey
+from thingmint.issuance.profiles.subject import SubjectRefused
 
 RequestFor = Callable[..., str]
 CN = b"\x55\x04\x03"

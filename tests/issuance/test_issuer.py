@@ -23,7 +23,10 @@ from tests.support.signers import at_once, issuer_of
 
 from thingmint.core.errors import IssuanceImpossible, ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
+from thingmint.issuance.authorities.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.issuance.csr import load_csr
+from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.issuance.issuer import (
     Issuer,
     IssuerNotValid,
@@ -31,12 +34,9 @@ from thingmint.issuance.issuer import (
     PreparedCertificateRefused,
     ValidityExhausted,
 )
-from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
-from thingmint.issuance.keys import KeyPair, PublicKey, load_public_key
-from thingmint.issuance.lint import LintFailed
-from thingmint.issuance.pem import certificate_pem
-from thingmint.issuance.profile import ProfileConfig, certificate_profile, default_profile
-from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
+from thingmint.issuance.keys.key_pairs import KeyPair, PublicKey, load_public_key
+from thingmint.issuance.profiles.lint import LintFailed
+from thingmint.issuance.profiles.profile import ProfileConfig, certificate_profile, default_profile
 from thingmint.signers.file_key import FileKeySigner
 
 SERIAL = SerialNumber((1 << 158) + 5)

@@ -12,10 +12,10 @@ from tests.support.authority import issuers_of
 from tests.support.signers import at_once
 
 from thingmint.core.identifiers import SerialNumber
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
+from thingmint.issuance.authorities.trust_anchor import create_issuing_ca
 from thingmint.issuance.issuer import Issuer
-from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
-from thingmint.issuance.profile import ProfileConfig, certificate_profile, default_profile
-from thingmint.issuance.trust_anchor import create_issuing_ca
+from thingmint.issuance.profiles.profile import ProfileConfig, certificate_profile, default_profile
 from thingmint.signers.file_key import FileKeySigner
 
 SERIAL = SerialNumber((1 << 158) + 5)

@@ -15,7 +15,7 @@ from tests.keys.test_key_pool import Observer
 from tests.support.ifma import require_ifma
 from tests.support.soak import SOAK, examples
 
-from thingmint.issuance.keys import KeyPair, public_key_pem
+from thingmint.issuance.keys.key_pairs import KeyPair, public_key_pem
 from thingmint.keys import pool as pool_module
 from thingmint.keys.generators import Engine
 from thingmint.keys.pool import KeyPool

@@ -15,7 +15,7 @@ import pytest
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.host.hardening import WIPING_ENVIRONMENT
-from thingmint.issuance.keys import KeyPair
+from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys import pool as pool_module
 from thingmint.keys.child import WORKER_COMMAND, FrameBroken, usable_cores, worker_environment
 from thingmint.keys.pool import KeyPool

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_private_key
 
-from thingmint.issuance.keys import KeyPair
+from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys import worker as key_worker
 from thingmint.keys.worker import FRAME_HEADER, encode_frame, serve_lane
 

@@ -17,8 +17,8 @@ from tests.support.revocation import CALLER, Observed, Registry, new_registry
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.identifiers import SerialNumber
-from thingmint.issuance.issuing_ca import IssuingCA
-from thingmint.issuance.ocsp import issuer_names
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
+from thingmint.issuance.revocation.ocsp import issuer_names
 from thingmint.public.addresses import addresses_below, certificate_path, list_path
 from thingmint.public.application import PublicApplication
 from thingmint.public.metrics import RevocationMetrics

@@ -10,7 +10,7 @@ from tests.support.signing import SettableClock
 
 from thingmint.data_directory.authorities import AuthorityFiles
 from thingmint.data_directory.files import make_directory
-from thingmint.issuance.issuing_ca import IssuingCA
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.service.opening import serial_numbers
 from thingmint.service.readiness import ClockWatch
 from thingmint.service.server_identity import Rotation, ServerIdentities, ServerIdentity

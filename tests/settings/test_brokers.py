@@ -7,7 +7,7 @@ from tests.support.broker import SCOPE
 
 from thingmint.core.identifiers import AccountId
 from thingmint.mqtt.codec.packets import ProtocolVersion
-from thingmint.service.brokers import brokers_of, exposed
+from thingmint.service.devices.brokers import brokers_of, exposed
 from thingmint.settings.config import Config, StartRefused, load_config
 from thingmint.settings.forms import ConfigError
 from thingmint.settings.table import BY_NAME

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from tests.support.processes import children_of
 from tests.support.softhsm import PIN, SoftHSM, new_softhsm
 
-from thingmint.issuance.issuer_request import issuer_request, issuer_subject
-from thingmint.issuance.keys import PublicKey
+from thingmint.issuance.authorities.issuer_request import issuer_request, issuer_subject
+from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.signers.pkcs11 import SESSIONS, Token, TokenAway, TokenSigner, destroy_in_token, generate_in_token
 from thingmint.signers.token_uri import parse_token_uri
 

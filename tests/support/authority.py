@@ -18,11 +18,11 @@ from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.data_directory.buckets import NoBuckets
 from thingmint.data_directory.sealing import Sealer
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
+from thingmint.issuance.authorities.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.issuance.issuers import Issuers
-from thingmint.issuance.issuing_ca import IssuingCA
-from thingmint.issuance.keys import KeyPair, generate_key_pair
-from thingmint.issuance.profile import claim_profile, default_profile
-from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
+from thingmint.issuance.keys.key_pairs import KeyPair, generate_key_pair
+from thingmint.issuance.profiles.profile import claim_profile, default_profile
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.signers.file_key import FileKeySigner
 

@@ -14,13 +14,13 @@ from thingmint.cli.commands import main
 from thingmint.cli.settings import config_of
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.certificates.revocation import Revocation
-from thingmint.issuance.crl import ListTerms, encode_entries, sign_list
+from thingmint.issuance.revocation.crl import ListTerms, encode_entries, sign_list
 from thingmint.keys.pool import KeyPool
 from thingmint.registration.certificates.issuing import issue
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import UNHEARD
-from thingmint.service.first_credentials import ensure_credentials, operator
 from thingmint.service.opening import Registry, open_registry, registration_authority
+from thingmint.service.start.first_credentials import ensure_credentials, operator
 
 T = TypeVar("T")
 KEY = ec.generate_private_key(ec.SECP256R1()).public_key()

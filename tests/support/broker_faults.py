@@ -17,7 +17,7 @@ from thingmint.mqtt.codec.packets import Connack, Connect, Puback, Publish, QoS
 from thingmint.mqtt.codec.properties import ConnectProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 
-_RATE = 100
+_RATE, _DEVICES = 100, 2
 _LASTING = {"clean_start": False, "properties": ConnectProperties(session_expiry_interval=600)}
 _AGAIN_SECONDS = 0.25
 _GONE = (OSError, AssertionError)
@@ -30,6 +30,11 @@ class NodeLoss:
     acknowledged: set[int] = field(default_factory=set)
     heard: set[int] = field(default_factory=set)
     back_after: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def all_are_back(self) -> bool:
+        """Whether both devices were served again."""
+        return len(self.back_after) == _DEVICES
 
     @property
     def lost(self) -> set[int]:
@@ -112,7 +117,7 @@ def lose_node(
         victim.kill()
         time.sleep(1.0)
         then()
-        _until(lambda: len(run.found.back_after) == len(threads))
+        _until(lambda: run.found.all_are_back)
         time.sleep(seconds / 3)
         run.publishing_ends.set()
         threads[1].join(GENEROUS)

@@ -36,7 +36,9 @@ same is refused with the code of MQTT 5 that names it.
   other of connections, so that devices are told 0x8E all the same; without it, they are told 0x89.
 - *A node killed*: `kill -9` of one node under 100 messages of QoS 1 a second. Yes means that every message that was
   acknowledged came to the subscriber's session, and that both devices were served again. Mosquitto is one process,
-  which keeps sessions in memory and writes them to disk twice an hour.
+  which keeps sessions in memory and writes them to disk twice an hour. On two cores that much else kept busy, devices
+  were served again after 0.3 seconds with ejabberd, 0 to 9 with NATS, and 7 and 25 with RabbitMQ, whose cluster of two
+  has no majority until the killed node is back: that one was started again a second later.
 - RabbitMQ and ejabberd keep retained messages on the node that they were sent to. RabbitMQ makes slashes of full stops,
   and NATS before 2.10 ends connections for them, so such topics are refused.
 """

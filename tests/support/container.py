@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from tests.support.required import require, required_program
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +91,25 @@ def _archive(file: Path, paths: Iterable[str]) -> None:
         archive.addfile(users)
 
 
+def skip_where_nothing_can_be_built(folder: Path) -> None:
+    """Skip the test, also in continuous integration, on a machine whose kernel or Python the image cannot have.
+
+    Root of a container often may neither mount nor build. The wheels are those of this Python, and the image's Python
+    is Debian's.
+    """
+    may_mount = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
+    if not may_mount or not Buildah(folder).works():
+        pytest.skip("this machine does not let root mount file systems and build images")
+    debian = subprocess.run(
+        ["/usr/bin/python3", "-c", "import sys; print(sys.version_info[:2])"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if debian.stdout.strip() != str(sys.version_info[:2]):
+        pytest.skip("this Python has another version than Debian's")
+
+
 @contextlib.contextmanager
 def built_image(folder: Path) -> Iterator[Image]:
     """Yield the image of the Containerfile, mounted; it is deleted afterwards, with all that was made for it."""
@@ -123,6 +143,12 @@ class Buildah:
     def __init__(self, folder: Path) -> None:
         self._program = required_program("buildah")
         self._options = ("--root", str(folder / "images"), "--runroot", str(folder / "run"))
+
+    def works(self) -> bool:
+        """Return whether an empty container can be made here."""
+        made = subprocess.run([self._program, *self._options, "from", "scratch"], capture_output=True, check=False)
+        self("rm", "--all")
+        return made.returncode == 0
 
     def __call__(self, *arguments: str) -> str:
         """Return the last line that it prints."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from tests.support import der as asn1
 
-from thingmint.issuance.der import children, only_element
+from thingmint.issuance.encoding.der import children, only_element
 
 # The order of the group of P-256 (SEC 2, 2.4.2).
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551

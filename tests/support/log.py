@@ -14,7 +14,7 @@ from thingmint.core.certificates.certificate import Certificate, CertificateStat
 from thingmint.core.transparency.leaf import leaf_of, salt_of
 from thingmint.core.transparency.merkle import leaf_hash, root_of
 from thingmint.data_directory.sealing import Sealer
-from thingmint.issuance.serial_number import random_serial_number
+from thingmint.issuance.profiles.serial_number import random_serial_number
 from thingmint.records.audit import append_audit
 from thingmint.records.log.entries import entries_between
 from thingmint.records.log.state import LogState, log_state

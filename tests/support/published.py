@@ -18,7 +18,7 @@ from tests.support.loop_thread import GENEROUS
 from tests.support.service import Service, running_service, thingmint
 
 from thingmint.cli.connection import SignedClient
-from thingmint.issuance.issuing_ca import issuer_id_of
+from thingmint.issuance.authorities.issuing_ca import issuer_id_of
 
 HASH = hashes.SHA256()
 

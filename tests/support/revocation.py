@@ -12,7 +12,7 @@ from tests.support.stores import sample_certificate
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import CertificateId, SerialNumber
-from thingmint.issuance.issuing_ca import IssuingCA
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.records.certificates.revocation_lists import ListName, ListState
 from thingmint.registration.certificates import certificates
 from thingmint.registration.certificates.issuing import insert_issued

@@ -17,12 +17,12 @@ from tests.support.memory_store import MemoryStore
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
+from thingmint.issuance.authorities.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.issuance.issuer import Issuer
-from thingmint.issuance.issuing_ca import IssuingCA
-from thingmint.issuance.keys import PublicKey, load_public_key
-from thingmint.issuance.private_keys import PrivateKey
-from thingmint.issuance.profile import CertificateProfile
-from thingmint.issuance.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
+from thingmint.issuance.keys.key_pairs import PublicKey, load_public_key
+from thingmint.issuance.keys.private_keys import PrivateKey
+from thingmint.issuance.profiles.profile import CertificateProfile
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store
 from thingmint.signers.file_key import FileKeySigner

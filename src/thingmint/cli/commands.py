@@ -8,16 +8,16 @@ from typing import Any, ClassVar, TextIO
 import click
 
 from thingmint import __version__
-from thingmint.cli.account_commands import account, test_mode
-from thingmint.cli.audit_commands import audit
+from thingmint.cli.accounts.account_commands import account, test_mode
+from thingmint.cli.auditing.audit_commands import audit
 from thingmint.cli.backup.commands import backup, restore
-from thingmint.cli.command_groups import CommandGroup
 from thingmint.cli.exchange_options import export_devices, import_devices
 from thingmint.cli.issue_options import issue_options
 from thingmint.cli.issuers.commands import issuer
 from thingmint.cli.log.commands import log
-from thingmint.cli.numbers import OrdinaryFloatRange
 from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, GroupedCommand, config_of, settings_options
+from thingmint.cli.terminal.command_groups import CommandGroup
+from thingmint.cli.terminal.numbers import OrdinaryFloatRange
 from thingmint.core.certificates.revocation import GIVEN_BY_OPERATOR
 
 # 128 and the number of the signal.
@@ -204,7 +204,7 @@ def create_access_key(
     policy_file: TextIO, user_name: str | None, expires_in: int | None, as_json: bool, **flags: object
 ) -> None:
     """Create an access key; its secret is shown this one time."""
-    from thingmint.cli.access_key import create
+    from thingmint.cli.accounts.access_key import create
 
     create(config_of(flags), policy_file.read(), user_name=user_name, expires_in=expires_in, as_json=as_json)
 
@@ -215,7 +215,7 @@ def create_access_key(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_access_keys(all_accounts: bool, as_json: bool, **flags: object) -> None:
     """List the access keys, without their secrets."""
-    from thingmint.cli.access_key import list_all
+    from thingmint.cli.accounts.access_key import list_all
 
     list_all(config_of(flags), all_accounts=all_accounts, as_json=as_json)
 
@@ -225,7 +225,7 @@ def list_access_keys(all_accounts: bool, as_json: bool, **flags: object) -> None
 @click.argument("access_key_id")
 def delete_access_key(access_key_id: str, **flags: object) -> None:
     """Delete an access key, which ends its use at once."""
-    from thingmint.cli.access_key import delete
+    from thingmint.cli.accounts.access_key import delete
 
     delete(config_of(flags), access_key_id)
 

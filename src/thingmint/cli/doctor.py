@@ -18,15 +18,15 @@ from thingmint.data_directory.certificate_files import certificate_path
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.retired_issuers import name_of
 from thingmint.host.words import in_words
-from thingmint.issuance.issuer_life import life_left, warning_of
+from thingmint.issuance.authorities.issuer_life import life_left, warning_of
 from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_test
 from thingmint.keys.generators import Engine
 from thingmint.records.certificates import issuers as issuer_table
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
 from thingmint.records.clock import postgresql_engine
 from thingmint.records.nodes.nodes import NodeRow, nodes
-from thingmint.service.brokers import findings_of_brokers
 from thingmint.service.clocks import MOST_SKEW
+from thingmint.service.devices.brokers import findings_of_brokers
 from thingmint.service.findings import (
     Finding,
     Verdict,
@@ -34,11 +34,11 @@ from thingmint.service.findings import (
     findings_of_files,
     space_left,
 )
-from thingmint.service.first_credentials import require_own_database
-from thingmint.service.known_issuers import KnownIssuer, KnownIssuers
+from thingmint.service.issuers.known_issuers import KnownIssuer, KnownIssuers
 from thingmint.service.nodes.alike import differences, settings_told
 from thingmint.service.nodes.membership import CROSSES_NOT
 from thingmint.service.opening import registry_beside_service
+from thingmint.service.start.first_credentials import require_own_database
 from thingmint.settings.config import Config, StartRefused
 
 # Engines that speak its protocol name themselves, or add something: PostgreSQL 15.2-YB-2.21.0.0-b0.

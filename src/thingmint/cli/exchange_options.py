@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from thingmint.cli.command_groups import CommandGroup
 from thingmint.cli.settings import config_of, settings_options
+from thingmint.cli.terminal.command_groups import CommandGroup
 
 
 @click.command("import")

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from thingmint.cli.numbers import OrdinaryFloatRange
+from thingmint.cli.terminal.numbers import OrdinaryFloatRange
 from thingmint.settings.config import Config
 
 F = TypeVar("F", bound=Callable[..., Any])

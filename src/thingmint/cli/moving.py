@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import click
 
-from thingmint.cli.progress import EVERY_SECONDS
 from thingmint.cli.settings import fail
+from thingmint.cli.terminal.progress import EVERY_SECONDS
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.host.words import in_words

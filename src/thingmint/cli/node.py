@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import click
 
-from thingmint.cli.columns import table, terminal_width
 from thingmint.cli.settings import fail
+from thingmint.cli.terminal.columns import table, terminal_width
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.shared_files import ROOT_KEY
 from thingmint.host.words import in_words

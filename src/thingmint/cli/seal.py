@@ -16,10 +16,10 @@ from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse, held
 from thingmint.data_directory.resealing import reseal
 from thingmint.host.words import in_words
-from thingmint.issuance.private_keys import PrivateKeyError
-from thingmint.service.joining import reseal_copy
+from thingmint.issuance.keys.private_keys import PrivateKeyError
 from thingmint.service.opening import store_beside_service
-from thingmint.service.passphrases import read_passphrase, read_passphrase_source
+from thingmint.service.start.joining import reseal_copy
+from thingmint.service.start.passphrases import read_passphrase, read_passphrase_source
 from thingmint.settings.config import Config, StartRefused
 
 

@@ -6,7 +6,7 @@ from itertools import groupby
 
 import click
 
-from thingmint.cli.columns import table_rows, terminal_width
+from thingmint.cli.terminal.columns import table_rows, terminal_width
 from thingmint.settings.config import Config, Origin, Source
 from thingmint.settings.file import nearest
 from thingmint.settings.setting import Places, Setting

@@ -22,8 +22,8 @@ from thingmint.host.telemetry import configure_logging
 from thingmint.host.words import in_words
 from thingmint.host.worker_processes import Lifeline, WorkerFailed, Workers, run_apart
 from thingmint.service.node import prepare
-from thingmint.service.passphrases import DESCRIPTOR, read_passphrase
 from thingmint.service.serving import GRACE_SECONDS, directory_served, serve_as_worker
+from thingmint.service.start.passphrases import DESCRIPTOR, read_passphrase
 from thingmint.service.workers import Worker, reserve_ports, settings_of_worker
 from thingmint.settings.config import Config, StartRefused
 

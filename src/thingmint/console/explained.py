@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from thingmint.core.errors import InvalidRequest
-from thingmint.issuance.odd_names import odd_names_allowed
+from thingmint.issuance.encoding.odd_names import odd_names_allowed
 
 _MOST_EXTENSIONS = 50
 _UNREADABLE = "cannot be read"

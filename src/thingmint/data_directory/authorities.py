@@ -28,21 +28,21 @@ from thingmint.data_directory.resealing import settle
 from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, RetiredIssuer, destroyed_path, retired_issuers
 from thingmint.data_directory.root_signer import RootSigner
 from thingmint.host.words import reason_of
-from thingmint.issuance.private_keys import (
-    PassphraseMissing,
-    PrivateKey,
-    PrivateKeyError,
-    dump_private_key,
-    generate_private_key,
-    load_private_key,
-)
-from thingmint.issuance.trust_anchor import (
+from thingmint.issuance.authorities.trust_anchor import (
     CertificateAuthority,
     certificate_authority,
     create_issuing_ca,
     create_root_ca,
     create_rsa_service_ca,
     create_service_ca,
+)
+from thingmint.issuance.keys.private_keys import (
+    PassphraseMissing,
+    PrivateKey,
+    PrivateKeyError,
+    dump_private_key,
+    generate_private_key,
+    load_private_key,
 )
 from thingmint.registration.kernel.ports import SerialNumbers
 

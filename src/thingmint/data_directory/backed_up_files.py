@@ -12,7 +12,7 @@ from thingmint.data_directory.certificate_files import AuthorityUnusable, is_sea
 from thingmint.data_directory.files import make_directory, write_durably
 from thingmint.data_directory.handover import CREDENTIALS, ENDPOINTS, STORAGE
 from thingmint.host.words import reason_of
-from thingmint.issuance.private_keys import PrivateKeyError, dump_private_key, load_private_key
+from thingmint.issuance.keys.private_keys import PrivateKeyError, dump_private_key, load_private_key
 from thingmint.registration.kernel.ports import SecretSealer
 
 _FOLDERS = ("certificates", "certificates/issuers", "keys", "keys/issuers")

@@ -14,7 +14,7 @@ from pathlib import Path
 from thingmint.data_directory.certificate_files import AuthorityUnusable, is_sealed
 from thingmint.data_directory.files import remove_leftovers, sync_directory, write_durably
 from thingmint.host.words import reason_of
-from thingmint.issuance.private_keys import PrivateKey, PrivateKeyError, dump_private_key, load_private_key
+from thingmint.issuance.keys.private_keys import PrivateKey, PrivateKeyError, dump_private_key, load_private_key
 
 _MARK = "resealed"
 _STAGED = ".resealed"

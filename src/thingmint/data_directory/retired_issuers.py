@@ -21,7 +21,7 @@ from thingmint.data_directory.certificate_files import (
     write_where_different,
 )
 from thingmint.data_directory.files import make_directory, sync_directory, write_durably
-from thingmint.issuance.issuing_ca import issuer_id_of
+from thingmint.issuance.authorities.issuing_ca import issuer_id_of
 
 RETIRED_ISSUERS = "issuers"
 _FILE_NAME = re.compile(r"[0-9a-f]{64}\.pem")

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.certificate_files import AuthorityUnusable
-from thingmint.issuance.keys import PublicKey
-from thingmint.issuance.private_keys import PrivateKey
+from thingmint.issuance.keys.key_pairs import PublicKey
+from thingmint.issuance.keys.private_keys import PrivateKey
 
 
 class RootSigner:

@@ -13,8 +13,8 @@ from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SEA
 from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path, key_path
 from thingmint.data_directory.files import make_directory, write_durably
 from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, destroy_key_files, destroyed_path
-from thingmint.issuance.issuing_ca import issuer_id_of
-from thingmint.issuance.private_keys import PrivateKey, dump_private_key, load_private_key
+from thingmint.issuance.authorities.issuing_ca import issuer_id_of
+from thingmint.issuance.keys.private_keys import PrivateKey, dump_private_key, load_private_key
 
 _CERTIFICATES = (ROOT, ISSUING, SERVICE, RSA_SERVICE)
 _KEYS = (*_CERTIFICATES, SEALING)

@@ -13,11 +13,11 @@ from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.host.words import in_words
-from thingmint.issuance.der import children, only_element
-from thingmint.issuance.keys import PublicKey, WeakKey, accepted_public_key
-from thingmint.issuance.odd_names import odd_names_allowed
-from thingmint.issuance.pem_blocks import MalformedPEM, read_block
-from thingmint.issuance.subject import SubjectRefused, check_subject
+from thingmint.issuance.encoding.der import children, only_element
+from thingmint.issuance.encoding.odd_names import odd_names_allowed
+from thingmint.issuance.encoding.pem_blocks import MalformedPEM, read_block
+from thingmint.issuance.keys.key_pairs import PublicKey, WeakKey, accepted_public_key
+from thingmint.issuance.profiles.subject import SubjectRefused, check_subject
 
 _LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 _EMPTY_NAME = b"\x30\x00"

@@ -12,14 +12,14 @@ from cryptography.x509.oid import ExtensionOID
 
 from thingmint.core.errors import InvalidRequest, IssuanceImpossible, ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import SerialNumber
-from thingmint.issuance.certificate_form import CertificateForm
-from thingmint.issuance.der import with_signature
-from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
-from thingmint.issuance.keys import PublicKey
-from thingmint.issuance.lint import Expected, lint
-from thingmint.issuance.profile import CertificateProfile
-from thingmint.issuance.public_addresses import PublicAddresses
-from thingmint.issuance.throwaway_keys import throwaway_key_like
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
+from thingmint.issuance.encoding.der import with_signature
+from thingmint.issuance.keys.key_pairs import PublicKey
+from thingmint.issuance.keys.throwaway_keys import throwaway_key_like
+from thingmint.issuance.profiles.certificate_form import CertificateForm
+from thingmint.issuance.profiles.lint import Expected, lint
+from thingmint.issuance.profiles.profile import CertificateProfile
+from thingmint.issuance.profiles.public_addresses import PublicAddresses
 
 
 class ValidityExhausted(ThingmintError):

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.issuer import Addresses, Issuer
-from thingmint.issuance.issuing_ca import IssuerUnfit, IssuingCA
-from thingmint.issuance.profile import CertificateProfile
+from thingmint.issuance.profiles.profile import CertificateProfile
 
 
 class Issuers:

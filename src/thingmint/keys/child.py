@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from thingmint.host.hardening import WIPING_ENVIRONMENT
 from thingmint.host.words import in_words
-from thingmint.issuance.keys import KeyPair
+from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys.generators import Engine
 from thingmint.keys.worker import CREDIT, FRAME_HEADER, MAX_FRAME
 

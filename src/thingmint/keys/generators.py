@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable
 from enum import StrEnum
 
-from thingmint.issuance.keys import KeyPair, generate_key_pair, key_pair_of_primes
+from thingmint.issuance.keys.key_pairs import KeyPair, generate_key_pair, key_pair_of_primes
 
 PACKAGE = "thingmint_ifma"
 

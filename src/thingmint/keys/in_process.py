@@ -5,7 +5,7 @@ For commands that make keys one after the other. A service has workers, because 
 
 import asyncio
 
-from thingmint.issuance.keys import KeyPair, generate_key_pair
+from thingmint.issuance.keys.key_pairs import KeyPair, generate_key_pair
 
 
 class InProcessKeys:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.host.words import in_words
-from thingmint.issuance.keys import KeyPair
+from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys.child import WORKER_COMMAND, Child, Lane, ask_evenly, usable_cores
 from thingmint.keys.engines import EngineInUse, EngineObserver
 from thingmint.keys.generators import Engine

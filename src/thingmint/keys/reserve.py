@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from thingmint.issuance.keys import KeyPair
+from thingmint.issuance.keys.key_pairs import KeyPair
 
 # NIST SP 800-57 part 1 calls a key that waits for its owner "pre-activation"; an hour keeps that state short.
 MAX_AGE = 3600.0

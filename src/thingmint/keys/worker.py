@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from thingmint.host.hardening import harden_process
-from thingmint.issuance.keys import KeyPair
+from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys.generators import Engine, generators
 
 # The lengths of the public and of the private part. An empty public part announces that generation failed, and the

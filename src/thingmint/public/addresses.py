@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from thingmint.core.identifiers import SerialNumber
-from thingmint.issuance.issuing_ca import IssuingCA
-from thingmint.issuance.public_addresses import PublicAddresses
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
+from thingmint.issuance.profiles.public_addresses import PublicAddresses
 from thingmint.records.certificates.revocation_lists import ListName
 
 OCSP_PATH = "/ocsp"

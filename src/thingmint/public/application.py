@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from cryptography.hazmat.primitives import serialization
 
-from thingmint.issuance.issuing_ca import IssuingCA
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.public.addresses import ALL, OCSP_PATH, parse_certificate_path, parse_list_path
 from thingmint.public.representation import Representation
 from thingmint.registration.kernel.ports import Clock

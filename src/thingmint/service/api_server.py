@@ -34,10 +34,10 @@ from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.service.addresses import device_endpoint
 from thingmint.service.clocks import MovableClock
 from thingmint.service.console import LIMITS_OF_CONSOLE, console_of, page_of_error
-from thingmint.service.device_edge import DeviceEdge
+from thingmint.service.devices.device_edge import DeviceEdge
 from thingmint.service.node import OpenNode
+from thingmint.service.public.transparency import LogApplication
 from thingmint.service.readiness import Readiness, require_listening
-from thingmint.service.transparency import LogApplication
 from thingmint.settings.config import Config, StartRefused
 
 # Those who watch the service send no bodies, and its checks of readiness answer within a second.

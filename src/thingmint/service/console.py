@@ -18,7 +18,7 @@ from thingmint.rest.answers import Answer
 from thingmint.rest.front import RequestLimits
 from thingmint.rest.http.protocol.request_id import new_request_id
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
-from thingmint.service.device_edge import DeviceEdge
+from thingmint.service.devices.device_edge import DeviceEdge
 from thingmint.service.node import OpenNode
 from thingmint.service.node_report import NodeReport
 

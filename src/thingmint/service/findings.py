@@ -18,7 +18,7 @@ from thingmint.data_directory.certificate_files import (
 from thingmint.data_directory.handover import CREDENTIALS
 from thingmint.data_directory.retired_issuers import destroyed_path, retired_issuers
 from thingmint.host.words import in_words
-from thingmint.issuance.issuing_ca import issuer_id_of
+from thingmint.issuance.authorities.issuing_ca import issuer_id_of
 
 _LITTLE_SPACE_BYTES = 512 * 1024 * 1024
 _EXPIRES_SOON = timedelta(days=365)

@@ -13,15 +13,15 @@ from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.core.issuer import IssuerStatus
 from thingmint.host.telemetry import Metrics
 from thingmint.host.words import in_words
-from thingmint.issuance.issuer_life import WARNED_AT, life_left, warning_of
-from thingmint.issuance.issuing_ca import IssuerUnfit
-from thingmint.issuance.private_keys import PrivateKeyError
-from thingmint.issuance.profile import ProfileError
+from thingmint.issuance.authorities.issuer_life import WARNED_AT, life_left, warning_of
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
+from thingmint.issuance.keys.private_keys import PrivateKeyError
+from thingmint.issuance.profiles.profile import ProfileError
 from thingmint.records import issuers as issuer_table
 from thingmint.records.issuers import IssuerState
 from thingmint.registration.issuers.issuers import list_issuers
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.service.known_issuers import KnownIssuers, follow_on_disk
+from thingmint.service.issuers.known_issuers import KnownIssuers, follow_on_disk
 from thingmint.service.opening import Registry
 
 FOLLOW_SECONDS = 1.0

@@ -16,7 +16,7 @@ from thingmint.data_directory.moved_registry import MoveMark, RegistryMoved, req
 from thingmint.host.words import in_words
 from thingmint.records.clock import postgresql_time
 from thingmint.service.backup.contents import lines_of_rows
-from thingmint.service.storage_choice import database_place, remember_storage
+from thingmint.service.start.storage_choice import database_place, remember_storage
 from thingmint.settings.config import Config, StartRefused
 from thingmint.storage import SQLITE_FILE_NAME, DatabaseURL
 from thingmint.storage.copied_tables import (

@@ -18,18 +18,18 @@ from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace
 from thingmint.data_directory.certificate_files import pem_of
 from thingmint.data_directory.files import DirectoryInUse, held
 from thingmint.host.words import in_words
+from thingmint.issuance.authorities.issuer_chain import checked_chain
+from thingmint.issuance.authorities.issuer_request import issuer_request, issuer_subject, require_root
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, issuer_id_of
+from thingmint.issuance.authorities.trust_anchor import create_issuing_ca
 from thingmint.issuance.issuer import Issuer, ValidityExhausted
-from thingmint.issuance.issuer_chain import checked_chain
-from thingmint.issuance.issuer_request import issuer_request, issuer_subject, require_root
-from thingmint.issuance.issuing_ca import IssuerUnfit, issuer_id_of
-from thingmint.issuance.keys import PublicKey, load_public_key
-from thingmint.issuance.private_keys import generate_private_key
-from thingmint.issuance.profile import ProfileConfig, certificate_profile
-from thingmint.issuance.trust_anchor import create_issuing_ca
+from thingmint.issuance.keys.key_pairs import PublicKey, load_public_key
+from thingmint.issuance.keys.private_keys import generate_private_key
+from thingmint.issuance.profiles.profile import ProfileConfig, certificate_profile
 from thingmint.registration.issuers import issuers
-from thingmint.service.first_credentials import operator
-from thingmint.service.known_issuers import follow_on_disk, sealed_key
+from thingmint.service.issuers.known_issuers import follow_on_disk, sealed_key
 from thingmint.service.opening import Registry, serial_numbers
+from thingmint.service.start.first_credentials import operator
 from thingmint.settings.config import StartRefused
 from thingmint.signers.pkcs11 import destroy_in_token, generate_in_token
 from thingmint.signers.token_uri import TokenURI, parse_token_uri

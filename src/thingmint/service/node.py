@@ -15,15 +15,15 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.log.identity import LogIdentity
 from thingmint.registration.revocation.published import PublishedLists
 from thingmint.service.addresses import is_unnamed
-from thingmint.service.first_credentials import ensure_credentials, require_own_database
 from thingmint.service.issuer_watch import IssuerWatch
 from thingmint.service.logged_events import LoggedEvents
 from thingmint.service.opening import Registry, key_pool_of, open_registry, registration_authority, serial_numbers
-from thingmint.service.publication import Publication, publication_of
+from thingmint.service.public.publication import Publication, publication_of
+from thingmint.service.public.transparency import open_log_of
 from thingmint.service.readiness import ClockWatch
 from thingmint.service.server_identity import ServerIdentities, ServerIdentity, new_rsa_key
-from thingmint.service.storage_choice import remember_storage
-from thingmint.service.transparency import open_log_of
+from thingmint.service.start.first_credentials import ensure_credentials, require_own_database
+from thingmint.service.start.storage_choice import remember_storage
 from thingmint.service.workers import Worker
 from thingmint.settings.config import Config
 

@@ -27,11 +27,11 @@ from thingmint.data_directory.unfinished_restore import RestoreUnfinished, requi
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
 from thingmint.host.telemetry import Metrics
 from thingmint.host.words import in_words
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
+from thingmint.issuance.authorities.trust_anchor import CertificateAuthority
 from thingmint.issuance.issuers import Issuers
-from thingmint.issuance.issuing_ca import IssuerUnfit
-from thingmint.issuance.profile import ProfileError, claim_profile
-from thingmint.issuance.serial_number import random_serial_number
-from thingmint.issuance.trust_anchor import CertificateAuthority
+from thingmint.issuance.profiles.profile import ProfileError, claim_profile
+from thingmint.issuance.profiles.serial_number import random_serial_number
 from thingmint.keys.engines import EngineUnavailable, choose_engine
 from thingmint.keys.generators import Engine
 from thingmint.keys.in_process import InProcessKeys
@@ -40,28 +40,28 @@ from thingmint.public.addresses import addresses_below
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import EventOutbox, EventSink, KeySource, NoOutbox, RegistrationFiles, Store
-from thingmint.service.adoption import records_in_force
 from thingmint.service.clocks import DatabaseClock, MovableClock, ServiceClock, SystemClock
-from thingmint.service.first_credentials import (
+from thingmint.service.issuers.adoption import records_in_force
+from thingmint.service.issuers.issuer_fit import require_validity
+from thingmint.service.issuers.known_issuers import IssuerSources, KnownIssuers, follow_on_disk, records_of_files
+from thingmint.service.issuers.tokens import Tokens
+from thingmint.service.logged_events import LoggedEvents
+from thingmint.service.nodes.event_outbox import NodeOutbox
+from thingmint.service.start.first_credentials import (
     operator,
     read_hook_secret,
     require_database,
     require_own_database,
 )
-from thingmint.service.issuer_fit import require_validity
-from thingmint.service.joining import join, share
-from thingmint.service.known_issuers import IssuerSources, KnownIssuers, follow_on_disk, records_of_files
-from thingmint.service.logged_events import LoggedEvents
-from thingmint.service.nodes.event_outbox import NodeOutbox
-from thingmint.service.passphrases import read_passphrase
-from thingmint.service.role_settings import read_role_policies
-from thingmint.service.storage_choice import (
+from thingmint.service.start.joining import join, share
+from thingmint.service.start.passphrases import read_passphrase
+from thingmint.service.start.role_settings import read_role_policies
+from thingmint.service.start.storage_choice import (
     database_options,
     remember_storage,
     require_named_storage,
     require_same_storage,
 )
-from thingmint.service.tokens import Tokens
 from thingmint.settings.config import Config, StartRefused
 from thingmint.storage import SQLITE_FILE_NAME, InvalidDatabaseURL, open_store
 

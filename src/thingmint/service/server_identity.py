@@ -23,7 +23,7 @@ from thingmint.data_directory.authorities import SERVER, Authorities
 from thingmint.data_directory.certificate_files import certificate_path, pem_of, write_where_different
 from thingmint.host.memory_files import in_memory
 from thingmint.host.peer_tls import ServerIdentityPair, ServerKey, peer_tls_context
-from thingmint.issuance.trust_anchor import (
+from thingmint.issuance.authorities.trust_anchor import (
     CertificateAuthority,
     create_server_certificate,
     server_certificate_is_due,

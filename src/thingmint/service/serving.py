@@ -24,14 +24,14 @@ from thingmint.service.addresses import Ports, endpoints_of
 from thingmint.service.api_server import api_server
 from thingmint.service.background import BackgroundWork, purge_credentials
 from thingmint.service.clocks import SkewWatch, skew_watched
-from thingmint.service.connection_limits import shares_of
-from thingmint.service.device_edge import DeviceEdge
-from thingmint.service.device_port import device_edge
+from thingmint.service.devices.connection_limits import shares_of
+from thingmint.service.devices.device_edge import DeviceEdge
+from thingmint.service.devices.device_port import device_edge
 from thingmint.service.est import est_server
 from thingmint.service.node import OpenNode, open_node
-from thingmint.service.publication import public_server
+from thingmint.service.public.publication import public_server
 from thingmint.service.server_identity import Rotation, ServerIdentity
-from thingmint.service.storage_choice import database_options
+from thingmint.service.start.storage_choice import database_options
 from thingmint.service.workers import Worker
 from thingmint.settings.config import Config
 from thingmint.storage import listener_of

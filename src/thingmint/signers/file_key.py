@@ -3,8 +3,8 @@
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from thingmint.issuance.keys import PublicKey
-from thingmint.issuance.private_keys import PrivateKey
+from thingmint.issuance.keys.key_pairs import PublicKey
+from thingmint.issuance.keys.private_keys import PrivateKey
 
 
 class FileKeySigner:

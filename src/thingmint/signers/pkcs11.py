@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.issuance.keys import PublicKey
+from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.signers.token_uri import TokenURI
 
 SESSIONS = 4

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from thingmint.issuance.common_name import common_name_of
+from thingmint.issuance.encoding.common_name import common_name_of
 from thingmint.issuance.foreign.certificate import load_registered
 from thingmint.issuance.foreign.signed_form import signed_digest
 from thingmint.issuance.foreign.user_ca import is_issued_by

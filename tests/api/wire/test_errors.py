@@ -8,7 +8,7 @@ import pytest
 from thingmint.api.wire.errors import AccessDeniedName, ErrorAnswer, ErrorMap, RequestTooLarge, RequestTooSlow
 from thingmint.core import errors
 from thingmint.core.errors import ThingmintError, Throttled
-from thingmint.issuance.keys import WeakKey
+from thingmint.issuance.keys.key_pairs import WeakKey
 
 REFUSALS = [
     kind

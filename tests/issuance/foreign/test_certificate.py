@@ -13,7 +13,7 @@ from tests.support.signing_requests import key_of
 from tests.support.user_ca import CAKey, SignatureHash, UserCA, der_of, device_key, name_of, new_ca, pem_of
 
 from thingmint.core.errors import CertificateInvalid
-from thingmint.issuance.der import children, only_element
+from thingmint.issuance.encoding.der import children, only_element
 from thingmint.issuance.foreign.certificate import (
     ForeignCertificate,
     ensure_acceptable,

@@ -11,7 +11,7 @@ from tests.support.signing_requests import key_of
 from tests.support.user_ca import UserCA, der_of, new_ca
 
 from thingmint.core.errors import CertificateInvalid
-from thingmint.issuance.der import MalformedDER
+from thingmint.issuance.encoding.der import MalformedDER
 from thingmint.issuance.foreign.certificate import load_foreign, load_registered
 from thingmint.issuance.foreign.signed_form import ensure_one_encoding, signed_digest
 from thingmint.issuance.foreign.user_ca import is_issued_by

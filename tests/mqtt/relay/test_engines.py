@@ -35,7 +35,8 @@ def test_engine_gives_devices_what_the_page_says(tmp_path: Path, name: str) -> N
     with ENGINES[name](tmp_path) as cluster:
         found = scenario(tmp_path, cluster)
         if cluster.nodes and (name == FAULT_IN_EVERY_RUN or SOAK or RECORD):
-            found[KILLED] = cell(not node_lost(tmp_path, cluster).lost)
+            after = node_lost(tmp_path, cluster)
+            found[KILLED] = cell(not after.lost and after.all_are_back)
     if RECORD:
         Path(RECORD).mkdir(exist_ok=True)
         (Path(RECORD) / f"{name}.json").write_text(json.dumps(found))

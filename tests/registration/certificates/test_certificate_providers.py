@@ -26,7 +26,7 @@ from thingmint.core.errors import (
 from thingmint.core.hooks import HookBusy, HookFailed, Question
 from thingmint.core.identifiers import AccountId, CertificateProviderName
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.registration.certificates import certificate_providers
 from thingmint.registration.kernel import tags
 from thingmint.registration.kernel.authority import RegistrationAuthority

@@ -26,8 +26,8 @@ from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.data_directory.buckets import NoBuckets
 from thingmint.data_directory.sealing import Sealer
 from thingmint.issuance.issuers import Issuers
-from thingmint.issuance.keys import KeyPair, generate_key_pair
-from thingmint.issuance.serial_number import random_serial_number
+from thingmint.issuance.keys.key_pairs import KeyPair, generate_key_pair
+from thingmint.issuance.profiles.serial_number import random_serial_number
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Steps

@@ -32,7 +32,7 @@ from thingmint.core.errors import (
     ServiceUnavailable,
 )
 from thingmint.core.identifiers import CertificateProviderName
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.certificates import certificate_providers, certificates, transfers
 from thingmint.registration.certificates.auto_registration import auto_register

@@ -39,7 +39,7 @@ from tests.support.user_ca import CAKey, UserCA, der_of, new_ca, pem_of
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import CertificateInvalid
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.registration.certificates import certificates
 from thingmint.registration.certificates.auto_registration import auto_register
 from thingmint.registration.certificates.signed_certificates import sweep_revoked_certificates

@@ -30,7 +30,7 @@ from thingmint.core.errors import (
     ResourceExists,
 )
 from thingmint.core.identifiers import certificate_id_of
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.registration.certificates import ca_certificates, certificates
 from thingmint.registration.certificates.auto_registration import AutoRegistrationOutcome, auto_register
 from thingmint.registration.certificates.ca_certificates import CARegistration

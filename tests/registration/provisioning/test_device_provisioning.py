@@ -29,8 +29,8 @@ from thingmint.core.hooks import HookBusy, HookFailed, Question
 from thingmint.core.identifiers import TemplateName
 from thingmint.core.provisioning.ownership import OwnershipTokenInvalid
 from thingmint.core.provisioning.stored_template import PreProvisioningHook, TemplateType, TemplateUpdate
-from thingmint.issuance.keys import KeyPair
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.encoding.pem import certificate_pem
+from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority

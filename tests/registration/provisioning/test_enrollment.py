@@ -17,7 +17,7 @@ from thingmint.core.errors import AccessDenied, InvalidParameters, InvalidReques
 from thingmint.core.identifiers import TemplateName
 from thingmint.core.provisioning.stored_template import PreProvisioningHook, TemplateType
 from thingmint.issuance.csr import SigningRequest, load_csr
-from thingmint.issuance.keys import KeyPair, as_pkcs8
+from thingmint.issuance.keys.key_pairs import KeyPair, as_pkcs8
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import claims, provisioning_templates
 from thingmint.registration.provisioning.enrollment import Enrollee, enroll, enroll_with_new_key

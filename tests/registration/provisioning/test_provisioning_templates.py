@@ -32,7 +32,7 @@ from thingmint.core.provisioning.stored_template import (
     TemplateType,
     TemplateUpdate,
 )
-from thingmint.issuance.keys import KeyPair
+from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import ca_certificates
 from thingmint.registration.certificates.ca_certificates import CARegistration

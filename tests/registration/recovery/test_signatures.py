@@ -9,8 +9,8 @@ from tests.support.memory_store import MemoryStore
 from tests.support.user_ca import der_of, new_ca
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
+from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.issuance.foreign.certificate import load_foreign
-from thingmint.issuance.pem import certificate_pem
 from thingmint.registration.certificates.registered_certificates import register_without_ca
 from thingmint.registration.recovery import signatures
 from thingmint.registration.recovery.signatures import VerifiedSignatures, verify_signatures

@@ -18,9 +18,9 @@ from tests.support.revocation import CALLER, Observed, Registry, new_publisher, 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
-from thingmint.issuance.der import children, only_element
-from thingmint.issuance.issuing_ca import IssuingCA
-from thingmint.issuance.ocsp import issuer_names
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
+from thingmint.issuance.encoding.der import children, only_element
+from thingmint.issuance.revocation.ocsp import issuer_names
 from thingmint.records.certificates import serial_reservations as reservation_table
 from thingmint.records.certificates.serial_reservations import SerialReservation
 from thingmint.records.steps import Program

@@ -30,7 +30,7 @@ from thingmint.core.certificates.ca_certificate import (
 from thingmint.core.certificates.certificate import CertificateMode
 from thingmint.core.identifiers import parse_certificate_id
 from thingmint.core.provisioning.registration_config import registration_config
-from thingmint.issuance.pem import sent_pem
+from thingmint.issuance.encoding.pem import sent_pem
 from thingmint.registration.certificates import ca_certificates
 from thingmint.registration.certificates.ca_certificates import CARegistration
 from thingmint.registration.kernel.authority import RegistrationAuthority

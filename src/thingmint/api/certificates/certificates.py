@@ -19,8 +19,8 @@ from thingmint.core.certificates.certificate import (
     Transfer,
 )
 from thingmint.core.identifiers import Scope, certificate_arn, parse_certificate_id
-from thingmint.issuance.keys import public_key_pem
-from thingmint.issuance.pem import certificate_pem, sent_pem
+from thingmint.issuance.encoding.pem import certificate_pem, sent_pem
+from thingmint.issuance.keys.key_pairs import public_key_pem
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 

@@ -18,7 +18,7 @@ from thingmint.core.topics.patterns import (
     REGISTER_THING,
     TEMPLATE_NAME,
 )
-from thingmint.issuance.pem import sent_pem
+from thingmint.issuance.encoding.pem import sent_pem
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import device_provisioning
 from thingmint.registration.provisioning.device_provisioning import IssuedIdentity

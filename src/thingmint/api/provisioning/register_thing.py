@@ -13,8 +13,8 @@ from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.core.provisioning.plan import CertificatePlan, FromId, FromPem, ProvisioningPlan, plan
 from thingmint.core.provisioning.template import TemplateKind
+from thingmint.issuance.encoding.pem import sent_pem
 from thingmint.issuance.foreign.certificate import load_foreign_pem
-from thingmint.issuance.pem import sent_pem
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.policies.authorization import Permission
 from thingmint.registration.provisioning import provisioning

@@ -10,7 +10,7 @@ from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Timestamp
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_template_name
-from thingmint.issuance.pem import certificate_pem, public_key_pem
+from thingmint.issuance.encoding.pem import certificate_pem, public_key_pem
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import claims, provisioning_templates
 

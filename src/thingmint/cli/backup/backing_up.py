@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from thingmint.cli.progress import shown_progress
 from thingmint.cli.settings import fail
+from thingmint.cli.terminal.progress import shown_progress
 from thingmint.core.errors import ThingmintError
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.data_directory.certificate_files import AuthorityUnusable
@@ -17,7 +17,7 @@ from thingmint.host.words import in_words
 from thingmint.service.backup.container import BackupDamaged
 from thingmint.service.backup.making import KeySealing, leftovers, make_backup
 from thingmint.service.backup.reading import BackupReader, check_backup
-from thingmint.service.passphrases import read_passphrase_source
+from thingmint.service.start.passphrases import read_passphrase_source
 from thingmint.settings.config import Config, StartRefused
 
 _TOLD_EVERY = 10_000

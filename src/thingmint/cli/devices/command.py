@@ -17,8 +17,8 @@ from thingmint.cli.devices.work import DeviceWork, RefusedRow
 from thingmint.cli.issuing.folder import JOB_FILE, FolderRefused
 from thingmint.cli.issuing.parts import registrar_of, station_keys
 from thingmint.cli.issuing.patience import Patience, WorkStopped
-from thingmint.cli.progress import shown_progress
 from thingmint.cli.settings import fail
+from thingmint.cli.terminal.progress import shown_progress
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.authorities import DEVICE_AUTHORITIES
 from thingmint.data_directory.files import DirectoryInUse, write_durably

@@ -24,7 +24,7 @@ from thingmint.cli.devices.manifest import (
     as_json_lines,
 )
 from thingmint.cli.issuing.folder import JOB_FILE, FolderRefused, held_folder
-from thingmint.cli.tables import table
+from thingmint.cli.terminal.tables import table
 from thingmint.data_directory.files import make_directory, remove_leftovers, sync_directory, write_durably
 from thingmint.host.words import in_words
 

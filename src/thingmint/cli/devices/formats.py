@@ -8,8 +8,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from thingmint.issuance.pem import certificate_pem
-from thingmint.issuance.private_keys import PrivateKey
+from thingmint.issuance.encoding.pem import certificate_pem
+from thingmint.issuance.keys.private_keys import PrivateKey
 
 PEM_KEY, PEM_CERTIFICATE, ENVELOPED_KEY = ".key.pem", ".cert.pem", ".key.p7m"
 _COLUMNS = 12

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from thingmint.cli.tables import table
+from thingmint.cli.terminal.tables import table
 
 MANIFEST_JSON_LINES, MANIFEST_CSV, ERRORS_CSV = "manifest.jsonl", "manifest.csv", "errors.csv"
 

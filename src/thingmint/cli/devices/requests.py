@@ -27,7 +27,7 @@ from thingmint.cli.issuing.station_keys import load_station_key, signing_request
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.provisioning.plan import ProvisioningPlan
 from thingmint.issuance.csr import load_csr
-from thingmint.issuance.private_keys import PrivateKey
+from thingmint.issuance.keys.private_keys import PrivateKey
 from thingmint.registration.kernel.ports import KeySource
 
 DEFAULT_SUBJECT = "CN=AWS IoT Certificate"

@@ -18,8 +18,8 @@ from thingmint.cli.exchange.inventory import InventoryRefused, read_inventory
 from thingmint.cli.exchange.service_registry import ServiceRegistry
 from thingmint.cli.exchange.station import StationImport, StationRefused, read_delivery
 from thingmint.cli.exchange.verification import verification_certificate
-from thingmint.cli.progress import shown_progress
 from thingmint.cli.settings import fail
+from thingmint.cli.terminal.progress import shown_progress
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import Scope, iot_arn, parse_account_id, parse_region
 from thingmint.data_directory.authorities import DEVICE_AUTHORITIES

@@ -31,7 +31,7 @@ from thingmint.cli.issuing.begin import Making
 from thingmint.cli.issuing.folder import ManifestEntry
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.host.words import in_words
-from thingmint.issuance.pem import certificate_pem
+from thingmint.issuance.encoding.pem import certificate_pem
 
 
 class StationRefused(Exception):

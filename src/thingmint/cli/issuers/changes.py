@@ -15,9 +15,9 @@ from thingmint.core.issuer import IssuerRecord, IssuerStatus
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import write_durably
 from thingmint.host.words import in_words
-from thingmint.issuance.issuer_chain import MOST_BYTES
-from thingmint.issuance.issuing_ca import IssuerUnfit
-from thingmint.issuance.profile import ProfileError
+from thingmint.issuance.authorities.issuer_chain import MOST_BYTES
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
+from thingmint.issuance.profiles.profile import ProfileError
 from thingmint.service import new_issuers
 from thingmint.service.new_issuers import WantedIssuer
 from thingmint.service.opening import Registry, registry_beside_service

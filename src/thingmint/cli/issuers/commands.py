@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
-from thingmint.cli.command_groups import CommandGroup
 from thingmint.cli.settings import STORE_SETTINGS, config_of, settings_options
+from thingmint.cli.terminal.command_groups import CommandGroup
 from thingmint.settings.table import CA_KEY_TYPES
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -11,12 +11,12 @@ from thingmint.cli.settings import fail
 from thingmint.data_directory.certificate_files import AuthorityUnusable, is_sealed, pem_of, read_certificates
 from thingmint.data_directory.files import write_durably
 from thingmint.host.words import in_words
-from thingmint.issuance.issuer_request import sign_issuer_request
-from thingmint.issuance.issuing_ca import IssuerUnfit, issuer_id_of
-from thingmint.issuance.private_keys import PrivateKeyError, load_private_key
-from thingmint.issuance.serial_number import random_serial_number
-from thingmint.issuance.trust_anchor import certificate_authority
-from thingmint.service.passphrases import read_passphrase_source
+from thingmint.issuance.authorities.issuer_request import sign_issuer_request
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, issuer_id_of
+from thingmint.issuance.authorities.trust_anchor import certificate_authority
+from thingmint.issuance.keys.private_keys import PrivateKeyError, load_private_key
+from thingmint.issuance.profiles.serial_number import random_serial_number
+from thingmint.service.start.passphrases import read_passphrase_source
 from thingmint.settings.config import StartRefused
 
 

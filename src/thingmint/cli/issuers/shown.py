@@ -10,8 +10,8 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from thingmint.cli.columns import table, terminal_width
 from thingmint.cli.settings import fail
+from thingmint.cli.terminal.columns import table, terminal_width
 from thingmint.core.errors import ThingmintError
 from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace
 from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SERVER, SERVICE
@@ -24,10 +24,10 @@ from thingmint.data_directory.certificate_files import (
 )
 from thingmint.data_directory.retired_issuers import name_of, retired_issuers
 from thingmint.host.words import in_words
-from thingmint.issuance.issuer_life import life_left
-from thingmint.issuance.issuing_ca import issuer_id_of
+from thingmint.issuance.authorities.issuer_life import life_left
+from thingmint.issuance.authorities.issuing_ca import issuer_id_of
 from thingmint.registration.issuers.issuers import list_issuers, named
-from thingmint.service.known_issuers import chain_of, key_type_of
+from thingmint.service.issuers.known_issuers import chain_of, key_type_of
 from thingmint.service.opening import store_beside_service
 from thingmint.settings.config import Config, StartRefused
 

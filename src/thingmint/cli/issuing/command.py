@@ -13,8 +13,8 @@ from thingmint.cli.issuing.parts import registrar_of, station_keys
 from thingmint.cli.issuing.patience import Patience, WorkStopped
 from thingmint.cli.issuing.station_keys import RSA_2048
 from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work
-from thingmint.cli.progress import shown_progress
 from thingmint.cli.settings import fail
+from thingmint.cli.terminal.progress import shown_progress
 from thingmint.core.errors import ThingmintError
 from thingmint.core.provisioning.production import production_details
 from thingmint.data_directory.files import DirectoryInUse

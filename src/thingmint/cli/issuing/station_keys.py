@@ -6,8 +6,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from thingmint.issuance.keys import KeyPair
-from thingmint.issuance.private_keys import PrivateKey, generate_private_key
+from thingmint.issuance.keys.key_pairs import KeyPair
+from thingmint.issuance.keys.private_keys import PrivateKey, generate_private_key
 
 RSA_2048 = "rsa-2048"
 _CURVES = {"ec-p256": "ecdsa-p256", "ec-p384": "ecdsa-p384"}

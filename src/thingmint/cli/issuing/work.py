@@ -21,7 +21,7 @@ from thingmint.cli.issuing.patience import THROTTLED, Patience
 from thingmint.cli.issuing.registrar import Registered, Registrar
 from thingmint.cli.issuing.station_keys import signing_request
 from thingmint.host.words import in_words
-from thingmint.issuance.private_keys import PrivateKey
+from thingmint.issuance.keys.private_keys import PrivateKey
 from thingmint.registration.kernel.ports import KeySource
 
 _SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AWS IoT Certificate")])

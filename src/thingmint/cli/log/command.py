@@ -28,7 +28,7 @@ from thingmint.registration.log.sequencing import sequence_all
 from thingmint.registration.log.verification import verify
 from thingmint.registration.log.verified import Evidence, Verified
 from thingmint.service.opening import Registry, registry_beside_service
-from thingmint.service.transparency import open_log_of
+from thingmint.service.public.transparency import open_log_of
 from thingmint.settings.config import Config, StartRefused
 from thingmint.signers.log_key import is_signed
 

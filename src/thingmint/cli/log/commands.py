@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from thingmint.cli.command_groups import CommandGroup
 from thingmint.cli.settings import STORE_SETTINGS, config_of, settings_options
+from thingmint.cli.terminal.command_groups import CommandGroup
 
 _LOG_SETTINGS = (*STORE_SETTINGS, "log_origin", "server_name")
 _FILE = click.Path(path_type=Path, exists=True)

@@ -19,7 +19,7 @@ from thingmint.core.policies.certificate_variables import (
     CertificateNames,
     directory_name,
 )
-from thingmint.issuance.odd_names import odd_names_allowed
+from thingmint.issuance.encoding.odd_names import odd_names_allowed
 
 T = TypeVar("T")
 

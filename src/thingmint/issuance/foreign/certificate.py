@@ -16,11 +16,11 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 from thingmint.core.errors import CertificateInvalid
 from thingmint.core.identifiers import CertificateId, SerialNumber, certificate_id_of
 from thingmint.host.words import in_words
-from thingmint.issuance.der import MalformedDER, children, only_element
+from thingmint.issuance.encoding.der import MalformedDER, children, only_element
+from thingmint.issuance.encoding.pem import certificate_pem
+from thingmint.issuance.encoding.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.foreign.signed_form import ensure_one_encoding, signed_digest
-from thingmint.issuance.keys import WeakKey, check_public_key
-from thingmint.issuance.pem import certificate_pem
-from thingmint.issuance.pem_blocks import MalformedPEM, read_block
+from thingmint.issuance.keys.key_pairs import WeakKey, check_public_key
 
 # At most 65,536 characters each, the API's bound.
 _REMEMBERED = 8

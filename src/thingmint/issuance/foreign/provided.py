@@ -12,7 +12,7 @@ from thingmint.issuance.foreign.certificate import (
     ensure_accepted_signature,
     load_foreign_pem,
 )
-from thingmint.issuance.keys import PublicKey, accepted_public_key
+from thingmint.issuance.keys.key_pairs import PublicKey, accepted_public_key
 
 _EMPTY_NAME = b"\x30\x00"
 

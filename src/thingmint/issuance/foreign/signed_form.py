@@ -6,7 +6,7 @@ give it another id without any secret of its issuer.
 
 import hashlib
 
-from thingmint.issuance.der import Element, MalformedDER, children, only_element
+from thingmint.issuance.encoding.der import Element, MalformedDER, children, only_element
 
 _SEQUENCE, _INTEGER, _BIT_STRING, _EXPLICIT_VERSION = 0x30, 0x02, 0x03, 0xA0
 

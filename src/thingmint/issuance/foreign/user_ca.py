@@ -7,9 +7,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtensionOID
 
 from thingmint.core.errors import CertificateInvalid
-from thingmint.issuance.der import children, only_element
+from thingmint.issuance.encoding.der import children, only_element
+from thingmint.issuance.encoding.odd_names import odd_names_allowed
 from thingmint.issuance.foreign.certificate import ForeignCertificate, ensure_accepted_signature
-from thingmint.issuance.odd_names import odd_names_allowed
 
 ExtensionValue = TypeVar("ExtensionValue", bound=x509.ExtensionType)
 

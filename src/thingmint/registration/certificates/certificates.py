@@ -23,7 +23,7 @@ from thingmint.core.certificates.revocation import RevocationReason
 from thingmint.core.errors import CertificateStateRefused, DeletionRefused, ResourceNotFound
 from thingmint.core.identifiers import CertificateId
 from thingmint.issuance.csr import load_csr
-from thingmint.issuance.keys import KeyPair, load_public_key
+from thingmint.issuance.keys.key_pairs import KeyPair, load_public_key
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates import transfers as transfer_table
 from thingmint.records.paging import Page, PageRequest, read_page

@@ -12,9 +12,9 @@ from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus
 from thingmint.core.identifiers import CertificateId, SerialNumber, certificate_id_of
-from thingmint.issuance.common_name import common_name_of
+from thingmint.issuance.encoding.common_name import common_name_of
 from thingmint.issuance.issuer import Issuer
-from thingmint.issuance.keys import PublicKey
+from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates.serial_reservations import SerialReservation
 from thingmint.records.steps import Steps

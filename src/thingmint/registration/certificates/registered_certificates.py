@@ -18,7 +18,7 @@ from thingmint.core.errors import (
     ResourceExists,
 )
 from thingmint.core.identifiers import CertificateId, Scope
-from thingmint.issuance.common_name import common_name_of
+from thingmint.issuance.encoding.common_name import common_name_of
 from thingmint.issuance.foreign.certificate import (
     ForeignCertificate,
     ensure_acceptable,

@@ -10,7 +10,7 @@ from thingmint.core.identifiers import AccountId, SerialNumber
 from thingmint.core.provisioning.registration_task import InputFile, InputLine, ReportType
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.core.registry.registry_event import RegistryEvent
-from thingmint.issuance.keys import KeyPair
+from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.records.steps import Program, Steps
 
 T = TypeVar("T")

@@ -33,7 +33,7 @@ from thingmint.core.provisioning.registration_task import (
     success,
 )
 from thingmint.core.provisioning.template import TemplateKind
-from thingmint.issuance.pem import sent_pem
+from thingmint.issuance.encoding.pem import sent_pem
 from thingmint.records.provisioning import registration_tasks as registration_task_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority

@@ -13,7 +13,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import AccessDenied
 from thingmint.core.identifiers import CertificateId, TemplateName
 from thingmint.core.provisioning.claim import ClaimCertificate
-from thingmint.issuance.keys import KeyPair, load_public_key
+from thingmint.issuance.keys.key_pairs import KeyPair, load_public_key
 from thingmint.records.provisioning import claims as claim_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import SignedCertificate, sign

@@ -22,8 +22,8 @@ from thingmint.core.provisioning.stored_template import (
 )
 from thingmint.core.provisioning.template import TemplateKind
 from thingmint.issuance.csr import load_csr
-from thingmint.issuance.keys import KeyPair, load_public_key
-from thingmint.issuance.pem import sent_pem
+from thingmint.issuance.encoding.pem import sent_pem
+from thingmint.issuance.keys.key_pairs import KeyPair, load_public_key
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.certificate_providers import provided_certificate, record_provided
 from thingmint.registration.certificates.issuing import issue

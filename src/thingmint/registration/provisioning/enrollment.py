@@ -19,9 +19,9 @@ from thingmint.core.provisioning.plan import CertificateFacts, ProvisioningPlan,
 from thingmint.core.provisioning.stored_template import ProvisioningTemplate, TemplateType, ensure_usable
 from thingmint.core.provisioning.template import SUBJECT_PARAMETERS, TemplateKind
 from thingmint.issuance.csr import SigningRequest
+from thingmint.issuance.encoding.pem import sent_pem
 from thingmint.issuance.foreign.attributes import certificate_attributes
-from thingmint.issuance.keys import KeyPair, PublicKey, load_public_key
-from thingmint.issuance.pem import sent_pem
+from thingmint.issuance.keys.key_pairs import KeyPair, PublicKey, load_public_key
 from thingmint.records.certificates.serial_reservations import SerialReservation
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import issuance_entry, issue, new_certificate

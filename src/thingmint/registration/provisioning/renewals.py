@@ -27,8 +27,8 @@ from thingmint.core.identifiers import CertificateId, PolicyName, Scope, thing_a
 from thingmint.core.policies.stored_policy import MAX_POLICIES_OF_A_TARGET
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.issuance.csr import SigningRequest
-from thingmint.issuance.keys import PublicKey
-from thingmint.issuance.odd_names import odd_names_allowed
+from thingmint.issuance.encoding.odd_names import odd_names_allowed
+from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates import renewals as renewal_table
 from thingmint.records.certificates.serial_reservations import SerialReservation

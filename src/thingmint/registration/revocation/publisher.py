@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import SerialNumber
-from thingmint.issuance.crl import ListTerms, sign_list, signs_lists
-from thingmint.issuance.issuing_ca import IssuerUnfit
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
+from thingmint.issuance.revocation.crl import ListTerms, sign_list, signs_lists
 from thingmint.records.certificates import revocation_lists as list_table
 from thingmint.records.certificates import revocations as revocation_table
 from thingmint.records.certificates.revocation_lists import ListName, ListState, StoredList

@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope, SerialNumber, iot_arn
-from thingmint.issuance.issuing_ca import IssuingCA
-from thingmint.issuance.ocsp import OCSPResponder
-from thingmint.issuance.responder_certificate import issue_responder_certificate
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
+from thingmint.issuance.revocation.ocsp import OCSPResponder
+from thingmint.issuance.revocation.responder_certificate import issue_responder_certificate
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change

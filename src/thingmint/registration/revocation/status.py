@@ -10,8 +10,8 @@ from cryptography.x509.ocsp import OCSPResponseStatus
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import SerialNumber
-from thingmint.issuance.issuing_ca import IssuerUnfit
-from thingmint.issuance.ocsp import (
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
+from thingmint.issuance.revocation.ocsp import (
     CertificateName,
     CertificateStanding,
     MalformedRequest,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from thingmint.core.identifiers import SerialNumber
-from thingmint.issuance.issuing_ca import IssuingCA
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.records.certificates.revocation_lists import ListName, ListState
 
 MOST_SHARDS = 128

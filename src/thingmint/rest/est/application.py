@@ -23,7 +23,7 @@ from thingmint.core.topics.patterns import (
     PayloadFormat,
 )
 from thingmint.issuance.csr import asks_for_alternative_names, load_csr_der, require_no_key_encryption
-from thingmint.issuance.keys import as_pkcs8
+from thingmint.issuance.keys.key_pairs import as_pkcs8
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.policies.authorization import Permission
 from thingmint.registration.provisioning.enrollment import Enrollee, enroll, enroll_with_new_key

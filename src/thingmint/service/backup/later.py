@@ -19,8 +19,8 @@ from thingmint.core.transparency.growing_tree import GrowingTree, last_tiles
 from thingmint.core.transparency.merkle import leaf_hash
 from thingmint.core.transparency.tail import LogTail
 from thingmint.host.words import in_words
-from thingmint.issuance.issuing_ca import IssuingCA
-from thingmint.issuance.revocation_list import ListUnusable, RevocationList, read_list
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
+from thingmint.issuance.revocation.revocation_list import ListUnusable, RevocationList, read_list
 from thingmint.records.certificates.revocation_lists import raise_numbers
 from thingmint.records.log.predecessors import LogPredecessor, succeed
 from thingmint.records.log.state import LogState

@@ -33,9 +33,9 @@ from thingmint.service.backup.contents import (
     part_of_rows,
 )
 from thingmint.service.opening import Registry, registry_beside_service
-from thingmint.service.passphrases import read_passphrase
-from thingmint.service.storage_choice import database_place
-from thingmint.service.transparency import open_log_of
+from thingmint.service.public.transparency import open_log_of
+from thingmint.service.start.passphrases import read_passphrase
+from thingmint.service.start.storage_choice import database_place
 from thingmint.settings.config import Config, StartRefused
 from thingmint.storage.copied_tables import CopiedTable, copied_tables
 from thingmint.storage.copying import CopySource, open_snapshot

@@ -12,7 +12,7 @@ from thingmint.data_directory.backed_up_files import is_name_of_backup
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.sealing import Sealer
 from thingmint.host.words import in_words
-from thingmint.issuance.private_keys import PassphraseMissing, PrivateKey
+from thingmint.issuance.keys.private_keys import PassphraseMissing, PrivateKey
 from thingmint.registration.kernel.ports import SecretSealer
 from thingmint.service.backup.container import BackupDamaged, Member, members
 from thingmint.service.backup.contents import (

@@ -33,7 +33,7 @@ from thingmint.data_directory.files import held, make_directory, sync_directory
 from thingmint.data_directory.sealing import Sealer
 from thingmint.data_directory.unfinished_restore import RestoreMark, read_mark, remove_mark, set_mark
 from thingmint.host.words import in_words
-from thingmint.issuance.issuing_ca import IssuerUnfit
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.records.audit import append_audit
 from thingmint.records.certificates.signed_rows import count_certificates
 from thingmint.records.log.restores import is_restored
@@ -49,12 +49,12 @@ from thingmint.service.backup.contents import TABLES, BackupHead, rows_of_part
 from thingmint.service.backup.later import Later, LaterFound, replay_later
 from thingmint.service.backup.reading import BackupReader
 from thingmint.service.clocks import SystemClock
-from thingmint.service.first_credentials import operator, require_own_database
-from thingmint.service.known_issuers import IssuerSources, KnownIssuers
+from thingmint.service.issuers.known_issuers import IssuerSources, KnownIssuers
+from thingmint.service.issuers.tokens import Tokens
 from thingmint.service.opening import serial_numbers
-from thingmint.service.passphrases import read_passphrase
-from thingmint.service.storage_choice import database_place, remember_storage
-from thingmint.service.tokens import Tokens
+from thingmint.service.start.first_credentials import operator, require_own_database
+from thingmint.service.start.passphrases import read_passphrase
+from thingmint.service.start.storage_choice import database_place, remember_storage
 from thingmint.settings.config import Config, StartRefused
 from thingmint.signers.log_key import LogKeySigner, is_signed
 from thingmint.storage import SQLITE_FILE_NAME

@@ -1,0 +1,1 @@
+"""Owns the commands on accounts, access keys and the test mode."""

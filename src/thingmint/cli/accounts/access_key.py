@@ -1,0 +1,151 @@
+"""`thingmint access-key`: owns how access keys are made, listed and deleted from the command line."""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import click
+
+from thingmint.api.wire.planes import DATA_ROUTES
+from thingmint.api.wire.routes import ROUTES
+from thingmint.cli.settings import fail
+from thingmint.cli.terminal.columns import table, terminal_width
+from thingmint.core.access_key import AccessKey
+from thingmint.core.errors import ThingmintError
+from thingmint.core.policies.condition_keys import CALLER_KEYS, never_present
+from thingmint.core.policies.language import parse_policy
+from thingmint.data_directory.handover import CREDENTIALS, read_credentials
+from thingmint.host.words import in_words
+from thingmint.registration.access.access_keys import (
+    AccessKeyRequest,
+    NewAccessKey,
+    create_access_key,
+    delete_access_key,
+    list_access_keys,
+)
+from thingmint.service.opening import Registry, registry_beside_service
+from thingmint.service.start.first_credentials import operator, require_own_database
+from thingmint.settings.config import Config, StartRefused
+
+T = TypeVar("T")
+_HEADING = ("access key", "account", "user", "origin", "created", "expires")
+
+
+def create(config: Config, policy_text: str, *, user_name: str | None, expires_in: int | None, as_json: bool) -> None:
+    """Create an access key and print it with its secrets."""
+    lifetime = None if expires_in is None else timedelta(seconds=expires_in)
+
+    async def work(registry: Registry) -> NewAccessKey:
+        await require_own_database(registry.store, registry.sealer, registry.issuer_ids, registry.config.data_dir)
+        request = AccessKeyRequest(user_name or "operator-made", policy_text, lifetime)
+        caller = operator(registry.scope)
+        return await create_access_key(registry.store, registry.sealer, registry.clock, os.urandom, caller, request)
+
+    created = _with_registry(config, work)
+    for key in missing_keys(policy_text):
+        click.echo(
+            f"warning: no request has the condition key {key}: a Deny on it does nothing, an Allow never holds. "
+            "docs/reference/policies.md lists the keys that exist here.",
+            err=True,
+        )
+    fields = _credential_process(created)
+    if as_json:
+        click.echo(json.dumps(fields, indent=2))
+        return
+    click.echo(f"aws_access_key_id = {created.access_key.access_key_id}")
+    click.echo(f"aws_secret_access_key = {created.secret}")
+    if created.session_token is not None:
+        click.echo(f"aws_session_token = {created.session_token}")
+        click.echo(f"expires {fields['Expiration']}", err=True)
+    click.echo("The secret is shown this one time.", err=True)
+
+
+def missing_keys(policy_text: str) -> tuple[str, ...]:
+    """Return the condition keys on which the policy depends and which no request to this service has."""
+    actions = [f"iot:{name}" for name in (*ROUTES, *DATA_ROUTES)]
+    return never_present(parse_policy(policy_text), CALLER_KEYS, [*actions, "iot:RetainPublish", "iam:PassRole"])
+
+
+def list_all(config: Config, *, all_accounts: bool, as_json: bool) -> None:
+    """Print the access keys of the account, or of all accounts, without their secrets."""
+
+    async def work(registry: Registry) -> tuple[AccessKey, ...]:
+        return await list_access_keys(registry.store, None if all_accounts else registry.scope.account)
+
+    keys = _with_registry(config, work)
+    if as_json:
+        click.echo(json.dumps([_shown(key) for key in keys], indent=2))
+        return
+    width = terminal_width()
+    rows = [_HEADING, *(_cells(key, is_short=width is not None) for key in keys)] if keys else []
+    if width is not None and not all_accounts:
+        # The account is the one that was asked for.
+        rows = [(row[0], *row[2:]) for row in rows]
+    if width is not None and not any(key.expires_at for key in keys):
+        rows = [row[:-1] for row in rows]
+    for line in table(rows, width, whole=1):
+        click.echo(line)
+
+
+def delete(config: Config, access_key_id: str) -> None:
+    """Delete an access key, and the credentials file if it names this key."""
+
+    async def work(registry: Registry) -> None:
+        await delete_access_key(registry.store, registry.clock, operator(registry.scope), access_key_id)
+
+    _with_registry(config, work)
+    present = read_credentials(config.data_dir)
+    if present is not None and present.access_key_id == access_key_id:
+        (config.data_dir / CREDENTIALS).unlink(missing_ok=True)
+        click.echo(f"{access_key_id} was the administrator's key: the credentials file is removed too", err=True)
+
+
+def _with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with registry_beside_service(config) as registry:
+            return await work(registry)
+
+    try:
+        return asyncio.run(run())
+    except (StartRefused, ThingmintError, OSError) as error:
+        fail(in_words(error))
+
+
+def _credential_process(created: NewAccessKey) -> dict[str, object]:
+    """Return the fields that AWS's tools read from a ``credential_process``."""
+    fields: dict[str, object] = {
+        "Version": 1,
+        "AccessKeyId": created.access_key.access_key_id,
+        "SecretAccessKey": created.secret,
+    }
+    if created.session_token is not None:
+        fields["SessionToken"] = created.session_token
+    if created.access_key.expires_at is not None:
+        fields["Expiration"] = created.access_key.expires_at.isoformat()
+    return fields
+
+
+def _cells(key: AccessKey, *, is_short: bool) -> tuple[str, ...]:
+    times = [_time(at, is_short=is_short) for at in (key.created_at, key.expires_at)]
+    return (key.access_key_id, key.account, key.user_name, key.origin, *times)
+
+
+def _time(at: datetime | None, *, is_short: bool) -> str:
+    if at is None:
+        return ""
+    return f"{at:%Y-%m-%d %H:%M}" if is_short else f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _shown(key: AccessKey) -> dict[str, object]:
+    return {
+        "AccessKeyId": key.access_key_id,
+        "Account": key.account,
+        "UserName": key.user_name,
+        "Origin": key.origin,
+        "CreateDate": key.created_at.isoformat(),
+        "Expiration": None if key.expires_at is None else key.expires_at.isoformat(),
+        "Policy": json.loads(key.policy_text),
+    }

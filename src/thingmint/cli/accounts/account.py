@@ -1,0 +1,98 @@
+"""`thingmint account`: owns how accounts are made, listed and deleted on a data directory and its database."""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import click
+
+from thingmint.cli.settings import fail
+from thingmint.cli.terminal.columns import table, terminal_width
+from thingmint.core.errors import InvalidRequest, ThingmintError
+from thingmint.core.identifiers import AccountId, parse_account_id
+from thingmint.host.words import in_words
+from thingmint.registration.access import accounts
+from thingmint.registration.access.access_keys import NewAccessKey
+from thingmint.registration.access.accounts import Account
+from thingmint.service.opening import Registry, registry_beside_service
+from thingmint.service.start.first_credentials import operator, require_own_database
+from thingmint.settings.config import Config, StartRefused
+
+T = TypeVar("T")
+_PAGE = 100
+
+
+def create(config: Config, number: str | None, *, as_json: bool) -> None:
+    """Make an account and print its administrator's access key with the secret."""
+
+    async def work(registry: Registry) -> NewAccessKey:
+        await require_own_database(registry.store, registry.sealer, registry.issuer_ids, registry.config.data_dir)
+        account = None if number is None else parse_account_id(number)
+        caller = operator(registry.scope)
+        return await accounts.create_account(
+            registry.store, registry.sealer, registry.clock, os.urandom, caller, account
+        )
+
+    made = _with_registry(config, work)
+    key = made.access_key
+    if as_json:
+        # Version, AccessKeyId and SecretAccessKey are what AWS's tools read from a credential_process.
+        fields = {
+            "Version": 1,
+            "Account": key.account,
+            "AccessKeyId": key.access_key_id,
+            "SecretAccessKey": made.secret,
+        }
+        click.echo(json.dumps(fields, indent=2))
+        return
+    click.echo(f"account = {key.account}")
+    click.echo(f"aws_access_key_id = {key.access_key_id}")
+    click.echo(f"aws_secret_access_key = {made.secret}")
+    click.echo("The secret is shown this one time.", err=True)
+
+
+def list_all(config: Config, *, as_json: bool) -> None:
+    """Print every account, and how many access keys it has."""
+
+    async def work(registry: Registry) -> list[Account]:
+        found: list[Account] = []
+        after: AccountId | None = None
+        while True:
+            page = await accounts.list_accounts(registry.store, registry.scope, after, _PAGE)
+            found += page.accounts
+            after = page.following
+            if after is None:
+                return found
+
+    found = _with_registry(config, work)
+    if as_json:
+        click.echo(json.dumps([{"Account": each.account, "AccessKeys": each.access_keys} for each in found], indent=2))
+        return
+    rows = [(each.account, str(each.access_keys)) for each in found]
+    for line in table([("account", "access keys"), *rows] if rows else [], terminal_width()):
+        click.echo(line)
+
+
+def delete(config: Config, number: str) -> None:
+    """Delete an account with all that it has, and print how many rows that were."""
+
+    async def work(registry: Registry) -> int:
+        account = parse_account_id(number)
+        if account == registry.scope.account:
+            raise InvalidRequest(f"{account} is the service's own account: it cannot be deleted")
+        return await accounts.delete_account(registry.store, registry.clock, operator(registry.scope), account)
+
+    click.echo(f"{number} is deleted: {_with_registry(config, work)} rows")
+
+
+def _with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with registry_beside_service(config) as registry:
+            return await work(registry)
+
+    try:
+        return asyncio.run(run())
+    except (StartRefused, ThingmintError, OSError) as error:
+        fail(in_words(error))

@@ -1,0 +1,1 @@
+"""Owns `thingmint audit`: entries shown, exported and removed."""

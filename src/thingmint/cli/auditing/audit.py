@@ -1,0 +1,164 @@
+"""`thingmint audit`: owns how the audit trail is shown to an operator: what was written, and what is being written."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import click
+
+from thingmint.cli.auditing.audit_lines import FIELDS, cells_of, csv_line, json_line
+from thingmint.cli.auditing.audit_pages import newest_entries
+from thingmint.cli.settings import fail
+from thingmint.cli.terminal.columns import lines_of, printable, table, table_rows, terminal_width, widths_of
+from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.errors import ServiceUnavailable, ThingmintError
+from thingmint.host.words import in_words
+from thingmint.records.audit import audit_page
+from thingmint.records.paging import Listed, PageKey, PageRequest
+from thingmint.registration.kernel.audit_filter import AuditFilter
+from thingmint.service.opening import Registry, registry_beside_service
+from thingmint.settings.config import Config, StartRefused
+
+_PAGE = 500
+_POLL_SECONDS = 1.0
+# How many positions are read again while following: transactions that are under way at a time can commit in any order.
+_OVERLAP = 200
+_HEADING = ("time (UTC)", "action", "resource", "by", "from", "detail")
+# Of entries that follow, those to come are not known when the widths are chosen.
+_USUAL = ("2026-01-31 12:00:00", "CreateKeysAndCertificate", "c" * 36, "u" * 24, "255.255.255.255", "d" * 60)
+# On narrower terminals, only so many columns stand side by side, and the others below them.
+_WIDE, _SIDE_BY_SIDE = 120, 4
+# The time stays in one piece.
+_WHOLE = 1
+
+
+def show(config: Config, wanted: AuditFilter, *, limit: int, form: str, follow: bool) -> None:
+    """Print the newest entries of the account and region, newest first; with ``follow`` oldest first, and go on.
+
+    The form is table, json or csv.
+    """
+    work = _follow(config, wanted, limit, form) if follow else _print_newest(config, wanted, limit, form)
+    try:
+        asyncio.run(work)
+    except BrokenPipeError:
+        # The reader of the output has enough: the group of commands ends this quietly.
+        raise
+    except (StartRefused, ThingmintError, OSError) as error:
+        fail(in_words(error))
+
+
+async def _print_newest(config: Config, wanted: AuditFilter, limit: int, form: str) -> None:
+    async with registry_beside_service(config) as registry:
+        entries = [listed.item async for listed in newest_entries(registry.store, registry.scope, wanted, limit)]
+    if form != "table":
+        _print_names(form)
+        for entry in entries:
+            _print(entry, form, None)
+        return
+    width = terminal_width()
+    rows = [_HEADING, *(_cells(entry, is_short=width is not None) for entry in entries)] if entries else []
+    for line in _table(rows, width):
+        click.echo(line)
+
+
+async def _follow(config: Config, wanted: AuditFilter, limit: int, form: str) -> None:
+    """Print the newest entries, then each new one until the command is interrupted; a lost database is waited for."""
+    width = terminal_width()
+    widths = None if width is None else widths_of([_USUAL[: _beside(width)]], width, whole=_WHOLE)
+    async with registry_beside_service(config) as registry:
+        # Read before the entries that are shown: what becomes visible in between is new, and not lost.
+        known = {listed.key.position for listed in await _page(registry, PageRequest(_OVERLAP, None, ascending=False))}
+        shown = [listed async for listed in newest_entries(registry.store, registry.scope, wanted, limit)]
+        _print_names(form)
+        for listed in reversed(shown):
+            _print(listed.item, form, widths)
+        async for entry in _new(registry, max(known, default=0), known | {listed.key.position for listed in shown}):
+            if wanted.matches(entry):
+                _print(entry, form, widths)
+
+
+async def _new(registry: Registry, end: int, known: set[int]) -> AsyncIterator[AuditEntry]:
+    """Yield each entry that becomes visible from now on, except the known ones. ``end`` is the last position known."""
+    while True:
+        try:
+            page = await _page(registry, PageRequest(_PAGE, PageKey(end - _OVERLAP), ascending=True))
+        except ServiceUnavailable:
+            page = ()
+        for listed in page:
+            if listed.key.position not in known:
+                known.add(listed.key.position)
+                yield listed.item
+        end = max((end, *(listed.key.position for listed in page)))
+        known = {position for position in known if position > end - _OVERLAP}
+        if len(page) < _PAGE:
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _page(registry: Registry, request: PageRequest) -> Sequence[Listed[AuditEntry]]:
+    return await registry.store.read(lambda: audit_page(registry.scope, request))
+
+
+def _print_names(form: str) -> None:
+    if form == "csv":
+        click.echo(csv_line(FIELDS))
+
+
+def _print(entry: AuditEntry, form: str, widths: Sequence[int] | None) -> None:
+    if form == "json":
+        click.echo(json_line(entry))
+    elif form == "csv":
+        click.echo(csv_line(cells_of(entry)))
+    else:
+        for line in _lines(entry, widths):
+            click.echo(line)
+
+
+def _beside(width: int) -> int:
+    """Return how many columns stand side by side."""
+    return len(_HEADING) if width >= _WIDE else _SIDE_BY_SIDE
+
+
+def _table(rows: Sequence[Sequence[str]], width: int | None) -> Iterator[str]:
+    if width is None:
+        yield from table(rows, None)
+        return
+    columns = _beside(width)
+    lines = table_rows([row[:columns] for row in rows], width, whole=_WHOLE)
+    for row, beside in zip(rows, lines, strict=True):
+        yield from beside
+        if row is not _HEADING:
+            yield from _below(row[columns:], width)
+
+
+def _below(cells: Sequence[str], width: int) -> Iterator[str]:
+    """Yield the lines of what has no column."""
+    text = "  ".join(filter(None, map(printable, cells)))
+    indent = "  "
+    if text:
+        yield from (indent + line for line in table([[text]], width - len(indent)))
+
+
+def _lines(entry: AuditEntry, widths: Sequence[int] | None) -> Iterator[str]:
+    cells = [printable(cell) for cell in _cells(entry, is_short=widths is not None)]
+    if widths is None:
+        yield "  ".join(cells).rstrip()
+    else:
+        yield from lines_of(cells[: len(widths)], widths)
+        yield from _below(cells[len(widths) :], sum(widths) + 2 * len(widths) - 2)
+
+
+def _cells(entry: AuditEntry, *, is_short: bool) -> tuple[str, ...]:
+    """Return the columns of an entry; short names leave out what all ARNs of an account have in common."""
+    detail = " ".join(f"{name}={value}" for name, value in sorted(entry.detail.items()))
+    resource, principal = entry.resource, entry.principal_arn
+    at = f"{entry.at:%Y-%m-%dT%H:%M:%SZ}"
+    if is_short:
+        # The heading says that times are UTC.
+        at, resource, principal = f"{entry.at:%Y-%m-%d %H:%M:%S}", _short(resource, entry), _short(principal, entry)
+    return at, entry.action, resource, principal, entry.source_address, detail
+
+
+def _short(arn: str, entry: AuditEntry) -> str:
+    """Return ``thing/lamp`` of ``arn:aws:iot:us-east-1:000000000000:thing/lamp``, if it is of the entry's account."""
+    parts = arn.split(":", 5)
+    is_own = len(parts) == 6 and parts[0] == "arn" and parts[4] == entry.scope.account
+    return parts[5] if is_own else arn

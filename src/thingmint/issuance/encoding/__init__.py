@@ -1,0 +1,1 @@
+"""Owns encodings: DER and PEM, without the meaning of what they hold."""

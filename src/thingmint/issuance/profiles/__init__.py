@@ -1,0 +1,1 @@
+"""Owns what a certificate contains: profiles, names, serial numbers, and the lints that judge it."""

@@ -1,0 +1,1 @@
+"""Owns CRLs and OCSP responses as encodings that are signed; knows no store."""

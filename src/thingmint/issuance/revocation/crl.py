@@ -1,0 +1,141 @@
+"""Owns certificate revocation lists (RFC 5280, 5): how entries and lists are encoded and signed; knows no store.
+
+`cryptography` encodes entries, a few at a time, and the list around them. A list of many entries is put together from
+encoded ones, so that one more entry costs no encoding of all others.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from thingmint.core.certificates.revocation import Revocation, RevocationReason
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
+from thingmint.issuance.encoding.der import SEQUENCE, children, encode, only_element, signed_structure
+from thingmint.issuance.keys.key_pairs import PublicKey
+from thingmint.issuance.keys.throwaway_keys import throwaway_key, throwaway_key_like
+
+_HASH = hashes.SHA256()
+_BATCH = 128
+_REASONS = {reason: x509.CRLReason(x509.ReasonFlags(reason.word)) for reason in RevocationReason}
+# TBSCertList (RFC 5280, 5.1): version, signature, issuer, thisUpdate and nextUpdate stand before the entries.
+_FIELDS_BEFORE_ENTRIES = 5
+# `cryptography` writes no list without a name and dates; these are of a list that nobody sees.
+_NOBODY = x509.Name([])
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ListTerms:
+    """What a list says beside its entries: its number, its dates, and where it is if it has a part of the issuer's.
+
+    A list with a ``distribution_point`` has only those entries whose certificates name this address.
+    """
+
+    number: int
+    this_update: datetime
+    next_update: datetime
+    distribution_point: str | None = None
+
+
+def encode_entries(revocations: Sequence[Revocation]) -> bytes:
+    """Return the encoded entries, one behind the other, in the order given.
+
+    An unspecified reason is left out (RFC 5280, 5.3.1).
+    """
+    return b"".join(_encode_batch(revocations[start : start + _BATCH]) for start in range(0, len(revocations), _BATCH))
+
+
+async def sign_list(ca: IssuingCA, terms: ListTerms, entries: Iterable[bytes]) -> bytes:
+    """Return the DER of a list of the CA with these encoded entries.
+
+    Raises IssuerUnfit if the CA may sign none or its key is not at hand, ServiceUnavailable if the key cannot be used
+    now or its signature does not verify.
+    """
+    if ca.signer is None:
+        raise IssuerUnfit("the issuer's private key is missing")
+    if not signs_lists(ca):
+        raise IssuerUnfit("the issuer's certificate may not sign revocation lists")
+    to_be_signed, algorithm = _to_be_signed(ca, terms, b"".join(entries))
+    signature = await ca.signer.sign(to_be_signed, _HASH)
+    if not _is_signature(ca.signer.public_key, signature, to_be_signed):
+        raise ServiceUnavailable("The issuer's signer returned a signature that does not verify")
+    return signed_structure(to_be_signed, algorithm, signature)
+
+
+def signs_lists(ca: IssuingCA) -> bool:
+    """Return whether the CA's certificate has the key usage cRLSign (RFC 5280, 4.2.1.3)."""
+    return ca.certificate.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
+
+
+def _encode_batch(revocations: Sequence[Revocation]) -> bytes:
+    builder = x509.CertificateRevocationListBuilder(issuer_name=_NOBODY, last_update=_ANY_TIME, next_update=_ANY_TIME)
+    for revocation in revocations:
+        builder = builder.add_revoked_certificate(_entry(revocation))
+    der = builder.sign(throwaway_key(), _HASH).public_bytes(serialization.Encoding.DER)
+    tbs = children(der, only_element(der))[0]
+    entries = children(der, tbs)[_FIELDS_BEFORE_ENTRIES]
+    return der[entries.content : entries.end]
+
+
+def _entry(revocation: Revocation) -> x509.RevokedCertificate:
+    builder = (
+        x509.RevokedCertificateBuilder()
+        .serial_number(revocation.serial_number)
+        .revocation_date(revocation.revoked_at.astimezone(UTC).replace(microsecond=0))
+    )
+    if revocation.reason is not RevocationReason.UNSPECIFIED:
+        builder = builder.add_extension(_REASONS[revocation.reason], critical=False)
+    return builder.build()
+
+
+def _to_be_signed(ca: IssuingCA, terms: ListTerms, entries: bytes) -> tuple[bytes, bytes]:
+    """Return the TBSCertList with the entries, and the algorithm identifier that stands behind it."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(ca.certificate.subject)
+        .last_update(terms.this_update)
+        .next_update(terms.next_update)
+        .add_extension(x509.AuthorityKeyIdentifier(ca.key_identifier, None, None), critical=False)
+        .add_extension(x509.CRLNumber(terms.number), critical=False)
+    )
+    if terms.distribution_point is not None:
+        builder = builder.add_extension(_issuing_distribution_point(terms.distribution_point), critical=True)
+    key = throwaway_key_like(ca.certificate.public_key())
+    der = builder.sign(key, _HASH).public_bytes(serialization.Encoding.DER)
+    tbs, algorithm, _ = children(der, only_element(der))
+    fields = children(der, tbs)
+    middle = fields[_FIELDS_BEFORE_ENTRIES].start
+    # RFC 5280, 5.1.2.6: without entries, the list of entries is absent.
+    listed = encode(SEQUENCE, entries) if entries else b""
+    content = der[tbs.content : middle] + listed + der[middle : tbs.end]
+    return encode(SEQUENCE, content), der[algorithm.start : algorithm.end]
+
+
+def _issuing_distribution_point(address: str) -> x509.IssuingDistributionPoint:
+    # RFC 5280, 5.2.5. A part has certificates of devices only: a CA's certificate names none.
+    return x509.IssuingDistributionPoint(
+        full_name=[x509.UniformResourceIdentifier(address)],
+        relative_name=None,
+        only_contains_user_certs=True,
+        only_contains_ca_certs=False,
+        only_some_reasons=None,
+        indirect_crl=False,
+        only_contains_attribute_certs=False,
+    )
+
+
+def _is_signature(public_key: PublicKey, signature: bytes, content: bytes) -> bool:
+    try:
+        if isinstance(public_key, rsa.RSAPublicKey):
+            public_key.verify(signature, content, padding.PKCS1v15(), _HASH)
+        else:
+            public_key.verify(signature, content, ec.ECDSA(_HASH))
+    except InvalidSignature:
+        return False
+    return True

@@ -1,0 +1,66 @@
+"""Owns the reading of revocation lists of the service's own issuers (RFC 5280, 5); knows no store and no clock."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from thingmint.core.certificates.revocation import Revocation, RevocationReason
+from thingmint.core.identifiers import SerialNumber
+from thingmint.issuance.authorities.issuing_ca import issuer_id_of
+
+_REASONS = {reason.word: reason for reason in RevocationReason}
+
+
+class ListUnusable(ValueError):
+    """The bytes are no revocation list of one of the issuers; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationList:
+    """A list whose signature is right, and the issuer that has signed it."""
+
+    issuer_id: str
+    number: int
+    _issuer: x509.Certificate = field(repr=False)
+    _parsed: x509.CertificateRevocationList = field(repr=False)
+
+    def revocations(self) -> Iterator[Revocation]:
+        """Yield each entry; no certificate outlives its issuer, whose end is that of each entry.
+
+        A reason that the service never gives is unspecified: the certificate is revoked either way.
+        """
+        for entry in self._parsed:
+            try:
+                word = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason.value
+            except x509.ExtensionNotFound:
+                word = RevocationReason.UNSPECIFIED.word
+            yield Revocation(
+                issuer_id=self.issuer_id,
+                serial_number=SerialNumber(entry.serial_number),
+                reason=_REASONS.get(word, RevocationReason.UNSPECIFIED),
+                revoked_at=entry.revocation_date_utc,
+                not_after=self._issuer.not_valid_after_utc,
+            )
+
+
+def read_list(content: bytes, issuers: Sequence[x509.Certificate]) -> RevocationList:
+    """Return the list in DER or PEM; raise ListUnusable if it is none, or none that one of the issuers has signed."""
+    is_pem = content.lstrip().startswith(b"-----BEGIN")
+    try:
+        parsed = x509.load_pem_x509_crl(content) if is_pem else x509.load_der_x509_crl(content)
+        number = parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except (ValueError, x509.ExtensionNotFound, UnsupportedAlgorithm) as error:
+        raise ListUnusable("it is not a certificate revocation list with a number") from error
+    for issuer in issuers:
+        if issuer.subject == parsed.issuer and _has_signed(issuer, parsed):
+            return RevocationList(issuer_id_of(issuer), number, issuer, parsed)
+    raise ListUnusable("none of the service's issuers has signed it")
+
+
+def _has_signed(issuer: x509.Certificate, parsed: x509.CertificateRevocationList) -> bool:
+    public_key = issuer.public_key()
+    assert isinstance(public_key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey), "an issuer has such a key"
+    return parsed.is_signature_valid(public_key)

@@ -1,0 +1,88 @@
+"""Owns how the device edge of a node is made: where it listens, what carries its messages, and what it reports."""
+
+import socket
+import time
+import uuid
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from thingmint import __version__
+from thingmint.core.identifiers import Scope
+from thingmint.host.proxied import TrustedProxies
+from thingmint.mqtt.broker.data_plane import LocalDataPlane
+from thingmint.mqtt.counters import Counters
+from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.metrics import BrokerMetrics
+from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.service.devices.brokers import brokers_of, exposed
+from thingmint.service.devices.connection_limits import broker_limits, relay_limits
+from thingmint.service.devices.device_edge import DeviceAddress, DeviceEdge
+from thingmint.service.node import OpenNode
+from thingmint.service.nodes.alike import settings_told
+from thingmint.service.nodes.membership import Introduction, Membership
+from thingmint.settings.config import Config
+
+# Other nodes tell within milliseconds that they have a client now, and within a second where NOTIFY does not work.
+_EXPLAIN_SECONDS = 1.5
+
+_log = structlog.get_logger("thingmint")
+
+
+def device_edge(node: OpenNode, limits: GatewayLimits) -> DeviceEdge:
+    """Return the edge, which does not listen yet; raise StartRefused if a broker cannot be used."""
+    config, scope, metrics = node.config, node.registry.scope, node.metrics
+    counters = Counters(BrokerMetrics(metrics.registry))
+    return DeviceEdge(
+        node.authority,
+        scope,
+        address=_address(config, is_shared=node.worker is not None),
+        tls_context=node.identity.device_context,
+        data_plane=_data_plane(config, scope, counters),
+        limits=limits,
+        observe_connections=metrics.device_connections,
+        counters=counters,
+        observe_refusal=metrics.device_refused,
+        observe_turned_away=metrics.device_connections_turned_away,
+        proxies=TrustedProxies(config.proxy_protocol, partial(metrics.proxy_headers_refused, "devices")),
+        observe_unserved=metrics.unserved_messages,
+        membership=_membership(node),
+    )
+
+
+def _membership(node: OpenNode) -> Membership | None:
+    """Return the node's part among the nodes of a PostgreSQL database; None where it is alone."""
+    config = node.config
+    node.metrics.nodes(1)
+    if config.database_url is None:
+        return None
+    suffix = "" if node.worker is None else f" (worker {node.worker.number})"
+    introduction = Introduction(
+        f"{socket.gethostname()}:{config.data_dir.resolve()}{suffix}",
+        __version__,
+        config.mqtt_data_plane,
+        settings_told(config),
+    )
+    return Membership(node.registry.store, introduction, lambda: str(uuid.uuid4()), _log, node.metrics.nodes)
+
+
+def _address(config: Config, *, is_shared: bool) -> DeviceAddress:
+    alpn = None if config.mqtt_alpn is None else (config.mqtt_alpn.host, config.mqtt_alpn.port)
+    if is_shared:
+        # The process that has started the workers has reserved the ports.
+        return DeviceAddress(config.mqtt.host, config.mqtt.port, is_default=False, alpn=alpn, is_shared=True)
+    return DeviceAddress(config.mqtt.host, config.mqtt_port, not config.is_given("mqtt"), alpn)
+
+
+def _data_plane(config: Config, scope: Scope, counters: Counters) -> DataPlane:
+    brokers = brokers_of(config, scope)
+    if brokers is None:
+        return LocalDataPlane(broker_limits(config), time.monotonic, counters)
+    for warning in exposed(brokers):
+        _log.warning(warning)
+    limits = relay_limits(config)
+    if config.database_url is not None:
+        limits = replace(limits, explain_seconds=_EXPLAIN_SECONDS)
+    return RelayDataPlane(brokers, limits, counters)

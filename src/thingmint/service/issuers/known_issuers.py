@@ -1,0 +1,189 @@
+"""Owns the issuers of a node: what the database says of each, its certificates, and what signs for it here.
+
+The database decides which issuers there are and which is active. What lies in the data directory is adopted into it at
+a start: the issuer that the first start made, and certificates of retired ones that an operator put there.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace
+from thingmint.data_directory.authorities import DEVICE_AUTHORITIES, Authorities
+from thingmint.data_directory.certificate_files import pem_of, write_where_different
+from thingmint.data_directory.retired_issuers import destroy_key_files
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA, issuer_id_of
+from thingmint.issuance.keys.key_pairs import PublicKey
+from thingmint.issuance.keys.private_keys import PrivateKey, dump_private_key, load_private_key
+from thingmint.issuance.keys.signer import Signer
+from thingmint.issuance.profiles.profile import CertificateProfile, ProfileConfig, certificate_profile
+from thingmint.registration.kernel.ports import SecretSealer
+from thingmint.service.issuers.tokens import Tokens
+from thingmint.signers.file_key import FileKeySigner
+
+_KEY_TYPES_BY_CURVE = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384"}
+_RETIRED = (IssuerStatus.READY, IssuerStatus.RETIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIssuer:
+    """An issuer that has a certificate. ``chain`` holds it first, then those above it but for the service's root."""
+
+    record: IssuerRecord
+    chain: tuple[x509.Certificate, ...]
+    ca: IssuingCA
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIssuers:
+    """The issuers as they were read at one time."""
+
+    active: KnownIssuer
+    others: tuple[KnownIssuer, ...]
+    """Ready and retired ones, the oldest first."""
+
+    def __iter__(self) -> Iterator[KnownIssuer]:
+        """Yield each, the active one first."""
+        yield self.active
+        yield from self.others
+
+    @property
+    def retired(self) -> tuple[IssuingCA, ...]:
+        """Those that have issued."""
+        return tuple([each.ca for each in self.others if each.record.status is IssuerStatus.RETIRED])
+
+    def device_authorities(self, root: x509.Certificate, at: datetime) -> tuple[x509.Certificate, ...]:
+        """Return what verifies every device certificate that may be valid at this time: issuers, then roots.
+
+        No certificate outlives its issuer. A clock outside of the active issuer's validity is wrong, and leaves out
+        nothing.
+        """
+        active = self.active.ca
+        is_right = active.not_before <= at <= active.not_after
+        trusted = [self.active, *(each for each in self.others if not is_right or at <= each.ca.not_after)]
+        return tuple(dict.fromkeys((*(each for known in trusted for each in known.chain), root)))
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerSources:
+    """What is needed to make issuers of records: keys in files, what unseals those in the database, and tokens."""
+
+    authorities: Authorities
+    sealer: SecretSealer
+    tokens: Tokens
+    settings_profile: Mapping[str, object] = field(repr=False)
+
+    def known(self, records: Sequence[IssuerRecord]) -> KnownIssuers:
+        """Return the issuers; raise IssuerUnfit if none is active, or one cannot be used."""
+        found = [self._known(each) for each in records if each.issuer_id is not None]
+        active = [each for each in found if each.record.status is IssuerStatus.ACTIVE]
+        if len(active) != 1:
+            raise IssuerUnfit("no issuer is active in the database")
+        return KnownIssuers(active[0], tuple([each for each in found if each.record.status in _RETIRED]))
+
+    def profile_of(self, record: IssuerRecord) -> CertificateProfile:
+        """Return the profile with which an issuer issues; raise ProfileError."""
+        table = self.settings_profile if record.profile is None else json.loads(record.profile)
+        return certificate_profile(ProfileConfig.from_table(table))
+
+    def signer_of(self, record: IssuerRecord, public_key: PublicKey) -> Signer | None:
+        """Return what signs with the key of an issuer; None if that key is not at hand here.
+
+        Raises ServiceUnavailable if a key in the database cannot be unsealed.
+        """
+        if record.key_place is KeyPlace.FILES:
+            private_key = self._files().get(record.issuer_id or "")
+            return None if private_key is None else FileKeySigner(private_key)
+        if record.key_place is KeyPlace.DATABASE and record.sealed_key is not None:
+            return FileKeySigner(unsealed_key(self.sealer, record.reference, record.sealed_key))
+        if record.key_place is KeyPlace.TOKEN and record.token_uri is not None:
+            return self.tokens.signer(record.token_uri, public_key)
+        return None
+
+    def _known(self, record: IssuerRecord) -> KnownIssuer:
+        chain = chain_of(record)
+        public_key = chain[0].public_key()
+        if not isinstance(public_key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+            raise IssuerUnfit(f"the key of issuer {record.name} is neither RSA nor ECDSA")
+        return KnownIssuer(record, chain, IssuingCA(chain[0], self.signer_of(record, public_key)))
+
+    def _files(self) -> Mapping[str, PrivateKey]:
+        own = self.authorities.own_issuer
+        found = {} if own is None else {issuer_id_of(own.certificate): own.private_key}
+        for each in self.authorities.retired:
+            if each.private_key is not None:
+                found[issuer_id_of(each.chain[0])] = each.private_key
+        return found
+
+
+def chain_of(record: IssuerRecord) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of an issuer that has one: its own, then those above it."""
+    return tuple(x509.load_pem_x509_certificates(record.chain_pem.encode()))
+
+
+def records_of_files(authorities: Authorities, at: datetime) -> tuple[IssuerRecord, ...]:
+    """Return what the data directory holds as records; the issuer of the first start comes first, and is active."""
+    own = authorities.own_issuer
+    chains = [each.chain for each in authorities.retired]
+    if own is None:
+        return tuple([_record_of_file(chain, at, IssuerStatus.RETIRED) for chain in chains])
+    first = replace(_record_of_file((own.certificate,), at, IssuerStatus.ACTIVE), activated_at=at)
+    return (first, *(_record_of_file(chain, at, IssuerStatus.RETIRED) for chain in chains))
+
+
+def _record_of_file(chain: tuple[x509.Certificate, ...], at: datetime, status: IssuerStatus) -> IssuerRecord:
+    issuer_id = issuer_id_of(chain[0])
+    return IssuerRecord(
+        # The same on every node that has the file.
+        reference=issuer_id[:32],
+        issuer_id=issuer_id,
+        status=status,
+        key_type=key_type_of(chain[0]),
+        key_place=KeyPlace.FILES,
+        sealed_key=None,
+        token_uri=None,
+        public_key=None,
+        chain_pem=pem_of(*chain).decode(),
+        profile=None,
+        created_at=at,
+        activated_at=at if status is IssuerStatus.RETIRED else None,
+        retired_at=at if status is IssuerStatus.RETIRED else None,
+    )
+
+
+def key_type_of(certificate: x509.Certificate) -> str:
+    """Return the kind of the certificate's key by the names of the setting `ca_key_type`."""
+    public_key = certificate.public_key()
+    if isinstance(public_key, rsa.RSAPublicKey):
+        return f"rsa-{public_key.key_size}"
+    curve = public_key.curve.name if isinstance(public_key, ec.EllipticCurvePublicKey) else ""
+    return _KEY_TYPES_BY_CURVE.get(curve, "unknown")
+
+
+def sealed_key(sealer: SecretSealer, reference: str, private_key: PrivateKey) -> bytes:
+    """Return a key as it is stored in the database."""
+    return sealer.seal(dump_private_key(private_key, None), _sealing_name(reference))
+
+
+def unsealed_key(sealer: SecretSealer, reference: str, sealed: bytes) -> PrivateKey:
+    """Return a key from the database; raise ServiceUnavailable if it was sealed by another key or is damaged."""
+    return load_private_key(sealer.unseal(sealed, _sealing_name(reference)), None)
+
+
+def follow_on_disk(data_dir: Path, authorities: Authorities, known: KnownIssuers, at: datetime) -> None:
+    """Write device-ca.pem, and delete the keys of this directory that were destroyed; raise OSError."""
+    own = None if authorities.own_issuer is None else authorities.own_issuer.certificate
+    trusted = pem_of(*known.device_authorities(authorities.root, at))
+    write_where_different(data_dir / DEVICE_AUTHORITIES, trusted)
+    for each in known:
+        if each.record.key_place is KeyPlace.DESTROYED:
+            destroy_key_files(data_dir, own, each.chain[0])
+
+
+def _sealing_name(reference: str) -> str:
+    return f"issuer {reference}"

@@ -1,0 +1,1 @@
+"""Owns what a node publishes without authentication: revocation lists, OCSP and the log."""

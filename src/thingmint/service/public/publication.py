@@ -1,0 +1,141 @@
+"""Owns what a node publishes: who writes revocation lists and answers OCSP, and the servers on which anyone asks."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from thingmint.api.wire.errors import RequestTooLarge
+from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.identifiers import SerialNumber
+from thingmint.host.listening import Network
+from thingmint.host.proxied import TrustedProxies
+from thingmint.host.telemetry import Metrics
+from thingmint.issuance.authorities.issuing_ca import IssuingCA
+from thingmint.issuance.issuers import Issuers
+from thingmint.public.addresses import list_path
+from thingmint.public.application import MOST_REQUEST_BYTES, PublicApplication
+from thingmint.records.certificates.revocation_lists import ListName
+from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.revocation.published import PublishedLists
+from thingmint.registration.revocation.publisher import Publisher
+from thingmint.registration.revocation.responders import Responders
+from thingmint.registration.revocation.status import StatusService
+from thingmint.registration.revocation.terms import RevocationObserver, RevocationTerms, Revoker
+from thingmint.rest.answers import Answer
+from thingmint.rest.front import Front, Mounted, RequestLimits
+from thingmint.rest.http.limits import Limits
+from thingmint.rest.http.protocol.request_id import new_request_id
+from thingmint.rest.http.server import Server
+from thingmint.service.opening import Registry
+from thingmint.settings.address_forms import Address
+from thingmint.settings.config import Config
+
+_LIMITS = RequestLimits(body_bytes=MOST_REQUEST_BYTES, seconds=10.0)
+_TEXT = b"text/plain; charset=utf-8"
+# On SQLite, the process that holds the data directory is the only one that writes lists.
+_ONLY_NODE = "only node"
+
+_log = structlog.get_logger("thingmint")
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What keeps revocation lists up to date, and the application that gives them out."""
+
+    publisher: Publisher
+    application: PublicApplication
+
+    def mounted(self, prefixes: tuple[bytes, ...] = ()) -> Mounted:
+        """Return the application behind these prefixes, within its limits."""
+        return Mounted(self.application, _in_words, prefixes, _LIMITS)
+
+
+def publication_of(
+    registry: Registry, authority: RegistrationAuthority, lists: PublishedLists, observer: RevocationObserver
+) -> Publication:
+    """Return what publishes the revocations of this registry, idle."""
+    terms = _terms(registry.config)
+    root = _Root(registry)
+
+    def revokers() -> tuple[Revoker, ...]:
+        return (*(Revoker(ca) for ca in authority.issuers), root.revoker(authority.issuers))
+
+    responders = Responders(authority, registry.scope)
+    status = StatusService(authority, revokers, responders, terms, observer)
+    owner = _ONLY_NODE if registry.config.database_url is None else str(uuid.uuid4())
+    publisher = Publisher(authority, lists, revokers, terms, owner, status.forget, observer, _log.bind())
+    return Publication(publisher, PublicApplication(registry.clock, revokers, lists, status))
+
+
+def public_server(
+    publication: Publication,
+    address: Address,
+    max_connections: int,
+    proxies: Sequence[Network],
+    metrics: Metrics,
+    *,
+    shares_port: bool,
+) -> Server:
+    """Return a server of plain HTTP on an address of its own, which does not listen yet."""
+    return Server(
+        Front((publication.mounted(),), new_request_id),
+        host=address.host,
+        port=address.port,
+        ssl_context=None,
+        limits=Limits(max_connections=max_connections, max_requests=max_connections),
+        observe_turned_away=metrics.public_connections_turned_away,
+        shares_port=shares_port,
+        proxies=TrustedProxies(proxies, partial(metrics.proxy_headers_refused, "public")),
+    )
+
+
+def _terms(config: Config) -> RevocationTerms:
+    url = config.public_url
+
+    def address(name: ListName) -> str:
+        return f"{url}{list_path(name)}"
+
+    return RevocationTerms(
+        list_valid_for=timedelta(hours=config.crl_valid_hours),
+        response_valid_for=timedelta(minutes=config.ocsp_valid_minutes),
+        shows_holds=not config.crl_without_holds,
+        shard_entries=config.crl_shard_entries,
+        list_address=None if url is None else address,
+    )
+
+
+class _Root:
+    """The root as one that revokes: those who verify a whole chain ask for its list, too.
+
+    It signed the certificates of the issuers, which change while the service runs, and that of the service.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        authorities = registry.authorities
+        self._ca = IssuingCA(authorities.root, authorities.root_signer)
+        self._service = authorities.service.certificate
+        self._revokers: dict[tuple[str, ...], Revoker] = {}
+
+    def revoker(self, issuers: Issuers) -> Revoker:
+        """Return it as it is beside these issuers."""
+        ids = tuple([each.issuer_id for each in issuers])
+        found = self._revokers.get(ids)
+        if found is None:
+            below = (self._service, *(each.certificate for each in issuers))
+            signed = [SerialNumber(each.serial_number) for each in below if self._ca.has_signed(each)]
+            found = Revoker(self._ca, frozenset(signed))
+            self._revokers = {ids: found}
+        return found
+
+
+def _in_words(error: Exception) -> Answer:
+    """Return the answer to what the application could not answer itself."""
+    if isinstance(error, RequestTooLarge):
+        return Answer(413, b"The request is too large\n", _TEXT)
+    if isinstance(error, ServiceUnavailable):
+        return Answer(503, b"Try again later\n", _TEXT, ((b"retry-after", b"1"),))
+    return Answer(500, b"The request failed\n", _TEXT)

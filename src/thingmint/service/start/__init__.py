@@ -1,0 +1,1 @@
+"""Owns what a start needs before the registry opens: credentials, passphrases, roles, the choice of storage."""
