@@ -1,10 +1,10 @@
-"""Owns the answers of a set of policies to many requests of one connection; agrees with ``evaluate`` in every one.
+"""Owns the decisions of a set of policies about many requests of one connection. Each equals that of ``evaluate``.
 
-A shared subscription has two forms, and ``evaluate`` is asked about each: see `core.policies.shared_subscriptions`.
+The resource of a shared subscription has two forms, and each is decided: see `core.policies.shared_subscriptions`.
 
-What cannot change while the connection lasts is worked out once, when an action is asked for the first time: conditions
-are decided, variables are put in, and statements are sorted. Most connections ask for a few actions, and statements
-about others take no memory. A new attachment or a new policy version needs a new authorizer.
+The first request for an action computes what cannot change during the connection: it decides conditions, replaces
+variables and sorts statements. Most connections use a few actions, and statements about others take no memory.
+A new attachment or a new policy version needs a new authorizer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from thingmint.core.policies.shared_subscriptions import resource_forms
 from thingmint.core.policies.statements import Effect, PolicyStatement
 from thingmint.core.wildcards import Predicate
 
-# A device publishes to few topics; thousands of devices that do not must not fill the memory.
+# Most devices publish to few topics. The bound keeps thousands of other devices from filling the memory.
 MAX_REMEMBERED = 64
 
 _IMPLICIT_DENY = Decision(DecisionEffect.IMPLICIT_DENY)
@@ -47,16 +47,16 @@ class _Rules:
 
 
 class Authorizer:
-    """Says what the policies allow a connection to do."""
+    """Decides which requests of a connection the policies allow."""
 
     __slots__ = ("_bound", "_by_action", "_policies", "_remembered", "_request")
 
     def __init__(self, policies: Sequence[Policy], context: Mapping[str, tuple[str, ...]] | RequestContext) -> None:
-        """Bind the policies to the condition keys of the connection; raise LimitExceeded if they are too large."""
+        """Take the policies and the condition keys of a connection; raise LimitExceeded for too large policies."""
         ensure_weight_in_force(policies)
         self._policies = tuple(policies)
         self._request = context if isinstance(context, RequestContext) else RequestContext(context)
-        # By policy and statement; a statement may be about several actions.
+        # By policy and statement. A statement can list several actions.
         self._bound: dict[tuple[int, int], _Rule] = {}
         self._by_action: dict[str, _Rules] = {}
         self._remembered: dict[tuple[str, str], Decision] = {}
@@ -66,7 +66,7 @@ class Authorizer:
         return self.decide(action, resource).effect is DecisionEffect.ALLOWED
 
     def decide(self, action: str, resource: str) -> Decision:
-        """Return what the policies say about the action on the resource, and which statement says it."""
+        """Return the decision about the action on the resource, and the statement that decided."""
         request = (action, resource)
         decision = self._remembered.get(request)
         if decision is None:
@@ -77,7 +77,7 @@ class Authorizer:
         return decision
 
     def _rules_for(self, action: str) -> _Rules:
-        # Actions are words of the service, a handful; devices choose resources only.
+        # The service defines the few actions. Devices choose only resources.
         rules = self._by_action.get(action)
         if rules is None:
             folded = action.lower()
