@@ -1,11 +1,11 @@
-"""Owns the answers of a set of policies to many requests of one connection; agrees with ``evaluate`` in every one.
+"""Owns the decisions of a set of policies about many requests of one connection. Each equals that of ``evaluate``.
 
-A shared subscription has two forms, and ``evaluate`` is asked about each: see `core.policies.shared_subscriptions`.
+The resource of a shared subscription has two forms, and each is decided: see `core.policies.shared_subscriptions`.
 
-What cannot change while the connection lasts is worked out when an action is asked for the first time: conditions are
-decided, variables are put in, and statements are sorted. That is kept for the connections that asked last, because it
-takes kilobytes and most devices repeat requests, whose answers each connection remembers. A new attachment or a new
-policy version needs a new authorizer.
+The first request for an action computes what cannot change during the connection: it decides conditions, replaces
+variables and sorts statements. The result is kept for the connections that asked last, because it takes kilobytes, and
+most devices repeat requests, whose answers each connection remembers. A new attachment or a new policy version needs a
+new authorizer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from thingmint.core.policies.shared_subscriptions import resource_forms
 from thingmint.core.policies.statements import Effect, PolicyStatement
 from thingmint.core.wildcards import Predicate
 
-# A device publishes to few topics; thousands of devices that do not must not fill the memory.
+# Most devices publish to few topics. The bound keeps thousands of other devices from filling the memory.
 MAX_REMEMBERED = 64
 # So many actions of connections; an idle fleet is far larger than the part of it that asks for something new.
 _KEPT_RULES = 2048
@@ -53,12 +53,12 @@ class _Rules:
 
 
 class Authorizer:
-    """Says what the policies allow a connection to do."""
+    """Decides which requests of a connection the policies allow."""
 
     __slots__ = ("_policies", "_remembered", "_request")
 
     def __init__(self, policies: Sequence[Policy], context: Mapping[str, tuple[str, ...]] | RequestContext) -> None:
-        """Bind the policies to the condition keys of the connection; raise LimitExceeded if they are too large."""
+        """Take the policies and the condition keys of a connection; raise LimitExceeded for too large policies."""
         ensure_weight_in_force(policies)
         self._policies = tuple(policies)
         self._request = context if isinstance(context, RequestContext) else RequestContext(context)
@@ -69,7 +69,7 @@ class Authorizer:
         return self.decide(action, resource).effect is DecisionEffect.ALLOWED
 
     def decide(self, action: str, resource: str) -> Decision:
-        """Return what the policies say about the action on the resource, and which statement says it."""
+        """Return the decision about the action on the resource, and the statement that decided."""
         request = (action, resource)
         decision = self._remembered.get(request)
         if decision is None:
