@@ -1,4 +1,4 @@
-"""Owns the names of the commands and their flags; each command's work is in its own module."""
+"""Owns the names and flags of the commands. Other modules do the commands' work."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ from thingmint.cli.terminal.command_groups import CommandGroup
 from thingmint.cli.terminal.numbers import OrdinaryFloatRange
 from thingmint.core.certificates.revocation import GIVEN_BY_OPERATOR
 
-# 128 and the number of the signal.
+# 128 plus the number of SIGINT.
 _INTERRUPTED = 130
 
 
 class _Commands(CommandGroup):
-    """Ends an interrupted command as shells expect it, also before the command has an own way to end."""
+    """Ends an interrupted command with the exit code that shells expect, also while the command is still starting."""
 
     group_class = CommandGroup
     headings: ClassVar[Mapping[str, Sequence[str]]] = {

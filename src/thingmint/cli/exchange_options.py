@@ -1,4 +1,4 @@
-"""Owns the names and flags of `thingmint import` and `thingmint export`; their work is in `exchange`."""
+"""Owns the names and flags of `thingmint import` and `thingmint export`. `exchange` does the work."""
 
 from pathlib import Path
 from typing import Any

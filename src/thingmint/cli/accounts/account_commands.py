@@ -1,4 +1,4 @@
-"""Owns the names and flags of the commands on accounts and of the test mode's; each command's work is elsewhere."""
+"""Owns the names and flags of the commands for accounts and the test mode. Other modules do the commands' work."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Owns the names of `backup` and `restore` and their flags; each command's work is in its own module."""
+"""Owns the names and flags of `backup` and `restore`. Other modules do the commands' work."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Owns the names and flags of `thingmint issuer …`; each command's work is in its own module."""
+"""Owns the names and flags of `thingmint issuer …`. Other modules do the commands' work."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Owns the names of the log's commands and their flags; each command's work is in `command`."""
+"""Owns the names and flags of the log's commands. `command` does their work."""
 
 from pathlib import Path
 
