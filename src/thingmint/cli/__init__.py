@@ -1,4 +1,4 @@
-"""Owns the command line. Each command imports its modules when it runs, so that `--help` and `env` start fast."""
+"""Owns the command line, whose commands import their modules when they run, so that `--help` and `env` start fast."""
 
 from thingmint.cli.commands import main
 

@@ -1,6 +1,6 @@
-"""Owns the messages and operations of accounts; rules: `registration.access.accounts`.
+"""Owns the messages and operations of accounts. Their rules are in `registration.access.accounts`.
 
-AWS IoT has no such operations. They are for callers of the service's own account, whose policies allow them.
+AWS IoT has no such operations. Callers of the service's own account may use them if their policies allow it.
 """
 
 import os
@@ -30,7 +30,7 @@ _RETAINED_TOGETHER = 100
 
 @dataclass(frozen=True, slots=True)
 class Administration:
-    """The registry of all accounts and their devices, and which account administers them."""
+    """The registry of all accounts and their devices, and the account that administers them."""
 
     authority: RegistrationAuthority
     data_plane: OperatorDataPlane
@@ -44,7 +44,7 @@ class Administration:
 
 
 def named_account(scope: Scope, request: RawRequest) -> str:
-    """Name the account that the path names, as a resource of the service's own account."""
+    """Return the account in the path as a resource of the service's own account."""
     return account_arn(scope, AccountId(request.labels["account"]))
 
 
@@ -158,16 +158,16 @@ async def create_account_access_key(
 
 
 async def forget_retained(data_plane: OperatorDataPlane, scope: Scope) -> None:
-    """Remove the account's retained messages from the broker of this node, if the account has a place there."""
+    """Remove the account's retained messages from the broker of this node, if this broker serves the account."""
     try:
         edge, after = data_plane.edge_of(scope), ""
         while found := edge.retained_after(after, _RETAINED_TOGETHER):
             for each in found:
-                # MQTT 5, 3.3.1.3: an empty retained message removes the one that there is.
+                # MQTT 5, 3.3.1.3: an empty retained message removes the topic's retained message.
                 await edge.publish(DeviceMessage(each.topic, b"", retain=True))
             after = found[-1].topic
     except InvalidRequest:
-        # A broker elsewhere keeps its messages to itself, or serves another account.
+        # An external broker does not list its retained messages, or serves another account.
         return
 
 

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of users' own CA certificates; their meaning is in `registration`."""
+"""Owns the messages and operations of users' own CA certificates. Their rules are in `registration`."""
 
 from typing import Annotated, TypeAlias
 

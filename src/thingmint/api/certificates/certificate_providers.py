@@ -1,4 +1,4 @@
-"""Owns the messages and operations of certificate providers; what they mean is decided in `registration`."""
+"""Owns the messages and operations of certificate providers. Their rules are in `registration`."""
 
 from typing import Annotated, TypeAlias
 

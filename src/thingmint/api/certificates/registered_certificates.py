@@ -1,4 +1,4 @@
-"""Owns the operations that register certificates of others; what they mean is decided in `registration`."""
+"""Owns the operations that register certificates of other CAs. Their rules are in `registration`."""
 
 from typing import Annotated
 
@@ -45,7 +45,7 @@ def _status(request: RegisterCertificateRequest) -> CertificateStatus:
     active = bool(request.set_as_active)
     if request.status is None:
         return CertificateStatus.ACTIVE if active else CertificateStatus.INACTIVE
-    # A certificate's status must not be guessed.
+    # If the two members contradict each other, the request is refused: the status must not be guessed.
     if active and request.status is not CertificateStatus.ACTIVE:
         raise InvalidRequest(f"setAsActive contradicts the status {request.status}")
     return request.status

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of transfers between accounts; rules: `registration.certificates.transfers`."""
+"""Owns the messages and operations of certificate transfers, with rules in `registration.certificates.transfers`."""
 
 from typing import Annotated, TypeAlias
 

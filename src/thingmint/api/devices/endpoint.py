@@ -1,4 +1,4 @@
-"""Owns DescribeEndpoint: one address for every kind of endpoint that is served."""
+"""Owns DescribeEndpoint, which returns one address for every endpoint type that is served."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from thingmint.api.wire.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 
-# The types that the service model's documentation of DescribeEndpoint names.
+# The endpoint types in the service model's documentation of DescribeEndpoint.
 _SERVED = frozenset({"iot:Data", "iot:Data-ATS", "iot:Data-Beta"})
 _NOT_SERVED = frozenset({"iot:CredentialProvider", "iot:Jobs"})
 

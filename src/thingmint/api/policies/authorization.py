@@ -1,4 +1,4 @@
-"""Owns the messages and operation that try policies out; rules: `registration.policies.device_authorization`."""
+"""Owns TestAuthorization and its messages. The rules are in `registration.policies.device_authorization`."""
 
 from collections.abc import Iterable
 from typing import Annotated

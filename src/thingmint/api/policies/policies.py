@@ -1,4 +1,4 @@
-"""Owns the messages and operations of policies and their versions; rules: `registration.policies.policies`."""
+"""Owns the messages and operations of policies and their versions, with rules in `registration.policies.policies`."""
 
 from typing import Annotated, TypeAlias
 
@@ -108,7 +108,7 @@ async def list_policies(
 
 
 def policy_entry(summary: PolicySummary) -> PolicyEntry:
-    """Return what lists tell of a policy."""
+    """Return the policy's entry in a list."""
     return PolicyEntry(policy_name=summary.name, policy_arn=summary.arn)
 
 

@@ -1,6 +1,6 @@
-"""Owns the messages and operations that attach policies; rules: `registration.policies.policy_attachments`.
+"""Owns the messages and operations that attach policies. Their rules are in `registration.policies.policy_attachments`.
 
-The operations on principals are those of AWS's first years; SDKs still call them.
+The operations on principals are deprecated at AWS, but SDKs still call them.
 """
 
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of provisioning templates; what they mean is decided in `registration`."""
+"""Owns the messages and operations of provisioning templates. Their rules are in `registration`."""
 
 from typing import Annotated, TypeAlias
 

@@ -1,4 +1,4 @@
-"""Owns the message and operation of RegisterThing over HTTP; rules: `registration.provisioning.provisioning`."""
+"""Owns RegisterThing over HTTP and its messages. The rules are in `registration.provisioning.provisioning`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -51,9 +51,9 @@ async def register_thing(
 
 
 def registration_steps(scope: Scope, raw: RawRequest) -> Sequence[Permission]:
-    """Name what the template would do for the caller: none of it may be denied, and none must be allowed by itself.
+    """Return the actions of the template's steps: policies must not deny any of them, and need not allow them.
 
-    A request that makes no plan is refused when it is carried out, also if policies allow it.
+    A request without a valid plan has no steps here; it is refused later, when it is carried out.
     """
     body = raw.unchecked_members
     text, parameters = body.get("templateBody"), body.get("parameters") or {}

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of bulk registrations; rules: `registration.provisioning.bulk`."""
+"""Owns the messages and operations of bulk registrations. Their rules are in `registration.provisioning.bulk`."""
 
 from typing import Annotated, TypeAlias
 
@@ -138,7 +138,7 @@ async def list_thing_registration_task_reports(
     The file grows while the task runs.
     """
     listing = Listing("ListThingRegistrationTaskReports", caller.scope, filters=(request.task_id, request.report_type))
-    # Asked for its refusal alone: no marker of this list was ever given out.
+    # Called only to refuse markers: this list never returns one.
     listing.page_request(request.max_results, request.next_token)
     links = await bulk.reports(authority, caller, request.task_id, request.report_type)
     return ListThingRegistrationTaskReportsResponse(resource_links=list(links), report_type=request.report_type)

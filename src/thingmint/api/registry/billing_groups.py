@@ -1,4 +1,4 @@
-"""Owns the messages and operations of billing groups; rules: `registration.registry.billing_groups`."""
+"""Owns the messages and operations of billing groups. Their rules are in `registration.registry.billing_groups`."""
 
 from typing import Annotated
 
@@ -98,7 +98,7 @@ async def update_billing_group(
 ) -> UpdateBillingGroupResponse:
     """Give a billing group this description, and none where it is left out."""
     name = parse_billing_group_name(request.billing_group_name)
-    # Terraform and CloudFormation send the properties as all that shall be.
+    # Terraform and CloudFormation send the complete properties, so an absent description removes the present one.
     description = request.billing_group_properties.billing_group_description or ""
     wanted = GroupUpdate(description, expected_version=request.expected_version)
     group = await billing_groups.update(authority, caller, name, wanted)

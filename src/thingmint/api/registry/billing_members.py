@@ -1,4 +1,4 @@
-"""Owns the messages and operations of the things in billing groups; rules: `registration.registry.billing_members`."""
+"""Owns the messages and operations of billing groups' things, with rules in `registration.registry.billing_members`."""
 
 from typing import Annotated
 

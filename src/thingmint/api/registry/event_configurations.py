@@ -1,4 +1,4 @@
-"""Owns the messages and operations of event configurations; who tells of events is elsewhere."""
+"""Owns the messages and operations of event configurations. Does not publish events."""
 
 from typing import Annotated
 
@@ -49,6 +49,6 @@ async def update_event_configurations(
 ) -> None:
     """Switch types of events on and off; what the request does not speak of stays as it is."""
     wanted = request.event_configurations or {}
-    # AWS's SDK for Go, and so Terraform, writes a false as nothing at all.
+    # AWS's SDK for Go, and so Terraform, omits a member whose value is false.
     switched = {each: bool(setting.enabled) for each, setting in wanted.items()}
     await event_configurations.update(authority, caller, switched)

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of role aliases; rules: `registration.registry.role_aliases`."""
+"""Owns the messages and operations of role aliases. Their rules are in `registration.registry.role_aliases`."""
 
 from typing import Annotated, TypeAlias
 

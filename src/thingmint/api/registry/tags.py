@@ -1,4 +1,4 @@
-"""Owns the messages and operations of tags; which resources have some, and how many, is decided in `registration`."""
+"""Owns the messages and operations of tags. `registration` decides which resources may have tags, and how many."""
 
 import re
 from typing import Annotated
@@ -14,7 +14,7 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.registry import things
 
 _ARN = re.compile(r"arn:[\w-]+:[\w-]+:[\w-]*:[0-9]*:[^\0]+", re.ASCII)
-# Ids are looked up in lower case: no other spelling escapes a Deny.
+# Ids are changed to lower case, so that a Deny cannot be evaded by another spelling.
 _ID_IN_ARN = re.compile(r":(?:ca)?cert/.*", re.DOTALL)
 
 
@@ -65,7 +65,7 @@ async def list_tags_for_resource(
 
 
 async def _is_untagged(authority: RegistrationAuthority, caller: Caller, arn: str) -> bool:
-    """Return whether the ARN's kind has no tags; raise ResourceNotFound if so and there is no such resource."""
+    """Return whether this kind of resource has no tags; raise ResourceNotFound if so and it does not exist."""
     certificate, thing = iot_arn(caller.scope, "cert/"), iot_arn(caller.scope, "thing/")
     if arn.startswith(certificate):
         await certificates.describe(authority, caller, parse_certificate_id(arn.removeprefix(certificate)))
@@ -88,12 +88,12 @@ def _named(arn: object) -> str:
 
 
 def resource_in_query(scope: Scope, request: RawRequest) -> str:
-    """Name the resource of the query, or every resource."""
+    """Return the resource in the query, or every resource."""
     del scope
     return _named(request.first("resourceArn"))
 
 
 def resource_in_body(scope: Scope, request: RawRequest) -> str:
-    """Name the resource of the body, or every resource."""
+    """Return the resource in the body, or every resource."""
     del scope
     return _named(request.unchecked_members.get("resourceArn"))

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of thing groups; rules: `registration.registry.thing_groups`."""
+"""Owns the messages and operations of thing groups. Their rules are in `registration.registry.thing_groups`."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -23,7 +23,7 @@ from thingmint.registration.registry import thing_groups
 
 
 class DynamicGroupStatus(StrEnum):
-    """How far a dynamic group is; Thingmint has static groups only, which have no status."""
+    """The status of a dynamic group; Thingmint has only static groups, which have no status."""
 
     ACTIVE = "ACTIVE"
     BUILDING = "BUILDING"
@@ -87,7 +87,7 @@ class DescribeThingGroupResponse(Message, frozen=True, kw_only=True):
     version: int
     thing_group_properties: ThingGroupProperties
     thing_group_metadata: ThingGroupMetadata
-    # What only dynamic groups have.
+    # Only dynamic groups have these members.
     index_name: str | None = None
     query_string: str | None = None
     query_version: str | None = None
@@ -183,7 +183,7 @@ async def list_thing_groups(
 
 
 def group_reference(scope: Scope, name: ThingGroupName) -> GroupNameAndArn:
-    """Return how lists tell of a thing group."""
+    """Return the thing group's entry in a list."""
     return GroupNameAndArn(group_name=name, group_arn=thing_group_arn(scope, name))
 
 

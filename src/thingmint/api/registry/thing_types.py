@@ -1,4 +1,4 @@
-"""Owns the messages and operations of thing types; what they mean is decided in `registration.registry.thing_types`."""
+"""Owns the messages and operations of thing types. Their rules are in `registration.registry.thing_types`."""
 
 from typing import Annotated
 
@@ -72,7 +72,7 @@ class DescribeThingTypeRequest(Message, frozen=True, kw_only=True):
 
 
 class ThingTypeMetadata(Message, frozen=True, kw_only=True):
-    # False is told, too: absent members are those that are None.
+    # False is encoded, too; only members that are None are omitted.
     deprecated: bool
     deprecation_date: Timestamp | None = None
     creation_date: Timestamp

@@ -1,4 +1,4 @@
-"""Owns the operations of the test mode: move the clock, empty the registry, fill it from a list of operations."""
+"""Owns the operations of the test mode, which move the clock, empty the registry, and fill it from a seed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ class ClockOfTests(Clock, Protocol):
     """A clock that tests move."""
 
     def advance(self, by: timedelta) -> None:
-        """Tell another time from now on; raise InvalidRequest for one that is too far away."""
+        """Move the clock; raise InvalidRequest if it would be too far from the machine's."""
         ...
 
     def set_right(self) -> None:
-        """Tell the machine's time again."""
+        """Reset the clock to the machine's time."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What the test mode works with."""
+    """The backend of the test mode's operations."""
 
     administration: Administration
     clock: ClockOfTests
