@@ -117,9 +117,9 @@ class DeleteAccountResponse(Message, frozen=True, kw_only=True):
 async def delete_account(
     administration: Administration, caller: Caller, request: DeleteAccountRequest
 ) -> DeleteAccountResponse:
-    """Delete an account with all that it has; its keys end at once, its devices are disconnected.
+    """Delete an account with all its resources; its access keys end at once, and its devices are disconnected.
 
-    Call it again if the answer was lost: what is left is removed.
+    Call it again if the answer was lost: it removes the rest.
     """
     administration.require_own(caller)
     authority, account = administration.authority, AccountId(request.account)
@@ -138,7 +138,7 @@ class CreateAccountAccessKeyRequest(Message, frozen=True, kw_only=True):
 async def create_account_access_key(
     administration: Administration, caller: Caller, request: CreateAccountAccessKeyRequest
 ) -> NewKey:
-    """Answer with an access key that a policy binds, in an account that has one already."""
+    """Answer with a new access key, restricted by a policy, in an account that has one already."""
     administration.require_own(caller)
     authority, seconds = administration.authority, request.expires_in_seconds
     owner = replace(caller, account=AccountId(request.account))

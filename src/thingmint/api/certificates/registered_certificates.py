@@ -31,7 +31,7 @@ class RegisterCertificateResponse(Message, frozen=True, kw_only=True):
 async def register_certificate(
     authority: RegistrationAuthority, caller: Caller, request: RegisterCertificateRequest
 ) -> RegisterCertificateResponse:
-    """Answer with the identifiers of a certificate that is registered with its CA now.
+    """Register a certificate with its CA and answer with its identifiers.
 
     The CA that signed it must be registered and ACTIVE; the status is ACTIVE, INACTIVE or REVOKED.
     """
@@ -59,7 +59,7 @@ class RegisterCertificateWithoutCARequest(Message, frozen=True, kw_only=True):
 async def register_certificate_without_ca(
     authority: RegistrationAuthority, caller: Caller, request: RegisterCertificateWithoutCARequest
 ) -> RegisterCertificateResponse:
-    """Answer with the identifiers of a certificate that is registered now in SNI_ONLY mode, any issuer allowed."""
+    """Register a certificate of any issuer in SNI_ONLY mode and answer with its identifiers."""
     registered = await registered_certificates.register_without_ca(
         authority, caller, request.certificate_pem, request.status or CertificateStatus.INACTIVE
     )
@@ -83,7 +83,7 @@ async def list_certificates_by_ca(
 ) -> ListCertificatesByCAResponse:
     """Answer with a page of the certificates that were registered with the CA, newest first unless asked otherwise.
 
-    Those of a CA certificate that was deleted are listed, too.
+    Certificates of a deleted CA certificate are listed, too.
     """
     ca_certificate_id = parse_certificate_id(request.ca_certificate_id)
     ascending = bool(request.ascending_order)

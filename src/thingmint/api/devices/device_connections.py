@@ -60,7 +60,7 @@ class GetConnectionResponse(Message, frozen=True, kw_only=True):
 
 
 async def get_connection(devices: Devices, caller: Caller, request: GetConnectionRequest) -> GetConnectionResponse:
-    """Answer with what is known of a connection; raise ResourceNotFound if the client is not connected."""
+    """Answer with the facts of a connection; raise ResourceNotFound if the client is not connected."""
     found = await devices.edge_of(caller.scope).connection(request.client_id)
     if found is None:
         raise ResourceNotFound(_NOT_CONNECTED)

@@ -67,7 +67,7 @@ class PublishRequest(WithProperties, frozen=True, kw_only=True):
 
 
 async def publish(devices: Devices, caller: Caller, request: PublishRequest) -> None:
-    """Publish a message; an empty one that is retained ends the retention of the topic's."""
+    """Publish a message; an empty retained message removes the topic's retained message."""
     edge, expiry = devices.edge_of(caller.scope), request.message_expiry
     if len(request.payload) > MAX_PAYLOAD_BYTES:
         raise InvalidRequest(f"The payload is longer than {MAX_PAYLOAD_BYTES} bytes")
@@ -133,7 +133,7 @@ class ListRetainedMessagesResponse(Message, frozen=True, kw_only=True):
 async def list_retained_messages(
     devices: Devices, caller: Caller, request: ListRetainedMessagesRequest
 ) -> ListRetainedMessagesResponse:
-    """Answer with a page of retained messages by topic, without what is in them."""
+    """Answer with a page of retained messages by topic, without their payloads."""
     listing = Listing("ListRetainedMessages", caller.scope, ascending=True)
     page = listing.page_request(request.max_results, request.next_token)
     after = "" if page.after is None else page.after.text

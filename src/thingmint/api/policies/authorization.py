@@ -62,7 +62,7 @@ class TestAuthorizationResponse(Message, frozen=True, kw_only=True):
 async def test_authorization(
     authority: RegistrationAuthority, caller: Caller, request: TestAuthorizationRequest
 ) -> TestAuthorizationResponse:
-    """Answer with what a principal's policies would say to each request.
+    """Answer with the decision of a principal's policies on each request.
 
     The thing is the one that ``clientId`` connects as; ten policies may be added.
     """

@@ -38,10 +38,9 @@ class RegisterThingResponse(Message, frozen=True, kw_only=True):
 async def register_thing(
     authority: RegistrationAuthority, caller: Caller, request: RegisterThingRequest
 ) -> RegisterThingResponse:
-    """Answer with the ARNs of what the template came to, and the certificate if it has one.
+    """Answer with the ARNs of the template's resources, and the certificate if it has one.
 
-    All of the template or nothing, and no step that the caller's policies deny; the same request with a certificate
-    that is there already changes nothing.
+    Atomic; refused if the caller's policies deny a step. The same request with an existing certificate changes nothing.
     """
     done = await provisioning.register_thing(authority, caller, request.template_body, request.parameters or {})
     return RegisterThingResponse(

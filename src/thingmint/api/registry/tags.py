@@ -24,7 +24,7 @@ class TagResourceRequest(Message, frozen=True, kw_only=True):
 
 
 async def tag_resource(authority: RegistrationAuthority, caller: Caller, request: TagResourceRequest) -> None:
-    """Give a resource tags besides those that it has: at most 50, with keys that do not start with ``aws:``."""
+    """Add tags to a resource: at most 50 in all, with keys that do not start with ``aws:``."""
     _ensure_arn(request.resource_arn)
     await tags.tag(authority, caller, request.resource_arn, tags_of(request.tags))
 
@@ -35,7 +35,7 @@ class UntagResourceRequest(Message, frozen=True, kw_only=True):
 
 
 async def untag_resource(authority: RegistrationAuthority, caller: Caller, request: UntagResourceRequest) -> None:
-    """Take tags from a resource; keys that it has not change nothing."""
+    """Remove tags from a resource; keys that it does not have are ignored."""
     _ensure_arn(request.resource_arn)
     await tags.untag(authority, caller, request.resource_arn, request.tag_keys)
 
@@ -53,7 +53,7 @@ class ListTagsForResourceResponse(Message, frozen=True, kw_only=True):
 async def list_tags_for_resource(
     authority: RegistrationAuthority, caller: Caller, request: ListTagsForResourceRequest
 ) -> ListTagsForResourceResponse:
-    """Answer with all tags of a resource: certificates and things have none, others so few that they fit in a page."""
+    """Answer with all tags of a resource in one page; certificates and things have none."""
     arn = request.resource_arn
     _ensure_arn(arn)
     if request.next_token is not None:

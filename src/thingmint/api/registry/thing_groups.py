@@ -51,7 +51,7 @@ class CreateThingGroupResponse(Message, frozen=True, kw_only=True):
 async def create_thing_group(
     authority: RegistrationAuthority, caller: Caller, request: CreateThingGroupRequest
 ) -> CreateThingGroupResponse:
-    """Create a static thing group, or answer as before if one was created in the same words.
+    """Create a static thing group, or answer as before if one was created with the same request.
 
     7 levels, 100 direct children.
     """
@@ -122,9 +122,9 @@ class UpdateThingGroupResponse(Message, frozen=True, kw_only=True):
 async def update_thing_group(
     authority: RegistrationAuthority, caller: Caller, request: UpdateThingGroupRequest
 ) -> UpdateThingGroupResponse:
-    """Give a thing group this description and these attributes, and none where they are left out.
+    """Set the description and the attributes of a thing group; remove those that the request does not contain.
 
-    Terraform and CloudFormation send the properties as all that shall be.
+    Terraform and CloudFormation send the complete properties.
     """
     properties = request.thing_group_properties
     wanted = GroupUpdate(
@@ -144,7 +144,7 @@ class DeleteThingGroupRequest(Message, frozen=True, kw_only=True):
 async def delete_thing_group(
     authority: RegistrationAuthority, caller: Caller, request: DeleteThingGroupRequest
 ) -> None:
-    """Delete a thing group without children, if there is one; its things leave it, its policies are detached."""
+    """Delete a thing group without children, if it exists; its things leave it, and its policies are detached."""
     name = parse_thing_group_name(request.thing_group_name)
     await thing_groups.delete(authority, caller, name, request.expected_version)
 

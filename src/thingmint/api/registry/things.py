@@ -38,7 +38,7 @@ class CreateThingResponse(Message, frozen=True, kw_only=True):
 async def create_thing(
     authority: RegistrationAuthority, caller: Caller, request: CreateThingRequest
 ) -> CreateThingResponse:
-    """Create a thing, or answer as before if one was created in the same words.
+    """Create a thing, or answer as before if one was created with the same request.
 
     3 attributes without a type, 50 with one.
     """
@@ -113,7 +113,7 @@ class DeleteThingRequest(Message, frozen=True, kw_only=True):
 
 
 async def delete_thing(authority: RegistrationAuthority, caller: Caller, request: DeleteThingRequest) -> None:
-    """Delete a thing, if there is one, while no principal is attached to it."""
+    """Delete a thing, if it exists; refused while a principal is attached to it."""
     await things.delete(authority, caller, parse_thing_name(request.thing_name), request.expected_version)
 
 

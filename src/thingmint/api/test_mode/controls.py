@@ -53,9 +53,9 @@ class MoveClockResponse(Message, frozen=True, kw_only=True):
 
 
 async def move_clock(controls: Controls, caller: Caller, request: MoveClockRequest) -> MoveClockResponse:
-    """Move the service's clock, after setting it right if asked to, and answer with its time.
+    """Move the service's clock, and first reset it if the request says so; answer with its time.
 
-    Signatures and the server's certificate go by the machine's clock as before.
+    Signatures and the server's certificate still use the machine's clock.
     """
     controls.administration.require_own(caller)
     if request.set_right:
@@ -74,7 +74,7 @@ class ResetResponse(Message, frozen=True, kw_only=True, omit_defaults=False):
 
 
 async def reset(controls: Controls, caller: Caller, request: ResetRequest) -> ResetResponse:
-    """Delete every other account, empty the caller's own one but for its access keys, and set the clock right."""
+    """Delete all other accounts, empty the caller's own except its access keys, and reset the clock."""
     del request
     administration = controls.administration
     administration.require_own(caller)
@@ -108,7 +108,7 @@ class SeedResponse(Message, frozen=True, kw_only=True):
 
 
 async def seed(controls: Controls, caller: Caller, request: SeedRequest) -> SeedResponse:
-    """Carry out the operations of a seed in order and answer with their outputs; the first that fails ends it."""
+    """Carry out the operations of a seed in order and answer with their outputs; the first failure ends it."""
     controls.administration.require_own(caller)
     steps = read_seed(request.document, caller.account, controls.seeding.operations)
     return SeedResponse(outputs=await controls.seeding.carry_out(steps, caller))
