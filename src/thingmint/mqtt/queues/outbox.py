@@ -6,6 +6,7 @@ connection. Independent of the filters that a message matched.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from thingmint.mqtt.codec.shared_publish import SharedPublish
@@ -27,7 +28,9 @@ class Surroundings:
     by_size: "SizeClasses[Outbox]"
     """The outboxes that are large, by size."""
     large: int
-    """From this many bytes on, a queue is large."""
+    """From this many bytes on, at least one, a queue is large."""
+    became_large: "Callable[[Outbox], None]"
+    """Called when a queue becomes large."""
 
 
 class Outbox:
@@ -83,6 +86,11 @@ class Outbox:
         """Whether this client's limits are reached."""
         limits = self._around.limits
         return self.size >= limits.queued_bytes or len(self._waiting or ()) >= limits.queued_messages
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is one of the queues that may be the reason why room is short."""
+        return self._is_placed
 
     @property
     def may_be_sent_at_once(self) -> bool:
@@ -318,8 +326,10 @@ class Outbox:
         self.size += size
         # Only large queues are ever asked to drop messages, and most queues are never large.
         if self.size >= self._around.large or self._is_placed:
-            self._is_placed = self.size >= self._around.large
+            was_placed, self._is_placed = self._is_placed, self.size >= self._around.large
             self._around.by_size.place(self, self.size if self._is_placed else 0)
+            if self._is_placed and not was_placed:
+                self._around.became_large(self)
 
     def _free_id(self) -> int:
         # The loop ends, because there are far more identifiers than messages in flight.
