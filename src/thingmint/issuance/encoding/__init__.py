@@ -1,1 +1,1 @@
-"""Owns the encodings DER and PEM. Does not interpret their content."""
+"""Owns the encodings DER and PEM, without the meaning of their content."""

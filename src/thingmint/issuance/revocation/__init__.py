@@ -1,1 +1,1 @@
-"""Owns the encoding and signing of CRLs and OCSP responses. Does no I/O."""
+"""Owns the encoding and signing of CRLs and OCSP responses, without I/O."""
