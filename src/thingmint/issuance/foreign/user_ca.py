@@ -50,7 +50,7 @@ def ensure_ca(certificate: ForeignCertificate) -> None:
 
 
 def lacks_cert_sign(certificate: ForeignCertificate) -> bool:
-    """Return whether the CA certificate has a key usage without keyCertSign, against RFC 5280, 4.2.1.3."""
+    """Return whether the CA certificate has a key usage without keyCertSign, which RFC 5280, 4.2.1.3 forbids."""
     usage = value_of(extensions_of(certificate), x509.KeyUsage)
     return usage is not None and not usage.key_cert_sign
 
