@@ -59,9 +59,9 @@ class LocalBroker:
         self._due: DueTimes[Session] = DueTimes()
         self._replays = Replays(limits.replayed_per_second)
         self._offline = Part(rooms.offline_sessions, self._end_longest_away)
-        self._flow = MessageFlow(limits, rooms, self._sessions, self._counters, self._end_connection)
+        self._stuck = StuckClients(limits.stuck_seconds, self._counters, self._end_connection)
+        self._flow = MessageFlow(limits, rooms, self._sessions, self._counters, self._end_connection, self._stuck)
         self._subscribing = Subscribing(self._flow, self._counters)
-        self._stuck = StuckClients(self._flow, limits.stuck_seconds, self._counters, self._end_connection)
         self._sweep_at = 0.0
 
     @property
@@ -110,6 +110,8 @@ class LocalBroker:
         # A will that waited for the client's return is not published (MQTT-3.1.3-9).
         self._drop_will(session)
         session.begin(connection, self._limits.session_expiry(connect), now)
+        if session.outbox.is_large:
+            self._stuck.watch(session)
         if will is not None and connect.will is not None:
             session.will, session.will_delay = will, connect.will.properties.will_delay_interval or 0
             session.will_right = connection.will_right
@@ -163,7 +165,7 @@ class LocalBroker:
                 return False
         if not self._replays.advance(now, is_over):
             return False
-        if not self._stuck.advance(now, self._sessions.values(), is_over):
+        if not self._stuck.advance(now, is_over):
             return False
         if now >= self._sweep_at:
             # What has expired is not sent: it only takes room, that of other accounts as well.
@@ -241,7 +243,7 @@ class LocalBroker:
             self._drop_will(session)
         session.leave(now)
         self._replays.end(session)
-        self._flow.overflowing.pop(session, None)
+        self._stuck.forget(session)
         if not session.expiry:
             self._end(session, now)
             return

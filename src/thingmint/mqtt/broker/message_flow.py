@@ -14,6 +14,7 @@ from thingmint.mqtt.broker.fan_out import FanOut, Given, refused
 from thingmint.mqtt.broker.retained import RetainedMessages
 from thingmint.mqtt.broker.router import MemberReadiness, Receivers, TopicRouter
 from thingmint.mqtt.broker.session import Session
+from thingmint.mqtt.broker.stuck import StuckClients
 from thingmint.mqtt.codec.packets import ProtocolVersion, QoS
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
@@ -40,23 +41,21 @@ class MessageFlow:
         sessions: Mapping[str, Session],
         counters: Counters,
         end_connection: Callable[[Session, ReasonCode], None],
+        stuck: StuckClients,
     ) -> None:
         self._sessions = sessions
         self._counters = counters
         self._end_connection = end_connection
+        self._stuck = stuck
         self.memory = AccountMemory(Part(rooms.queued_bytes, self._give_up), Part(rooms.retained_bytes))
         self.router = TopicRouter()
         self.retained = RetainedMessages(limits, self.memory)
         self._by_size: SizeClasses[Outbox] = SizeClasses()
-        large = rooms.queued_bytes.total // _SMALL_QUEUES
-        self._around = Surroundings(limits, self.memory, counters, self._by_size, large)
+        large = max(1, rooms.queued_bytes.total // _SMALL_QUEUES)
+        self._around = Surroundings(limits, self.memory, counters, self._by_size, large, self._became_large)
         self._owner_of: MutableMapping[Outbox, Session] = {}
         self.running = 0
         """How many messages are on their way to their receivers."""
-        self.overflowing: dict[Session, None] = {}
-        """Connected sessions that have lost a message by their own bounds."""
-        self.was_short = False
-        """Whether a message was refused because room was short."""
 
     def new_outbox(self) -> Outbox:
         """Return the queue of a session to come; ``own`` says whose it is."""
@@ -72,7 +71,7 @@ class MessageFlow:
         if count:
             self._counters.lost(Loss.SESSION_ENDED, count)
         del self._owner_of[session.outbox]
-        self.overflowing.pop(session, None)
+        self._stuck.forget(session)
 
     def begin(self, message: KeptMessage, publisher: str | None, version: ProtocolVersion | None, now: float) -> FanOut:
         """Take or refuse a message; what is returned still has to be run, unless it is done.
@@ -87,7 +86,7 @@ class MessageFlow:
         is_kept = publish.retain and bool(publish.payload)
         if stored and not self._make_room_for(message, receivers, stored, now, is_kept=is_kept):
             self._counters.lost(Loss.PUBLISH_WITHOUT_ROOM)
-            self.was_short = True
+            self._stuck.room_is_short()
             return refused(message, ReasonCode.QUOTA_EXCEEDED)
         if publish.retain and not self._retain(message, now):
             self._counters.lost(Loss.RETAINED_WITHOUT_ROOM)
@@ -180,8 +179,7 @@ class MessageFlow:
         outbox = session.outbox
         if outbox.is_full:
             self._counters.lost(Loss.QUEUE_FULL)
-            if session.connection is not None:
-                self.overflowing[session] = None
+            self._stuck.watch(session)
             return Given.NO_ROOM
         is_reserved = fan_out.reserved > 0
         fan_out.reserved -= is_reserved
@@ -233,6 +231,9 @@ class MessageFlow:
             # MQTT 5 can tell the publisher. 3.1.1 could only end its connection, and it is not the publisher's fault.
             self._counters.lost(Loss.PUBLISH_QUEUES_FULL)
             fan_out.code = ReasonCode.QUOTA_EXCEEDED
+
+    def _became_large(self, outbox: Outbox) -> None:
+        self._stuck.watch(self._owner_of[outbox])
 
     def _give_up(self, now: float) -> bool:
         del now

@@ -6,6 +6,7 @@ lasts. Nothing here knows which filter a message matched.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from thingmint.mqtt.codec.shared_publish import SharedPublish
@@ -27,7 +28,9 @@ class Surroundings:
     by_size: "SizeClasses[Outbox]"
     """The large ones."""
     large: int
-    """So many bytes make a queue a large one."""
+    """So many bytes make a queue a large one; at least one."""
+    became_large: "Callable[[Outbox], None]"
+    """Told when a queue becomes a large one."""
 
 
 class Outbox:
@@ -83,6 +86,11 @@ class Outbox:
         """Whether this client's own bounds are reached."""
         limits = self._around.limits
         return self.size >= limits.queued_bytes or len(self._waiting or ()) >= limits.queued_messages
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is one of the queues that may be the reason why room is short."""
+        return self._is_placed
 
     @property
     def may_be_sent_at_once(self) -> bool:
@@ -317,8 +325,10 @@ class Outbox:
         self.size += size
         # Only a large queue is ever asked to give something up, and most never are.
         if self.size >= self._around.large or self._is_placed:
-            self._is_placed = self.size >= self._around.large
+            was_placed, self._is_placed = self._is_placed, self.size >= self._around.large
             self._around.by_size.place(self, self.size if self._is_placed else 0)
+            if self._is_placed and not was_placed:
+                self._around.became_large(self)
 
     def _free_id(self) -> int:
         # There are far more identifiers than messages in flight.

@@ -12,6 +12,13 @@ _PUBLISH: Final = "iot:Publish"
 _RETAIN_PUBLISH: Final = "iot:RetainPublish"
 _SUBSCRIBE: Final = "iot:Subscribe"
 _RECEIVE: Final = "iot:Receive"
+# By whether the session is to outlive the connection, and whether there is a will; connections share them.
+_ATTRIBUTES: Final = {
+    (False, False): frozenset[ConnectAttribute](),
+    (False, True): frozenset({ConnectAttribute.LAST_WILL}),
+    (True, False): frozenset({ConnectAttribute.PERSISTENT_CONNECT}),
+    (True, True): frozenset({ConnectAttribute.PERSISTENT_CONNECT, ConnectAttribute.LAST_WILL}),
+}
 
 
 class NeededPermission(NamedTuple):
@@ -68,8 +75,4 @@ def attributes_of(connect: Connect) -> frozenset[ConnectAttribute]:
         persistent = bool(connect.properties.session_expiry_interval)
     else:
         persistent = not connect.clean_start
-    asked = {
-        ConnectAttribute.PERSISTENT_CONNECT: persistent,
-        ConnectAttribute.LAST_WILL: connect.will is not None,
-    }
-    return frozenset(attribute for attribute, is_asked in asked.items() if is_asked)
+    return _ATTRIBUTES[persistent, connect.will is not None]
