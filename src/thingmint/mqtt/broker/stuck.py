@@ -1,4 +1,4 @@
-"""Owns who is cut off because of messages that it does not take; looks at nobody before the time for it has come.
+"""Owns the detection of clients that do not accept their messages. Each is examined when its time is over.
 
 Only clients whose queue is large or full can be the reason why room is short. Each of them is looked at when it has
 made no progress for so long that it may be cut: a client that goes on costs one look in that time.
@@ -13,7 +13,7 @@ from thingmint.mqtt.pacing.due_times import DueTimes
 
 
 class StuckClients:
-    """Ends connections of clients whose queue is full, or large and room short, and which make no progress."""
+    """Ends connections of clients without progress whose queue is full, or large while memory is short."""
 
     def __init__(
         self, seconds: float, counters: Counters, end_connection: Callable[[Session, ReasonCode], None]
