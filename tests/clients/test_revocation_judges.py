@@ -73,6 +73,15 @@ def test_openssl_finds_the_list_that_a_certificate_names(judged: Judged) -> None
     assert "certificate revoked" in said_by("openssl", *check, judged.revoked.certificate_file, ok=False)
 
 
+def test_openssl_finds_the_lists_of_all_issuers_that_certificates_name(judged: Judged) -> None:
+    # The issuer's own certificate names the root's list.
+    check = ("verify", "-x509_strict", "-crl_check_all", "-crl_download")
+    chain = ("-CAfile", judged.folder / "root.pem", "-untrusted", judged.folder / "issuer.pem")
+
+    assert said_by("openssl", *check, *chain, judged.good.certificate_file).endswith(": OK")
+    assert "certificate revoked" in said_by("openssl", *check, *chain, judged.revoked.certificate_file, ok=False)
+
+
 @pytest.mark.parametrize("digest", ["-sha1", "-sha256"])
 @pytest.mark.parametrize("nonce", ["-nonce", "-no_nonce"])
 def test_openssl_is_told_the_status_of_several_certificates_at_once(judged: Judged, digest: str, nonce: str) -> None:

@@ -35,8 +35,11 @@ UPDATE_ISSUER = (
 
 DELETE_ISSUER = "DELETE FROM issuer WHERE reference = $1 AND status = $2 RETURNING position"
 
-# One row of the result; the command that asks is rare.
-LAST_END = "SELECT max(not_after) FROM certificate WHERE issuer_id = $1"
+# One row of the result; the command that asks is rare. Of a certificate that was deleted, its revocation tells the end.
+LAST_END = (
+    "SELECT max(not_after) FROM (SELECT not_after FROM certificate WHERE issuer_id = $1 "
+    "UNION ALL SELECT not_after FROM revocation WHERE issuer_id = $2) AS issued"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,8 @@ def delete_issuer(record: IssuerRecord) -> Steps[bool]:
 
 
 def last_end(issuer_id: str) -> Steps[datetime | None]:
-    """Return when the last certificate in the registry ends that the issuer has issued; None if there is none."""
-    row = yield from row_of(LAST_END, issuer_id)
+    """Return when the last certificate ends that the issuer has issued, also if it was deleted; None without any."""
+    row = yield from row_of(LAST_END, issuer_id, issuer_id)
     return _optional_time_of_column(None if row is None else row[0])
 
 
