@@ -13,12 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
 from thingmint.issuance.encoding.der import SEQUENCE, children, encode, only_element, signed_structure
+from thingmint.issuance.encoding.values import generalized_time, integer
 
 HASHES: Mapping[str, type[hashes.SHA1] | type[hashes.SHA256]] = {"sha1": hashes.SHA1, "sha256": hashes.SHA256}
 """The digests by which clients may name an issuer, by the names that `cryptography` has for them."""
 SIGNATURE_HASH = hashes.SHA256()
 
-_INTEGER, _OCTET_STRING, _ENUMERATED, _GENERALIZED_TIME = 0x02, 0x04, 0x0A, 0x18
+_OCTET_STRING, _ENUMERATED = 0x04, 0x0A
 _EXPLICIT_0, _EXPLICIT_1, _REVOKED = 0xA0, 0xA1, 0xA1
 # CertStatus (RFC 6960, 4.2.1): both are an implicit NULL.
 GOOD, UNKNOWN = b"\x80\x00", b"\x82\x00"
@@ -28,7 +29,7 @@ _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 def revoked(at: datetime, reason: int | None) -> bytes:
     """Return the CertStatus of a certificate that is revoked; ``reason`` is a CRLReason (RFC 5280, 5.3.1)."""
     named = b"" if reason is None else encode(_EXPLICIT_0, encode(_ENUMERATED, bytes((reason,))))
-    return encode(_REVOKED, _time(at) + named)
+    return encode(_REVOKED, generalized_time(at) + named)
 
 
 class ResponseForm:
@@ -73,14 +74,19 @@ class ResponseForm:
             self._digests[algorithm]
             + encode(_OCTET_STRING, issuer_name_hash)
             + encode(_OCTET_STRING, issuer_key_hash)
-            + encode(_INTEGER, _two_complement(serial_number)),
+            # A client may ask for any number, also for a negative one.
+            + integer(serial_number),
         )
-        return encode(SEQUENCE, name + status + _time(this_update) + encode(_EXPLICIT_0, _time(next_update)))
+        return encode(
+            SEQUENCE, name + status + generalized_time(this_update) + encode(_EXPLICIT_0, generalized_time(next_update))
+        )
 
     def to_be_signed(self, answers: Iterable[bytes], produced_at: datetime, nonce: bytes | None) -> bytes:
         """Return the ResponseData with these answers, in the order given."""
         extensions = b"" if nonce is None else self._nonce(nonce)
-        return encode(SEQUENCE, self._responder + _time(produced_at) + encode(SEQUENCE, b"".join(answers)) + extensions)
+        return encode(
+            SEQUENCE, self._responder + generalized_time(produced_at) + encode(SEQUENCE, b"".join(answers)) + extensions
+        )
 
     def signed(self, to_be_signed: bytes, signature: bytes) -> bytes:
         """Return the OCSPResponse of what was signed."""
@@ -119,13 +125,3 @@ def _digest_identifier(sample: bytes) -> bytes:
     name = children(tbs, answer)[0]
     identifier = children(tbs, name)[0]
     return tbs[identifier.start : identifier.end]
-
-
-def _two_complement(number: int) -> bytes:
-    # X.690, 8.3: in as few octets as possible. A client may ask for any number, also for a negative one.
-    bits = (number if number >= 0 else number + 1).bit_length()
-    return number.to_bytes(bits // 8 + 1, "big", signed=True)
-
-
-def _time(moment: datetime) -> bytes:
-    return encode(_GENERALIZED_TIME, f"{moment.astimezone(UTC):%Y%m%d%H%M%SZ}".encode())
