@@ -1,4 +1,4 @@
-"""`thingmint doctor`: owns the checks of a data directory and its machine, and what is said of each."""
+"""`thingmint doctor`: checks a data directory and its machine, and prints the findings."""
 
 import asyncio
 import re
@@ -41,13 +41,13 @@ from thingmint.service.opening import registry_beside_service
 from thingmint.service.start.first_credentials import require_own_database
 from thingmint.settings.config import Config, StartRefused
 
-# Engines that speak its protocol name themselves, or add something: PostgreSQL 15.2-YB-2.21.0.0-b0.
+# Compatible engines have another name, or append to the version: PostgreSQL 15.2-YB-2.21.0.0-b0.
 _POSTGRESQL = re.compile(r"PostgreSQL [0-9]+(\.[0-9]+)*( \([^)]*\))?")
 _SILENT_FOR = timedelta(seconds=10)
 
 
 def examine(config: Config) -> None:
-    """Print what was found; end with 1 if something is wrong."""
+    """Print the findings; end with exit code 1 if one of them is an error."""
     findings = list(findings_of(config))
     for finding in findings:
         click.echo(f"{finding.verdict:<8} {finding.text}")
@@ -77,7 +77,7 @@ def findings_of(config: Config) -> Iterator[Finding]:
 
 
 def _key_engine(setting: str) -> Finding:
-    """Examine the engine that the next start chooses; a running service tells its own by `thingmint_key_engine`."""
+    """Examine the engine that the next start chooses; `thingmint_key_engine` is the metric of a running service."""
     try:
         choice = choose_engine(setting)
     except EngineUnavailable as error:
@@ -160,7 +160,7 @@ def _lost_issuer(data_dir: Path, issuer_id: str) -> Finding:
 
 
 def engine_finding(version: str) -> Finding:
-    """Return what is said of an engine by its version(): what only speaks PostgreSQL's protocol is not tested."""
+    """Return the finding on a database engine by its version(): only PostgreSQL itself is tested."""
     name, _, _ = version.partition(" on ")
     if _POSTGRESQL.fullmatch(name):
         return Finding(Verdict.OK, f"the database is {name}")

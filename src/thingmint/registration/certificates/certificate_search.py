@@ -1,7 +1,7 @@
-"""Owns how operators find certificates: by one thing that they know, in pages; decides nothing about who may.
+"""Owns the search for certificates by one field, in pages. Does not check permissions.
 
-What an operator types is read leniently: an id or a serial number may be written in capitals, a serial number with
-colons. What cannot be of that kind raises InvalidRequest.
+The input of an operator is parsed leniently: capitals in ids and serial numbers and colons in serial numbers are
+allowed. Other invalid texts raise InvalidRequest.
 """
 
 import re
@@ -22,7 +22,7 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 
 _Entries: TypeAlias = Callable[[PageRequest], Steps[Sequence[Listed[FoundCertificate]]]]
 
-# So few digits that they find thousands of certificates are a slip.
+# A shorter prefix would match thousands of certificates and is probably a mistake.
 _FEWEST_DIGITS = 4
 _ID = re.compile(f"[0-9a-f]{{{_FEWEST_DIGITS},64}}")
 _SERIAL_NUMBER = re.compile("[0-9a-f]{1,64}")
@@ -30,7 +30,7 @@ _LONGEST_NAME = 256
 
 
 class SearchBy(StrEnum):
-    """What an operator may know of a certificate."""
+    """The field of certificates to search by."""
 
     NOTHING = ""
     ID = "id"
@@ -43,7 +43,7 @@ class SearchBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is looked for: certificates whose ``by`` is, starts with or, for an end, lies before the text."""
+    """A search for certificates whose field ``by`` equals or starts with the text, or for an expiry is before it."""
 
     by: SearchBy = SearchBy.NOTHING
     text: str = ""
@@ -52,9 +52,9 @@ class Search:
 async def search_certificates(
     authority: RegistrationAuthority, scope: Scope, search: Search, page: PageRequest
 ) -> Page[FoundCertificate]:
-    """Return a page of the account's certificates; raise InvalidRequest for an unfit text.
+    """Return a page of the account's certificates; raise InvalidRequest for an invalid text.
 
-    Names, ids and ends are in their own order, everything else is newest first.
+    Searches by name, id and expiry are ordered by that field. Other searches are newest first.
     """
     if page.after is not None and search.by is SearchBy.END and not re.fullmatch("-?[0-9]{1,18}", page.after.text):
         raise InvalidRequest("The page does not exist")
