@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from thingmint.cli.terminal.columns import table, terminal_width
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope
@@ -49,10 +50,16 @@ _SILENT_FOR = timedelta(seconds=10)
 def examine(config: Config) -> None:
     """Print what was found; end with 1 if something is wrong."""
     findings = list(findings_of(config))
-    for finding in findings:
-        click.echo(f"{finding.verdict:<8} {finding.text}")
+    for line in lines_of_findings(findings, terminal_width()):
+        click.echo(line)
     if any(finding.verdict is Verdict.WRONG for finding in findings):
         sys.exit(1)
+
+
+def lines_of_findings(findings: Sequence[Finding], width: int | None) -> Iterator[str]:
+    """Yield the lines that show the findings; None as the width means that no line is wrapped."""
+    verdict_width = max(map(len, Verdict))
+    return table([(each.verdict.ljust(verdict_width), each.text) for each in findings], width, whole=1)
 
 
 def findings_of(config: Config) -> Iterator[Finding]:
