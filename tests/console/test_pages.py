@@ -11,7 +11,7 @@ from tests.support.browser import tab_of, violations
 PAGES = {
     "": "Overview",
     "/certificates": "Certificates",
-    "/certificates?by=status&text=ACTIVE": "Certificates",
+    "/certificates?status=ACTIVE": "Certificates",
     "/certificates/{certificate_id}": "Certificate",
     "/certificates/{certificate_id}/revoke": "Revoke this certificate?",
     "/create": "Create a certificate",

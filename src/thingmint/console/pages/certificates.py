@@ -1,6 +1,6 @@
 """Certificates: owns the search and the page of one certificate; changes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,27 +17,34 @@ from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import CertificateId
-from thingmint.records.certificates.certificate_search import FoundCertificate
 from thingmint.records.paging import PageRequest
+from thingmint.registration.certificates.certificate_criteria import SearchBy
 from thingmint.registration.certificates.certificate_search import (
+    MOST_EXAMINED,
+    FoundPage,
     Search,
-    SearchBy,
+    fulfilling,
     named_certificates,
     search_certificates,
 )
 from thingmint.registration.kernel.audit_trail import entries_of_resource
 
 _THING: Final = "thing"
-_BY: Final = (
-    ("", "Everything, newest first"),
-    ("id", "Certificate id, or how it starts"),
-    ("common-name", "Common name, or how it starts"),
-    (_THING, "Thing"),
-    ("serial-number", "Serial number"),
-    ("issuer", "Id of the issuer"),
-    ("status", "Status"),
-    ("end", "Ends until (YYYY-MM-DD)"),
-)
+_FIELDS: Final = {
+    SearchBy.ID: "Id starts with",
+    SearchBy.COMMON_NAME: "Common name starts with",
+    _THING: "Thing",
+    SearchBy.SERIAL_NUMBER: "Serial number",
+    SearchBy.ISSUER: "Id of the issuer",
+    SearchBy.STATUS: "Status",
+    SearchBy.END_SINCE: "Ends from the day",
+    SearchBy.END: "Ends to the day",
+}
+_IN_ORDER: Final[Mapping[str, str]] = {
+    SearchBy.ID: "in the order of their ids",
+    SearchBy.COMMON_NAME: "in the order of their common names",
+    SearchBy.END: "the next to end first",
+}
 _SHOWN_ENTRIES: Final = 20
 
 
@@ -51,44 +58,44 @@ class Connections:
 
 
 async def search(visit: Visit) -> Response:
-    """Return the certificates that are looked for."""
+    """Return the certificates that fulfil all criteria of the form."""
     await visit.require("iot:ListCertificates")
-    by, text, message = visit.query("by"), visit.query("text"), None
-    found: Sequence[FoundCertificate] = ()
-    following = ""
+    given = {name: text for name in _FIELDS if (text := visit.query(name))}
+    wanted = Search({by: given[by] for by in SearchBy if by in given}, visit.query("led-by"))
+    page, following, message = FoundPage((), None, None), "", None
     try:
-        found, following = await (_of_thing(visit, text) if by == _THING else _found(visit, by, text))
+        if _THING in given:
+            page, following = await _of_thing(visit, given[_THING], wanted)
+        else:
+            request = PageRequest(PAGE_SIZE, key_of(visit.query("after")), ascending=False)
+            page = await search_certificates(visit.authority, visit.scope, wanted, request)
+            following = text_of(page.next)
     except InvalidRequest as error:
         message = error.message
     return visit.page(
         "certificates.html",
         400 if message else 200,
-        found=found,
+        found=page.items,
         following=following,
-        by=by,
-        text=text,
+        order=_IN_ORDER.get(page.led_by or "", "newest first") if _THING not in given else "",
+        examined=MOST_EXAMINED if page.is_cut else 0,
+        given=given,
+        next_fields={**given, "led-by": page.led_by or ""},
         message=message,
-        choices=_BY,
+        fields=_FIELDS,
         statuses=[str(status) for status in CertificateStatus],
         actions=[action for action in ACTIONS.values() if action.in_bulk],
     )
 
 
-async def _found(visit: Visit, by: str, text: str) -> tuple[Sequence[FoundCertificate], str]:
-    if by not in tuple(SearchBy):
-        raise InvalidRequest("Certificates cannot be looked for by this")
-    request = PageRequest(PAGE_SIZE, key_of(visit.query("after")), ascending=False)
-    page = await search_certificates(visit.authority, visit.scope, Search(SearchBy(by), text), request)
-    return page.items, text_of(page.next)
-
-
-async def _of_thing(visit: Visit, name: str) -> tuple[Sequence[FoundCertificate], str]:
-    if not name:
-        raise InvalidRequest("Give the name of the thing")
+async def _of_thing(visit: Visit, name: str, wanted: Search) -> tuple[FoundPage, str]:
+    """Return a page of the certificates that are attached to a thing, and how the next page is named."""
     token = visit.query("after") or None
     answer = await visit.call("ListThingPrincipals", thingName=name, maxResults=PAGE_SIZE, nextToken=token)
     ids = [CertificateId(arn.rpartition("/")[2]) for arn in answer["principals"] if ":cert/" in arn]
-    return await named_certificates(visit.authority, visit.scope, ids), answer.get("nextToken", "")
+    found = await named_certificates(visit.authority, visit.scope, ids)
+    kept = fulfilling(visit.authority, visit.scope, wanted, found)
+    return FoundPage(tuple(kept), None, None), answer.get("nextToken", "")
 
 
 async def show(visit: Visit) -> Response:
