@@ -28,6 +28,7 @@ PAGES = {
     "/devices/client?id=sensor-17": "Client sensor-17",
     "/devices/watch?filter=a%2F%23": "Watch a topic",
     "/authorities": "Authorities",
+    "/nodes": "Nodes and brokers",
     "/audit": "Audit trail",
     "/audit?follow=on": "Audit trail",
     "/settings": "Settings in force at this node",

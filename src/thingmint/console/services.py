@@ -76,6 +76,33 @@ class LogShown:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeShown:
+    """A process that serves the database; ``different`` names the settings that this node has otherwise."""
+
+    name: str
+    version: str
+    data_plane: str
+    started_at: datetime
+    seen_at: datetime
+    different: Sequence[str]
+    is_this: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerShown:
+    """A broker behind the relay: its addresses, those that do not answer, and what it lacks of AWS IoT's features.
+
+    ``version`` is the version of MQTT, None until the broker has answered.
+    """
+
+    account: AccountId
+    addresses: str
+    version: str | None
+    missing: Sequence[str]
+    away: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFinding:
     """One finding about the data directory and its machine: ``ok``, ``warning`` or ``wrong``."""
 
@@ -115,6 +142,14 @@ class NodeFacts(Protocol):
 
     async def proofs(self, arn: str) -> str:
         """Return a proof for each leaf of a resource, as text; raise ResourceNotFound if the log has none."""
+        ...
+
+    async def nodes(self) -> Sequence[NodeShown]:
+        """Return the nodes of the database, the oldest first; none if the registry serves one node only."""
+        ...
+
+    def brokers(self) -> Sequence[BrokerShown]:
+        """Return the brokers behind the relay that this node has used; none with the built-in broker."""
         ...
 
     async def findings(self) -> Sequence[NodeFinding]:

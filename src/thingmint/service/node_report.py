@@ -11,10 +11,12 @@ from cryptography.hazmat.primitives import hashes
 
 from thingmint.console.services import (
     AuthorityShown,
+    BrokerShown,
     Labelled,
     LogShown,
     NodeFinding,
     NodeNumbers,
+    NodeShown,
     RevocationListShown,
     SettingShown,
 )
@@ -23,9 +25,12 @@ from thingmint.data_directory.certificate_files import pem_of
 from thingmint.host.telemetry import Metrics
 from thingmint.public.addresses import list_path
 from thingmint.records.certificates.revocation_lists import list_states
+from thingmint.records.nodes.nodes import nodes
 from thingmint.registration.log.reading import present_state, proven_resource
+from thingmint.service.devices.device_edge import DeviceEdge
 from thingmint.service.findings import findings_of_directory
 from thingmint.service.node import OpenNode
+from thingmint.service.nodes.alike import differences, settings_told
 from thingmint.settings.config import Source
 from thingmint.settings.table import SETTINGS
 
@@ -36,8 +41,9 @@ _MOST_SHOWN: Final = 20
 class NodeReport:
     """Implements `console.services.NodeFacts`."""
 
-    def __init__(self, node: OpenNode) -> None:
+    def __init__(self, node: OpenNode, edge: DeviceEdge) -> None:
         self._node = node
+        self._edge = edge
         self._findings: Sequence[NodeFinding] = ()
         self._found_until = 0.0
 
@@ -89,6 +95,37 @@ class NodeReport:
         secret = self._node.log.salt_secret
         state, proofs = await self._node.registry.store.read(lambda: proven_resource(arn, secret))
         return "\n".join(proof_text(each.leaf, each.index, each.hashes, state.checkpoint) for each in proofs)
+
+    async def nodes(self) -> Sequence[NodeShown]:
+        """Return the nodes of the database, the oldest first; none if the registry serves one node only."""
+        if self._node.config.database_url is None:
+            return ()
+        own = settings_told(self._node.config)
+        return [
+            NodeShown(
+                name=each.name,
+                version=each.version,
+                data_plane=each.data_plane,
+                started_at=each.started_at,
+                seen_at=each.seen_at,
+                different=differences(own, each),
+                is_this=each.node_id == self._edge.node_id,
+            )
+            for each in await self._node.registry.store.read(nodes)
+        ]
+
+    def brokers(self) -> Sequence[BrokerShown]:
+        """Return the brokers behind the relay that this node has used; none with the built-in broker."""
+        return [
+            BrokerShown(
+                account=each.scope.account,
+                addresses=str(each),
+                version=None if each.abilities is None else each.abilities.version_in_words,
+                missing=() if each.abilities is None else each.abilities.missing,
+                away=[str(address) for address in each.failed],
+            )
+            for each in self._edge.brokers
+        ]
 
     async def findings(self) -> Sequence[NodeFinding]:
         """Return the findings about the data directory, looked for once a minute and beside the event loop."""

@@ -15,6 +15,7 @@ from thingmint.console.services import LIST_CONNECTIONS, READ_AUDIT
 from thingmint.console.visit import PAGE_SIZE, PartOfPage, Visit
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.certificates.certificate import CertificateStatus
+from thingmint.core.certificates.renewal import Renewal
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import CertificateId
 from thingmint.records.paging import PageRequest
@@ -28,6 +29,7 @@ from thingmint.registration.certificates.certificate_search import (
     search_certificates,
 )
 from thingmint.registration.kernel.audit_trail import entries_of_resource
+from thingmint.registration.provisioning.renewals import running_renewals
 
 _THING: Final = "thing"
 _FIELDS: Final = {
@@ -55,6 +57,18 @@ class Connections:
     open: Sequence[LiveConnection] = ()
     refusals: Sequence[RecentRefusal] = ()
     refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalsShown:
+    """Which certificate this one replaces, and those that replace it; a certificate may be deleted meanwhile.
+
+    ``running`` are renewals after which this certificate is ACTIVE beside the new one until their overlap ends.
+    """
+
+    replaces: str | None
+    replaced_by: Sequence[str]
+    running: Sequence[Renewal]
 
 
 async def search(visit: Visit) -> Response:
@@ -103,6 +117,7 @@ async def show(visit: Visit) -> Response:
     certificate_id = visit.named("certificate").lower()
     described = (await visit.call("DescribeCertificate", certificateId=certificate_id))["certificateDescription"]
     arn, is_own = described["certificateArn"], described["ownedBy"] == visit.caller.account
+    history = await _history(visit, arn)
     return visit.page(
         "certificate.html",
         certificate=described,
@@ -113,7 +128,8 @@ async def show(visit: Visit) -> Response:
         in_force=await visit.attempt("GetEffectivePolicies", principal=arn),
         things=await visit.attempt("ListPrincipalThings", **{"x-amzn-principal": arn}, maxResults=250),
         connections=await _connections(visit, certificate_id),
-        history=await _history(visit, arn),
+        history=history,
+        renewals=await _renewals(visit, certificate_id, history[0]),
         proof_refusal=await visit.refusal_of_log(),
         actions=await _possible(visit, described, is_own=is_own),
     )
@@ -151,6 +167,14 @@ async def _history(visit: Visit, arn: str) -> tuple[Sequence[AuditEntry], str | 
         return (), refusal
     page = await entries_of_resource(visit.authority.store, visit.scope, arn, _SHOWN_ENTRIES)
     return page.items, None
+
+
+async def _renewals(visit: Visit, certificate_id: str, history: Sequence[AuditEntry]) -> RenewalsShown:
+    """Return the renewals that run, and what the audit trail tells of those that have ended."""
+    running = await running_renewals(visit.authority, visit.scope, CertificateId(certificate_id))
+    replaces = [str(each.detail["renewed"]) for each in history if each.action == "RenewCertificate"]
+    ended = [str(each.detail["renewed_as"]) for each in history if "renewed_as" in each.detail]
+    return RenewalsShown(replaces[0] if replaces else None, ended, running)
 
 
 async def _possible(visit: Visit, described: dict[str, object], *, is_own: bool) -> Sequence[tuple[Action, str | None]]:

@@ -77,6 +77,11 @@ class RelayDataPlane:
         found = self._services.get(scope)
         return None if found is None else found[0].abilities
 
+    @property
+    def brokers(self) -> Sequence[AccountBroker]:
+        """The brokers that accounts have used; those that the settings name are among them once this has started."""
+        return [broker for broker, _ in self._services.values()]
+
     async def start(self) -> None:
         """Find out what the brokers can do; those that do not answer are asked again."""
         await asyncio.gather(*(self._broker_of(scope).start() for scope in self._brokers.named))
