@@ -2,8 +2,9 @@
 
 import pytest
 
-from thingmint.cli.doctor import engine_finding, lines_of_findings
+from thingmint.cli.doctor import lines_of_findings
 from thingmint.service.findings import Finding, Verdict
+from thingmint.service.nodes.findings import engine_finding
 
 
 @pytest.mark.parametrize(

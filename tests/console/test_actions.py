@@ -4,6 +4,7 @@ import datetime as dt
 import io
 import json
 import re
+import urllib.parse
 import zipfile
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from playwright.sync_api import Browser, StorageState
 from tests.console.conftest import HOSTILE, Filled
 from tests.support.aws import IoT, Live
 from tests.support.browser import Tab, tab_of, violations
-from tests.support.live_devices import device, new_credentials, unique
+from tests.support.live_devices import ROLE, device, new_credentials, unique
+from tests.support.user_ca import new_ca
 
 
 def signing_request(name: str) -> str:
@@ -247,13 +249,44 @@ def test_a_template_is_created_previewed_and_claimed(administrator: Tab, iot: Io
     assert administrator.open(f"/fleets/{name}") == 404
 
 
+def test_an_own_ca_is_changed_and_its_devices_are_registered_by_a_template(
+    administrator: Tab, iot: IoT, filled: Filled, axe: str
+) -> None:
+    template = unique("jitp")
+    body = iot.describe_provisioning_template(templateName=filled.template)["templateBody"]
+    body = body.replace("Serial", "AWS::IoT::Certificate::CommonName")
+    iot.create_provisioning_template(
+        templateName=template, templateBody=body, provisioningRoleArn=ROLE, enabled=True, type="JITP"
+    )
+    ca = iot.register_ca_certificate(
+        caCertificate=new_ca(unique("ca"), at=dt.datetime.now(dt.UTC)).pem, certificateMode="SNI_ONLY"
+    )
+    administrator.open("/fleets")
+    administrator.page.get_by_role("link", name=ca["certificateId"]).click()
+    assert "Devices are not registered when they connect." in administrator.text
+    administrator.page.get_by_label("Template of the type JITP").fill(template)
+    administrator.press("Register devices")
+    administrator.press("Activate")
+    described = iot.describe_ca_certificate(certificateId=ca["certificateId"])
+    assert described["registrationConfig"]["templateName"] == template
+    assert described["certificateDescription"]["autoRegistrationStatus"] == "ENABLE"
+    assert described["certificateDescription"]["status"] == "ACTIVE"
+    assert administrator.page.get_by_role("link", name=template).count() == 1
+    assert violations(administrator.page, axe) == []
+    administrator.press("Do not register devices")
+    administrator.press("Deactivate")
+    administrator.press("Delete the CA certificate")
+    assert administrator.open(f"/authorities/{ca['certificateId']}") == 404
+
+
 def test_a_device_is_seen_sent_a_message_and_disconnected(
     administrator: Tab, live: Live, iot: IoT, filled: Filled, tmp_path: Path
 ) -> None:
     credentials = new_credentials(iot)
     client_id = unique(HOSTILE)
+    administrator.open(f"/devices?follow=on&client={urllib.parse.quote(client_id)}")
+    assert "No device is connected." in administrator.text
     with device(live, credentials, tmp_path, client_id) as connected:
-        administrator.open("/devices")
         administrator.page.get_by_role("link", name=client_id[:40]).first.click()
         assert "connectedSince" in administrator.text
         administrator.page.get_by_label("Topic", exact=True).fill("down")

@@ -92,6 +92,7 @@ def test_nodes_with_other_settings_are_listed_and_reported(
             page = Pages(one).sign_in(one.administrator).get("/nodes").text
             assert "<strong>registration_dir</strong>" in page
             assert "Devices are served by the built-in broker." in page
+            assert "has other settings: registration_dir" in Pages(one).sign_in(one.administrator).get("").text
             said = one.thingmint("doctor")
             assert "the database is PostgreSQL 1" in said
             assert "nodes that serve the database: 2" in said

@@ -78,6 +78,8 @@ PAGES: tuple[PageOf, ...] = (
     PageOf("GET", "/console/devices/watch", devices.watch),
     PageOf("GET", "/console/devices/watch/events", devices.watched),
     PageOf("GET", "/console/authorities", authorities.show),
+    PageOf("GET", "/console/authorities/{ca}", authorities.show_own),
+    PageOf("POST", "/console/authorities/{ca}", authorities.change_own),
     PageOf("GET", "/console/nodes", nodes.show),
     PageOf("GET", "/console/audit", audit.show),
     PageOf("GET", "/console/audit/export", audit.export),

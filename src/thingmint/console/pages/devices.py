@@ -28,7 +28,8 @@ async def browse(visit: Visit) -> Response:
     found = visit.services.devices.connections(visit.scope, wanted, visit.query("after"), PAGE_SIZE + 1)
     shown = found[:PAGE_SIZE]
     return visit.page(
-        "devices.html",
+        "devices_part.html" if visit.is_partial else "devices.html",
+        follows=bool(visit.query("follow")),
         connections=shown,
         following=shown[-1].client_id if len(found) > PAGE_SIZE else "",
         refusals=visit.services.devices.refusals(visit.scope, wanted, _SHOWN_REFUSALS),
