@@ -239,6 +239,17 @@ def test_a_template_is_created_previewed_and_claimed(administrator: Tab, iot: Io
     administrator.page.get_by_text("What there shall be").wait_for()
     assert "press-4" in administrator.page.locator("#preview").inner_text()
     assert violations(administrator.page, axe) == []
+    body = administrator.page.get_by_label("Body of the version in force")
+    body.fill("no template")
+    administrator.press("Store as a new version")
+    assert "This did not happen" in administrator.text
+    administrator.open(f"/fleets/{name}")
+    body.fill(body.input_value().replace("SerialNumber", "Batch"))
+    administrator.press("Store as a new version")
+    assert administrator.page.get_by_label("Batch").count() == 1
+    assert violations(administrator.page, axe) == []
+    administrator.press("Put in force: version 1")
+    assert iot.describe_provisioning_template(templateName=name)["defaultVersionId"] == 1
     administrator.press("Make a claim, valid for five minutes")
     assert "PRIVATE KEY" in administrator.text
     assert violations(administrator.page, axe) == []
