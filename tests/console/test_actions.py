@@ -130,7 +130,7 @@ def test_many_certificates_are_changed_with_their_progress(administrator: Tab, i
     administrator.press("Deactivate…")
     assert "end within a second" in administrator.text
     administrator.page.get_by_role("button", name="Deactivate", exact=True).click()
-    administrator.page.get_by_text("All of them were asked for.").wait_for()
+    administrator.page.get_by_text("All certificates of the selection were tried.").wait_for()
     assert "23 of 23: 22 done, 1 refused" in administrator.text
     assert violations(administrator.page, axe) == []
     assert [status_of(iot, each) for each in ids] == ["REVOKED", *["INACTIVE"] * 22]
@@ -218,14 +218,14 @@ def test_the_simulator_shows_the_statement_that_decides(administrator: Tab, fill
     administrator.open("/simulator")
     administrator.page.get_by_label("ARN of a certificate").fill(filled.credentials.arn)
     administrator.page.get_by_label("Client id").fill(filled.thing)
-    administrator.page.get_by_role("button", name="Ask").click()
+    administrator.page.get_by_role("button", name="Simulate").click()
     administrator.page.get_by_text("statement 1 of the policy").wait_for()
     assert "ALLOWED" in administrator.text
     assert "at line 1, column" in administrator.text
     assert violations(administrator.page, axe) == []
     administrator.page.get_by_label("Policies to leave out").fill(filled.policy)
-    administrator.page.get_by_role("button", name="Ask").click()
-    administrator.page.get_by_text("no statement: what is not allowed is denied").wait_for()
+    administrator.page.get_by_role("button", name="Simulate").click()
+    administrator.page.get_by_text("no statement allows it, so it is denied").wait_for()
 
 
 def test_a_template_is_created_previewed_and_claimed(administrator: Tab, iot: IoT, axe: str) -> None:
@@ -236,13 +236,13 @@ def test_a_template_is_created_previewed_and_claimed(administrator: Tab, iot: Io
     administrator.press("Create the template")
     administrator.page.get_by_label("SerialNumber").fill("press-4")
     administrator.page.get_by_role("button", name="Show the plan").click()
-    administrator.page.get_by_text("What there shall be").wait_for()
+    administrator.page.get_by_text("What the template registers", exact=True).wait_for()
     assert "press-4" in administrator.page.locator("#preview").inner_text()
     assert violations(administrator.page, axe) == []
     body = administrator.page.get_by_label("Body of the version in force")
     body.fill("no template")
     administrator.press("Store as a new version")
-    assert "This did not happen" in administrator.text
+    assert "The request was refused" in administrator.text
     administrator.open(f"/fleets/{name}")
     body.fill(body.input_value().replace("SerialNumber", "Batch"))
     administrator.press("Store as a new version")

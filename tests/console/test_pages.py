@@ -21,7 +21,7 @@ PAGES = {
     "/groups/{group}": "Group sensors",
     "/policies": "Policies",
     "/policies/{policy}": "Policy sensor-policy",
-    "/simulator": "What would policies say?",
+    "/simulator": "Simulate policies",
     "/fleets": "Fleets",
     "/fleets/{template}": "Template sensor-template",
     "/devices": "Devices at this node",

@@ -1,4 +1,4 @@
-"""Owns the table of pages: method, path and what makes it. Each page asks for a session and for permissions."""
+"""Owns the table of pages: method, path and function. Every page requires a session and permissions."""
 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Authorities: owns the time line of the service's certificates, its revocation lists, its log and own CAs."""
+"""Authorities: owns the pages of the service's certificates, revocation lists, log, and the account's own CAs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _CHANGES: Final[Mapping[str, Mapping[str, object]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A certificate on the time line: where its bar begins and how long it is, in units of the picture."""
+    """A certificate on the time line: beginning and length of its bar, in units of the picture."""
 
     authority: AuthorityShown
     x: int
@@ -93,7 +93,7 @@ def _bars(shown: Sequence[AuthorityShown], now: datetime) -> Sequence[Bar]:
 
 
 def _at(moment: datetime, shown: Sequence[AuthorityShown]) -> int:
-    """Return where a moment is on the time line, from the first beginning to the last end."""
+    """Return the place of a time on the time line, which begins and ends with the first and the last certificate."""
     if not shown:
         return 0
     first, last = min(each.not_before for each in shown), max(each.not_after for each in shown)

@@ -1,7 +1,7 @@
-"""Changes of certificates: owns the confirmation, the change itself, and changes of many with their progress.
+"""Changes of certificates: owns confirmations, single changes, and changes of a selection with their progress.
 
-A change of many is carried out a few at a time. Each answer holds what is left, and the browser asks for the next: no
-node has to remember it, and it stops where the page is closed.
+A selection is changed ten certificates at a time. Each answer lists the certificates that are left, and the browser
+sends them with the next request: no node stores them, and the work stops if the page is closed.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _SHOWN_REFUSALS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class BulkProgress:
-    """How far a change of many has come; ``reason`` is that of a revocation, empty for other actions."""
+    """The progress of a selection's change; ``reason`` is that of a revocation, empty for other actions."""
 
     action: Action
     reason: str
@@ -37,11 +37,11 @@ class BulkProgress:
 
 
 async def confirm(visit: Visit) -> Response:
-    """Ask before a change, and say what it does to connected devices."""
+    """Return the confirmation of a change, which says what happens to connected devices."""
     action, certificate_id = _action(visit.named("action")), visit.named("certificate").lower()
     described = (await visit.call("DescribeCertificate", certificateId=certificate_id))["certificateDescription"]
     refusal = await visit.why_not(action.operation, **action.members(certificate_id, {}))
-    # Others see the reasons of certificates that the service has issued, and of no others.
+    # Revocation lists and OCSP cover only certificates that the service has issued.
     has_reasons = action.name == _REVOKE and not described.get("caCertificateId")
     reasons = _REASONS if has_reasons else ()
     return visit.page("confirm.html", action=action, certificate=described, refusal=refusal, reasons=reasons)
@@ -62,7 +62,7 @@ async def _change(visit: Visit, action: Action, certificate_id: str) -> None:
     if action.name != _REVOKE or not reason:
         await visit.call(action.operation, **action.members(certificate_id, visit.form))
         return
-    # The operation has no reason: its permission and quota decide, and the change is the same one with a reason.
+    # UpdateCertificate has no reason. Its permission and its quota apply; the change is made below the operation.
     await visit.operations.require(action.operation, **action.members(certificate_id, visit.form))
     visit.services.calls.throttle.admit(visit.caller.account, action.operation)
     await revoke(visit.authority, visit.caller, parse_certificate_id(certificate_id), revocation_reason(reason))
@@ -92,7 +92,7 @@ async def _attachment(visit: Visit, of_policy: str, of_thing: str, done: str) ->
 
 
 async def confirm_selection(visit: Visit) -> Response:
-    """Ask before a change of many certificates."""
+    """Return the confirmation of a selection's change."""
     action, chosen = _action_in_bulk(visit), tuple(dict.fromkeys(visit.selected))
     if not chosen:
         raise InvalidRequest("No certificate is selected")
@@ -104,7 +104,7 @@ async def confirm_selection(visit: Visit) -> Response:
 
 
 async def bulk_step(visit: Visit) -> Response:
-    """Change a few of the certificates that are left."""
+    """Change the next ten certificates of the selection."""
     action, chosen, reason = _action_in_bulk(visit), visit.selected[:_MOST], visit.form.get("reason", "")
     if reason:
         revocation_reason(reason)

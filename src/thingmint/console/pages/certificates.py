@@ -1,4 +1,4 @@
-"""Certificates: owns the search and the page of one certificate; changes nothing."""
+"""Certificates: owns the search and the page of one certificate. Changes nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ _SHOWN_ENTRIES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """What is known of the devices that show a certificate."""
+    """Connections and refusals of devices that use a certificate, or why the caller may not see them."""
 
     open: Sequence[LiveConnection] = ()
     refusals: Sequence[RecentRefusal] = ()
@@ -136,7 +136,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def proofs(visit: Visit) -> Response:
-    """Return the proofs that what happened to the certificate is in the verifiable log, as a file."""
+    """Return a file with the proofs that the certificate's history is in the verifiable log."""
     await visit.require_log()
     certificate_id = visit.named("certificate").lower()
     described = (await visit.call("DescribeCertificate", certificateId=certificate_id))["certificateDescription"]
@@ -178,7 +178,7 @@ async def _renewals(visit: Visit, certificate_id: str, history: Sequence[AuditEn
 
 
 async def _possible(visit: Visit, described: dict[str, object], *, is_own: bool) -> Sequence[tuple[Action, str | None]]:
-    """Return the actions that the certificate's status allows, each with why the caller may not, or None."""
+    """Return the actions that fit the certificate's status, each with the reason of a refusal or None."""
     possible = [each for each in ACTIONS.values() if each.fits(str(described["status"]), is_own)]
     found = []
     for action in possible:

@@ -1,4 +1,4 @@
-"""Fleets: owns templates with a preview of their plans, claims, own CAs, bulk tasks, and why devices failed."""
+"""Fleets: owns the pages of templates with previews, claims, bulk tasks, and refusals of devices that register."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ _KINDS: Final = {
     "FLEET_PROVISIONING": TemplateKind.FLEET_PROVISIONING,
     "JITP": TemplateKind.JITP,
 }
-# A preview is of no certificate that exists.
+# The certificate of a preview does not exist.
 _ANY_CERTIFICATE: Final = CertificateFacts(CertificateId("0" * 64))
 _PROVISIONING: Final = frozenset({"RegisterThing", "CreateKeysAndCertificate", "CreateCertificateFromCsr"})
 _SHOWN_REFUSALS: Final = 50
@@ -146,7 +146,7 @@ async def start_task(visit: Visit) -> Response:
 
 
 async def show_task(visit: Visit) -> Response:
-    """Return how far a bulk registration has come, and its reports."""
+    """Return the progress of a bulk registration, and its reports."""
     task_id = visit.named("task")
     task = await visit.call("DescribeThingRegistrationTask", taskId=task_id)
     reports = {
@@ -157,7 +157,7 @@ async def show_task(visit: Visit) -> Response:
 
 
 async def stop_task(visit: Visit) -> Response:
-    """Let a bulk registration end after the lines that are under way."""
+    """Stop a bulk registration after the lines that it works on now."""
     task_id = visit.named("task")
     await visit.call("StopThingRegistrationTask", taskId=task_id)
     return visit.to(f"/fleets/tasks/{in_path(task_id)}", "stopped")
